@@ -1,0 +1,4 @@
+/// JMH benchmarks.
+module dev.espalier.bench {
+  requires dev.espalier.engine;
+}

@@ -1,0 +1,4 @@
+/// The command line.
+module dev.espalier.cli {
+  requires dev.espalier.engine;
+}

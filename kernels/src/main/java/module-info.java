@@ -1,0 +1,4 @@
+/// CUDA kernels and their launchers.
+module dev.espalier.kernels {
+  requires dev.espalier.bindings;
+}
