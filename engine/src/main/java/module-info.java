@@ -2,4 +2,12 @@
 module dev.espalier.engine {
   requires transitive dev.espalier.bindings;
   requires dev.espalier.kernels;
+  requires org.apache.commons.numbers.gamma;
+
+  exports dev.espalier.engine.backend;
+  exports dev.espalier.engine.calibration;
+  exports dev.espalier.engine.criterion;
+  exports dev.espalier.engine.network;
+  exports dev.espalier.engine.sensitivity;
+  exports dev.espalier.engine.training;
 }
