@@ -1,8 +1,11 @@
 /// The pruning library.
+@SuppressWarnings("requires-automatic") // echarts, a webjar, has no module name of its own
 module dev.espalier.engine {
   requires transitive dev.espalier.bindings;
   requires dev.espalier.kernels;
+  requires echarts;
   requires org.apache.commons.numbers.gamma;
+  requires tools.jackson.databind;
 
   exports dev.espalier.engine.backend;
   exports dev.espalier.engine.calibration;
