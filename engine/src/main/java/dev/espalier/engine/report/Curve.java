@@ -4,13 +4,10 @@ import java.util.List;
 
 /// What one criterion loses as the sparsity grows.
 ///
-/// @param criterion
-///          what the legend calls it, for example `ec`
-/// @param points
-///          at least one, by rising sparsity
+/// @param criterion what the legend calls it, for example `ec`
+/// @param points at least one, by rising sparsity
 public record Curve(String criterion, List<Point> points) {
-  /// @throws IllegalArgumentException
-  ///           if there are no points or their sparsities do not rise
+  /// @throws IllegalArgumentException if there are no points or their sparsities do not rise
   public Curve {
     Checks.text("criterion", criterion);
     points = List.copyOf(points);

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.SortedSet;
@@ -24,7 +25,6 @@ import java.util.stream.IntStream;
 /// The page of a report. Text and tables are written here and need no script; `report.js` draws the charts
 /// from the report's JSON, which the page contains.
 final class HtmlPage {
-  private static final String ECHARTS = "META-INF/resources/webjars/echarts/5.5.0/echarts.common.min.js";
   private static final Pattern PLACEHOLDER = Pattern.compile("\\{\\{(\\w+)}}");
   private static final List<Metric> METRICS = List.of(
       new Metric("accuracy", "Accuracy", "Highest accuracy", true, Point::accuracy, Numbers::percent),
@@ -40,8 +40,7 @@ final class HtmlPage {
   private final Report report;
   private final String json;
 
-  /// @param json
-  ///          the same report
+  /// @param json the same report
   HtmlPage(Report report, String json) {
     this.report = report;
     this.json = json;
@@ -52,7 +51,8 @@ final class HtmlPage {
         timings(), notes(), options());
     Map<String, String> parts = Map.of("title", escape("espalier " + report.command()), "css",
         resource("report.css"), "body", body, "version", escape(report.version()), "data",
-        json.replace("<", "\\u003c"), "echarts", echarts(), "script", resource("report.js"));
+        json.replace("<", "\\u003c"), "echarts", resource("echarts.common.min.js"), "script",
+        resource("report.js"));
     return PLACEHOLDER.matcher(resource("report.html"))
         .replaceAll(match -> Matcher.quoteReplacement(parts.get(match.group(1))));
   }
@@ -354,20 +354,8 @@ final class HtmlPage {
   }
 
   private static String resource(String name) {
-    return read(name, HtmlPage.class.getResourceAsStream(name));
-  }
-
-  /// By the class loader: a class sees the resources of its own module only.
-  private static String echarts() {
-    return read(ECHARTS, HtmlPage.class.getClassLoader().getResourceAsStream(ECHARTS));
-  }
-
-  private static String read(String name, InputStream resource) {
-    try (resource) {
-      if (resource == null) {
-        throw new IllegalStateException(name + " is neither on the class path nor in a resolved module");
-      }
-      return new String(resource.readAllBytes(), StandardCharsets.UTF_8);
+    try (InputStream resource = HtmlPage.class.getResourceAsStream(name)) {
+      return new String(Objects.requireNonNull(resource, name).readAllBytes(), StandardCharsets.UTF_8);
     } catch (IOException e) {
       throw new UncheckedIOException(name, e);
     }

@@ -8,28 +8,21 @@ import java.util.OptionalDouble;
 
 /// What happened to one layer.
 ///
-/// @param name
-///          as in the model file, for example `0.weight`
-/// @param activation
-///          for example `relu`
-/// @param removed
-///          weights that are zero now; 0..`outputs · inputs`
-/// @param predictedChange
-///          what the criterion expects the removal to cost, in squared output units
-/// @param measuredChange
-///          E‖y − y_pruned‖² on the calibration samples with this layer alone pruned
-/// @param importance
-///          of the layer's weights before the removal
-/// @param threshold
-///          the importance up to which weights were removed; absent where no single one applies, as with the
-///          scopes `row` and `n:m`
+/// @param name as in the model file, for example `0.weight`
+/// @param activation for example `relu`
+/// @param removed weights that are zero now; 0..`outputs · inputs`
+/// @param predictedChange what the criterion expects the removal to cost, in squared output units
+/// @param measuredChange E‖y − y_pruned‖² on the calibration samples with this layer alone pruned
+/// @param importance of the layer's weights before the removal
+/// @param threshold the importance up to which weights were removed; absent where no single one applies, as
+///                  with the scopes `row` and `n:m`
 @JsonPropertyOrder({"name", "outputs", "inputs", "activation", "weights", "removed", "sparsity"})
 public record LayerReport(String name, int outputs, int inputs, String activation, long removed,
     OptionalDouble predictedChange, OptionalDouble measuredChange, Optional<Histogram> importance,
     OptionalDouble threshold) {
 
-  /// @throws IllegalArgumentException
-  ///           if a value is out of range, or the histogram does not count each weight once
+  /// @throws IllegalArgumentException if a value is out of range, or the histogram does not count each weight
+  ///                                  once
   public LayerReport {
     Checks.text("name", name);
     Checks.text("activation", activation);

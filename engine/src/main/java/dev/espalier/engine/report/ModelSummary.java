@@ -4,13 +4,10 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 
 /// The size of a network and how much of it is zero.
 ///
-/// @param weights
-///          weights of all layers, biases not counted; at least 1
-/// @param removed
-///          of these, the ones that are zero; 0..`weights`
+/// @param weights weights of all layers, biases not counted; at least 1
+/// @param removed of these, the ones that are zero; 0..`weights`
 public record ModelSummary(long weights, long removed) {
-  /// @throws IllegalArgumentException
-  ///           if a count is out of range
+  /// @throws IllegalArgumentException if a count is out of range
   public ModelSummary {
     Checks.removed(weights, removed);
   }

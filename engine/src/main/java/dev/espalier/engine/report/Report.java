@@ -14,37 +14,22 @@ import java.util.OptionalDouble;
 
 /// What one command did. Absent values are absent from `report.json`, and their sections from `report.html`.
 ///
-/// @param command
-///          for example `prune`
-/// @param version
-///          of Espalier
-/// @param time
-///          when the command ended, kept to the second
-/// @param summary
-///          one sentence that says what was done
-/// @param accuracy
-///          of the network as it is now, 0..1
-/// @param loss
-///          of the network as it is now
-/// @param lossName
-///          for example `cross-entropy`
-/// @param denseAccuracy
-///          of the network before pruning, 0..1
-/// @param denseLoss
-///          of the network before pruning
-/// @param outputChange
-///          E‖y − y_pruned‖² of the whole network, in squared output units
-/// @param layers
-///          from the input on
-/// @param comparison
-///          one curve a criterion
-/// @param timings
-///          seconds by phase, in order: load, forward, backward, moments, select, write
-/// @param notes
-///          what the user should know, for example that a layer gained a bias
-/// @param options
-///          every option in force, in order: text, booleans, finite numbers, lists of these; anything else is
-///          kept as its `toString()`
+/// @param command for example `prune`
+/// @param version of Espalier
+/// @param time when the command ended, kept to the second
+/// @param summary one sentence that says what was done
+/// @param accuracy of the network as it is now, 0..1
+/// @param loss of the network as it is now
+/// @param lossName for example `cross-entropy`
+/// @param denseAccuracy of the network before pruning, 0..1
+/// @param denseLoss of the network before pruning
+/// @param outputChange E‖y − y_pruned‖² of the whole network, in squared output units
+/// @param layers from the input on
+/// @param comparison one curve a criterion
+/// @param timings seconds by phase, in order: load, forward, backward, moments, select, write
+/// @param notes what the user should know, for example that a layer gained a bias
+/// @param options every option in force, in order: text, booleans, finite numbers, lists of these; anything
+///                else is kept as its `toString()`
 @JsonPropertyOrder({"command", "version", "time", "summary"})
 public record Report(String command, String version, Instant time, Optional<String> summary,
     OptionalDouble accuracy, OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy,
@@ -52,8 +37,8 @@ public record Report(String command, String version, Instant time, Optional<Stri
     List<LayerReport> layers, List<Curve> comparison, Map<String, Double> timings, List<String> notes,
     Map<String, Object> options) {
 
-  /// @throws IllegalArgumentException
-  ///           if a value is out of range or not finite, or two curves have the same name
+  /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
+  ///                                  name
   public Report {
     Checks.text("command", command);
     Checks.text("version", version);
@@ -191,8 +176,8 @@ public record Report(String command, String version, Instant time, Optional<Stri
 
     /// The report of what was given so far.
     ///
-    /// @throws IllegalArgumentException
-    ///           if a value is out of range or not finite, or two curves have the same name
+    /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
+    ///                                  name
     public Report build() {
       return new Report(command, version, time, summary, accuracy, loss, lossName, denseAccuracy, denseLoss,
           outputChange, model, layers, comparison, timings, notes, options);
