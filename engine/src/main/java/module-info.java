@@ -10,4 +10,9 @@ module dev.espalier.engine {
   exports dev.espalier.engine.network;
   exports dev.espalier.engine.sensitivity;
   exports dev.espalier.engine.training;
+  exports dev.espalier.engine.compensation;
+  exports dev.espalier.engine.pruning;
+  exports dev.espalier.engine.schedule;
+  exports dev.espalier.engine.selection;
+  exports dev.espalier.engine.report;
 }

@@ -1,7 +1,6 @@
 package dev.espalier.engine.backend;
 
 import dev.espalier.bindings.MatrixView;
-import dev.espalier.engine.network.Activation;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -33,24 +32,25 @@ public final class ForwardPass implements Resource {
 
   /// Runs `network`, of the shapes this was made for, on a batch.
   ///
-  /// @param batch samples × inputs, at most as many as this was made for
+  /// @param batch samples × inputs, at most as many samples as this was made for
   public void run(DeviceNetwork network, MatrixView batch) {
     samples = batch.rows();
     backend.upload(batch, input(0));
-    runFrom(network, 0);
+    run(network, 0, network.layers().size(), input(0));
   }
 
-  /// Runs the layers from number `first` on, on the activations that the layer before it left.
-  public void runFrom(DeviceNetwork network, int first) {
-    for (int l = first; l < preActivations.size(); l++) {
-      runLayer(network, l, input(l), preActivation(l), activation(l));
+  /// Runs some layers only: those from number `first` up to, not including, `end`.
+  ///
+  /// @param from what layer `first` reads, samples × inputs
+  public void run(DeviceNetwork network, int first, int end, Matrix from) {
+    samples = from.rows();
+    Matrix next = from;
+    for (int l = first; l < end; l++) {
+      DeviceNetwork.Layer layer = network.layers().get(l);
+      backend.denseForward(next, layer.weights(), layer.bias(), layer.activation(), preActivation(l),
+          activation(l));
+      next = activation(l);
     }
-  }
-
-  private void runLayer(DeviceNetwork network, int l, Matrix from, Matrix z, Matrix a) {
-    DeviceNetwork.Layer layer = network.layers().get(l);
-    Activation activation = layer.activation();
-    backend.denseForward(from, layer.weights(), layer.bias(), activation, z, a);
   }
 
   /// Samples of the batch.

@@ -25,7 +25,7 @@ public record ScoringOptions(Criterion criterion, boolean compensation, boolean 
   }
 
   /// Whether moments of activations, and with them sensitivities, are needed.
-  boolean needsMoments() {
+  public boolean needsMoments() {
     return criterion == Criterion.ELIMINATION_COMPENSATION || compensation;
   }
 
