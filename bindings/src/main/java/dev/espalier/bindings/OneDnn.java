@@ -10,6 +10,7 @@ import static dev.espalier.bindings.onednn.onednn_h.dnnl_stream_create;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_stream_default_flags;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_success;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_version;
+import static dev.espalier.bindings.onednn.onednn_h.omp_get_max_threads;
 import static dev.espalier.bindings.onednn.onednn_h.omp_set_num_threads;
 
 import dev.espalier.bindings.onednn.dnnl_version_t;
@@ -20,8 +21,8 @@ import java.lang.foreign.MemorySegment;
 /// oneDNN, the matrix library for CPUs. The first call of [#load] loads it, for the life of the process; everything else
 /// here needs it loaded.
 ///
-/// A call runs on the thread that makes it and on the OpenMP threads below that; after [#useOneThread] it runs on the
-/// caller's alone. All methods may be called by many threads at a time.
+/// A call runs on the thread that makes it and on OpenMP threads that belong to that one, as many as [#setThreads] said.
+/// All methods may be called by many threads at a time.
 public final class OneDnn {
   private static final int TESTED_MAJOR_VERSION = 3;
 
@@ -96,9 +97,13 @@ public final class OneDnn {
     return (dnnl_get_effective_cpu_isa() & instructions) == instructions;
   }
 
-  /// Makes all later calls of the calling thread run on it alone.
-  public static void useOneThread() {
-    omp_set_num_threads(1);
+  /// Sets how many threads the later calls of the calling thread use.
+  ///
+  /// @return how many they used before
+  public static int setThreads(int threads) {
+    int before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    return before;
   }
 
   /// C = α op(A)·op(B) + β C in float32, where op transposes or not; C is not read when β is 0. All are row-major.

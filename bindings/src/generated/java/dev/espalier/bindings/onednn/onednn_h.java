@@ -268,78 +268,6 @@ public class onednn_h extends onednn_h$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
-    private static final int dnnl_forward_training = (int)64L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_forward_training = 64
-     * }
-     */
-    public static int dnnl_forward_training() {
-        return dnnl_forward_training;
-    }
-    private static final int dnnl_eltwise_relu = (int)32L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_eltwise_relu = 32
-     * }
-     */
-    public static int dnnl_eltwise_relu() {
-        return dnnl_eltwise_relu;
-    }
-    private static final int dnnl_eltwise_tanh = (int)33L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_eltwise_tanh = 33
-     * }
-     */
-    public static int dnnl_eltwise_tanh() {
-        return dnnl_eltwise_tanh;
-    }
-    private static final int dnnl_eltwise_elu = (int)34L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_eltwise_elu = 34
-     * }
-     */
-    public static int dnnl_eltwise_elu() {
-        return dnnl_eltwise_elu;
-    }
-    private static final int dnnl_eltwise_soft_relu = (int)39L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_eltwise_soft_relu = 39
-     * }
-     */
-    public static int dnnl_eltwise_soft_relu() {
-        return dnnl_eltwise_soft_relu;
-    }
-    private static final int dnnl_eltwise_logistic = (int)41L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_eltwise_logistic = 41
-     * }
-     */
-    public static int dnnl_eltwise_logistic() {
-        return dnnl_eltwise_logistic;
-    }
-    private static final int dnnl_eltwise_swish = (int)44L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_eltwise_swish = 44
-     * }
-     */
-    public static int dnnl_eltwise_swish() {
-        return dnnl_eltwise_swish;
-    }
-    private static final int dnnl_eltwise_gelu_erf = (int)49L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_eltwise_gelu_erf = 49
-     * }
-     */
-    public static int dnnl_eltwise_gelu_erf() {
-        return dnnl_eltwise_gelu_erf;
-    }
     private static final int dnnl_scratchpad_mode_user = (int)1L;
     /**
      * {@snippet lang=c :
@@ -1476,143 +1404,6 @@ public class onednn_h extends onednn_h$shared {
         }
     }
 
-    private static class dnnl_eltwise_forward_primitive_desc_create {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            onednn_h.C_INT,
-            onednn_h.C_POINTER,
-            onednn_h.C_POINTER,
-            onednn_h.C_INT,
-            onednn_h.C_INT,
-            onednn_h.C_POINTER,
-            onednn_h.C_POINTER,
-            onednn_h.C_FLOAT,
-            onednn_h.C_FLOAT,
-            onednn_h.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("dnnl_eltwise_forward_primitive_desc_create");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_eltwise_forward_primitive_desc_create(dnnl_primitive_desc_t *primitive_desc, dnnl_engine_t engine, dnnl_prop_kind_t prop_kind, dnnl_alg_kind_t alg_kind, const_dnnl_memory_desc_t src_desc, const_dnnl_memory_desc_t dst_desc, float alpha, float beta, const_dnnl_primitive_attr_t attr)
-     * }
-     */
-    public static FunctionDescriptor dnnl_eltwise_forward_primitive_desc_create$descriptor() {
-        return dnnl_eltwise_forward_primitive_desc_create.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_eltwise_forward_primitive_desc_create(dnnl_primitive_desc_t *primitive_desc, dnnl_engine_t engine, dnnl_prop_kind_t prop_kind, dnnl_alg_kind_t alg_kind, const_dnnl_memory_desc_t src_desc, const_dnnl_memory_desc_t dst_desc, float alpha, float beta, const_dnnl_primitive_attr_t attr)
-     * }
-     */
-    public static MethodHandle dnnl_eltwise_forward_primitive_desc_create$handle() {
-        return dnnl_eltwise_forward_primitive_desc_create.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_eltwise_forward_primitive_desc_create(dnnl_primitive_desc_t *primitive_desc, dnnl_engine_t engine, dnnl_prop_kind_t prop_kind, dnnl_alg_kind_t alg_kind, const_dnnl_memory_desc_t src_desc, const_dnnl_memory_desc_t dst_desc, float alpha, float beta, const_dnnl_primitive_attr_t attr)
-     * }
-     */
-    public static MemorySegment dnnl_eltwise_forward_primitive_desc_create$address() {
-        return dnnl_eltwise_forward_primitive_desc_create.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_eltwise_forward_primitive_desc_create(dnnl_primitive_desc_t *primitive_desc, dnnl_engine_t engine, dnnl_prop_kind_t prop_kind, dnnl_alg_kind_t alg_kind, const_dnnl_memory_desc_t src_desc, const_dnnl_memory_desc_t dst_desc, float alpha, float beta, const_dnnl_primitive_attr_t attr)
-     * }
-     */
-    public static int dnnl_eltwise_forward_primitive_desc_create(MemorySegment primitive_desc, MemorySegment engine, int prop_kind, int alg_kind, MemorySegment src_desc, MemorySegment dst_desc, float alpha, float beta, MemorySegment attr) {
-        var mh$ = dnnl_eltwise_forward_primitive_desc_create.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("dnnl_eltwise_forward_primitive_desc_create", primitive_desc, engine, prop_kind, alg_kind, src_desc, dst_desc, alpha, beta, attr);
-            }
-            return (int)mh$.invokeExact(primitive_desc, engine, prop_kind, alg_kind, src_desc, dst_desc, alpha, beta, attr);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class dnnl_eltwise_backward_primitive_desc_create {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            onednn_h.C_INT,
-            onednn_h.C_POINTER,
-            onednn_h.C_POINTER,
-            onednn_h.C_INT,
-            onednn_h.C_POINTER,
-            onednn_h.C_POINTER,
-            onednn_h.C_POINTER,
-            onednn_h.C_FLOAT,
-            onednn_h.C_FLOAT,
-            onednn_h.C_POINTER,
-            onednn_h.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("dnnl_eltwise_backward_primitive_desc_create");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_eltwise_backward_primitive_desc_create(dnnl_primitive_desc_t *primitive_desc, dnnl_engine_t engine, dnnl_alg_kind_t alg_kind, const_dnnl_memory_desc_t diff_src_desc, const_dnnl_memory_desc_t diff_dst_desc, const_dnnl_memory_desc_t data_desc, float alpha, float beta, const_dnnl_primitive_desc_t hint_fwd_pd, const_dnnl_primitive_attr_t attr)
-     * }
-     */
-    public static FunctionDescriptor dnnl_eltwise_backward_primitive_desc_create$descriptor() {
-        return dnnl_eltwise_backward_primitive_desc_create.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_eltwise_backward_primitive_desc_create(dnnl_primitive_desc_t *primitive_desc, dnnl_engine_t engine, dnnl_alg_kind_t alg_kind, const_dnnl_memory_desc_t diff_src_desc, const_dnnl_memory_desc_t diff_dst_desc, const_dnnl_memory_desc_t data_desc, float alpha, float beta, const_dnnl_primitive_desc_t hint_fwd_pd, const_dnnl_primitive_attr_t attr)
-     * }
-     */
-    public static MethodHandle dnnl_eltwise_backward_primitive_desc_create$handle() {
-        return dnnl_eltwise_backward_primitive_desc_create.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_eltwise_backward_primitive_desc_create(dnnl_primitive_desc_t *primitive_desc, dnnl_engine_t engine, dnnl_alg_kind_t alg_kind, const_dnnl_memory_desc_t diff_src_desc, const_dnnl_memory_desc_t diff_dst_desc, const_dnnl_memory_desc_t data_desc, float alpha, float beta, const_dnnl_primitive_desc_t hint_fwd_pd, const_dnnl_primitive_attr_t attr)
-     * }
-     */
-    public static MemorySegment dnnl_eltwise_backward_primitive_desc_create$address() {
-        return dnnl_eltwise_backward_primitive_desc_create.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_eltwise_backward_primitive_desc_create(dnnl_primitive_desc_t *primitive_desc, dnnl_engine_t engine, dnnl_alg_kind_t alg_kind, const_dnnl_memory_desc_t diff_src_desc, const_dnnl_memory_desc_t diff_dst_desc, const_dnnl_memory_desc_t data_desc, float alpha, float beta, const_dnnl_primitive_desc_t hint_fwd_pd, const_dnnl_primitive_attr_t attr)
-     * }
-     */
-    public static int dnnl_eltwise_backward_primitive_desc_create(MemorySegment primitive_desc, MemorySegment engine, int alg_kind, MemorySegment diff_src_desc, MemorySegment diff_dst_desc, MemorySegment data_desc, float alpha, float beta, MemorySegment hint_fwd_pd, MemorySegment attr) {
-        var mh$ = dnnl_eltwise_backward_primitive_desc_create.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("dnnl_eltwise_backward_primitive_desc_create", primitive_desc, engine, alg_kind, diff_src_desc, diff_dst_desc, data_desc, alpha, beta, hint_fwd_pd, attr);
-            }
-            return (int)mh$.invokeExact(primitive_desc, engine, alg_kind, diff_src_desc, diff_dst_desc, data_desc, alpha, beta, hint_fwd_pd, attr);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
     private static class dnnl_matmul_primitive_desc_create {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             onednn_h.C_INT,
@@ -1809,6 +1600,64 @@ public class onednn_h extends onednn_h$shared {
         }
     }
 
+    private static class omp_get_max_threads {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            onednn_h.C_INT    );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("omp_get_max_threads");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int omp_get_max_threads()
+     * }
+     */
+    public static FunctionDescriptor omp_get_max_threads$descriptor() {
+        return omp_get_max_threads.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int omp_get_max_threads()
+     * }
+     */
+    public static MethodHandle omp_get_max_threads$handle() {
+        return omp_get_max_threads.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int omp_get_max_threads()
+     * }
+     */
+    public static MemorySegment omp_get_max_threads$address() {
+        return omp_get_max_threads.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int omp_get_max_threads()
+     * }
+     */
+    public static int omp_get_max_threads() {
+        var mh$ = omp_get_max_threads.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("omp_get_max_threads");
+            }
+            return (int)mh$.invokeExact();
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class omp_set_num_threads {
         public static final FunctionDescriptor DESC = FunctionDescriptor.ofVoid(
             onednn_h.C_INT
@@ -1893,24 +1742,6 @@ public class onednn_h extends onednn_h$shared {
      */
     public static int DNNL_ARG_WEIGHTS() {
         return DNNL_ARG_WEIGHTS;
-    }
-    private static final int DNNL_ARG_DIFF_SRC = (int)129L;
-    /**
-     * {@snippet lang=c :
-     * #define DNNL_ARG_DIFF_SRC 129
-     * }
-     */
-    public static int DNNL_ARG_DIFF_SRC() {
-        return DNNL_ARG_DIFF_SRC;
-    }
-    private static final int DNNL_ARG_DIFF_DST = (int)145L;
-    /**
-     * {@snippet lang=c :
-     * #define DNNL_ARG_DIFF_DST 145
-     * }
-     */
-    public static int DNNL_ARG_DIFF_DST() {
-        return DNNL_ARG_DIFF_DST;
     }
 }
 
