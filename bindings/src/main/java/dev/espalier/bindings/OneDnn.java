@@ -1,6 +1,7 @@
 package dev.espalier.bindings;
 
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_cpu;
+import static dev.espalier.bindings.onednn.onednn_h.dnnl_cpu_isa_avx2;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_cpu_isa_avx512_core;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_cpu_isa_avx512_core_bf16;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_engine_create;
@@ -83,9 +84,15 @@ public final class OneDnn {
         dnnl_version_t.patch(version));
   }
 
-  /// Whether it uses 512-bit vectors on this CPU.
-  public static boolean usesAvx512() {
-    return hasInstructions(dnnl_cpu_isa_avx512_core());
+  /// The widest instructions that it uses on this CPU, for people.
+  public static String instructionSet() {
+    if (dnnl_get_effective_cpu_isa() == 0) {
+      return System.getProperty("os.arch");
+    }
+    String vectors = hasInstructions(dnnl_cpu_isa_avx512_core())
+        ? "AVX-512"
+        : hasInstructions(dnnl_cpu_isa_avx2()) ? "AVX2" : "SSE";
+    return multipliesBfloat16() ? vectors + " with bfloat16" : vectors;
   }
 
   /// Whether this CPU multiplies bfloat16 numbers by instructions of its own (AVX512-BF16 or AMX).

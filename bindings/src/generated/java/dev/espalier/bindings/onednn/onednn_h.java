@@ -286,6 +286,15 @@ public class onednn_h extends onednn_h$shared {
     public static int dnnl_query_scratchpad_md() {
         return dnnl_query_scratchpad_md;
     }
+    private static final int dnnl_cpu_isa_avx2 = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.dnnl_cpu_isa_avx2 = 7
+     * }
+     */
+    public static int dnnl_cpu_isa_avx2() {
+        return dnnl_cpu_isa_avx2;
+    }
     private static final int dnnl_cpu_isa_avx512_core = (int)39L;
     /**
      * {@snippet lang=c :
