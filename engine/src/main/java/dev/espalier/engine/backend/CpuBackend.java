@@ -69,6 +69,11 @@ public final class CpuBackend implements Backend {
     selection = new CpuSelection(pool);
   }
 
+  /// The cores this process may use, by affinity and container limits: the default number of threads.
+  public static int availableThreads() {
+    return CpuPool.CORES;
+  }
+
   @Override
   public String description() {
     return "cpu (oneDNN %s, %s, %s, %d thread%s)".formatted(OneDnn.version(), OneDnn.instructionSet(),
