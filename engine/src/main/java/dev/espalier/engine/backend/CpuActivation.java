@@ -1,73 +1,52 @@
 package dev.espalier.engine.backend;
 
-import static dev.espalier.engine.backend.CpuMatrix.get;
-import static dev.espalier.engine.backend.CpuMatrix.set;
-
 import dev.espalier.engine.network.Activation;
-import java.lang.foreign.MemorySegment;
 
-/// Activations and their derivatives over ranges of float32 elements, within [CpuMath]'s errors.
+/// Activations and their derivatives over the first `count` elements of arrays, within [CpuMath]'s errors.
 final class CpuActivation {
-  private static final float LEAKY_SLOPE = (float) Activation.LEAKY_RELU.value(-1) * -1;
+  private static final float LEAKY_SLOPE = (float) Activation.LEAKY_RELU.derivative(-1);
 
   private CpuActivation() {}
 
-  /// a = φ(z) for elements `start` to `end`, whole rows of `columns`.
-  static void forward(Activation activation, MemorySegment z, MemorySegment a, long start, long end,
-      int columns) {
+  /// a = φ(z) of an elementwise activation.
+  static void forward(Activation activation, float[] z, float[] a, int count) {
     switch (activation) {
-      case IDENTITY ->
-        MemorySegment.copy(z, start * Float.BYTES, a, start * Float.BYTES, (end - start) * Float.BYTES);
-      case RELU -> {
-        for (long i = start; i < end; i++) {
-          set(a, i, Math.max(0, get(z, i)));
-        }
-      }
-      case LEAKY_RELU -> {
-        for (long i = start; i < end; i++) {
-          float zi = get(z, i);
-          set(a, i, Math.max(zi, LEAKY_SLOPE * zi));
-        }
-      }
-      case SOFTMAX -> {
-        for (long row = start; row < end; row += columns) {
-          softmax(z, a, row, columns);
-        }
-      }
-      case ELU, GELU, SILU, SOFTPLUS, TANH, SIGMOID -> {
-        for (long i = start; i < end; i++) {
-          set(a, i, (float) value(activation, get(z, i)));
-        }
-      }
+      case IDENTITY -> System.arraycopy(z, 0, a, 0, count);
+      case RELU -> rectify(z, a, count);
+      case LEAKY_RELU -> rectifyLeaky(z, a, count);
+      case ELU, GELU, SILU, SOFTPLUS, TANH, SIGMOID -> curve(activation, z, a, count);
+      case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
     }
   }
 
-  /// Elements `first` to `first + columns` of p become the softmax of those of z.
-  ///
-  /// @return ln Σ eᶻ
-  static double softmax(MemorySegment z, MemorySegment p, long first, int columns) {
-    float max = Float.NEGATIVE_INFINITY;
-    for (int k = 0; k < columns; k++) {
-      max = Math.max(max, get(z, first + k));
-    }
-    double sum = 0;
-    for (int k = 0; k < columns; k++) {
-      sum += CpuMath.exp(get(z, first + k) - (double) max);
-    }
-    for (int k = 0; k < columns; k++) {
-      set(p, first + k, (float) (CpuMath.exp(get(z, first + k) - (double) max) / sum));
-    }
-    return max + Math.log(sum);
-  }
+  // A loop is a method of its own: it is compiled by itself, with nothing around it.
 
-  /// d = φ′(z) for elements `start` to `end`, of an elementwise activation.
-  static void derivative(Activation activation, MemorySegment z, MemorySegment d, long start, long end) {
-    for (long i = start; i < end; i++) {
-      set(d, i, (float) slope(activation, get(z, i)));
+  private static void rectify(float[] z, float[] a, int count) {
+    for (int i = 0; i < count; i++) {
+      a[i] = Math.max(0, z[i]);
     }
   }
 
-  /// Whether φ′ is a constant on each side of 0, so that [#slopeBelow] says all of it.
+  private static void rectifyLeaky(float[] z, float[] a, int count) {
+    for (int i = 0; i < count; i++) {
+      a[i] = Math.max(z[i], LEAKY_SLOPE * z[i]);
+    }
+  }
+
+  private static void curve(Activation activation, float[] z, float[] a, int count) {
+    for (int i = 0; i < count; i++) {
+      a[i] = (float) value(activation, z[i]);
+    }
+  }
+
+  /// d = φ′(z) of an elementwise activation.
+  static void slopes(Activation activation, float[] z, float[] d, int count) {
+    for (int i = 0; i < count; i++) {
+      d[i] = (float) slope(activation, z[i]);
+    }
+  }
+
+  /// Whether φ′ is 1 above 0 and a constant up to there.
   static boolean isPiecewiseLinear(Activation activation) {
     return switch (activation) {
       case IDENTITY, RELU, LEAKY_RELU -> true;
@@ -75,9 +54,45 @@ final class CpuActivation {
     };
   }
 
-  /// φ′(z) for z ≤ 0 of a piecewise linear activation; above 0 it is 1.
-  static float slopeBelow(Activation activation) {
-    return (float) activation.derivative(-1);
+  /// u = u ∘ φ′(z) of a piecewise linear activation.
+  static void multiplyByStep(Activation activation, float[] z, float[] u, int count) {
+    float below = (float) activation.derivative(-1);
+    float rise = 1 - below;
+    for (int i = 0; i < count; i++) {
+      // 1 for the least positive number and above, 0 for 0 and below. A comparison would become a branch, which half the
+      // elements mispredict.
+      float step = Math.min(1, Math.max(0, z[i]) * 0x1p100f * 0x1p100f);
+      u[i] *= below + rise * step;
+    }
+  }
+
+  /// p = softmax(z) for one row.
+  ///
+  /// @return ln Σ eᶻ
+  static double softmax(float[] z, float[] p, int count) {
+    double max = Double.NEGATIVE_INFINITY;
+    for (int k = 0; k < count; k++) {
+      max = Math.max(max, z[k]);
+    }
+    double sum = 0;
+    for (int k = 0; k < count; k++) {
+      sum += CpuMath.exp(z[k] - max);
+    }
+    for (int k = 0; k < count; k++) {
+      p[k] = (float) (CpuMath.exp(z[k] - max) / sum);
+    }
+    return max + Math.log(sum);
+  }
+
+  /// u = p ∘ (u − pᵀu) for one row of softmax's output p.
+  static void softmaxBackward(float[] p, float[] u, int count) {
+    double mean = 0;
+    for (int k = 0; k < count; k++) {
+      mean += (double) p[k] * u[k];
+    }
+    for (int k = 0; k < count; k++) {
+      u[k] = (float) (p[k] * (u[k] - mean));
+    }
   }
 
   private static double value(Activation activation, double z) {

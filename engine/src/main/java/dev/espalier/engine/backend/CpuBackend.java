@@ -1,23 +1,23 @@
 package dev.espalier.engine.backend;
 
-import static dev.espalier.engine.backend.CpuMatrix.get;
-import static dev.espalier.engine.backend.CpuMatrix.set;
+import static dev.espalier.engine.backend.CpuTile.copy;
+import static dev.espalier.engine.backend.CpuTile.load;
+import static dev.espalier.engine.backend.CpuTile.store;
 
 import dev.espalier.bindings.MatrixView;
 import dev.espalier.bindings.OneDnn;
 import dev.espalier.engine.backend.CpuProducts.Factor;
 import dev.espalier.engine.network.Activation;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// The CPU's vector units: float32 outside Java's heap, products by oneDNN, the rest by plain loops. Work is split into
 /// blocks that stay in cache between a product and what follows it, and the blocks over the process's threads. A call
 /// returns when its work is done. The same inputs, threads and processor give the same bits.
 public final class CpuBackend implements Backend {
-  /// Elements of a part of a memory-bound loop: 256 KiB of float32.
-  private static final long BLOCK = 1 << 16;
-
   /// Floating-point operations that are worth a part of their own.
   private static final double PART_FLOPS = 1e6;
 
@@ -190,14 +190,33 @@ public final class CpuBackend implements Backend {
     MemorySegment z = write(preActivation);
     MemorySegment a = write(activated);
     pool.ranges(input.rows(), rowsPerPart(input.rows(), 2.0 * inputs * outputs), (start, end) -> {
-      long rowBytes = (long) outputs * Float.BYTES;
       for (long n = start; n < end; n++) {
-        MemorySegment.copy(b, 0, z, n * rowBytes, rowBytes);
+        copy(b, 0, z, n * outputs, outputs);
       }
-      products.multiply(1, Factor.of(x, inputs).from(start, 0), w, 1, z.asSlice(start * rowBytes), outputs,
+      products.multiply(1, Factor.of(x, inputs).from(start, 0), w, 1,
+          z.asSlice(start * outputs * Float.BYTES), outputs,
           end - start, outputs, inputs);
-      CpuActivation.forward(activation, z, a, start * outputs, end * outputs, outputs);
+      activate(activation, z, a, start, end, outputs);
     });
+  }
+
+  /// a = φ(z) for rows `start` to `end`.
+  private static void activate(Activation activation, MemorySegment z, MemorySegment a, long start, long end,
+      int columns) {
+    if (activation.isElementwise()) {
+      CpuTile tile = CpuTile.ofThread();
+      for (long first = start * columns; first < end * columns; first += CpuTile.LENGTH) {
+        int count = (int) Math.min(CpuTile.LENGTH, end * columns - first);
+        CpuActivation.forward(activation, load(z, first, count, tile.a), tile.b, count);
+        store(tile.b, count, a, first);
+      }
+    } else {
+      float[] row = new float[columns];
+      for (long n = start; n < end; n++) {
+        CpuActivation.softmax(load(z, n * columns, columns, row), row, columns);
+        store(row, columns, a, n * columns);
+      }
+    }
   }
 
   /// Rows of a block whose product is followed by a loop over its result.
@@ -216,28 +235,19 @@ public final class CpuBackend implements Backend {
     int columns = upstream.columns();
     if (activation.isElementwise()) {
       Slopes slope = slopes(activation, preActivation);
-      pool.ranges(upstream.elements(), BLOCK, (start, end) -> slope.multiply(u, g, start, end));
+      pool.ranges(upstream.elements(), CpuPool.BLOCK, (start, end) -> slope.multiply(u, g, start, end));
     } else {
       MemorySegment a = read(activated);
       long samples = preActivation.rows();
-      pool.ranges(upstream.rows(), Math.max(1, BLOCK / columns), (start, end) -> {
-        for (long row = start; row < end; row++) {
-          softmaxBackward(a, row % samples * columns, u, g, row * columns, columns);
+      pool.ranges(upstream.rows(), CpuPool.rowsPerBlock(columns), (start, end) -> {
+        float[] p = new float[columns];
+        float[] row = new float[columns];
+        for (long n = start; n < end; n++) {
+          load(a, n % samples * columns, columns, p);
+          CpuActivation.softmaxBackward(p, load(u, n * columns, columns, row), columns);
+          store(row, columns, g, n * columns);
         }
       });
-    }
-  }
-
-  /// g = p ∘ (u − pᵀu) for one row.
-  private static void softmaxBackward(MemorySegment p, long firstP, MemorySegment u, MemorySegment g,
-      long first,
-      int columns) {
-    double mean = 0;
-    for (int k = 0; k < columns; k++) {
-      mean += (double) get(p, firstP + k) * get(u, first + k);
-    }
-    for (int k = 0; k < columns; k++) {
-      set(g, first + k, (float) (get(p, firstP + k) * (get(u, first + k) - mean)));
     }
   }
 
@@ -263,54 +273,38 @@ public final class CpuBackend implements Backend {
     MemorySegment z = read(preActivation);
     long elements = preActivation.elements();
     if (CpuActivation.isPiecewiseLinear(activation)) {
-      return new Slopes.PiecewiseLinear(z, elements, CpuActivation.slopeBelow(activation));
+      return new Slopes(z, elements, Optional.of(activation));
     }
     // Once, and not for each of the stacked copies.
     MemorySegment d = slopes.atLeast(elements);
-    pool.ranges(elements, BLOCK, (start, end) -> CpuActivation.derivative(activation, z, d, start, end));
-    return new Slopes.Stored(d, elements);
+    pool.tiles(elements, (first, count, tile) -> {
+      CpuActivation.slopes(activation, load(z, first, count, tile.a), tile.b, count);
+      store(tile.b, count, d, first);
+    });
+    return new Slopes(d, elements, Optional.empty());
   }
 
-  /// φ′(z), repeated for each stacked copy.
-  private sealed interface Slopes {
-    /// Elements of one copy.
-    long elements();
-
-    /// g = u ∘ φ′ for elements `start` to `end` of the stacked copies; `offset` is where the first of them lies in φ′.
-    void multiplyCopy(MemorySegment u, MemorySegment g, long start, long end, long offset);
-
-    /// g = u ∘ φ′ for elements `start` to `end` of the stacked copies.
-    default void multiply(MemorySegment u, MemorySegment g, long start, long end) {
-      for (long from = start; from < end;) {
-        long offset = from % elements();
-        long to = Math.min(end, from + elements() - offset);
-        multiplyCopy(u, g, from, to, offset);
-        from = to;
-      }
-    }
-
-    record PiecewiseLinear(MemorySegment z, long elements, float below) implements Slopes {
-      @Override
-      public void multiplyCopy(MemorySegment u, MemorySegment g, long start, long end, long offset) {
-        if (below == 1) {
-          if (!u.equals(g)) {
-            MemorySegment.copy(u, start * Float.BYTES, g, start * Float.BYTES, (end - start) * Float.BYTES);
-          }
-          return;
+  /// φ′ of one copy of the samples.
+  ///
+  /// @param source   z of a piecewise linear activation, else φ′(z)
+  /// @param elements of one copy
+  /// @param stepsOf  the activation if it is piecewise linear
+  private record Slopes(MemorySegment source, long elements, Optional<Activation> stepsOf) {
+    /// g = u ∘ φ′ for elements `start` to `end` of stacked copies.
+    void multiply(MemorySegment u, MemorySegment g, long start, long end) {
+      CpuTile tile = CpuTile.ofThread();
+      for (long first = start; first < end;) {
+        long inCopy = first % elements;
+        int count = (int) Math.min(CpuTile.LENGTH, Math.min(end - first, elements - inCopy));
+        float[] slope = load(source, inCopy, count, tile.a);
+        float[] gradient = load(u, first, count, tile.b);
+        if (stepsOf.isPresent()) {
+          CpuActivation.multiplyByStep(stepsOf.get(), slope, gradient, count);
+        } else {
+          CpuLoops.multiply(slope, gradient, count);
         }
-        for (long i = 0; i < end - start; i++) {
-          float value = get(u, start + i);
-          set(g, start + i, get(z, offset + i) > 0 ? value : below * value);
-        }
-      }
-    }
-
-    record Stored(MemorySegment d, long elements) implements Slopes {
-      @Override
-      public void multiplyCopy(MemorySegment u, MemorySegment g, long start, long end, long offset) {
-        for (long i = 0; i < end - start; i++) {
-          set(g, start + i, get(u, start + i) * get(d, offset + i));
-        }
+        store(gradient, count, g, first);
+        first += count;
       }
     }
   }
@@ -321,14 +315,12 @@ public final class CpuBackend implements Backend {
     MemorySegment s = write(sensitivity);
     float factor = (float) scale;
     long elements = sensitivity.elements();
-    // Small blocks: the sensitivities stay in cache while the copies stream by.
-    pool.ranges(elements, BLOCK / 8, (start, end) -> {
+    pool.tiles(elements, (first, count, tile) -> {
+      float[] sum = load(s, first, count, tile.a);
       for (long copy = 0; copy < gradient.elements(); copy += elements) {
-        for (long i = start; i < end; i++) {
-          float value = get(g, copy + i);
-          set(s, i, get(s, i) + factor * value * value);
-        }
+        CpuLoops.addSquares(factor, load(g, copy + first, count, tile.b), sum, count);
       }
+      store(sum, count, s, first);
     });
   }
 
@@ -337,34 +329,38 @@ public final class CpuBackend implements Backend {
   @Override
   public void unitVectors(Matrix upstream, int samples, int firstOutput) {
     MemorySegment u = write(upstream);
-    u.fill((byte) 0);
-    for (long row = 0; row < upstream.rows(); row++) {
-      set(u, row * upstream.columns() + firstOutput + row / samples, 1);
-    }
+    pool.rowTiles(upstream.rows(), upstream.columns(), (row, column, count, tile) -> {
+      Arrays.fill(tile.a, 0, count, 0);
+      int unit = firstOutput + row / samples - column;
+      if (unit >= 0 && unit < count) {
+        tile.a[unit] = 1;
+      }
+      store(tile.a, count, u, (long) row * upstream.columns() + column);
+    });
   }
 
   @Override
   public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
     MemorySegment u = write(upstream);
     int columns = upstream.columns();
-    pool.ranges(upstream.rows(), Math.max(1, BLOCK / columns), (start, end) -> {
-      for (long row = start; row < end; row++) {
-        long probe = firstProbe + row / samples;
-        long sample = firstSample + row % samples;
-        for (int k = 0; k < columns; k++) {
-          set(u, row * columns + k, CounterRandom.sign(seed, probe, sample, k, columns));
-        }
+    pool.rowTiles(upstream.rows(), columns, (row, column, count, tile) -> {
+      int probe = firstProbe + row / samples;
+      long sample = firstSample + row % samples;
+      for (int k = 0; k < count; k++) {
+        tile.a[k] = CounterRandom.sign(seed, probe, sample, column + k, columns);
       }
+      store(tile.a, count, u, (long) row * columns + column);
     });
   }
 
   @Override
   public void uniform(Matrix matrix, long seed, long stream) {
     MemorySegment m = write(matrix);
-    pool.ranges(matrix.elements(), BLOCK, (start, end) -> {
-      for (long i = start; i < end; i++) {
-        set(m, i, CounterRandom.uniform(seed, stream, i));
+    pool.tiles(matrix.elements(), (first, count, tile) -> {
+      for (int i = 0; i < count; i++) {
+        tile.a[i] = CounterRandom.uniform(seed, stream, first + i);
       }
+      store(tile.a, count, m, first);
     });
   }
 
@@ -372,29 +368,26 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void columnMeans(Matrix x, Matrix means) {
-    MemorySegment m = write(means);
-    int rows = x.rows();
-    columnSums(x, (column, sum) -> set(m, column, (float) (sum / rows)));
+    store(columnSums(x, 1.0 / x.rows(), new float[x.columns()]), x.columns(), write(means), 0);
   }
 
-  private interface ColumnSum {
-    void is(int column, double sum);
-  }
-
-  private void columnSums(Matrix x, ColumnSum result) {
+  /// Adds `scale` times the sums over rows to `sums`, rounding once.
+  private float[] columnSums(Matrix x, double scale, float[] sums) {
     MemorySegment values = read(x);
     int columns = x.columns();
-    pool.ranges(columns, LEAST_TILE, (start, end) -> {
-      double[] sums = new double[(int) (end - start)];
-      for (long n = 0; n < x.rows(); n++) {
-        for (int j = 0; j < sums.length; j++) {
-          sums[j] += get(values, n * columns + start + j);
-        }
-      }
-      for (int j = 0; j < sums.length; j++) {
-        result.is((int) start + j, sums[j]);
-      }
-    });
+    pool.ranges(columns, Math.max(LEAST_TILE, Math.min(CpuTile.LENGTH, columns / pool.threads())),
+        (start, end) -> {
+          int count = (int) (end - start);
+          double[] exact = new double[count];
+          CpuTile tile = CpuTile.ofThread();
+          for (long n = 0; n < x.rows(); n++) {
+            CpuLoops.add(load(values, n * columns + start, count, tile.a), exact, count);
+          }
+          for (int j = 0; j < count; j++) {
+            sums[(int) start + j] = (float) (sums[(int) start + j] + scale * exact[j]);
+          }
+        });
+    return sums;
   }
 
   @Override
@@ -403,7 +396,8 @@ public final class CpuBackend implements Backend {
     int outputs = sensitivity.columns();
     int inputs = activation.columns();
     MemorySegment zeroth = write(m0);
-    columnSums(sensitivity, (i, sum) -> set(zeroth, i, (float) (get(zeroth, i) + sum)));
+    float[] total = load(zeroth, 0, outputs, new float[outputs]);
+    store(columnSums(sensitivity, 1, total), outputs, zeroth, 0);
     Factor s = Factor.transposed(read(sensitivity), outputs);
     MemorySegment first = write(m1);
     MemorySegment second = write(m2);
@@ -430,16 +424,13 @@ public final class CpuBackend implements Backend {
     int inputs = activation.columns();
     MemorySegment a = read(activation);
     MemorySegment c = read(pilotMean);
-    pool.ranges(count, Math.max(1, BLOCK / inputs), (start, end) -> {
-      for (long n = start; n < end; n++) {
-        long from = (first + n) * inputs;
-        long to = n * inputs;
-        for (int j = 0; j < inputs; j++) {
-          float difference = get(a, from + j) - get(c, j);
-          set(x, to + j, difference);
-          set(xx, to + j, difference * difference);
-        }
-      }
+    pool.rowTiles(count, inputs, (row, column, length, tile) -> {
+      float[] values = load(a, (long) (first + row) * inputs + column, length, tile.a);
+      float[] mean = load(c, column, length, tile.b);
+      CpuLoops.shift(values, mean, tile.c, length);
+      long at = (long) row * inputs + column;
+      store(values, length, x, at);
+      store(tile.c, length, xx, at);
     });
   }
 
@@ -450,26 +441,17 @@ public final class CpuBackend implements Backend {
     MemorySegment second = write(m2);
     MemorySegment before = read(from);
     MemorySegment after = read(to);
-    forEachWeight(m1, (i, j, at) -> {
-      double d = (double) get(before, j) - get(after, j);
-      double total = get(zeroth, i);
-      set(second, at, (float) (get(second, at) + 2 * d * get(first, at) + d * d * total));
-      set(first, at, (float) (get(first, at) + d * total));
-    });
-  }
-
-  private interface Weight {
-    void at(int row, int column, long index);
-  }
-
-  private void forEachWeight(Matrix matrix, Weight action) {
-    int columns = matrix.columns();
-    pool.ranges(matrix.rows(), Math.max(1, BLOCK / columns), (start, end) -> {
-      for (int i = (int) start; i < end; i++) {
-        for (int j = 0; j < columns; j++) {
-          action.at(i, j, (long) i * columns + j);
-        }
-      }
+    int columns = m1.columns();
+    pool.rowTiles(m1.rows(), columns, (row, column, count, tile) -> {
+      long at = (long) row * columns + column;
+      float total = zeroth.getAtIndex(MatrixView.ELEMENT, row);
+      float[] one = load(first, at, count, tile.a);
+      float[] two = load(second, at, count, tile.b);
+      CpuLoops.shiftMoments(total, load(before, column, count, tile.c), load(after, column, count, tile.d),
+          one, two,
+          count);
+      store(one, count, first, at);
+      store(two, count, second, at);
     });
   }
 
@@ -478,10 +460,10 @@ public final class CpuBackend implements Backend {
     MemorySegment from = read(x);
     MemorySegment to = write(y);
     float factor = (float) alpha;
-    pool.ranges(x.elements(), BLOCK, (start, end) -> {
-      for (long i = start; i < end; i++) {
-        set(to, i, get(to, i) + factor * get(from, i));
-      }
+    pool.tiles(x.elements(), (first, count, tile) -> {
+      float[] sum = load(to, first, count, tile.a);
+      CpuLoops.add(factor, load(from, first, count, tile.b), sum, count);
+      store(sum, count, to, first);
     });
   }
 
@@ -493,14 +475,17 @@ public final class CpuBackend implements Backend {
     MemorySegment first = write(m1);
     MemorySegment second = write(m2);
     MemorySegment c = read(pilotMean);
-    forEachWeight(weights, (i, j, at) -> {
-      double total = get(zeroth, i);
-      double mean = total == 0 ? 0 : get(first, at) / total;
-      double variance = Math.max(0, get(second, at) - mean * get(first, at)) / samples;
-      double center = total == 0 ? 0 : get(c, j) + mean;
-      double weight = get(w, at);
-      set(second, at, (float) (weight * weight * variance));
-      set(first, at, (float) (weight * center));
+    int columns = weights.columns();
+    pool.rowTiles(weights.rows(), columns, (row, column, count, tile) -> {
+      long at = (long) row * columns + column;
+      float total = zeroth.getAtIndex(MatrixView.ELEMENT, row);
+      float[] one = load(first, at, count, tile.a);
+      float[] two = load(second, at, count, tile.b);
+      CpuLoops.eliminationScores(load(w, at, count, tile.c), total, load(c, column, count, tile.d), one, two,
+          (double) samples,
+          count);
+      store(one, count, first, at);
+      store(two, count, second, at);
     });
   }
 
@@ -509,8 +494,14 @@ public final class CpuBackend implements Backend {
     MemorySegment w = read(weights);
     MemorySegment f = read(factor);
     MemorySegment s = write(scores);
+    int columns = weights.columns();
     boolean byRow = factor.rows() == 1;
-    forEachWeight(weights, (_, j, at) -> set(s, at, Math.abs(get(w, at) * get(f, byRow ? j : at))));
+    pool.rowTiles(weights.rows(), columns, (row, column, count, tile) -> {
+      long at = (long) row * columns + column;
+      float[] product = load(w, at, count, tile.a);
+      CpuLoops.absoluteProduct(load(f, byRow ? column : at, count, tile.b), product, count);
+      store(product, count, s, at);
+    });
   }
 
   // ---- selection ----
@@ -549,21 +540,18 @@ public final class CpuBackend implements Backend {
     MemorySegment g = write(gradient);
     MemorySegment l = write(losses);
     int outputs = preActivation.columns();
-    pool.ranges(preActivation.rows(), Math.max(1, BLOCK / 8 / outputs), (start, end) -> {
+    pool.ranges(preActivation.rows(), CpuPool.rowsPerBlock(outputs), (start, end) -> {
+      float[] values = new float[outputs];
+      float[] target = new float[outputs];
+      float[] slope = new float[outputs];
+      float[] loss = new float[(int) (end - start)];
       for (long n = start; n < end; n++) {
-        long first = n * outputs;
-        double logSum = CpuActivation.softmax(z, g, first, outputs);
-        double loss = 0;
-        double mass = 0;
-        for (long i = first; i < first + outputs; i++) {
-          loss += get(t, i) * (logSum - get(z, i));
-          mass += get(t, i);
-        }
-        for (long i = first; i < first + outputs; i++) {
-          set(g, i, (float) (get(g, i) * mass - get(t, i)));
-        }
-        set(l, n, (float) loss);
+        load(z, n * outputs, outputs, values);
+        load(t, n * outputs, outputs, target);
+        loss[(int) (n - start)] = (float) CpuLoops.crossEntropy(values, target, slope, outputs);
+        store(slope, outputs, g, n * outputs);
       }
+      store(loss, loss.length, l, start);
     });
   }
 
@@ -574,16 +562,17 @@ public final class CpuBackend implements Backend {
     MemorySegment g = write(gradient);
     MemorySegment l = write(losses);
     int outputs = activated.columns();
-    pool.ranges(activated.rows(), Math.max(1, BLOCK / outputs), (start, end) -> {
+    pool.ranges(activated.rows(), CpuPool.rowsPerBlock(outputs), (start, end) -> {
+      float[] values = new float[outputs];
+      float[] target = new float[outputs];
+      float[] loss = new float[(int) (end - start)];
       for (long n = start; n < end; n++) {
-        double loss = 0;
-        for (long i = n * outputs; i < (n + 1) * outputs; i++) {
-          double difference = (double) get(a, i) - get(t, i);
-          loss += difference * difference / outputs;
-          set(g, i, (float) (2 * difference / outputs));
-        }
-        set(l, n, (float) loss);
+        load(a, n * outputs, outputs, values);
+        load(t, n * outputs, outputs, target);
+        loss[(int) (n - start)] = (float) CpuLoops.squaredError(target, values, outputs);
+        store(values, outputs, g, n * outputs);
       }
+      store(loss, loss.length, l, start);
     });
   }
 
@@ -594,26 +583,15 @@ public final class CpuBackend implements Backend {
     MemorySegment g = read(gradient);
     MemorySegment m = write(firstMoment);
     MemorySegment v = write(secondMoment);
-    float beta1 = (float) adam.beta1();
-    float beta2 = (float) adam.beta2();
-    // 1 − β in double: in float32 it would lose digits that the moments' sizes show.
-    float rest1 = (float) (1 - adam.beta1());
-    float rest2 = (float) (1 - adam.beta2());
-    float rate = (float) (adam.learningRate() / (1 - Math.pow(adam.beta1(), (double) step)));
-    float correction2 = (float) (1 / (1 - Math.pow(adam.beta2(), (double) step)));
-    float epsilon = (float) adam.epsilon();
-    pool.ranges(parameter.elements(), BLOCK, (start, end) -> {
-      for (long i = start; i < end; i++) {
-        float slope = get(g, i);
-        float mean = beta1 * get(m, i) + rest1 * slope;
-        float square = beta2 * get(v, i) + rest2 * slope * slope;
-        set(m, i, mean);
-        set(v, i, square);
-        float value = get(p, i);
-        if (!keepZeros || value != 0) {
-          set(p, i, value - rate * mean / ((float) Math.sqrt(square * correction2) + epsilon));
-        }
-      }
+    CpuLoops.AdamStep adamStep = CpuLoops.AdamStep.of(adam, (double) step, keepZeros);
+    pool.tiles(parameter.elements(), (first, count, tile) -> {
+      float[] value = load(p, first, count, tile.a);
+      float[] mean = load(m, first, count, tile.b);
+      float[] square = load(v, first, count, tile.c);
+      adamStep.run(load(g, first, count, tile.d), value, mean, square, count);
+      store(value, count, p, first);
+      store(mean, count, m, first);
+      store(square, count, v, first);
     });
   }
 

@@ -1,15 +1,10 @@
 package dev.espalier.engine.backend;
 
-import dev.espalier.bindings.MatrixView;
-
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 
 /// A float32 matrix, or some rows of one, outside Java's heap. It takes memory when it is first used, and as long as it
 /// only holds what a read-only memory-mapped file holds, the file's pages are its memory.
 final class CpuMatrix implements Matrix {
-  private static final ValueLayout.OfFloat ELEMENT = MatrixView.ELEMENT;
-
   private final int rows;
   private final int columns;
   private final CpuMatrix owner;
@@ -82,13 +77,5 @@ final class CpuMatrix implements Matrix {
     if (owner == this && memory != null) {
       memory.close();
     }
-  }
-
-  static float get(MemorySegment segment, long index) {
-    return segment.get(ELEMENT, index * Float.BYTES);
-  }
-
-  static void set(MemorySegment segment, long index, float value) {
-    segment.set(ELEMENT, index * Float.BYTES, value);
   }
 }

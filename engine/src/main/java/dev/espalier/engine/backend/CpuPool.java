@@ -15,6 +15,9 @@ final class CpuPool {
   /// The cores this process may use; the JVM looks at affinity and container limits.
   static final int CORES = Runtime.getRuntime().availableProcessors();
 
+  /// Elements of a part whose work is little for each: 256 KiB of float32, much longer than it takes to start.
+  static final long BLOCK = 1 << 16;
+
   private static final Semaphore FREE_CORES = new Semaphore(CORES);
   private static final ExecutorService HELPERS = Executors.newCachedThreadPool(CpuPool::helper);
 
@@ -67,6 +70,43 @@ final class CpuPool {
   void ranges(long length, long step, Range range) {
     run(Math.toIntExact((length + step - 1) / step),
         part -> range.run(part * step, Math.min(length, (part + 1) * step)));
+  }
+
+  /// A tile of a matrix: `count` elements from index `first` on.
+  interface TileWork {
+    void run(long first, int count, CpuTile tile);
+  }
+
+  /// A tile of one row of a matrix.
+  interface RowTileWork {
+    void run(int row, int column, int count, CpuTile tile);
+  }
+
+  /// Runs tiles that together are elements 0 to `elements`.
+  void tiles(long elements, TileWork work) {
+    ranges(elements, BLOCK, (start, end) -> {
+      CpuTile tile = CpuTile.ofThread();
+      for (long first = start; first < end; first += CpuTile.LENGTH) {
+        work.run(first, (int) Math.min(CpuTile.LENGTH, end - first), tile);
+      }
+    });
+  }
+
+  /// Runs tiles that together are a matrix and of which none is of two rows.
+  void rowTiles(int rows, int columns, RowTileWork work) {
+    ranges(rows, rowsPerBlock(columns), (start, end) -> {
+      CpuTile tile = CpuTile.ofThread();
+      for (int row = (int) start; row < end; row++) {
+        for (int column = 0; column < columns; column += CpuTile.LENGTH) {
+          work.run(row, column, Math.min(CpuTile.LENGTH, columns - column), tile);
+        }
+      }
+    });
+  }
+
+  /// Rows that a part should have whose work is little for each element.
+  static long rowsPerBlock(int columns) {
+    return Math.max(1, BLOCK / columns);
   }
 
   private static Thread helper(Runnable work) {

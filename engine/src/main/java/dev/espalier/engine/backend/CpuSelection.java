@@ -1,12 +1,13 @@
 package dev.espalier.engine.backend;
 
-import static dev.espalier.engine.backend.CpuMatrix.get;
-import static dev.espalier.engine.backend.CpuMatrix.set;
+import static dev.espalier.engine.backend.CpuTile.load;
+import static dev.espalier.engine.backend.CpuTile.store;
 
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
 
 /// Selection among float32 scores, without sorting and without a second copy of them.
 final class CpuSelection {
@@ -76,17 +77,12 @@ final class CpuSelection {
   /// `high` on.
   private long[] histogram(CpuMatrix scores, int prefix, int high, int low, int digit) {
     MemorySegment s = scores.read();
-    int mask = (1 << digit) - 1;
     long[] sum = new long[1 << digit];
     pool.ranges(scores.elements(), BLOCK, (start, end) -> {
       int[] counts = new int[1 << digit];
-      for (long i = start; i < end; i++) {
-        int key = key(get(s, i));
-        // A shift by 32 would be one by 0.
-        if (high == Integer.SIZE || (key ^ prefix) >>> high == 0) {
-          counts[key >>> low & mask]++;
-        }
-      }
+      forEachTile(start, end,
+          (first, count, tile) -> count(load(s, first, count, tile.a), count, prefix, high, low,
+              counts));
       synchronized (sum) {
         for (int bucket = 0; bucket < counts.length; bucket++) {
           sum[bucket] += counts[bucket];
@@ -96,25 +92,48 @@ final class CpuSelection {
     return sum;
   }
 
+  private static void count(float[] scores, int length, int prefix, int high, int low, int[] counts) {
+    // In the first pass, where all keys count, a shift by 32 would be one by 0.
+    int compared = high == Integer.SIZE ? 0 : -1 << high;
+    for (int i = 0; i < length; i++) {
+      int key = key(scores[i]);
+      if (((key ^ prefix) & compared) == 0) {
+        counts[key >>> low & (counts.length - 1)]++;
+      }
+    }
+  }
+
+  private static void forEachTile(long start, long end, CpuPool.TileWork work) {
+    CpuTile tile = CpuTile.ofThread();
+    for (long first = start; first < end; first += CpuTile.LENGTH) {
+      work.run(first, (int) Math.min(CpuTile.LENGTH, end - first), tile);
+    }
+  }
+
   /// See [Backend#rankZerosFirst].
   long rankZerosFirst(CpuMatrix weights, CpuMatrix scores) {
     MemorySegment w = weights.read();
     MemorySegment s = scores.write();
-    long[] firsts = new long[blocks(scores.elements(), BLOCK)];
-    Arrays.fill(firsts, Long.MAX_VALUE);
-    pool.ranges(scores.elements(), BLOCK, (start, end) -> {
-      for (long i = start; i < end; i++) {
-        if (!Float.isFinite(get(s, i))) {
-          firsts[(int) (start / BLOCK)] = i;
-          return;
-        }
-        if (get(w, i) == 0) {
-          set(s, i, -1);
-        }
+    AtomicLong firstNonFinite = new AtomicLong(Long.MAX_VALUE);
+    pool.tiles(scores.elements(), (first, count, tile) -> {
+      float[] score = load(s, first, count, tile.a);
+      int bad = rankZerosFirst(load(w, first, count, tile.b), score, count);
+      if (bad < count) {
+        firstNonFinite.accumulateAndGet(first + bad, Math::min);
       }
+      store(score, count, s, first);
     });
-    long first = Arrays.stream(firsts).min().orElseThrow();
-    return first == Long.MAX_VALUE ? -1 : first;
+    return firstNonFinite.get() == Long.MAX_VALUE ? -1 : firstNonFinite.get();
+  }
+
+  private static int rankZerosFirst(float[] weights, float[] scores, int count) {
+    for (int i = 0; i < count; i++) {
+      if (!Float.isFinite(scores[i])) {
+        return i;
+      }
+      scores[i] = weights[i] == 0 ? -1 : scores[i];
+    }
+    return count;
   }
 
   /// See [Backend#keepPerGroup].
@@ -125,15 +144,16 @@ final class CpuSelection {
     long rowsPerPart = Math.max(1, BLOCK / columns);
     long[] removed = new long[blocks(scores.rows(), rowsPerPart)];
     pool.ranges(scores.rows(), rowsPerPart, (start, end) -> {
-      float[] sorted = new float[Math.min(groupWidth, columns)];
+      float[] group = new float[Math.min(groupWidth, columns)];
+      float[] sorted = new float[group.length];
       for (long row = start; row < end; row++) {
         for (int g = 0; g < groupsPerRow; g++) {
-          long group = row * groupsPerRow + g;
-          long quota = Math.round((group + 1) * removedPerGroup) - Math.round(group * removedPerGroup);
+          long number = row * groupsPerRow + g;
+          long quota = Math.round((number + 1) * removedPerGroup) - Math.round(number * removedPerGroup);
           int first = g * groupWidth;
           int width = Math.min(groupWidth, columns - first);
           int less = width - (int) Math.min(width, groupWidth - quota);
-          keepAllBut(less, s, row * columns + first, width, sorted);
+          keepAllBut(less, s, row * columns + first, width, group, sorted);
           removed[(int) (start / rowsPerPart)] += less;
         }
       }
@@ -142,10 +162,10 @@ final class CpuSelection {
   }
 
   /// Marks all but the `removed` least of `width` scores; of equal ones the first are not marked.
-  private static void keepAllBut(int removed, MemorySegment s, long first, int width, float[] sorted) {
-    for (int j = 0; j < width; j++) {
-      sorted[j] = get(s, first + j);
-    }
+  private static void keepAllBut(int removed, MemorySegment s, long first, int width, float[] scores,
+      float[] sorted) {
+    load(s, first, width, scores);
+    System.arraycopy(scores, 0, sorted, 0, width);
     Arrays.sort(sorted, 0, width);
     float threshold = removed == 0 ? Float.NEGATIVE_INFINITY : sorted[removed - 1];
     int ties = removed;
@@ -153,12 +173,12 @@ final class CpuSelection {
       ties--;
     }
     for (int j = 0; j < width; j++) {
-      float score = get(s, first + j);
-      boolean isRemoved = score < threshold || (score == threshold && ties-- > 0);
+      boolean isRemoved = scores[j] < threshold || (scores[j] == threshold && ties-- > 0);
       if (!isRemoved) {
-        set(s, first + j, Float.POSITIVE_INFINITY);
+        scores[j] = Float.POSITIVE_INFINITY;
       }
     }
+    store(scores, width, s, first);
   }
 
   /// See [Backend#eliminate].
@@ -169,16 +189,13 @@ final class CpuSelection {
     double[] sums = new double[ties.length];
     pool.ranges(scores.elements(), BLOCK, (start, end) -> {
       int block = (int) (start / BLOCK);
-      long left = cut.ties() - ties[block];
-      double sum = 0;
-      for (long i = start; i < end; i++) {
-        float score = get(s, i);
-        if (score < cut.threshold() || (score == cut.threshold() && left-- > 0)) {
-          set(w, i, 0);
-          sum += Math.max(0, score);
-        }
-      }
-      sums[block] = sum;
+      Removal removal = new Removal(cut.threshold(), cut.ties() - ties[block]);
+      forEachTile(start, end, (first, count, tile) -> {
+        float[] weight = load(w, first, count, tile.b);
+        removal.eliminate(load(s, first, count, tile.a), weight, count);
+        store(weight, count, w, first);
+      });
+      sums[block] = removal.sum;
     });
     return Arrays.stream(sums).sum();
   }
@@ -190,21 +207,53 @@ final class CpuSelection {
     MemorySegment d = compensation.read();
     int columns = scores.columns();
     long rowsPerPart = Math.max(1, BLOCK / columns);
-    long step = rowsPerPart * columns;
-    long[] ties = tiesBefore(scores, cut, step);
-    pool.ranges(scores.elements(), step, (start, end) -> {
-      long left = cut.ties() - ties[(int) (start / step)];
-      for (long row = start / columns; row < end / columns; row++) {
-        double sum = 0;
-        for (long i = row * columns; i < (row + 1) * columns; i++) {
-          float score = get(s, i);
-          if (score < cut.threshold() || (score == cut.threshold() && left-- > 0)) {
-            sum += get(d, i);
-          }
-        }
-        set(b, row, (float) (get(b, row) + sum));
+    long[] ties = tiesBefore(scores, cut, rowsPerPart * columns);
+    pool.ranges(scores.rows(), rowsPerPart, (start, end) -> {
+      Removal removal = new Removal(cut.threshold(), cut.ties() - ties[(int) (start / rowsPerPart)]);
+      float[] biases = load(b, start, (int) (end - start), new float[(int) (end - start)]);
+      for (long row = start; row < end; row++) {
+        removal.sum = 0;
+        forEachTile(row * columns, (row + 1) * columns, (first, count, tile) -> removal
+            .addRemoved(load(s, first, count, tile.a), load(d, first, count, tile.b), count));
+        int i = (int) (row - start);
+        biases[i] = (float) (biases[i] + removal.sum);
       }
+      store(biases, biases.length, b, start);
     });
+  }
+
+  /// What a cut removes of consecutive elements, and a sum over it.
+  private static final class Removal {
+    private final float threshold;
+    private long ties;
+    private double sum;
+
+    /// @param ties how many of the coming scores that equal the threshold are removed
+    Removal(float threshold, long ties) {
+      this.threshold = threshold;
+      this.ties = ties;
+    }
+
+    private boolean removes(float score) {
+      return score < threshold || (score == threshold && ties-- > 0);
+    }
+
+    void eliminate(float[] scores, float[] weights, int count) {
+      for (int i = 0; i < count; i++) {
+        if (removes(scores[i])) {
+          weights[i] = 0;
+          sum += Math.max(0, scores[i]);
+        }
+      }
+    }
+
+    void addRemoved(float[] scores, float[] values, int count) {
+      for (int i = 0; i < count; i++) {
+        if (removes(scores[i])) {
+          sum += values[i];
+        }
+      }
+    }
   }
 
   /// For each block of `step` scores, how many before it equal the threshold.
@@ -214,13 +263,10 @@ final class CpuSelection {
       return ties;
     }
     MemorySegment s = scores.read();
-    pool.ranges(scores.elements(), step, (start, end) -> {
-      long count = 0;
-      for (long i = start; i < end; i++) {
-        count += get(s, i) == cut.threshold() ? 1 : 0;
-      }
-      ties[(int) (start / step)] = count;
-    });
+    pool.ranges(scores.elements(), step, (start, end) -> forEachTile(start, end,
+        (first, count,
+            tile) -> ties[(int) (start / step)] += countEqual(load(s, first, count, tile.a), cut.threshold(),
+                count)));
     long before = 0;
     for (int block = 0; block < ties.length; block++) {
       long count = ties[block];
@@ -228,6 +274,14 @@ final class CpuSelection {
       before += count;
     }
     return ties;
+  }
+
+  private static int countEqual(float[] scores, float value, int count) {
+    int equal = 0;
+    for (int i = 0; i < count; i++) {
+      equal += scores[i] == value ? 1 : 0;
+    }
+    return equal;
   }
 
   private static int blocks(long length, long step) {
