@@ -18,17 +18,8 @@ import java.util.Optional;
 /// blocks that stay in cache between a product and what follows it, and the blocks over the process's threads. A call
 /// returns when its work is done. The same inputs, threads and processor give the same bits.
 public final class CpuBackend implements Backend {
-  /// Floating-point operations that are worth a part of their own.
-  private static final double PART_FLOPS = 1e6;
-
-  /// Parts for each thread, so that a thread that is slowed down holds up the others less.
-  private static final int PARTS_PER_THREAD = 4;
-
-  /// Most rows of a block between a product and what follows it.
-  private static final int BLOCK_ROWS = 512;
-
-  /// Least rows or columns of a result's tile, below which packing its factors starts to show.
-  private static final int LEAST_TILE = 128;
+  /// Least columns of a part that sums columns.
+  private static final int SUMMED_COLUMNS = 128;
 
   /// Elements of the shifted activations that are held at a time, and least samples: fewer would read and write the
   /// moments too often.
@@ -135,45 +126,12 @@ public final class CpuBackend implements Backend {
     Factor right = new Factor(read(b), b.columns(), transposeB);
     MemorySegment result = write(c);
     int k = transposeA ? a.rows() : a.columns();
-    Tiles tiles = Tiles.of(c.rows(), c.columns(), k, pool.threads());
+    CpuTiles tiles = CpuTiles.of(c.rows(), c.columns(), k, right, pool.threads());
     pool.run(tiles.count(), part -> {
-      Tiles.Tile t = tiles.tile(part);
+      CpuTiles.Tile t = tiles.tile(part);
       products.multiply((float) alpha, left.from(t.row(), 0), right.from(0, t.column()), (float) beta,
           t.of(result), c.columns(), t.rows(), t.columns(), k);
     });
-  }
-
-  /// A result of `rows` × `columns`, cut into tiles that keep all threads busy and are not needlessly small.
-  private record Tiles(int rows, int columns, int rowStep, int columnStep) {
-    /// @param k terms of each element's sum
-    static Tiles of(int rows, int columns, int k, int threads) {
-      double flops = 2.0 * rows * columns * k;
-      int parts = (int) Math.clamp(flops / PART_FLOPS, 1, (double) threads * PARTS_PER_THREAD);
-      int down = Math.clamp(rows / LEAST_TILE, 1, parts);
-      int across = Math.clamp(columns / LEAST_TILE, 1, (parts + down - 1) / down);
-      return new Tiles(rows, columns, (rows + down - 1) / down, (columns + across - 1) / across);
-    }
-
-    record Tile(int row, int column, int rows, int columns, int leading) {
-      MemorySegment of(MemorySegment matrix) {
-        return matrix.asSlice(((long) row * leading + column) * Float.BYTES);
-      }
-    }
-
-    int count() {
-      return across() * ((rows + rowStep - 1) / rowStep);
-    }
-
-    private int across() {
-      return (columns + columnStep - 1) / columnStep;
-    }
-
-    Tile tile(int part) {
-      int row = part / across() * rowStep;
-      int column = part % across() * columnStep;
-      return new Tile(row, column, Math.min(rowStep, rows - row), Math.min(columnStep, columns - column),
-          columns);
-    }
   }
 
   // ---- the network ----
@@ -189,41 +147,45 @@ public final class CpuBackend implements Backend {
     MemorySegment b = read(bias);
     MemorySegment z = write(preActivation);
     MemorySegment a = write(activated);
-    pool.ranges(input.rows(), rowsPerPart(input.rows(), 2.0 * inputs * outputs), (start, end) -> {
-      for (long n = start; n < end; n++) {
-        copy(b, 0, z, n * outputs, outputs);
+    CpuTiles tiles = CpuTiles.of(input.rows(), outputs, inputs, w, pool.threads());
+    pool.run(tiles.count(), part -> {
+      CpuTiles.Tile t = tiles.tile(part);
+      t.forEachRun((first, count) -> {
+        for (long at = first; at < first + count; at += t.columns()) {
+          copy(b, t.column(), z, at, t.columns());
+        }
+      });
+      products.multiply(1, Factor.of(x, inputs).from(t.row(), 0), w.from(0, t.column()), 1, t.of(z), outputs,
+          t.rows(),
+          t.columns(), inputs);
+      if (activation.isElementwise()) {
+        t.forEachRun((first, count) -> activate(activation, z, a, first, first + count));
       }
-      products.multiply(1, Factor.of(x, inputs).from(start, 0), w, 1,
-          z.asSlice(start * outputs * Float.BYTES), outputs,
-          end - start, outputs, inputs);
-      activate(activation, z, a, start, end, outputs);
     });
-  }
-
-  /// a = φ(z) for rows `start` to `end`.
-  private static void activate(Activation activation, MemorySegment z, MemorySegment a, long start, long end,
-      int columns) {
-    if (activation.isElementwise()) {
-      CpuTile tile = CpuTile.ofThread();
-      for (long first = start * columns; first < end * columns; first += CpuTile.LENGTH) {
-        int count = (int) Math.min(CpuTile.LENGTH, end * columns - first);
-        CpuActivation.forward(activation, load(z, first, count, tile.a), tile.b, count);
-        store(tile.b, count, a, first);
-      }
-    } else {
-      float[] row = new float[columns];
-      for (long n = start; n < end; n++) {
-        CpuActivation.softmax(load(z, n * columns, columns, row), row, columns);
-        store(row, columns, a, n * columns);
-      }
+    if (!activation.isElementwise()) {
+      softmax(z, a, input.rows(), outputs);
     }
   }
 
-  /// Rows of a block whose product is followed by a loop over its result.
-  private long rowsPerPart(int rows, double flopsPerRow) {
-    long worthwhile = Math.max(1, (long) (PART_FLOPS / flopsPerRow));
-    long balanced = rows / ((long) pool.threads() * PARTS_PER_THREAD) + 1;
-    return Math.max(worthwhile, Math.min(BLOCK_ROWS, balanced));
+  /// a = φ(z) for elements `start` to `end`.
+  private static void activate(Activation activation, MemorySegment z, MemorySegment a, long start,
+      long end) {
+    CpuTile tile = CpuTile.ofThread();
+    for (long first = start; first < end; first += CpuTile.LENGTH) {
+      int count = (int) Math.min(CpuTile.LENGTH, end - first);
+      CpuActivation.forward(activation, load(z, first, count, tile.a), tile.b, count);
+      store(tile.b, count, a, first);
+    }
+  }
+
+  private void softmax(MemorySegment z, MemorySegment p, int rows, int columns) {
+    pool.ranges(rows, CpuPool.rowsPerBlock(columns), (start, end) -> {
+      float[] row = new float[columns];
+      for (long n = start; n < end; n++) {
+        CpuActivation.softmax(load(z, n * columns, columns, row), row, columns);
+        store(row, columns, p, n * columns);
+      }
+    });
   }
 
   @Override
@@ -261,10 +223,13 @@ public final class CpuBackend implements Backend {
     Factor v = Factor.of(read(weightsAbove), outputs);
     MemorySegment g = write(gradient);
     Slopes slope = slopes(activation, preActivation);
-    pool.ranges(gradient.rows(), rowsPerPart(gradient.rows(), 2.0 * above * outputs), (start, end) -> {
-      products.multiplyRounded(h.from(start, 0), v, false, g.asSlice(start * outputs * Float.BYTES), outputs,
-          end - start, outputs, above);
-      slope.multiply(g, g, start * outputs, end * outputs);
+    CpuTiles tiles = CpuTiles.of(gradient.rows(), outputs, above, v, pool.threads());
+    pool.run(tiles.count(), part -> {
+      CpuTiles.Tile t = tiles.tile(part);
+      products.multiplyRounded(h.from(t.row(), 0), v.from(0, t.column()), false, t.of(g), outputs, t.rows(),
+          t.columns(),
+          above);
+      t.forEachRun((first, count) -> slope.multiply(g, g, first, first + count));
     });
   }
 
@@ -375,7 +340,7 @@ public final class CpuBackend implements Backend {
   private float[] columnSums(Matrix x, double scale, float[] sums) {
     MemorySegment values = read(x);
     int columns = x.columns();
-    pool.ranges(columns, Math.max(LEAST_TILE, Math.min(CpuTile.LENGTH, columns / pool.threads())),
+    pool.ranges(columns, Math.clamp(columns / pool.threads(), SUMMED_COLUMNS, CpuTile.LENGTH),
         (start, end) -> {
           int count = (int) (end - start);
           double[] exact = new double[count];
@@ -408,9 +373,9 @@ public final class CpuBackend implements Backend {
       int samples = Math.min(most, activation.rows() - n);
       Factor weights = s.from(0, n);
       shift(activation, n, samples, pilotMean, x, xx);
-      Tiles tiles = Tiles.of(outputs, inputs, samples, pool.threads());
+      CpuTiles tiles = CpuTiles.of(outputs, inputs, samples, Factor.of(x, inputs), pool.threads());
       pool.run(2 * tiles.count(), part -> {
-        Tiles.Tile t = tiles.tile(part / 2);
+        CpuTiles.Tile t = tiles.tile(part / 2);
         Factor power = Factor.of(part % 2 == 0 ? x : xx, inputs);
         products.multiplyRounded(weights.from(t.row(), 0), power.from(0, t.column()), true,
             t.of(part % 2 == 0 ? first : second), inputs, t.rows(), t.columns(), samples);
