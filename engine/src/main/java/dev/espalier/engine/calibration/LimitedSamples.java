@@ -5,11 +5,9 @@ import java.io.IOException;
 
 /// The first samples of another source.
 ///
-/// @param limit
-///          how many at the most, at least 1
+/// @param limit how many at the most, at least 1
 public record LimitedSamples(SampleSource source, long limit) implements SampleSource {
-  /// @throws IllegalArgumentException
-  ///           if the limit is below 1
+  /// @throws IllegalArgumentException if the limit is below 1
   public LimitedSamples {
     if (limit < 1) {
       throw new IllegalArgumentException("limit=%d: must be at least 1".formatted(limit));

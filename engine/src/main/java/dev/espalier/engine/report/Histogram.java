@@ -6,17 +6,13 @@ import java.util.List;
 
 /// How the importance of a layer's weights is distributed: equal steps of its decimal logarithm.
 ///
-/// @param logMin
-///          log10 of the importance where the first bin begins
-/// @param logMax
-///          where the last bin ends; above `logMin`
-/// @param counts
-///          weights in each bin
-/// @param zeros
-///          weights of importance 0, which are in no bin
+/// @param logMin log10 of the importance where the first bin begins
+/// @param logMax where the last bin ends; above `logMin`
+/// @param counts weights in each bin
+/// @param zeros weights of importance 0, which are in no bin
 public record Histogram(double logMin, double logMax, List<Long> counts, long zeros) {
-  /// @throws IllegalArgumentException
-  ///           if there is no bin, a count is negative, or the range is empty or not finite
+  /// @throws IllegalArgumentException if there is no bin, a count is negative, or the range is empty or not
+  ///                                  finite
   public Histogram {
     if (!(Checks.finite("logMin", logMin) < Checks.finite("logMax", logMax))) {
       throw new IllegalArgumentException("logMin=%s, logMax=%s".formatted(logMin, logMax));
@@ -29,12 +25,9 @@ public record Histogram(double logMin, double logMax, List<Long> counts, long ze
 
   /// Counts the importances of one layer, from the smallest positive one to the largest.
   ///
-  /// @param importance
-  ///          all ≥ 0 and finite
-  /// @param bins
-  ///          at least 1
-  /// @throws IllegalArgumentException
-  ///           if an importance is negative, infinite or NaN, or `bins` is below 1
+  /// @param importance all ≥ 0 and finite
+  /// @param bins at least 1
+  /// @throws IllegalArgumentException if an importance is negative, infinite or NaN, or `bins` is below 1
   public static Histogram of(MatrixView importance, int bins) {
     if (bins < 1) {
       throw new IllegalArgumentException("bins=" + bins);
