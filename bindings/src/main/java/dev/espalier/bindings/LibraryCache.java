@@ -1,8 +1,12 @@
 package dev.espalier.bindings;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.lang.module.ModuleFinder;
+import java.lang.module.ModuleReader;
+import java.lang.module.ModuleReference;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -14,7 +18,10 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.EnumSet;
 import java.util.HexFormat;
+import java.util.Optional;
 import java.util.Set;
+import java.util.function.Predicate;
+import java.util.regex.Pattern;
 
 /// Files taken out of jars, in a folder that only its owner can write, since code is loaded from it.
 ///
@@ -66,14 +73,9 @@ final class LibraryCache {
     Path temporary = Files.createTempFile(target.getParent(), target.getFileName().toString(), ".part");
     try {
       MessageDigest digest = sha256();
-      try (InputStream in = loader.getResourceAsStream(resource)) {
-        if (in == null) {
-          throw new IOException("there is no " + resource + " on the class or module path");
-        }
-        try (DigestInputStream digested = new DigestInputStream(in, digest);
-            OutputStream out = Files.newOutputStream(temporary)) {
-          copy(digested, out);
-        }
+      try (DigestInputStream in = new DigestInputStream(open(loader, resource), digest);
+          OutputStream out = Files.newOutputStream(temporary)) {
+        copy(in, out);
       }
       String actual = HexFormat.of().formatHex(digest.digest());
       if (!actual.equals(sha256)) {
@@ -83,6 +85,30 @@ final class LibraryCache {
     } finally {
       Files.deleteIfExists(temporary);
     }
+  }
+
+  private static InputStream open(ClassLoader loader, String resource) throws IOException {
+    InputStream in = loader.getResourceAsStream(resource);
+    return in != null
+        ? in
+        : fromModulePath(resource)
+            .orElseThrow(() -> new IOException("there is no " + resource + " on the class or module path"));
+  }
+
+  /// A class loader does not see a jar on the module path that no module requires.
+  private static Optional<InputStream> fromModulePath(String resource) throws IOException {
+    String modulePath = System.getProperty("jdk.module.path", "");
+    Path[] path = Pattern.compile(File.pathSeparator, Pattern.LITERAL).splitAsStream(modulePath)
+        .filter(Predicate.not(String::isEmpty)).map(Path::of).toArray(Path[]::new);
+    for (ModuleReference module : ModuleFinder.of(path).findAll()) {
+      ModuleReader reader = module.open();
+      Optional<InputStream> in = reader.open(resource);
+      if (in.isPresent()) {
+        return in; // which reads from the reader
+      }
+      reader.close();
+    }
+    return Optional.empty();
   }
 
   private static void copy(InputStream in, OutputStream out) throws IOException {
