@@ -46,6 +46,18 @@ public final class CpuBackend implements Backend {
   /// @throws IllegalArgumentException if the CPU does not have the precision
   /// @throws dev.espalier.bindings.NativeLibraryException if oneDNN does not load
   public CpuBackend(int threads, Precision precision) {
+    this(requireAvailable(threads, precision), precision, new CpuProducts(precision == Precision.BF16));
+  }
+
+  /// @param products closed with this
+  CpuBackend(int threads, Precision precision, CpuProducts products) {
+    this.precision = precision;
+    this.products = products;
+    pool = new CpuPool(Math.min(threads, CpuPool.CORES));
+    selection = new CpuSelection(pool);
+  }
+
+  private static int requireAvailable(int threads, Precision precision) {
     if (threads < 1) {
       throw new IllegalArgumentException("threads %d: use at least 1".formatted(threads));
     }
@@ -54,10 +66,7 @@ public final class CpuBackend implements Backend {
       throw new IllegalArgumentException(
           "precision bf16: this CPU has neither AVX512-BF16 nor AMX, use --precision fp32");
     }
-    this.precision = precision;
-    pool = new CpuPool(Math.min(threads, CpuPool.CORES));
-    products = new CpuProducts(precision == Precision.BF16);
-    selection = new CpuSelection(pool);
+    return threads;
   }
 
   /// The cores this process may use, by affinity and container limits: the default number of threads.

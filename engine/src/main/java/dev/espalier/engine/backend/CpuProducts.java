@@ -12,7 +12,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /// On x86-64 float32 products are `dnnl_sgemm`'s, which measured faster than oneDNN's matmul primitives at almost every
 /// shape (docs/decisions/0010-onednn.md). Elsewhere, where sgemm is not vectorised, and in bfloat16, which it lacks, they
 /// are matmul's.
-final class CpuProducts implements AutoCloseable {
+class CpuProducts implements AutoCloseable {
   private static final boolean SGEMM_IS_VECTORISED = System.getProperty("os.arch").equals("amd64");
 
   /// A factor of a product.
