@@ -2,7 +2,6 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Device;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.calibration.MatrixSamples;
@@ -63,14 +62,13 @@ final class DemoCommand implements Callable<Integer> {
       "Of the simulations, the noise and the training (default: ${DEFAULT-VALUE})."})
   private long seed;
 
-  @Option(names = "--device", paramLabel = "DEVICE", order = 3, description = {
-      "auto or reference (default: ${DEFAULT-VALUE})."})
-  private Device device = Device.AUTO;
+  @Mixin
+  private DeviceOptions run;
 
   @Override
   public Integer call() throws IOException {
     Reports.check(output, true);
-    try (Backend backend = DeviceOptions.open(device, global);
+    try (Backend backend = run.open(global);
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
       global.say("simulating %d columns of soil, with noise of %s".formatted(TRAINING_SIMULATIONS, NOISE));

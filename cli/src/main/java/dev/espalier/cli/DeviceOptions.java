@@ -1,30 +1,30 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.CpuBackend;
 import dev.espalier.engine.backend.Device;
-import dev.espalier.engine.pruning.PruningOptions;
-
+import dev.espalier.engine.backend.Precision;
 import picocli.CommandLine.Option;
 
 /// Where a command computes.
 class DeviceOptions {
   @Option(names = "--device", paramLabel = "DEVICE", order = 60, description = {
-      "auto or reference (default: ${DEFAULT-VALUE})."})
+      "auto, cpu or reference: slow, in double precision, to check others by (default: ${DEFAULT-VALUE})."})
   Device device = Device.AUTO;
 
-  @Option(names = "--batch-size", paramLabel = "N", order = 61, converter = Values.AtLeastOne.class, description = {
-      "Samples computed at once; changes results by rounding only (default: ${DEFAULT-VALUE})."})
-  int batchSize = PruningOptions.DEFAULT_BATCH_SIZE;
+  @Option(names = "--threads", paramLabel = "N", order = 61, converter = Values.AtLeastOne.class, description = {
+      "Threads of the CPU; default: all cores that this process may use."})
+  int threads = CpuBackend.availableThreads();
 
-  Backend open(GlobalOptions global) {
-    return open(device, global);
-  }
+  @Option(names = "--precision", paramLabel = "PRECISION", order = 62, description = {
+      "fp32, or bf16 on CPUs that multiply bfloat16: faster, importance to about 1 %% (default: ${DEFAULT-VALUE})."})
+  Precision precision = Precision.FP32;
 
   /// A backend, after saying which one and why.
-  static Backend open(Device device, GlobalOptions global) {
-    Backend backend = device.open();
+  Backend open(GlobalOptions global) {
+    Backend backend = device.open(threads, precision, global::say);
     global.say("device: %s, %s".formatted(backend.description(),
-        device == Device.AUTO ? "picked by auto: there is no other in this version" : "as asked for"));
+        device == Device.AUTO ? "picked by auto" : "as asked for"));
     return backend;
   }
 }

@@ -1,6 +1,7 @@
 package dev.espalier.cli;
 
 import dev.espalier.bindings.CudaDriver;
+import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Device;
 
@@ -27,12 +28,21 @@ final class DoctorCommand implements Callable<Integer> {
     machine.lines().forEach(global.out()::println);
     global.out().println();
     Table devices = new Table(3, "device", "usable", "");
-    try (Backend backend = Device.REFERENCE.open()) {
-      devices.row(Device.REFERENCE.toString(), "yes", backend.description() + "; what --device auto picks");
-    }
-    devices.row("cpu", "no", "not in this version");
+    boolean cpu = row(devices, Device.CPU, "what --device auto picks");
+    row(devices, Device.REFERENCE, cpu ? "to check others by" : "what --device auto picks");
     devices.row("cuda", "no", "not in this version");
     devices.lines().forEach(global.out()::println);
     return 0;
+  }
+
+  /// @return whether the device can be used
+  private static boolean row(Table devices, Device device, String remark) {
+    try (Backend backend = device.open()) {
+      devices.row(device.toString(), "yes", backend.description() + "; " + remark);
+      return true;
+    } catch (NativeLibraryException e) {
+      devices.row(device.toString(), "no", e.getMessage());
+      return false;
+    }
   }
 }

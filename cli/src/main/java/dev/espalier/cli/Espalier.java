@@ -1,6 +1,7 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Device;
+import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.compensation.Compensation;
 import dev.espalier.engine.criterion.Criterion;
 import dev.espalier.engine.schedule.Schedule;
@@ -68,6 +69,7 @@ public final class Espalier implements Runnable {
     values(commandLine, Schedule.class, Schedule::parse);
     values(commandLine, Loss.class, Loss::parse);
     values(commandLine, Device.class, Device::parse);
+    values(commandLine, Precision.class, Precision::parse);
     values(commandLine, Method.class, Method::parse);
     values(commandLine, Activations.class, Activations::parse);
     commandLine.setUsageHelpAutoWidth(false);

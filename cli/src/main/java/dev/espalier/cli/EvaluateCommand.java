@@ -42,7 +42,7 @@ final class EvaluateCommand implements Callable<Integer> {
   private DataOptions data = new DataOptions();
 
   @ArgGroup(validate = false, order = 3, heading = "%nComputation:%n")
-  private DeviceOptions run = new DeviceOptions();
+  private BatchOptions run = new BatchOptions();
 
   @ArgGroup(validate = false, order = 4, heading = "%nOutput:%n")
   private ReportOptions report = new ReportOptions();

@@ -2,7 +2,6 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Device;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.Activation;
@@ -42,7 +41,7 @@ final class TrainCommand implements Callable<Integer> {
   @ArgGroup(validate = false, order = 4, heading = "%nOutput:%n")
   private OutputOptions output = new OutputOptions();
 
-  private static final class Training {
+  private static final class Training extends DeviceOptions {
     @Option(names = "--layers", paramLabel = "WIDTHS", split = ",", order = 10, converter = Values.AtLeastOne.class, description = {
         "Widths of the input and of each layer, separated by commas, for example 784,300,100,10."})
     private List<Integer> layers;
@@ -72,17 +71,13 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", order = 16, description = {
         "Of the first weights and the order of samples (default: ${DEFAULT-VALUE})."})
     private long seed;
-
-    @Option(names = "--device", paramLabel = "DEVICE", order = 17, description = {
-        "auto or reference (default: ${DEFAULT-VALUE})."})
-    private Device device = Device.AUTO;
   }
 
   @Override
   public Integer call() throws IOException {
     check();
     List<Activation> activations = activations();
-    try (Backend backend = DeviceOptions.open(training.device, global);
+    try (Backend backend = training.open(global);
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
       CalibrationSource samples = data.open();

@@ -158,8 +158,9 @@ class BadInputTest {
       --sparsity     | NaN        | 0 to 1
       --sparsity     | ninety     | 0 to 1
       --criterion    | ec2        | unknown criterion 'ec2'
-      --device       | cuda       | reference
-      --device       | cpu        | reference
+      --device       | cuda       | no cuda backend yet
+      --threads      | 0          | '0'
+      --precision    | fp8        | fp32 or bf16
       --device       | tpu        | unknown device 'tpu'
       --compensation | much       | unknown compensation
       --sensitivity  | probes:0   | at least one

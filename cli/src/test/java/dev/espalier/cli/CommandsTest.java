@@ -38,7 +38,7 @@ class CommandsTest {
         fixture.labels(), "--sparsity", 0.5, "-o", pruned, "--report", report);
     assertTrue(result.out().contains("50.00 %"), result.out());
     assertTrue(result.out().contains("accuracy"), result.out());
-    assertTrue(result.err().contains("device: reference"), result.err());
+    assertTrue(result.err().contains("picked by auto"), result.err());
     assertTrue(result.err().contains("note: sensitivity: jacobian"), result.err());
     assertEquals(28, zeros(pruned));
 

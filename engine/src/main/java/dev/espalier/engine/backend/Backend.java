@@ -38,7 +38,8 @@ public interface Backend extends AutoCloseable {
   /// A view of `count` rows from `first` on; its owner must outlive it.
   Matrix rows(Matrix matrix, int first, int count);
 
-  /// Copies `source` into `target` of the same shape; `source` may be reused on return.
+  /// Copies `source` into `target` of the same shape; `source` may be reused on return. Read-only memory-mapped memory may
+  /// instead be used where it lies, until `target` is written: it must stay open as long as `target`.
   void upload(MatrixView source, Matrix target);
 
   /// Copies `source` into `target` of the same shape, rounded to float32, and waits for it.

@@ -5,6 +5,9 @@ import java.lang.foreign.MemorySegment;
 /// A float32 matrix, or some rows of one, outside Java's heap. It takes memory when it is first used, and as long as it
 /// only holds what a read-only memory-mapped file holds, the file's pages are its memory.
 final class CpuMatrix implements Matrix {
+  /// Stands for the threads of the pool: memory that this one may read, they may read.
+  private static final Thread OTHER_THREAD = Thread.ofPlatform().unstarted(() -> {});
+
   private final int rows;
   private final int columns;
   private final CpuMatrix owner;
@@ -62,10 +65,11 @@ final class CpuMatrix implements Matrix {
     return segment;
   }
 
-  /// Takes the content of `source`: read-only mapped memory is used as it is until the matrix is written, other memory is
-  /// copied.
+  /// Takes the content of `source`: read-only mapped memory that all threads may read is used as it is until the matrix is
+  /// written, other memory is copied.
   void fill(MemorySegment source) {
-    if (owner == this && memory == null && source.isMapped() && source.isReadOnly()) {
+    if (owner == this && memory == null && source.isMapped() && source.isReadOnly()
+        && source.isAccessibleBy(OTHER_THREAD)) {
       segment = source;
     } else {
       write().copyFrom(source);

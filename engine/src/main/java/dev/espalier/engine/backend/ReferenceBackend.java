@@ -47,7 +47,7 @@ public final class ReferenceBackend implements Backend {
       return new ReferenceMatrix(new double[(int) elements], 0, rows, columns);
     } catch (OutOfMemoryError e) {
       throw new OutOfBackendMemoryException(
-          "a %d × %d matrix does not fit into Java's heap: raise it with JAVA_TOOL_OPTIONS=-Xmx<size>, or use another --device"
+          "a %d × %d matrix does not fit into Java's heap: raise it with ESPALIER_JAVA_OPTIONS=-Xmx16g, for example, or use another --device"
               .formatted(rows, columns));
     }
   }

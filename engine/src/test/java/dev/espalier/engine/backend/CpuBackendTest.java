@@ -105,6 +105,19 @@ final class CpuBackendTest extends BackendContract {
     }
   }
 
+  @Test
+  void copiesMappedWeightsThatOnlyTheirOwnThreadMayRead(@TempDir Path folder) throws IOException {
+    Path file = Files.write(folder.resolve("weights"), new byte[6 * Float.BYTES]);
+    try (Arena arena = Arena.ofConfined();
+        FileChannel channel = FileChannel.open(file);
+        CpuBackend backend = new CpuBackend();
+        CpuMatrix weights = (CpuMatrix) backend.allocate(2, 3)) {
+      MemorySegment mapped = channel.map(FileChannel.MapMode.READ_ONLY, 0, 6 * Float.BYTES, arena);
+      backend.upload(new MatrixView(mapped, 2, 3), weights);
+      assertTrue(weights.read().address() != mapped.address());
+    }
+  }
+
   private static DenseNetwork network(Arena arena) {
     return TestNetworks.network(arena, 3, List.of(70, 90, 80, 10),
         List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
