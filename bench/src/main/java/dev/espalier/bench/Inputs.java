@@ -9,10 +9,10 @@ import dev.espalier.engine.network.DenseNetwork;
 
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import java.util.regex.Pattern;
 
 /// Seeded matrices and networks.
 final class Inputs {
@@ -40,9 +40,14 @@ final class Inputs {
     return matrix;
   }
 
+  /// The numbers in `text`, separated by commas or hyphens.
+  static int[] numbers(String text) {
+    return Pattern.compile("[-,]").splitAsStream(text).mapToInt(Integer::parseInt).toArray();
+  }
+
   /// A ReLU network of the widths in `text`, such as `784-300-100-10`, its weights scaled by √(2 / inputs).
   static DenseNetwork network(Arena arena, String text) {
-    int[] widths = Arrays.stream(text.split("-")).mapToInt(Integer::parseInt).toArray();
+    int[] widths = numbers(text);
     List<DenseLayer> layers = new ArrayList<>();
     for (int l = 0; l + 1 < widths.length; l++) {
       MatrixView weights = normal(arena, l + 1, widths[l + 1], widths[l]);

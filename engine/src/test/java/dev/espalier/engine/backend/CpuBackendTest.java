@@ -73,8 +73,8 @@ final class CpuBackendTest extends BackendContract {
           samples);
       double float32Error = relativeError(expected, exact);
       double bfloat16Error = relativeError(expected, rounded);
-      assertTrue(float32Error < 1e-5, "float32: " + float32Error);
-      assertTrue(bfloat16Error > float32Error && bfloat16Error < 0.01, "bfloat16: " + bfloat16Error);
+      assertTrue(float32Error < 1e-6, "float32: " + float32Error);
+      assertTrue(bfloat16Error > float32Error && bfloat16Error < 0.002, "bfloat16: " + bfloat16Error);
     }
   }
 
