@@ -11,7 +11,8 @@
 // not added to. φ: see below; needs outputs % (C/32) == 0 and as much alignment.
 //
 // elementwise: block 32×8 owns a tile of C columns × R samples (elementwise.cuh); a thread keeps φ′(z) while it
-// walks over the copies, so z is read once and every sum has one order.
+// walks over the copies, so z is read once and every sum has one order. The launch bounds' 4 blocks allow 64 registers:
+// left alone, ptxas aims at fewer and spills.
 // softmax: a warp owns a sample, 8 a block; three passes over the row, which the cache holds.
 #include "elementwise.cuh"
 
@@ -124,35 +125,35 @@ __device__ __forceinline__ void squares(const float* gradient, float* sensitivit
 }
 
 #define DENSE(name, Activation, C, R)                                                                             \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads)                                              \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                           \
       dense_forward_##name##_##C##x##R(float* z, const float* bias, float* activated, int samples, int outputs) { \
     forward<Activation, Tile<C, R>>(z, bias, activated, samples, outputs);                                        \
   }                                                                                                               \
   EXPORT_KERNEL(dense_forward_##name##_##C##x##R);                                                                \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads)                                              \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                           \
       dense_backward_##name##_##C##x##R(const float* z, const float* upstream, float* gradient,                   \
                                         float* sensitivity, float scale, int copies, int samples, int outputs) {  \
     backward<Activation, Tile<C, R>>(z, upstream, gradient, sensitivity, scale, copies, samples, outputs);        \
   }                                                                                                               \
   EXPORT_KERNEL(dense_backward_##name##_##C##x##R)
 
-#define SQUARES(C, R)                                                                                   \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) add_squares_##C##x##R(             \
-      const float* gradient, float* sensitivity, float scale, int copies, int samples, int outputs) {   \
-    squares<Tile<C, R>>(gradient, sensitivity, scale, copies, samples, outputs);                        \
-  }                                                                                                     \
+#define SQUARES(C, R)                                                                                 \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4) add_squares_##C##x##R(        \
+      const float* gradient, float* sensitivity, float scale, int copies, int samples, int outputs) { \
+    squares<Tile<C, R>>(gradient, sensitivity, scale, copies, samples, outputs);                      \
+  }                                                                                                   \
   EXPORT_KERNEL(add_squares_##C##x##R)
 
-#define TILED(C, R)                      \
-  DENSE(identity, Identity, C, R);       \
-  DENSE(relu, Relu, C, R);               \
-  DENSE(leaky_relu, LeakyRelu, C, R);    \
-  DENSE(elu, Elu, C, R);                 \
-  DENSE(gelu, Gelu, C, R);               \
-  DENSE(silu, Silu, C, R);               \
-  DENSE(softplus, Softplus, C, R);       \
-  DENSE(tanh, Tanh, C, R);               \
-  DENSE(sigmoid, Sigmoid, C, R);         \
+#define TILED(C, R)                   \
+  DENSE(identity, Identity, C, R);    \
+  DENSE(relu, Relu, C, R);            \
+  DENSE(leaky_relu, LeakyRelu, C, R); \
+  DENSE(elu, Elu, C, R);              \
+  DENSE(gelu, Gelu, C, R);            \
+  DENSE(silu, Silu, C, R);            \
+  DENSE(softplus, Softplus, C, R);    \
+  DENSE(tanh, Tanh, C, R);            \
+  DENSE(sigmoid, Sigmoid, C, R);      \
   SQUARES(C, R)
 
 TILED(128, 16);

@@ -7,7 +7,7 @@
 #if defined(__CUDACC__)
 #define EXPORT_KERNEL(name) static_assert(true, "")
 #define STATIC_SHARED(T, name) __shared__ T name
-#define DYNAMIC_SHARED(T, name)                                    \
+#define DYNAMIC_SHARED(T, name)                                     \
   extern __shared__ __align__(1024) unsigned char dynamic_shared[]; \
   T& name = *reinterpret_cast<T*>(dynamic_shared)
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)

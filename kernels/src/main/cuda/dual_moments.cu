@@ -105,12 +105,12 @@ __device__ __forceinline__ void fma_product(const Moments& m, const float* sensi
   for (int a = 0; a < T::kPer; a++) put<T::kPer>(m, o0 + row + a, i0 + column, d1[a], d2[a]);
 }
 
-#define FMA(I, O, K)                                                                                                  \
-  extern "C" __global__ void __launch_bounds__(FmaTile<I, O, K>::kThreads, 2) dual_moments_fma_##I##x##O##x##K(       \
-      float* m1, float* m2, float* partial1, float* partial2, const float* sensitivity, const float* activation,      \
-      const float* pilot, int samples, int outputs, int inputs) {                                                     \
-    fma_product<I, O, K>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity, activation, pilot);     \
-  }                                                                                                                   \
+#define FMA(I, O, K)                                                                                              \
+  extern "C" __global__ void __launch_bounds__(FmaTile<I, O, K>::kThreads, 2) dual_moments_fma_##I##x##O##x##K(   \
+      float* m1, float* m2, float* partial1, float* partial2, const float* sensitivity, const float* activation,  \
+      const float* pilot, int samples, int outputs, int inputs) {                                                 \
+    fma_product<I, O, K>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity, activation, pilot); \
+  }                                                                                                               \
   EXPORT_KERNEL(dual_moments_fma_##I##x##O##x##K)
 
 FMA(64, 64, 16);
@@ -203,13 +203,13 @@ __device__ __forceinline__ void mma_product(const Moments& m, const float* sensi
         put<2>(m, o0 + wo + o * 16 + g + e * 4, i0 + wi + n * 8 + t * 2, &d1[o][n][e], &d2[o][n][e]);
 }
 
-#define MMA(I, O, K, STAGES, WI, WO, V, BLOCKS)                                                                     \
-  extern "C" __global__ void __launch_bounds__(256, BLOCKS) dual_moments_mma_##I##x##O##x##K##x##STAGES##_v##V(     \
-      float* m1, float* m2, float* partial1, float* partial2, const float* sensitivity, const float* activation,    \
-      const float* pilot, int samples, int outputs, int inputs) {                                                   \
-    mma_product<I, O, K, STAGES, WI, WO, V>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity,    \
-                                            activation, pilot);                                                     \
-  }                                                                                                                 \
+#define MMA(I, O, K, STAGES, WI, WO, V, BLOCKS)                                                                  \
+  extern "C" __global__ void __launch_bounds__(256, BLOCKS) dual_moments_mma_##I##x##O##x##K##x##STAGES##_v##V(  \
+      float* m1, float* m2, float* partial1, float* partial2, const float* sensitivity, const float* activation, \
+      const float* pilot, int samples, int outputs, int inputs) {                                                \
+    mma_product<I, O, K, STAGES, WI, WO, V>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity, \
+                                            activation, pilot);                                                  \
+  }                                                                                                              \
   EXPORT_KERNEL(dual_moments_mma_##I##x##O##x##K##x##STAGES##_v##V)
 
 MMA(128, 128, 32, 2, 32, 64, 4, 1);
@@ -349,15 +349,15 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
   }
 }
 
-#define WGMMA(I, O, K, STAGES)                                                                                     \
-  extern "C" __global__ void __launch_bounds__(WgmmaTile<I, O, K, STAGES>::kThreads, 1)                            \
-      dual_moments_wgmma_##I##x##O##x##K##x##STAGES(float* m1, float* m2, float* partial1, float* partial2,        \
-                                                    const __grid_constant__ TensorMap sensitivity,                 \
-                                                    const __grid_constant__ TensorMap activation,                  \
-                                                    const float* pilot, int samples, int outputs, int inputs) {    \
+#define WGMMA(I, O, K, STAGES)                                                                                      \
+  extern "C" __global__ void __launch_bounds__(WgmmaTile<I, O, K, STAGES>::kThreads, 1)                             \
+      dual_moments_wgmma_##I##x##O##x##K##x##STAGES(float* m1, float* m2, float* partial1, float* partial2,         \
+                                                    const __grid_constant__ TensorMap sensitivity,                  \
+                                                    const __grid_constant__ TensorMap activation,                   \
+                                                    const float* pilot, int samples, int outputs, int inputs) {     \
     wgmma_product<I, O, K, STAGES>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity, activation, \
-                                   pilot);                                                                         \
-  }                                                                                                                \
+                                   pilot);                                                                          \
+  }                                                                                                                 \
   EXPORT_KERNEL(dual_moments_wgmma_##I##x##O##x##K##x##STAGES)
 
 WGMMA(128, 128, 32, 5);

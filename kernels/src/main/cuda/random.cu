@@ -5,8 +5,9 @@
 // unit_vectors_8    row c·samples + n of u becomes the unit vector of output first_output + c
 // uniform_256       element i becomes the top 24 bits of bits(seed, stream, i), times 2⁻²⁴
 //
-// bits(seed, stream, index) = mix(mix(seed + G (stream+1)) + G (index+1)) modulo 2⁶⁴, mix SplitMix64's output function
-// [Steele, Lea, Flood 2014]. u (rows, outputs): float32, row-major, only written. By rows: block 32×8, a warp a row.
+// bits(seed, stream, index) = mix(mix(seed + G (stream+1)) + G (index+1)) modulo 2⁶⁴, with SplitMix64's output
+// function [Steele, Lea, Flood 2014]. u (rows, outputs): float32, row-major, only written. By rows: block 32×8, a
+// warp a row.
 #include "elementwise.cuh"
 
 constexpr uint64_t kGolden = 0x9e3779b97f4a7c15u;

@@ -58,11 +58,11 @@ __device__ __forceinline__ void rank_zeros(const float* weights, float* scores, 
   });
 }
 
-#define TILED(C, R)                                                                                                 \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) rank_zeros_first_##C##x##R(                    \
-      const float* weights, float* scores, unsigned long long* first, int outputs, int inputs) {                    \
-    rank_zeros<Tile<C, R>>(weights, scores, first, outputs, inputs);                                                \
-  }                                                                                                                 \
+#define TILED(C, R)                                                                              \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) rank_zeros_first_##C##x##R( \
+      const float* weights, float* scores, unsigned long long* first, int outputs, int inputs) { \
+    rank_zeros<Tile<C, R>>(weights, scores, first, outputs, inputs);                             \
+  }                                                                                              \
   EXPORT_KERNEL(rank_zeros_first_##C##x##R)
 
 TILED(128, 32);

@@ -2,10 +2,12 @@
 //
 // axpy_{N}   y += α x
 // adam_{N}   one step of Adam: m = β₁ m + (1−β₁) g;  v = β₂ v + (1−β₂) g²;
-//            p −= rate · (m/correction₁) / (√(v/correction₂) + ε), with correction = 1 − βᵗ; elements of p that are 0
-//            stay 0 if keep_zeros. rest = 1 − β and correction come from the host, in float32 they would cancel
+//            p −= rate · (m/correction₁) / (√(v/correction₂) + ε), with correction = 1 − βᵗ;
+//            elements of p that are 0 stay 0 if keep_zeros.
+//            rest = 1 − β and correction come from the host: in float32 they would cancel
 //
-// all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh); needs 4·N/256-byte alignment
+// all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh)
+// needs alignment to 4 · N/256 bytes
 #include "elementwise.cuh"
 
 template <class R>
@@ -43,19 +45,19 @@ __device__ __forceinline__ void adam(float* parameter, const float* gradient, fl
   });
 }
 
-#define RUNS(N)                                                                                                        \
-  extern "C" __global__ void __launch_bounds__(Run<N>::kThreads) axpy_##N(float alpha, const float* x, float* y,       \
-                                                                          int64_t elements) {                          \
-    axpy<Run<N>>(alpha, x, y, elements);                                                                               \
-  }                                                                                                                    \
-  EXPORT_KERNEL(axpy_##N);                                                                                             \
-  extern "C" __global__ void __launch_bounds__(Run<N>::kThreads)                                                       \
-      adam_##N(float* parameter, const float* gradient, float* first, float* second, float rate, float beta1,          \
-               float rest1, float beta2, float rest2, float epsilon, float correction1, float correction2,             \
-               int keep_zeros, int64_t elements) {                                                                     \
-    adam<Run<N>>(parameter, gradient, first, second, rate, beta1, rest1, beta2, rest2, epsilon, correction1,           \
-                 correction2, keep_zeros, elements);                                                                   \
-  }                                                                                                                    \
+#define RUNS(N)                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(Run<N>::kThreads) axpy_##N(float alpha, const float* x, float* y, \
+                                                                          int64_t elements) {                    \
+    axpy<Run<N>>(alpha, x, y, elements);                                                                         \
+  }                                                                                                              \
+  EXPORT_KERNEL(axpy_##N);                                                                                       \
+  extern "C" __global__ void __launch_bounds__(Run<N>::kThreads)                                                 \
+      adam_##N(float* parameter, const float* gradient, float* first, float* second, float rate, float beta1,    \
+               float rest1, float beta2, float rest2, float epsilon, float correction1, float correction2,       \
+               int keep_zeros, int64_t elements) {                                                               \
+    adam<Run<N>>(parameter, gradient, first, second, rate, beta1, rest1, beta2, rest2, epsilon, correction1,     \
+                 correction2, keep_zeros, elements);                                                             \
+  }                                                                                                              \
   EXPORT_KERNEL(adam_##N)
 
 RUNS(1024);

@@ -48,11 +48,11 @@ final class Checks {
     }
   }
 
-  /// Runs `action` on a GPU of its own under each order, with asynchronous mechanisms late and early, one by
-  /// one and together.
-  static void onEverySchedule(Consumer<EmulatedGpu> action) {
+  /// Runs `action` on a GPU of its own under each order, with every choice of the asynchronous mechanisms in
+  /// `mechanisms` late and the others early.
+  static void onEverySchedule(int mechanisms, Consumer<EmulatedGpu> action) {
     for (Order order : Order.values()) {
-      for (int late = 0; late < 8; late++) {
+      for (int late = mechanisms; late >= 0; late = late == 0 ? -1 : (late - 1) & mechanisms) {
         on(new Schedule(order, late), action);
       }
     }

@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.kernels.DualMomentsKernel.Precision;
 import dev.espalier.kernels.DualMomentsKernel.Tile;
+import dev.espalier.kernels.EmulatedGpu.Schedule;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
@@ -89,6 +90,15 @@ class DualMomentsKernelTest {
     };
   }
 
+  /// The asynchronous mechanisms that a kernel uses.
+  private static int mechanisms(Tile tile) {
+    return switch (tile) {
+      case DualMomentsKernel.Fma _ -> 0;
+      case DualMomentsKernel.Mma _ -> Schedule.LATE_COPIES;
+      case DualMomentsKernel.Wgmma _ -> Schedule.LATE_TENSOR_COPIES | Schedule.LATE_WGMMA;
+    };
+  }
+
   @ParameterizedTest
   @MethodSource("batches")
   void exactOnIntegers(Tile tile, Batch b) {
@@ -96,7 +106,7 @@ class DualMomentsKernelTest {
     float[] a = integers(2, (long) b.samples() * b.inputs(), 5);
     float[] c = integers(3, b.inputs(), 2);
     Reference expected = Reference.of(b, s, a, c, false);
-    onEverySchedule(gpu -> {
+    onEverySchedule(mechanisms(tile), gpu -> {
       Moments moments = Moments.of(gpu, b, 1000);
       moments.add(tile, s, a, c);
       assertSame("m0", gpu.read(moments.m0), i -> 1000 + expected.m0[i]);
@@ -150,7 +160,7 @@ class DualMomentsKernelTest {
   void staysWithinItsRows(Tile tile) {
     Batch b = new Batch(33, 36, 36, 1);
     float[] c = new float[b.inputs()];
-    Checks.onEverySchedule(gpu -> {
+    onEverySchedule(mechanisms(tile), gpu -> {
       DeviceMatrix s = gpu.matrix(b.samples() + 2, b.outputs());
       DeviceMatrix a = gpu.matrix(b.samples() + 2, b.inputs());
       gpu.write(s.slice(0, b.samples()), integers(1, (long) b.samples() * b.outputs(), 3));

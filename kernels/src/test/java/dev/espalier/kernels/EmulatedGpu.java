@@ -113,6 +113,15 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     return 4;
   }
 
+  /// Whether the library has a kernel.
+  boolean has(String kernel) {
+    try (Arena call = Arena.ofConfined()) {
+      return (int) parameterBytes.invokeExact(call.allocateFrom(kernel), 0) > 0;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
   /// A matrix that holds `values`.
   DeviceMatrix matrix(int rows, int columns, float... values) {
     DeviceMatrix matrix = matrix(rows, columns);
