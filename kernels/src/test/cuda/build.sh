@@ -43,5 +43,9 @@ for file in "$kernels"/*.cu; do
 done
 for pid in "${pids[@]}"; do wait "$pid"; done
 # A sanitizer's runtime comes from LD_PRELOAD: java is not linked with it.
+case $variant in
+  address) ln -sf "$(g++ -print-file-name=libasan.so)" "$output/libasan.so" ;; # it insists on its name
+  thread) ln -sf "$(g++ -print-file-name=libtsan.so)" "$output/libtsan.so" ;;
+esac
 g++ -shared "${flags[@]}" "${objects[@]}" -o "$output/libkernels.so.new"
 mv "$output/libkernels.so.new" "$output/libkernels.so"

@@ -72,7 +72,7 @@ simt_switch_stack:
 namespace simt {
 
 Thread* self;
-Machine machine;
+Machine& machine = *new Machine;  // never destroyed, for ThreadSanitizer sees no order at exit
 
 namespace {
 
@@ -89,7 +89,7 @@ struct Kernel {
   const size_t* parameter_bytes;
 };
 std::map<std::string, Kernel>& kernels() {
-  static std::map<std::string, Kernel> map;
+  static auto& map = *new std::map<std::string, Kernel>;  // never destroyed: it lives as long as the library
   return map;
 }
 
@@ -314,6 +314,7 @@ void prepare_shared() {
     __asan_poison_memory_region(m.arena, kArenaBytes);
     __asan_unpoison_memory_region(b.shared, b.dynamic_bytes);
   }
+  Quiet quiet;  // the launcher's writes are no thread's
   memset(b.shared, 0xff, b.dynamic_bytes);
 }
 

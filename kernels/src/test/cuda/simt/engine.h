@@ -137,7 +137,7 @@ struct Machine {
   // Tags that ThreadSanitizer's happens-before runs through; two per barrier, since phases must not mix.
   char tag_barrier[2], tag_warp[kWarps][32][2], tag_start, tag_end;
 };
-extern Machine machine;
+extern Machine& machine;
 
 static inline Fiber* current() { return static_cast<Fiber*>(self); }
 static inline void make_runnable(unsigned thread) { machine.runnable[thread >> 6] |= 1ull << (thread & 63); }
