@@ -20,12 +20,15 @@ case $variant in
   thread) flags=(-O1 -fno-omit-frame-pointer -fsanitize=thread) ;;
 esac
 
-newest=$(ls -t "$kernels"/*.cu "$kernels"/*.cuh "$here"/simt/* "$0" | head -1)
+headers=$(ls -t "$kernels"/*.cuh "$here"/simt/*.h "$0" | head -1)
+newest=$(ls -t "$kernels"/*.cu "$here"/simt/*.cpp "$headers" | head -1)
 [[ $output/libkernels.so -nt $newest ]] && exit 0
 
 pids=()
 objects=()
-compile() { # flags, source, object
+compile() { # flags -c source -o object
+  local source=${*: -3:1} object=${*: -1}
+  [[ $object -nt $source && $object -nt $headers ]] && return
   g++ "${common[@]}" "$@" & pids+=($!)
   if ((${#pids[@]} == 2)); then # as many at a time
     wait "${pids[0]}"

@@ -81,7 +81,7 @@ constexpr size_t kStackBytes = 256 << 10, kPage = 4096;
 constexpr size_t kGap = 1024, kArenaBytes = kSharedBase + kSharedBytes + kGap + (48 << 10) + kGap;
 
 enum Schedule : long { kForward, kReverse, kRandom };
-long option_schedule = kForward, option_seed = 1, option_late = 0;
+long option_schedule = kForward, option_seed = 1, option_late = 0, option_last_blocks = 0;
 std::mutex one_launch;
 
 struct Kernel {
@@ -357,11 +357,12 @@ void run_block(uint3 index) {
 }
 
 std::vector<uint64_t> block_order(uint64_t blocks) {
-  std::vector<uint64_t> order(blocks);
-  std::iota(order.begin(), order.end(), 0);
+  uint64_t count = option_last_blocks ? std::min(blocks, (uint64_t)option_last_blocks) : blocks;
+  std::vector<uint64_t> order(count);
+  std::iota(order.begin(), order.end(), blocks - count);
   if (option_schedule == kReverse) std::reverse(order.begin(), order.end());
   if (option_schedule == kRandom)
-    for (uint64_t i = blocks; i > 1; i--) std::swap(order[i - 1], order[next_random() % i]);
+    for (uint64_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[next_random() % i]);
   return order;
 }
 
@@ -519,7 +520,8 @@ extern "C" int simt_parameter_bytes(const char* name, int index) {
   return kernel == simt::kernels().end() ? -1 : (int)kernel->second.parameter_bytes[index];
 }
 
-/// Sets `schedule` (0 forward, 1 reverse, 2 random), `seed`, or `late` (bits of the late mechanisms).
+/// Sets `schedule` (0 forward, 1 reverse, 2 random), `seed`, `late` (bits of the late mechanisms), or `last_blocks`
+/// (run only so many, the last of the grid; 0 is all).
 extern "C" int simt_set(const char* key, long value) {
   if (!strcmp(key, "schedule"))
     simt::option_schedule = value;
@@ -527,7 +529,16 @@ extern "C" int simt_set(const char* key, long value) {
     simt::option_seed = value;
   else if (!strcmp(key, "late"))
     simt::option_late = value;
+  else if (!strcmp(key, "last_blocks"))
+    simt::option_last_blocks = value;
   else
     return 1;
   return 0;
 }
+
+/// Memory that reads as zero and takes pages only where it is touched; null if there is no room for it.
+extern "C" void* simt_reserve(size_t bytes) {
+  void* map = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return map == MAP_FAILED ? nullptr : map;
+}
+extern "C" void simt_release(void* map, size_t bytes) { munmap(map, bytes); }

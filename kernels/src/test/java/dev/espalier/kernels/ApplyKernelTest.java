@@ -84,6 +84,24 @@ class ApplyKernelTest {
   }
 
   @Test
+  void moreRowsThanAScanTakesAtOnce() {
+    int outputs = 2500;
+    int inputs = 3;
+    Checks.onEveryOrder(gpu -> {
+      float[] w = normal(1, (long) outputs * inputs);
+      float[] s = integers(2, (long) outputs * inputs, 1);
+      long ties = ties(s, 0) - 5;
+      DeviceMatrix weights = gpu.matrix(outputs, inputs, w);
+      DeviceBuffer count = gpu.buffer(Long.BYTES, 0);
+      DeviceBuffer sum = gpu.buffer(Double.BYTES, -1);
+      Cut cut = new Cut(gpu.matrix(outputs, inputs, s), 0, ties, count,
+          gpu.buffer(ApplyKernel.workspace(outputs), -1));
+      new ApplyKernel(gpu).eliminate(cut, weights, sum);
+      check(gpu, "weights", removed(s, 0, ties), weights, w, sum, s, count);
+    });
+  }
+
+  @Test
   void refusesNan() {
     try (EmulatedGpu gpu = EmulatedGpu.open()) {
       var e = assertThrows(IllegalArgumentException.class,

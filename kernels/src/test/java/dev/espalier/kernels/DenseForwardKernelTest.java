@@ -93,6 +93,16 @@ class DenseForwardKernelTest {
   }
 
   @Test
+  void softmaxOfLargeNumbers() {
+    onEveryOrder(gpu -> {
+      DeviceMatrix a = gpu.matrix(1, 3);
+      new DenseForwardKernel(gpu).softmaxForward(gpu.matrix(1, 3, 500, 500, -500), gpu.matrix(1, 3, 0, 0, 0),
+          a);
+      assertSame("a", gpu.read(a), i -> i == 2 ? 0 : 0.5);
+    });
+  }
+
+  @Test
   void softmaxJacobianAndSquares() {
     int copies = 2;
     onEveryShape((gpu, samples, outputs) -> {

@@ -55,10 +55,13 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
   private final Arena arena = Arena.ofConfined();
   private final List<MemorySegment> buffers = new ArrayList<>();
   private final List<MemorySegment> inners = new ArrayList<>();
+  private final List<MemorySegment> reserved = new ArrayList<>();
   private final MethodHandle launch;
   private final MethodHandle parameterBytes;
   private final MethodHandle set;
   private final MethodHandle tensorMap;
+  private final MethodHandle reserve;
+  private final MethodHandle release;
   private final int computeCapability;
 
   private EmulatedGpu(int computeCapability) {
@@ -73,6 +76,8 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     tensorMap = handle(library, "simt_tensor_map",
         FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, JAVA_LONG,
             JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT));
+    reserve = handle(library, "simt_reserve", FunctionDescriptor.of(ADDRESS, JAVA_LONG));
+    release = handle(library, "simt_release", FunctionDescriptor.ofVoid(ADDRESS, JAVA_LONG));
   }
 
   private static MethodHandle handle(SymbolLookup library, String name, FunctionDescriptor descriptor) {
@@ -90,13 +95,23 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     assumeTrue(Files.exists(LIBRARY), "no g++ when this was built: kernels cannot run on the CPU");
     EmulatedGpu gpu = new EmulatedGpu(computeCapability);
     gpu.schedule(new Schedule(Order.FORWARD, 0));
+    gpu.set("last_blocks", 0);
     return gpu;
   }
 
   void schedule(Schedule schedule) {
+    set("schedule", schedule.order().code);
+    set("late", schedule.lateMechanisms());
+  }
+
+  /// From here on only the last `blocks` of each grid run.
+  void runLastBlocks(int blocks) {
+    set("last_blocks", blocks);
+  }
+
+  private void set(String key, long value) {
     try {
-      int rc = (int) set.invokeExact(arena.allocateFrom("schedule"), schedule.order().code)
-          | (int) set.invokeExact(arena.allocateFrom("late"), (long) schedule.lateMechanisms());
+      int rc = (int) set.invokeExact(arena.allocateFrom(key), value);
       assertEquals(0, rc);
     } catch (Throwable e) {
       throw new AssertionError(e);
@@ -139,6 +154,21 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     MemorySegment segment = allocate((long) rows * columns * Float.BYTES, offset * Float.BYTES);
     segment.fill((byte) 0xff);
     return new DeviceMatrix(segment.address(), rows, columns);
+  }
+
+  /// A matrix of zeros of any size, which takes memory only where it is touched. No guard zones.
+  DeviceMatrix sparse(int rows, int columns) {
+    long bytes = (long) rows * columns * Float.BYTES;
+    try {
+      MemorySegment map = (MemorySegment) reserve.invokeExact(bytes);
+      assumeTrue(map.address() != 0, "no address space for %d bytes".formatted(bytes));
+      reserved.add(map.reinterpret(bytes));
+      return new DeviceMatrix(map.address(), rows, columns);
+    } catch (RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
   }
 
   /// A buffer of `bytes` times `fill`.
@@ -270,6 +300,13 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
   public void close() {
     try {
       checkGuards();
+      for (MemorySegment map : reserved) {
+        release.invokeExact(map, map.byteSize());
+      }
+    } catch (RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
     } finally {
       arena.close();
     }

@@ -97,6 +97,7 @@ class SelectKernelTest {
       }
     }
     groups(3, 300, 300, 150);
+    groups(2, 1000, 700, 350);
     groups(2, 1, 1, 0.5);
   }
 
