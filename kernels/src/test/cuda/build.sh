@@ -14,6 +14,7 @@ fi
 mkdir -p "$output"
 common=(-std=c++17 -g -fPIC -ffp-contract=off -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi)
 if [[ $(uname -m) == x86_64 ]]; then common+=(-mavx2 -mfma); fi
+read -ra more <<<"${CXXFLAGS:-}" && common+=("${more[@]}")
 case $variant in
   plain) flags=(-O2) ;;
   address) flags=(-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined) ;;
