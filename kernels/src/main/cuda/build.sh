@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Compiles every kernel family to a fatbin (machine code for the chips below, PTX for later ones), and to PTX and the
+# assembler's report, which tests read. Sources that have not changed are not compiled again. Without nvcc it says
+# so and succeeds: then the library has no GPU kernels.
+# usage: build.sh FATBINS REPORTS
+set -euo pipefail
+fatbins=$1 reports=$2
+source=$(cd "$(dirname "$0")" && pwd)
+
+if ! command -v nvcc >/dev/null; then
+  echo "kernels: no nvcc found, building without GPU kernels"
+  exit 0
+fi
+mkdir -p "$fatbins" "$reports"
+
+compile() {
+  local family=$1
+  nvcc -std=c++17 -fatbin -Xptxas -v \
+    -gencode 'arch=compute_80,code=[sm_80,sm_86,sm_89,compute_80]' \
+    -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_100,code=sm_100 \
+    "$source/$family.cu" -o "$reports/$family.fatbin" >"$reports/$family.ptxas" 2>&1 ||
+    { cat "$reports/$family.ptxas" >&2; return 1; }
+  nvcc -std=c++17 -ptx -arch=compute_90a "$source/$family.cu" -o "$reports/$family.ptx"
+  mv "$reports/$family.fatbin" "$fatbins/$family.fatbin" # last: its time says that all is there
+}
+
+pids=()
+for file in "$source"/*.cu; do
+  family=$(basename "$file" .cu)
+  newest=$(ls -t "$file" "$source"/*.cuh "$0" | head -1)
+  [[ $fatbins/$family.fatbin -nt $newest ]] && continue
+  compile "$family" & pids+=($!)
+  if ((${#pids[@]} == 2)); then # as many at a time
+    wait "${pids[0]}"
+    pids=("${pids[@]:1}")
+  fi
+done
+for pid in "${pids[@]}"; do wait "$pid"; done

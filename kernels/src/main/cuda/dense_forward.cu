@@ -1,0 +1,203 @@
+// What surrounds a dense layer's matrix products.                              launcher: DenseForwardKernel
+//
+// dense_forward_{φ}_{C}x{R}    z += b;  a = φ(z)
+// dense_backward_{φ}_{C}x{R}   g = u ∘ φ′(z);  s += scale · Σ over copies of g²
+// add_squares_{C}x{R}          s += scale · Σ over copies of g²
+// softmax_forward_8            z += b;  a = softmax(z) by rows
+// softmax_backward_8           g = a ∘ (u − aᵀu) by rows;  s += scale · Σ over copies of g²
+//
+// z, a, s (samples, outputs)  b (outputs)  u, g (copies · samples, outputs): float32, row-major. Row c·samples + n
+// of u and g belongs to sample n of copy c. z is read and written, a and g only written; g may be u. A null s is
+// not added to. φ: see below; needs outputs % (C/32) == 0 and as much alignment.
+//
+// elementwise: block 32×8 owns a tile of C columns × R samples (elementwise.cuh); a thread keeps φ′(z) while it
+// walks over the copies, so z is read once and every sum has one order. The launch bounds' 4 blocks allow 64 registers:
+// left alone, ptxas aims at fewer and spills.
+// softmax: a warp owns a sample, 8 a block; three passes over the row, which the cache holds.
+#include "elementwise.cuh"
+
+struct Identity {
+  static __device__ __forceinline__ float value(float z) { return z; }
+  static __device__ __forceinline__ float derivative(float) { return 1.f; }
+};
+struct Relu {  // not fmaxf, which would turn a NaN into 0
+  static __device__ __forceinline__ float value(float z) { return z < 0.f ? 0.f : z; }
+  static __device__ __forceinline__ float derivative(float z) { return z > 0.f ? 1.f : 0.f; }
+};
+struct LeakyRelu {
+  static constexpr float kSlope = 0.01f;
+  static __device__ __forceinline__ float value(float z) { return z > 0.f ? z : kSlope * z; }
+  static __device__ __forceinline__ float derivative(float z) { return z > 0.f ? 1.f : kSlope; }
+};
+struct Elu {
+  static __device__ __forceinline__ float value(float z) { return z > 0.f ? z : expm1f(z); }
+  static __device__ __forceinline__ float derivative(float z) { return z > 0.f ? 1.f : expf(z); }
+};
+struct Gelu {
+  static __device__ __forceinline__ float distribution(float z) { return 0.5f * erfcf(-0.70710678f * z); }
+  static __device__ __forceinline__ float value(float z) { return z * distribution(z); }
+  static __device__ __forceinline__ float derivative(float z) {
+    return distribution(z) + z * 0.39894228f * expf(-0.5f * z * z);
+  }
+};
+struct Sigmoid {
+  static __device__ __forceinline__ float value(float z) { return 1.f / (1.f + expf(-z)); }
+  static __device__ __forceinline__ float derivative(float z) {
+    return value(z) * value(-z);  // 1 − p would cancel for large z
+  }
+};
+struct Silu {
+  static __device__ __forceinline__ float value(float z) { return z * Sigmoid::value(z); }
+  static __device__ __forceinline__ float derivative(float z) {
+    return Sigmoid::value(z) * (1.f + z * Sigmoid::value(-z));
+  }
+};
+struct Softplus {
+  static __device__ __forceinline__ float value(float z) { return (z < 0.f ? 0.f : z) + log1pf(expf(-fabsf(z))); }
+  static __device__ __forceinline__ float derivative(float z) { return Sigmoid::value(z); }
+};
+struct Tanh {
+  static __device__ __forceinline__ float value(float z) { return tanhf(z); }
+  static __device__ __forceinline__ float derivative(float z) {
+    float t = tanhf(z);
+    return (1.f - t) * (1.f + t);
+  }
+};
+
+template <class Activation, class T>
+__device__ __forceinline__ void forward(float* z, const float* bias, float* activated, int samples, int outputs) {
+  T::for_each(samples, outputs, [&](int, int column, int64_t at) {
+    auto x = load<T::V>(z + at);
+    auto b = load<T::V>(bias + column);
+    Vector<T::V> a;
+#pragma unroll
+    for (int i = 0; i < T::V; i++) {
+      x.v[i] += b.v[i];
+      a.v[i] = Activation::value(x.v[i]);
+    }
+    store(z + at, x);
+    store(activated + at, a);
+  });
+}
+
+template <class Activation, class T>
+__device__ __forceinline__ void backward(const float* z, const float* upstream, float* gradient, float* sensitivity,
+                                         float scale, int copies, int samples, int outputs) {
+  T::for_each(samples, outputs, [&](int, int, int64_t at) {
+    auto slope = load<T::V>(z + at);
+    Vector<T::V> squares = {};
+#pragma unroll
+    for (int i = 0; i < T::V; i++) slope.v[i] = Activation::derivative(slope.v[i]);
+    for (int c = 0; c < copies; c++) {
+      int64_t there = (int64_t)c * samples * outputs + at;
+      auto g = load<T::V>(upstream + there);
+#pragma unroll
+      for (int i = 0; i < T::V; i++) {
+        g.v[i] *= slope.v[i];
+        squares.v[i] = fmaf(g.v[i], g.v[i], squares.v[i]);
+      }
+      store(gradient + there, g);
+    }
+    if (sensitivity) {
+      auto s = load<T::V>(sensitivity + at);
+#pragma unroll
+      for (int i = 0; i < T::V; i++) s.v[i] = fmaf(scale, squares.v[i], s.v[i]);
+      store(sensitivity + at, s);
+    }
+  });
+}
+
+template <class T>
+__device__ __forceinline__ void squares(const float* gradient, float* sensitivity, float scale, int copies,
+                                        int samples, int outputs) {
+  T::for_each(samples, outputs, [&](int, int, int64_t at) {
+    Vector<T::V> sum = {};
+    for (int c = 0; c < copies; c++) {
+      auto g = load<T::V>(gradient + (int64_t)c * samples * outputs + at);
+#pragma unroll
+      for (int i = 0; i < T::V; i++) sum.v[i] = fmaf(g.v[i], g.v[i], sum.v[i]);
+    }
+    auto s = load<T::V>(sensitivity + at);
+#pragma unroll
+    for (int i = 0; i < T::V; i++) s.v[i] = fmaf(scale, sum.v[i], s.v[i]);
+    store(sensitivity + at, s);
+  });
+}
+
+#define DENSE(name, Activation, C, R)                                                                             \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                           \
+      dense_forward_##name##_##C##x##R(float* z, const float* bias, float* activated, int samples, int outputs) { \
+    forward<Activation, Tile<C, R>>(z, bias, activated, samples, outputs);                                        \
+  }                                                                                                               \
+  EXPORT_KERNEL(dense_forward_##name##_##C##x##R);                                                                \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                           \
+      dense_backward_##name##_##C##x##R(const float* z, const float* upstream, float* gradient,                   \
+                                        float* sensitivity, float scale, int copies, int samples, int outputs) {  \
+    backward<Activation, Tile<C, R>>(z, upstream, gradient, sensitivity, scale, copies, samples, outputs);        \
+  }                                                                                                               \
+  EXPORT_KERNEL(dense_backward_##name##_##C##x##R)
+
+#define SQUARES(C, R)                                                                                 \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4) add_squares_##C##x##R(        \
+      const float* gradient, float* sensitivity, float scale, int copies, int samples, int outputs) { \
+    squares<Tile<C, R>>(gradient, sensitivity, scale, copies, samples, outputs);                      \
+  }                                                                                                   \
+  EXPORT_KERNEL(add_squares_##C##x##R)
+
+#define TILED(C, R)                   \
+  DENSE(identity, Identity, C, R);    \
+  DENSE(relu, Relu, C, R);            \
+  DENSE(leaky_relu, LeakyRelu, C, R); \
+  DENSE(elu, Elu, C, R);              \
+  DENSE(gelu, Gelu, C, R);            \
+  DENSE(silu, Silu, C, R);            \
+  DENSE(softplus, Softplus, C, R);    \
+  DENSE(tanh, Tanh, C, R);            \
+  DENSE(sigmoid, Sigmoid, C, R);      \
+  SQUARES(C, R)
+
+TILED(128, 16);
+TILED(32, 16);
+
+extern "C" __global__ void __launch_bounds__(256)
+    softmax_forward_8(float* z, const float* bias, float* activated, int samples, int outputs) {
+  const int lane = threadIdx.x;
+  const int64_t sample = (int64_t)blockIdx.x * 8 + threadIdx.y;
+  if (sample >= samples) return;
+  z += sample * outputs;
+  activated += sample * outputs;
+  float top = -INFINITY, sum = 0.f;
+  for (int k = lane; k < outputs; k += kLanes) {
+    z[k] += bias[k];
+    top = fmaxf(top, z[k]);
+  }
+  top = warp_max(top);
+  for (int k = lane; k < outputs; k += kLanes) {
+    activated[k] = expf(z[k] - top);
+    sum += activated[k];
+  }
+  sum = warp_sum(sum);
+  for (int k = lane; k < outputs; k += kLanes) activated[k] /= sum;
+}
+EXPORT_KERNEL(softmax_forward_8);
+
+extern "C" __global__ void __launch_bounds__(256)
+    softmax_backward_8(const float* activated, const float* upstream, float* gradient, float* sensitivity, float scale,
+                       int copies, int samples, int outputs) {
+  const int lane = threadIdx.x;
+  const int64_t sample = (int64_t)blockIdx.x * 8 + threadIdx.y;
+  if (sample >= samples) return;
+  const float* a = activated + sample * outputs;
+  for (int c = 0; c < copies; c++) {
+    int64_t row = ((int64_t)c * samples + sample) * outputs;
+    float mean = 0.f;
+    for (int k = lane; k < outputs; k += kLanes) mean = fmaf(a[k], upstream[row + k], mean);
+    mean = warp_sum(mean);
+    for (int k = lane; k < outputs; k += kLanes) {
+      float g = a[k] * (upstream[row + k] - mean);
+      gradient[row + k] = g;
+      if (sensitivity) sensitivity[sample * outputs + k] = fmaf(scale * g, g, sensitivity[sample * outputs + k]);
+    }
+  }
+}
+EXPORT_KERNEL(softmax_backward_8);

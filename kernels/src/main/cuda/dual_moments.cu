@@ -1,0 +1,364 @@
+// Moments of shifted activations weighted by sensitivities, in one pass.                launcher: DualMomentsKernel
+//
+// M1 += Sᵀ X,  M2 += Sᵀ (X∘X)  with X = A − c:
+//   dual_moments_fma_{I}x{O}x{K}           float32 arithmetic, any shape and alignment
+//   dual_moments_mma_{I}x{O}x{K}x{T}_v{V}  TF32, mma.sync; copies of V floats: needs inputs and outputs % V == 0
+//   dual_moments_wgmma_{I}x{O}x{K}x{T}     TF32, wgmma and TMA; needs sm_90a, inputs % 4 == 0, S rounded and transposed
+// dual_moments_transpose_32x32             Sᵀ (outputs, stride) from S, rounded to TF32, columns from samples on are 0
+//
+// S (samples, outputs)  A (samples, inputs)  c (inputs)  M1, M2 (outputs, inputs): float32, row-major. Each tile of
+// S and A is loaded once and feeds both products; A is shifted and squared in registers. TF32 rounds S, X and X∘X to
+// nearest; M0 is a column sum of the rounded S (reductions.cu), so that M2 − M1²/M0 sees one weighting.
+//
+// grid: ⌈inputs/I⌉ × ⌈outputs/O⌉ × parts; a block owns an I × O tile of both results over one part of the samples,
+// a multiple of K each. One part adds to M1 and M2; several write theirs to partial1, partial2 (parts, outputs,
+// inputs), which add_partials then adds in order: every run gives the same bits. T: stages of K samples in flight.
+#include "device.cuh"
+
+struct Moments {
+  float *m1, *m2, *partial1, *partial2;
+  int samples, outputs, inputs;
+};
+
+/// The samples of this block.
+struct Part {
+  int first, end, steps;
+};
+template <int K>
+__device__ __forceinline__ Part part_of(int samples) {
+  const int64_t tiles = ((int64_t)samples + K - 1) / K, each = (tiles + gridDim.z - 1) / gridDim.z;
+  const int first = (int)min((int64_t)samples, blockIdx.z * each * K);
+  const int end = (int)min((int64_t)samples, (blockIdx.z + 1) * each * K);
+  return {first, end, (end - first + K - 1) / K};
+}
+
+/// Hands sums of row o, columns i to i + N − 1 to where they belong.
+template <int N>
+__device__ __forceinline__ void put(const Moments& m, int o, int i, const float* d1, const float* d2) {
+  if (o >= m.outputs || i >= m.inputs) return;
+  const int64_t at = (int64_t)o * m.inputs + i, part = (int64_t)blockIdx.z * m.outputs * m.inputs;
+#pragma unroll
+  for (int n = 0; n < N; n++) {
+    if (i + n >= m.inputs) return;
+    if (gridDim.z == 1) {
+      m.m1[at + n] += d1[n];
+      m.m2[at + n] += d2[n];
+    } else {
+      m.partial1[part + at + n] = d1[n];
+      m.partial2[part + at + n] = d2[n];
+    }
+  }
+}
+
+// ---------------------------------------------------------------------------------------------- float32
+// 256 threads as 16×16, each 4 outputs × 4 inputs.
+
+template <int I, int O, int K>
+struct FmaTile {
+  static constexpr int kThreads = 256, kPer = 4;
+  static_assert(I == 16 * kPer && O == 16 * kPer, "");
+  struct alignas(16) Shared {
+    float s[K][O], x[K][I];
+  };
+};
+
+template <int I, int O, int K>
+__device__ __forceinline__ void fma_product(const Moments& m, const float* sensitivity, const float* activation,
+                                            const float* pilot) {
+  using T = FmaTile<I, O, K>;
+  STATIC_SHARED(typename T::Shared, shared);
+  const int t = threadIdx.x, i0 = blockIdx.x * I, o0 = blockIdx.y * O;
+  const int column = t % 16 * T::kPer, row = t / 16 * T::kPer;
+  const Part part = part_of<K>(m.samples);
+  float d1[T::kPer][T::kPer] = {}, d2[T::kPer][T::kPer] = {};
+  for (int step = 0; step < part.steps; step++) {
+    const int first = part.first + step * K;
+    for (int e = t; e < K * O; e += T::kThreads) {
+      const int n = first + e / O, o = o0 + e % O;
+      shared.s[e / O][e % O] = n < part.end && o < m.outputs ? sensitivity[(int64_t)n * m.outputs + o] : 0.f;
+    }
+    for (int e = t; e < K * I; e += T::kThreads) {
+      const int n = first + e / I, i = i0 + e % I;
+      shared.x[e / I][e % I] = n < part.end && i < m.inputs ? activation[(int64_t)n * m.inputs + i] - pilot[i] : 0.f;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < K; k++) {
+      float s[T::kPer], x[T::kPer], squared[T::kPer];
+#pragma unroll
+      for (int e = 0; e < T::kPer; e++) {
+        s[e] = shared.s[k][row + e];
+        x[e] = shared.x[k][column + e];
+        squared[e] = x[e] * x[e];
+      }
+#pragma unroll
+      for (int a = 0; a < T::kPer; a++)
+#pragma unroll
+        for (int b = 0; b < T::kPer; b++) {
+          d1[a][b] = fmaf(s[a], x[b], d1[a][b]);
+          d2[a][b] = fmaf(s[a], squared[b], d2[a][b]);
+        }
+    }
+    __syncthreads();
+  }
+#pragma unroll
+  for (int a = 0; a < T::kPer; a++) put<T::kPer>(m, o0 + row + a, i0 + column, d1[a], d2[a]);
+}
+
+#define FMA(I, O, K)                                                                                              \
+  extern "C" __global__ void __launch_bounds__(FmaTile<I, O, K>::kThreads, 2) dual_moments_fma_##I##x##O##x##K(   \
+      float* m1, float* m2, float* partial1, float* partial2, const float* sensitivity, const float* activation,  \
+      const float* pilot, int samples, int outputs, int inputs) {                                                 \
+    fma_product<I, O, K>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity, activation, pilot); \
+  }                                                                                                               \
+  EXPORT_KERNEL(dual_moments_fma_##I##x##O##x##K)
+
+FMA(64, 64, 16);
+
+// ---------------------------------------------------------------------------------------------- mma.sync
+// 256 threads: a warp owns WI inputs × WO outputs, as (WO/16) × (WI/8) tensor-core tiles for each product.
+
+template <int I, int O, int K, int STAGES, int WI, int WO>
+struct MmaTile {
+  static constexpr int kThreads = I / WI * (O / WO) * 32, kOutputTiles = WO / 16, kInputTiles = WI / 8;
+  // The 8 more floats spread the four k of a fragment over all 32 banks: lane 4 g + t reads bank 8 t + g.
+  static constexpr int kOutputRow = O + 8, kInputRow = I + 8;
+  static_assert(kThreads == 256 && K % 8 == 0 && STAGES >= 2, "");
+  struct alignas(16) Shared {
+    float s[STAGES][K][kOutputRow], x[STAGES][K][kInputRow];
+  };
+};
+
+/// Starts the copy of `rows` × C floats from (first, column) on; what lies outside the matrix becomes zero.
+template <int V, int K, int C, int THREADS, class Rows>
+__device__ __forceinline__ void load_tile(Rows& to, const float* from, int first, int end, int column, int columns) {
+#pragma unroll
+  for (int e = threadIdx.x; e < K * (C / V); e += THREADS) {
+    const int k = e / (C / V), c = e % (C / V) * V;
+    const int valid = first + k < end ? max(0, min(V, columns - column - c)) : 0;
+    const float* source = valid ? from + (int64_t)(first + k) * columns + column + c : from;
+    copy_async<V * 4>(&to[k][c], source, valid * 4);
+  }
+}
+
+template <int I, int O, int K, int STAGES, int WI, int WO, int V>
+__device__ __forceinline__ void mma_product(const Moments& m, const float* sensitivity, const float* activation,
+                                            const float* pilot) {
+  using T = MmaTile<I, O, K, STAGES, WI, WO>;
+  DYNAMIC_SHARED(typename T::Shared, shared);
+  const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const int o0 = blockIdx.y * O, i0 = blockIdx.x * I, wo = warp % (O / WO) * WO, wi = warp / (O / WO) * WI;
+  const Part part = part_of<K>(m.samples);
+  auto start = [&](int step) {
+    const int stage = step % STAGES, first = part.first + step * K;
+    load_tile<V, K, O, T::kThreads>(shared.s[stage], sensitivity, first, part.end, o0, m.outputs);
+    load_tile<V, K, I, T::kThreads>(shared.x[stage], activation, first, part.end, i0, m.inputs);
+  };
+  float c[T::kInputTiles];
+#pragma unroll
+  for (int n = 0; n < T::kInputTiles; n++) {
+    const int i = i0 + wi + n * 8 + g;
+    c[n] = i < m.inputs ? pilot[i] : 0.f;
+  }
+  float d1[T::kOutputTiles][T::kInputTiles][4] = {}, d2[T::kOutputTiles][T::kInputTiles][4] = {};
+#pragma unroll
+  for (int step = 0; step < STAGES - 1; step++) {
+    if (step < part.steps) start(step);
+    copy_async_commit();
+  }
+  for (int step = 0; step < part.steps; step++) {
+    copy_async_wait<STAGES - 2>();
+    __syncthreads();  // all copies of this step are here, and all have left the stage that is filled next
+    if (step + STAGES - 1 < part.steps) start(step + STAGES - 1);
+    copy_async_commit();
+    const int stage = step % STAGES;
+#pragma unroll 2
+    for (int k = 0; k < K; k += 8) {
+      unsigned a[T::kOutputTiles][4];
+#pragma unroll
+      for (int o = 0; o < T::kOutputTiles; o++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+          a[o][e] = to_tf32(shared.s[stage][k + t + (e >> 1) * 4][wo + o * 16 + g + (e & 1) * 8]);
+#pragma unroll
+      for (int n = 0; n < T::kInputTiles; n++) {
+        const float low = shared.x[stage][k + t][wi + n * 8 + g] - c[n];
+        const float high = shared.x[stage][k + t + 4][wi + n * 8 + g] - c[n];
+        const unsigned b[2] = {to_tf32(low), to_tf32(high)}, squared[2] = {to_tf32(low * low), to_tf32(high * high)};
+#pragma unroll
+        for (int o = 0; o < T::kOutputTiles; o++) {
+          mma_m16n8k8(d1[o][n], a[o], b);
+          mma_m16n8k8(d2[o][n], a[o], squared);
+        }
+      }
+    }
+  }
+  copy_async_wait<0>();
+#pragma unroll
+  for (int o = 0; o < T::kOutputTiles; o++)
+#pragma unroll
+    for (int n = 0; n < T::kInputTiles; n++)
+#pragma unroll
+      for (int e = 0; e < 4; e += 2)
+        put<2>(m, o0 + wo + o * 16 + g + e * 4, i0 + wi + n * 8 + t * 2, &d1[o][n][e], &d2[o][n][e]);
+}
+
+#define MMA(I, O, K, STAGES, WI, WO, V, BLOCKS)                                                                  \
+  extern "C" __global__ void __launch_bounds__(256, BLOCKS) dual_moments_mma_##I##x##O##x##K##x##STAGES##_v##V(  \
+      float* m1, float* m2, float* partial1, float* partial2, const float* sensitivity, const float* activation, \
+      const float* pilot, int samples, int outputs, int inputs) {                                                \
+    mma_product<I, O, K, STAGES, WI, WO, V>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity, \
+                                            activation, pilot);                                                  \
+  }                                                                                                              \
+  EXPORT_KERNEL(dual_moments_mma_##I##x##O##x##K##x##STAGES##_v##V)
+
+MMA(128, 128, 32, 2, 32, 64, 4, 1);
+MMA(64, 128, 32, 3, 32, 32, 4, 2);
+MMA(64, 128, 32, 3, 32, 32, 1, 2);
+
+// ---------------------------------------------------------------------------------------------- transpose
+
+struct TransposeTile {
+  float s[32][33];
+};
+
+extern "C" __global__ void __launch_bounds__(256)
+    dual_moments_transpose_32x32(const float* sensitivity, float* transposed, int samples, int outputs, int stride) {
+  STATIC_SHARED(TransposeTile, shared);
+  const int n0 = blockIdx.x * 32, o0 = blockIdx.y * 32;
+#pragma unroll
+  for (int r = threadIdx.y; r < 32; r += 8) {
+    const int n = n0 + r, o = o0 + (int)threadIdx.x;
+    shared.s[r][threadIdx.x] = n < samples && o < outputs ? sensitivity[(int64_t)n * outputs + o] : 0.f;
+  }
+  __syncthreads();
+#pragma unroll
+  for (int r = threadIdx.y; r < 32; r += 8) {
+    const int o = o0 + r, n = n0 + (int)threadIdx.x;
+    if (o < outputs && n < stride)
+      transposed[(int64_t)o * stride + n] = __uint_as_float(to_tf32(shared.s[threadIdx.x][r]));
+  }
+}
+EXPORT_KERNEL(dual_moments_transpose_32x32);
+
+// ---------------------------------------------------------------------------------------------- wgmma
+// One producer warpgroup starts TMA copies, two consumer warpgroups own 64 inputs each. The products are transposed:
+// A = Xᵀ from registers, where it is shifted and squared; B = S, whose copy Sᵀ is K-major as TF32 requires.
+
+#if defined(HAS_WGMMA)
+template <int I, int O, int K, int STAGES>
+struct WgmmaTile {
+  static constexpr int kConsumers = 2, kThreads = (1 + kConsumers) * 128, kConsumerWarps = kConsumers * 4;
+  static constexpr int kBox = 32, kBoxes = I / kBox;  // a row of a swizzled box is 128 bytes
+  static_assert(I == kConsumers * 64 && O == 128 && K == kBox, "");
+  struct alignas(1024) Stage {
+    unsigned char x[kBoxes][K * 128];  // K samples × 32 inputs each
+    unsigned char s[O * 128];          // O outputs × K samples
+  };
+  struct Shared {
+    Stage stage[STAGES];
+    uint64_t full[STAGES], empty[STAGES];
+  };
+};
+
+/// Fragments of one stage: 8 samples each of x and x², inputs `row` and `row` + 8.
+struct Fragments {
+  unsigned x[4][4], squared[4][4];
+};
+
+template <class Stage>
+__device__ __forceinline__ void load_fragments(Fragments& f, const Stage& stage, int row, int t, const float (&c)[2]) {
+#pragma unroll
+  for (int k = 0; k < 4; k++)
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+      const int sample = k * 8 + t + (e >> 1) * 4, input = row + (e & 1) * 8;
+      const unsigned byte = swizzle_128((unsigned)(sample * 128 + input % 32 * 4));
+      const float x = *reinterpret_cast<const float*>(&stage.x[input / 32][byte]) - c[e & 1];
+      f.x[k][e] = to_tf32(x);
+      f.squared[k][e] = to_tf32(x * x);
+    }
+}
+
+template <int I, int O, int K, int STAGES>
+__device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap& sensitivity,
+                                              const TensorMap& activation, const float* pilot) {
+  using T = WgmmaTile<I, O, K, STAGES>;
+  DYNAMIC_SHARED(typename T::Shared, shared);
+  const int i0 = blockIdx.x * I, o0 = blockIdx.y * O, warpgroup = threadIdx.x / 128;
+  const Part part = part_of<K>(m.samples);
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < STAGES; s++) {
+      mbarrier_init(&shared.full[s], 1);
+      mbarrier_init(&shared.empty[s], T::kConsumerWarps);
+    }
+    mbarrier_init_fence();
+  }
+  __syncthreads();
+  if (warpgroup == 0) {
+    give_registers<40>();
+    if (threadIdx.x == 0)
+      for (int step = 0; step < part.steps; step++) {
+        const int s = step % STAGES;
+        mbarrier_wait(&shared.empty[s], (unsigned)(step / STAGES & 1) ^ 1);  // the first round finds it empty
+        mbarrier_arrive_expect(&shared.full[s], sizeof(typename T::Stage));
+        for (int box = 0; box < T::kBoxes; box++)
+          tensor_copy(shared.stage[s].x[box], &activation, &shared.full[s], i0 + box * T::kBox, part.first + step * K);
+        tensor_copy(shared.stage[s].s, &sensitivity, &shared.full[s], part.first + step * K, o0);
+      }
+  } else {
+    take_registers<232>();
+    const int t = threadIdx.x % 4, row = (warpgroup - 1) * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+    float c[2];
+#pragma unroll
+    for (int e = 0; e < 2; e++) c[e] = i0 + row + e * 8 < m.inputs ? pilot[i0 + row + e * 8] : 0.f;
+    float d1[64], d2[64];
+#pragma unroll
+    for (int e = 0; e < 64; e++) d1[e] = d2[e] = 0.f;
+    auto fetch = [&](int step, Fragments& f) {
+      const int s = step % STAGES;
+      mbarrier_wait(&shared.full[s], (unsigned)(step / STAGES & 1));
+      load_fragments(f, shared.stage[s], row, t, c);
+    };
+    auto multiply = [&](int step, Fragments& now, Fragments& next) {
+      const int s = step % STAGES;
+      const uint64_t operand = swizzled_operand(shared_address(shared.stage[s].s));
+      wgmma_fence();
+#pragma unroll
+      for (int k = 0; k < 4; k++) {  // 8 samples are 32 bytes of a row, 2 in the descriptor's units
+        wgmma_m64n128k8(d1, now.x[k], operand + 2 * k);
+        wgmma_m64n128k8(d2, now.squared[k], operand + 2 * k);
+      }
+      wgmma_commit();
+      if (step + 1 < part.steps) fetch(step + 1, next);  // while the tensor cores work
+      wgmma_wait<0>();
+      // Every warp says so for itself: one warp's wait tells nothing about the other three.
+      if (threadIdx.x % 32 == 0) mbarrier_arrive(&shared.empty[s]);
+    };
+    Fragments even, odd;  // two names, so that both stay in registers
+    if (part.steps > 0) fetch(0, even);
+    for (int step = 0; step < part.steps; step += 2) {
+      multiply(step, even, odd);
+      if (step + 1 < part.steps) multiply(step + 1, odd, even);
+    }
+#pragma unroll
+    for (int j = 0; j < 16; j++)
+#pragma unroll
+      for (int e = 0; e < 4; e++)
+        put<1>(m, o0 + j * 8 + t * 2 + (e & 1), i0 + row + (e >> 1) * 8, &d1[j * 4 + e], &d2[j * 4 + e]);
+  }
+}
+
+#define WGMMA(I, O, K, STAGES)                                                                                      \
+  extern "C" __global__ void __launch_bounds__(WgmmaTile<I, O, K, STAGES>::kThreads, 1)                             \
+      dual_moments_wgmma_##I##x##O##x##K##x##STAGES(float* m1, float* m2, float* partial1, float* partial2,         \
+                                                    const __grid_constant__ TensorMap sensitivity,                  \
+                                                    const __grid_constant__ TensorMap activation,                   \
+                                                    const float* pilot, int samples, int outputs, int inputs) {     \
+    wgmma_product<I, O, K, STAGES>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity, activation, \
+                                   pilot);                                                                          \
+  }                                                                                                                 \
+  EXPORT_KERNEL(dual_moments_wgmma_##I##x##O##x##K##x##STAGES)
+
+WGMMA(128, 128, 32, 5);
+#endif

@@ -1,0 +1,77 @@
+// Sums, in an order that depends on the shape alone.                               launcher: ReductionsKernel
+//
+// column_sums_{C}x{R}        partials[z] = Σ over the z-th part of the rows of x
+// column_sums_tf32_{C}x{R}   the same with every element rounded to TF32 first
+// add_partials_256           y = α Σ over parts of partials[part] + β y; y is not read when β = 0
+// sum_1024                   total = Σ x over doubles, by one block
+//
+// x (rows, columns)  partials (parts, columns)  y (columns): float32, row-major. A part is ⌈rows/parts⌉ rows.
+// column_sums: block 32×8 owns C = 32 columns of one part, thread row t adds rows t, t+8, …, then the eight are added
+// in order; R, the rows of a part that a block reads at a time, is 8. grid: ⌈columns/C⌉ × 1 × parts
+#include "elementwise.cuh"
+
+struct RowSums {
+  float of[8][kLanes];
+};
+
+template <bool TF32>
+__device__ __forceinline__ void column_sums(RowSums& shared, const float* x, float* partials, int rows, int columns) {
+  const int column = (int)blockIdx.x * kLanes + threadIdx.x;
+  const int64_t part = ((int64_t)rows + gridDim.z - 1) / gridDim.z;
+  const int64_t end = min((int64_t)rows, (blockIdx.z + 1) * part);
+  float sum = 0.f;
+  if (column < columns)
+    for (int64_t row = blockIdx.z * part + threadIdx.y; row < end; row += 8) {
+      float value = x[row * columns + column];
+      sum += TF32 ? __uint_as_float(to_tf32(value)) : value;
+    }
+  shared.of[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y == 0 && column < columns) {
+#pragma unroll
+    for (int t = 1; t < 8; t++) sum += shared.of[t][threadIdx.x];
+    partials[(int64_t)blockIdx.z * columns + column] = sum;
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    column_sums_32x8(const float* x, float* partials, int rows, int columns) {
+  STATIC_SHARED(RowSums, shared);
+  column_sums<false>(shared, x, partials, rows, columns);
+}
+EXPORT_KERNEL(column_sums_32x8);
+
+extern "C" __global__ void __launch_bounds__(256)
+    column_sums_tf32_32x8(const float* x, float* partials, int rows, int columns) {
+  STATIC_SHARED(RowSums, shared);
+  column_sums<true>(shared, x, partials, rows, columns);
+}
+EXPORT_KERNEL(column_sums_tf32_32x8);
+
+extern "C" __global__ void __launch_bounds__(256)
+    add_partials_256(const float* partials, float* y, float alpha, float beta, int parts, int64_t columns) {
+  Run<256>::for_each(columns, [&](int64_t at, auto) {
+    float sum = 0.f;
+    for (int part = 0; part < parts; part++) sum += partials[part * columns + at];
+    y[at] = beta == 0.f ? alpha * sum : fmaf(alpha, sum, beta * y[at]);
+  });
+}
+EXPORT_KERNEL(add_partials_256);
+
+struct WarpSums {
+  double of[32];
+};
+
+extern "C" __global__ void __launch_bounds__(1024) sum_1024(const double* x, double* total, int64_t elements) {
+  STATIC_SHARED(WarpSums, shared);
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < elements; i += 1024) sum += x[i];
+  sum = warp_sum(sum);
+  if (threadIdx.x % kLanes == 0) shared.of[threadIdx.x / kLanes] = sum;
+  __syncthreads();
+  if (threadIdx.x < kLanes) {
+    sum = warp_sum(shared.of[threadIdx.x]);
+    if (threadIdx.x == 0) *total = sum;
+  }
+}
+EXPORT_KERNEL(sum_1024);

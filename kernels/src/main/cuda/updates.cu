@@ -1,0 +1,64 @@
+// Element by element over whole buffers.                                              launcher: UpdatesKernel
+//
+// axpy_{N}   y += α x
+// adam_{N}   one step of Adam: m = β₁ m + (1−β₁) g;  v = β₂ v + (1−β₂) g²;
+//            p −= rate · (m/correction₁) / (√(v/correction₂) + ε), with correction = 1 − βᵗ;
+//            elements of p that are 0 stay 0 if keep_zeros.
+//            rest = 1 − β and correction come from the host: in float32 they would cancel
+//
+// all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh)
+// needs alignment to 4 · N/256 bytes
+#include "elementwise.cuh"
+
+template <class R>
+__device__ __forceinline__ void axpy(float alpha, const float* x, float* y, int64_t elements) {
+  R::for_each(elements, [&](int64_t at, auto width) {
+    constexpr int W = decltype(width)::value;
+    auto from = load<W>(x + at);
+    auto to = load<W>(y + at);
+#pragma unroll
+    for (int i = 0; i < W; i++) to.v[i] = fmaf(alpha, from.v[i], to.v[i]);
+    store(y + at, to);
+  });
+}
+
+template <class R>
+__device__ __forceinline__ void adam(float* parameter, const float* gradient, float* first, float* second, float rate,
+                                     float beta1, float rest1, float beta2, float rest2, float epsilon,
+                                     float correction1, float correction2, int keep_zeros, int64_t elements) {
+  R::for_each(elements, [&](int64_t at, auto width) {
+    constexpr int W = decltype(width)::value;
+    auto p = load<W>(parameter + at);
+    auto g = load<W>(gradient + at);
+    auto m = load<W>(first + at);
+    auto v = load<W>(second + at);
+#pragma unroll
+    for (int i = 0; i < W; i++) {
+      m.v[i] = fmaf(beta1, m.v[i], rest1 * g.v[i]);
+      v.v[i] = fmaf(beta2, v.v[i], rest2 * g.v[i] * g.v[i]);
+      float step = rate * (m.v[i] / correction1) / (sqrtf(v.v[i] / correction2) + epsilon);
+      if (!keep_zeros || p.v[i] != 0.f) p.v[i] -= step;
+    }
+    store(parameter + at, p);
+    store(first + at, m);
+    store(second + at, v);
+  });
+}
+
+#define RUNS(N)                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(Run<N>::kThreads) axpy_##N(float alpha, const float* x, float* y, \
+                                                                          int64_t elements) {                    \
+    axpy<Run<N>>(alpha, x, y, elements);                                                                         \
+  }                                                                                                              \
+  EXPORT_KERNEL(axpy_##N);                                                                                       \
+  extern "C" __global__ void __launch_bounds__(Run<N>::kThreads)                                                 \
+      adam_##N(float* parameter, const float* gradient, float* first, float* second, float rate, float beta1,    \
+               float rest1, float beta2, float rest2, float epsilon, float correction1, float correction2,       \
+               int keep_zeros, int64_t elements) {                                                               \
+    adam<Run<N>>(parameter, gradient, first, second, rate, beta1, rest1, beta2, rest2, epsilon, correction1,     \
+                 correction2, keep_zeros, elements);                                                             \
+  }                                                                                                              \
+  EXPORT_KERNEL(adam_##N)
+
+RUNS(1024);
+RUNS(256);

@@ -1,0 +1,293 @@
+package dev.espalier.kernels;
+
+import java.util.List;
+
+/// Sums over samples of (s, a − c): M0 += Σ s, M1 += Σ s (a − c)ᵀ, M2 += Σ s ((a − c)∘(a − c))ᵀ. Limited by
+/// arithmetic: 4 · samples · outputs · inputs operations on samples · (outputs + inputs) · 4 bytes, read once
+/// by each row or column of tiles.
+public final class DualMomentsKernel {
+  /// How products are rounded.
+  public enum Precision {
+    /// Every operand to float32.
+    FP32,
+    /// S, a − c and its square to TF32, to nearest: 10 bits of mantissa. Sums stay float32.
+    TF32
+  }
+
+  /// A kernel and its tile.
+  sealed interface Tile {
+    /// Inputs of a block.
+    int inputs();
+
+    /// Outputs of a block.
+    int outputs();
+
+    /// Samples of a step.
+    int samples();
+
+    /// Threads of a block.
+    int threads();
+
+    /// Dynamic shared memory of a block.
+    int sharedBytes();
+
+    /// The exported name.
+    String name();
+  }
+
+  /// float32 arithmetic; any shape, any device.
+  record Fma(int inputs, int outputs, int samples) implements Tile {
+    @Override
+    public int threads() {
+      return 256;
+    }
+
+    @Override
+    public int sharedBytes() {
+      return 0;
+    }
+
+    @Override
+    public String name() {
+      return "dual_moments_fma_%dx%dx%d".formatted(inputs, outputs, samples);
+    }
+  }
+
+  /// mma.sync and cp.async, from compute capability 8.0 on.
+  ///
+  /// @param stages
+  ///          of samples in flight
+  /// @param vector
+  ///          floats of one copy
+  record Mma(int inputs, int outputs, int samples, int stages, int vector) implements Tile {
+    /// Elements between the rows of a tile in shared memory that spread a fragment over all banks.
+    private static final int PADDING = 8;
+
+    @Override
+    public int threads() {
+      return 256;
+    }
+
+    @Override
+    public int sharedBytes() {
+      return stages * samples * (inputs + PADDING + outputs + PADDING) * Float.BYTES;
+    }
+
+    @Override
+    public String name() {
+      return "dual_moments_mma_%dx%dx%dx%d_v%d".formatted(inputs, outputs, samples, stages, vector);
+    }
+  }
+
+  /// wgmma and TMA, on compute capability 9.0 alone.
+  record Wgmma(int inputs, int outputs, int samples, int stages) implements Tile {
+    @Override
+    public int threads() {
+      return 384;
+    }
+
+    @Override
+    public int sharedBytes() {
+      return stages * (samples * (inputs + outputs) * Float.BYTES + 2 * Long.BYTES);
+    }
+
+    @Override
+    public String name() {
+      return "dual_moments_wgmma_%dx%dx%dx%d".formatted(inputs, outputs, samples, stages);
+    }
+  }
+
+  static final Fma FMA = new Fma(64, 64, 16);
+  static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4);
+  static final Mma MMA_SMALL = new Mma(64, 128, 32, 3, 4);
+  static final Mma MMA_UNALIGNED = new Mma(64, 128, 32, 3, 1);
+  static final Wgmma WGMMA = new Wgmma(128, 128, 32, 5);
+  static final List<Tile> TILES = List.of(FMA, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED, WGMMA);
+
+  private static final String FAMILY = "dual_moments";
+  private static final int ALIGNMENT = 256;
+  private static final int FEWEST_STEPS = 8;
+  private static final int WIDE = 512;
+
+  private final Gpu gpu;
+  private final ReductionsKernel reductions;
+
+  /// Launches on `gpu`.
+  public DualMomentsKernel(Gpu gpu) {
+    this.gpu = gpu;
+    this.reductions = new ReductionsKernel(gpu);
+  }
+
+  /// The bytes of workspace for a batch of this shape: transposed sensitivities, and the sums of each part of
+  /// the samples.
+  public long workspace(Precision precision, int samples, int outputs, int inputs) {
+    long most = 0;
+    for (Tile tile : TILES) {
+      if (isFor(tile, precision)) {
+        most = Math.max(most,
+            layout(tile, parts(tile, samples, outputs, inputs), samples, outputs, inputs).bytes());
+      }
+    }
+    return most;
+  }
+
+  /// Adds a batch to the moments.
+  ///
+  /// @param sensitivity
+  ///          s, samples × outputs
+  /// @param activation
+  ///          a, samples × inputs
+  /// @param pilotMean
+  ///          c, 1 × inputs
+  /// @param m0
+  ///          1 × outputs
+  /// @param m1
+  ///          outputs × inputs
+  /// @param m2
+  ///          outputs × inputs
+  /// @param workspace
+  ///          of [#workspace] bytes
+  public void addMoments(Precision precision, DeviceMatrix sensitivity, DeviceMatrix activation,
+      DeviceMatrix pilotMean, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
+    Tile tile = choose(precision, sensitivity, activation);
+    int parts = parts(tile, activation.rows(), sensitivity.columns(), activation.columns());
+    addMoments(tile, parts, sensitivity, activation, pilotMean, m0, m1, m2, workspace);
+  }
+
+  /// As [#addMoments(Precision, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix,
+  /// DeviceMatrix, DeviceBuffer)], with a chosen kernel.
+  void addMoments(Tile tile, int parts, DeviceMatrix sensitivity, DeviceMatrix activation,
+      DeviceMatrix pilotMean,
+      DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
+    int samples = activation.rows();
+    int outputs = sensitivity.columns();
+    int inputs = activation.columns();
+    Kernels.shape("sensitivity", sensitivity, samples, outputs);
+    Kernels.shape("pilotMean", pilotMean, 1, inputs);
+    EliminationScoresKernel.checkMoments(outputs, inputs, m0, m1, m2);
+    if (!admits(tile, sensitivity, activation)) {
+      throw new IllegalArgumentException(
+          "%s does not admit s %s at %#x, a %s at %#x".formatted(tile.name(), sensitivity,
+              sensitivity.address(), activation, activation.address()));
+    }
+    Layout layout = layout(tile, parts, samples, outputs, inputs);
+    Kernels.room("workspace", workspace, layout.bytes());
+
+    addWeights(tile, sensitivity, m0, layout.sumsIn(workspace));
+    Dimensions grid = new Dimensions(Kernels.blocks(inputs, tile.inputs()),
+        Kernels.blocks(outputs, tile.outputs()),
+        parts);
+    DeviceBuffer partial1 = layout.partial1In(workspace);
+    DeviceBuffer partial2 = layout.partial2In(workspace);
+    Argument s = Argument.of(sensitivity);
+    Argument a = Argument.of(activation);
+    if (tile instanceof Wgmma) {
+      int stride = layout.stride();
+      DeviceMatrix transposed = new DeviceMatrix(workspace.address(), outputs, stride);
+      transpose(sensitivity, transposed);
+      s = new Argument.TensorMap(new DeviceMatrix(transposed.address(), outputs, samples), stride,
+          tile.outputs());
+      a = new Argument.TensorMap(activation, inputs, tile.samples());
+    }
+    gpu.launch(new Launch(FAMILY, tile.name(), grid, Dimensions.of(tile.threads()), tile.sharedBytes(),
+        List.of(Argument.of(m1), Argument.of(m2), Argument.of(partial1), Argument.of(partial2), s, a,
+            Argument.of(pilotMean), Argument.of(samples), Argument.of(outputs), Argument.of(inputs)),
+        "s %s, a %s".formatted(sensitivity, activation)));
+    if (parts > 1) {
+      reductions.addPartials(1, partial1, parts, 1, m1);
+      reductions.addPartials(1, partial2, parts, 1, m2);
+    }
+  }
+
+  /// M0 sums the sensitivities as the products see them, so that M2 − M1²/M0 is a variance under
+  /// one weighting.
+  private void addWeights(Tile tile, DeviceMatrix sensitivity, DeviceMatrix m0, DeviceBuffer workspace) {
+    if (tile instanceof Fma) {
+      reductions.columnSums(1, sensitivity, 1, m0, workspace);
+    } else {
+      reductions.columnSumsOfTf32(1, sensitivity, 1, m0, workspace);
+    }
+  }
+
+  private void transpose(DeviceMatrix sensitivity, DeviceMatrix transposed) {
+    Dimensions grid = Dimensions.of(Kernels.blocks(transposed.columns(), 32),
+        Kernels.blocks(transposed.rows(), 32));
+    gpu.launch(new Launch(FAMILY, "dual_moments_transpose_32x32", grid, Kernels.WARP_A_ROW, 0,
+        List.of(Argument.of(sensitivity), Argument.of(transposed), Argument.of(sensitivity.rows()),
+            Argument.of(sensitivity.columns()), Argument.of(transposed.columns())),
+        "s " + sensitivity));
+  }
+
+  /// The kernel for a batch. The width that parts the two mma tiles is a model's, not yet a measurement's.
+  private Tile choose(Precision precision, DeviceMatrix sensitivity, DeviceMatrix activation) {
+    if (!isFor(MMA_SMALL, precision)) {
+      return FMA;
+    }
+    if (isFor(WGMMA, precision) && admits(WGMMA, sensitivity, activation)) {
+      return WGMMA;
+    }
+    if (!admits(MMA_SMALL, sensitivity, activation)) {
+      return MMA_UNALIGNED;
+    }
+    return Math.min(sensitivity.columns(), activation.columns()) >= WIDE ? MMA_LARGE : MMA_SMALL;
+  }
+
+  /// Whether the device has a kernel, and it rounds as wanted.
+  private boolean isFor(Tile tile, Precision precision) {
+    return switch (tile) {
+      case Fma _ -> precision == Precision.FP32 || gpu.computeCapability() < 80;
+      case Mma _ -> precision == Precision.TF32 && gpu.computeCapability() >= 80;
+      case Wgmma _ -> precision == Precision.TF32 && gpu.computeCapability() == 90;
+    };
+  }
+
+  private static boolean admits(Tile tile, DeviceMatrix sensitivity, DeviceMatrix activation) {
+    return switch (tile) {
+      case Fma _ -> true;
+      case Mma mma -> sensitivity.admits(mma.vector()) && activation.admits(mma.vector());
+      case Wgmma _ -> activation.admits(4);
+    };
+  }
+
+  /// Into how many parts the samples are split: enough blocks for every multiprocessor, but no part so short
+  /// that filling its pipeline shows.
+  private int parts(Tile tile, int samples, int outputs, int inputs) {
+    long tiles = (long) Kernels.blocks(inputs, tile.inputs()) * Kernels.blocks(outputs, tile.outputs());
+    long wanted = Math.ceilDiv(gpu.multiprocessors(), tiles);
+    long steps = Math.ceilDiv(samples, tile.samples());
+    return Math.clamp(Math.min(wanted, steps / FEWEST_STEPS), 1, Launch.MAX_GRID_Y);
+  }
+
+  /// Where in the workspace things lie: Sᵀ first, whose rows start at multiples of 16 bytes.
+  private record Layout(int stride, long sums, long partial1, long partial2, long bytes) {
+    DeviceBuffer sumsIn(DeviceBuffer workspace) {
+      return new DeviceBuffer(workspace.address() + sums, partial1 - sums);
+    }
+
+    DeviceBuffer partial1In(DeviceBuffer workspace) {
+      return new DeviceBuffer(workspace.address() + partial1, partial2 - partial1);
+    }
+
+    DeviceBuffer partial2In(DeviceBuffer workspace) {
+      return new DeviceBuffer(workspace.address() + partial2, bytes - partial2);
+    }
+  }
+
+  private Layout layout(Tile tile, int parts, int samples, int outputs, int inputs) {
+    int stride = Math.ceilDiv(samples, 4) * 4;
+    long transposed = tile instanceof Wgmma ? aligned((long) outputs * stride * Float.BYTES) : 0;
+    long sums = aligned(reductions.columnSumsWorkspace(samples, outputs));
+    long partial = aligned(parts == 1 ? 1 : (long) parts * outputs * inputs * Float.BYTES);
+    return new Layout(stride, transposed, transposed + sums, transposed + sums + partial,
+        transposed + sums + 2 * partial);
+  }
+
+  private static long aligned(long bytes) {
+    return Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
+  }
+
+  /// The bytes of workspace that a chosen kernel needs.
+  long workspace(Tile tile, int parts, int samples, int outputs, int inputs) {
+    return layout(tile, parts, samples, outputs, inputs).bytes();
+  }
+}

@@ -1,0 +1,102 @@
+package dev.espalier.kernels;
+
+import java.util.List;
+
+/// Scores from moments. Limited by memory: per weight `scores` moves 20 bytes, `absoluteProduct` 12 (8 with
+/// one row of factors), `shiftMoments` 16.
+public final class EliminationScoresKernel {
+  private static final String FAMILY = "elimination_scores";
+  private static final int TILE_ROWS = 32;
+
+  private final Gpu gpu;
+
+  /// Launches on `gpu`.
+  public EliminationScoresKernel(Gpu gpu) {
+    this.gpu = gpu;
+  }
+
+  /// Importance over M2 and compensation over M1: I = W² max(0, M2 − M1²/M0)/samples and Δb = W (c + M1/M0);
+  /// 0 in the row of a dead neuron (M0 = 0).
+  ///
+  /// @param weights
+  ///          W, outputs × inputs
+  /// @param m0
+  ///          1 × outputs
+  /// @param m1
+  ///          outputs × inputs, becomes Δb
+  /// @param m2
+  ///          outputs × inputs, becomes I
+  /// @param pilotMean
+  ///          c, 1 × inputs
+  /// @param firstNonFinite
+  ///          a 64-bit word, lowered to the row-major index of every result that is not finite
+  public void scores(DeviceMatrix weights, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2,
+      DeviceMatrix pilotMean, long samples, DeviceBuffer firstNonFinite) {
+    int outputs = weights.rows();
+    int inputs = weights.columns();
+    checkMoments(outputs, inputs, m0, m1, m2);
+    Kernels.shape("pilotMean", pilotMean, 1, inputs);
+    Kernels.room("firstNonFinite", firstNonFinite, Long.BYTES);
+    if (samples < 1) {
+      throw new IllegalArgumentException("samples=" + samples);
+    }
+    ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, m1, m2, pilotMean);
+    launch(tile, "elimination_scores", outputs, inputs,
+        List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2),
+            Argument.of(pilotMean),
+            Argument.of((float) samples), Argument.of(firstNonFinite), Argument.of(outputs),
+            Argument.of(inputs)));
+  }
+
+  /// |W ∘ F|.
+  ///
+  /// @param factor
+  ///          F, of the shape of W, or one row for all
+  /// @param scores
+  ///          of the shape of W, written
+  public void absoluteProduct(DeviceMatrix weights, DeviceMatrix factor, DeviceMatrix scores) {
+    int outputs = weights.rows();
+    int inputs = weights.columns();
+    Kernels.shape("factor", factor, factor.rows() == 1 ? 1 : outputs, inputs);
+    Kernels.shape("scores", scores, outputs, inputs);
+    Kernels.apart("scores", scores, weights);
+    ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, factor, scores);
+    launch(tile, "absolute_product", outputs, inputs,
+        List.of(Argument.of(weights), Argument.of(factor), Argument.of(scores), Argument.of(factor.rows()),
+            Argument.of(outputs), Argument.of(inputs)));
+  }
+
+  /// Moments of a − c become moments of a − c′: with d = c − c′, M2 += 2 d∘M1 + d² M0 and M1 += d M0.
+  ///
+  /// @param from
+  ///          c, 1 × inputs
+  /// @param to
+  ///          c′, 1 × inputs
+  public void shiftMoments(DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceMatrix from,
+      DeviceMatrix to) {
+    int outputs = m1.rows();
+    int inputs = m1.columns();
+    checkMoments(outputs, inputs, m0, m1, m2);
+    Kernels.shape("from", from, 1, inputs);
+    Kernels.shape("to", to, 1, inputs);
+    ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, m1, m2, from, to);
+    launch(tile, "shift_moments", outputs, inputs,
+        List.of(Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(from), Argument.of(to),
+            Argument.of(outputs), Argument.of(inputs)));
+  }
+
+  static void checkMoments(int outputs, int inputs, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2) {
+    Kernels.shape("m0", m0, 1, outputs);
+    Kernels.shape("m1", m1, outputs, inputs);
+    Kernels.shape("m2", m2, outputs, inputs);
+    if (m1.overlaps(m2)) {
+      throw new IllegalArgumentException("m1 overlaps m2");
+    }
+  }
+
+  private void launch(ElementwiseTile tile, String kernel, int outputs, int inputs,
+      List<Argument> arguments) {
+    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(outputs, inputs), ElementwiseTile.BLOCK, 0,
+        arguments, "weights %d×%d".formatted(outputs, inputs)));
+  }
+}

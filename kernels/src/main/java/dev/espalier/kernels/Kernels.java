@@ -1,0 +1,57 @@
+package dev.espalier.kernels;
+
+/// What the launchers share: checks of their arguments, and grids.
+final class Kernels {
+  private Kernels() {}
+
+  /// @throws IllegalArgumentException
+  ///           unless the matrix has that shape
+  static void shape(String name, DeviceMatrix matrix, int rows, int columns) {
+    if (matrix.rows() != rows || matrix.columns() != columns) {
+      throw new IllegalArgumentException("%s is %s, not %d×%d".formatted(name, matrix, rows, columns));
+    }
+  }
+
+  /// @throws IllegalArgumentException
+  ///           if the buffer has fewer bytes
+  static void room(String name, DeviceBuffer buffer, long bytes) {
+    if (buffer.bytes() < bytes) {
+      throw new IllegalArgumentException("%s has %s, %d are needed".formatted(name, buffer, bytes));
+    }
+  }
+
+  /// @throws IllegalArgumentException
+  ///           if a written matrix shares memory with another, unless it is the same one
+  static void apart(String name, DeviceMatrix written, DeviceMatrix... others) {
+    for (DeviceMatrix other : others) {
+      if (written.overlaps(other)
+          && !(written.address() == other.address() && written.bytes() == other.bytes())) {
+        throw new IllegalArgumentException("%s overlaps another matrix".formatted(name));
+      }
+    }
+  }
+
+  /// How often `rows` holds `samples`.
+  ///
+  /// @throws IllegalArgumentException
+  ///           if not a whole number of times
+  static int copies(DeviceMatrix stacked, int samples) {
+    if (stacked.rows() % samples != 0) {
+      throw new IllegalArgumentException("%d stacked rows of %d samples".formatted(stacked.rows(), samples));
+    }
+    return stacked.rows() / samples;
+  }
+
+  /// ⌈a / b⌉ as a grid dimension.
+  static int blocks(long a, long b) {
+    return Math.toIntExact(Math.ceilDivExact(a, b));
+  }
+
+  /// 32 × 8 threads: a warp along the columns of each of 8 rows.
+  static final Dimensions WARP_A_ROW = Dimensions.of(32, 8);
+
+  /// A grid for kernels in which each warp of such a block takes a row.
+  static Dimensions gridOfRows(long rows) {
+    return Dimensions.of(blocks(rows, WARP_A_ROW.y()));
+  }
+}

@@ -1,0 +1,87 @@
+package dev.espalier.kernels;
+
+import java.util.List;
+
+/// Sums in an order that depends on the shape alone, so that every run gives the same bits. Limited by
+/// memory: each element is read once.
+public final class ReductionsKernel {
+  private static final String FAMILY = "reductions";
+  private static final int COLUMNS = 32;
+  private static final int RUN = 256;
+  private static final int SMALLEST_PART = 64;
+  private static final int MOST_PARTS = 64;
+
+  private final Gpu gpu;
+
+  /// Launches on `gpu`.
+  public ReductionsKernel(Gpu gpu) {
+    this.gpu = gpu;
+  }
+
+  /// Into how many parts the rows of such a matrix are split: enough blocks for every multiprocessor.
+  ///
+  /// The device takes part in it: another one may give other last bits.
+  int parts(int rows, int columns) {
+    int blocks = Kernels.blocks(columns, COLUMNS);
+    int wanted = Kernels.blocks(4L * gpu.multiprocessors(), blocks);
+    return Math.clamp(Math.min(wanted, Kernels.blocks(rows, SMALLEST_PART)), 1, MOST_PARTS);
+  }
+
+  /// The bytes of workspace for column sums of such a matrix.
+  public long columnSumsWorkspace(int rows, int columns) {
+    return (long) parts(rows, columns) * columns * Float.BYTES;
+  }
+
+  /// y = α Σ over the rows of x + β y.
+  ///
+  /// @param x
+  ///          rows × columns
+  /// @param y
+  ///          1 × columns; not read when β is 0
+  /// @param workspace
+  ///          of [#columnSumsWorkspace] bytes
+  public void columnSums(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
+    columnSums("column_sums", alpha, x, beta, y, workspace);
+  }
+
+  /// As [#columnSums], of the elements rounded to TF32 as the tensor cores see them.
+  void columnSumsOfTf32(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
+    columnSums("column_sums_tf32", alpha, x, beta, y, workspace);
+  }
+
+  private void columnSums(String kernel, double alpha, DeviceMatrix x, double beta, DeviceMatrix y,
+      DeviceBuffer workspace) {
+    Kernels.shape("sums", y, 1, x.columns());
+    Kernels.room("workspace", workspace, columnSumsWorkspace(x.rows(), x.columns()));
+    int parts = parts(x.rows(), x.columns());
+    gpu.launch(new Launch(FAMILY, "%s_%dx8".formatted(kernel, COLUMNS),
+        new Dimensions(Kernels.blocks(x.columns(), COLUMNS), 1, parts), Kernels.WARP_A_ROW, 0,
+        List.of(Argument.of(x), Argument.of(workspace), Argument.of(x.rows()), Argument.of(x.columns())),
+        "x " + x));
+    addPartials(alpha, workspace, parts, beta, y);
+  }
+
+  /// y = α Σ over parts of partials + β y.
+  ///
+  /// @param partials
+  ///          `parts` times the elements of y, one after another
+  void addPartials(double alpha, DeviceBuffer partials, int parts, double beta, DeviceMatrix y) {
+    Kernels.room("partials", partials, parts * y.bytes());
+    gpu.launch(new Launch(FAMILY, "add_partials_" + RUN, UpdatesKernel.grid(gpu, y.elements(), RUN),
+        Dimensions.of(RUN), 0,
+        List.of(Argument.of(partials), Argument.of(y), Argument.of((float) alpha), Argument.of((float) beta),
+            Argument.of(parts), Argument.of(y.elements())),
+        "%d × y %s".formatted(parts, y)));
+  }
+
+  /// total = Σ of `elements` float64 numbers.
+  ///
+  /// @param total
+  ///          8 bytes, written
+  public void sum(DeviceBuffer numbers, long elements, DeviceBuffer total) {
+    Kernels.room("numbers", numbers, elements * Double.BYTES);
+    Kernels.room("total", total, Double.BYTES);
+    gpu.launch(new Launch(FAMILY, "sum_1024", Dimensions.of(1), Dimensions.of(1024), 0,
+        List.of(Argument.of(numbers), Argument.of(total), Argument.of(elements)), elements + " numbers"));
+  }
+}

@@ -1,0 +1,74 @@
+package dev.espalier.kernels;
+
+import java.util.List;
+
+/// Updates that go over whole matrices element by element. Limited by memory: per element `add` moves 12
+/// bytes, an Adam step 28.
+public final class UpdatesKernel {
+  private static final String FAMILY = "updates";
+  private static final int THREADS = 256;
+
+  private final Gpu gpu;
+
+  /// Launches on `gpu`.
+  public UpdatesKernel(Gpu gpu) {
+    this.gpu = gpu;
+  }
+
+  /// y += α x, of one shape.
+  public void add(double alpha, DeviceMatrix x, DeviceMatrix y) {
+    Kernels.shape("x", x, y.rows(), y.columns());
+    Kernels.apart("y", y, x);
+    int run = run(x, y);
+    launch("axpy_" + run, run, y,
+        List.of(Argument.of((float) alpha), Argument.of(x), Argument.of(y), Argument.of(y.elements())));
+  }
+
+  /// One step of Adam [Kingma & Ba 2015]; all matrices have one shape.
+  ///
+  /// @param step
+  ///          1 for the first, for the correction of the moments' bias
+  /// @param keepZeros
+  ///          whether elements of the parameter that are 0 stay 0
+  public void adamStep(DeviceMatrix parameter, DeviceMatrix gradient, DeviceMatrix firstMoment,
+      DeviceMatrix secondMoment, double learningRate, double beta1, double beta2, double epsilon, long step,
+      boolean keepZeros) {
+    Kernels.shape("gradient", gradient, parameter.rows(), parameter.columns());
+    Kernels.shape("firstMoment", firstMoment, parameter.rows(), parameter.columns());
+    Kernels.shape("secondMoment", secondMoment, parameter.rows(), parameter.columns());
+    if (step < 1) {
+      throw new IllegalArgumentException("step=" + step);
+    }
+    double correction1 = 1 - Math.pow(beta1, (double) step);
+    double correction2 = 1 - Math.pow(beta2, (double) step);
+    int run = run(parameter, gradient, firstMoment, secondMoment);
+    launch("adam_" + run, run, parameter,
+        List.of(Argument.of(parameter), Argument.of(gradient), Argument.of(firstMoment),
+            Argument.of(secondMoment), Argument.of((float) learningRate), Argument.of((float) beta1),
+            Argument.of((float) (1 - beta1)), Argument.of((float) beta2), Argument.of((float) (1 - beta2)),
+            Argument.of((float) epsilon), Argument.of((float) correction1),
+            Argument.of((float) correction2), Argument.of(keepZeros ? 1 : 0),
+            Argument.of(parameter.elements())));
+  }
+
+  /// Elements of a block: 4 a thread where all matrices are aligned for it.
+  private static int run(DeviceMatrix... matrices) {
+    for (DeviceMatrix matrix : matrices) {
+      if (!matrix.startsAt(4)) {
+        return THREADS;
+      }
+    }
+    return 4 * THREADS;
+  }
+
+  private void launch(String kernel, int run, DeviceMatrix matrix, List<Argument> arguments) {
+    gpu.launch(
+        new Launch(FAMILY, kernel, grid(gpu, matrix.elements(), run), Dimensions.of(THREADS), 0, arguments,
+            matrix.toString()));
+  }
+
+  /// Blocks for `elements` in runs: enough to fill the device, which then go on by strides.
+  static Dimensions grid(Gpu gpu, long elements, int run) {
+    return Dimensions.of((int) Math.min(Math.ceilDiv(elements, run), 16L * gpu.multiprocessors()));
+  }
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Compiles the kernels for the CPU, with the execution model in simt/. Without g++ it says so and succeeds: then the
+# tests that run kernels are skipped. The model itself is never instrumented, so one object serves all variants.
+# usage: build.sh OUTPUT [plain|address|thread] [KERNELS]     KERNELS: a changed copy of src/main/cuda (mutants)
+set -euo pipefail
+output=$1 variant=${2:-plain}
+here=$(cd "$(dirname "$0")" && pwd)
+kernels=${3:-$here/../../main/cuda}
+
+if ! command -v g++ >/dev/null; then
+  echo "kernels: no g++ found, the kernels are not tested on the CPU"
+  exit 0
+fi
+mkdir -p "$output"
+common=(-std=c++17 -g -fPIC -ffp-contract=off -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi)
+if [[ $(uname -m) == x86_64 ]]; then common+=(-mavx2 -mfma); fi
+read -ra more <<<"${CXXFLAGS:-}" && common+=("${more[@]}")
+case $variant in
+  plain) flags=(-O2) ;;
+  address) flags=(-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined) ;;
+  thread) flags=(-O1 -fno-omit-frame-pointer -fsanitize=thread) ;;
+esac
+
+headers=$(ls -t "$kernels"/*.cuh "$here"/simt/*.h "$0" | head -1)
+newest=$(ls -t "$kernels"/*.cu "$here"/simt/*.cpp "$headers" | head -1)
+[[ $output/libkernels.so -nt $newest ]] && exit 0
+
+pids=()
+objects=()
+compile() { # flags -c source -o object
+  local source=${*: -3:1} object=${*: -1}
+  [[ $object -nt $source && $object -nt $headers ]] && return
+  g++ "${common[@]}" "$@" & pids+=($!)
+  if ((${#pids[@]} == 2)); then # as many at a time
+    wait "${pids[0]}"
+    pids=("${pids[@]:1}")
+  fi
+}
+for file in engine async; do
+  compile -O2 -c "$here/simt/$file.cpp" -o "$output/$file.o"
+  objects+=("$output/$file.o")
+done
+for file in "$kernels"/*.cu; do
+  object=$output/$(basename "$file" .cu).o
+  compile "${flags[@]}" -I"$here/simt" -I"$kernels" -x c++ -c "$file" -o "$object"
+  objects+=("$object")
+done
+for pid in "${pids[@]}"; do wait "$pid"; done
+# A sanitizer's runtime comes from LD_PRELOAD: java is not linked with it.
+case $variant in
+  address) ln -sf "$(g++ -print-file-name=libasan.so)" "$output/libasan.so" ;; # it insists on its name
+  thread) ln -sf "$(g++ -print-file-name=libtsan.so)" "$output/libtsan.so" ;;
+esac
+g++ -shared "${flags[@]}" "${objects[@]}" -o "$output/libkernels.so.new"
+mv "$output/libkernels.so.new" "$output/libkernels.so"

@@ -1,0 +1,118 @@
+package dev.espalier.kernels;
+
+import dev.espalier.kernels.EmulatedGpu.Order;
+import dev.espalier.kernels.EmulatedGpu.Schedule;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.function.Consumer;
+import java.util.function.IntToDoubleFunction;
+
+/// What the kernels' tests share: shapes, schedules, random data and comparisons.
+final class Checks {
+  /// 2⁻²⁴: what rounding to float32 may change, relatively.
+  static final double UNIT = 0x1p-24;
+
+  /// A matrix shape.
+  record Shape(int rows, int columns) {}
+
+  /// Around lanes, warps and tiles, vectors of four or not.
+  static final List<Shape> SHAPES = List.of(new Shape(1, 1), new Shape(1, 7), new Shape(7, 1),
+      new Shape(31, 32),
+      new Shape(32, 31), new Shape(33, 33), new Shape(7, 127), new Shape(129, 7), new Shape(5, 129),
+      new Shape(19, 132), new Shape(300, 140));
+
+  /// Set for the sanitizers, which are slow: one shape of each kind is enough for them.
+  static final boolean BRIEF = Boolean.getBoolean("espalier.kernels.brief");
+
+  private Checks() {}
+
+  /// Runs `action` with every shape on a GPU of its own under each order of threads and blocks.
+  static void onEveryShape(ShapeAction action) {
+    for (Shape shape : BRIEF ? List.of(new Shape(33, 33), new Shape(19, 132)) : SHAPES) {
+      onEveryOrder(gpu -> action.run(gpu, shape.rows(), shape.columns()));
+    }
+  }
+
+  /// A test of a kernel on a shape.
+  @FunctionalInterface
+  interface ShapeAction {
+    void run(EmulatedGpu gpu, int rows, int columns);
+  }
+
+  /// Runs `action` on a GPU of its own under each order of threads and blocks.
+  static void onEveryOrder(Consumer<EmulatedGpu> action) {
+    for (Order order : Order.values()) {
+      on(new Schedule(order, 0), action);
+    }
+  }
+
+  /// Runs `action` on a GPU of its own under each order, with every choice of the asynchronous mechanisms in
+  /// `mechanisms` late and the others early.
+  static void onEverySchedule(int mechanisms, Consumer<EmulatedGpu> action) {
+    for (Order order : Order.values()) {
+      for (int late = mechanisms; late >= 0; late = late == 0 ? -1 : (late - 1) & mechanisms) {
+        on(new Schedule(order, late), action);
+      }
+    }
+  }
+
+  private static void on(Schedule schedule, Consumer<EmulatedGpu> action) {
+    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+      gpu.schedule(schedule);
+      action.accept(gpu);
+    } catch (AssertionError | KernelException e) {
+      throw new AssertionError("%s: %s".formatted(schedule, e.getMessage()), e);
+    }
+  }
+
+  /// Normal numbers.
+  static float[] normal(long seed, long elements) {
+    Random random = new Random(seed);
+    float[] values = new float[Math.toIntExact(elements)];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    return values;
+  }
+
+  /// Whole numbers from −bound to bound.
+  static float[] integers(long seed, long elements, int bound) {
+    Random random = new Random(seed);
+    float[] values = new float[Math.toIntExact(elements)];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = random.nextInt(2 * bound + 1) - bound;
+    }
+    return values;
+  }
+
+  /// Fails where an element is further from the expected one than its tolerance.
+  static void assertClose(String what, float[] actual, IntToDoubleFunction expected,
+      IntToDoubleFunction tolerance) {
+    for (int i = 0; i < actual.length; i++) {
+      double want = expected.applyAsDouble(i);
+      double most = tolerance.applyAsDouble(i);
+      if (!(Math.abs(actual[i] - want) <= most)) {
+        throw new AssertionError(
+            "%s: element %d of %d is %s, not %s, tolerance %s".formatted(what, i, actual.length, actual[i],
+                want,
+                most));
+      }
+    }
+  }
+
+  /// Fails where an element is another float than the expected one.
+  static void assertSame(String what, float[] actual, IntToDoubleFunction expected) {
+    List<String> wrong = new ArrayList<>();
+    for (int i = 0; i < actual.length && wrong.isEmpty(); i++) {
+      float want = (float) expected.applyAsDouble(i);
+      if (Float.floatToRawIntBits(actual[i]) != Float.floatToRawIntBits(want)) {
+        wrong.add("%s: element %d of %d is %s, not %s".formatted(what, i, actual.length, actual[i], want));
+      }
+    }
+    if (!wrong.isEmpty()) {
+      throw new AssertionError(wrong.getFirst());
+    }
+  }
+}

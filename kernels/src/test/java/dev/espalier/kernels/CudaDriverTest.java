@@ -1,0 +1,30 @@
+package dev.espalier.kernels;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class CudaDriverTest {
+  @Test
+  void saysInOneLineThatThereIsNoDriver() {
+    assumeTrue(!Files.exists(Path.of("/dev/nvidiactl")), "this machine has a GPU");
+    Optional<String> problem = CudaDriver.problem();
+    assertTrue(problem.isPresent());
+    assertEquals(1, problem.get().lines().count());
+    assertEquals(problem, CudaDriver.problem());
+  }
+
+  @Test
+  void jcudaComesWithItsLibrary(@TempDir Path directory) throws IOException {
+    Path library = CudaDriver.unpack(directory);
+    assertTrue(library.getFileName().toString().startsWith("libJCudaDriver-"));
+    assertTrue(Files.size(library) > 0);
+  }
+}

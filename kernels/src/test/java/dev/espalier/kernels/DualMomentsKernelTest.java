@@ -1,0 +1,237 @@
+package dev.espalier.kernels;
+
+import static dev.espalier.kernels.Checks.UNIT;
+import static dev.espalier.kernels.Checks.assertClose;
+import static dev.espalier.kernels.Checks.assertSame;
+import static dev.espalier.kernels.Checks.integers;
+import static dev.espalier.kernels.Checks.normal;
+import static dev.espalier.kernels.Checks.onEverySchedule;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.kernels.DualMomentsKernel.Precision;
+import dev.espalier.kernels.DualMomentsKernel.Tile;
+import dev.espalier.kernels.EmulatedGpu.Schedule;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.FieldSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class DualMomentsKernelTest {
+  static final List<Tile> TILES = DualMomentsKernel.TILES;
+
+  record Batch(int samples, int outputs, int inputs, int parts) {}
+
+  /// All of them straddle tiles; 0 samples fall to some parts of the last two.
+  private static final List<Batch> BATCHES = List.of(new Batch(1, 1, 1, 1), new Batch(7, 31, 7, 1),
+      new Batch(31, 33, 32, 1), new Batch(33, 7, 129, 2), new Batch(127, 129, 31, 3),
+      new Batch(129, 127, 33, 1),
+      new Batch(300, 140, 196, 2), new Batch(300, 140, 196, 1), new Batch(65, 4, 132, 5),
+      new Batch(5, 68, 4, 3));
+
+  /// The moments of a batch in double precision, of operands as the kernel rounds them, and the sums of the
+  /// terms' magnitudes that bound its error.
+  private static final class Reference {
+    final double[] m0;
+    final double[] m1;
+    final double[] m2;
+    final double[] terms1;
+    final double[] terms2;
+
+    private Reference(int outputs, int elements) {
+      m0 = new double[outputs];
+      m1 = new double[elements];
+      m2 = new double[elements];
+      terms1 = new double[elements];
+      terms2 = new double[elements];
+    }
+
+    static Reference of(Batch b, float[] s, float[] a, float[] c, boolean tf32) {
+      Reference r = new Reference(b.outputs(), b.outputs() * b.inputs());
+      for (int n = 0; n < b.samples(); n++) {
+        for (int i = 0; i < b.outputs(); i++) {
+          double weight = rounded(s[n * b.outputs() + i], tf32);
+          r.m0[i] += weight;
+          for (int j = 0; j < b.inputs(); j++) {
+            float x = a[n * b.inputs() + j] - c[j];
+            int at = i * b.inputs() + j;
+            double first = weight * rounded(x, tf32);
+            double second = weight * rounded(x * x, tf32);
+            r.m1[at] += first;
+            r.m2[at] += second;
+            r.terms1[at] += Math.abs(first);
+            r.terms2[at] += Math.abs(second);
+          }
+        }
+      }
+      return r;
+    }
+
+    private static float rounded(float x, boolean tf32) {
+      return tf32 ? Tf32.round(x) : x;
+    }
+  }
+
+  static Stream<Arguments> batches() {
+    List<Batch> batches = Checks.BRIEF ? List.of(BATCHES.get(4), BATCHES.get(8)) : BATCHES;
+    return TILES.stream()
+        .flatMap(tile -> batches.stream().filter(b -> admits(tile, b)).map(b -> Arguments.of(tile, b)));
+  }
+
+  private static boolean admits(Tile tile, Batch b) {
+    return switch (tile) {
+      case DualMomentsKernel.Fma _ -> true;
+      case DualMomentsKernel.Mma mma -> b.inputs() % mma.vector() == 0 && b.outputs() % mma.vector() == 0;
+      case DualMomentsKernel.Wgmma _ -> b.inputs() % 4 == 0;
+    };
+  }
+
+  /// The asynchronous mechanisms that a kernel uses.
+  private static int mechanisms(Tile tile) {
+    return switch (tile) {
+      case DualMomentsKernel.Fma _ -> 0;
+      case DualMomentsKernel.Mma _ -> Schedule.LATE_COPIES;
+      case DualMomentsKernel.Wgmma _ -> Schedule.LATE_TENSOR_COPIES | Schedule.LATE_WGMMA;
+    };
+  }
+
+  @ParameterizedTest
+  @MethodSource("batches")
+  void exactOnIntegers(Tile tile, Batch b) {
+    float[] s = integers(1, (long) b.samples() * b.outputs(), 3);
+    float[] a = integers(2, (long) b.samples() * b.inputs(), 5);
+    float[] c = integers(3, b.inputs(), 2);
+    Reference expected = Reference.of(b, s, a, c, false);
+    onEverySchedule(mechanisms(tile), gpu -> {
+      Moments moments = Moments.of(gpu, b, 1000);
+      moments.add(tile, s, a, c);
+      assertSame("m0", gpu.read(moments.m0), i -> 1000 + expected.m0[i]);
+      assertSame("m1", gpu.read(moments.m1), i -> 1000 + expected.m1[i]);
+      assertSame("m2", gpu.read(moments.m2), i -> 1000 + expected.m2[i]);
+    });
+  }
+
+  @ParameterizedTest
+  @MethodSource("batches")
+  void closeOnRealNumbersAndTheSameEveryTime(Tile tile, Batch b) {
+    float[] s = normal(1, (long) b.samples() * b.outputs());
+    float[] a = normal(2, (long) b.samples() * b.inputs());
+    float[] c = normal(3, b.inputs());
+    Reference expected = Reference.of(b, s, a, c, !(tile instanceof DualMomentsKernel.Fma));
+    float[][] before = new float[2][];
+    Checks.onEveryOrder(gpu -> {
+      Moments moments = Moments.of(gpu, b, 0);
+      moments.add(tile, s, a, c);
+      float[] m1 = gpu.read(moments.m1);
+      float[] m2 = gpu.read(moments.m2);
+      double terms = b.samples() + b.parts() + 2.0;
+      assertClose("m1", m1, i -> expected.m1[i], i -> terms * UNIT * expected.terms1[i]);
+      assertClose("m2", m2, i -> expected.m2[i], i -> terms * UNIT * expected.terms2[i]);
+      assertTrue(before[0] == null || (Arrays.equals(before[0], m1) && Arrays.equals(before[1], m2)));
+      before[0] = m1;
+      before[1] = m2;
+    });
+  }
+
+  @ParameterizedTest
+  @FieldSource("TILES")
+  void sumsOfSeveralBatches(Tile tile) {
+    Batch b = new Batch(40, 36, 68, 1);
+    float[] s = integers(1, (long) b.samples() * b.outputs(), 3);
+    float[] a = integers(2, (long) b.samples() * b.inputs(), 5);
+    float[] c = new float[b.inputs()];
+    Reference expected = Reference.of(b, s, a, c, false);
+    Checks.onEveryOrder(gpu -> {
+      Moments moments = Moments.of(gpu, b, 0);
+      moments.add(tile, s, a, c);
+      moments.add(tile, s, a, c);
+      assertSame("m0", gpu.read(moments.m0), i -> 2 * expected.m0[i]);
+      assertSame("m2", gpu.read(moments.m2), i -> 2 * expected.m2[i]);
+    });
+  }
+
+  /// What lies in a tile outside the matrix must not reach a result, not even as 0 · NaN.
+  @ParameterizedTest
+  @FieldSource("TILES")
+  void staysWithinItsRows(Tile tile) {
+    Batch b = new Batch(33, 36, 36, 1);
+    float[] c = new float[b.inputs()];
+    onEverySchedule(mechanisms(tile), gpu -> {
+      DeviceMatrix s = gpu.matrix(b.samples() + 2, b.outputs());
+      DeviceMatrix a = gpu.matrix(b.samples() + 2, b.inputs());
+      gpu.write(s.slice(0, b.samples()), integers(1, (long) b.samples() * b.outputs(), 3));
+      gpu.write(a.slice(0, b.samples()), integers(2, (long) b.samples() * b.inputs(), 3));
+      Moments moments = Moments.of(gpu, b, 0);
+      moments.add(tile, s.slice(0, b.samples()), a.slice(0, b.samples()), c);
+      for (float m : gpu.read(moments.m2)) {
+        assertTrue(Float.isFinite(m));
+      }
+    });
+  }
+
+  @Test
+  void picksAKernelThatAdmitsTheMatrices() {
+    for (int computeCapability : new int[]{75, 80, 90, 100}) {
+      for (Precision precision : Precision.values()) {
+        for (int inputs : new int[]{7, 8}) {
+          try (EmulatedGpu gpu = EmulatedGpu.open(computeCapability)) {
+            DualMomentsKernel kernel = new DualMomentsKernel(gpu);
+            DeviceMatrix m1 = gpu.matrix(4, inputs, new float[4 * inputs]);
+            DeviceMatrix m2 = gpu.matrix(4, inputs, new float[4 * inputs]);
+            float[] s = integers(1, 600 * 4, 3);
+            float[] a = integers(2, 600L * inputs, 3);
+            Batch b = new Batch(600, 4, inputs, 1);
+            kernel.addMoments(precision, gpu.matrix(600, 4, s), gpu.matrix(600, inputs, a),
+                gpu.matrix(1, inputs, new float[inputs]), gpu.matrix(1, 4, new float[4]), m1, m2,
+                gpu.buffer(kernel.workspace(precision, 600, 4, inputs), -1));
+            Reference expected = Reference.of(b, s, a, new float[inputs], false);
+            assertSame("m2", gpu.read(m2), i -> expected.m2[i]);
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void refusesWhatTheTileDoesNotAdmit() {
+    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+      Batch b = new Batch(8, 4, 7, 1);
+      Moments moments = Moments.of(gpu, b, 0);
+      var e = assertThrows(IllegalArgumentException.class,
+          () -> moments.add(DualMomentsKernel.WGMMA, new float[32], new float[56], new float[7]));
+      assertTrue(e.getMessage().startsWith("dual_moments_wgmma_128x128x32x5 does not admit s 8×4 at 0x"),
+          e.getMessage());
+    }
+  }
+
+  private record Moments(EmulatedGpu gpu, Batch batch, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2) {
+    static Moments of(EmulatedGpu gpu, Batch b, float start) {
+      return new Moments(gpu, b, filled(gpu, 1, b.outputs(), start),
+          filled(gpu, b.outputs(), b.inputs(), start),
+          filled(gpu, b.outputs(), b.inputs(), start));
+    }
+
+    private static DeviceMatrix filled(EmulatedGpu gpu, int rows, int columns, float value) {
+      float[] values = new float[rows * columns];
+      Arrays.fill(values, value);
+      return gpu.matrix(rows, columns, values);
+    }
+
+    void add(Tile tile, float[] s, float[] a, float[] c) {
+      add(tile, gpu.matrix(batch.samples(), batch.outputs(), s),
+          gpu.matrix(batch.samples(), batch.inputs(), a), c);
+    }
+
+    void add(Tile tile, DeviceMatrix s, DeviceMatrix a, float[] c) {
+      DualMomentsKernel kernel = new DualMomentsKernel(gpu);
+      long workspace = kernel.workspace(tile, batch.parts(), batch.samples(), batch.outputs(),
+          batch.inputs());
+      kernel.addMoments(tile, batch.parts(), s, a, gpu.matrix(1, batch.inputs(), c), m0, m1, m2,
+          gpu.buffer(workspace, -1));
+    }
+  }
+}

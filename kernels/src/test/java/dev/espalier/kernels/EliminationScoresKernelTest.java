@@ -1,0 +1,143 @@
+package dev.espalier.kernels;
+
+import static dev.espalier.kernels.Checks.UNIT;
+import static dev.espalier.kernels.Checks.assertClose;
+import static dev.espalier.kernels.Checks.assertSame;
+import static dev.espalier.kernels.Checks.integers;
+import static dev.espalier.kernels.Checks.normal;
+import static dev.espalier.kernels.Checks.onEveryOrder;
+import static dev.espalier.kernels.Checks.onEveryShape;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import org.junit.jupiter.api.Test;
+
+class EliminationScoresKernelTest {
+  private static final int SAMPLES = 50;
+
+  @Test
+  void importanceAndCompensation() {
+    onEveryShape((gpu, outputs, inputs) -> {
+      int elements = outputs * inputs;
+      float[] w = normal(1, elements);
+      float[] c = normal(2, inputs);
+      float[] m0 = new float[outputs];
+      float[] m1 = normal(4, elements);
+      float[] m2 = normal(5, elements);
+      for (int i = 0; i < outputs; i++) {
+        m0[i] = i % 5 == 3 ? 0 : i + 1; // some dead neurons
+      }
+      for (int i = 0; i < elements; i++) {
+        boolean dead = m0[i / inputs] == 0;
+        m1[i] = dead ? 0 : m1[i];
+        m2[i] = dead ? 0 : Math.abs(m2[i]); // sometimes below m1²/m0: clamped
+      }
+      DeviceMatrix first = gpu.matrix(outputs, inputs, m1);
+      DeviceMatrix second = gpu.matrix(outputs, inputs, m2);
+      DeviceBuffer nonFinite = gpu.buffer(Long.BYTES, -1);
+      new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0),
+          first,
+          second, gpu.matrix(1, inputs, c), SAMPLES, nonFinite);
+      assertEquals(-1, gpu.readLong(nonFinite, 0));
+      assertClose("importance", gpu.read(second), i -> {
+        double total = m0[i / inputs];
+        double variance = total == 0 ? 0 : m2[i] - (double) m1[i] * m1[i] / total;
+        return (double) w[i] * w[i] * Math.max(0, variance) / SAMPLES;
+      }, i -> 6 * UNIT * w[i] * w[i] * (m2[i] + m1[i] * m1[i]) / SAMPLES);
+      assertClose("compensation", gpu.read(first), i -> {
+        double total = m0[i / inputs];
+        return total == 0 ? 0 : w[i] * (c[i % inputs] + m1[i] / total);
+      }, i -> 4 * UNIT * Math.abs(w[i]) * (Math.abs(c[i % inputs]) + Math.abs(m1[i])));
+    });
+  }
+
+  @Test
+  void exactOnIntegers() {
+    onEveryShape((gpu, outputs, inputs) -> {
+      int elements = outputs * inputs;
+      float[] w = integers(1, elements, 8);
+      float[] m1 = integers(2, elements, 64);
+      float[] m2 = integers(3, elements, 4096);
+      DeviceMatrix first = gpu.matrix(outputs, inputs, m1);
+      DeviceMatrix second = gpu.matrix(outputs, inputs, m2);
+      float[] m0 = new float[outputs];
+      java.util.Arrays.fill(m0, 16);
+      new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0),
+          first,
+          second, gpu.matrix(1, inputs, new float[inputs]), 64, gpu.buffer(Long.BYTES, -1));
+      assertSame("importance", gpu.read(second),
+          i -> w[i] * w[i] * Math.max(0, m2[i] - (double) m1[i] * m1[i] / 16) / 64);
+      assertSame("compensation", gpu.read(first), i -> w[i] * m1[i] / 16);
+    });
+  }
+
+  @Test
+  void reportsTheFirstThatIsNotFinite() {
+    onEveryOrder(gpu -> {
+      int outputs = 40;
+      int inputs = 36;
+      float[] m2 = integers(1, (long) outputs * inputs, 10);
+      m2[700] = Float.NaN;
+      m2[613] = Float.POSITIVE_INFINITY;
+      m2[1400] = Float.NaN;
+      float[] ones = new float[outputs * inputs];
+      java.util.Arrays.fill(ones, 1);
+      DeviceBuffer nonFinite = gpu.buffer(Long.BYTES, -1);
+      new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, ones),
+          gpu.matrix(1, outputs, java.util.Arrays.copyOf(ones, outputs)), gpu.matrix(outputs, inputs, ones),
+          gpu.matrix(outputs, inputs, m2), gpu.matrix(1, inputs, new float[inputs]), SAMPLES, nonFinite);
+      assertEquals(613, gpu.readLong(nonFinite, 0));
+    });
+  }
+
+  @Test
+  void absoluteProduct() {
+    onEveryShape((gpu, outputs, inputs) -> {
+      float[] w = normal(1, (long) outputs * inputs);
+      float[] f = normal(2, (long) outputs * inputs);
+      DeviceMatrix weights = gpu.matrix(outputs, inputs, w);
+      DeviceMatrix scores = gpu.matrix(outputs, inputs);
+      EliminationScoresKernel kernel = new EliminationScoresKernel(gpu);
+      kernel.absoluteProduct(weights, gpu.matrix(outputs, inputs, f), scores);
+      assertSame("by element", gpu.read(scores), i -> Math.abs(w[i] * f[i]));
+      kernel.absoluteProduct(weights, gpu.matrix(1, inputs, java.util.Arrays.copyOf(f, inputs)), scores);
+      assertSame("by column", gpu.read(scores), i -> Math.abs(w[i] * f[i % inputs]));
+    });
+  }
+
+  @Test
+  void shiftedMoments() {
+    onEveryShape((gpu, outputs, inputs) -> {
+      int elements = outputs * inputs;
+      float[] m0 = integers(1, outputs, 9);
+      float[] m1 = integers(2, elements, 9);
+      float[] m2 = integers(3, elements, 9);
+      float[] from = integers(4, inputs, 9);
+      float[] to = integers(5, inputs, 9);
+      DeviceMatrix first = gpu.matrix(outputs, inputs, m1);
+      DeviceMatrix second = gpu.matrix(outputs, inputs, m2);
+      new EliminationScoresKernel(gpu).shiftMoments(gpu.matrix(1, outputs, m0), first, second,
+          gpu.matrix(1, inputs, from), gpu.matrix(1, inputs, to));
+      assertSame("m1", gpu.read(first), i -> m1[i] + (from[i % inputs] - to[i % inputs]) * m0[i / inputs]);
+      assertSame("m2", gpu.read(second), i -> {
+        double d = from[i % inputs] - to[i % inputs];
+        return m2[i] + 2 * d * m1[i] + d * d * m0[i / inputs];
+      });
+    });
+  }
+
+  @Test
+  void refusesOtherShapes() {
+    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+      EliminationScoresKernel kernel = new EliminationScoresKernel(gpu);
+      DeviceMatrix m = gpu.matrix(4, 3);
+      var overlap = assertThrows(IllegalArgumentException.class,
+          () -> kernel.shiftMoments(gpu.matrix(1, 4), m, m, gpu.matrix(1, 3), gpu.matrix(1, 3)));
+      assertEquals("m1 overlaps m2", overlap.getMessage());
+      var room = assertThrows(IllegalArgumentException.class,
+          () -> kernel.scores(m, gpu.matrix(1, 4), gpu.matrix(4, 3), gpu.matrix(4, 3), gpu.matrix(1, 3), 1,
+              gpu.buffer(4, 0)));
+      assertEquals("firstNonFinite has 4 bytes, 8 are needed", room.getMessage());
+    }
+  }
+}

@@ -1,0 +1,128 @@
+package dev.espalier.kernels;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/// Matrices of more than 2³¹ elements, of which only the last blocks run, in memory that is touched
+/// there alone.
+class LargeOffsetsTest {
+  private static final int COLUMNS = 32;
+  /// Just above 2³¹ elements, and so many tiles of 32 rows that the last one falls to the last block.
+  private static final int ROWS = 33 * 32 * Launch.MAX_GRID_Y;
+  private EmulatedGpu gpu;
+
+  @BeforeEach
+  void open() {
+    gpu = EmulatedGpu.open();
+    gpu.runLastBlocks(1);
+  }
+
+  @AfterEach
+  void close() {
+    if (gpu != null) {
+      gpu.close();
+    }
+  }
+
+  private static DeviceMatrix last(DeviceMatrix matrix) {
+    return matrix.slice(matrix.rows() - 1, 1);
+  }
+
+  private float lastElement(DeviceMatrix matrix) {
+    return gpu.read(last(matrix))[matrix.columns() - 1];
+  }
+
+  private DeviceMatrix withLastRow(float value) {
+    DeviceMatrix matrix = gpu.sparse(ROWS, COLUMNS);
+    gpu.write(last(matrix), row(value));
+    return matrix;
+  }
+
+  private static float[] row(float value) {
+    float[] row = new float[COLUMNS];
+    java.util.Arrays.fill(row, value);
+    return row;
+  }
+
+  @Test
+  void denseForward() {
+    DeviceMatrix z = withLastRow(3);
+    DeviceMatrix a = gpu.sparse(ROWS, COLUMNS);
+    new DenseForwardKernel(gpu).forward(Nonlinearity.RELU, z, gpu.matrix(1, COLUMNS, row(1)), a);
+    assertEquals(4, lastElement(a));
+  }
+
+  @Test
+  void denseBackward() {
+    int samples = ROWS / 2;
+    DeviceMatrix u = gpu.sparse(2 * samples, COLUMNS);
+    gpu.write(last(u), row(3));
+    DeviceMatrix z = gpu.sparse(samples, COLUMNS);
+    gpu.write(last(z), row(1));
+    DeviceMatrix g = gpu.sparse(2 * samples, COLUMNS);
+    new DenseForwardKernel(gpu).backward(Nonlinearity.RELU, z, u, g);
+    assertEquals(3, lastElement(g));
+  }
+
+  @Test
+  void eliminationScores() {
+    DeviceMatrix w = withLastRow(2);
+    DeviceMatrix m1 = withLastRow(3);
+    DeviceMatrix m2 = withLastRow(13);
+    DeviceMatrix m0 = gpu.sparse(1, ROWS);
+    gpu.write(new DeviceMatrix(m0.address() + (ROWS - 1L) * Float.BYTES, 1, 1), 1);
+    DeviceBuffer first = gpu.buffer(Long.BYTES, -1);
+    new EliminationScoresKernel(gpu).scores(w, m0, m1, m2, gpu.matrix(1, COLUMNS, row(1)), 1, first);
+    assertEquals(16, lastElement(m2));
+    assertEquals(8, lastElement(m1));
+  }
+
+  @Test
+  void apply() {
+    int outputs = (1 << 19) + 8; // few rows: one block counts their ties
+    int inputs = 4096;
+    DeviceMatrix w = gpu.sparse(outputs, inputs);
+    DeviceMatrix s = gpu.sparse(outputs, inputs);
+    float[] ones = new float[inputs];
+    java.util.Arrays.fill(ones, 1);
+    gpu.write(last(w), ones);
+    gpu.write(last(s), ones);
+    DeviceBuffer removed = gpu.buffer(Long.BYTES, 0);
+    DeviceBuffer workspace = gpu.buffer(ApplyKernel.workspace(outputs), 0);
+    new ApplyKernel(gpu).eliminate(new ApplyKernel.Cut(s, 1, inputs - 1, removed, workspace), w,
+        gpu.buffer(Double.BYTES, 0));
+    assertEquals(1, lastElement(w)); // the one tie too many
+    assertEquals(8L * inputs - 1, gpu.readLong(removed, 0)); // the rows of the last block
+  }
+
+  @Test
+  void dualMoments() {
+    DeviceMatrix a = withLastRow(3);
+    DeviceMatrix s = gpu.sparse(ROWS, 4);
+    gpu.write(last(s), 2, 2, 2, 2);
+    DualMomentsKernel kernel = new DualMomentsKernel(gpu);
+    int parts = Launch.MAX_GRID_Y;
+    for (DualMomentsKernel.Tile tile : DualMomentsKernel.TILES) {
+      DeviceMatrix workspace = gpu.sparse(
+          (int) Math.ceilDiv(kernel.workspace(tile, parts, ROWS, 4, COLUMNS), 1024),
+          256);
+      DeviceBuffer buffer = new DeviceBuffer(workspace.address(), workspace.bytes());
+      kernel.addMoments(tile, parts, s, a, gpu.matrix(1, COLUMNS, row(0)), gpu.matrix(1, 4, new float[4]),
+          gpu.matrix(4, COLUMNS, new float[4 * COLUMNS]), gpu.matrix(4, COLUMNS, new float[4 * COLUMNS]),
+          buffer);
+      assertEquals(18, lastPartial(kernel, tile, parts, buffer), tile.name());
+    }
+  }
+
+  /// The last element of the last part's second moment, which lies at the end of the workspace.
+  private float lastPartial(DualMomentsKernel kernel, DualMomentsKernel.Tile tile, int parts,
+      DeviceBuffer workspace) {
+    long partial = (long) parts * 4 * COLUMNS * Float.BYTES;
+    long end = workspace.address() + kernel.workspace(tile, parts, ROWS, 4, COLUMNS)
+        - Math.ceilDiv(partial, 256) * 256 + partial;
+    return gpu.read(new DeviceMatrix(end - Float.BYTES, 1, 1))[0];
+  }
+}

@@ -1,0 +1,173 @@
+package dev.espalier.kernels;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.espalier.kernels.DualMomentsKernel.Tile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/// What nvcc made of the kernels: their names, block sizes, registers and shared memory. Skipped
+/// without nvcc.
+class PtxTest {
+  private static final Path REPORTS = Path.of(System.getProperty("espalier.kernels.ptx"));
+  private static final List<String> FAMILIES = List.of("apply", "dense_forward", "dual_moments",
+      "elimination_scores", "losses", "random", "reductions", "select", "updates");
+  /// Registers of a multiprocessor, from compute capability 8.0 on.
+  private static final int REGISTERS = 65_536;
+  /// Static shared memory that any kernel may use.
+  private static final int STATIC_SHARED = 48 << 10;
+
+  private static final Pattern ENTRY = Pattern
+      .compile("\\.entry (\\w+)\\((.*?)\\)\\s*\\.maxntid (\\d+)(?:, (\\d+), (\\d+))?", Pattern.DOTALL);
+  private static final Pattern COMPILED = Pattern.compile(
+      "Compiling entry function '(\\w+)' for '(\\w+)'\\n.*?\\n\\s*(\\d+) bytes stack frame, (\\d+) bytes spill stores, "
+          + "(\\d+) bytes spill loads\\n.*?Used (\\d+) registers(?:[^\\n]*?(\\d+) bytes smem)?",
+      Pattern.DOTALL);
+
+  /// A kernel on a chip, by the assembler's report.
+  private record Compiled(String kernel, String chip, int stack, int spills, int registers, int shared) {}
+
+  @BeforeEach
+  void skipWithoutNvcc() {
+    assumeTrue(Files.exists(REPORTS), "no nvcc when this was built: there are no GPU kernels to check");
+  }
+
+  @Test
+  void everyFamilyHasAResource() {
+    for (String family : FAMILIES) {
+      assertTrue(CudaGpu.class.getResource(family + ".fatbin") != null, family);
+    }
+    assertTrue(CudaGpu.isBuilt());
+  }
+
+  @Test
+  void blocksHaveTheThreadsThatLaunchersStart() throws IOException {
+    Map<String, Integer> entries = entries();
+    for (Tile tile : DualMomentsKernel.TILES) {
+      assertEquals(tile.threads(), entries.get(tile.name()), tile.name());
+    }
+    entries.forEach((name, threads) -> {
+      int expected = name.endsWith("_1024") && !name.startsWith("axpy") && !name.startsWith("adam")
+          ? 1024
+          : name.contains("wgmma") ? 384 : 256;
+      assertEquals(expected, threads, name);
+    });
+  }
+
+  @Test
+  void bothCompilersHaveTheSameKernels() throws IOException {
+    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+      for (String name : entries().keySet()) {
+        assertTrue(gpu.has(name), name);
+      }
+    }
+  }
+
+  @Test
+  void nothingSpills() throws IOException {
+    List<Compiled> all = compiled();
+    assertEquals(List.of(), all.stream().filter(c -> c.spills() > 0 || c.stack() > 0).toList());
+    // sm_90a alone has the wgmma kernel.
+    assertEquals(5 * entries().size() - 4, all.size());
+  }
+
+  @Test
+  void everyBlockFits() throws IOException {
+    Map<String, Integer> entries = entries();
+    for (Compiled c : compiled()) {
+      assertTrue(c.registers() * entries.get(c.kernel()) <= REGISTERS, c.toString());
+      assertTrue(c.shared() <= STATIC_SHARED, c.toString());
+    }
+  }
+
+  @Test
+  void dynamicSharedMemoryFitsTheChipsThatTilesAreFor() {
+    int smallest = 99 << 10; // of compute capability 8.6 and 8.9
+    int largest = 227 << 10; // of 9.0
+    for (Tile tile : DualMomentsKernel.TILES) {
+      int most = tile instanceof DualMomentsKernel.Wgmma ? largest : smallest;
+      assertTrue(tile.sharedBytes() <= most, tile.name());
+    }
+  }
+
+  /// Two blocks of the small tiles share a multiprocessor, as their launch bounds ask.
+  @Test
+  void smallTilesLeaveRoomForTwo() throws IOException {
+    for (Compiled c : compiled()) {
+      if (c.kernel().startsWith("dual_moments_mma_64x128") || c.kernel().startsWith("dual_moments_fma")) {
+        assertTrue(c.registers() <= REGISTERS / 2 / 256, c.toString());
+      }
+    }
+  }
+
+  @Test
+  void tensorCoresAreUsed() throws IOException {
+    String ptx = ptx("dual_moments");
+    assertTrue(body(ptx, DualMomentsKernel.WGMMA.name())
+        .contains("wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32"));
+    assertTrue(body(ptx, DualMomentsKernel.WGMMA.name()).contains("cp.async.bulk.tensor.2d"));
+    assertTrue(
+        body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32"));
+    assertTrue(body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("cp.async.cg"));
+  }
+
+  @Test
+  void inlinePtxIsInOneFile() throws IOException {
+    try (Stream<Path> files = Files.list(Path.of("src/main/cuda"))) {
+      for (Path file : files.filter(f -> f.toString().matches(".*\\.cuh?")).toList()) {
+        boolean ptx = Files.readString(file).contains("asm");
+        assertEquals(file.endsWith("device.cuh"), ptx, file.toString());
+      }
+    }
+  }
+
+  private static String ptx(String family) throws IOException {
+    return Files.readString(REPORTS.resolve(family + ".ptx"));
+  }
+
+  private static String body(String ptx, String kernel) {
+    int start = ptx.indexOf(".entry " + kernel + "(");
+    int next = ptx.indexOf(".entry", start + 1);
+    return ptx.substring(start, next < 0 ? ptx.length() : next);
+  }
+
+  /// Threads of a block, by kernel.
+  private static Map<String, Integer> entries() throws IOException {
+    Map<String, Integer> entries = new TreeMap<>();
+    for (String family : FAMILIES) {
+      Matcher matcher = ENTRY.matcher(ptx(family));
+      while (matcher.find()) {
+        entries.put(matcher.group(1), Integer.valueOf(matcher.group(3)));
+      }
+    }
+    return entries;
+  }
+
+  private static List<Compiled> compiled() throws IOException {
+    List<Compiled> all = new ArrayList<>();
+    for (String family : FAMILIES) {
+      Matcher m = COMPILED.matcher(Files.readString(REPORTS.resolve(family + ".ptxas")));
+      while (m.find()) {
+        all.add(new Compiled(m.group(1), m.group(2), number(m, 3), number(m, 4) + number(m, 5), number(m, 6),
+            m.group(7) == null ? 0 : number(m, 7)));
+      }
+    }
+    return all;
+  }
+
+  private static int number(Matcher matcher, int group) {
+    return Integer.parseInt(matcher.group(group));
+  }
+}

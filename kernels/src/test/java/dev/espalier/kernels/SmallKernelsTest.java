@@ -1,0 +1,221 @@
+package dev.espalier.kernels;
+
+import static dev.espalier.kernels.Checks.UNIT;
+import static dev.espalier.kernels.Checks.assertClose;
+import static dev.espalier.kernels.Checks.assertSame;
+import static dev.espalier.kernels.Checks.integers;
+import static dev.espalier.kernels.Checks.normal;
+import static dev.espalier.kernels.Checks.onEveryOrder;
+import static dev.espalier.kernels.Checks.onEveryShape;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import org.junit.jupiter.api.Test;
+
+/// Reductions, updates, losses and random numbers.
+class SmallKernelsTest {
+  @Test
+  void columnSums() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = integers(1, (long) rows * columns, 1000);
+      ReductionsKernel kernel = new ReductionsKernel(gpu);
+      DeviceBuffer workspace = gpu.buffer(kernel.columnSumsWorkspace(rows, columns), -1);
+      DeviceMatrix y = gpu.matrix(1, columns);
+      kernel.columnSums(2, gpu.matrix(rows, columns, x), 0, y, workspace);
+      assertSame("written", gpu.read(y), j -> 2 * columnSum(x, j, columns));
+      kernel.columnSums(1, gpu.matrix(rows, columns, x), 3, y, workspace);
+      assertSame("added", gpu.read(y), j -> 7 * columnSum(x, j, columns));
+    });
+  }
+
+  @Test
+  void columnSumsOfTf32() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = normal(1, (long) rows * columns);
+      float[] rounded = Tf32.round(x);
+      ReductionsKernel kernel = new ReductionsKernel(gpu);
+      DeviceBuffer workspace = gpu.buffer(kernel.columnSumsWorkspace(rows, columns), -1);
+      DeviceMatrix y = gpu.matrix(1, columns);
+      kernel.columnSumsOfTf32(1, gpu.matrix(rows, columns, x), 0, y, workspace);
+      assertClose("sums", gpu.read(y), j -> columnSum(rounded, j, columns), j -> rows * UNIT * rows);
+    });
+  }
+
+  @Test
+  void sum() {
+    onEveryOrder(gpu -> {
+      for (int elements : new int[]{1, 31, 1024, 1025, 5000}) {
+        double[] numbers = new double[elements];
+        java.util.Arrays.setAll(numbers, i -> i + 0.5);
+        DeviceBuffer buffer = gpu.buffer((long) elements * Double.BYTES, 0);
+        gpu.write(buffer, numbers);
+        DeviceBuffer total = gpu.buffer(Double.BYTES, -1);
+        new ReductionsKernel(gpu).sum(buffer, elements, total);
+        assertEquals(0.5 * elements * elements, gpu.readDouble(total, 0));
+      }
+    });
+  }
+
+  @Test
+  void add() {
+    onEveryShape((gpu, rows, columns) -> {
+      int elements = rows * columns;
+      float[] x = integers(1, elements, 100);
+      float[] y = integers(2, elements, 100);
+      for (int offset = 0; offset < 2; offset++) { // the second is aligned to 4 bytes only
+        DeviceMatrix to = gpu.matrixAt(offset, rows, columns);
+        gpu.write(to, y);
+        new UpdatesKernel(gpu).add(-0.5, gpu.matrix(rows, columns, x), to);
+        assertSame("y", gpu.read(to), i -> y[i] - 0.5 * x[i]);
+      }
+    });
+  }
+
+  @Test
+  void adamStep() {
+    double rate = 1e-3;
+    double beta1 = 0.9;
+    double beta2 = 0.999;
+    double epsilon = 1e-8;
+    int step = 3;
+    onEveryShape((gpu, rows, columns) -> {
+      int elements = rows * columns;
+      float[] p = integers(1, elements, 2);
+      float[] g = normal(2, elements);
+      float[] m = normal(3, elements);
+      float[] v = normal(4, elements);
+      for (int i = 0; i < elements; i++) {
+        v[i] = Math.abs(v[i]);
+      }
+      DeviceMatrix parameter = gpu.matrix(rows, columns, p);
+      DeviceMatrix first = gpu.matrix(rows, columns, m);
+      DeviceMatrix second = gpu.matrix(rows, columns, v);
+      new UpdatesKernel(gpu).adamStep(parameter, gpu.matrix(rows, columns, g), first, second, rate, beta1,
+          beta2,
+          epsilon, step, true);
+      assertClose("m", gpu.read(first), i -> beta1 * m[i] + (1 - beta1) * g[i],
+          i -> 3 * UNIT * (Math.abs(m[i]) + Math.abs(g[i])));
+      assertClose("v", gpu.read(second), i -> beta2 * v[i] + (1 - beta2) * g[i] * g[i],
+          i -> 4 * UNIT * (v[i] + g[i] * g[i]));
+      float[] newM = gpu.read(first);
+      float[] newV = gpu.read(second);
+      assertClose("p", gpu.read(parameter), i -> {
+        double mean = newM[i] / (1 - Math.pow(beta1, step));
+        double root = Math.sqrt(newV[i] / (1 - Math.pow(beta2, step)));
+        return p[i] == 0 ? 0 : p[i] - rate * mean / (root + epsilon);
+      }, i -> p[i] == 0
+          ? 0
+          : UNIT * (Math.abs(p[i]) + 1) + 10 * UNIT * rate * 4 * Math.abs(newM[i]) / Math.sqrt(newV[i]));
+    });
+  }
+
+  @Test
+  void crossEntropy() {
+    onEveryShape((gpu, samples, outputs) -> {
+      int elements = samples * outputs;
+      float[] z = normal(1, elements);
+      float[] t = normal(2, elements);
+      for (int i = 0; i < elements; i++) {
+        t[i] = Math.abs(t[i]); // mass need not be 1
+      }
+      double[] p = Nonlinearities.softmax(z, outputs);
+      DeviceMatrix gradient = gpu.matrix(samples, outputs);
+      DeviceMatrix losses = gpu.matrix(samples, 1);
+      new LossesKernel(gpu).crossEntropy(gpu.matrix(samples, outputs, z), gpu.matrix(samples, outputs, t),
+          gradient,
+          losses);
+      assertClose("gradient", gpu.read(gradient), i -> p[i] * rowSum(t, i / outputs, outputs) - t[i],
+          i -> (2 * outputs + 20) * UNIT * (p[i] * rowSum(t, i / outputs, outputs) + t[i]));
+      assertClose("loss", gpu.read(losses), n -> {
+        double loss = 0;
+        for (int k = 0; k < outputs; k++) {
+          loss -= t[n * outputs + k] * Math.log(p[n * outputs + k]);
+        }
+        return loss;
+      }, n -> (2 * outputs + 20) * UNIT * rowSum(t, n, outputs) * 16);
+    });
+  }
+
+  @Test
+  void squaredError() {
+    onEveryShape((gpu, samples, outputs) -> {
+      int elements = samples * outputs;
+      float[] a = integers(1, elements, 9);
+      float[] t = integers(2, elements, 9);
+      DeviceMatrix gradient = gpu.matrix(samples, outputs);
+      DeviceMatrix losses = gpu.matrix(samples, 1);
+      new LossesKernel(gpu).squaredError(gpu.matrix(samples, outputs, a), gpu.matrix(samples, outputs, t),
+          gradient,
+          losses);
+      assertSame("gradient", gpu.read(gradient), i -> 2f * (a[i] - t[i]) / outputs);
+      assertSame("loss", gpu.read(losses), n -> {
+        float loss = 0;
+        for (int k = n * outputs; k < (n + 1) * outputs; k++) {
+          loss += (a[k] - t[k]) * (a[k] - t[k]);
+        }
+        return loss / outputs;
+      });
+    });
+  }
+
+  @Test
+  void rademacherVectors() {
+    long seed = -77;
+    onEveryShape((gpu, samples, outputs) -> {
+      int copies = 2;
+      DeviceMatrix u = gpu.matrix(copies * samples, outputs);
+      new RandomKernel(gpu).rademacherVectors(u, samples, 3, 1L << 40, seed);
+      assertSame("u", gpu.read(u), i -> {
+        int row = i / outputs;
+        int k = i % outputs;
+        long sample = (1L << 40) + row % samples;
+        long word = bits(seed, 3 + row / samples, sample * ((outputs + 63) / 64) + k / 64);
+        return (word >>> k & 1) == 0 ? 1 : -1;
+      });
+    });
+  }
+
+  @Test
+  void unitVectors() {
+    onEveryShape((gpu, samples, outputs) -> {
+      DeviceMatrix u = gpu.matrix(2 * samples, outputs);
+      new RandomKernel(gpu).unitVectors(u, samples, outputs - 1);
+      assertSame("u", gpu.read(u), i -> i / outputs < samples && i % outputs == outputs - 1 ? 1 : 0);
+    });
+  }
+
+  @Test
+  void uniform() {
+    onEveryShape((gpu, rows, columns) -> {
+      DeviceMatrix x = gpu.matrix(rows, columns);
+      new RandomKernel(gpu).uniform(x, 5, -6);
+      assertSame("x", gpu.read(x), i -> (bits(5, -6, i) >>> 40) * 0x1p-24f);
+    });
+  }
+
+  private static long bits(long seed, long stream, long index) {
+    long golden = 0x9e3779b97f4a7c15L;
+    return mix(mix(seed + golden * (stream + 1)) + golden * (index + 1));
+  }
+
+  private static long mix(long z) {
+    long a = (z ^ (z >>> 30)) * 0xbf58476d1ce4e5b9L;
+    long b = (a ^ (a >>> 27)) * 0x94d049bb133111ebL;
+    return b ^ (b >>> 31);
+  }
+
+  private static double columnSum(float[] x, int column, int columns) {
+    double sum = 0;
+    for (int i = column; i < x.length; i += columns) {
+      sum += x[i];
+    }
+    return sum;
+  }
+
+  private static double rowSum(float[] x, int row, int columns) {
+    double sum = 0;
+    for (int k = row * columns; k < (row + 1) * columns; k++) {
+      sum += x[k];
+    }
+    return sum;
+  }
+}
