@@ -1,4 +1,6 @@
 /// JMH benchmarks.
-module dev.espalier.bench {
+@SuppressWarnings("requires-automatic") // JMH has no module descriptor
+open module dev.espalier.bench {
   requires dev.espalier.engine;
+  requires jmh.core;
 }

@@ -7,18 +7,15 @@ import java.lang.foreign.ValueLayout;
 /// A host matrix: float32, row-major, no gaps, in memory that somebody else owns. The elements may number
 /// more than 2³¹; a vector is a matrix of one row.
 ///
-/// @param segment
-///          the elements, `rows · columns · 4` bytes in native byte order, at any address
-/// @param rows
-///          at least 1
-/// @param columns
-///          at least 1
+/// @param segment the elements, `rows · columns · 4` bytes in native byte order, at any address
+/// @param rows at least 1
+/// @param columns at least 1
 public record MatrixView(MemorySegment segment, int rows, int columns) {
   /// Elements as they lie in the segment; memory-mapped files need not align them.
   public static final ValueLayout.OfFloat ELEMENT = ValueLayout.JAVA_FLOAT_UNALIGNED;
 
-  /// @throws IllegalArgumentException
-  ///           if a dimension is below 1 or the segment's size is not that of the matrix
+  /// @throws IllegalArgumentException if a dimension is below 1 or the segment's size is not that of the
+  ///                                  matrix
   public MatrixView {
     long expected = bytes(rows, columns);
     if (segment.byteSize() != expected) {
@@ -35,8 +32,7 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
 
   /// A copy of `values`, row after row.
   ///
-  /// @throws IllegalArgumentException
-  ///           if there are not exactly `rows · columns` values
+  /// @throws IllegalArgumentException if there are not exactly `rows · columns` values
   public static MatrixView of(Arena arena, int rows, int columns, float... values) {
     if (values.length != (long) rows * columns) {
       throw new IllegalArgumentException(

@@ -17,19 +17,16 @@ public interface SampleSource {
 
   /// Starts a pass at the first row.
   ///
-  /// @throws IOException
-  ///           if the source cannot be read
+  /// @throws IOException if the source cannot be read
   Pass open() throws IOException;
 
   /// One reading from the first row to the last; used by one thread, closed by who opened it.
   interface Pass extends AutoCloseable {
     /// Fills rows of `target` from its first on, with as many rows as fit and are left.
     ///
-    /// @param target
-    ///          any rows × [SampleSource#width()]
+    /// @param target any rows × [SampleSource#width()]
     /// @return rows filled; 0 at the end
-    /// @throws IOException
-    ///           if the source cannot be read or is damaged; the message names it
+    /// @throws IOException if the source cannot be read or is damaged; the message names it
     int read(MatrixView target) throws IOException;
 
     @Override

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Times Espalier's scores against PyTorch's on this machine, in turns, and prints a row for each network.
+#   race.sh [ROUNDS] [fp32|bf16]
+# Needs PyTorch: on Debian the packages python3-torch and libopenblas0-pthread; $PYTHON names another Python.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+rounds=${1:-5}
+precision=${2:-fp32}
+python=${PYTHON:-python3}
+java=${JAVA25_HOME:+$JAVA25_HOME/bin/}java
+mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.outputFile=target/classpath \
+  -Dmdep.includeScope=runtime
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+ours() {
+  "$java" -Xmx2g --enable-native-access=ALL-UNNAMED -cp "bench/target/classes:$(cat bench/target/classpath)" \
+    dev.espalier.bench.PeerScores "$@"
+}
+
+for race in 784-300-100-10:10000 1024-2048-2048-10:4096; do
+  network=${race%:*} samples=${race#*:}
+  ours write "$network" "$samples" "$work/$network"
+  : >"$work/times"
+  for ((round = 0; round < rounds; round++)); do
+    ours time "$network" "$samples" 3 "$precision" >>"$work/times"
+    "$python" bench/peers/pytorch_scores.py "$work/$network" --threads "$(nproc)" >>"$work/times"
+  done
+  "$python" - "$network" "$samples" "$precision" "$work/times" <<'TABLE'
+import json, statistics, sys
+network, samples, precision, path = sys.argv[1:]
+# The best of a round is what the machine does when others leave it alone.
+best = [min(json.loads(line)["seconds"]) for line in open(path)]
+ours, theirs = best[0::2], best[1::2]
+ratios = sorted(b / a for a, b in zip(ours, theirs))
+print(f"| {network}, {samples} samples, jacobian, {precision} | {statistics.median(ours):.3f} s "
+      f"| {statistics.median(theirs):.3f} s | {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}) |")
+TABLE
+done

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Runs benchmarks and prints their table. Arguments are JMH's: patterns of names, -p parameter=value, -i iterations, …
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.outputFile=target/classpath \
+  -Dmdep.includeScope=runtime
+java=${JAVA25_HOME:+$JAVA25_HOME/bin/}java
+# On the class path, as JMH wants it.
+exec "$java" --enable-native-access=ALL-UNNAMED -cp "bench/target/classes:$(cat bench/target/classpath)" \
+  dev.espalier.bench.BenchmarkTable "$@"

@@ -1,0 +1,89 @@
+package dev.espalier.bench;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.regex.Pattern;
+
+/// Seeded matrices and networks.
+final class Inputs {
+  private Inputs() {}
+
+  /// Normal numbers, near enough: the sum of four uniform ones, scaled to variance 1.
+  static MatrixView normal(Arena arena, long seed, int rows, int columns) {
+    SplittableRandom random = new SplittableRandom(seed);
+    MatrixView matrix = MatrixView.allocate(arena, rows, columns);
+    for (int i = 0; i < rows; i++) {
+      for (int j = 0; j < columns; j++) {
+        double sum = random.nextDouble() + random.nextDouble() + random.nextDouble() + random.nextDouble();
+        matrix.set(i, j, (float) ((sum - 2) * Math.sqrt(3)));
+      }
+    }
+    return matrix;
+  }
+
+  /// The same, on a backend.
+  static Matrix normal(Backend backend, long seed, int rows, int columns) {
+    Matrix matrix = backend.allocate(rows, columns);
+    try (Arena arena = Arena.ofConfined()) {
+      backend.upload(normal(arena, seed, rows, columns), matrix);
+    }
+    return matrix;
+  }
+
+  /// The numbers in `text`, separated by commas or hyphens.
+  static int[] numbers(String text) {
+    return Pattern.compile("[-,]").splitAsStream(text).mapToInt(Integer::parseInt).toArray();
+  }
+
+  /// A ReLU network of the widths in `text`, such as `784-300-100-10`, its weights scaled by √(2 / inputs).
+  static DenseNetwork network(Arena arena, String text) {
+    int[] widths = numbers(text);
+    List<DenseLayer> layers = new ArrayList<>();
+    for (int l = 0; l + 1 < widths.length; l++) {
+      MatrixView weights = normal(arena, l + 1, widths[l + 1], widths[l]);
+      float scale = (float) Math.sqrt(2.0 / widths[l]);
+      for (int i = 0; i < weights.rows(); i++) {
+        for (int j = 0; j < weights.columns(); j++) {
+          weights.set(i, j, weights.get(i, j) * scale);
+        }
+      }
+      layers
+          .add(new DenseLayer("layer" + l, weights, Optional.of(MatrixView.allocate(arena, 1, widths[l + 1])),
+              l + 2 == widths.length ? Activation.IDENTITY : Activation.RELU));
+    }
+    return new DenseNetwork(layers);
+  }
+
+  /// The elements of a matrix.
+  static float[] download(Backend backend, Matrix matrix) {
+    try (Arena arena = Arena.ofConfined()) {
+      MatrixView view = MatrixView.allocate(arena, matrix.rows(), matrix.columns());
+      backend.download(matrix, view);
+      return view.toArray();
+    }
+  }
+
+  /// @throws IllegalStateException if `actual` is off by more than `tolerance` times the largest of `expected`
+  static void requireClose(String what, float[] expected, float[] actual, double tolerance) {
+    double largest = 0;
+    double worst = 0;
+    for (int i = 0; i < expected.length; i++) {
+      largest = Math.max(largest, Math.abs(expected[i]));
+      worst = Math.max(worst, Math.abs(expected[i] - actual[i]));
+    }
+    if (!(worst <= tolerance * largest)) {
+      throw new IllegalStateException(
+          "%s is off by %s of its largest value".formatted(what, worst / largest));
+    }
+  }
+}

@@ -1,0 +1,129 @@
+package dev.espalier.bench;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.CpuBackend;
+import dev.espalier.engine.backend.DeviceNetwork;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Precision;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.calibration.MatrixSamples;
+import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.criterion.LayerScores;
+import dev.espalier.engine.criterion.Scorer;
+import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.sensitivity.Sensitivity;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+
+/// Our side of `bench/peers/race.sh`: writes a network, samples and their scores for the peers, and times the scoring.
+///
+/// `PeerScores write NETWORK SAMPLES FOLDER` or `PeerScores time NETWORK SAMPLES SECONDS PRECISION`; a network is its
+/// widths, such as `784-300-100-10`.
+public final class PeerScores {
+  private PeerScores() {}
+
+  /// @param args see above
+  public static void main(String[] args) throws IOException {
+    try (Arena arena = Arena.ofShared()) {
+      DenseNetwork network = Inputs.network(arena, args[1]);
+      MatrixView samples = Inputs.normal(arena, 9, Integer.parseInt(args[2]), network.inputs());
+      switch (args[0]) {
+        case "write" -> write(network, samples, Path.of(args[3]));
+        case "time" -> time(network, samples, Double.parseDouble(args[3]), Precision.parse(args[4]));
+        default -> throw new IllegalArgumentException("write or time, not " + args[0]);
+      }
+    }
+  }
+
+  private static List<LayerScores> score(Backend backend, DeviceNetwork network, MatrixView samples)
+      throws IOException {
+    ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
+        new Sensitivity.Jacobian(), Optional.empty(), PruningOptions.DEFAULT_BATCH_SIZE, 1);
+    return Scorer.score(backend, network, _ -> true,
+        Optional.of(CalibrationSource.of(new MatrixSamples("samples", samples))), options,
+        ProgressListener.NONE);
+  }
+
+  private static void write(DenseNetwork network, MatrixView samples, Path folder) throws IOException {
+    Files.createDirectories(folder);
+    Files.writeString(folder.resolve("network.json"),
+        "{\"layers\": %d}%n".formatted(network.layers().size()));
+    writeArray(folder, "samples", samples);
+    try (Backend backend = new CpuBackend(); DeviceNetwork there = new DeviceNetwork(backend, network)) {
+      List<LayerScores> scores = score(backend, there, samples);
+      for (int l = 0; l < scores.size(); l++) {
+        DenseLayer layer = network.layers().get(l);
+        writeArray(folder, "weight" + l, layer.weights());
+        writeArray(folder, "bias" + l, layer.bias().orElseThrow());
+        try (LayerScores layerScores = scores.get(l)) {
+          writeArray(folder, "importance" + l, backend, layerScores.importance());
+          writeArray(folder, "compensation" + l, backend, layerScores.compensation().orElseThrow());
+        }
+      }
+    }
+  }
+
+  private static void writeArray(Path folder, String name, Backend backend, Matrix matrix)
+      throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      MatrixView view = MatrixView.allocate(arena, matrix.rows(), matrix.columns());
+      backend.download(matrix, view);
+      writeArray(folder, name, view);
+    }
+  }
+
+  /// A .npy file, version 1.0.
+  private static void writeArray(Path folder, String name, MatrixView matrix) throws IOException {
+    String header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }".formatted(matrix.rows(),
+        matrix.columns());
+    int padded = 128 - 10;
+    try (FileChannel file = FileChannel.open(folder.resolve(name + ".npy"), StandardOpenOption.CREATE,
+        StandardOpenOption.WRITE, StandardOpenOption.READ, StandardOpenOption.TRUNCATE_EXISTING);
+        Arena arena = Arena.ofConfined()) {
+      ByteBuffer start = ByteBuffer.allocate(128).order(ByteOrder.LITTLE_ENDIAN)
+          .put(new byte[]{(byte) 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0}).putShort((short) padded)
+          .put(String.format(Locale.ROOT, "%-" + (padded - 1) + "s\n", header)
+              .getBytes(StandardCharsets.US_ASCII));
+      MemorySegment mapped = file.map(FileChannel.MapMode.READ_WRITE, 0, 128 + matrix.segment().byteSize(),
+          arena);
+      MemorySegment.copy(start.array(), 0, mapped, ValueLayout.JAVA_BYTE, 0, 128);
+      MemorySegment.copy(matrix.segment(), 0, mapped, 128, matrix.segment().byteSize());
+    }
+  }
+
+  /// Scores for at least `seconds`, and at least three times after one to warm up; prints the times.
+  private static void time(DenseNetwork network, MatrixView samples, double seconds, Precision precision)
+      throws IOException {
+    StringBuilder times = new StringBuilder();
+    try (Backend backend = new CpuBackend(CpuBackend.availableThreads(), precision);
+        DeviceNetwork there = new DeviceNetwork(backend, network)) {
+      long begin = System.nanoTime();
+      for (int run = 0; run < 4 || System.nanoTime() - begin < seconds * 1e9; run++) {
+        long start = System.nanoTime();
+        score(backend, there, samples).forEach(LayerScores::close);
+        if (run > 0) {
+          times.append(run > 1 ? ", " : "").append((System.nanoTime() - start) * 1e-9);
+        }
+      }
+    }
+    System.out.println("{\"seconds\": [" + times + "]}");
+  }
+}

@@ -1,0 +1,134 @@
+package dev.espalier.bindings;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Random;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class OneDnnTest {
+  /// Unit roundoff of float32 and of bfloat16.
+  private static final double FLOAT = 0x1p-24;
+  private static final double BFLOAT16 = 0x1p-8;
+
+  @BeforeAll
+  static void load() {
+    assertTrue(OneDnn.load().contains("libdnnl"), OneDnn.load());
+    assertTrue(OneDnn.version().startsWith("3."), OneDnn.version());
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1, 1, 1", "7, 9, 8", "31, 33, 65", "1, 300, 40", "64, 1, 9"})
+  void multipliesWithEveryTranspose(int m, int n, int k) {
+    try (Arena arena = Arena.ofConfined()) {
+      Product product = new Product(arena, m, n, k);
+      for (int transposes = 0; transposes < 4; transposes++) {
+        boolean transposeA = (transposes & 1) != 0;
+        boolean transposeB = (transposes & 2) != 0;
+        MatrixView a = transposeA ? product.a.transposed : product.a.plain;
+        MatrixView b = transposeB ? product.b.transposed : product.b.plain;
+        MatrixView c = product.before.copy(arena);
+        OneDnn.sgemm(transposeA, transposeB, m, n, k, 0.5f, a.segment(), a.columns(), b.segment(),
+            b.columns(), 2,
+            c.segment(), n);
+        product.check(0.5, 2, c, FLOAT * (k + 3));
+
+        boolean add = transposeA;
+        MatrixView d = product.before.copy(arena);
+        try (OneDnnMatmul matmul = new OneDnnMatmul(
+            new OneDnnMatmul.Shape(transposeA, transposeB, m, n, k, a.columns(), b.columns(), n, add,
+                false))) {
+          matmul.multiply(a.segment(), b.segment(), d.segment());
+        }
+        product.check(1, add ? 1 : 0, d, FLOAT * (k + 3));
+      }
+    }
+  }
+
+  @Test
+  void multipliesInBfloat16WhereTheProcessorDoes() {
+    assumeTrue(OneDnn.multipliesBfloat16(), "this CPU has no bfloat16 instructions");
+    try (Arena arena = Arena.ofConfined()) {
+      Product product = new Product(arena, 65, 130, 300);
+      MatrixView c = product.before.copy(arena);
+      try (OneDnnMatmul matmul = new OneDnnMatmul(
+          new OneDnnMatmul.Shape(false, false, 65, 130, 300, 300, 130, 130, true, true))) {
+        matmul.multiply(product.a.plain.segment(), product.b.plain.segment(), c.segment());
+      }
+      product.check(1, 1, c, 2 * BFLOAT16 + BFLOAT16 * BFLOAT16 + 303 * FLOAT);
+    }
+  }
+
+  /// op(A) and op(B) both ways round, and C before the product.
+  private static final class Product {
+    private record Factor(MatrixView plain, MatrixView transposed) {
+      static Factor random(Arena arena, Random random, int rows, int columns) {
+        Factor factor = new Factor(MatrixView.allocate(arena, rows, columns),
+            MatrixView.allocate(arena, columns, rows));
+        for (int i = 0; i < rows; i++) {
+          for (int j = 0; j < columns; j++) {
+            factor.plain.set(i, j, (float) random.nextGaussian());
+            factor.transposed.set(j, i, factor.plain.get(i, j));
+          }
+        }
+        return factor;
+      }
+    }
+
+    private final Factor a;
+    private final Factor b;
+    private final MatrixView before;
+
+    Product(Arena arena, int m, int n, int k) {
+      Random random = new Random(m + 31L * n + 961L * k);
+      a = Factor.random(arena, random, m, k);
+      b = Factor.random(arena, random, k, n);
+      before = Factor.random(arena, random, m, n).plain;
+    }
+
+    /// Compares with α A·B + β C, with an error of `unit` times the sum of the terms' magnitudes.
+    void check(double alpha, double beta, MatrixView actual, double unit) {
+      for (int i = 0; i < actual.rows(); i++) {
+        for (int j = 0; j < actual.columns(); j++) {
+          double sum = beta * before.get(i, j);
+          double magnitude = Math.abs(sum);
+          for (int l = 0; l < a.plain.columns(); l++) {
+            double term = alpha * a.plain.get(i, l) * b.plain.get(l, j);
+            sum += term;
+            magnitude += Math.abs(term);
+          }
+          assertEquals(sum, actual.get(i, j), unit * magnitude, "row " + i + ", column " + j);
+        }
+      }
+    }
+  }
+
+  @Test
+  void threadsAreTheCallers() {
+    int before = OneDnn.setThreads(3);
+    assertEquals(3, OneDnn.setThreads(before));
+  }
+
+  @Test
+  void saysWhyALibraryDoesNotLoad(@TempDir Path folder) {
+    LibraryCache cache = new LibraryCache(folder.resolve("cache"));
+    Path missing = folder.resolve("none.so");
+    assertEquals("oneDNN: ESPALIER_ONEDNN names " + missing + ", which is no file: correct or unset it",
+        assertThrows(NativeLibraryException.class, () -> OneDnnLibrary.load(missing.toString(), cache))
+            .getMessage());
+  }
+
+  @Test
+  void unpacksTheArtifact(@TempDir Path folder) {
+    assertTrue(Files.isRegularFile(OneDnnLibrary.load(null, new LibraryCache(folder.resolve("cache")))));
+  }
+}

@@ -1,0 +1,81 @@
+package dev.espalier.cli;
+
+import java.io.PrintWriter;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.Model.PositionalParamSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/// What every command has: help, how much it says, and where.
+final class GlobalOptions {
+  private static final Set<String> NOT_REPORTED = Set.of("help", "verbose", "quiet", "force", "report");
+
+  @Spec(Spec.Target.MIXEE)
+  private CommandSpec command;
+
+  @Option(names = {"-h", "--help"}, usageHelp = true, order = 100, description = "Show this help and end.")
+  boolean help;
+
+  @Option(names = {"-v", "--verbose"}, order = 101, description = "Show the stack trace of an error.")
+  boolean verbose;
+
+  @Option(names = {"-q", "--quiet"}, order = 102, description = "Show results and errors only.")
+  private boolean quiet;
+
+  /// Whether arguments that were not understood as a whole ask for stack traces.
+  static boolean isVerbose(String... arguments) {
+    return List.of(arguments).contains("--verbose") || List.of(arguments).contains("-v");
+  }
+
+  /// For results.
+  PrintWriter out() {
+    return command.commandLine().getOut();
+  }
+
+  /// Tells what happens meanwhile.
+  void say(String message) {
+    if (!quiet) {
+      PrintWriter err = command.commandLine().getErr();
+      err.println(message);
+      err.flush();
+    }
+  }
+
+  Progress progress() {
+    return quiet ? Progress.silent() : Progress.on(command.commandLine().getErr());
+  }
+
+  /// @throws ParameterException unless the command was used rightly
+  void require(boolean rightUse, String message) {
+    if (!rightUse) {
+      throw new ParameterException(command.commandLine(), message);
+    }
+  }
+
+  /// The command's options and parameters with their values, for its report; those without a value are left out.
+  Map<String, Object> inForce() {
+    Map<String, Object> values = new LinkedHashMap<>();
+    for (PositionalParamSpec parameter : command.positionalParameters()) {
+      put(values, parameter.paramLabel().toLowerCase(Locale.ROOT), parameter.getValue());
+    }
+    for (OptionSpec option : command.options()) {
+      put(values, option.longestName().substring(2), option.getValue());
+    }
+    values.keySet().removeAll(NOT_REPORTED);
+    return values;
+  }
+
+  private static void put(Map<String, Object> values, String name, Object value) {
+    if (value != null && !(value instanceof Collection<?> list && list.isEmpty())) {
+      values.put(name, value);
+    }
+  }
+}

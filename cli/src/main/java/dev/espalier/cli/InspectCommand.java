@@ -1,0 +1,53 @@
+package dev.espalier.cli;
+
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `espalier inspect`.
+@Command(name = "inspect", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier inspect MODEL [OPTION]...", header = "Show the layers of a model.", description = "%nShows shapes, element types, activations, how many weights are zero, and the metadata.%n", footerHeading = "%nExample:%n", footer = {
+    "    espalier inspect model.safetensors"})
+final class InspectCommand implements Callable<Integer> {
+  @Mixin
+  private GlobalOptions global;
+
+  @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
+  private Path model;
+
+  @Option(names = "--activations", paramLabel = "NAMES", order = 0, description = ModelOptions.ACTIVATIONS)
+  private Activations activations;
+
+  @Override
+  public Integer call() throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      ModelFile file = ModelOptions.load(model, activations, arena);
+      DenseNetwork network = file.network();
+      Table table = new Table(5, "layer", "shape", "type", "bias", "activation", "weights", "zero",
+          "sparsity");
+      for (int l = 0; l < network.layers().size(); l++) {
+        DenseLayer layer = network.layers().get(l);
+        table.row(layer.name(), Table.shape(layer.outputs(), layer.inputs()),
+            file.weightTensor(l).dtype().toString(),
+            layer.bias().isPresent() ? "yes" : "no", layer.activation().toString(),
+            String.valueOf(layer.weights().elements()), String.valueOf(Zeros.in(layer)),
+            Table.percent(Zeros.sparsity(layer)));
+      }
+      table.rule();
+      table.row("total", "", "", "", "", String.valueOf(network.weights()), String.valueOf(Zeros.in(network)),
+          Table.percent(Zeros.sparsity(network)));
+      table.lines().forEach(global.out()::println);
+      file.file().metadata()
+          .forEach((key, value) -> global.out().println("metadata %s: %s".formatted(key, value)));
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,72 @@
+package dev.espalier.cli;
+
+import com.sun.management.OperatingSystemMXBean;
+
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/// What the machine is made of, within the limits of its container.
+final class Machine {
+  private static final Path CPU_INFO = Path.of("/proc/cpuinfo");
+
+  private Machine() {}
+
+  static String java() {
+    return "%s (%s), %s".formatted(Runtime.version(), System.getProperty("java.vendor"),
+        System.getProperty("java.home"));
+  }
+
+  static String system() {
+    return "%s %s, %s".formatted(System.getProperty("os.name"), System.getProperty("os.version"),
+        System.getProperty("os.arch"));
+  }
+
+  static String cpu() {
+    List<String> lines = cpuInfo();
+    String model = field(lines, "model name").orElse(System.getProperty("os.arch"));
+    int cores = Runtime.getRuntime().availableProcessors();
+    return "%s, %d %s, %s".formatted(model, cores, cores == 1 ? "core" : "cores",
+        vectors(field(lines, "flags").or(() -> field(lines, "Features")).orElse("")));
+  }
+
+  /// The widest vectors that the flags of /proc/cpuinfo speak of.
+  static String vectors(String flags) {
+    List<String> all = Arrays.asList(flags.split(" "));
+    if (all.contains("avx512f")) {
+      return "AVX-512: vectors of 512 bits, 16 float32";
+    } else if (all.contains("avx2")) {
+      return "AVX2: vectors of 256 bits, 8 float32";
+    } else if (all.contains("sse2") || all.contains("asimd")) {
+      return "%s: vectors of 128 bits, 4 float32".formatted(all.contains("sse2") ? "SSE2" : "NEON");
+    }
+    return "vector width unknown";
+  }
+
+  static String memory() {
+    OperatingSystemMXBean system = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class);
+    return "%s, of which %s free; Java heap up to %s".formatted(gibibytes(system.getTotalMemorySize()),
+        gibibytes(system.getFreeMemorySize()), gibibytes(Runtime.getRuntime().maxMemory()));
+  }
+
+  private static String gibibytes(long bytes) {
+    return Table.value(bytes / (double) (1 << 30)) + " GiB";
+  }
+
+  private static List<String> cpuInfo() {
+    try {
+      return Files.isReadable(CPU_INFO) ? Files.readAllLines(CPU_INFO) : List.of();
+    } catch (IOException e) {
+      return List.of();
+    }
+  }
+
+  private static Optional<String> field(List<String> lines, String name) {
+    return lines.stream().filter(line -> line.startsWith(name) && line.contains(":")).findFirst()
+        .map(line -> line.substring(line.indexOf(':') + 1).strip());
+  }
+}

@@ -1,0 +1,25 @@
+package dev.espalier.cli;
+
+import dev.espalier.engine.report.Report;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import picocli.CommandLine.Option;
+
+/// The report of a command that writes nothing else.
+final class ReportOptions {
+  @Option(names = "--report", paramLabel = "DIR", order = 82, description = {
+      "Write report.json and report.html into this folder."})
+  Path folder;
+
+  @Option(names = {"-f", "--force"}, order = 83, description = "Overwrite files that exist.")
+  boolean force;
+
+  void check() throws IOException {
+    Reports.check(folder, force);
+  }
+
+  void write(Report report, GlobalOptions global) throws IOException {
+    Reports.write(report, folder, force, global);
+  }
+}

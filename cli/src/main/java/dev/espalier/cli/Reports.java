@@ -1,0 +1,101 @@
+package dev.espalier.cli;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.LayerResult;
+import dev.espalier.engine.report.LayerReport;
+import dev.espalier.engine.report.Report;
+import dev.espalier.engine.report.ReportWriter;
+import dev.espalier.engine.training.Evaluation;
+
+import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.IntStream;
+
+/// Reports of what a command did: `report.json` and `report.html` in a folder.
+final class Reports {
+  private static final List<Phase> ALWAYS = List.of(Phase.LOAD, Phase.FORWARD, Phase.BACKWARD, Phase.MOMENTS,
+      Phase.SELECT, Phase.WRITE);
+
+  private Reports() {}
+
+  /// Refuses before the work what could not be written after it.
+  ///
+  /// @param folder null: no report is wanted
+  static void check(Path folder, boolean force) throws IOException {
+    if (folder == null) {
+      return;
+    }
+    for (String name : List.of("report.json", "report.html")) {
+      if (Files.exists(folder.resolve(name)) && !force) {
+        throw new FileAlreadyExistsException(folder.resolve(name).toString());
+      }
+    }
+    Path existing = folder.toAbsolutePath();
+    while (existing != null && !Files.exists(existing)) {
+      existing = existing.getParent();
+    }
+    if (existing == null || !Files.isDirectory(existing) || !Files.isWritable(existing)) {
+      throw new IOException(folder + ": no reports can be written there; choose another folder for --report");
+    }
+  }
+
+  static Report.Builder begin(String command) {
+    return Report.builder(command, Espalier.version(), Instant.now());
+  }
+
+  static void write(Report report, Path folder, boolean force, GlobalOptions global) throws IOException {
+    ReportWriter.write(report, folder, force);
+    global.say("report: " + folder.resolve("report.html"));
+  }
+
+  /// Seconds by phase; the phases that each report has are there even if they took none.
+  static Map<String, Double> timings(Backend backend) {
+    Map<Phase, Double> seconds = backend.seconds();
+    Map<String, Double> timings = new LinkedHashMap<>();
+    for (Phase phase : Phase.values()) {
+      if (ALWAYS.contains(phase) || seconds.containsKey(phase)) {
+        timings.put(phase.name().toLowerCase(Locale.ROOT), seconds.getOrDefault(phase, 0.0));
+      }
+    }
+    return timings;
+  }
+
+  /// Of a network as it is.
+  static List<LayerReport> layers(DenseNetwork network) {
+    return network.layers().stream()
+        .map(layer -> LayerReport.of(layer.name(), layer.outputs(), layer.inputs(),
+            layer.activation().toString(), Zeros.in(layer)))
+        .toList();
+  }
+
+  /// Of a network as it was pruned.
+  static List<LayerReport> layers(DenseNetwork network, List<LayerResult> results) {
+    return IntStream.range(0, results.size()).mapToObj(l -> {
+      DenseLayer layer = network.layers().get(l);
+      LayerResult result = results.get(l);
+      return new LayerReport(layer.name(), layer.outputs(), layer.inputs(), layer.activation().toString(),
+          result.removed(), result.predictedChange(), result.measuredChange(), result.importance(),
+          result.threshold());
+    }).toList();
+  }
+
+  static void dense(Report.Builder report, Evaluation evaluation) {
+    report.denseLoss(evaluation.loss());
+    evaluation.accuracy().ifPresent(report::denseAccuracy);
+  }
+
+  static void now(Report.Builder report, Evaluation evaluation) {
+    report.loss(evaluation.lossName().toString(), evaluation.loss());
+    evaluation.accuracy().ifPresent(report::accuracy);
+  }
+}

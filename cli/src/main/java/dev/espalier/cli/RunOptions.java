@@ -1,0 +1,10 @@
+package dev.espalier.cli;
+
+import picocli.CommandLine.Option;
+
+/// Where a command computes, how much at once, and from which seed.
+final class RunOptions extends BatchOptions {
+  @Option(names = "--seed", paramLabel = "N", order = 64, description = {
+      "Of everything random: the same seed gives the same result (default: ${DEFAULT-VALUE})."})
+  long seed;
+}

@@ -1,0 +1,32 @@
+package dev.espalier.cli;
+
+import dev.espalier.engine.calibration.CalibrationSource;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.OptionalLong;
+import picocli.CommandLine.Option;
+
+/// Data to judge a network by, other than those it was trained or pruned with.
+final class TestOptions {
+  @Option(names = "--test-data", paramLabel = "FILE", order = 4, description = {
+      "Samples to judge the network by."})
+  Path data;
+
+  @Option(names = "--test-labels", paramLabel = "FILE", order = 5, description = {
+      "Their labels."})
+  Path labels;
+
+  boolean isGiven() {
+    return data != null;
+  }
+
+  void check(GlobalOptions global) {
+    global.require((data == null) == (labels == null),
+        "--test-data and --test-labels belong together: give both");
+  }
+
+  CalibrationSource open() throws IOException {
+    return Samples.open(data, labels, OptionalLong.empty());
+  }
+}

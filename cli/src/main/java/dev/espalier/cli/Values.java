@@ -1,0 +1,79 @@
+package dev.espalier.cli;
+
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
+
+/// Numbers with a range, checked while the command line is read.
+final class Values {
+  private Values() {}
+
+  /// A sparsity, 0..1.
+  static final class Fraction implements ITypeConverter<Double> {
+    @Override
+    public Double convert(String text) {
+      double value = number(text);
+      if (!(value >= 0 && value <= 1)) {
+        throw new TypeConversionException(
+            "'%s' is not a fraction from 0 to 1, for example 0.9 to remove 90 %% of the weights"
+                .formatted(text));
+      }
+      return value;
+    }
+  }
+
+  /// A number above 0.
+  static final class Positive implements ITypeConverter<Double> {
+    @Override
+    public Double convert(String text) {
+      double value = number(text);
+      if (!(value > 0 && value < Double.POSITIVE_INFINITY)) {
+        throw new TypeConversionException("'%s' is not a number above 0".formatted(text));
+      }
+      return value;
+    }
+  }
+
+  /// A count of 1 and more.
+  static final class AtLeastOne implements ITypeConverter<Integer> {
+    @Override
+    public Integer convert(String text) {
+      return (int) integer(text, 1, Integer.MAX_VALUE);
+    }
+  }
+
+  /// A count of 1 and more.
+  static final class AtLeastOneLong implements ITypeConverter<Long> {
+    @Override
+    public Long convert(String text) {
+      return integer(text, 1, Long.MAX_VALUE);
+    }
+  }
+
+  /// A count of 0 and more.
+  static final class AtLeastZeroLong implements ITypeConverter<Long> {
+    @Override
+    public Long convert(String text) {
+      return integer(text, 0, Long.MAX_VALUE);
+    }
+  }
+
+  private static double number(String text) {
+    try {
+      return Double.parseDouble(text);
+    } catch (NumberFormatException e) {
+      return Double.NaN;
+    }
+  }
+
+  private static long integer(String text, long least, long most) {
+    try {
+      long value = Long.parseLong(text);
+      if (value >= least && value <= most) {
+        return value;
+      }
+    } catch (NumberFormatException e) {
+      // Said below.
+    }
+    throw new TypeConversionException("'%s' is not an integer from %d to %d".formatted(text, least, most));
+  }
+}

@@ -1,0 +1,298 @@
+package dev.espalier.cli;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// Whatever is wrong ends in one line that says so, exit code 1 or 2, and no file.
+class BadInputTest {
+  @TempDir
+  private Path folder;
+  private Fixture fixture;
+
+  @BeforeEach
+  void train() throws IOException {
+    fixture = Fixture.in(folder);
+  }
+
+  @Test
+  void missingModel() {
+    assertContains(prune(1, fixture.file("none.safetensors")), "none.safetensors", "no such file");
+  }
+
+  @Test
+  void emptyModel() throws IOException {
+    assertContains(prune(1, fixture.write("empty.safetensors")), "empty.safetensors", "empty");
+  }
+
+  @Test
+  void truncatedModel() throws IOException {
+    byte[] whole = Files.readAllBytes(fixture.model());
+    assertContains(prune(1, fixture.write("cut.safetensors", Arrays.copyOf(whole, whole.length - 40))),
+        "cut.safetensors");
+    assertContains(prune(1, fixture.write("header.safetensors", Arrays.copyOf(whole, 50))),
+        "header.safetensors");
+    assertContains(prune(1, fixture.write("length.safetensors", Arrays.copyOf(whole, 5))),
+        "length.safetensors");
+  }
+
+  @Test
+  void garbageModel() throws IOException {
+    assertContains(prune(1, fixture.write("garbage.safetensors", new byte[1000])), "garbage.safetensors");
+    assertContains(prune(1, fixture.safetensors("json.safetensors", "{\"0.weight\": [", 0)),
+        "json.safetensors");
+  }
+
+  @Test
+  void absurdHeaderLength() throws IOException {
+    byte[] bytes = new byte[100];
+    Arrays.fill(bytes, 0, 8, (byte) 0x7f);
+    assertContains(prune(1, fixture.write("absurd.safetensors", bytes)), "absurd.safetensors");
+  }
+
+  @Test
+  void offsetsPastTheEnd() throws IOException {
+    String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]}}";
+    assertContains(prune(1, fixture.safetensors("past.safetensors", header, 16)), "past.safetensors");
+  }
+
+  @Test
+  void overlappingOffsets() throws IOException {
+    String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
+        + "\"0.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[28,36]}}";
+    assertContains(prune(1, fixture.safetensors("overlap.safetensors", header, 36)), "overlap.safetensors");
+  }
+
+  @Test
+  void shapesThatDoNotChain() throws IOException {
+    String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
+        + "\"2.weight\":{\"dtype\":\"F32\",\"shape\":[3,5],\"data_offsets\":[32,92]}}";
+    Path model = fixture.safetensors("chain.safetensors", header, 92);
+    assertContains(prune(1, model, "--activations", "relu"), "do not chain", "2", "5", "chain.safetensors");
+  }
+
+  @Test
+  void weightThatIsNotFinite() throws IOException {
+    String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]}}";
+    Path nan = fixture.safetensors("nan.safetensors", header, 1, 1, 1, 1, 1, 1, Float.NaN, 1);
+    assertContains(prune(1, nan, "--activations", "identity"), "0.weight", "NaN", "[1, 2]");
+    Path infinite = fixture.safetensors("inf.safetensors", header, 1, Float.NEGATIVE_INFINITY, 1, 1, 1, 1, 1,
+        1);
+    assertContains(prune(1, infinite, "--activations", "identity"), "0.weight", "Infinity", "[0, 1]");
+  }
+
+  @Test
+  void activations() throws IOException {
+    String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]}}";
+    Path none = fixture.safetensors("none.safetensors", header, 32);
+    assertContains(prune(1, none), "activations");
+    assertContains(prune(1, fixture.model(), "--activations", "relu,relu,identity"), "activations",
+        "2 layers");
+    assertContains(prune(2, fixture.model(), "--activations", "rleu"), "rleu", "relu");
+  }
+
+  @Test
+  void missingEmptyAndGarbageData() throws IOException {
+    for (String option : new String[]{"--data", "--labels"}) {
+      assertContains(pruneWith(option, fixture.file("none.npy")), "none.npy", "no such file");
+      assertContains(pruneWith(option, fixture.write("empty.npy")), "empty.npy", "empty");
+      assertContains(pruneWith(option, fixture.write("garbage.npy", new byte[]{1, 2, 3, 4})), "garbage.npy");
+      assertContains(pruneWith(option, folder), folder.toString());
+    }
+  }
+
+  @Test
+  void truncatedData() throws IOException {
+    byte[] npy = Arrays.copyOf(
+        "\u0093NUMPY\1\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (300, 4), }".getBytes(
+            StandardCharsets.ISO_8859_1),
+        128 + 1000);
+    Arrays.fill(npy, 70, 127, (byte) ' ');
+    npy[127] = '\n';
+    assertContains(pruneWith("--data", fixture.write("cut.npy", npy)), "cut.npy");
+  }
+
+  @Test
+  void dataOfTheWrongWidth() throws IOException {
+    Path wide = Files.writeString(fixture.file("wide.csv"), "1,2,3,4,5\n".repeat(Fixture.SAMPLES));
+    assertContains(pruneWith("--data", wide), "wide.csv", "5", "4");
+    assertContains(pruneWith("--labels", wide), "wide.csv");
+  }
+
+  @Test
+  void samplesAndLabelsOfDifferentNumber() throws IOException {
+    Path few = Files.writeString(fixture.file("few.csv"), "0\n1\n");
+    assertContains(pruneWith("--labels", few), "few.csv", "300", "2");
+  }
+
+  @Test
+  void sampleThatIsNotFinite() throws IOException {
+    String header = "{\"x\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]}}";
+    Path nan = fixture.safetensors("nan.safetensors", header, 1, 1, 1, 1, 1, 1, Float.NaN, 1);
+    assertContains(
+        Cli.fail(1, folder, "prune", fixture.model(), "--data", nan, "--sparsity", 0.5, "-o", output()),
+        "nan.safetensors", "NaN", "[1, 2]");
+  }
+
+  @Test
+  void labelBeyondTheClasses() throws IOException {
+    Path bad = Files.writeString(fixture.file("bad.csv"), "7\n".repeat(Fixture.SAMPLES));
+    assertContains(pruneWith("--labels", bad), "bad.csv", "7");
+  }
+
+  @ParameterizedTest
+  @CsvSource(textBlock = """
+      --sparsity     | 1.5        | 0 to 1
+      --sparsity     | -0.1       | 0 to 1
+      --sparsity     | NaN        | 0 to 1
+      --sparsity     | ninety     | 0 to 1
+      --criterion    | ec2        | unknown criterion 'ec2'
+      --device       | cuda       | no cuda backend yet
+      --threads      | 0          | '0'
+      --precision    | fp8        | fp32 or bf16
+      --device       | tpu        | unknown device 'tpu'
+      --compensation | much       | unknown compensation
+      --sensitivity  | probes:0   | at least one
+      --scope        | 5:4        | 5:4
+      --schedule     | never      | unknown schedule
+      --loss         | hinge      | unknown loss
+      --batch-size   | 0          | '0'
+      --max-samples  | -1         | '-1'
+      --min-per-layer| -1         | '-1'
+      --seed         | x          | --seed
+      --fine-tune    | 0          | '0'
+      --exclude      | nothing    | matches no layer
+      --exclude      | *          | all layers
+      --learning-rate| 0.1        | --fine-tune
+      --colour       | red        | --colour
+      """, delimiter = '|')
+  void wrongValue(String option, String value, String said) {
+    String line = option.equals("--sparsity")
+        ? Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "-o", output(), option,
+            value)
+        : prune(2, fixture.model(), option, value);
+    assertContains(line, said, "see 'espalier prune --help'");
+  }
+
+  @Test
+  void missingOptions() {
+    assertContains(Cli.fail(2, folder), "command");
+    assertContains(Cli.fail(2, folder, "prun"), "prun");
+    assertContains(Cli.fail(2, folder, "prune"), "MODEL");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--sparsity", 0.5, "-o", output()),
+        "--data");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "-o", output()),
+        "--sparsity");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5),
+        "-o");
+    assertContains(prune(2, fixture.model(), "--criterion", "gradient"), "--labels");
+    assertContains(prune(2, fixture.model(), "--fine-tune", 3), "--labels");
+    assertContains(prune(2, fixture.model(), "--scope", "2:4"), "--sparsity");
+    assertContains(prune(2, fixture.model(), "--test-data", fixture.data()), "--test-labels");
+    assertContains(Cli.fail(2, folder, "score", fixture.model(), "--data", fixture.data()), "-o");
+    assertContains(Cli.fail(2, folder, "evaluate", fixture.model(), "--data", fixture.data()), "--labels");
+    assertContains(Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data()), "--test-data");
+    assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "-o",
+        output()), "--layers");
+    assertContains(
+        Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "--layers",
+            "4,8,3", "--activations", "relu,relu,relu", "-o", output()),
+        "--activations");
+  }
+
+  @Test
+  void existingOutput() throws IOException {
+    Path existing = Files.writeString(fixture.file("existing.safetensors"), "mine");
+    assertContains(
+        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
+            existing),
+        "existing.safetensors", "--force");
+    Path report = Files.createDirectory(fixture.file("report"));
+    Files.writeString(report.resolve("report.json"), "mine");
+    assertContains(prune(1, fixture.model(), "--report", report), "report.json", "--force");
+  }
+
+  @Test
+  void unwritableOutput() throws IOException {
+    assertContains(
+        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
+            fixture.file("none").resolve("p.safetensors")),
+        "p.safetensors", "folder");
+    assertContains(
+        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
+            folder),
+        folder.toString());
+    assertContains(prune(1, fixture.model(), "--report", fixture.data()), "x.csv");
+    assertContains(
+        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
+            "/proc/p.safetensors"),
+        "/proc/p.safetensors");
+  }
+
+  @Test
+  void diskFull() throws IOException, InterruptedException {
+    Path disk = Files.createDirectory(fixture.file("disk"));
+    assumeTrue(succeeds("mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk.toString()),
+        "a small tmpfs cannot be mounted here, which takes root");
+    try {
+      Path large = fixture.file("large.safetensors");
+      Cli.succeed("train", "--data", fixture.data(), "--labels", fixture.labels(), "--layers", "4,500,3",
+          "--epochs",
+          1, "-o", large);
+      assertContains(Cli.fail(1, disk, "prune", large, "--data", fixture.data(), "--sparsity", 0.5, "-o",
+          disk.resolve("p.safetensors")), "p.safetensors", "space");
+    } finally {
+      succeeds("umount", disk.toString());
+    }
+  }
+
+  @Test
+  void verboseShowsTheStackTrace() {
+    Cli.Result result = Cli.run("inspect", fixture.file("none.safetensors"), "--verbose");
+    assertTrue(result.errLines().size() > 3, result.err());
+    assertContains(result.errLines().getFirst(), "espalier: ", "none.safetensors");
+  }
+
+  private Path output() {
+    return fixture.file("output.safetensors");
+  }
+
+  private String prune(int code, Path model, Object... more) {
+    Object[] arguments = {"prune", model, "--data", fixture.data(), "--sparsity", 0.5, "-o", output()};
+    Object[] all = Arrays.copyOf(arguments, arguments.length + more.length);
+    System.arraycopy(more, 0, all, arguments.length, more.length);
+    return Cli.fail(code, folder, all);
+  }
+
+  private String pruneWith(String option, Path file) {
+    boolean labels = option.equals("--labels");
+    return Cli.fail(1, folder, "prune", fixture.model(), "--data", labels ? fixture.data() : file, "--labels",
+        labels ? file : fixture.labels(), "--sparsity", 0.5, "-o", output());
+  }
+
+  private static boolean succeeds(String... command) throws IOException, InterruptedException {
+    try {
+      Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+      return process.waitFor(10, TimeUnit.SECONDS) && process.exitValue() == 0;
+    } catch (IOException e) {
+      return false; // there is no such program
+    }
+  }
+
+  private static void assertContains(String line, String... parts) {
+    for (String part : parts) {
+      assertTrue(line.contains(part), () -> "'%s' in: %s".formatted(part, line));
+    }
+  }
+}

@@ -1,0 +1,190 @@
+package dev.espalier.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.io.SafetensorsFile;
+import dev.espalier.engine.io.Tensor;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Every command on small files, as a user would run them.
+class CommandsTest {
+  @TempDir
+  private Path folder;
+  private Fixture fixture;
+
+  @BeforeEach
+  void train() throws IOException {
+    fixture = Fixture.in(folder);
+  }
+
+  @Test
+  void pruneRemovesTheFractionAndReports() throws IOException {
+    Path pruned = fixture.file("pruned.safetensors");
+    Path report = fixture.file("report");
+    Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels",
+        fixture.labels(), "--sparsity", 0.5, "-o", pruned, "--report", report);
+    assertTrue(result.out().contains("50.00 %"), result.out());
+    assertTrue(result.out().contains("accuracy"), result.out());
+    assertTrue(result.err().contains("picked by auto"), result.err());
+    assertTrue(result.err().contains("note: sensitivity: jacobian"), result.err());
+    assertEquals(28, zeros(pruned));
+
+    String json = Files.readString(report.resolve("report.json"));
+    for (String key : List.of("accuracy", "denseAccuracy", "loss", "outputChange", "layers", "load",
+        "forward",
+        "backward", "moments", "select", "write", "importance", "threshold", "criterion", "scope", "schedule",
+        "batch-size", "seed", "device", "min-per-layer", "no-new-bias", "sensitivity", "compensation",
+        "sparsity")) {
+      assertTrue(json.contains("\"" + key + "\""), key + " in " + json);
+    }
+    assertTrue(Files.readString(report.resolve("report.html")).contains("<html"));
+  }
+
+  @Test
+  void sparsityZeroReturnsTheSameBytes() throws IOException {
+    Path same = fixture.file("same.safetensors");
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0, "-o", same);
+    assertArrayEquals(Files.readAllBytes(fixture.model()), Files.readAllBytes(same));
+  }
+
+  @Test
+  void theSameCommandGivesTheSameBytes() throws IOException {
+    Path first = fixture.file("first.safetensors");
+    Path second = fixture.file("second.safetensors");
+    for (Path output : List.of(first, second)) {
+      Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+          "--sparsity",
+          0.7, "--fine-tune", 2, "--sensitivity", "probes:3", "--seed", 5, "-o", output);
+    }
+    assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
+    assertEquals(39, zeros(first));
+  }
+
+  @Test
+  void dryRunWritesNoModel() {
+    Path pruned = fixture.file("pruned.safetensors");
+    Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4",
+        "-o",
+        pruned, "--dry-run");
+    assertFalse(Files.exists(pruned));
+    assertTrue(result.err().contains("dry run"), result.err());
+  }
+
+  @Test
+  void magnitudeNeedsNoData() throws IOException {
+    Path pruned = fixture.file("pruned.safetensors");
+    Cli.succeed("prune", fixture.model(), "--criterion", "magnitude", "--sparsity", 0.25, "--exclude", "2*",
+        "-o",
+        pruned);
+    assertEquals(8, zeros(pruned));
+  }
+
+  @Test
+  void forceOverwrites() throws IOException {
+    Path copy = fixture.file("copy.safetensors");
+    Files.copy(fixture.model(), copy);
+    Cli.succeed("prune", copy, "--data", fixture.data(), "--sparsity", 0.5, "-o", copy, "--force");
+    assertEquals(28, zeros(copy));
+  }
+
+  @Test
+  void quietSaysNothingOnStderr() {
+    assertEquals("",
+        Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--dry-run",
+            "--quiet").err());
+  }
+
+  @Test
+  void scoreWritesImportanceCompensationAndSensitivity() throws IOException {
+    Path scores = fixture.file("scores.safetensors");
+    Cli.succeed("score", fixture.model(), "--data", fixture.data(), "-o", scores);
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsFile file = SafetensorsFile.open(scores, arena);
+      assertEquals(List.of("0.weight.importance", "0.weight.compensation", "0.weight.sensitivity",
+          "2.weight.importance", "2.weight.compensation", "2.weight.sensitivity"),
+          file.tensors().stream().map(Tensor::name).toList());
+      assertEquals(List.of(8L, 4L), file.tensor("0.weight.importance").orElseThrow().shape());
+      assertEquals(List.of(8L), file.tensor("0.weight.sensitivity").orElseThrow().shape());
+      MatrixView importance = file.asFloat32(file.tensor("2.weight.importance").orElseThrow(), arena);
+      for (float value : importance.toArray()) {
+        assertTrue(value >= 0);
+      }
+    }
+  }
+
+  @Test
+  void evaluateJudges() throws IOException {
+    Path report = fixture.file("report");
+    Cli.Result result = Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels",
+        fixture.labels(), "--report", report);
+    assertTrue(result.out().contains("cross-entropy"), result.out());
+    String json = Files.readString(report.resolve("report.json"));
+    String accuracy = json.replaceAll("(?s).*\"accuracy\" : ([0-9.]+).*", "$1");
+    assertTrue(Double.parseDouble(accuracy) > 0.9, json);
+    assertTrue(json.contains("\"loss\""), json);
+  }
+
+  @Test
+  void compareListsTheDenseNetworkFirst() throws IOException {
+    Path report = fixture.file("report");
+    Cli.Result result = Cli.succeed("compare", fixture.model(), "--data", fixture.data(), "--labels",
+        fixture.labels(), "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities",
+        ".5,.9",
+        "--criteria", "ec,ec/none,magnitude,gradient,wanda,random", "--report", report);
+    List<String> lines = result.out().lines().toList();
+    assertTrue(lines.get(1).contains("dense"), result.out());
+    assertEquals(12,
+        lines.stream().filter(line -> line.startsWith("50 %") || line.startsWith("90 %")).count());
+    assertTrue(Files.readString(report.resolve("report.json")).contains("ec/none"));
+  }
+
+  @Test
+  void inspectShowsLayersAndMetadata() {
+    String out = Cli.succeed("inspect", fixture.model()).out();
+    assertTrue(out.contains("8 x 4"), out);
+    assertTrue(out.contains("F32"), out);
+    assertTrue(out.contains("metadata activations: relu,identity"), out);
+  }
+
+  @Test
+  void doctorSaysWhatThereIsAndNothingOnStderr() {
+    Cli.Result result = Cli.succeed("doctor");
+    assertTrue(result.out().contains("reference  yes"), result.out());
+    assertTrue(result.out().contains("cuda       no"), result.out());
+    assertEquals("", result.err());
+  }
+
+  @Test
+  void versionIsThatOfTheModule() {
+    assertTrue(Cli.succeed("--version").out().matches("espalier \\d+\\.\\d+\\.\\d+.*\\R"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"demo", "prune", "score", "evaluate", "compare", "train", "inspect", "doctor"})
+  void helpHasAnExample(String command) {
+    Cli.Result help = Cli.succeed(command, "--help");
+    assertTrue(help.out().contains("Usage: espalier " + command), help.out());
+    assertTrue(help.out().contains("Example"), help.out());
+    assertTrue(help.out().lines().allMatch(line -> line.length() <= 100), help.out());
+    assertTrue(Cli.succeed("--help").out().contains("\n  " + command + " "), command);
+  }
+
+  private static long zeros(Path model) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      return Zeros.in(ModelOptions.load(model, null, arena).network());
+    }
+  }
+}

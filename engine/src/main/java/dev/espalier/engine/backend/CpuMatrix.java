@@ -1,0 +1,85 @@
+package dev.espalier.engine.backend;
+
+import java.lang.foreign.MemorySegment;
+
+/// A float32 matrix, or some rows of one, outside Java's heap. It takes memory when it is first used, and as long as it
+/// only holds what a read-only memory-mapped file holds, the file's pages are its memory.
+final class CpuMatrix implements Matrix {
+  /// Stands for the threads of the pool: memory that this one may read, they may read.
+  private static final Thread OTHER_THREAD = Thread.ofPlatform().unstarted(() -> {});
+
+  private final int rows;
+  private final int columns;
+  private final CpuMatrix owner;
+  private final long firstElement;
+  private CpuMemory memory;
+  private MemorySegment segment;
+
+  /// A matrix of zeros.
+  CpuMatrix(int rows, int columns) {
+    this.rows = rows;
+    this.columns = columns;
+    this.owner = this;
+    this.firstElement = 0;
+  }
+
+  /// `rows` rows of `owner` from `first` on.
+  CpuMatrix(CpuMatrix owner, int first, int rows) {
+    this.rows = rows;
+    this.columns = owner.columns;
+    this.owner = owner.owner;
+    this.firstElement = owner.firstElement + (long) first * columns;
+  }
+
+  @Override
+  public int rows() {
+    return rows;
+  }
+
+  @Override
+  public int columns() {
+    return columns;
+  }
+
+  /// The elements, not to be written.
+  MemorySegment read() {
+    return part(owner.segment == null ? owner.own() : owner.segment);
+  }
+
+  /// The elements, to be written.
+  MemorySegment write() {
+    return part(owner.memory == null ? owner.own() : owner.segment);
+  }
+
+  private MemorySegment part(MemorySegment whole) {
+    return owner == this ? whole : whole.asSlice(firstElement * Float.BYTES, elements() * Float.BYTES);
+  }
+
+  /// Memory of its own with what it holds now.
+  private MemorySegment own() {
+    memory = new CpuMemory(elements());
+    if (segment != null) {
+      memory.segment().copyFrom(segment);
+    }
+    segment = memory.segment();
+    return segment;
+  }
+
+  /// Takes the content of `source`: read-only mapped memory that all threads may read is used as it is until the matrix is
+  /// written, other memory is copied.
+  void fill(MemorySegment source) {
+    if (owner == this && memory == null && source.isMapped() && source.isReadOnly()
+        && source.isAccessibleBy(OTHER_THREAD)) {
+      segment = source;
+    } else {
+      write().copyFrom(source);
+    }
+  }
+
+  @Override
+  public void close() {
+    if (owner == this && memory != null) {
+      memory.close();
+    }
+  }
+}

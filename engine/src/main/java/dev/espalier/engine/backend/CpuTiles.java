@@ -1,0 +1,94 @@
+package dev.espalier.engine.backend;
+
+import java.lang.foreign.MemorySegment;
+
+/// The result of a product, cut into tiles that keep all threads busy and are large enough to be multiplied well.
+///
+/// A tile of m × n elements packs about 1/m + 1/n elements for each multiplication: that is to be small. oneDNN's sgemm
+/// does not pack at all where the sum is above 0.0038, which is fine but for a second factor whose rows lie a multiple of
+/// 2 KiB apart: they fall on the same lines of the cache, and on AVX2 it then runs at half its speed
+/// (docs/decisions/0010-onednn.md).
+record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
+  private static final int ALIASED = 512;
+  private static final double ALIASED_PACKING = 0.0038;
+  private static final double PACKING = 2 / 128.0;
+
+  /// Floating-point operations that are worth a tile of their own.
+  private static final double LEAST_FLOPS = 1e6;
+
+  /// Tiles for each thread, where they may be so small, so that a thread that is slowed down holds up the others less.
+  private static final int TILES_PER_THREAD = 4;
+
+  /// Tiles of a product whose result is `rows` × `columns`.
+  ///
+  /// @param k      terms of each element's sum
+  /// @param second the second factor
+  static CpuTiles of(int rows, int columns, int k, CpuProducts.Factor second, int threads) {
+    double worthwhile = 2.0 * rows * columns * k / LEAST_FLOPS;
+    double limit = second.leading() % ALIASED == 0 ? ALIASED_PACKING : PACKING;
+    int count = (int) Math.clamp(worthwhile, 1, (double) threads * TILES_PER_THREAD);
+    CpuTiles tiles = split(rows, columns, count);
+    while (tiles.packing() > limit && count > threads) {
+      count = Math.max(threads, count / 2);
+      tiles = split(rows, columns, count);
+    }
+    return tiles;
+  }
+
+  /// The cut into about `count` tiles that packs least.
+  private static CpuTiles split(int rows, int columns, int count) {
+    CpuTiles best = null;
+    for (int down = 1; down <= count; down++) {
+      int across = count / down;
+      CpuTiles tiles = new CpuTiles(rows, columns, (rows + down - 1) / down, (columns + across - 1) / across);
+      if (down * across == count && (best == null || tiles.packing() < best.packing())) {
+        best = tiles;
+      }
+    }
+    return best;
+  }
+
+  private double packing() {
+    return 1.0 / rowStep + 1.0 / columnStep;
+  }
+
+  int count() {
+    return across() * ((rows + rowStep - 1) / rowStep);
+  }
+
+  private int across() {
+    return (columns + columnStep - 1) / columnStep;
+  }
+
+  /// Tile number `part`.
+  Tile tile(int part) {
+    int row = part / across() * rowStep;
+    int column = part % across() * columnStep;
+    return new Tile(row, column, Math.min(rowStep, rows - row), Math.min(columnStep, columns - column),
+        columns);
+  }
+
+  /// Where a tile lies in its matrix, which has `leading` columns.
+  record Tile(int row, int column, int rows, int columns, int leading) {
+    /// Consecutive elements of a matrix.
+    interface Run {
+      void of(long first, long count);
+    }
+
+    /// The matrix from the tile's first element on.
+    MemorySegment of(MemorySegment matrix) {
+      return matrix.asSlice(((long) row * leading + column) * Float.BYTES);
+    }
+
+    /// Runs that together are the tile: its rows, or all of it where it is as wide as the matrix.
+    void forEachRun(Run run) {
+      if (columns == leading) {
+        run.of((long) row * leading, (long) rows * leading);
+      } else {
+        for (long i = row; i < row + rows; i++) {
+          run.of(i * leading + column, columns);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+package dev.espalier.engine.backend;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/// A network's weights and biases in the memory of a backend. A layer without a bias has one of zeros here.
+public final class DeviceNetwork implements Resource {
+  /// A layer's matrices.
+  ///
+  /// @param weights outputs × inputs
+  /// @param bias 1 × outputs
+  public record Layer(String name, Matrix weights, Matrix bias, Activation activation) {
+    /// The number of neurons.
+    public int outputs() {
+      return weights.rows();
+    }
+
+    /// The width of the layer's input.
+    public int inputs() {
+      return weights.columns();
+    }
+  }
+
+  private final Backend backend;
+  private final DenseNetwork source;
+  private final Resources resources = new Resources();
+  private final List<Layer> layers = new ArrayList<>();
+
+  /// A copy of `network` in the memory of `backend`.
+  ///
+  /// @throws OutOfBackendMemoryException if it does not fit
+  public DeviceNetwork(Backend backend, DenseNetwork network) {
+    this.backend = backend;
+    this.source = network;
+    try {
+      for (DenseLayer layer : network.layers()) {
+        Matrix weights = resources.own(backend.allocate(layer.outputs(), layer.inputs()));
+        Matrix bias = resources.own(backend.allocate(1, layer.outputs()));
+        layers.add(new Layer(layer.name(), weights, bias, layer.activation()));
+        backend.upload(layer.weights(), weights);
+        layer.bias().ifPresent(b -> backend.upload(b, bias));
+      }
+    } catch (OutOfBackendMemoryException e) {
+      close();
+      throw e;
+    }
+  }
+
+  /// What was uploaded.
+  public DenseNetwork source() {
+    return source;
+  }
+
+  /// The layers from the input on.
+  public List<Layer> layers() {
+    return List.copyOf(layers);
+  }
+
+  /// The widest layer's outputs.
+  public int widestOutput() {
+    return layers.stream().mapToInt(Layer::outputs).max().orElseThrow();
+  }
+
+  /// The network as it is now, in memory of `arena`. A layer that had no bias has one if its bias is no
+  /// longer zero.
+  public DenseNetwork download(Arena arena) {
+    List<DenseLayer> downloaded = new ArrayList<>();
+    for (int l = 0; l < layers.size(); l++) {
+      Layer layer = layers.get(l);
+      MatrixView weights = MatrixView.allocate(arena, layer.outputs(), layer.inputs());
+      MatrixView bias = MatrixView.allocate(arena, 1, layer.outputs());
+      backend.download(layer.weights(), weights);
+      backend.download(layer.bias(), bias);
+      boolean biased = source.layers().get(l).bias().isPresent() || !isZero(bias);
+      downloaded
+          .add(new DenseLayer(layer.name(), weights, biased ? Optional.of(bias) : Optional.empty(),
+              layer.activation()));
+    }
+    return new DenseNetwork(downloaded);
+  }
+
+  private static boolean isZero(MatrixView bias) {
+    for (int i = 0; i < bias.columns(); i++) {
+      if (bias.get(0, i) != 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}

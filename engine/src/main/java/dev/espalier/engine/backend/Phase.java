@@ -1,0 +1,19 @@
+package dev.espalier.engine.backend;
+
+/// What the time of a run went into.
+public enum Phase {
+  /// Reading models, samples and labels.
+  LOAD,
+  /// Forward passes.
+  FORWARD,
+  /// Backward passes.
+  BACKWARD,
+  /// Moments and scores.
+  MOMENTS,
+  /// Selecting and removing weights, and moving biases.
+  SELECT,
+  /// Optimiser steps.
+  UPDATE,
+  /// Writing files.
+  WRITE
+}

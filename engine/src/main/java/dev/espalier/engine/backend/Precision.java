@@ -1,0 +1,29 @@
+package dev.espalier.engine.backend;
+
+import java.util.Locale;
+
+/// The arithmetic of the large products: what `--precision` names. Sums are float32 at least in any case.
+public enum Precision {
+  /// float32 throughout.
+  FP32,
+  /// Moments and backward products round their factors to bfloat16, 8 bits of precision instead of 24.
+  BF16;
+
+  /// `fp32` or `bf16`.
+  ///
+  /// @throws IllegalArgumentException for anything else
+  public static Precision parse(String name) {
+    return switch (name) {
+      case "fp32" -> FP32;
+      case "bf16" -> BF16;
+      default ->
+        throw new IllegalArgumentException("unknown precision '%s': use fp32 or bf16".formatted(name));
+    };
+  }
+
+  /// The name on the command line.
+  @Override
+  public String toString() {
+    return name().toLowerCase(Locale.ROOT);
+  }
+}

@@ -1,0 +1,41 @@
+package dev.espalier.engine.calibration;
+
+import java.util.Optional;
+
+/// What a network is pruned with: samples, read in batches and never held whole, and labels where a criterion
+/// or a loss needs them.
+///
+/// @param samples X, samples × inputs
+/// @param labels as many rows: a class index (one column) or a target row
+public record CalibrationSource(SampleSource samples, Optional<SampleSource> labels) {
+  /// @throws IllegalArgumentException if samples and labels differ in number
+  public CalibrationSource {
+    labels.ifPresent(l -> {
+      if (l.samples() != samples.samples()) {
+        throw new IllegalArgumentException("%s has %d samples, but %s has %d labels".formatted(samples.name(),
+            samples.samples(), l.name(), l.samples()));
+      }
+    });
+  }
+
+  /// Samples without labels.
+  public static CalibrationSource of(SampleSource samples) {
+    return new CalibrationSource(samples, Optional.empty());
+  }
+
+  /// Samples with labels.
+  ///
+  /// @throws IllegalArgumentException if they differ in number
+  public static CalibrationSource of(SampleSource samples, SampleSource labels) {
+    return new CalibrationSource(samples, Optional.of(labels));
+  }
+
+  /// @throws IllegalArgumentException if the samples are not `inputs` numbers wide
+  public void requireWidth(int inputs) {
+    if (samples.width() != inputs) {
+      throw new IllegalArgumentException(
+          "%s has %d numbers a sample, the network takes %d".formatted(samples.name(),
+              samples.width(), inputs));
+    }
+  }
+}

@@ -1,0 +1,73 @@
+package dev.espalier.engine.criterion;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.DeviceNetwork;
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.calibration.Batches;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.calibration.ProgressListener;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.IntPredicate;
+
+/// Scores the weights of a network in one pass over the calibration samples: forward, backward for the
+/// sensitivities, moments. Memory beyond the network is two weight-sized arrays for moments, one for other
+/// criteria, and one batch.
+public final class Scorer {
+  private Scorer() {}
+
+  /// Scores of some layers.
+  ///
+  /// @param wanted whether the layer of a number, from 0, is scored
+  /// @param calibration samples, and labels for the gradient criterion
+  /// @return one for each layer wanted, in order; closed by the caller
+  /// @throws IOException if a sample cannot be read or is not finite
+  /// @throws IllegalArgumentException if samples or labels are needed and missing, or do not fit the network
+  public static List<LayerScores> score(Backend backend, DeviceNetwork network, IntPredicate wanted,
+      Optional<CalibrationSource> calibration, ScoringOptions options, ProgressListener listener)
+      throws IOException {
+    List<LayerScores> scores = new ArrayList<>();
+    try {
+      for (int l = 0; l < network.layers().size(); l++) {
+        if (wanted.test(l)) {
+          boolean compensable = options.newBias() || network.source().layers().get(l).bias().isPresent();
+          scores.add(new LayerScores(backend, network.layers().get(l), l, options, compensable));
+        }
+      }
+      long samples = options.needsSamples()
+          ? pass(backend, network, scores, calibration, options, listener)
+          : 0;
+      backend.enter(Phase.MOMENTS);
+      scores.forEach(layer -> layer.finish(samples));
+      return scores;
+    } catch (IOException | RuntimeException e) {
+      scores.forEach(LayerScores::close);
+      throw e;
+    }
+  }
+
+  private static long pass(Backend backend, DeviceNetwork network, List<LayerScores> scores,
+      Optional<CalibrationSource> calibration, ScoringOptions options, ProgressListener listener)
+      throws IOException {
+    CalibrationSource source = calibration.orElseThrow(() -> new IllegalArgumentException(
+        "criterion %s%s needs calibration samples".formatted(options.criterion(),
+            options.criterion().needsSamples() ? "" : " with compensation bias")));
+    source.requireWidth(network.source().inputs());
+    long total = source.samples().samples();
+    backend.enter(Phase.LOAD);
+    try (Batches batches = new Batches(source, options.batchSize());
+        BatchPasses passes = new BatchPasses(backend, network, source, options)) {
+      while (batches.next()) {
+        passes.run(batches);
+        backend.enter(Phase.MOMENTS);
+        scores.forEach(layer -> layer.add(passes));
+        backend.enter(Phase.LOAD);
+        listener.report("scoring", batches.end(), total);
+      }
+    }
+    return total;
+  }
+}

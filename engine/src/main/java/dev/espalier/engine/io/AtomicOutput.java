@@ -1,0 +1,112 @@
+package dev.espalier.engine.io;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.UUID;
+
+/// Writes a file as a whole or not at all: into a temporary file beside it, forced to the disk, then renamed.
+public final class AtomicOutput {
+  /// Writes what the file is to contain, from the channel's position 0 on. A stream is had by
+  /// [java.nio.channels.Channels#newOutputStream].
+  @FunctionalInterface
+  public interface Content {
+    void writeTo(FileChannel channel) throws IOException;
+  }
+
+  private AtomicOutput() {}
+
+  /// Refuses, before any work is done, what [#write] would refuse after it.
+  ///
+  /// @throws IOException if `target` exists and is not a file, or is one that may not be overwritten, or its
+  ///                     folder is missing or not writable
+  public static void check(Path target, boolean overwrite) throws IOException {
+    if (Files.exists(target) && !Files.isRegularFile(target)) {
+      throw new IOException(target + ": exists and is not a regular file; choose another output");
+    }
+    if (!overwrite && Files.exists(target)) {
+      throw exists(target, null);
+    }
+    Path folder = target.toAbsolutePath().getParent();
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new IOException(target + ": its folder does not exist; create it or choose another output");
+    }
+    if (!Files.isWritable(folder)) {
+      throw new IOException(target + ": no permission to write into its folder; choose another output");
+    }
+  }
+
+  /// Writes `target`. Whatever fails, an old file of that name stays as it was and no temporary file remains,
+  /// not even when the JVM is asked to end. A link is followed: the file that it names is replaced.
+  ///
+  /// @param overwrite whether an existing file may be replaced
+  /// @throws IOException as [#check], or if the content fails or does not fit on the disk
+  public static void write(Path target, boolean overwrite, Content content) throws IOException {
+    check(target, overwrite);
+    Path file = Files.exists(target) ? target.toRealPath() : target.toAbsolutePath();
+    Path temporary = file.resolveSibling("%s.%s.tmp".formatted(file.getFileName(), UUID.randomUUID()));
+    try {
+      if (file.getFileSystem().equals(FileSystems.getDefault())) {
+        temporary.toFile().deleteOnExit();
+      }
+      try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW,
+          StandardOpenOption.WRITE)) {
+        content.writeTo(channel);
+        channel.force(true);
+      }
+      if (overwrite) {
+        Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
+      } else {
+        Files.move(temporary, file); // in one folder this renames, and refuses a file that came meanwhile
+      }
+    } catch (IOException e) {
+      throw explained(target, e);
+    } finally {
+      Files.deleteIfExists(temporary);
+    }
+  }
+
+  /// Writes `text` as UTF-8; otherwise as [#write].
+  public static void writeText(Path target, boolean overwrite, String text) throws IOException {
+    write(target, overwrite, channel -> writeFully(channel, StandardCharsets.UTF_8.encode(text)));
+  }
+
+  static void writeFully(FileChannel channel, ByteBuffer bytes) throws IOException {
+    while (bytes.hasRemaining()) {
+      channel.write(bytes);
+    }
+  }
+
+  private static IOException explained(Path target, IOException e) {
+    return switch (e) {
+      case FormatException known -> known;
+      case FileAlreadyExistsException _ -> exists(target, e);
+      case AccessDeniedException _ ->
+        new IOException(target + ": no permission to write it; choose another output", e);
+      case NoSuchFileException _ ->
+        new IOException(target + ": its folder does not exist; create it or choose another output", e);
+      case FileSystemException f -> failed(target, f.getReason() == null ? f.getMessage() : f.getReason(), e);
+      default -> failed(target, e.getMessage(), e);
+    };
+  }
+
+  private static IOException exists(Path target, IOException cause) {
+    return new IOException(target + ": already exists; choose another output, or --force to overwrite it",
+        cause);
+  }
+
+  private static IOException failed(Path target, String reason, IOException cause) {
+    return new IOException(
+        "%s: not written: %s; free space or choose another output".formatted(target, reason), cause);
+  }
+}

@@ -1,0 +1,136 @@
+package dev.espalier.engine.io;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.Optional;
+
+/// The element types of safetensors files. All are carried along; numbers are read from those of
+/// [#isNumeric()], and written to those of [#isWritable()].
+public enum DType {
+  BOOL(8), F4(4), F6_E2M3(6), F6_E3M2(6), U8(8), I8(8), F8_E5M2(8), F8_E4M3(8), F8_E8M0(8), F8_E4M3FNUZ(
+      8), F8_E5M2FNUZ(8), I16(
+          16), U16(16), F16(16), BF16(16), I32(32), U32(32), F32(32), C64(64), F64(64), I64(64), U64(64);
+
+  private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+  private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN);
+  private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN);
+
+  private final int bits;
+
+  DType(int bits) {
+    this.bits = bits;
+  }
+
+  static Optional<DType> named(String name) {
+    for (DType dtype : values()) {
+      if (dtype.name().equals(name)) {
+        return Optional.of(dtype);
+      }
+    }
+    return Optional.empty();
+  }
+
+  /// Bits of one element; not a multiple of 8 for the packed types.
+  public int bits() {
+    return bits;
+  }
+
+  /// Bytes of one element of a numeric type.
+  int bytes() {
+    return bits / Byte.SIZE;
+  }
+
+  /// Whether [#read] knows the type.
+  public boolean isNumeric() {
+    return switch (this) {
+      case BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64 -> true;
+      case F4, F6_E2M3, F6_E3M2, F8_E5M2, F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, C64 -> false;
+    };
+  }
+
+  /// Whether [#write] knows the type: F16, BF16, F32 and F64.
+  public boolean isWritable() {
+    return this == F16 || this == BF16 || this == F32 || this == F64;
+  }
+
+  boolean isInteger() {
+    return isNumeric() && this != BOOL && !isWritable();
+  }
+
+  /// Element `index` of little-endian `data`, rounded to the nearest float32; true is 1.
+  ///
+  /// @throws UnsupportedOperationException if the type is not numeric
+  public float read(MemorySegment data, long index) {
+    return this == F32
+        ? Float.intBitsToFloat(int32(data, index, LITTLE_ENDIAN))
+        : (float) value(data, index, LITTLE_ENDIAN);
+  }
+
+  /// Sets element `index` of little-endian `data` to `value`, rounded to the nearest number of the type, ties
+  /// to even; beyond the range of the type that is an infinity.
+  ///
+  /// @throws UnsupportedOperationException if the type is not writable
+  public void write(MemorySegment data, long index, float value) {
+    switch (this) {
+      case F16 -> data.set(SHORT, index * Short.BYTES, Float.floatToFloat16(value));
+      case BF16 -> data.set(SHORT, index * Short.BYTES, bfloat16(value));
+      case F32 -> data.set(INT, index * Integer.BYTES, Float.floatToRawIntBits(value));
+      case F64 -> data.set(LONG, index * Long.BYTES, Double.doubleToRawLongBits(value));
+      default -> throw new UnsupportedOperationException(this + " is not written");
+    }
+  }
+
+  /// Element `index` of `data` in the given byte order, exactly but for integers beyond 2⁵³.
+  double value(MemorySegment data, long index, ByteOrder order) {
+    return switch (this) {
+      case BOOL -> data.get(JAVA_BYTE, index) == 0 ? 0 : 1;
+      case U8 -> Byte.toUnsignedInt(data.get(JAVA_BYTE, index));
+      case I8 -> data.get(JAVA_BYTE, index);
+      case I16 -> int16(data, index, order);
+      case U16 -> Short.toUnsignedInt(int16(data, index, order));
+      case F16 -> Float.float16ToFloat(int16(data, index, order));
+      case BF16 -> Float.intBitsToFloat(int16(data, index, order) << 16);
+      case I32 -> int32(data, index, order);
+      case U32 -> Integer.toUnsignedLong(int32(data, index, order));
+      case F32 -> Float.intBitsToFloat(int32(data, index, order));
+      case I64 -> int64(data, index, order);
+      case U64 -> unsigned(int64(data, index, order));
+      case F64 -> Double.longBitsToDouble(int64(data, index, order));
+      case F4, F6_E2M3, F6_E3M2, F8_E5M2, F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, C64 ->
+        throw new UnsupportedOperationException(this + " is not read");
+    };
+  }
+
+  private static short int16(MemorySegment data, long index, ByteOrder order) {
+    short bits = data.get(SHORT, index * Short.BYTES);
+    return order == LITTLE_ENDIAN ? bits : Short.reverseBytes(bits);
+  }
+
+  private static int int32(MemorySegment data, long index, ByteOrder order) {
+    int bits = data.get(INT, index * Integer.BYTES);
+    return order == LITTLE_ENDIAN ? bits : Integer.reverseBytes(bits);
+  }
+
+  private static long int64(MemorySegment data, long index, ByteOrder order) {
+    long bits = data.get(LONG, index * Long.BYTES);
+    return order == LITTLE_ENDIAN ? bits : Long.reverseBytes(bits);
+  }
+
+  private static double unsigned(long bits) {
+    return bits >= 0 ? bits : ((bits >>> 1) | (bits & 1)) * 2.0;
+  }
+
+  /// The upper half of the float32, after adding just less than half a unit of it, or exactly half if it
+  /// is odd.
+  private static short bfloat16(float value) {
+    int bits = Float.floatToRawIntBits(value);
+    if (Float.isNaN(value)) {
+      return (short) ((bits >>> 16) | 0x40); // quiet: the payload's upper half alone could read as infinity
+    }
+    return (short) ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
+  }
+}

@@ -1,0 +1,182 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.io.SafetensorsHeader.Entry;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/// Writes safetensors files, as a whole or not at all ([AtomicOutput]), tensor by tensor through a
+/// small buffer.
+public final class SafetensorsWriter {
+  private static final int BUFFER_BYTES = 1 << 20;
+
+  private SafetensorsWriter() {}
+
+  /// A tensor to write: the bytes of `original` where `values` is null, else `values` in the tensor's dtype,
+  /// save for elements that equal those of `original`, which may be null.
+  private record Block(String name, DType dtype, List<Long> shape, MemorySegment original,
+      MatrixView values) {
+    static Block of(String name, DType dtype, List<Long> shape, MemorySegment original, MatrixView values) {
+      boolean asInMemory = dtype == DType.F32 && ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN;
+      return values != null && asInMemory
+          ? new Block(name, dtype, shape, values.segment(), null)
+          : new Block(name, dtype, shape, original, values);
+    }
+
+    long bytes() {
+      return values == null ? original.byteSize() : values.elements() * dtype.bytes();
+    }
+  }
+
+  /// Writes a new file.
+  ///
+  /// @param tensors in the order that the header is to have; larger element types lie first in the data,
+  ///                which keeps every tensor aligned
+  /// @throws IOException as [AtomicOutput#write], or if a value is beyond the range of its tensor's dtype
+  /// @throws IllegalArgumentException if two tensors have one name
+  public static void write(Path target, boolean overwrite, List<NewTensor> tensors,
+      Map<String, String> metadata) throws IOException {
+    writeBlocks(target, overwrite, metadata, List.of(), new ArrayList<>(), tensors);
+  }
+
+  /// Writes `original` again with some tensors changed and some added behind. Names, order, dtypes, shapes,
+  /// metadata and all other bytes stay as they are; the header too, if nothing is added. An element whose new
+  /// value is the old one rounded to float32 keeps its bytes, so that an untouched F64 survives exactly.
+  ///
+  /// @param target may be the file that `original` maps
+  /// @param changed by name: the new values, as many rows and columns as [SafetensorsFile#asFloat32] gives
+  /// @param added tensors that `original` lacks
+  /// @throws IOException as [AtomicOutput#write], or if a value is beyond the range of its tensor's dtype
+  /// @throws IllegalArgumentException if a changed tensor does not exist, is not writable or has another
+  ///                                  shape, or an added one exists
+  public static void rewrite(SafetensorsFile original, Path target, boolean overwrite,
+      Map<String, MatrixView> changed, List<NewTensor> added) throws IOException {
+    changed.forEach((name, values) -> checkChange(original, name, values));
+    List<Block> blocks = new ArrayList<>();
+    for (Tensor tensor : original.tensors()
+        .stream()
+        .sorted(Comparator.comparingLong(original::offset).thenComparingLong(Tensor::elements))
+        .toList()) {
+      blocks.add(Block.of(tensor.name(), tensor.dtype(), tensor.shape(), tensor.data(),
+          changed.get(tensor.name())));
+    }
+    if (added.isEmpty()) {
+      AtomicOutput.write(target, overwrite, channel -> {
+        writeHeader(channel, original.header().asByteBuffer());
+        writeData(channel, target, blocks);
+      });
+    } else {
+      List<String> names = original.tensors().stream().map(Tensor::name).toList();
+      writeBlocks(target, overwrite, original.metadata(), names, blocks, added);
+    }
+  }
+
+  private static void checkChange(SafetensorsFile original, String name, MatrixView values) {
+    Tensor tensor = original.tensor(name)
+        .orElseThrow(
+            () -> new IllegalArgumentException("no tensor " + quote(name) + " in " + original.path()));
+    List<Long> shape = tensor.shape();
+    boolean fits = tensor.dtype().isWritable() && shape.size() <= 2 && values.elements() == tensor.elements()
+        && values.columns() == (shape.isEmpty() ? 1 : shape.getLast());
+    if (!fits) {
+      throw new IllegalArgumentException("tensor %s is %s of shape %s, the new values are %d × %d float32"
+          .formatted(quote(name), tensor.dtype(), shape, values.rows(), values.columns()));
+    }
+  }
+
+  /// Adds the new tensors to `blocks`, which are in data order, and behind `names` in the header.
+  private static void writeBlocks(Path target, boolean overwrite, Map<String, String> metadata,
+      List<String> names, List<Block> blocks, List<NewTensor> added) throws IOException {
+    Set<String> headerOrder = new LinkedHashSet<>(names);
+    for (NewTensor tensor : added) {
+      if (!headerOrder.add(tensor.name())) {
+        throw new IllegalArgumentException("tensor %s exists already".formatted(quote(tensor.name())));
+      }
+      blocks.add(place(tensor.dtype(), blocks),
+          Block.of(tensor.name(), tensor.dtype(), tensor.shape(), null, tensor.values()));
+    }
+    Map<String, Entry> entries = new HashMap<>();
+    long begin = 0;
+    for (Block block : blocks) {
+      long end = begin + block.bytes();
+      entries.put(block.name, new Entry(block.name, block.dtype, block.shape, begin, end));
+      begin = end;
+    }
+    byte[] json = new SafetensorsHeader(metadata, headerOrder.stream().map(entries::get).toList()).toJson();
+    AtomicOutput.write(target, overwrite, channel -> {
+      writeHeader(channel, ByteBuffer.wrap(json));
+      writeData(channel, target, blocks);
+    });
+  }
+
+  /// Behind the last tensor whose elements are as large: readers want tensors aligned to their elements, and
+  /// the format allows no gaps.
+  private static int place(DType dtype, List<Block> blocks) {
+    int place = blocks.size();
+    while (place > 0 && blocks.get(place - 1).dtype.bits() < dtype.bits()) {
+      place--;
+    }
+    return place;
+  }
+
+  private static void writeHeader(FileChannel channel, ByteBuffer json) throws IOException {
+    ByteBuffer length = ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    AtomicOutput.writeFully(channel, length.putLong(json.remaining()).flip());
+    AtomicOutput.writeFully(channel, json);
+  }
+
+  private static void writeData(FileChannel channel, Path target, List<Block> blocks) throws IOException {
+    MemorySegment buffer = MemorySegment.ofBuffer(ByteBuffer.allocateDirect(BUFFER_BYTES));
+    for (Block block : blocks) {
+      if (block.values == null) {
+        for (long done = 0, count; done < block.bytes(); done += count) {
+          count = Math.min(BUFFER_BYTES, block.bytes() - done);
+          AtomicOutput.writeFully(channel, block.original.asSlice(done, count).asByteBuffer());
+        }
+      } else {
+        int bytes = block.dtype.bytes();
+        for (long done = 0, count; done < block.values.elements(); done += count) {
+          count = Math.min(BUFFER_BYTES / bytes, block.values.elements() - done);
+          encode(target, block, done, count, buffer);
+          AtomicOutput.writeFully(channel, buffer.asSlice(0, count * bytes).asByteBuffer());
+        }
+      }
+    }
+  }
+
+  private static void encode(Path target, Block block, long first, long count, MemorySegment buffer)
+      throws FormatException {
+    DType dtype = block.dtype;
+    for (long i = 0; i < count; i++) {
+      float value = block.values.segment().getAtIndex(MatrixView.ELEMENT, first + i);
+      if (block.original != null && sameBits(value, dtype.read(block.original, first + i))) {
+        MemorySegment.copy(block.original, (first + i) * dtype.bytes(), buffer, i * dtype.bytes(),
+            dtype.bytes());
+      } else {
+        dtype.write(buffer, i, value);
+        if (Float.isFinite(value) && !Float.isFinite(dtype.read(buffer, i))) {
+          throw new FormatException(target,
+              "not written: element %d of tensor %s is %s, beyond the range of %s; "
+                  .formatted(first + i, quote(block.name), value, dtype) + "convert the model to F32 first");
+        }
+      }
+    }
+  }
+
+  private static boolean sameBits(float a, float b) {
+    return Float.floatToRawIntBits(a) == Float.floatToRawIntBits(b);
+  }
+}

@@ -1,0 +1,36 @@
+package dev.espalier.engine.pruning;
+
+import dev.espalier.engine.network.DenseNetwork;
+
+import java.util.List;
+import java.util.OptionalDouble;
+
+/// A pruned network and what the pruning did.
+///
+/// @param network        the pruned network, in memory of the arena that was passed
+/// @param layers         one for each layer of the network
+/// @param measuredChange E‖y − y′‖² on the calibration samples, where it was measured
+/// @param notes          what a user should know, for example that a layer gained a bias; one sentence each
+public record PruningResult(DenseNetwork network, List<LayerResult> layers, OptionalDouble measuredChange,
+    List<String> notes) {
+  /// Copies the lists.
+  public PruningResult {
+    layers = List.copyOf(layers);
+    notes = List.copyOf(notes);
+  }
+
+  /// Weights of the layers that were not excluded.
+  public long prunableWeights() {
+    return layers.stream().filter(layer -> !layer.excluded()).mapToLong(LayerResult::weights).sum();
+  }
+
+  /// Weights of the layers that were not excluded that are zero now.
+  public long removed() {
+    return layers.stream().filter(layer -> !layer.excluded()).mapToLong(LayerResult::removed).sum();
+  }
+
+  /// Fraction of the prunable weights that are zero now, 0..1.
+  public double sparsity() {
+    return (double) removed() / prunableWeights();
+  }
+}

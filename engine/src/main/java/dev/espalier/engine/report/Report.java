@@ -1,0 +1,186 @@
+package dev.espalier.engine.report;
+
+import com.fasterxml.jackson.annotation.JsonPropertyOrder;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalDouble;
+
+/// What one command did. Absent values are absent from `report.json`, and their sections from `report.html`.
+///
+/// @param command for example `prune`
+/// @param version of Espalier
+/// @param time when the command ended, kept to the second
+/// @param summary one sentence that says what was done
+/// @param accuracy of the network as it is now, 0..1
+/// @param loss of the network as it is now
+/// @param lossName for example `cross-entropy`
+/// @param denseAccuracy of the network before pruning, 0..1
+/// @param denseLoss of the network before pruning
+/// @param outputChange E‖y − y_pruned‖² of the whole network, in squared output units
+/// @param layers from the input on
+/// @param comparison one curve a criterion
+/// @param timings seconds by phase, in order: load, forward, backward, moments, select, write
+/// @param notes what the user should know, for example that a layer gained a bias
+/// @param options every option in force, in order: text, booleans, finite numbers, lists of these; anything
+///                else is kept as its `toString()`
+@JsonPropertyOrder({"command", "version", "time", "summary"})
+public record Report(String command, String version, Instant time, Optional<String> summary,
+    OptionalDouble accuracy, OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy,
+    OptionalDouble denseLoss, OptionalDouble outputChange, Optional<ModelSummary> model,
+    List<LayerReport> layers, List<Curve> comparison, Map<String, Double> timings, List<String> notes,
+    Map<String, Object> options) {
+
+  /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
+  ///                                  name
+  public Report {
+    Checks.text("command", command);
+    Checks.text("version", version);
+    time = time.truncatedTo(ChronoUnit.SECONDS);
+    summary.ifPresent(text -> Checks.text("summary", text));
+    Checks.fraction("accuracy", accuracy);
+    Checks.finite("loss", loss);
+    lossName.ifPresent(text -> Checks.text("lossName", text));
+    Checks.fraction("denseAccuracy", denseAccuracy);
+    Checks.finite("denseLoss", denseLoss);
+    Checks.nonNegative("outputChange", outputChange);
+    Objects.requireNonNull(model, "model");
+    layers = List.copyOf(layers);
+    comparison = List.copyOf(comparison);
+    if (comparison.stream().map(Curve::criterion).distinct().count() < comparison.size()) {
+      throw new IllegalArgumentException(
+          "curves of the same name: " + comparison.stream().map(Curve::criterion).toList());
+    }
+    timings = Collections.unmodifiableMap(new LinkedHashMap<>(timings));
+    timings.forEach((phase, seconds) -> Checks.nonNegative("timings." + phase, seconds));
+    notes = List.copyOf(notes);
+    Map<String, Object> values = new LinkedHashMap<>();
+    options.forEach((name, value) -> values.put(name, plain(name, value)));
+    options = Collections.unmodifiableMap(values);
+  }
+
+  /// Starts a report that holds nothing else yet.
+  public static Builder builder(String command, String version, Instant time) {
+    return new Builder(command, version, time);
+  }
+
+  private static Object plain(String name, Object value) {
+    return switch (Objects.requireNonNull(value, name)) {
+      case Number number -> {
+        Checks.finite(name, number.doubleValue());
+        yield number;
+      }
+      case Boolean flag -> flag;
+      case Collection<?> list -> list.stream().map(element -> plain(name, element)).toList();
+      default -> value.toString();
+    };
+  }
+
+  /// Collects the parts of a report; used by one thread.
+  public static final class Builder {
+    private final String command;
+    private final String version;
+    private final Instant time;
+    private Optional<String> summary = Optional.empty();
+    private OptionalDouble accuracy = OptionalDouble.empty();
+    private OptionalDouble loss = OptionalDouble.empty();
+    private Optional<String> lossName = Optional.empty();
+    private OptionalDouble denseAccuracy = OptionalDouble.empty();
+    private OptionalDouble denseLoss = OptionalDouble.empty();
+    private OptionalDouble outputChange = OptionalDouble.empty();
+    private Optional<ModelSummary> model = Optional.empty();
+    private List<LayerReport> layers = List.of();
+    private List<Curve> comparison = List.of();
+    private Map<String, Double> timings = Map.of();
+    private List<String> notes = List.of();
+    private Map<String, Object> options = Map.of();
+
+    private Builder(String command, String version, Instant time) {
+      this.command = command;
+      this.version = version;
+      this.time = time;
+    }
+
+    public Builder summary(String value) {
+      summary = Optional.of(value);
+      return this;
+    }
+
+    public Builder accuracy(double value) {
+      accuracy = OptionalDouble.of(value);
+      return this;
+    }
+
+    public Builder loss(String name, double value) {
+      lossName = Optional.of(name);
+      loss = OptionalDouble.of(value);
+      return this;
+    }
+
+    /// Names the loss of the curves where the report has no loss of its own.
+    public Builder lossName(String name) {
+      lossName = Optional.of(name);
+      return this;
+    }
+
+    public Builder denseAccuracy(double value) {
+      denseAccuracy = OptionalDouble.of(value);
+      return this;
+    }
+
+    public Builder denseLoss(double value) {
+      denseLoss = OptionalDouble.of(value);
+      return this;
+    }
+
+    public Builder outputChange(double value) {
+      outputChange = OptionalDouble.of(value);
+      return this;
+    }
+
+    public Builder model(long weights, long removed) {
+      model = Optional.of(new ModelSummary(weights, removed));
+      return this;
+    }
+
+    public Builder layers(List<LayerReport> value) {
+      layers = value;
+      return this;
+    }
+
+    public Builder comparison(List<Curve> value) {
+      comparison = value;
+      return this;
+    }
+
+    public Builder timings(Map<String, Double> value) {
+      timings = value;
+      return this;
+    }
+
+    public Builder notes(List<String> value) {
+      notes = value;
+      return this;
+    }
+
+    public Builder options(Map<String, Object> value) {
+      options = value;
+      return this;
+    }
+
+    /// The report of what was given so far.
+    ///
+    /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
+    ///                                  name
+    public Report build() {
+      return new Report(command, version, time, summary, accuracy, loss, lossName, denseAccuracy, denseLoss,
+          outputChange, model, layers, comparison, timings, notes, options);
+    }
+  }
+}

@@ -1,0 +1,24 @@
+package dev.espalier.engine.training;
+
+import dev.espalier.engine.backend.Adam;
+import dev.espalier.engine.calibration.ProgressListener;
+
+/// How a network is trained.
+///
+/// @param epochs    passes over the samples, at least 1
+/// @param batchSize samples in a step, at least 1
+/// @param adam      the optimiser's constants
+/// @param loss      what is minimised
+/// @param seed      of the order of samples
+/// @param keepZeros whether weights that are zero stay zero, as fine-tuning a pruned network needs
+/// @param listener  told of progress
+public record TrainingOptions(int epochs, int batchSize, Adam adam, Loss loss, long seed, boolean keepZeros,
+    ProgressListener listener) {
+  /// @throws IllegalArgumentException if a number is below 1
+  public TrainingOptions {
+    if (epochs < 1 || batchSize < 1) {
+      throw new IllegalArgumentException(
+          "epochs %d, batch size %d: use at least 1".formatted(epochs, batchSize));
+    }
+  }
+}

@@ -1,0 +1,229 @@
+(() => {
+  "use strict";
+  const report = JSON.parse(document.getElementById("report").textContent);
+  const layers = report.layers ?? [];
+  const NARROW = "\u202f";
+  const SYMBOLS = ["circle", "rect", "triangle", "diamond", "roundRect", "pin"];
+  const DASHES = ["solid", "dashed", "dotted"];
+
+  const escapeHtml = text => text.replace(/[&<>"']/g, c => "&#" + c.charCodeAt(0) + ";");
+  const count = n => n.toLocaleString("en").replace(/,/g, NARROW);
+  const percent = x => Number((100 * x).toFixed(3)) + NARROW + "%";
+  const superscript = n => String(n).replace(/./g, c => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+  const power = n => "10" + superscript(n);
+  const scientific = x => {
+    const [digits, exponent] = x.toExponential(2).split("e");
+    return digits + NARROW + "×" + NARROW + power(Number(exponent));
+  };
+  const value = x => x === 0 || Math.abs(x) >= 1e-3 && Math.abs(x) < 1e5
+    ? String(Number(x.toPrecision(4))) : scientific(x);
+
+  // Four significant digits, as in the tables.
+  const figure = x => Math.abs(x) >= 1e-3 && Math.abs(x) < 1e5
+    ? x.toFixed(Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(Math.abs(x)))))) : value(x);
+
+  // Labels are measured on a canvas, which knows neither "inherit" nor var(--…).
+  const fontFamily = getComputedStyle(document.body).fontFamily;
+  const text = { color: "var(--muted)", fontFamily, fontSize: 12 };
+  const valueAxis = {
+    type: "value",
+    axisLabel: text,
+    axisLine: { onZero: false, lineStyle: { color: "var(--line)" } },
+    axisTick: { lineStyle: { color: "var(--line)" } },
+    splitLine: { lineStyle: { color: "var(--grid)" } },
+    minorSplitLine: { show: false },
+    nameTextStyle: text,
+  };
+  const base = {
+    animation: false,
+    textStyle: { fontFamily },
+    tooltip: {
+      confine: true,
+      backgroundColor: "var(--card)",
+      borderColor: "var(--line)",
+      textStyle: { color: "var(--ink)", fontSize: 13, fontFamily },
+      extraCssText: "box-shadow: 0 2px 10px rgb(0 0 0 / .15)",
+      axisPointer: { lineStyle: { color: "var(--muted)", type: "dotted" } },
+    },
+  };
+  const tipRow = (marker, name, figure) =>
+    `<div style="display:flex;gap:16px;justify-content:space-between"><span>${marker}${escapeHtml(name)}</span>` +
+    `<b>${figure}</b></div>`;
+
+  function sparsityChart(chart, container) {
+    const narrow = chart.getWidth() < 520;
+    const bar = (name, color, of) => ({
+      name, type: "bar", stack: "all", barWidth: 16, color, data: layers.map(of), emphasis: { disabled: true },
+    });
+    const removed = bar("removed", "var(--removed)", layer => layer.sparsity);
+    if (report.model) {
+      removed.markLine = {
+        silent: true, symbol: "none", animation: false,
+        lineStyle: { color: "var(--ink)", type: "dashed", width: 1.2 },
+        label: {
+          ...text, position: "start", align: report.model.sparsity > .5 ? "right" : "left",
+          formatter: "whole network " + container.dataset.overall,
+        },
+        data: [{ xAxis: report.model.sparsity }],
+      };
+    }
+    return {
+      grid: { left: 4, right: 22, top: 24, bottom: 4, containLabel: true },
+      tooltip: {
+        ...base.tooltip, trigger: "axis", axisPointer: { type: "shadow", z: 0, shadowStyle: { color: "var(--grid)" } },
+        formatter: ([{ dataIndex }]) => {
+          const layer = layers[dataIndex];
+          return `<b>${escapeHtml(layer.name)}</b>` +
+            tipRow("", "removed", count(layer.removed)) +
+            tipRow("", "kept", count(layer.weights - layer.removed)) +
+            tipRow("", "sparsity", (100 * layer.sparsity).toFixed(2) + NARROW + "%");
+        },
+      },
+      xAxis: { ...valueAxis, min: 0, max: 1, axisLabel: { ...text, formatter: percent } },
+      yAxis: {
+        type: "category", inverse: true, data: layers.map(layer => layer.name),
+        axisLabel: { ...text, color: "var(--ink)", fontSize: 13, width: narrow ? 90 : 220, overflow: "truncate" },
+        axisLine: { show: false }, axisTick: { show: false },
+      },
+      series: [removed, bar("kept", "var(--kept)", layer => 1 - layer.sparsity)],
+    };
+  }
+
+  const histograms = layers.filter(layer => layer.importance).map(layer => layer.importance);
+  const logMax = Math.ceil(Math.max(...histograms.map(h => h.logMax)));
+  const decades = logMax - Math.floor(Math.min(...histograms.map(h => h.logMin)));
+  const decadesPerTick = Math.ceil(decades / 6);
+  const logMin = logMax - Math.ceil(decades / decadesPerTick) * decadesPerTick;
+
+  function importanceChart(chart, container) {
+    const layer = layers[container.dataset.layer];
+    const { logMin: low, logMax: high, counts } = layer.importance;
+    const width = (high - low) / counts.length;
+    const threshold = layer.threshold === undefined ? -Infinity : Math.log10(layer.threshold);
+    // The bin that the threshold cuts is cut in two colours there.
+    const colour = left => {
+      const cut = (threshold - left) / width;
+      if (cut <= 0 || cut >= 1) return cut <= 0 ? "var(--kept)" : "var(--removed)";
+      return {
+        type: "linear", x: 0, y: 0, x2: 1, y2: 0,
+        colorStops: [
+          { offset: 0, color: "var(--removed)" }, { offset: cut, color: "var(--removed)" },
+          { offset: cut, color: "var(--kept)" }, { offset: 1, color: "var(--kept)" },
+        ],
+      };
+    };
+    const series = {
+      type: "bar", barWidth: "104%", emphasis: { disabled: true },
+      data: counts.map((n, i) => ({
+        value: [low + (i + .5) * width, n],
+        itemStyle: { color: colour(low + i * width) },
+      })),
+    };
+    if (threshold >= logMin && threshold <= logMax) {
+      series.markLine = {
+        silent: true, symbol: "none", animation: false, label: { show: false },
+        lineStyle: { color: "var(--ink)", type: "dashed", width: 1.2 },
+        data: [{ xAxis: threshold }],
+      };
+    }
+    return {
+      grid: { left: 4, right: 12, top: 12, bottom: 4, containLabel: true },
+      tooltip: {
+        ...base.tooltip, trigger: "axis",
+        formatter: ([{ dataIndex: i }]) =>
+          `${scientific(10 ** (low + i * width))} … ${scientific(10 ** (low + (i + 1) * width))}` +
+          tipRow("", "weights", count(counts[i])),
+      },
+      xAxis: {
+        ...valueAxis, min: logMin, max: logMax, interval: decadesPerTick, splitLine: { show: false },
+        axisLabel: { ...text, formatter: power, hideOverlap: true },
+      },
+      yAxis: { ...valueAxis, splitNumber: 3, axisLabel: { ...text, formatter: count } },
+      series: [series],
+    };
+  }
+
+  // The legend wraps; the plot begins below its last row.
+  const legendFont = { fontFamily, fontSize: 12.5 };
+  const legend = { itemWidth: 26, itemGap: 16 };
+  function legendRows(names, width) {
+    let rows = 1;
+    let used = 0;
+    for (const name of names) {
+      const item = legend.itemWidth + 5 + echarts.format.getTextRect(name, `12.5px ${fontFamily}`).width;
+      if (used > 0 && used + item + 12 > width) {
+        rows++;
+        used = 0;
+      }
+      used += item + legend.itemGap;
+    }
+    return rows;
+  }
+
+  function curveChart(chart, container, log) {
+    const metric = container.dataset.metric;
+    const share = metric === "accuracy";
+    const rows = legendRows(report.comparison.map(curve => curve.criterion), chart.getWidth());
+    const curves = report.comparison;
+    const present = curves.flatMap(curve => curve.points).map(p => p[metric]).filter(v => v !== undefined);
+    const positive = present.filter(v => v > 0);
+    log = log && positive.length > 0;
+    const sparsities = curves.flatMap(curve => curve.points).map(p => p.sparsity);
+    const show = share ? x => (100 * x).toFixed(2) + NARROW + "%" : figure;
+    return {
+      legend: {
+        ...legend, top: 4, left: 0, itemHeight: 9, inactiveColor: "var(--line)",
+        textStyle: { ...legendFont, color: "var(--ink)" },
+      },
+      grid: { left: 4, right: 22, top: 16 + 28 * rows, bottom: 26, containLabel: true },
+      tooltip: {
+        ...base.tooltip, trigger: "axis",
+        formatter: points => `<b>${percent(points[0].value[0])} removed</b>` +
+          points.toSorted((a, b) => share ? b.value[1] - a.value[1] : a.value[1] - b.value[1])
+            .map(p => tipRow(
+              `<i style="display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:7px;background:${p.color}"></i>`,
+              p.seriesName, show(p.value[1]))).join(""),
+      },
+      xAxis: {
+        ...valueAxis, name: "weights removed", nameLocation: "middle", nameGap: 28, splitLine: { show: false },
+        min: Math.min(...sparsities), max: Math.max(...sparsities),
+        axisLabel: { ...text, formatter: percent, hideOverlap: true, showMaxLabel: true },
+      },
+      yAxis: {
+        ...valueAxis, type: log ? "log" : "value",
+        min: share ? 0 : log ? 10 ** Math.floor(Math.log10(Math.min(...positive))) : undefined,
+        max: share ? 1 : undefined,
+        axisLabel: { ...text, formatter: share ? percent : value },
+      },
+      series: curves.map((curve, i) => ({
+        name: curve.criterion, type: "line", color: `var(--c${i % 8})`,
+        symbol: SYMBOLS[i % SYMBOLS.length], symbolSize: 7, showAllSymbol: true,
+        lineStyle: { width: 2.2, type: DASHES[Math.floor(i / 8) % DASHES.length] },
+        emphasis: { disabled: true },
+        data: curve.points.filter(p => p[metric] !== undefined && !(log && p[metric] <= 0))
+          .map(p => [p.sparsity, p[metric]]),
+      })),
+    };
+  }
+
+  const draw = { sparsity: sparsityChart, importance: importanceChart, curve: curveChart };
+  const charts = [...document.querySelectorAll("[data-chart]")].map(container => {
+    const chart = echarts.init(container, null, { renderer: "svg" });
+    const button = container.parentElement.querySelector(".scale");
+    const update = () => {
+      const log = button?.getAttribute("aria-pressed") === "true";
+      chart.setOption({ ...base, ...draw[container.dataset.chart](chart, container, log) }, true);
+    };
+    button?.addEventListener("click", () => {
+      button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+      update();
+    });
+    update();
+    new ResizeObserver(() => {
+      chart.resize();
+      update();
+    }).observe(container);
+    return chart;
+  });
+  window.addEventListener("beforeprint", () => charts.forEach(chart => chart.resize()));
+})();

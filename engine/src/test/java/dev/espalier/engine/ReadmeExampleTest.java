@@ -1,0 +1,91 @@
+package dev.espalier.engine;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Device;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.NewTensor;
+import dev.espalier.engine.io.SafetensorsWriter;
+import dev.espalier.engine.io.SampleFiles;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.pruning.LayerResult;
+import dev.espalier.engine.pruning.Pruner;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.pruning.TestNetworks;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Runs the example of README.md, and checks that README.md shows what is run.
+final class ReadmeExampleTest {
+  private static final String BEGIN = "  // README " + "begins\n";
+
+  // README begins
+  static void prune(Path folder) throws IOException {
+    try (Arena arena = Arena.ofConfined(); Backend backend = Device.AUTO.open()) {
+      ModelFile model = ModelFile.load(folder.resolve("lenet.safetensors"), Optional.empty(), arena);
+      CalibrationSource calibration = CalibrationSource.of(SampleFiles.samples(folder.resolve("train.npy")));
+      PruningOptions options = PruningOptions.builder()
+          .sparsity(0.9)
+          .criterion(Criterion.ELIMINATION_COMPENSATION)
+          .listener((task, done, total) -> !Thread.interrupted()) // false cancels
+          .build();
+      PruningResult result = new Pruner(backend, options).prune(model.network(), calibration, arena);
+      for (LayerResult layer : result.layers()) {
+        System.out.printf("%s: %d removed, %d kept, output change %.3g predicted, %.3g measured%n",
+            layer.name(),
+            layer.removed(), layer.kept(), layer.predictedChange().orElseThrow(),
+            layer.measuredChange().orElseThrow());
+      }
+      model.save(folder.resolve("pruned.safetensors"), result.network(), false);
+    }
+  }
+  // README ends
+
+  @Test
+  void runs(@TempDir Path folder) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      ModelFile.write(folder.resolve("lenet.safetensors"),
+          TestNetworks.network(arena, 1, List.of(6, 5, 4), List.of(Activation.RELU, Activation.IDENTITY)),
+          false);
+      // Samples in any format will do; by content this is safetensors.
+      MatrixView x = TestNetworks.normal(arena, TestNetworks.random(2), 20, 6, 1, 0);
+      SafetensorsWriter.write(folder.resolve("train.safetensors"), false, List.of(NewTensor.matrix("x", x)),
+          Map.of());
+      Files.move(folder.resolve("train.safetensors"), folder.resolve("train.npy"));
+      prune(folder);
+      long zeros = ModelFile.load(folder.resolve("pruned.safetensors"), Optional.empty(), arena).network()
+          .layers()
+          .stream().flatMap(layer -> {
+            float[] weights = layer.weights().toArray();
+            return IntStream.range(0, weights.length).filter(i -> weights[i] == 0).boxed();
+          }).count();
+      assertEquals(45, zeros);
+    }
+  }
+
+  @Test
+  void isWhatReadmeShows() throws IOException {
+    Path root = Path.of("").toAbsolutePath().getParent();
+    String source = Files
+        .readString(root.resolve("engine/src/test/java/dev/espalier/engine/ReadmeExampleTest.java"));
+    String example = source
+        .substring(source.indexOf(BEGIN) + BEGIN.length(), source.indexOf("  // README ends\n"))
+        .stripTrailing().stripIndent();
+    assertTrue(Files.readString(root.resolve("README.md")).contains("```java\n" + example + "\n```\n"),
+        "README.md does not show:\n" + example);
+  }
+}

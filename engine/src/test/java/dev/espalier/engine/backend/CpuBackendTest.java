@@ -1,0 +1,191 @@
+package dev.espalier.engine.backend;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.bindings.OneDnn;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.criterion.LayerScores;
+import dev.espalier.engine.criterion.Scorer;
+import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.TestNetworks;
+import dev.espalier.engine.sensitivity.Sensitivity;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+final class CpuBackendTest extends BackendContract {
+  @Override
+  Backend open() {
+    return new CpuBackend();
+  }
+
+  @Override
+  double unitRoundoff() {
+    return 0x1p-24;
+  }
+
+  @Test
+  void severalAtATimeGiveTheSameBitsAsOne() throws Exception {
+    try (Arena arena = Arena.ofShared(); ExecutorService pruners = Executors.newFixedThreadPool(3)) {
+      DenseNetwork network = network(arena);
+      CalibrationSource samples = TestNetworks
+          .source(TestNetworks.normal(arena, TestNetworks.random(5), 150, 70, 1, 0.5));
+      float[] expected = importances(new CpuBackend(), network, samples);
+      Callable<float[]> again = () -> importances(new CpuBackend(), network, samples);
+      for (Future<float[]> found : pruners.invokeAll(List.of(again, again, again))) {
+        assertArrayEquals(expected, found.get());
+      }
+    }
+  }
+
+  /// The factors of moments and backward products rounded to 8 bits, as a CPU with bfloat16 does it, so that every machine
+  /// measures what `--precision bf16` costs. The bound stands in docs/decisions/0012-bfloat16.md.
+  @Test
+  void bfloat16ChangesImportanceByLittle() throws IOException {
+    try (Arena arena = Arena.ofShared()) {
+      DenseNetwork network = network(arena);
+      CalibrationSource samples = TestNetworks
+          .source(TestNetworks.normal(arena, TestNetworks.random(5), 600, 70, 1, 0.5));
+      float[] expected = importances(new ReferenceBackend(), network, samples);
+      float[] exact = importances(new CpuBackend(), network, samples);
+      float[] rounded = importances(new CpuBackend(2, Precision.BF16, new RoundedProducts()), network,
+          samples);
+      double float32Error = relativeError(expected, exact);
+      double bfloat16Error = relativeError(expected, rounded);
+      assertTrue(float32Error < 1e-6, "float32: " + float32Error);
+      assertTrue(bfloat16Error > float32Error && bfloat16Error < 0.002, "bfloat16: " + bfloat16Error);
+    }
+  }
+
+  @Test
+  void refusesBfloat16WithoutTheInstructions() {
+    OneDnn.load();
+    assumeFalse(OneDnn.multipliesBfloat16(), "this CPU has bfloat16 instructions");
+    assertEquals("precision bf16: this CPU has neither AVX512-BF16 nor AMX, use --precision fp32",
+        assertThrows(IllegalArgumentException.class, () -> new CpuBackend(1, Precision.BF16)).getMessage());
+  }
+
+  @Test
+  void readsMappedWeightsInPlaceUntilTheyChange(@TempDir Path folder) throws IOException {
+    Path file = Files.write(folder.resolve("weights"), new byte[6 * Float.BYTES]);
+    try (Arena arena = Arena.ofShared();
+        FileChannel channel = FileChannel.open(file);
+        CpuBackend backend = new CpuBackend()) {
+      MemorySegment mapped = channel.map(FileChannel.MapMode.READ_ONLY, 0, 6 * Float.BYTES, arena);
+      CpuMatrix weights = (CpuMatrix) backend.allocate(2, 3);
+      backend.upload(new MatrixView(mapped, 2, 3), weights);
+      assertEquals(mapped.address(), weights.read().address());
+      backend.upload(MatrixView.of(arena, 1, 3, 1, 2, 3), backend.rows(weights, 1, 1));
+      assertTrue(weights.read().address() != mapped.address());
+      MatrixView found = MatrixView.allocate(arena, 2, 3);
+      backend.download(weights, found);
+      assertArrayEquals(new float[]{0, 0, 0, 1, 2, 3}, found.toArray());
+      weights.close();
+    }
+  }
+
+  @Test
+  void copiesMappedWeightsThatOnlyTheirOwnThreadMayRead(@TempDir Path folder) throws IOException {
+    Path file = Files.write(folder.resolve("weights"), new byte[6 * Float.BYTES]);
+    try (Arena arena = Arena.ofConfined();
+        FileChannel channel = FileChannel.open(file);
+        CpuBackend backend = new CpuBackend();
+        CpuMatrix weights = (CpuMatrix) backend.allocate(2, 3)) {
+      MemorySegment mapped = channel.map(FileChannel.MapMode.READ_ONLY, 0, 6 * Float.BYTES, arena);
+      backend.upload(new MatrixView(mapped, 2, 3), weights);
+      assertTrue(weights.read().address() != mapped.address());
+    }
+  }
+
+  private static DenseNetwork network(Arena arena) {
+    return TestNetworks.network(arena, 3, List.of(70, 90, 80, 10),
+        List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
+  }
+
+  /// Of all layers, one after the other; closes the backend.
+  private static float[] importances(Backend backend, DenseNetwork network, CalibrationSource samples)
+      throws IOException {
+    ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
+        new Sensitivity.Jacobian(), Optional.empty(), 64, 1);
+    List<Float> all = new ArrayList<>();
+    try (backend;
+        DeviceNetwork there = new DeviceNetwork(backend, network);
+        Arena arena = Arena.ofConfined()) {
+      for (LayerScores layer : Scorer.score(backend, there, _ -> true, Optional.of(samples), options,
+          ProgressListener.NONE)) {
+        Matrix importance = layer.importance();
+        MatrixView view = MatrixView.allocate(arena, importance.rows(), importance.columns());
+        backend.download(importance, view);
+        for (float value : view.toArray()) {
+          all.add(value);
+        }
+        layer.close();
+      }
+    }
+    float[] values = new float[all.size()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = all.get(i);
+    }
+    return values;
+  }
+
+  /// ‖found − expected‖ / ‖expected‖
+  private static double relativeError(float[] expected, float[] found) {
+    double difference = 0;
+    double norm = 0;
+    for (int i = 0; i < expected.length; i++) {
+      difference += Math.pow((double) found[i] - expected[i], 2);
+      norm += Math.pow(expected[i], 2);
+    }
+    return Math.sqrt(difference / norm);
+  }
+
+  /// Rounds as the instructions do, to nearest even, and multiplies in float32.
+  private static final class RoundedProducts extends CpuProducts {
+    RoundedProducts() {
+      super(false);
+    }
+
+    @Override
+    void multiplyRounded(Factor a, Factor b, boolean add, MemorySegment c, long leadingC, long m, long n,
+        long k) {
+      try (Arena arena = Arena.ofConfined()) {
+        multiply(1, rounded(arena, a, m, k), rounded(arena, b, k, n), add ? 1 : 0, c, leadingC, m, n, k);
+      }
+    }
+
+    private static Factor rounded(Arena arena, Factor factor, long rows, long columns) {
+      MatrixView copy = MatrixView.allocate(arena, (int) rows, (int) columns);
+      for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+          long at = factor.transposed() ? j * factor.leading() + i : i * factor.leading() + j;
+          int bits = Float.floatToRawIntBits(factor.elements().getAtIndex(MatrixView.ELEMENT, at));
+          int even = bits + 0x7fff + (bits >>> 16 & 1);
+          copy.set(i, j, Float.intBitsToFloat(even & 0xffff0000));
+        }
+      }
+      return Factor.of(copy.segment(), (int) columns);
+    }
+  }
+}

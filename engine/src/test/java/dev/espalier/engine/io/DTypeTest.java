@@ -1,0 +1,89 @@
+package dev.espalier.engine.io;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.foreign.MemorySegment;
+import java.math.BigInteger;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+class DTypeTest {
+  private static final MemorySegment BUFFER = MemorySegment.ofArray(new byte[16]);
+
+  @ParameterizedTest
+  @EnumSource(names = {"F16", "BF16"})
+  void everySixteenBitNumberSurvives(DType dtype) {
+    for (int bits = 0; bits <= 0xffff; bits++) {
+      byte[] original = {(byte) bits, (byte) (bits >>> 8)};
+      float value = dtype.read(MemorySegment.ofArray(original), 0);
+      dtype.write(BUFFER, 0, value);
+      int written = (int) DType.U16.read(BUFFER, 0);
+      if (Float.isNaN(value)) {
+        assertTrue(Float.isNaN(dtype.read(BUFFER, 0)), Integer.toHexString(bits));
+      } else {
+        assertEquals(Integer.toHexString(bits), Integer.toHexString(written));
+      }
+    }
+  }
+
+  /// No bfloat16 is nearer, and of two equally near ones the even is chosen.
+  @Property
+  void bfloat16IsTheNearest(@ForAll int bits) {
+    float value = Float.intBitsToFloat(bits);
+    DType.BF16.write(BUFFER, 0, value);
+    float rounded = DType.BF16.read(BUFFER, 0);
+    if (Float.isNaN(value)) {
+      assertTrue(Float.isNaN(rounded));
+      return;
+    }
+    int down = bits & 0xffff0000;
+    int up = down + 0x10000;
+    long toDown = Integer.toUnsignedLong(bits) - Integer.toUnsignedLong(down);
+    boolean downIsEven = (down & 0x10000) == 0;
+    int expected = toDown < 0x8000 || (toDown == 0x8000 && downIsEven) ? down : up;
+    assertEquals(Float.intBitsToFloat(expected), rounded, () -> "bits=" + Integer.toHexString(bits));
+  }
+
+  @Property
+  void float32AndFloat64KeepEveryFloat(@ForAll float value) {
+    for (DType dtype : new DType[]{DType.F32, DType.F64}) {
+      dtype.write(BUFFER, 1, value);
+      assertEquals(value, dtype.read(BUFFER, 1));
+    }
+  }
+
+  @Test
+  void numbersAreReadInEitherByteOrder() {
+    byte[] bytes = {(byte) 0xff, (byte) 0xfe, (byte) 0xfd, (byte) 0xfc, (byte) 0xfb, (byte) 0xfa, (byte) 0xf9,
+        2};
+    MemorySegment segment = MemorySegment.ofArray(bytes);
+    for (ByteOrder order : new ByteOrder[]{ByteOrder.LITTLE_ENDIAN, ByteOrder.BIG_ENDIAN}) {
+      ByteBuffer buffer = ByteBuffer.wrap(bytes).order(order);
+      assertEquals(1, DType.BOOL.value(segment, 0, order));
+      assertEquals(255, DType.U8.value(segment, 0, order));
+      assertEquals(-1, DType.I8.value(segment, 0, order));
+      assertEquals(buffer.getShort(0), DType.I16.value(segment, 0, order));
+      assertEquals(buffer.getShort(0) & 0xffff, DType.U16.value(segment, 0, order));
+      assertEquals(buffer.getInt(0), DType.I32.value(segment, 0, order));
+      assertEquals((double) Integer.toUnsignedLong(buffer.getInt(0)), DType.U32.value(segment, 0, order));
+      assertEquals((double) buffer.getLong(0), DType.I64.value(segment, 0, order));
+      double unsigned = new BigInteger(Long.toUnsignedString(buffer.getLong(0))).doubleValue();
+      assertEquals(unsigned, DType.U64.value(segment, 0, order));
+      assertEquals(buffer.getDouble(0), DType.F64.value(segment, 0, order));
+      assertEquals(buffer.getFloat(4), DType.F32.value(segment, 1, order));
+    }
+  }
+
+  @Test
+  void otherTypesAreRefused() {
+    assertThrows(UnsupportedOperationException.class, () -> DType.F8_E4M3.read(BUFFER, 0));
+    assertThrows(UnsupportedOperationException.class, () -> DType.I32.write(BUFFER, 0, 1));
+  }
+}

@@ -1,0 +1,356 @@
+package dev.espalier.engine.pruning;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.ReferenceBackend;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.compensation.Compensation;
+import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.selection.Scope;
+import dev.espalier.engine.sensitivity.Sensitivity;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+final class PrunerTest {
+  private final Arena arena = Arena.ofConfined();
+  private final Backend backend = new ReferenceBackend();
+  private DenseNetwork network;
+  private MatrixView samples;
+  private CalibrationSource source;
+
+  @BeforeEach
+  void generate() {
+    network = TestNetworks.network(arena, 1, List.of(12, 10, 8, 4),
+        List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
+    samples = TestNetworks.normal(arena, TestNetworks.random(2), 100, 12, 1, 0.5);
+    MatrixView labels = MatrixView.allocate(arena, 100, 1);
+    for (int n = 0; n < 100; n++) {
+      labels.set(n, 0, n % 4);
+    }
+    source = TestNetworks.source(samples, labels);
+  }
+
+  @AfterEach
+  void close() {
+    backend.close();
+    arena.close();
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void sparsityZeroChangesNothing(Criterion criterion) throws IOException {
+    PruningResult result = prune(network, PruningOptions.builder().sparsity(0).criterion(criterion));
+    for (int l = 0; l < 3; l++) {
+      assertArrayEquals(bytes(network.layers().get(l).weights()),
+          bytes(result.network().layers().get(l).weights()));
+      assertArrayEquals(bytes(network.layers().get(l).bias().orElseThrow()),
+          bytes(result.network().layers().get(l).bias().orElseThrow()));
+    }
+    assertEquals(0, result.removed());
+    assertEquals(0, result.measuredChange().orElseThrow());
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void sparsityOneLeavesTheFewestAllowed(Criterion criterion) throws IOException {
+    for (long least : new long[]{0, 1, 5}) {
+      PruningResult result = prune(network,
+          PruningOptions.builder().sparsity(1).criterion(criterion).minPerLayer(least));
+      result.layers().forEach(layer -> assertEquals(least, layer.kept()));
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void removesExactlyAsManyAndCountsZerosFirst(Criterion criterion) throws IOException {
+    PruningResult half = prune(network, PruningOptions.builder().sparsity(0.5).criterion(criterion));
+    assertEquals(Math.round(network.weights() * 0.5), half.removed());
+    PruningResult more = prune(half.network(), PruningOptions.builder().sparsity(0.8).criterion(criterion));
+    assertEquals(Math.round(network.weights() * 0.8), more.removed());
+    for (int l = 0; l < 3; l++) {
+      MatrixView before = half.network().layers().get(l).weights();
+      MatrixView after = more.network().layers().get(l).weights();
+      for (int i = 0; i < before.rows(); i++) {
+        for (int j = 0; j < before.columns(); j++) {
+          assertTrue(before.get(i, j) != 0 || after.get(i, j) == 0, "a removed weight came back");
+          assertTrue(after.get(i, j) == 0 || after.get(i, j) == before.get(i, j), "a kept weight changed");
+        }
+      }
+    }
+    PruningResult fewer = prune(half.network(), PruningOptions.builder().sparsity(0.3).criterion(criterion));
+    assertEquals(half.removed(), fewer.removed());
+    assertEquals(0, fewer.measuredChange().orElseThrow(), 1e-12);
+  }
+
+  @Test
+  void compensationIsWhatKeepsTheOutput() throws IOException {
+    double with = prune(network, PruningOptions.builder().sparsity(0.4)).measuredChange().orElseThrow();
+    double without = prune(network, PruningOptions.builder().sparsity(0.4).compensation(Compensation.NONE))
+        .measuredChange().orElseThrow();
+    double magnitude = prune(network, PruningOptions.builder().sparsity(0.4).criterion(Criterion.MAGNITUDE))
+        .measuredChange().orElseThrow();
+    assertTrue(with < without && without < magnitude, "%s, %s, %s".formatted(with, without, magnitude));
+  }
+
+  @Test
+  void predictsTheChangeOfASingleRemovalInALinearNetwork() throws IOException {
+    DenseNetwork linear = TestNetworks.network(arena, 3, List.of(12, 5), List.of(Activation.IDENTITY));
+    PruningResult result = prune(linear, PruningOptions.builder().sparsity(1.0 / 60));
+    LayerResult layer = result.layers().getFirst();
+    assertEquals(1, layer.removed());
+    assertEquals(layer.predictedChange().orElseThrow(), layer.measuredChange().orElseThrow(),
+        1e-4 * layer.measuredChange().orElseThrow());
+    assertEquals(result.measuredChange().orElseThrow(), layer.measuredChange().orElseThrow());
+    assertEquals(layer.threshold().orElseThrow(), layer.predictedChange().orElseThrow(), 1e-12);
+  }
+
+  @Test
+  void aDeadNeuronsWeightsGoFirstAndChangeNothing() throws IOException {
+    MatrixView bias = network.layers().getFirst().bias().orElseThrow();
+    bias.set(0, 3, -1000);
+    PruningResult result = prune(network, PruningOptions.builder().sparsity(12.0 / network.weights()));
+    assertEquals(0, result.measuredChange().orElseThrow());
+    for (int j = 0; j < 12; j++) {
+      assertEquals(0, result.network().layers().getFirst().weights().get(3, j));
+    }
+    assertEquals(-1000, result.network().layers().getFirst().bias().orElseThrow().get(0, 3));
+  }
+
+  @Test
+  void permutingHiddenNeuronsPermutesWhatIsRemoved() throws IOException {
+    int[] order = {3, 1, 4, 0, 9, 2, 6, 5, 8, 7};
+    DenseLayer first = network.layers().get(0);
+    DenseLayer second = network.layers().get(1);
+    MatrixView rows = MatrixView.allocate(arena, 10, 12);
+    MatrixView bias = MatrixView.allocate(arena, 1, 10);
+    MatrixView columns = MatrixView.allocate(arena, 8, 10);
+    for (int i = 0; i < 10; i++) {
+      rows.slice(i, 1).segment().copyFrom(first.weights().slice(order[i], 1).segment());
+      bias.set(0, i, first.bias().orElseThrow().get(0, order[i]));
+      for (int k = 0; k < 8; k++) {
+        columns.set(k, i, second.weights().get(k, order[i]));
+      }
+    }
+    DenseNetwork permuted = new DenseNetwork(List.of(
+        new DenseLayer("layer0", rows, Optional.of(bias), first.activation()),
+        new DenseLayer("layer1", columns, second.bias(), second.activation()), network.layers().get(2)));
+    PruningResult expected = prune(network, PruningOptions.builder().sparsity(0.6));
+    PruningResult actual = prune(permuted, PruningOptions.builder().sparsity(0.6));
+    for (int i = 0; i < 10; i++) {
+      for (int j = 0; j < 12; j++) {
+        assertEquals(expected.network().layers().get(0).weights().get(order[i], j),
+            actual.network().layers().get(0).weights().get(i, j));
+      }
+      for (int k = 0; k < 8; k++) {
+        assertEquals(expected.network().layers().get(1).weights().get(k, order[i]),
+            actual.network().layers().get(1).weights().get(k, i));
+      }
+      assertEquals(expected.network().layers().get(0).bias().orElseThrow().get(0, order[i]),
+          actual.network().layers().get(0).bias().orElseThrow().get(0, i), 1e-5f);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 7, 100, 1000})
+  void theBatchSizeDoesNotMatter(int batchSize) throws IOException {
+    for (Sensitivity sensitivity : List.of(new Sensitivity.Jacobian(), new Sensitivity.Probes(2))) {
+      PruningResult expected = prune(network,
+          PruningOptions.builder().sensitivity(sensitivity).batchSize(33));
+      PruningResult actual = prune(network,
+          PruningOptions.builder().sensitivity(sensitivity).batchSize(batchSize));
+      for (int l = 0; l < 3; l++) {
+        assertArrayEquals(expected.network().layers().get(l).weights().toArray(),
+            actual.network().layers().get(l).weights().toArray());
+        assertArrayEquals(expected.network().layers().get(l).bias().orElseThrow().toArray(),
+            actual.network().layers().get(l).bias().orElseThrow().toArray(), 1e-6f);
+      }
+    }
+  }
+
+  @Test
+  void prunersSideBySideGiveTheSameBits() throws Exception {
+    float[] expected = prune(network, PruningOptions.builder().sparsity(0.7)).network().layers().get(1)
+        .weights()
+        .toArray();
+    MatrixView x;
+    DenseNetwork shared;
+    try (Arena together = Arena.ofShared(); ExecutorService threads = Executors.newFixedThreadPool(4)) {
+      // Shared by the four pruning threads.
+      shared = TestNetworks.network(together, 1, List.of(12, 10, 8, 4),
+          List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
+      x = samples.copy(together);
+      DenseNetwork dense = shared;
+      MatrixView data = x;
+      Callable<float[]> job = () -> {
+        try (Arena own = Arena.ofConfined(); Backend mine = new ReferenceBackend()) {
+          return new Pruner(mine, PruningOptions.builder().sparsity(0.7).build())
+              .prune(dense, TestNetworks.source(data), own).network().layers().get(1).weights().toArray();
+        }
+      };
+      for (Future<float[]> result : threads.invokeAll(List.of(job, job, job, job))) {
+        assertArrayEquals(expected, result.get());
+      }
+    }
+  }
+
+  @Test
+  void leavesExcludedLayersAlone() throws IOException {
+    PruningResult result = prune(network, PruningOptions.builder().sparsity(0.5).exclude("layer1"::equals));
+    assertArrayEquals(network.layers().get(1).weights().toArray(),
+        result.network().layers().get(1).weights().toArray());
+    assertEquals(160, result.prunableWeights() + 8);
+    assertEquals(76, result.removed());
+    assertTrue(result.layers().get(1).excluded());
+    assertEquals("all layers are excluded: nothing is left to prune",
+        assertThrows(IllegalArgumentException.class,
+            () -> prune(network, PruningOptions.builder().exclude(_ -> true))).getMessage());
+  }
+
+  @Test
+  void aLayerWithoutABiasGainsOneUnlessToldNot() throws IOException {
+    DenseLayer first = network.layers().getFirst();
+    List<DenseLayer> layers = new ArrayList<>(network.layers());
+    layers.set(0, new DenseLayer(first.name(), first.weights(), Optional.empty(), first.activation()));
+    DenseNetwork unbiased = new DenseNetwork(layers);
+    source = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 100, 12, 0.3, 2));
+    PruningResult gained = prune(unbiased, PruningOptions.builder().sparsity(0.5));
+    assertTrue(gained.network().layers().getFirst().bias().isPresent());
+    assertTrue(gained.layers().getFirst().gainedBias());
+    assertTrue(gained.notes().stream().anyMatch(note -> note.contains("layer layer0 had no bias")),
+        gained.notes()::toString);
+    PruningResult kept = prune(unbiased, PruningOptions.builder().sparsity(0.5).newBias(false));
+    assertFalse(kept.network().layers().getFirst().bias().isPresent());
+    assertTrue(gained.measuredChange().orElseThrow() < kept.measuredChange().orElseThrow());
+  }
+
+  @Test
+  void withoutANewBiasAWeightCostsItsWholeContribution() throws IOException {
+    MatrixView w = MatrixView.of(arena, 1, 2, 1, 0.1f);
+    MatrixView x = MatrixView.of(arena, 2, 2, 1, 100, 1.5f, 100);
+    DenseNetwork single = new DenseNetwork(
+        List.of(new DenseLayer("0", w, Optional.empty(), Activation.IDENTITY)));
+    // The second input never changes: with a bias its weight is free, without one it costs (0.1 · 100)².
+    PruningOptions.Builder half = PruningOptions.builder().sparsity(0.5);
+    PruningResult biased = new Pruner(backend, half.build()).prune(single, TestNetworks.source(x), arena);
+    assertArrayEquals(new float[]{1, 0}, biased.network().layers().getFirst().weights().toArray());
+    assertArrayEquals(new float[]{10}, biased.network().layers().getFirst().bias().orElseThrow().toArray(),
+        1e-5f);
+    PruningResult plain = new Pruner(backend, half.newBias(false).build()).prune(single,
+        TestNetworks.source(x), arena);
+    assertArrayEquals(new float[]{0, 0.1f}, plain.network().layers().getFirst().weights().toArray());
+    assertEquals((1 + 1.5 * 1.5) / 2, plain.layers().getFirst().predictedChange().orElseThrow(), 1e-6);
+  }
+
+  @ParameterizedTest
+  @EnumSource(mode = EnumSource.Mode.INCLUDE, names = {"MAGNITUDE", "RANDOM"})
+  void someCriteriaNeedNoSamples(Criterion criterion) throws IOException {
+    PruningOptions options = PruningOptions.builder().criterion(criterion).sparsity(0.5).build();
+    PruningResult result = new Pruner(backend, options).prune(network, Optional.empty(), arena);
+    assertEquals(Math.round(network.weights() * 0.5), result.removed());
+    assertTrue(result.measuredChange().isEmpty());
+  }
+
+  @Test
+  void othersSayWhatTheyNeed() {
+    assertEquals("criterion ec needs calibration samples",
+        message(PruningOptions.builder(), Optional.empty()));
+    assertEquals("criterion magnitude with compensation bias needs calibration samples",
+        message(PruningOptions.builder().criterion(Criterion.MAGNITUDE).compensation(Compensation.BIAS),
+            Optional.empty()));
+    assertEquals("criterion gradient needs labels",
+        message(PruningOptions.builder().criterion(Criterion.GRADIENT),
+            Optional.of(TestNetworks.source(samples))));
+    assertEquals("samples has 5 numbers a sample, the network takes 12",
+        message(PruningOptions.builder(),
+            Optional.of(TestNetworks.source(MatrixView.allocate(arena, 3, 5)))));
+  }
+
+  private String message(PruningOptions.Builder options, Optional<CalibrationSource> calibration) {
+    return assertThrows(IllegalArgumentException.class,
+        () -> new Pruner(backend, options.build()).prune(network, calibration, arena)).getMessage();
+  }
+
+  @Test
+  void namesTheSampleThatIsNotFinite() {
+    samples.set(70, 5, Float.NaN);
+    assertEquals("samples is NaN at [70, 5] (sample, column): samples and labels must be finite",
+        assertThrows(IOException.class, () -> prune(network, PruningOptions.builder().batchSize(32)))
+            .getMessage());
+  }
+
+  @Test
+  void aListenerCancels() {
+    ProgressListener afterHalf = (_, done, total) -> done < total / 2;
+    assertEquals("cancelled while scoring, after 64 of 100 samples",
+        assertThrows(CancellationException.class,
+            () -> prune(network, PruningOptions.builder().batchSize(32).listener(afterHalf))).getMessage());
+  }
+
+  @Test
+  void scopesPruneEachLayerOrRowAlike() throws IOException {
+    PruningResult layers = prune(network, PruningOptions.builder().sparsity(0.5).scope(new Scope.PerLayer()));
+    layers.layers().forEach(layer -> assertEquals(0.5, layer.sparsity()));
+    PruningResult groups = prune(network, PruningOptions.builder().scope(new Scope.Grouped(2, 4)));
+    for (DenseLayer layer : groups.network().layers()) {
+      MatrixView w = layer.weights();
+      for (int i = 0; i < w.rows(); i++) {
+        int row = i;
+        for (int g = 0; g < w.columns(); g += 4) {
+          long kept = IntStream.range(g, Math.min(g + 4, w.columns())).filter(j -> w.get(row, j) != 0)
+              .count();
+          assertEquals(2, kept);
+        }
+      }
+    }
+    assertTrue(groups.layers().getFirst().threshold().isEmpty());
+  }
+
+  @Test
+  void histogramsCountEveryWeight() throws IOException {
+    PruningResult result = prune(network, PruningOptions.builder().histogramBins(20));
+    result.layers().forEach(layer -> assertEquals(layer.weights(), layer.importance().orElseThrow().total()));
+  }
+
+  @Test
+  void refusesASparsityOutsideZeroToOne() {
+    for (double sparsity : new double[]{-0.1, 1.1, Double.NaN}) {
+      assertTrue(assertThrows(IllegalArgumentException.class,
+          () -> PruningOptions.builder().sparsity(sparsity).build())
+          .getMessage().contains("use a fraction from 0 to 1"));
+    }
+  }
+
+  private PruningResult prune(DenseNetwork dense, PruningOptions.Builder options) throws IOException {
+    return new Pruner(backend, options.build()).prune(dense, source, arena);
+  }
+
+  private static byte[] bytes(MatrixView matrix) {
+    return matrix.segment().toArray(ValueLayout.JAVA_BYTE);
+  }
+}

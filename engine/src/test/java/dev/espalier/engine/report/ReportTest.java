@@ -1,0 +1,135 @@
+package dev.espalier.engine.report;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.bindings.MatrixView;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import org.junit.jupiter.api.Test;
+
+class ReportTest {
+  @Test
+  void histogramCountsEachWeightOnce() {
+    try (Arena arena = Arena.ofConfined()) {
+      MatrixView importance = MatrixView.of(arena, 2, 4, 0, 1e-4f, 1.1e-4f, 0.9e-3f, 0.9e-2f, 0.9e-2f, 0, 1);
+      Histogram histogram = Histogram.of(importance, 4);
+
+      assertEquals(-4, histogram.logMin(), 1e-6);
+      assertEquals(0, histogram.logMax(), 1e-6);
+      assertEquals(List.of(3L, 2L, 0L, 1L), histogram.counts());
+      assertEquals(2, histogram.zeros());
+      assertEquals(8, histogram.total());
+    }
+  }
+
+  @Test
+  void histogramOfEqualOrNoImportancesHasARange() {
+    try (Arena arena = Arena.ofConfined()) {
+      Histogram equal = Histogram.of(MatrixView.of(arena, 1, 3, 0.01f, 0.01f, 0.01f), 5);
+      assertEquals(List.of(0L, 0L, 3L, 0L, 0L), equal.counts());
+      assertEquals(-2.5, equal.logMin(), 1e-6);
+
+      Histogram zeros = Histogram.of(MatrixView.of(arena, 1, 3, 0, 0, 0), 5);
+      assertEquals(List.of(0L, 0L, 0L, 0L, 0L), zeros.counts());
+      assertEquals(3, zeros.zeros());
+    }
+  }
+
+  @Test
+  void histogramRefuses() {
+    refused("logMin=1.0, logMax=1.0", () -> new Histogram(1, 1, List.of(1L), 0));
+    refused("logMax=NaN: must be finite", () -> new Histogram(1, Double.NaN, List.of(1L), 0));
+    refused("counts=[], zeros=0", () -> new Histogram(0, 1, List.of(), 0));
+    refused("counts=[2, -1], zeros=0", () -> new Histogram(0, 1, List.of(2L, -1L), 0));
+    refused("counts=[2], zeros=-1", () -> new Histogram(0, 1, List.of(2L), -1));
+    try (Arena arena = Arena.ofConfined()) {
+      refused("importance[1, 0] is NaN", () -> Histogram.of(MatrixView.of(arena, 2, 1, 1, Float.NaN), 3));
+      refused("importance[0, 1] is -1.0", () -> Histogram.of(MatrixView.of(arena, 1, 2, 1, -1), 3));
+      refused("bins=0", () -> Histogram.of(MatrixView.of(arena, 1, 1, 1), 0));
+    }
+  }
+
+  @Test
+  void layerRefuses() {
+    refused("name is blank", () -> LayerReport.of(" ", 2, 3, "relu", 0));
+    refused("outputs=0, inputs=3", () -> LayerReport.of("a", 0, 3, "relu", 0));
+    refused("weights=6, removed=7", () -> LayerReport.of("a", 2, 3, "relu", 7));
+    refused("importance counts 5 weights, the layer has 6",
+        () -> new LayerReport("a", 2, 3, "relu", 0, OptionalDouble.empty(), OptionalDouble.empty(),
+            Optional.of(new Histogram(0, 1, List.of(4L), 1)), OptionalDouble.empty()));
+    refused("measuredChange=-1.0: must not be negative", () -> new LayerReport("a", 2, 3, "relu", 0,
+        OptionalDouble.empty(), OptionalDouble.of(-1), Optional.empty(), OptionalDouble.empty()));
+    assertEquals(4_000_000_000L, LayerReport.of("a", 2_000_000, 2_000, "relu", 0).weights());
+  }
+
+  @Test
+  void curveRefuses() {
+    refused("ec has no points", () -> new Curve("ec", List.of()));
+    refused("ec: sparsity 0.5 follows 0.5", () -> new Curve("ec", List.of(point(0.5), point(0.5))));
+    refused("sparsity=1.5: must lie in [0, 1]", () -> point(1.5));
+    refused("loss=Infinity: must be finite",
+        () -> new Point(0, Double.POSITIVE_INFINITY, OptionalDouble.empty(), OptionalDouble.empty()));
+  }
+
+  @Test
+  void reportRefuses() {
+    refused("command is blank", () -> Report.builder("", "1", SampleReports.TIME).build());
+    refused("accuracy=97.8: must lie in [0, 1]", () -> empty().accuracy(97.8).build());
+    refused("timings.load=-1.0: must not be negative", () -> empty().timings(Map.of("load", -1.0)).build());
+    refused("x=NaN: must be finite", () -> empty().options(Map.of("x", Double.NaN)).build());
+    Curve curve = new Curve("ec", List.of(point(0.5)));
+    refused("curves of the same name: [ec, ec]", () -> empty().comparison(List.of(curve, curve)).build());
+  }
+
+  @Test
+  void optionsBecomePlainValues() {
+    Report report = empty().options(Map.of("file", Path.of("a", "b"))).build();
+    assertEquals(Map.of("file", Path.of("a", "b").toString()), report.options());
+  }
+
+  @Test
+  void numbersReadWell() {
+    assertEquals("1 234 567", spaced(Numbers.count(1_234_567)));
+    assertEquals("90.00 %", spaced(Numbers.percent(0.9)));
+    assertEquals("99.9996 %", spaced(Numbers.percent(0.999996)));
+    assertEquals("100.00 %", spaced(Numbers.percent(1)));
+    assertEquals("97.5 %", spaced(Numbers.shortPercent(0.975)));
+    assertEquals("100 %", spaced(Numbers.shortPercent(1)));
+    assertEquals("0.07420", Numbers.value(0.0742));
+    assertEquals("426.1", Numbers.value(426.13));
+    assertEquals("−1.500", Numbers.value(-1.5));
+    assertEquals("2.40 × 10⁻⁵", spaced(Numbers.value(2.4e-5)));
+    assertEquals("1.00 × 10¹²", spaced(Numbers.value(1e12)));
+    assertEquals("8.1 ms", spaced(Numbers.seconds(0.0081)));
+    assertEquals("412 ms", spaced(Numbers.seconds(0.412)));
+    assertEquals("1.00 s", spaced(Numbers.seconds(0.9999)));
+    assertEquals("10.0 s", spaced(Numbers.seconds(9.999)));
+    assertEquals("2 min 05 s", spaced(Numbers.seconds(125)));
+    assertEquals("1 h 01 min", spaced(Numbers.seconds(3661)));
+    assertEquals("−0.20 points", spaced(Numbers.points(-0.002)));
+    assertEquals("+0.00 points", spaced(Numbers.points(-1e-9)));
+  }
+
+  static Report.Builder empty() {
+    return Report.builder("inspect", "0.1.0", SampleReports.TIME);
+  }
+
+  private static Point point(double sparsity) {
+    return new Point(sparsity, 1, OptionalDouble.empty(), OptionalDouble.empty());
+  }
+
+  private static String spaced(String text) {
+    return text.replace('\u202f', ' ');
+  }
+
+  private static void refused(String message, Runnable action) {
+    IllegalArgumentException refusal = assertThrows(IllegalArgumentException.class, action::run);
+    assertTrue(refusal.getMessage().endsWith(message), refusal.getMessage());
+  }
+}
