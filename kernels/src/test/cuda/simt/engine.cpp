@@ -154,10 +154,6 @@ void jump(Fiber* from, Fiber* to) {  // null is the launcher
   if (__sanitizer_finish_switch_fiber) __sanitizer_finish_switch_fiber(*fake, nullptr, nullptr);
 }
 
-void abort_block() {
-  machine.aborted = machine.fresh_fibers_needed = true;  // the fibers' stacks hold half-run kernels
-}
-
 void report_deadlock() {
   std::string text;
   std::vector<Fiber*> shown;
@@ -172,11 +168,11 @@ void report_deadlock() {
     text += one;
   }
   fail("deadlock, %u threads alive:%s", machine.alive, text.c_str());
-  abort_block();
+  machine.aborted = true;
 }
 
 void run_someone_else(Fiber* t) {
-  if (machine.failed && !machine.aborted) abort_block();
+  if (machine.failed) machine.aborted = true;
   Fiber* next = machine.aborted ? nullptr : pick();
   if (!next && !machine.aborted && machine.alive) report_deadlock();
   if (next != t) jump(t, next);
@@ -322,6 +318,9 @@ void run_block(uint3 index) {
   Machine& m = machine;
   Block& b = m.block;
   b.index = index;
+  // Thread t of one block is another thread than t of the next, in ThreadSanitizer's eyes too.
+  if (__tsan_create_fiber) std::swap(m.fibers, m.resting_fibers);
+  while (m.fibers.size() < m.threads) m.fibers.push_back(new Fiber);
   m.alive = m.threads;
   m.position = option_schedule == kReverse ? 0 : m.threads - 1;
   memset(m.runnable, 0, sizeof m.runnable);
@@ -353,7 +352,10 @@ void run_block(uint3 index) {
   m.fresh_fibers_needed = false;
   prepare_shared();
   jump(nullptr, pick());
-  if (!m.aborted) check_async_at_end();
+  if (m.aborted)
+    for (Fiber* t : m.fibers) t->stack_pointer = nullptr;  // half-run kernels: to be prepared again
+  else
+    check_async_at_end();
 }
 
 std::vector<uint64_t> block_order(uint64_t blocks) {
@@ -493,7 +495,6 @@ extern "C" int simt_launch(const char* name, unsigned gx, unsigned gy, unsigned 
     m.entry = kernel->second.entry;
     m.arguments = arguments;
     m.threads = (unsigned)threads;
-    while (m.fibers.size() < threads) m.fibers.push_back(new Fiber);
     m.block.size = {bx, by, bz};
     m.block.grid = {gx, gy, gz};
     m.block.dynamic_bytes = shared_bytes;

@@ -116,7 +116,7 @@ struct BlockBarrier {
 /// The running launch. There is one at a time.
 struct Machine {
   Block block;
-  std::vector<Fiber*> fibers;
+  std::vector<Fiber*> fibers, resting_fibers;
   unsigned threads = 0, alive = 0, position = 0;
   uint64_t runnable[kWords];
   uint64_t random = 1;

@@ -77,8 +77,8 @@ class EliminationScoresKernelTest {
       int outputs = 40;
       int inputs = 36;
       float[] m2 = integers(1, (long) outputs * inputs, 10);
-      m2[700] = Float.NaN;
-      m2[613] = Float.POSITIVE_INFINITY;
+      m2[700] = Float.POSITIVE_INFINITY;
+      m2[613] = Float.NaN;
       m2[1400] = Float.NaN;
       float[] ones = new float[outputs * inputs];
       java.util.Arrays.fill(ones, 1);
