@@ -15,7 +15,9 @@ import java.util.Optional;
 /// Finds out, printing nothing, whether NVIDIA's driver and a GPU are there.
 @SuppressWarnings("restricted")
 public final class CudaDriver {
-  private static final String LIBRARY = "libcuda.so.1";
+  /// The driver's library, as the loader finds it.
+  public static final String LIBRARY = "libcuda.so.1";
+
   private static final int NAME_BYTES = 256;
   private static final int COMPUTE_CAPABILITY_MAJOR = 75;
   private static final int COMPUTE_CAPABILITY_MINOR = 76;

@@ -19,20 +19,14 @@ public final class ApplyKernel {
 
   /// What is removed, and where the result of removing it goes.
   ///
-  /// @param scores
-  ///          outputs × inputs
-  /// @param threshold
-  ///          not NaN
-  /// @param ties
-  ///          how many scores equal to the threshold are removed
-  /// @param removed
-  ///          a 64-bit word, raised by the number of weights removed
-  /// @param workspace
-  ///          of [#workspace] bytes
+  /// @param scores outputs × inputs
+  /// @param threshold not NaN
+  /// @param ties how many scores equal to the threshold are removed
+  /// @param removed a 64-bit word, raised by the number of weights removed
+  /// @param workspace of [#workspace] bytes
   public record Cut(DeviceMatrix scores, float threshold, long ties, DeviceBuffer removed,
       DeviceBuffer workspace) {
-    /// @throws IllegalArgumentException
-    ///           if the threshold is NaN, `ties` negative, or a buffer too small
+    /// @throws IllegalArgumentException if the threshold is NaN, `ties` negative, or a buffer too small
     public Cut {
       if (Float.isNaN(threshold) || ties < 0) {
         throw new IllegalArgumentException("threshold=%s, ties=%d".formatted(threshold, ties));
@@ -53,8 +47,7 @@ public final class ApplyKernel {
 
   /// Zeroes the weights that the cut removes.
   ///
-  /// @param scoreSum
-  ///          a float64 number, becomes the sum of their scores, negative ones left out
+  /// @param scoreSum a float64 number, becomes the sum of their scores, negative ones left out
   public void eliminate(Cut cut, DeviceMatrix weights, DeviceBuffer scoreSum) {
     apply(cut, weights, null, null);
     sum(cut, scoreSum);
@@ -62,10 +55,8 @@ public final class ApplyKernel {
 
   /// b += Σⱼ Δbᵢⱼ over the weights of row i that the cut removes.
   ///
-  /// @param bias
-  ///          b, 1 × outputs
-  /// @param compensation
-  ///          Δb, outputs × inputs
+  /// @param bias b, 1 × outputs
+  /// @param compensation Δb, outputs × inputs
   public void compensate(Cut cut, DeviceMatrix bias, DeviceMatrix compensation) {
     apply(cut, null, bias, compensation);
   }

@@ -20,12 +20,9 @@ public sealed interface Argument {
   /// A `const __grid_constant__ TensorMap`: a matrix whose boxes the copy engine moves, swizzled by 128
   /// bytes.
   ///
-  /// @param matrix
-  ///          whose rows start at multiples of 16 bytes
-  /// @param stride
-  ///          elements from one row to the next, a multiple of 4
-  /// @param boxRows
-  ///          rows of a box, up to 256; it is 32 columns wide
+  /// @param matrix whose rows start at multiples of 16 bytes
+  /// @param stride elements from one row to the next, a multiple of 4
+  /// @param boxRows rows of a box, up to 256; it is 32 columns wide
   record TensorMap(DeviceMatrix matrix, long stride, int boxRows) implements Argument {
     /// Columns of a box: 128 bytes.
     public static final int BOX_COLUMNS = 32;

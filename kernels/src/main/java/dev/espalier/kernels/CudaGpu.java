@@ -45,10 +45,8 @@ public final class CudaGpu implements Gpu, AutoCloseable {
 
   /// For the context that is current on this thread.
   ///
-  /// @param stream
-  ///          that the kernels run in
-  /// @throws IllegalStateException
-  ///           if the build had no nvcc
+  /// @param stream that the kernels run in
+  /// @throws IllegalStateException if the build had no nvcc
   public CudaGpu(CUstream stream) {
     if (!isBuilt()) {
       throw new IllegalStateException(

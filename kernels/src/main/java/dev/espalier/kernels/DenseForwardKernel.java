@@ -18,12 +18,9 @@ public final class DenseForwardKernel {
 
   /// z += b and a = φ(z).
   ///
-  /// @param preActivation
-  ///          z without the bias, samples × outputs
-  /// @param bias
-  ///          b, 1 × outputs
-  /// @param activated
-  ///          a, samples × outputs, written
+  /// @param preActivation z without the bias, samples × outputs
+  /// @param bias b, 1 × outputs
+  /// @param activated a, samples × outputs, written
   public void forward(Nonlinearity nonlinearity, DeviceMatrix preActivation, DeviceMatrix bias,
       DeviceMatrix activated) {
     checkForward(preActivation, bias, activated);
@@ -47,12 +44,9 @@ public final class DenseForwardKernel {
 
   /// g = u ∘ φ′(z).
   ///
-  /// @param preActivation
-  ///          z, samples × outputs
-  /// @param upstream
-  ///          u, stacked copies (copies · samples) × outputs
-  /// @param gradient
-  ///          g, as `upstream`, written; may be `upstream` itself
+  /// @param preActivation z, samples × outputs
+  /// @param upstream u, stacked copies (copies · samples) × outputs
+  /// @param gradient g, as `upstream`, written; may be `upstream` itself
   public void backward(Nonlinearity nonlinearity, DeviceMatrix preActivation, DeviceMatrix upstream,
       DeviceMatrix gradient) {
     backward(nonlinearity, preActivation, upstream, gradient, null, 0);
@@ -60,8 +54,7 @@ public final class DenseForwardKernel {
 
   /// g = u ∘ φ′(z) and, in the same pass, s += scale · Σ over copies of g².
   ///
-  /// @param sensitivity
-  ///          s, samples × outputs, added to
+  /// @param sensitivity s, samples × outputs, added to
   public void backwardAddingSquares(Nonlinearity nonlinearity, DeviceMatrix preActivation,
       DeviceMatrix upstream, DeviceMatrix gradient, DeviceMatrix sensitivity, double scale) {
     Kernels.shape("sensitivity", sensitivity, preActivation.rows(), preActivation.columns());
@@ -84,16 +77,14 @@ public final class DenseForwardKernel {
 
   /// g = a ∘ (u − aᵀu) by rows: an upstream gradient through a softmax; as [#backward].
   ///
-  /// @param activated
-  ///          a, samples × outputs
+  /// @param activated a, samples × outputs
   public void softmaxBackward(DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient) {
     softmaxBackward(activated, upstream, gradient, null, 0);
   }
 
   /// As [#softmaxBackward] and, in the same pass, s += scale · Σ over copies of g².
   ///
-  /// @param sensitivity
-  ///          s, samples × outputs, added to
+  /// @param sensitivity s, samples × outputs, added to
   public void softmaxBackwardAddingSquares(DeviceMatrix activated, DeviceMatrix upstream,
       DeviceMatrix gradient,
       DeviceMatrix sensitivity, double scale) {
@@ -113,10 +104,8 @@ public final class DenseForwardKernel {
 
   /// s += scale · Σ over copies of g².
   ///
-  /// @param gradient
-  ///          g, stacked copies (copies · samples) × outputs
-  /// @param sensitivity
-  ///          s, samples × outputs, added to
+  /// @param gradient g, stacked copies (copies · samples) × outputs
+  /// @param sensitivity s, samples × outputs, added to
   public void addSquares(double scale, DeviceMatrix gradient, DeviceMatrix sensitivity) {
     int samples = sensitivity.rows();
     int outputs = sensitivity.columns();

@@ -3,15 +3,11 @@ package dev.espalier.kernels;
 /// A matrix in device memory, owned by somebody else: float32, row-major, no gaps. Nothing can be read
 /// through it.
 ///
-/// @param address
-///          of the first element, a multiple of 4
-/// @param rows
-///          at least 1
-/// @param columns
-///          at least 1
+/// @param address of the first element, a multiple of 4
+/// @param rows at least 1
+/// @param columns at least 1
 public record DeviceMatrix(long address, int rows, int columns) {
-  /// @throws IllegalArgumentException
-  ///           if a dimension is below 1 or the address cannot be that of a float
+  /// @throws IllegalArgumentException if a dimension is below 1 or the address cannot be that of a float
   public DeviceMatrix {
     if (rows < 1 || columns < 1 || address == 0 || address % Float.BYTES != 0) {
       throw new IllegalArgumentException(

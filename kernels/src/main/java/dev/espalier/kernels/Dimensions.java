@@ -2,15 +2,11 @@ package dev.espalier.kernels;
 
 /// The shape of a grid of blocks or of a block of threads.
 ///
-/// @param x
-///          at least 1
-/// @param y
-///          at least 1
-/// @param z
-///          at least 1
+/// @param x at least 1
+/// @param y at least 1
+/// @param z at least 1
 public record Dimensions(int x, int y, int z) {
-  /// @throws IllegalArgumentException
-  ///           if one is below 1
+  /// @throws IllegalArgumentException if one is below 1
   public Dimensions {
     if (x < 1 || y < 1 || z < 1) {
       throw new IllegalArgumentException("dimensions %d×%d×%d".formatted(x, y, z));

@@ -55,10 +55,8 @@ public final class DualMomentsKernel {
 
   /// mma.sync and cp.async, from compute capability 8.0 on.
   ///
-  /// @param stages
-  ///          of samples in flight
-  /// @param vector
-  ///          floats of one copy
+  /// @param stages of samples in flight
+  /// @param vector floats of one copy
   record Mma(int inputs, int outputs, int samples, int stages, int vector) implements Tile {
     /// Elements between the rows of a tile in shared memory that spread a fragment over all banks.
     private static final int PADDING = 8;
@@ -133,20 +131,13 @@ public final class DualMomentsKernel {
 
   /// Adds a batch to the moments.
   ///
-  /// @param sensitivity
-  ///          s, samples × outputs
-  /// @param activation
-  ///          a, samples × inputs
-  /// @param pilotMean
-  ///          c, 1 × inputs
-  /// @param m0
-  ///          1 × outputs
-  /// @param m1
-  ///          outputs × inputs
-  /// @param m2
-  ///          outputs × inputs
-  /// @param workspace
-  ///          of [#workspace] bytes
+  /// @param sensitivity s, samples × outputs
+  /// @param activation a, samples × inputs
+  /// @param pilotMean c, 1 × inputs
+  /// @param m0 1 × outputs
+  /// @param m1 outputs × inputs
+  /// @param m2 outputs × inputs
+  /// @param workspace of [#workspace] bytes
   public void addMoments(Precision precision, DeviceMatrix sensitivity, DeviceMatrix activation,
       DeviceMatrix pilotMean, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
     Tile tile = choose(precision, sensitivity, activation);

@@ -2,10 +2,8 @@ package dev.espalier.kernels;
 
 /// The tile of a block of 32 × 8 threads in kernels that go over a matrix once (elementwise.cuh).
 ///
-/// @param columns
-///          32 or 128: a thread moves 1 or 4 floats at a time
-/// @param rows
-///          a multiple of 8
+/// @param columns 32 or 128: a thread moves 1 or 4 floats at a time
+/// @param rows a multiple of 8
 record ElementwiseTile(int columns, int rows) {
   static final Dimensions BLOCK = Dimensions.of(32, 8);
 

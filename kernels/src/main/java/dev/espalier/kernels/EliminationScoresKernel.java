@@ -18,18 +18,12 @@ public final class EliminationScoresKernel {
   /// Importance over M2 and compensation over M1: I = W² max(0, M2 − M1²/M0)/samples and Δb = W (c + M1/M0);
   /// 0 in the row of a dead neuron (M0 = 0).
   ///
-  /// @param weights
-  ///          W, outputs × inputs
-  /// @param m0
-  ///          1 × outputs
-  /// @param m1
-  ///          outputs × inputs, becomes Δb
-  /// @param m2
-  ///          outputs × inputs, becomes I
-  /// @param pilotMean
-  ///          c, 1 × inputs
-  /// @param firstNonFinite
-  ///          a 64-bit word, lowered to the row-major index of every result that is not finite
+  /// @param weights W, outputs × inputs
+  /// @param m0 1 × outputs
+  /// @param m1 outputs × inputs, becomes Δb
+  /// @param m2 outputs × inputs, becomes I
+  /// @param pilotMean c, 1 × inputs
+  /// @param firstNonFinite a 64-bit word, lowered to the row-major index of every result that is not finite
   public void scores(DeviceMatrix weights, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2,
       DeviceMatrix pilotMean, long samples, DeviceBuffer firstNonFinite) {
     int outputs = weights.rows();
@@ -50,10 +44,8 @@ public final class EliminationScoresKernel {
 
   /// |W ∘ F|.
   ///
-  /// @param factor
-  ///          F, of the shape of W, or one row for all
-  /// @param scores
-  ///          of the shape of W, written
+  /// @param factor F, of the shape of W, or one row for all
+  /// @param scores of the shape of W, written
   public void absoluteProduct(DeviceMatrix weights, DeviceMatrix factor, DeviceMatrix scores) {
     int outputs = weights.rows();
     int inputs = weights.columns();
@@ -68,10 +60,8 @@ public final class EliminationScoresKernel {
 
   /// Moments of a − c become moments of a − c′: with d = c − c′, M2 += 2 d∘M1 + d² M0 and M1 += d M0.
   ///
-  /// @param from
-  ///          c, 1 × inputs
-  /// @param to
-  ///          c′, 1 × inputs
+  /// @param from c, 1 × inputs
+  /// @param to c′, 1 × inputs
   public void shiftMoments(DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceMatrix from,
       DeviceMatrix to) {
     int outputs = m1.rows();

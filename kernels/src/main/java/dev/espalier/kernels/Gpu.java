@@ -4,8 +4,7 @@ package dev.espalier.kernels;
 public interface Gpu {
   /// Starts a kernel after the work that was started before.
   ///
-  /// @throws KernelException
-  ///           if it cannot be started
+  /// @throws KernelException if it cannot be started
   void launch(Launch launch);
 
   /// Its compute capability: 80 for 8.0, 90 for 9.0.

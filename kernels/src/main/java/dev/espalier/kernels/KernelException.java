@@ -4,10 +4,8 @@ package dev.espalier.kernels;
 public final class KernelException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
-  /// @param launch
-  ///          what was asked for
-  /// @param reason
-  ///          why it failed
+  /// @param launch what was asked for
+  /// @param reason why it failed
   public KernelException(Launch launch, String reason) {
     super(launch + ": " + reason);
   }

@@ -4,24 +4,22 @@ package dev.espalier.kernels;
 final class Kernels {
   private Kernels() {}
 
-  /// @throws IllegalArgumentException
-  ///           unless the matrix has that shape
+  /// @throws IllegalArgumentException unless the matrix has that shape
   static void shape(String name, DeviceMatrix matrix, int rows, int columns) {
     if (matrix.rows() != rows || matrix.columns() != columns) {
       throw new IllegalArgumentException("%s is %s, not %d×%d".formatted(name, matrix, rows, columns));
     }
   }
 
-  /// @throws IllegalArgumentException
-  ///           if the buffer has fewer bytes
+  /// @throws IllegalArgumentException if the buffer has fewer bytes
   static void room(String name, DeviceBuffer buffer, long bytes) {
     if (buffer.bytes() < bytes) {
       throw new IllegalArgumentException("%s has %s, %d are needed".formatted(name, buffer, bytes));
     }
   }
 
-  /// @throws IllegalArgumentException
-  ///           if a written matrix shares memory with another, unless it is the same one
+  /// @throws IllegalArgumentException if a written matrix shares memory with another, unless it is the same
+  ///                                  one
   static void apart(String name, DeviceMatrix written, DeviceMatrix... others) {
     for (DeviceMatrix other : others) {
       if (written.overlaps(other)
@@ -33,8 +31,7 @@ final class Kernels {
 
   /// How often `rows` holds `samples`.
   ///
-  /// @throws IllegalArgumentException
-  ///           if not a whole number of times
+  /// @throws IllegalArgumentException if not a whole number of times
   static int copies(DeviceMatrix stacked, int samples) {
     if (stacked.rows() % samples != 0) {
       throw new IllegalArgumentException("%d stacked rows of %d samples".formatted(stacked.rows(), samples));

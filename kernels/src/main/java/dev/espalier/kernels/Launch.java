@@ -4,24 +4,16 @@ import java.util.List;
 
 /// One kernel launch.
 ///
-/// @param family
-///          the source file, without its ending
-/// @param kernel
-///          the exported name, tile included
-/// @param grid
-///          blocks
-/// @param block
-///          threads of a block, at most 1024
-/// @param sharedBytes
-///          dynamic shared memory of a block
-/// @param arguments
-///          in the kernel's order
-/// @param shapes
-///          of the matrices, for error messages
+/// @param family the source file, without its ending
+/// @param kernel the exported name, tile included
+/// @param grid blocks
+/// @param block threads of a block, at most 1024
+/// @param sharedBytes dynamic shared memory of a block
+/// @param arguments in the kernel's order
+/// @param shapes of the matrices, for error messages
 public record Launch(String family, String kernel, Dimensions grid, Dimensions block, int sharedBytes,
     List<Argument> arguments, String shapes) {
-  /// @throws IllegalArgumentException
-  ///           if the launch is outside what every device admits
+  /// @throws IllegalArgumentException if the launch is outside what every device admits
   public Launch {
     if (block.count() > 1024 || grid.y() > MAX_GRID_Y || grid.z() > MAX_GRID_Y || sharedBytes < 0) {
       throw new IllegalArgumentException(

@@ -15,14 +15,10 @@ public final class LossesKernel {
 
   /// Softmax cross-entropy L = −Σₖ tₖ ln pₖ with p = softmax(z), and its gradient p Σₖ tₖ − t.
   ///
-  /// @param preActivation
-  ///          z, samples × outputs
-  /// @param targets
-  ///          t, samples × outputs
-  /// @param gradient
-  ///          samples × outputs, written
-  /// @param losses
-  ///          samples × 1, written
+  /// @param preActivation z, samples × outputs
+  /// @param targets t, samples × outputs
+  /// @param gradient samples × outputs, written
+  /// @param losses samples × 1, written
   public void crossEntropy(DeviceMatrix preActivation, DeviceMatrix targets, DeviceMatrix gradient,
       DeviceMatrix losses) {
     launch("cross_entropy_8", preActivation, targets, gradient, losses);

@@ -17,8 +17,7 @@ public final class RandomKernel {
   /// Row `c · samples + n` becomes the Rademacher vector of probe `firstProbe + c` and sample `firstSample +
   /// n`.
   ///
-  /// @param upstream
-  ///          stacked copies (copies · samples) × outputs, written
+  /// @param upstream stacked copies (copies · samples) × outputs, written
   public void rademacherVectors(DeviceMatrix upstream, int samples, int firstProbe, long firstSample,
       long seed) {
     Kernels.copies(upstream, samples);
@@ -30,8 +29,7 @@ public final class RandomKernel {
 
   /// Row `c · samples + n` becomes the unit vector of output `firstOutput + c`.
   ///
-  /// @param upstream
-  ///          stacked copies (copies · samples) × outputs, written
+  /// @param upstream stacked copies (copies · samples) × outputs, written
   public void unitVectors(DeviceMatrix upstream, int samples, int firstOutput) {
     Kernels.copies(upstream, samples);
     launch("unit_vectors_8", upstream,

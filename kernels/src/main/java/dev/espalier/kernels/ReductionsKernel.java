@@ -34,12 +34,9 @@ public final class ReductionsKernel {
 
   /// y = α Σ over the rows of x + β y.
   ///
-  /// @param x
-  ///          rows × columns
-  /// @param y
-  ///          1 × columns; not read when β is 0
-  /// @param workspace
-  ///          of [#columnSumsWorkspace] bytes
+  /// @param x rows × columns
+  /// @param y 1 × columns; not read when β is 0
+  /// @param workspace of [#columnSumsWorkspace] bytes
   public void columnSums(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
     columnSums("column_sums", alpha, x, beta, y, workspace);
   }
@@ -63,8 +60,7 @@ public final class ReductionsKernel {
 
   /// y = α Σ over parts of partials + β y.
   ///
-  /// @param partials
-  ///          `parts` times the elements of y, one after another
+  /// @param partials `parts` times the elements of y, one after another
   void addPartials(double alpha, DeviceBuffer partials, int parts, double beta, DeviceMatrix y) {
     Kernels.room("partials", partials, parts * y.bytes());
     gpu.launch(new Launch(FAMILY, "add_partials_" + RUN, UpdatesKernel.grid(gpu, y.elements(), RUN),
@@ -76,8 +72,7 @@ public final class ReductionsKernel {
 
   /// total = Σ of `elements` float64 numbers.
   ///
-  /// @param total
-  ///          8 bytes, written
+  /// @param total 8 bytes, written
   public void sum(DeviceBuffer numbers, long elements, DeviceBuffer total) {
     Kernels.room("numbers", numbers, elements * Double.BYTES);
     Kernels.room("total", total, Double.BYTES);

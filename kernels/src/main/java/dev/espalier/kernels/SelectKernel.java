@@ -25,10 +25,8 @@ public final class SelectKernel {
 
   /// Gives the weights that are zero the score −1, below every other.
   ///
-  /// @param scores
-  ///          of the shape of the weights; −0 becomes 0
-  /// @param firstNonFinite
-  ///          a 64-bit word, lowered to the row-major index of every score that is not finite
+  /// @param scores of the shape of the weights; −0 becomes 0
+  /// @param firstNonFinite a 64-bit word, lowered to the row-major index of every score that is not finite
   public void rankZerosFirst(DeviceMatrix weights, DeviceMatrix scores, DeviceBuffer firstNonFinite) {
     int outputs = weights.rows();
     int inputs = weights.columns();
@@ -44,12 +42,9 @@ public final class SelectKernel {
 
   /// Finds the `count`-th smallest score of all matrices together; [#threshold] reads it from the state.
   ///
-  /// @param scores
-  ///          none of them NaN
-  /// @param count
-  ///          1 up to the number of all scores
-  /// @param state
-  ///          of [#STATE_BYTES], written
+  /// @param scores none of them NaN
+  /// @param count 1 up to the number of all scores
+  /// @param state of [#STATE_BYTES], written
   public void select(List<DeviceMatrix> scores, long count, DeviceBuffer state) {
     long all = scores.stream().mapToLong(DeviceMatrix::elements).sum();
     if (count < 1 || count > all) {
@@ -71,18 +66,15 @@ public final class SelectKernel {
 
   /// The score that a selection found.
   ///
-  /// @param prefix
-  ///          the first 32-bit word of its state
+  /// @param prefix the first 32-bit word of its state
   public static float threshold(int prefix) {
     return Float.intBitsToFloat(prefix < 0 ? prefix & Integer.MAX_VALUE : ~prefix);
   }
 
   /// counts += how many of a layer's scores are below the selected one, and how many are equal to it.
   ///
-  /// @param state
-  ///          as [#select] left it
-  /// @param counts
-  ///          of [#COUNTS_BYTES]
+  /// @param state as [#select] left it
+  /// @param counts of [#COUNTS_BYTES]
   public void count(DeviceMatrix scores, DeviceBuffer state, DeviceBuffer counts) {
     Kernels.room("state", state, STATE_BYTES);
     Kernels.room("counts", counts, COUNTS_BYTES);
@@ -95,10 +87,8 @@ public final class SelectKernel {
   /// Group g, counted in row-major order, removes round((g+1)·q) − round(g·q) of its scores with q =
   /// `removedPerGroup` (halves up), fewer by what a last group of a row is narrower; ties break by column.
   ///
-  /// @param scores
-  ///          none of them NaN
-  /// @param groupWidth
-  ///          1 up to the columns
+  /// @param scores none of them NaN
+  /// @param groupWidth 1 up to the columns
   /// @return how many scores are left to remove
   public long keepPerGroup(DeviceMatrix scores, int groupWidth, double removedPerGroup) {
     if (groupWidth < 1 || groupWidth > scores.columns()

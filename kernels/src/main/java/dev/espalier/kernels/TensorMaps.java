@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.espalier.bindings.CudaDriver;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -32,8 +33,7 @@ final class TensorMaps {
 
   /// The encoded map, in memory of `arena`.
   ///
-  /// @throws IllegalArgumentException
-  ///           if the driver refuses it
+  /// @throws IllegalArgumentException if the driver refuses it
   static MemorySegment encode(Argument.TensorMap map, Arena arena) {
     DeviceMatrix matrix = map.matrix();
     MemorySegment encoded = arena.allocate(Argument.TensorMap.BYTES, ALIGNMENT);

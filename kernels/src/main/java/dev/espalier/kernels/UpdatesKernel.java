@@ -26,10 +26,8 @@ public final class UpdatesKernel {
 
   /// One step of Adam [Kingma & Ba 2015]; all matrices have one shape.
   ///
-  /// @param step
-  ///          1 for the first, for the correction of the moments' bias
-  /// @param keepZeros
-  ///          whether elements of the parameter that are 0 stay 0
+  /// @param step 1 for the first, for the correction of the moments' bias
+  /// @param keepZeros whether elements of the parameter that are 0 stay 0
   public void adamStep(DeviceMatrix parameter, DeviceMatrix gradient, DeviceMatrix firstMoment,
       DeviceMatrix secondMoment, double learningRate, double beta1, double beta2, double epsilon, long step,
       boolean keepZeros) {

@@ -36,10 +36,8 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
   /// How unkind the machine is. The mechanisms that are late land as late as the rules allow, the others at
   /// once.
   ///
-  /// @param order
-  ///          of threads and blocks
-  /// @param lateMechanisms
-  ///          bits: 1 cp.async, 2 TMA, 4 wgmma
+  /// @param order of threads and blocks
+  /// @param lateMechanisms bits: 1 cp.async, 2 TMA, 4 wgmma
   record Schedule(Order order, int lateMechanisms) {
     static final int LATE_COPIES = 1;
     static final int LATE_TENSOR_COPIES = 2;

@@ -1,14 +1,9 @@
 package dev.espalier.kernels;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-
+import dev.espalier.bindings.CudaDriver;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
-import java.lang.foreign.SymbolLookup;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -18,12 +13,10 @@ import jcuda.driver.JCudaDriver;
 
 /// Loads JCuda, once and only where it can be loaded: without a driver the first touch of `JCudaDriver` fails
 /// with thirty lines, and every later one in another way.
-@SuppressWarnings("restricted") // calls native code
-public final class CudaDriver {
-  static final String LIBRARY = "libcuda.so.1";
+public final class JCudaLoader {
   private static final Optional<String> PROBLEM = load();
 
-  private CudaDriver() {}
+  private JCudaLoader() {}
 
   /// Why there is no CUDA on this machine, in one line that says what to do; empty if there is. Call it
   /// before anything of JCuda.
@@ -32,19 +25,9 @@ public final class CudaDriver {
   }
 
   private static Optional<String> load() {
-    int status;
-    try {
-      SymbolLookup library = SymbolLookup.libraryLookup(LIBRARY, Arena.global());
-      status = (int) Linker.nativeLinker()
-          .downcallHandle(library.findOrThrow("cuInit"), FunctionDescriptor.of(JAVA_INT, JAVA_INT))
-          .invokeExact(0);
-    } catch (IllegalArgumentException _) {
-      return Optional.of("no CUDA driver (%s): install NVIDIA's".formatted(LIBRARY));
-    } catch (Throwable e) {
-      throw new AssertionError(e);
-    }
-    if (status != 0) {
-      return Optional.of("the CUDA driver does not start: cuInit returns " + status);
+    CudaDriver.Probe probe = CudaDriver.probe();
+    if (probe.device().isEmpty()) {
+      return Optional.of(probe.problem());
     }
     try {
       loadJCuda();

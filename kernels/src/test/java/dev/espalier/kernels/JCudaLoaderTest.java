@@ -11,19 +11,19 @@ import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-class CudaDriverTest {
+class JCudaLoaderTest {
   @Test
   void saysInOneLineThatThereIsNoDriver() {
     assumeTrue(!Files.exists(Path.of("/dev/nvidiactl")), "this machine has a GPU");
-    Optional<String> problem = CudaDriver.problem();
+    Optional<String> problem = JCudaLoader.problem();
     assertTrue(problem.isPresent());
     assertEquals(1, problem.get().lines().count());
-    assertEquals(problem, CudaDriver.problem());
+    assertEquals(problem, JCudaLoader.problem());
   }
 
   @Test
   void jcudaComesWithItsLibrary(@TempDir Path directory) throws IOException {
-    Path library = CudaDriver.unpack(directory);
+    Path library = JCudaLoader.unpack(directory);
     assertTrue(library.getFileName().toString().startsWith("libJCudaDriver-"));
     assertTrue(Files.size(library) > 0);
   }
