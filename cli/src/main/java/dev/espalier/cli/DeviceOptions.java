@@ -17,7 +17,7 @@ class DeviceOptions {
   int threads = CpuBackend.availableThreads();
 
   @Option(names = "--precision", paramLabel = "PRECISION", order = 62, description = {
-      "fp32, or bf16 on CPUs that multiply bfloat16: faster, importance to about 1 %% (default: ${DEFAULT-VALUE})."})
+      "fp32, or bf16 on CPUs that multiply bfloat16: less exact (default: ${DEFAULT-VALUE})."})
   Precision precision = Precision.FP32;
 
   /// A backend, after saying which one and why.

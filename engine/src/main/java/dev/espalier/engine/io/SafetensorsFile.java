@@ -107,10 +107,6 @@ public final class SafetensorsFile {
     return matrix;
   }
 
-  SafetensorsHeader parsedHeader() {
-    return parsed;
-  }
-
   /// Where in the file the tensor's bytes begin.
   long offset(Tensor tensor) {
     return tensor.data().address() - mapped.address();
