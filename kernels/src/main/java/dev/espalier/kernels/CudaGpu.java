@@ -254,8 +254,8 @@ public final class CudaGpu implements Driver {
   }
 
   @Override
-  public void clear(long address, long bytes) {
-    call(() -> JCudaDriver.cuMemsetD8Async(new Address(address), (byte) 0, bytes,
+  public void fill(long address, long bytes, byte value) {
+    call(() -> JCudaDriver.cuMemsetD8Async(new Address(address), value, bytes,
         streams.get(Stream.COMPUTE)));
   }
 

@@ -6,7 +6,7 @@ import java.lang.foreign.MemorySegment;
 /// one. Work in a stream takes effect in order; streams wait for each other by events alone. Used by one
 /// thread at a time, any.
 ///
-/// Kernels ([#launch]), [#clear] and [#copy] run in [Stream#COMPUTE].
+/// Kernels ([#launch]), [#fill] and [#copy] run in [Stream#COMPUTE].
 public interface Driver extends Gpu, AutoCloseable {
   /// A queue of work.
   enum Stream {
@@ -61,8 +61,8 @@ public interface Driver extends Gpu, AutoCloseable {
   /// Gives memory of [#allocateHost] back at once: no work may be using it.
   void free(HostMemory memory);
 
-  /// Writes zeros.
-  void clear(long address, long bytes);
+  /// Writes `value` into every byte.
+  void fill(long address, long bytes, byte value);
 
   /// Copies between device addresses that do not overlap.
   void copy(long from, long to, long bytes);

@@ -181,8 +181,8 @@ public final class EmulatedDriver implements Driver {
   }
 
   @Override
-  public void clear(long address, long bytes) {
-    enqueue(Stream.COMPUTE, () -> at(address, bytes).fill((byte) 0));
+  public void fill(long address, long bytes, byte value) {
+    enqueue(Stream.COMPUTE, () -> at(address, bytes).fill(value));
   }
 
   @Override
