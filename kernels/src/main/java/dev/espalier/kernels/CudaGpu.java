@@ -7,11 +7,11 @@ import static jcuda.driver.JCudaDriver.cuLaunchKernel;
 import static jcuda.driver.JCudaDriver.cuModuleGetFunction;
 import static jcuda.driver.JCudaDriver.cuModuleLoadData;
 
+import dev.espalier.bindings.TensorMap;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.HashMap;
@@ -147,9 +147,11 @@ public final class CudaGpu implements Gpu, AutoCloseable {
   }
 
   private void encode(Argument.TensorMap map, int at) {
+    DeviceMatrix matrix = map.matrix();
+    TensorMap tensorMap = new TensorMap(matrix.address(), matrix.rows(), matrix.columns(), map.stride(),
+        map.boxRows(), Argument.TensorMap.BOX_COLUMNS);
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment encoded = TensorMaps.encode(map, arena);
-      slots.put(at, encoded.asByteBuffer(), 0, Argument.TensorMap.BYTES);
+      slots.put(at, tensorMap.encode(arena).asByteBuffer(), 0, Argument.TensorMap.BYTES);
     }
   }
 
