@@ -24,9 +24,10 @@ import java.util.function.IntSupplier;
 /// Finds out, printing nothing, whether NVIDIA's driver and a GPU are there.
 public final class CudaDriver {
   /// The driver's library, as the loader finds it.
-  public static final String LIBRARY = "libcuda.so.1";
+  static final String LIBRARY = "libcuda.so.1";
 
-  static final String NO_NATIVE_ACCESS = "native access is not granted: start Java with --enable-native-access=dev.espalier.bindings";
+  static final String NO_NATIVE_ACCESS = "native access is not granted: start Java with "
+      + "--enable-native-access=dev.espalier.bindings";
 
   private static final int NAME_BYTES = 256;
   private static final int BUS_ID_BYTES = 32;
