@@ -1,5 +1,6 @@
 package dev.espalier.kernels;
 
+import dev.espalier.bindings.TensorMap;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -148,6 +149,11 @@ public final class CudaGpu implements Driver {
   /// Whether the build had nvcc and so made GPU kernels.
   public static boolean isBuilt() {
     return CudaGpu.class.getResource("dual_moments.fatbin") != null;
+  }
+
+  /// Makes the device's context that of the calling thread, for other libraries.
+  public void makeCurrent() {
+    JCudaDriver.cuCtxSetCurrent(context);
   }
 
   /// Calls the driver in this device's context.
@@ -397,8 +403,11 @@ public final class CudaGpu implements Driver {
         case Argument.Float32(float value) -> slots.set(ValueLayout.JAVA_FLOAT, at, value);
         case Argument.Float64(double value) -> slots.set(ValueLayout.JAVA_DOUBLE, at, value);
         case Argument.TensorMap map -> {
+          DeviceMatrix matrix = map.matrix();
+          TensorMap encoded = new TensorMap(matrix.address(), matrix.rows(), matrix.columns(), map.stride(),
+              map.boxRows(), Argument.TensorMap.BOX_COLUMNS);
           try (Arena call = Arena.ofConfined()) {
-            MemorySegment.copy(TensorMaps.encode(map, call), 0, slots, at, Argument.TensorMap.BYTES);
+            MemorySegment.copy(encoded.encode(call), 0, slots, at, Argument.TensorMap.BYTES);
           }
         }
       }
