@@ -10,7 +10,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
 /// `espalier doctor`.
-@Command(name = "doctor", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier doctor [OPTION]...", header = "Show what this machine offers and which devices can be used.", description = "%nShows Java, CPU, memory and GPU, and for each device whether Espalier can use it, or why not.%n", footerHeading = "%nExample:%n", footer = {
+@Command(name = "doctor", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier doctor [OPTION]...", header = "Show what this machine offers and which devices can be used.", description = "%nShows Java, CPU, memory, GPU and cuBLAS, and for each device whether Espalier can use it, or why not.%n", footerHeading = "%nExample:%n", footer = {
     "    espalier doctor"})
 final class DoctorCommand implements Callable<Integer> {
   @Mixin
@@ -25,6 +25,8 @@ final class DoctorCommand implements Callable<Integer> {
     machine.row("memory", Machine.memory());
     CudaDriver.Probe gpu = CudaDriver.probe();
     machine.row("gpu", gpu.device().orElse("none: " + gpu.problem()));
+    Machine.gpuNow(gpu.pciBusId()).ifPresent(now -> machine.row("gpu now", now));
+    machine.row("cublas", Machine.cublas());
     machine.lines().forEach(global.out()::println);
     global.out().println();
     Table devices = new Table(3, "device", "usable", "");

@@ -1,6 +1,6 @@
 package dev.espalier.kernels;
 
-/// A matrix in device memory whose rows may lie apart, as those of a block of columns do: float32, row-major.
+/// A rectangle of a matrix in device memory, owned by somebody else: float32, row-major.
 ///
 /// @param address of the first element, a multiple of 4
 /// @param rows at least 1

@@ -1,17 +1,16 @@
 package dev.espalier.kernels;
 
-/// Plain matrix products on a device: by a library, or by [ProductKernel].
+/// Matrix products on a GPU, in the stream of its kernels.
 public interface MatrixProducts {
-  /// c = α op(a)·op(b) + β c, after the work that was started before.
+  /// c = α op(a)·op(b) + β c, where op transposes or not; c is written without being read when β is 0.
   ///
   /// @param a rows × inner, or inner × rows if transposed
   /// @param b inner × columns, or columns × inner if transposed
-  /// @param c rows × columns, apart from the others; not read when β is 0
+  /// @param c rows × columns, apart from a and b
   /// @throws IllegalArgumentException if the shapes do not fit
   void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
-      double beta,
-      MatrixBlock c);
+      double beta, MatrixBlock c);
 
-  /// Whose products they are and how they round, for people.
+  /// Who multiplies, for example `cuBLAS 13.1`.
   String description();
 }

@@ -35,6 +35,14 @@ public interface Backend extends AutoCloseable {
   /// @throws OutOfBackendMemoryException if it does not fit
   Matrix allocate(int rows, int columns);
 
+  /// As [#allocate], for what is as large as a layer's weights and is gone over a few times a batch at most: where a
+  /// device's memory is short it may lie in slower memory.
+  ///
+  /// @throws OutOfBackendMemoryException if it does not fit
+  default Matrix allocateWeights(int rows, int columns) {
+    return allocate(rows, columns);
+  }
+
   /// A view of `count` rows from `first` on; its owner must outlive it.
   Matrix rows(Matrix matrix, int first, int count);
 
