@@ -13,24 +13,12 @@
 // grid: ⌈inputs/I⌉ × ⌈outputs/O⌉ × parts; a block owns an I × O tile of both results over one part of the samples,
 // a multiple of K each. One part adds to M1 and M2; several write theirs to partial1, partial2 (parts, outputs,
 // inputs), which add_partials then adds in order: every run gives the same bits. T: stages of K samples in flight.
-#include "device.cuh"
+#include "tiles.cuh"
 
 struct Moments {
   float *m1, *m2, *partial1, *partial2;
   int samples, outputs, inputs;
 };
-
-/// The samples of this block.
-struct Part {
-  int first, end, steps;
-};
-template <int K>
-__device__ __forceinline__ Part part_of(int samples) {
-  const int64_t tiles = ((int64_t)samples + K - 1) / K, each = (tiles + gridDim.z - 1) / gridDim.z;
-  const int first = (int)min((int64_t)samples, blockIdx.z * each * K);
-  const int end = (int)min((int64_t)samples, (blockIdx.z + 1) * each * K);
-  return {first, end, (end - first + K - 1) / K};
-}
 
 /// Hands sums of row o, columns i to i + N − 1 to where they belong.
 template <int N>
@@ -121,69 +109,44 @@ FMA(64, 64, 16);
 template <int I, int O, int K, int STAGES, int WI, int WO>
 struct MmaTile {
   static constexpr int kThreads = I / WI * (O / WO) * 32, kOutputTiles = WO / 16, kInputTiles = WI / 8;
-  // The 8 more floats spread the four k of a fragment over all 32 banks: lane 4 g + t reads bank 8 t + g.
-  static constexpr int kOutputRow = O + 8, kInputRow = I + 8;
-  static_assert(kThreads == 256 && K % 8 == 0 && STAGES >= 2, "");
+  static_assert(kThreads == 256, "");
   struct alignas(16) Shared {
-    float s[STAGES][K][kOutputRow], x[STAGES][K][kInputRow];
+    OperandTile<O, K, true> s[STAGES];
+    OperandTile<I, K, true> x[STAGES];
   };
 };
-
-/// Starts the copy of `rows` × C floats from (first, column) on; what lies outside the matrix becomes zero.
-template <int V, int K, int C, int THREADS, class Rows>
-__device__ __forceinline__ void load_tile(Rows& to, const float* from, int first, int end, int column, int columns) {
-#pragma unroll
-  for (int e = threadIdx.x; e < K * (C / V); e += THREADS) {
-    const int k = e / (C / V), c = e % (C / V) * V;
-    const int valid = first + k < end ? max(0, min(V, columns - column - c)) : 0;
-    const float* source = valid ? from + (int64_t)(first + k) * columns + column + c : from;
-    copy_async<V * 4>(&to[k][c], source, valid * 4);
-  }
-}
 
 template <int I, int O, int K, int STAGES, int WI, int WO, int V>
 __device__ __forceinline__ void mma_product(const Moments& m, const float* sensitivity, const float* activation,
                                             const float* pilot) {
   using T = MmaTile<I, O, K, STAGES, WI, WO>;
   DYNAMIC_SHARED(typename T::Shared, shared);
-  const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+  const Lane l = lane();
+  const int warp = threadIdx.x / 32;
   const int o0 = blockIdx.y * O, i0 = blockIdx.x * I, wo = warp % (O / WO) * WO, wi = warp / (O / WO) * WI;
   const Part part = part_of<K>(m.samples);
-  auto start = [&](int step) {
-    const int stage = step % STAGES, first = part.first + step * K;
-    load_tile<V, K, O, T::kThreads>(shared.s[stage], sensitivity, first, part.end, o0, m.outputs);
-    load_tile<V, K, I, T::kThreads>(shared.x[stage], activation, first, part.end, i0, m.inputs);
-  };
   float c[T::kInputTiles];
 #pragma unroll
   for (int n = 0; n < T::kInputTiles; n++) {
-    const int i = i0 + wi + n * 8 + g;
+    const int i = i0 + wi + n * 8 + l.g;
     c[n] = i < m.inputs ? pilot[i] : 0.f;
   }
   float d1[T::kOutputTiles][T::kInputTiles][4] = {}, d2[T::kOutputTiles][T::kInputTiles][4] = {};
-#pragma unroll
-  for (int step = 0; step < STAGES - 1; step++) {
-    if (step < part.steps) start(step);
-    copy_async_commit();
-  }
-  for (int step = 0; step < part.steps; step++) {
-    copy_async_wait<STAGES - 2>();
-    __syncthreads();  // all copies of this step are here, and all have left the stage that is filled next
-    if (step + STAGES - 1 < part.steps) start(step + STAGES - 1);
-    copy_async_commit();
-    const int stage = step % STAGES;
+  auto start = [&](int step, int stage) {
+    const int first = part.first + step * K;
+    shared.s[stage].template load<V, T::kThreads>(sensitivity, m.outputs, first, part.end, o0, m.outputs);
+    shared.x[stage].template load<V, T::kThreads>(activation, m.inputs, first, part.end, i0, m.inputs);
+  };
+  auto multiply = [&](int stage) {
 #pragma unroll 2
     for (int k = 0; k < K; k += 8) {
       unsigned a[T::kOutputTiles][4];
 #pragma unroll
-      for (int o = 0; o < T::kOutputTiles; o++)
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-          a[o][e] = to_tf32(shared.s[stage][k + t + (e >> 1) * 4][wo + o * 16 + g + (e & 1) * 8]);
+      for (int o = 0; o < T::kOutputTiles; o++) left_fragment(a[o], shared.s[stage], k, wo + o * 16, l);
 #pragma unroll
       for (int n = 0; n < T::kInputTiles; n++) {
-        const float low = shared.x[stage][k + t][wi + n * 8 + g] - c[n];
-        const float high = shared.x[stage][k + t + 4][wi + n * 8 + g] - c[n];
+        const float low = shared.x[stage].at(k + l.t, wi + n * 8 + l.g) - c[n];
+        const float high = shared.x[stage].at(k + l.t + 4, wi + n * 8 + l.g) - c[n];
         const unsigned b[2] = {to_tf32(low), to_tf32(high)}, squared[2] = {to_tf32(low * low), to_tf32(high * high)};
 #pragma unroll
         for (int o = 0; o < T::kOutputTiles; o++) {
@@ -192,15 +155,15 @@ __device__ __forceinline__ void mma_product(const Moments& m, const float* sensi
         }
       }
     }
-  }
-  copy_async_wait<0>();
+  };
+  pipeline<STAGES>(part.steps, start, multiply);
 #pragma unroll
   for (int o = 0; o < T::kOutputTiles; o++)
 #pragma unroll
     for (int n = 0; n < T::kInputTiles; n++)
 #pragma unroll
       for (int e = 0; e < 4; e += 2)
-        put<2>(m, o0 + wo + o * 16 + g + e * 4, i0 + wi + n * 8 + t * 2, &d1[o][n][e], &d2[o][n][e]);
+        put<2>(m, o0 + wo + o * 16 + l.g + e * 4, i0 + wi + n * 8 + l.t * 2, &d1[o][n][e], &d2[o][n][e]);
 }
 
 #define MMA(I, O, K, STAGES, WI, WO, V, BLOCKS)                                                                  \

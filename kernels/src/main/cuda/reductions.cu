@@ -2,10 +2,10 @@
 //
 // column_sums_{C}x{R}        partials[z] = Σ over the z-th part of the rows of x
 // column_sums_tf32_{C}x{R}   the same with every element rounded to TF32 first
-// add_partials_256           y = α Σ over parts of partials[part] + β y; y is not read when β = 0
+// add_partials_256           y = α Σ over parts of partials[part] + β y; y is not read when β = 0; its rows may lie apart
 // sum_1024                   total = Σ x over doubles, by one block
 //
-// x (rows, columns)  partials (parts, columns)  y (columns): float32, row-major. A part is ⌈rows/parts⌉ rows.
+// x (rows, columns)  partials (parts, elements)  y (elements): float32, row-major. A part is ⌈rows/parts⌉ rows.
 // column_sums: block 32×8 owns C = 32 columns of one part, thread row t adds rows t, t+8, …, then the eight are added
 // in order; R, the rows of a part that a block reads at a time, is 8. grid: ⌈columns/C⌉ × 1 × parts
 #include "elementwise.cuh"
@@ -49,11 +49,13 @@ extern "C" __global__ void __launch_bounds__(256)
 EXPORT_KERNEL(column_sums_tf32_32x8);
 
 extern "C" __global__ void __launch_bounds__(256)
-    add_partials_256(const float* partials, float* y, float alpha, float beta, int parts, int64_t columns) {
-  Run<256>::for_each(columns, [&](int64_t at, auto) {
+    add_partials_256(const float* partials, float* y, float alpha, float beta, int parts, int64_t elements, int columns,
+                     int stride) {
+  Run<256>::for_each(elements, [&](int64_t at, auto) {
     float sum = 0.f;
-    for (int part = 0; part < parts; part++) sum += partials[part * columns + at];
-    y[at] = beta == 0.f ? alpha * sum : fmaf(alpha, sum, beta * y[at]);
+    for (int part = 0; part < parts; part++) sum += partials[part * elements + at];
+    float& to = y[columns == stride ? at : at / columns * stride + at % columns];
+    to = beta == 0.f ? alpha * sum : fmaf(alpha, sum, beta * to);
   });
 }
 EXPORT_KERNEL(add_partials_256);

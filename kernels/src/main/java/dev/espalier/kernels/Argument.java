@@ -35,6 +35,11 @@ public sealed interface Argument {
     return new Address(matrix.address());
   }
 
+  /// The pointer to a block of a matrix.
+  static Argument of(MatrixBlock block) {
+    return new Address(block.address());
+  }
+
   /// The pointer to a buffer.
   static Argument of(DeviceBuffer buffer) {
     return new Address(buffer.address());

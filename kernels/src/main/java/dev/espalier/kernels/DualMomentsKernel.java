@@ -6,14 +6,6 @@ import java.util.List;
 /// arithmetic: 4 · samples · outputs · inputs operations on samples · (outputs + inputs) · 4 bytes, read once
 /// by each row or column of tiles.
 public final class DualMomentsKernel {
-  /// How products are rounded.
-  public enum Precision {
-    /// Every operand to float32.
-    FP32,
-    /// S, a − c and its square to TF32, to nearest: 10 bits of mantissa. Sums stay float32.
-    TF32
-  }
-
   /// A kernel and its tile.
   sealed interface Tile {
     /// Inputs of a block.
@@ -104,7 +96,6 @@ public final class DualMomentsKernel {
 
   private static final String FAMILY = "dual_moments";
   private static final int ALIGNMENT = 256;
-  private static final int FEWEST_STEPS = 8;
   private static final int WIDE = 512;
 
   private final Gpu gpu;
@@ -118,10 +109,10 @@ public final class DualMomentsKernel {
 
   /// The bytes of workspace for a batch of this shape: transposed sensitivities, and the sums of each part of
   /// the samples.
-  public long workspace(Precision precision, int samples, int outputs, int inputs) {
+  public long workspace(Arithmetic arithmetic, int samples, int outputs, int inputs) {
     long most = 0;
     for (Tile tile : TILES) {
-      if (isFor(tile, precision)) {
+      if (isFor(tile, arithmetic)) {
         most = Math.max(most,
             layout(tile, parts(tile, samples, outputs, inputs), samples, outputs, inputs).bytes());
       }
@@ -138,14 +129,14 @@ public final class DualMomentsKernel {
   /// @param m1 outputs × inputs
   /// @param m2 outputs × inputs
   /// @param workspace of [#workspace] bytes
-  public void addMoments(Precision precision, DeviceMatrix sensitivity, DeviceMatrix activation,
+  public void addMoments(Arithmetic arithmetic, DeviceMatrix sensitivity, DeviceMatrix activation,
       DeviceMatrix pilotMean, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
-    Tile tile = choose(precision, sensitivity, activation);
+    Tile tile = choose(arithmetic, sensitivity, activation);
     int parts = parts(tile, activation.rows(), sensitivity.columns(), activation.columns());
     addMoments(tile, parts, sensitivity, activation, pilotMean, m0, m1, m2, workspace);
   }
 
-  /// As [#addMoments(Precision, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix,
+  /// As [#addMoments(Arithmetic, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix,
   /// DeviceMatrix, DeviceBuffer)], with a chosen kernel.
   void addMoments(Tile tile, int parts, DeviceMatrix sensitivity, DeviceMatrix activation,
       DeviceMatrix pilotMean,
@@ -185,8 +176,8 @@ public final class DualMomentsKernel {
             Argument.of(pilotMean), Argument.of(samples), Argument.of(outputs), Argument.of(inputs)),
         "s %s, a %s".formatted(sensitivity, activation)));
     if (parts > 1) {
-      reductions.addPartials(1, partial1, parts, 1, m1);
-      reductions.addPartials(1, partial2, parts, 1, m2);
+      reductions.addPartials(1, partial1, parts, 1, MatrixBlock.of(m1));
+      reductions.addPartials(1, partial2, parts, 1, MatrixBlock.of(m2));
     }
   }
 
@@ -210,11 +201,11 @@ public final class DualMomentsKernel {
   }
 
   /// The kernel for a batch. The width that parts the two mma tiles is a model's, not yet a measurement's.
-  private Tile choose(Precision precision, DeviceMatrix sensitivity, DeviceMatrix activation) {
-    if (!isFor(MMA_SMALL, precision)) {
+  private Tile choose(Arithmetic arithmetic, DeviceMatrix sensitivity, DeviceMatrix activation) {
+    if (!isFor(MMA_SMALL, arithmetic)) {
       return FMA;
     }
-    if (isFor(WGMMA, precision) && admits(WGMMA, sensitivity, activation)) {
+    if (isFor(WGMMA, arithmetic) && admits(WGMMA, sensitivity, activation)) {
       return WGMMA;
     }
     if (!admits(MMA_SMALL, sensitivity, activation)) {
@@ -224,11 +215,11 @@ public final class DualMomentsKernel {
   }
 
   /// Whether the device has a kernel, and it rounds as wanted.
-  private boolean isFor(Tile tile, Precision precision) {
+  private boolean isFor(Tile tile, Arithmetic arithmetic) {
     return switch (tile) {
-      case Fma _ -> precision == Precision.FP32 || gpu.computeCapability() < 80;
-      case Mma _ -> precision == Precision.TF32 && gpu.computeCapability() >= 80;
-      case Wgmma _ -> precision == Precision.TF32 && gpu.computeCapability() == 90;
+      case Fma _ -> arithmetic == Arithmetic.FP32 || gpu.computeCapability() < 80;
+      case Mma _ -> arithmetic == Arithmetic.TF32 && gpu.computeCapability() >= 80;
+      case Wgmma _ -> arithmetic == Arithmetic.TF32 && gpu.computeCapability() == 90;
     };
   }
 
@@ -240,13 +231,9 @@ public final class DualMomentsKernel {
     };
   }
 
-  /// Into how many parts the samples are split: enough blocks for every multiprocessor, but no part so short
-  /// that filling its pipeline shows.
   private int parts(Tile tile, int samples, int outputs, int inputs) {
     long tiles = (long) Kernels.blocks(inputs, tile.inputs()) * Kernels.blocks(outputs, tile.outputs());
-    long wanted = Math.ceilDiv(gpu.multiprocessors(), tiles);
-    long steps = Math.ceilDiv(samples, tile.samples());
-    return Math.clamp(Math.min(wanted, steps / FEWEST_STEPS), 1, Launch.MAX_GRID_Y);
+    return Kernels.parts(gpu, tiles, Math.ceilDiv(samples, tile.samples()));
   }
 
   /// Where in the workspace things lie: Sᵀ first, whose rows start at multiples of 16 bytes.

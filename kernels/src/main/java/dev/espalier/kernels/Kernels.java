@@ -44,6 +44,19 @@ final class Kernels {
     return Math.toIntExact(Math.ceilDivExact(a, b));
   }
 
+  /// Into how many parts the inner dimension of a product is split: enough blocks for every multiprocessor, but
+  /// no part so short that filling its pipeline shows. More than one only if `tiles` are fewer than the
+  /// multiprocessors.
+  ///
+  /// @param tiles of the result
+  /// @param steps of the inner dimension
+  static int parts(Gpu gpu, long tiles, long steps) {
+    long wanted = Math.ceilDiv(gpu.multiprocessors(), tiles);
+    return Math.clamp(Math.min(wanted, steps / FEWEST_STEPS), 1, Launch.MAX_GRID_Y);
+  }
+
+  private static final int FEWEST_STEPS = 8;
+
   /// 32 × 8 threads: a warp along the columns of each of 8 rows.
   static final Dimensions WARP_A_ROW = Dimensions.of(32, 8);
 

@@ -55,18 +55,19 @@ public final class ReductionsKernel {
         new Dimensions(Kernels.blocks(x.columns(), COLUMNS), 1, parts), Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(x), Argument.of(workspace), Argument.of(x.rows()), Argument.of(x.columns())),
         "x " + x));
-    addPartials(alpha, workspace, parts, beta, y);
+    addPartials(alpha, workspace, parts, beta, MatrixBlock.of(y));
   }
 
   /// y = α Σ over parts of partials + β y.
   ///
   /// @param partials `parts` times the elements of y, one after another
-  void addPartials(double alpha, DeviceBuffer partials, int parts, double beta, DeviceMatrix y) {
-    Kernels.room("partials", partials, parts * y.bytes());
+  void addPartials(double alpha, DeviceBuffer partials, int parts, double beta, MatrixBlock y) {
+    Kernels.room("partials", partials, parts * y.elements() * Float.BYTES);
     gpu.launch(new Launch(FAMILY, "add_partials_" + RUN, UpdatesKernel.grid(gpu, y.elements(), RUN),
         Dimensions.of(RUN), 0,
         List.of(Argument.of(partials), Argument.of(y), Argument.of((float) alpha), Argument.of((float) beta),
-            Argument.of(parts), Argument.of(y.elements())),
+            Argument.of(parts), Argument.of(y.elements()), Argument.of(y.columns()),
+            Argument.of(y.stride())),
         "%d × y %s".formatted(parts, y)));
   }
 

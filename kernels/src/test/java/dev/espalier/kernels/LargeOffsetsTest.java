@@ -2,9 +2,12 @@ package dev.espalier.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.FieldSource;
 
 /// Matrices of more than 2³¹ elements, of which only the last blocks run, in memory that is touched
 /// there alone.
@@ -12,6 +15,7 @@ class LargeOffsetsTest {
   private static final int COLUMNS = 32;
   /// Just above 2³¹ elements, and so many tiles of 32 rows that the last one falls to the last block.
   private static final int ROWS = 33 * 32 * Launch.MAX_GRID_Y;
+  static final List<ProductKernel.Tile> PRODUCTS = ProductKernel.TILES;
   private EmulatedGpu gpu;
 
   @BeforeEach
@@ -115,6 +119,57 @@ class LargeOffsetsTest {
           buffer);
       assertEquals(18, lastPartial(kernel, tile, parts, buffer), tile.name());
     }
+  }
+
+  /// Rows of a and of c.
+  @ParameterizedTest
+  @FieldSource("PRODUCTS")
+  void tallProduct(ProductKernel.Tile tile) {
+    DeviceMatrix c = gpu.sparse(ROWS, COLUMNS);
+    multiply(tile, 1, withLastRow(3), false, withAllRows(COLUMNS, 2), false, c);
+    assertEquals(6 * COLUMNS, lastElement(c));
+  }
+
+  /// Rows of b, and columns of c that are far apart.
+  @ParameterizedTest
+  @FieldSource("PRODUCTS")
+  void wideProduct(ProductKernel.Tile tile) {
+    DeviceMatrix c = gpu.sparse(33, ROWS);
+    multiply(tile, 1, withAllRows(33, 2), false, withLastRow(3), true, c);
+    assertEquals(6 * COLUMNS, gpu.read(new DeviceMatrix(c.address() + c.bytes() - Float.BYTES, 1, 1))[0]);
+  }
+
+  /// Rows of a and b along the inner dimension, and a partial result at the end of them all.
+  @ParameterizedTest
+  @FieldSource("PRODUCTS")
+  void deepProduct(ProductKernel.Tile tile) {
+    int parts = 2048;
+    int rows = 1056;
+    int inner = 1024 * parts;
+    DeviceMatrix a = gpu.sparse(inner, rows);
+    float[] ones = new float[rows];
+    java.util.Arrays.fill(ones, 1);
+    gpu.write(last(a), ones);
+    DeviceMatrix b = gpu.sparse(inner, rows);
+    gpu.write(last(b), ones);
+    DeviceMatrix workspace = multiply(tile, parts, a, true, b, false, gpu.sparse(rows, rows));
+    assertEquals(1, lastElement(workspace));
+  }
+
+  private DeviceMatrix withAllRows(int rows, float value) {
+    float[] values = new float[rows * COLUMNS];
+    java.util.Arrays.fill(values, value);
+    return gpu.matrix(rows, COLUMNS, values);
+  }
+
+  /// The workspace, which ends with the last part's last row.
+  private DeviceMatrix multiply(ProductKernel.Tile tile, int parts, DeviceMatrix a, boolean transposeA,
+      DeviceMatrix b, boolean transposeB, DeviceMatrix c) {
+    DeviceMatrix workspace = gpu.sparse(Math.multiplyExact(parts, c.rows()), c.columns());
+    new ProductKernel(gpu).multiply(tile, parts, 1, MatrixBlock.of(a), transposeA, MatrixBlock.of(b),
+        transposeB, 0,
+        MatrixBlock.of(c), new DeviceBuffer(workspace.address(), workspace.bytes()));
+    return workspace;
   }
 
   /// The last element of the last part's second moment, which lies at the end of the workspace.

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Test;
 class PtxTest {
   private static final Path REPORTS = Path.of(System.getProperty("espalier.kernels.ptx"));
   private static final List<String> FAMILIES = List.of("apply", "dense_forward", "dual_moments",
-      "elimination_scores", "losses", "random", "reductions", "select", "updates");
+      "elimination_scores", "losses", "product", "random", "reductions", "select", "updates");
   /// Registers of a multiprocessor, from compute capability 8.0 on.
   private static final int REGISTERS = 65_536;
   /// Static shared memory that any kernel may use.
@@ -58,6 +58,8 @@ class PtxTest {
     for (Tile tile : DualMomentsKernel.TILES) {
       assertEquals(tile.threads(), entries.get(tile.name()), tile.name());
     }
+    products().forEach((name, tile) -> assertEquals(tile.threads(), entries.get(name), name));
+    entries.keySet().removeAll(products().keySet());
     entries.forEach((name, threads) -> {
       int expected = name.endsWith("_1024") && !name.startsWith("axpy") && !name.startsWith("adam")
           ? 1024
@@ -100,13 +102,19 @@ class PtxTest {
       int most = tile instanceof DualMomentsKernel.Wgmma ? largest : smallest;
       assertTrue(tile.sharedBytes() <= most, tile.name());
     }
+    for (boolean transpose : new boolean[]{false, true}) {
+      for (ProductKernel.Tile tile : ProductKernel.TILES) {
+        assertTrue(tile.sharedBytes(transpose, !transpose) <= smallest, tile.name(transpose, !transpose));
+        assertTrue(tile.sharedBytes(transpose, transpose) <= smallest, tile.name(transpose, transpose));
+      }
+    }
   }
 
-  /// Two blocks of the small tiles share a multiprocessor, as their launch bounds ask.
+  /// Two blocks share a multiprocessor, as their launch bounds ask.
   @Test
   void smallTilesLeaveRoomForTwo() throws IOException {
     for (Compiled c : compiled()) {
-      if (c.kernel().startsWith("dual_moments_mma_64x128") || c.kernel().startsWith("dual_moments_fma")) {
+      if (c.kernel().matches("dual_moments_(mma_64x128|fma).*|product_.*")) {
         assertTrue(c.registers() <= REGISTERS / 2 / 256, c.toString());
       }
     }
@@ -121,6 +129,21 @@ class PtxTest {
     assertTrue(
         body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32"));
     assertTrue(body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("cp.async.cg"));
+    String product = body(ptx("product"), ProductKernel.MMA_LARGE.name(false, true));
+    assertTrue(
+        product.contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32") && product.contains("cp.async.cg"));
+  }
+
+  /// The launcher's kernels, four of each tile.
+  private static Map<String, ProductKernel.Tile> products() {
+    Map<String, ProductKernel.Tile> products = new TreeMap<>();
+    for (ProductKernel.Tile tile : ProductKernel.TILES) {
+      for (boolean transpose : new boolean[]{false, true}) {
+        products.put(tile.name(transpose, false), tile);
+        products.put(tile.name(transpose, true), tile);
+      }
+    }
+    return products;
   }
 
   @Test

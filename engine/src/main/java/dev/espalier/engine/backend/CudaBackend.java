@@ -1,6 +1,7 @@
 package dev.espalier.engine.backend;
 
 import dev.espalier.bindings.MatrixView;
+import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.kernels.ApplyKernel;
 import dev.espalier.kernels.CudaGpu;
@@ -58,6 +59,8 @@ public final class CudaBackend implements Backend {
   private final UpdatesKernel updates;
   private final LossesKernel lossesKernel;
   private final RandomKernel random;
+  /// Taken before the first matrix.
+  private final long ownBytes;
   private boolean closed;
 
   /// Over a driver and products in its stream of kernels, both closed with this.
@@ -81,6 +84,7 @@ public final class CudaBackend implements Backend {
     updates = new UpdatesKernel(driver);
     lossesKernel = new LossesKernel(driver);
     random = new RandomKernel(driver);
+    ownBytes = memory.used();
   }
 
   /// A GPU, opened with all that a backend needs.
@@ -95,11 +99,19 @@ public final class CudaBackend implements Backend {
       Precision precision = options.precision().orElse(Precision.TF32);
       CudaMemory memory = new CudaMemory(gpu,
           options.deviceMemory().orElseGet(() -> mostOf(gpu.freeMemory())));
-      return new CudaBackend(gpu, memory, new CublasProducts(gpu, memory, precision), precision,
+      return new CudaBackend(gpu, memory, products(gpu, memory, precision), precision,
           CudaTransfers.SLOT_BYTES);
     } catch (RuntimeException e) {
       gpu.close();
       throw e;
+    }
+  }
+
+  private static MatrixProducts products(CudaGpu gpu, CudaMemory memory, Precision precision) {
+    try {
+      return new CublasProducts(gpu, memory, precision);
+    } catch (NativeLibraryException _) { // doctor says why
+      return new OwnProducts(gpu, memory, precision);
     }
   }
 
@@ -137,8 +149,9 @@ public final class CudaBackend implements Backend {
 
   @Override
   public Optional<MemoryBudget> memory() {
-    return Optional.of(new MemoryBudget(memory.budget() - transfers.deviceBytes() - OWN_BYTES,
-        CudaMemory.shareOfWeights(memory.budget())));
+    long own = ownBytes + transfers.deviceBytes() + OWN_BYTES;
+    return Optional.of(new MemoryBudget(memory.budget() - own,
+        CudaMemory.shareOfWeights(memory.budget()) - own));
   }
 
   @Override
@@ -148,7 +161,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public long workspace(int samples, int outputs, int inputs) {
-    return moments.workspace(rounding(), samples, outputs, inputs);
+    return moments.workspace(OwnProducts.arithmetic(precision), samples, outputs, inputs);
   }
 
   @Override
@@ -322,12 +335,9 @@ public final class CudaBackend implements Backend {
       Matrix m2) {
     DeviceBuffer workspace = memory
         .scratch(workspace(activation.rows(), sensitivity.columns(), activation.columns()));
-    moments.addMoments(rounding(), device(sensitivity), device(activation), device(pilotMean), device(m0),
+    moments.addMoments(OwnProducts.arithmetic(precision), device(sensitivity), device(activation),
+        device(pilotMean), device(m0),
         device(m1), device(m2), workspace);
-  }
-
-  private DualMomentsKernel.Precision rounding() {
-    return precision == Precision.FP32 ? DualMomentsKernel.Precision.FP32 : DualMomentsKernel.Precision.TF32;
   }
 
   @Override

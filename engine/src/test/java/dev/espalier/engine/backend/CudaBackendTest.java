@@ -22,12 +22,8 @@ import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import dev.espalier.kernels.EmulatedDriver;
 import dev.espalier.kernels.EmulatedDriver.Order;
-import dev.espalier.kernels.MatrixBlock;
-import dev.espalier.kernels.MatrixProducts;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.AfterEach;
@@ -49,8 +45,8 @@ final class CudaBackendTest {
   }
 
   private static CudaBackend open(EmulatedDriver driver, Precision precision, long slotBytes) {
-    return new CudaBackend(driver, new CudaMemory(driver, driver.totalMemory()), new LoopProducts(driver),
-        precision, slotBytes);
+    CudaMemory memory = new CudaMemory(driver, driver.totalMemory());
+    return new CudaBackend(driver, memory, new OwnProducts(driver, memory, precision), precision, slotBytes);
   }
 
   @Nested
@@ -196,43 +192,6 @@ final class CudaBackendTest {
         Backend reference = new ReferenceBackend()) {
       assertSameNetwork(Trainer.train(reference, network, source, options, arena),
           Trainer.train(cuda, network, source, options, arena), 1e-4);
-    }
-  }
-
-  /// Stands in for cuBLAS.
-  @SuppressWarnings("restricted") // reads memory by address
-  record LoopProducts(EmulatedDriver driver) implements MatrixProducts {
-    @Override
-    public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
-        double beta, MatrixBlock c) {
-      driver.run(() -> {
-        int inner = transposeA ? a.rows() : a.columns();
-        for (int i = 0; i < c.rows(); i++) {
-          for (int j = 0; j < c.columns(); j++) {
-            double sum = 0;
-            for (int k = 0; k < inner; k++) {
-              sum += (double) get(a, transposeA ? k : i, transposeA ? i : k)
-                  * get(b, transposeB ? j : k, transposeB ? k : j);
-            }
-            element(c, i, j).set(ValueLayout.JAVA_FLOAT, 0,
-                (float) (alpha * sum + (beta == 0 ? 0 : beta * get(c, i, j))));
-          }
-        }
-      });
-    }
-
-    private static float get(MatrixBlock m, int row, int column) {
-      return element(m, row, column).get(ValueLayout.JAVA_FLOAT, 0);
-    }
-
-    private static MemorySegment element(MatrixBlock m, int row, int column) {
-      return MemorySegment.ofAddress(m.address() + ((long) row * m.stride() + column) * Float.BYTES)
-          .reinterpret(Float.BYTES);
-    }
-
-    @Override
-    public String description() {
-      return "loops";
     }
   }
 }

@@ -1,0 +1,201 @@
+package dev.espalier.kernels;
+
+import java.util.List;
+
+/// Plain matrix products, for where no library has them: c = α op(a)·op(b) + β c. Limited by arithmetic:
+/// 2 · rows · columns · inner operations on 4 · (rows · ⌈columns/tile⌉ + columns · ⌈rows/tile⌉) · inner bytes from L2.
+public final class ProductKernel {
+  /// A kernel and its tile.
+  sealed interface Tile {
+    /// Rows of a block.
+    int rows();
+
+    /// Columns of a block.
+    int columns();
+
+    /// Of the inner dimension, a step.
+    int inner();
+
+    /// Threads of a block.
+    int threads();
+
+    /// Floats of one copy, which the operands and their strides are aligned to.
+    int vector();
+
+    /// Dynamic shared memory of a block.
+    int sharedBytes(boolean transposeA, boolean transposeB);
+
+    /// The exported name.
+    String name(boolean transposeA, boolean transposeB);
+  }
+
+  /// float32 arithmetic; any device.
+  record Fma(int rows, int columns, int inner) implements Tile {
+    @Override
+    public int threads() {
+      return 256;
+    }
+
+    @Override
+    public int vector() {
+      return 1;
+    }
+
+    @Override
+    public int sharedBytes(boolean transposeA, boolean transposeB) {
+      return 0;
+    }
+
+    @Override
+    public String name(boolean transposeA, boolean transposeB) {
+      return "product_fma_%dx%dx%d_%s".formatted(rows, columns, inner, operation(transposeA, transposeB));
+    }
+  }
+
+  /// mma.sync and cp.async, from compute capability 8.0 on.
+  ///
+  /// @param stages of the inner dimension in flight
+  record Mma(int rows, int columns, int inner, int stages, int vector, int threads) implements Tile {
+    @Override
+    public int sharedBytes(boolean transposeA, boolean transposeB) {
+      return stages * Float.BYTES * (elements(rows, transposeA) + elements(columns, !transposeB));
+    }
+
+    /// Of an operand's tile in shared memory, padding included (OperandTile of tiles.cuh).
+    private int elements(int width, boolean innerRows) {
+      return innerRows ? inner * (width + 8) : width * (inner + 4);
+    }
+
+    @Override
+    public String name(boolean transposeA, boolean transposeB) {
+      return "product_mma_%dx%dx%dx%d_%s_v%d".formatted(rows, columns, inner, stages,
+          operation(transposeA, transposeB), vector);
+    }
+  }
+
+  private static String operation(boolean transposeA, boolean transposeB) {
+    return (transposeA ? "t" : "n") + (transposeB ? "t" : "n");
+  }
+
+  static final Fma FMA_LARGE = new Fma(128, 128, 8);
+  static final Fma FMA_SMALL = new Fma(64, 64, 16);
+  static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4, 256);
+  static final Mma MMA_SMALL = new Mma(64, 64, 32, 3, 4, 128);
+  static final Mma MMA_UNALIGNED = new Mma(64, 64, 32, 3, 1, 128);
+  static final List<Tile> TILES = List.of(FMA_LARGE, FMA_SMALL, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED);
+
+  private static final String FAMILY = "product";
+
+  private final Gpu gpu;
+  private final ReductionsKernel reductions;
+
+  /// Launches on `gpu`.
+  public ProductKernel(Gpu gpu) {
+    this.gpu = gpu;
+    this.reductions = new ReductionsKernel(gpu);
+  }
+
+  /// The bytes of workspace for a product of this shape: sums of each part of the inner dimension.
+  public long workspace(Arithmetic arithmetic, int rows, int columns, int inner) {
+    return TILES.stream().filter(tile -> isFor(tile, arithmetic))
+        .mapToLong(tile -> workspace(parts(tile, rows, columns, inner), rows, columns)).max().orElseThrow();
+  }
+
+  /// The bytes of workspace for the products of any shape.
+  public long largestWorkspace(Arithmetic arithmetic) {
+    // Parts are made while tiles are fewer than multiprocessors, so there are fewer than two blocks for each.
+    return TILES.stream().filter(tile -> isFor(tile, arithmetic))
+        .mapToLong(tile -> 2L * gpu.multiprocessors() * tile.rows() * tile.columns() * Float.BYTES).max()
+        .orElseThrow();
+  }
+
+  /// The bytes of workspace for a chosen number of parts.
+  static long workspace(int parts, int rows, int columns) {
+    return parts == 1 ? 1 : (long) parts * rows * columns * Float.BYTES;
+  }
+
+  /// How products round, for people.
+  String description(Arithmetic arithmetic) {
+    return isFor(MMA_LARGE, arithmetic) ? "TF32 by mma.sync" : "float32 by FMA";
+  }
+
+  /// c = α op(a)·op(b) + β c, where op transposes or does not.
+  ///
+  /// @param a rows × inner, or inner × rows if transposed
+  /// @param b inner × columns, or columns × inner if transposed
+  /// @param c rows × columns, apart from the others; not read when β is 0
+  /// @param workspace of [#workspace] bytes
+  /// @throws IllegalArgumentException if the shapes do not fit or c overlaps a or b
+  public void multiply(Arithmetic arithmetic, double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b,
+      boolean transposeB, double beta, MatrixBlock c, DeviceBuffer workspace) {
+    int inner = transposeA ? a.rows() : a.columns();
+    Tile tile = choose(arithmetic, a, b, c, inner);
+    multiply(tile, parts(tile, c.rows(), c.columns(), inner), alpha, a, transposeA, b, transposeB, beta, c,
+        workspace);
+  }
+
+  /// As [#multiply(Arithmetic, double, MatrixBlock, boolean, MatrixBlock, boolean, double, MatrixBlock,
+  /// DeviceBuffer)], with a chosen kernel.
+  void multiply(Tile tile, int parts, double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b,
+      boolean transposeB, double beta, MatrixBlock c, DeviceBuffer workspace) {
+    int inner = transposeA ? a.rows() : a.columns();
+    checkShape("a", a, transposeA, c.rows(), inner);
+    checkShape("b", b, transposeB, inner, c.columns());
+    if (c.overlaps(a) || c.overlaps(b)) {
+      throw new IllegalArgumentException("c overlaps a or b");
+    }
+    if (!a.admits(tile.vector()) || !b.admits(tile.vector())) {
+      throw new IllegalArgumentException("%s does not admit a %s at %#x, b %s at %#x".formatted(
+          tile.name(transposeA, transposeB), a, a.address(), b, b.address()));
+    }
+    Kernels.room("workspace", workspace, workspace(parts, c.rows(), c.columns()));
+    gpu.launch(new Launch(FAMILY, tile.name(transposeA, transposeB),
+        new Dimensions(Math.toIntExact(tiles(tile, c.rows(), c.columns())), 1, parts),
+        Dimensions.of(tile.threads()), tile.sharedBytes(transposeA, transposeB),
+        List.of(Argument.of(a), Argument.of(b), Argument.of(c), Argument.of(workspace), Argument.of(c.rows()),
+            Argument.of(c.columns()), Argument.of(inner), Argument.of(a.stride()), Argument.of(b.stride()),
+            Argument.of(c.stride()), Argument.of((float) alpha), Argument.of((float) beta)),
+        "a %s, b %s, c %s".formatted(a, b, c)));
+    if (parts > 1) {
+      reductions.addPartials(alpha, workspace, parts, beta, c);
+    }
+  }
+
+  private static void checkShape(String name, MatrixBlock block, boolean transposed, int rows, int columns) {
+    if (block.rows() != (transposed ? columns : rows) || block.columns() != (transposed ? rows : columns)) {
+      throw new IllegalArgumentException("op(%s) is %s of %s, not %d×%d".formatted(name,
+          transposed ? "the transpose" : "all", block, rows, columns));
+    }
+  }
+
+  /// The large tile reads less and pays where it fills the device. A model's choice, not yet a measurement's.
+  private Tile choose(Arithmetic arithmetic, MatrixBlock a, MatrixBlock b, MatrixBlock c, int inner) {
+    boolean tf32 = isFor(MMA_LARGE, arithmetic);
+    if (tf32 && !(a.admits(MMA_LARGE.vector()) && b.admits(MMA_LARGE.vector()))) {
+      return MMA_UNALIGNED;
+    }
+    Tile large = tf32 ? MMA_LARGE : FMA_LARGE;
+    Tile small = tf32 ? MMA_SMALL : FMA_SMALL;
+    long blocks = tiles(large, c.rows(), c.columns()) * parts(large, c.rows(), c.columns(), inner);
+    return Math.min(c.rows(), c.columns()) > small.columns() && blocks >= gpu.multiprocessors()
+        ? large
+        : small;
+  }
+
+  /// Whether the device has a kernel, and it rounds as wanted.
+  private boolean isFor(Tile tile, Arithmetic arithmetic) {
+    boolean tf32 = arithmetic == Arithmetic.TF32 && gpu.computeCapability() >= 80;
+    return switch (tile) {
+      case Fma _ -> !tf32;
+      case Mma _ -> tf32;
+    };
+  }
+
+  private int parts(Tile tile, int rows, int columns, int inner) {
+    return Kernels.parts(gpu, tiles(tile, rows, columns), Math.ceilDiv(inner, tile.inner()));
+  }
+
+  private static long tiles(Tile tile, int rows, int columns) {
+    return (long) Kernels.blocks(rows, tile.rows()) * Kernels.blocks(columns, tile.columns());
+  }
+}
