@@ -61,13 +61,36 @@ public final class Scorer {
     try (Batches batches = new Batches(source, options.batchSize());
         BatchPasses passes = new BatchPasses(backend, network, source, options)) {
       while (batches.next()) {
-        passes.run(batches);
-        backend.enter(Phase.MOMENTS);
-        scores.forEach(layer -> layer.add(passes));
+        passes.load(batches);
+        add(backend, passes, scores, batches.first() == 0);
         backend.enter(Phase.LOAD);
         listener.report("scoring", batches.end(), total);
       }
     }
     return total;
+  }
+
+  private static void add(Backend backend, BatchPasses passes, List<LayerScores> scores, boolean first) {
+    if (first) {
+      passes.run();
+      scores.forEach(layer -> layer.begin(passes));
+      accumulate(backend, passes, scores);
+      return;
+    }
+    scores.forEach(layer -> layer.begin(passes));
+    Runnable work = () -> {
+      passes.run();
+      accumulate(backend, passes, scores);
+    };
+    if (passes.isRepeatable()) {
+      backend.repeat(List.of(passes, passes.forward().samples()), work);
+    } else {
+      work.run();
+    }
+  }
+
+  private static void accumulate(Backend backend, BatchPasses passes, List<LayerScores> scores) {
+    backend.enter(Phase.MOMENTS);
+    scores.forEach(layer -> layer.accumulate(passes));
   }
 }

@@ -85,6 +85,11 @@ public final class SensitivityPass implements Resource {
     }
   }
 
+  /// Whether the work is the same wherever the samples stand in their source.
+  public boolean isRepeatable() {
+    return sensitivity instanceof Sensitivity.Jacobian;
+  }
+
   /// s of layer `l` for a batch of `samples` samples, samples × outputs.
   public Matrix sensitivity(int l, int samples) {
     return backend.rows(sensitivities.get(l), 0, samples);
