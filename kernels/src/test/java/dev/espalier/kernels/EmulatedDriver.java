@@ -36,7 +36,8 @@ public final class EmulatedDriver implements Driver {
   private final Map<Stream, Deque<Work>> queues = new EnumMap<>(Stream.class);
   private List<Work> recording;
   private long used;
-  private long launches;
+
+  private long graphs;
   private boolean closed;
 
   private record Allocation(OwnMemory memory, long bytes) {
@@ -87,14 +88,9 @@ public final class EmulatedDriver implements Driver {
     }
   }
 
-  /// Kernels launched so far, those in graphs counted each time.
-  public long launches() {
-    return launches;
-  }
-
-  /// Work in the compute stream: what a library does that is given the stream.
-  public void run(Runnable work) {
-    enqueue(Stream.COMPUTE, work);
+  /// Graphs launched so far.
+  public long graphs() {
+    return graphs;
   }
 
   /// Allocations of the device and the host that were not given back.
@@ -337,6 +333,7 @@ public final class EmulatedDriver implements Driver {
 
   @Override
   public void launch(Graph graph) {
+    graphs++;
     ((Recorded) graph).work().forEach(work -> enqueueWork(Stream.COMPUTE, work));
   }
 
@@ -348,10 +345,7 @@ public final class EmulatedDriver implements Driver {
 
   @Override
   public void launch(Launch launch) {
-    enqueue(Stream.COMPUTE, () -> {
-      launches++;
-      gpu.launch(launch);
-    });
+    enqueue(Stream.COMPUTE, () -> gpu.launch(launch));
   }
 
   @Override

@@ -347,6 +347,14 @@ public final class CudaBackend implements Backend {
     dense.backward(nonlinearity(activation), device(preActivation), device(gradient), device(gradient));
   }
 
+  @Override
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
+      Matrix preActivation, Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
+    multiplyBackward(gradientAbove, weightsAbove, gradient);
+    dense.backwardAddingSquares(nonlinearity(activation), device(preActivation), device(gradient),
+        device(gradient), device(sensitivity), scale);
+  }
+
   /// g = h·V
   private void multiplyBackward(Matrix gradientAbove, Matrix weightsAbove, Matrix gradient) {
     MatrixBlock h = block(gradientAbove);

@@ -138,6 +138,20 @@ final class CudaBackendTest {
     }
   }
 
+  @Test
+  void repeatsTheWorkOfABatch() throws IOException {
+    PruningOptions options = PruningOptions.builder().batchSize(15).build(); // 6 batches of 15, one of 10
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        Backend cuda = open(driver, Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      PruningResult found = new Pruner(cuda, options).prune(network, source, arena);
+      assertEquals(4, driver.graphs(),
+          "of the six full batches the first takes the pilot mean, the second brings memory into place");
+      assertSameNetwork(new Pruner(reference, options).prune(network, source, arena).network(),
+          found.network(), 1e-5);
+    }
+  }
+
   /// So little memory that the second layer's weights and moments lie on the host.
   @Test
   void prunesWhatDoesNotFit() throws IOException {
