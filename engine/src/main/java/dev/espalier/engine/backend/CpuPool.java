@@ -157,7 +157,7 @@ final class CpuPool {
 
     /// Waits even when interrupted: the parts use memory that the caller may close.
     void finish() {
-      long parking = System.nanoTime() + Long.getLong("spin", SPIN_NANOS);
+      long parking = System.nanoTime() + SPIN_NANOS;
       while (helping.getCount() > 0 && System.nanoTime() < parking) {
         Thread.onSpinWait();
       }
