@@ -9,7 +9,6 @@ import dev.espalier.bindings.OneDnn;
 import dev.espalier.engine.backend.CpuProducts.Factor;
 import dev.espalier.engine.network.Activation;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -18,8 +17,8 @@ import java.util.Optional;
 /// blocks that stay in cache between a product and what follows it, and the blocks over the process's threads. A call
 /// returns when its work is done. The same inputs, threads and processor give the same bits.
 public final class CpuBackend implements Backend {
-  /// Least columns of a part that sums columns.
-  private static final int SUMMED_COLUMNS = 128;
+  /// Columns of a part that sums columns.
+  private static final int SUMMED_COLUMNS = 512;
 
   /// Elements of the shifted activations that are held at a time, and least samples: fewer would read and write the
   /// moments too often.
@@ -251,7 +250,8 @@ public final class CpuBackend implements Backend {
     Factor v = Factor.of(read(weightsAbove), outputs);
     MemorySegment g = write(gradient);
     int samples = derivative.samples();
-    CpuTiles tiles = CpuTiles.of(samples, outputs, above, v, pool.threads());
+    int copies = gradient.rows() / samples;
+    CpuTiles tiles = CpuTiles.of(samples, outputs, (long) copies * above, v, pool.threads());
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
       for (int copy = 0; copy < gradient.rows(); copy += samples) {
@@ -325,14 +325,10 @@ public final class CpuBackend implements Backend {
   @Override
   public void unitVectors(Matrix upstream, int samples, int firstOutput) {
     MemorySegment u = write(upstream);
-    pool.rowTiles(upstream.rows(), upstream.columns(), (row, column, count, tile) -> {
-      Arrays.fill(tile.a, 0, count, 0);
-      int unit = firstOutput + row / samples - column;
-      if (unit >= 0 && unit < count) {
-        tile.a[unit] = 1;
-      }
-      store(tile.a, count, u, (long) row * upstream.columns() + column);
-    });
+    u.fill((byte) 0);
+    for (int row = 0; row < upstream.rows(); row++) {
+      u.setAtIndex(MatrixView.ELEMENT, (long) row * upstream.columns() + firstOutput + row / samples, 1);
+    }
   }
 
   @Override
@@ -364,20 +360,13 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void columnMeans(Matrix x, Matrix means) {
-    store(columnSums(x, 1.0 / x.rows(), new float[x.columns()]), x.columns(), write(means), 0);
+    float[] sums = new float[x.columns()];
+    pool.ranges(x.columns(), SUMMED_COLUMNS,
+        (start, end) -> addColumnSums(x, (int) start, (int) end, 1.0 / x.rows(), sums));
+    store(sums, x.columns(), write(means), 0);
   }
 
-  /// Adds `scale` times the sums over rows to `sums`, rounding once.
-  private float[] columnSums(Matrix x, double scale, float[] sums) {
-    pool.ranges(x.columns(), summedColumns(x.columns()),
-        (start, end) -> addColumnSums(x, (int) start, (int) end, scale, sums));
-    return sums;
-  }
-
-  private int summedColumns(int columns) {
-    return Math.clamp(columns / pool.threads(), SUMMED_COLUMNS, CpuTile.LENGTH);
-  }
-
+  /// Adds `scale` times the sums over rows of some columns of `x` to `sums`, rounding once.
   private static void addColumnSums(Matrix x, int start, int end, double scale, float[] sums) {
     MemorySegment values = read(x);
     int count = end - start;
@@ -391,7 +380,7 @@ public final class CpuBackend implements Backend {
     }
   }
 
-  /// A part shifts and squares those columns of the activations that it multiplies.
+  /// A part shifts and squares those columns of the activations that it multiplies; the last parts sum sensitivities.
   @Override
   public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1,
       Matrix m2) {
@@ -399,7 +388,6 @@ public final class CpuBackend implements Backend {
     int inputs = activation.columns();
     MemorySegment zeroth = write(m0);
     float[] total = load(zeroth, 0, outputs, new float[outputs]);
-    store(columnSums(sensitivity, 1, total), outputs, zeroth, 0);
     Factor s = Factor.transposed(read(sensitivity), outputs);
     MemorySegment first = write(m1);
     MemorySegment second = write(m2);
@@ -409,10 +397,16 @@ public final class CpuBackend implements Backend {
     long elements = (long) most * leading;
     MemorySegment x = shifted.atLeast(tiles.count() * elements);
     MemorySegment xx = squared.atLeast(tiles.count() * elements);
+    int sums = (outputs + SUMMED_COLUMNS - 1) / SUMMED_COLUMNS;
     for (int n = 0; n < activation.rows(); n += most) {
       int firstSample = n;
       int samples = Math.min(most, activation.rows() - n);
-      pool.run(tiles.count(), part -> {
+      pool.run(tiles.count() + (n == 0 ? sums : 0), part -> {
+        if (part >= tiles.count()) {
+          int start = (part - tiles.count()) * SUMMED_COLUMNS;
+          addColumnSums(sensitivity, start, Math.min(outputs, start + SUMMED_COLUMNS), 1, total);
+          return;
+        }
         CpuTiles.Tile t = tiles.tile(part);
         MemorySegment own = x.asSlice(part * elements * Float.BYTES);
         MemorySegment squares = xx.asSlice(part * elements * Float.BYTES);
@@ -424,6 +418,7 @@ public final class CpuBackend implements Backend {
             t.rows(), t.columns(), samples);
       });
     }
+    store(total, outputs, zeroth, 0);
   }
 
   /// x = a − c and xx = x ∘ x for `count` samples from `first` on and the columns of `t`, in rows `leading` apart.

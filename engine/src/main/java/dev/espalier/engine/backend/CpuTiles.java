@@ -13,8 +13,8 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   private static final double ALIASED_PACKING = 0.0038;
   private static final double PACKING = 2 / 128.0;
 
-  /// Floating-point operations that are worth a tile of their own.
-  private static final double LEAST_FLOPS = 1e6;
+  /// Floating-point operations that are worth a tile of their own: about as long as it takes to wake a thread.
+  private static final double LEAST_FLOPS = 4e6;
 
   /// Columns that are multiplied well, and the least that are worth a tile, in products where tiles are made of columns.
   private static final int WIDE = 192;
@@ -28,9 +28,9 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
 
   /// Tiles of a product whose result is `rows` × `columns`.
   ///
-  /// @param k      terms of each element's sum
+  /// @param k      terms of each element's sum, of all products together where a part multiplies several
   /// @param second the second factor
-  static CpuTiles of(int rows, int columns, int k, CpuProducts.Factor second, int threads) {
+  static CpuTiles of(int rows, int columns, long k, CpuProducts.Factor second, int threads) {
     double worthwhile = 2.0 * rows * columns * k / LEAST_FLOPS;
     double limit = second.leading() % ALIASED == 0 ? ALIASED_PACKING : PACKING;
     int count = (int) Math.clamp(worthwhile, 1, (double) threads * TILES_PER_THREAD);
@@ -44,7 +44,7 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
 
   /// Tiles of as many rows as can be, for products of which each part makes its columns of the second factor by itself.
   ///
-  /// @param k terms of each element's sum, over all products together
+  /// @param k terms of each element's sum, of all products together
   static CpuTiles ofColumns(int rows, int columns, int k, int threads) {
     int perThread = columns / (2 * threads) < WIDE ? 1 : 2;
     int count = (int) Math.clamp(2.0 * rows * columns * k / LEAST_FLOPS, 1, (double) threads * perThread);
