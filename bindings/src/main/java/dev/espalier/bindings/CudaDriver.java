@@ -1,32 +1,43 @@
 package dev.espalier.bindings;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
+import static dev.espalier.bindings.cuda.cuda_h.CUDA_SUCCESS;
+import static dev.espalier.bindings.cuda.cuda_h.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
+import static dev.espalier.bindings.cuda.cuda_h.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
+import static dev.espalier.bindings.cuda.cuda_h.cuDeviceGet;
+import static dev.espalier.bindings.cuda.cuda_h.cuDeviceGetAttribute;
+import static dev.espalier.bindings.cuda.cuda_h.cuDeviceGetCount;
+import static dev.espalier.bindings.cuda.cuda_h.cuDeviceGetName;
+import static dev.espalier.bindings.cuda.cuda_h.cuDeviceGetPCIBusId;
+import static dev.espalier.bindings.cuda.cuda_h.cuDeviceTotalMem_v2;
+import static dev.espalier.bindings.cuda.cuda_h.cuDriverGetVersion;
+import static dev.espalier.bindings.cuda.cuda_h.cuInit;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
-import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.function.IntSupplier;
 
 /// Finds out, printing nothing, whether NVIDIA's driver and a GPU are there.
-@SuppressWarnings("restricted")
 public final class CudaDriver {
   /// The driver's library, as the loader finds it.
-  public static final String LIBRARY = "libcuda.so.1";
+  static final String LIBRARY = "libcuda.so.1";
+
+  static final String NO_NATIVE_ACCESS = "native access is not granted: start Java with "
+      + "--enable-native-access=dev.espalier.bindings";
 
   private static final int NAME_BYTES = 256;
-  private static final int COMPUTE_CAPABILITY_MAJOR = 75;
-  private static final int COMPUTE_CAPABILITY_MINOR = 76;
+  private static final int BUS_ID_BYTES = 32;
 
   /// What was found.
   ///
-  /// @param device  the first GPU, for example `NVIDIA H200, compute capability 9.0, 140 GiB, driver for CUDA 12.8`
-  /// @param problem otherwise, why there is none
-  public record Probe(Optional<String> device, String problem) {}
+  /// @param device   the first GPU, for example `NVIDIA H200, compute capability 9.0, 140 GiB, driver for CUDA 12.8`
+  /// @param pciBusId of this GPU, as [Nvml#open] takes it; else empty
+  /// @param problem  otherwise, why there is none
+  public record Probe(Optional<String> device, String pciBusId, String problem) {}
 
   private static final class CudaException extends Exception {
     private static final long serialVersionUID = 1;
@@ -41,69 +52,86 @@ public final class CudaDriver {
   /// Looks for the driver's library, initialises it and asks for the first GPU.
   public static Probe probe() {
     if (!CudaDriver.class.getModule().isNativeAccessEnabled()) {
-      return problem(
-          "native access is not granted: start Java with --enable-native-access=dev.espalier.bindings");
+      return problem(NO_NATIVE_ACCESS);
     }
-    SymbolLookup library;
-    try {
-      library = SymbolLookup.libraryLookup(LIBRARY, Arena.global()); // never unloaded: the driver keeps threads
-    } catch (IllegalArgumentException e) {
+    Optional<SymbolLookup> library = library();
+    if (library.isEmpty()) {
       return problem(LIBRARY + " was not found: install NVIDIA's driver to use a GPU");
     }
     try (Arena arena = Arena.ofConfined()) {
-      return new Probe(Optional.of(firstDevice(library, arena)), "");
+      return firstDevice(library.get(), arena);
     } catch (CudaException e) {
       return problem(e.getMessage());
     }
   }
 
   private static Probe problem(String text) {
-    return new Probe(Optional.empty(), text);
+    return new Probe(Optional.empty(), "", text);
   }
 
-  private static String firstDevice(SymbolLookup library, Arena arena) throws CudaException {
+  /// The major version of CUDA that the driver is for; empty if there is none.
+  static OptionalInt cudaVersion() {
+    Optional<SymbolLookup> library = library();
+    if (library.isEmpty()) {
+      return OptionalInt.empty();
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment version = arena.allocate(JAVA_INT);
+      call(library.get(), "cuDriverGetVersion", () -> cuDriverGetVersion(version));
+      return OptionalInt.of(version.get(JAVA_INT, 0) / 1000);
+    } catch (CudaException e) {
+      return OptionalInt.empty();
+    }
+  }
+
+  /// Comes before the first touch of the generated class, which fails, and so for good, where there is no library.
+  private static Optional<SymbolLookup> library() {
+    try {
+      return Optional.of(SymbolLookup.libraryLookup(LIBRARY, Arena.global())); // never unloaded: the driver keeps threads
+    } catch (IllegalArgumentException e) {
+      return Optional.empty();
+    }
+  }
+
+  private static Probe firstDevice(SymbolLookup library, Arena arena) throws CudaException {
     MemorySegment number = arena.allocate(JAVA_LONG);
-    call(library, "cuInit", 0);
-    call(library, "cuDeviceGetCount", number);
+    call(library, "cuInit", () -> cuInit(0));
+    call(library, "cuDeviceGetCount", () -> cuDeviceGetCount(number));
     if (number.get(JAVA_INT, 0) < 1) {
       throw new CudaException("NVIDIA's driver sees no GPU");
     }
-    call(library, "cuDeviceGet", number, 0);
+    call(library, "cuDeviceGet", () -> cuDeviceGet(number, 0));
     int device = number.get(JAVA_INT, 0);
     MemorySegment name = arena.allocate(NAME_BYTES);
-    call(library, "cuDeviceGetName", name, NAME_BYTES, device);
-    call(library, "cuDeviceGetAttribute", number, COMPUTE_CAPABILITY_MAJOR, device);
-    int major = number.get(JAVA_INT, 0);
-    call(library, "cuDeviceGetAttribute", number, COMPUTE_CAPABILITY_MINOR, device);
-    int minor = number.get(JAVA_INT, 0);
-    call(library, "cuDriverGetVersion", number);
+    call(library, "cuDeviceGetName", () -> cuDeviceGetName(name, NAME_BYTES, device));
+    int major = attribute(library, number, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR(), device);
+    int minor = attribute(library, number, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR(), device);
+    call(library, "cuDriverGetVersion", () -> cuDriverGetVersion(number));
     int version = number.get(JAVA_INT, 0);
-    call(library, "cuDeviceTotalMem_v2", number, device);
-    return "%s, compute capability %d.%d, %d GiB, driver for CUDA %d.%d".formatted(name.getString(0), major,
-        minor,
-        number.get(JAVA_LONG, 0) >> 30, version / 1000, version % 1000 / 10);
+    call(library, "cuDeviceTotalMem_v2", () -> cuDeviceTotalMem_v2(number, device));
+    long memory = number.get(JAVA_LONG, 0);
+    MemorySegment busId = arena.allocate(BUS_ID_BYTES);
+    call(library, "cuDeviceGetPCIBusId", () -> cuDeviceGetPCIBusId(busId, BUS_ID_BYTES, device));
+    return new Probe(
+        Optional.of("%s, compute capability %d.%d, %d GiB, driver for CUDA %d.%d".formatted(name.getString(0),
+            major, minor, memory >> 30, version / 1000, version % 1000 / 10)),
+        busId.getString(0), "");
   }
 
-  private static void call(SymbolLookup library, String function, Object... arguments) throws CudaException {
-    MemorySegment address = library.find(function)
-        .orElseThrow(
-            () -> new CudaException("%s lacks %s: its driver is too old".formatted(LIBRARY, function)));
-    MemoryLayout[] layouts = new MemoryLayout[arguments.length];
-    for (int i = 0; i < layouts.length; i++) {
-      layouts[i] = arguments[i] instanceof MemorySegment ? ADDRESS : JAVA_INT;
+  private static int attribute(SymbolLookup library, MemorySegment number, int attribute, int device)
+      throws CudaException {
+    call(library, "cuDeviceGetAttribute", () -> cuDeviceGetAttribute(number, attribute, device));
+    return number.get(JAVA_INT, 0);
+  }
+
+  private static void call(SymbolLookup library, String function, IntSupplier generated)
+      throws CudaException {
+    if (library.find(function).isEmpty()) {
+      throw new CudaException("%s lacks %s: its driver is too old".formatted(LIBRARY, function));
     }
-    int status = status(address, layouts, arguments);
-    if (status != 0) {
+    int status = generated.getAsInt();
+    if (status != CUDA_SUCCESS()) {
       throw new CudaException("%s failed with CUDA error %d".formatted(function, status));
-    }
-  }
-
-  private static int status(MemorySegment address, MemoryLayout[] layouts, Object... arguments) {
-    try {
-      return (int) Linker.nativeLinker().downcallHandle(address, FunctionDescriptor.of(JAVA_INT, layouts))
-          .invokeWithArguments(arguments);
-    } catch (Throwable e) {
-      throw new IllegalStateException(e);
     }
   }
 }

@@ -1,6 +1,9 @@
 package dev.espalier.cli;
 
 import com.sun.management.OperatingSystemMXBean;
+import dev.espalier.bindings.Cublas;
+import dev.espalier.bindings.NativeLibraryException;
+import dev.espalier.bindings.Nvml;
 
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -9,6 +12,8 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
 
 /// What the machine is made of, within the limits of its container.
 final class Machine {
@@ -51,6 +56,47 @@ final class Machine {
     OperatingSystemMXBean system = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class);
     return "%s, of which %s free; Java heap up to %s".formatted(gibibytes(system.getTotalMemorySize()),
         gibibytes(system.getFreeMemorySize()), gibibytes(Runtime.getRuntime().maxMemory()));
+  }
+
+  /// What a GPU does at the moment, where NVML can say.
+  ///
+  /// @param pciBusId empty for none
+  static Optional<String> gpuNow(String pciBusId) {
+    if (pciBusId.isEmpty()) {
+      return Optional.empty();
+    }
+    Optional<Nvml> found = Nvml.open(pciBusId);
+    if (found.isEmpty()) {
+      return Optional.empty();
+    }
+    try (Nvml nvml = found.get()) {
+      return Optional.of(gpuNow(nvml.read()));
+    } catch (IllegalStateException e) {
+      return Optional.of("unknown: " + e.getMessage());
+    }
+  }
+
+  static String gpuNow(Nvml.Reading reading) {
+    return "%s of %s free, clock %s MHz, memory clock %s MHz, power %s W".formatted(
+        gibibytes(reading.freeMemory()), gibibytes(reading.totalMemory()), number(reading.clock()),
+        number(reading.memoryClock()), Table.value(reading.power()));
+  }
+
+  private static String gibibytes(OptionalLong bytes) {
+    return bytes.isPresent() ? gibibytes(bytes.getAsLong()) : "-";
+  }
+
+  private static String number(OptionalInt number) {
+    return number.isPresent() ? String.valueOf(number.getAsInt()) : "-";
+  }
+
+  /// Which cuBLAS there is, or why there is none.
+  static String cublas() {
+    try {
+      return Cublas.load();
+    } catch (NativeLibraryException e) {
+      return e.getMessage();
+    }
   }
 
   private static String gibibytes(long bytes) {

@@ -164,6 +164,10 @@ class CommandsTest {
     Cli.Result result = Cli.succeed("doctor");
     assertTrue(result.out().contains("reference  yes"), result.out());
     assertTrue(result.out().contains("cuda       no"), result.out());
+    // Its version and file, or what was not found where.
+    assertTrue(
+        result.out().lines().anyMatch(line -> line.matches("cublas +cuBLAS( \\d+\\.|: ).*libcublas.*")),
+        result.out());
     assertEquals("", result.err());
   }
 

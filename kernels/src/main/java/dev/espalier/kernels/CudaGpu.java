@@ -1,76 +1,176 @@
 package dev.espalier.kernels;
 
-import static jcuda.driver.JCudaDriver.cuCtxGetDevice;
-import static jcuda.driver.JCudaDriver.cuDeviceGetAttribute;
-import static jcuda.driver.JCudaDriver.cuFuncSetAttribute;
-import static jcuda.driver.JCudaDriver.cuLaunchKernel;
-import static jcuda.driver.JCudaDriver.cuModuleGetFunction;
-import static jcuda.driver.JCudaDriver.cuModuleLoadData;
-
+import dev.espalier.bindings.TensorMap;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
+import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import jcuda.CudaException;
 import jcuda.Pointer;
+import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUdevice_attribute;
+import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUevent;
 import jcuda.driver.CUfunction;
 import jcuda.driver.CUfunction_attribute;
+import jcuda.driver.CUgraph;
+import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUstream;
+import jcuda.driver.CUstreamCaptureMode;
+import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 
-/// An NVIDIA GPU by JCuda's driver API: loads the kernels into the CUDA context that is current, and launches
-/// them into one stream. Used by the threads that hold this context, one at a time.
-public final class CudaGpu implements Gpu, AutoCloseable {
+/// An NVIDIA GPU by JCuda's driver API, in the device's primary context, which every call makes current on the
+/// calling thread and leaves so. Memory comes from the device's stream-ordered pool.
+public final class CudaGpu implements Driver {
   private static final int MOST_ARGUMENTS = 16;
-  private static final int ARGUMENT_SLOT = 64;
+  /// A tensor map is the largest argument, and aligned the most.
+  private static final int ARGUMENT_SLOT = Argument.TensorMap.BYTES;
+  private static final int PAGE = 4096;
 
-  private final CUstream stream;
-  private final int computeCapability;
-  private final int multiprocessors;
+  private final Arena arena = Arena.ofShared();
+  private final CUdevice device = new CUdevice();
+  private final CUcontext context = new CUcontext();
+  private final Map<Stream, OwnStream> streams = new EnumMap<>(Stream.class);
   private final Map<String, CUmodule> modules = new HashMap<>();
   private final Map<String, CUfunction> functions = new HashMap<>();
-  /// An argument a slot, tensor maps two; the driver copies them before the launch returns.
-  private final ByteBuffer slots = ByteBuffer.allocateDirect((MOST_ARGUMENTS + 2) * ARGUMENT_SLOT)
-      .alignedSlice(ARGUMENT_SLOT).order(ByteOrder.nativeOrder());
+  private final Map<Long, OwnMemory> hostMemory = new HashMap<>();
+  private final String name;
+  private final int computeCapability;
+  private final int multiprocessors;
+  private final long totalMemory;
+  /// An argument a slot, which the driver copies before a launch returns, and the addresses of the slots.
+  private final MemorySegment slots = arena.allocate((long) MOST_ARGUMENTS * ARGUMENT_SLOT, ARGUMENT_SLOT);
+  private final Pointer parameters;
 
-  /// For the context that is current on this thread.
+  /// A handle whose value other libraries need.
+  private static final class OwnStream extends CUstream {
+    long address() {
+      return getNativePointer();
+    }
+  }
+
+  /// An address as JCuda wants it.
+  private static final class Address extends CUdeviceptr {
+    Address() {}
+
+    Address(long value) {
+      super(new CUdeviceptr(), value);
+    }
+
+    long value() {
+      return getNativePointer() + getByteOffset();
+    }
+  }
+
+  private record CudaEvent(CudaGpu gpu, CUevent handle) implements Event {
+    @Override
+    public void close() {
+      gpu.call(() -> JCudaDriver.cuEventDestroy(handle));
+    }
+  }
+
+  private record CudaGraph(CudaGpu gpu, CUgraphExec handle) implements Graph {
+    @Override
+    public void close() {
+      gpu.synchronize();
+      gpu.call(() -> JCudaDriver.cuGraphExecDestroy(handle));
+    }
+  }
+
+  private interface Call {
+    int run();
+  }
+
+  /// The device of a number, from 0, among those that CUDA shows this process.
   ///
-  /// @param stream that the kernels run in
-  /// @throws IllegalStateException if the build had no nvcc
-  public CudaGpu(CUstream stream) {
+  /// @throws IllegalStateException if there is none, or the build had no nvcc; the message says what to do
+  public CudaGpu(int ordinal) {
+    JCudaLoader.problem().ifPresent(problem -> {
+      throw new IllegalStateException(problem);
+    });
     if (!isBuilt()) {
       throw new IllegalStateException(
           "this build of espalier has no GPU kernels: install CUDA's nvcc and build it again");
     }
-    JCudaDriver.setExceptionsEnabled(true);
-    this.stream = stream;
-    CUdevice device = new CUdevice();
-    cuCtxGetDevice(device);
-    computeCapability = 10
-        * attribute(device, CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
-        + attribute(device, CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
-    multiprocessors = attribute(device, CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+    JCudaDriver.cuInit(0);
+    int[] count = new int[1];
+    JCudaDriver.cuDeviceGetCount(count);
+    if (ordinal < 0 || ordinal >= count[0]) {
+      throw new IllegalStateException(
+          "there is no GPU %d: this process sees %d, numbered from 0".formatted(ordinal, count[0]));
+    }
+    JCudaDriver.cuDeviceGet(device, ordinal);
+    int major = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+    int minor = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+    computeCapability = 10 * major + minor;
+    multiprocessors = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+    name = "%s, compute capability %d.%d".formatted(deviceName(), major, minor);
+    JCudaDriver.cuDevicePrimaryCtxRetain(context, device);
+    for (Stream stream : Stream.values()) {
+      OwnStream handle = new OwnStream();
+      call(() -> JCudaDriver.cuStreamCreate(handle, CUstream_flags.CU_STREAM_NON_BLOCKING));
+      streams.put(stream, handle);
+    }
+    totalMemory = memory()[1];
+    MemorySegment addresses = arena.allocate(ValueLayout.JAVA_LONG, MOST_ARGUMENTS);
+    for (int i = 0; i < MOST_ARGUMENTS; i++) {
+      addresses.setAtIndex(ValueLayout.JAVA_LONG, i, slots.address() + (long) i * ARGUMENT_SLOT);
+    }
+    parameters = new Address(addresses.address());
   }
 
-  private static int attribute(CUdevice device, int attribute) {
+  private int attribute(int attribute) {
     int[] value = new int[1];
-    cuDeviceGetAttribute(value, attribute, device);
+    JCudaDriver.cuDeviceGetAttribute(value, attribute, device);
     return value[0];
+  }
+
+  private String deviceName() {
+    byte[] text = new byte[256];
+    JCudaDriver.cuDeviceGetName(text, text.length, device);
+    int end = 0;
+    while (text[end] != 0) {
+      end++;
+    }
+    return new String(text, 0, end, StandardCharsets.UTF_8);
   }
 
   /// Whether the build had nvcc and so made GPU kernels.
   public static boolean isBuilt() {
     return CudaGpu.class.getResource("dual_moments.fatbin") != null;
+  }
+
+  /// Makes the device's context that of the calling thread, for other libraries.
+  public void makeCurrent() {
+    JCudaDriver.cuCtxSetCurrent(context);
+  }
+
+  /// Calls the driver in this device's context.
+  ///
+  /// @throws IllegalStateException if it fails, or work before it did
+  private void call(Call function) {
+    try {
+      JCudaDriver.cuCtxSetCurrent(context);
+      function.run();
+    } catch (CudaException e) {
+      throw new IllegalStateException("the GPU failed: " + e.getMessage(), e);
+    }
+  }
+
+  @Override
+  public String name() {
+    return name;
   }
 
   @Override
@@ -83,18 +183,187 @@ public final class CudaGpu implements Gpu, AutoCloseable {
     return multiprocessors;
   }
 
+  /// The CUstream of kernels, for other libraries.
+  public long computeStream() {
+    return streams.get(Stream.COMPUTE).address();
+  }
+
+  // ---- memory ----
+
+  private long[] memory() {
+    long[] free = new long[1];
+    long[] total = new long[1];
+    call(() -> JCudaDriver.cuMemGetInfo(free, total));
+    return new long[]{free[0], total[0]};
+  }
+
+  @Override
+  public long freeMemory() {
+    return memory()[0];
+  }
+
+  @Override
+  public long totalMemory() {
+    return totalMemory;
+  }
+
+  @Override
+  public long allocate(long bytes) {
+    Address address = new Address();
+    try {
+      call(() -> JCudaDriver.cuMemAllocAsync(address, bytes, streams.get(Stream.COMPUTE)));
+    } catch (IllegalStateException e) {
+      throw outOfMemory("%d bytes of GPU memory; %d are free".formatted(bytes, freeMemory()), e);
+    }
+    return address.value();
+  }
+
+  @Override
+  public void free(long address) {
+    call(() -> JCudaDriver.cuMemFreeAsync(new Address(address), streams.get(Stream.COMPUTE)));
+  }
+
+  @Override
+  public HostMemory allocateHost(long bytes) {
+    OwnMemory own;
+    try {
+      own = new OwnMemory(bytes, PAGE);
+    } catch (OutOfMemoryError e) {
+      throw outOfMemory("%d bytes of host memory".formatted(bytes), e);
+    }
+    Pointer pages = new Address(own.segment().address());
+    Address seen = new Address();
+    try {
+      call(() -> JCudaDriver.cuMemHostRegister(pages, bytes,
+          JCudaDriver.CU_MEMHOSTREGISTER_PORTABLE | JCudaDriver.CU_MEMHOSTREGISTER_DEVICEMAP));
+    } catch (IllegalStateException e) {
+      own.free();
+      throw outOfMemory("%d bytes of page-locked host memory".formatted(bytes), e);
+    }
+    call(() -> JCudaDriver.cuMemHostGetDevicePointer(seen, pages, 0));
+    hostMemory.put(own.segment().address(), own);
+    return new HostMemory(own.segment(), seen.value());
+  }
+
+  private static DeviceMemoryException outOfMemory(String wanted, Throwable cause) {
+    DeviceMemoryException failure = new DeviceMemoryException(
+        "no room for %s (%s)".formatted(wanted, cause.getMessage()));
+    failure.initCause(cause);
+    return failure;
+  }
+
+  @Override
+  public void free(HostMemory memory) {
+    long address = memory.segment().address();
+    call(() -> JCudaDriver.cuMemHostUnregister(new Address(address)));
+    hostMemory.remove(address).free();
+  }
+
+  @Override
+  public void fill(long address, long bytes, byte value) {
+    call(() -> JCudaDriver.cuMemsetD8Async(new Address(address), value, bytes,
+        streams.get(Stream.COMPUTE)));
+  }
+
+  @Override
+  public void copy(long from, long to, long bytes) {
+    call(() -> JCudaDriver.cuMemcpyAsync(new Address(to), new Address(from), bytes,
+        streams.get(Stream.COMPUTE)));
+  }
+
+  @Override
+  public void copyIn(HostMemory from, long offset, long to, long bytes, Stream stream) {
+    Pointer source = new Address(from.segment().asSlice(offset, bytes).address());
+    call(() -> JCudaDriver.cuMemcpyHtoDAsync(new Address(to), source, bytes, streams.get(stream)));
+  }
+
+  @Override
+  public void copyOut(long from, HostMemory to, long offset, long bytes, Stream stream) {
+    Pointer target = new Address(to.segment().asSlice(offset, bytes).address());
+    call(() -> JCudaDriver.cuMemcpyDtoHAsync(target, new Address(from), bytes, streams.get(stream)));
+  }
+
+  // ---- order ----
+
+  @Override
+  public Event event() {
+    CUevent handle = new CUevent();
+    call(() -> JCudaDriver.cuEventCreate(handle, 0));
+    return new CudaEvent(this, handle);
+  }
+
+  @Override
+  public void record(Event event, Stream stream) {
+    call(() -> JCudaDriver.cuEventRecord(handle(event), streams.get(stream)));
+  }
+
+  @Override
+  public void await(Event event, Stream stream) {
+    call(() -> JCudaDriver.cuStreamWaitEvent(streams.get(stream), handle(event), 0));
+  }
+
+  @Override
+  public void synchronize(Event event) {
+    call(() -> JCudaDriver.cuEventSynchronize(handle(event)));
+  }
+
+  @Override
+  public double seconds(Event from, Event to) {
+    float[] milliseconds = new float[1];
+    call(() -> JCudaDriver.cuEventElapsedTime(milliseconds, handle(from), handle(to)));
+    return milliseconds[0] * 1e-3;
+  }
+
+  private static CUevent handle(Event event) {
+    return ((CudaEvent) event).handle();
+  }
+
+  @Override
+  public void synchronize() {
+    for (OwnStream stream : streams.values()) {
+      call(() -> JCudaDriver.cuStreamSynchronize(stream));
+    }
+  }
+
+  @Override
+  public void beginRecording() {
+    call(() -> JCudaDriver.cuStreamBeginCapture(streams.get(Stream.COMPUTE),
+        CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+  }
+
+  @Override
+  public Graph endRecording() {
+    CUgraph graph = new CUgraph();
+    CUgraphExec executable = new CUgraphExec();
+    call(() -> JCudaDriver.cuStreamEndCapture(streams.get(Stream.COMPUTE), graph));
+    try {
+      call(() -> JCudaDriver.cuGraphInstantiate(executable, graph, 0));
+    } finally {
+      call(() -> JCudaDriver.cuGraphDestroy(graph));
+    }
+    return new CudaGraph(this, executable);
+  }
+
+  @Override
+  public void launch(Graph graph) {
+    call(() -> JCudaDriver.cuGraphLaunch(((CudaGraph) graph).handle(), streams.get(Stream.COMPUTE)));
+  }
+
+  // ---- kernels ----
+
   @Override
   public void launch(Launch launch) {
     if (launch.arguments().size() > MOST_ARGUMENTS) {
       throw new KernelException(launch, launch.arguments().size() + " arguments");
     }
     try {
+      JCudaDriver.cuCtxSetCurrent(context);
       CUfunction function = functions.computeIfAbsent(launch.kernel(), _ -> load(launch));
+      encode(launch.arguments());
       Dimensions grid = launch.grid();
       Dimensions block = launch.block();
-      cuLaunchKernel(function, grid.x(), grid.y(), grid.z(), block.x(), block.y(), block.z(),
-          launch.sharedBytes(),
-          stream, encode(launch.arguments()), null);
+      JCudaDriver.cuLaunchKernel(function, grid.x(), grid.y(), grid.z(), block.x(), block.y(), block.z(),
+          launch.sharedBytes(), streams.get(Stream.COMPUTE), parameters, null);
     } catch (CudaException e) {
       KernelException failure = new KernelException(launch, e.getMessage());
       failure.initCause(e);
@@ -104,11 +373,11 @@ public final class CudaGpu implements Gpu, AutoCloseable {
 
   private CUfunction load(Launch launch) {
     CUfunction function = new CUfunction();
-    cuModuleGetFunction(function, modules.computeIfAbsent(launch.family(), CudaGpu::loadModule),
-        launch.kernel());
+    JCudaDriver.cuModuleGetFunction(function,
+        modules.computeIfAbsent(launch.family(), CudaGpu::loadModule), launch.kernel());
     if (launch.sharedBytes() > 0) {
-      cuFuncSetAttribute(function, CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-          launch.sharedBytes());
+      JCudaDriver.cuFuncSetAttribute(function,
+          CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, launch.sharedBytes());
     }
     return function;
   }
@@ -117,47 +386,42 @@ public final class CudaGpu implements Gpu, AutoCloseable {
     try (InputStream fatbin = Optional.ofNullable(CudaGpu.class.getResourceAsStream(family + ".fatbin"))
         .orElseThrow(() -> new IllegalStateException("no kernels of the family " + family))) {
       CUmodule module = new CUmodule();
-      cuModuleLoadData(module, fatbin.readAllBytes());
+      JCudaDriver.cuModuleLoadData(module, fatbin.readAllBytes());
       return module;
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  /// An array of pointers to the arguments, as the driver wants it.
-  private Pointer encode(List<Argument> arguments) {
-    Pointer[] pointers = new Pointer[arguments.size()];
-    int at = 0;
-    for (int i = 0; i < pointers.length; i++) {
-      pointers[i] = Pointer.toBuffer(slots).withByteOffset(at);
+  private void encode(List<Argument> arguments) {
+    for (int i = 0; i < arguments.size(); i++) {
+      long at = (long) i * ARGUMENT_SLOT;
       switch (arguments.get(i)) {
-        case Argument.Address(long value) -> slots.putLong(at, value);
-        case Argument.Int32(int value) -> slots.putInt(at, value);
-        case Argument.Int64(long value) -> slots.putLong(at, value);
-        case Argument.Float32(float value) -> slots.putFloat(at, value);
-        case Argument.Float64(double value) -> slots.putDouble(at, value);
+        case Argument.Address(long value) -> slots.set(ValueLayout.JAVA_LONG, at, value);
+        case Argument.Int32(int value) -> slots.set(ValueLayout.JAVA_INT, at, value);
+        case Argument.Int64(long value) -> slots.set(ValueLayout.JAVA_LONG, at, value);
+        case Argument.Float32(float value) -> slots.set(ValueLayout.JAVA_FLOAT, at, value);
+        case Argument.Float64(double value) -> slots.set(ValueLayout.JAVA_DOUBLE, at, value);
         case Argument.TensorMap map -> {
-          encode(map, at);
-          at += ARGUMENT_SLOT;
+          DeviceMatrix matrix = map.matrix();
+          TensorMap encoded = new TensorMap(matrix.address(), matrix.rows(), matrix.columns(), map.stride(),
+              map.boxRows(), Argument.TensorMap.BOX_COLUMNS);
+          try (Arena call = Arena.ofConfined()) {
+            MemorySegment.copy(encoded.encode(call), 0, slots, at, Argument.TensorMap.BYTES);
+          }
         }
       }
-      at += ARGUMENT_SLOT;
-    }
-    return Pointer.to(pointers);
-  }
-
-  private void encode(Argument.TensorMap map, int at) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment encoded = TensorMaps.encode(map, arena);
-      slots.put(at, encoded.asByteBuffer(), 0, Argument.TensorMap.BYTES);
     }
   }
 
-  /// Unloads the kernels; the work in the stream must be done.
   @Override
   public void close() {
+    synchronize();
     functions.clear();
-    modules.values().forEach(JCudaDriver::cuModuleUnload);
+    modules.values().forEach(module -> call(() -> JCudaDriver.cuModuleUnload(module)));
     modules.clear();
+    streams.values().forEach(stream -> call(() -> JCudaDriver.cuStreamDestroy(stream)));
+    JCudaDriver.cuDevicePrimaryCtxRelease(device);
+    arena.close();
   }
 }

@@ -41,7 +41,7 @@ public final class DeviceNetwork implements Resource {
     this.source = network;
     try {
       for (DenseLayer layer : network.layers()) {
-        Matrix weights = resources.own(backend.allocate(layer.outputs(), layer.inputs()));
+        Matrix weights = resources.own(backend.allocateWeights(layer.outputs(), layer.inputs()));
         Matrix bias = resources.own(backend.allocate(1, layer.outputs()));
         layers.add(new Layer(layer.name(), weights, bias, layer.activation()));
         backend.upload(layer.weights(), weights);

@@ -44,7 +44,7 @@ public final class LayerScores implements Resource {
           : Optional.empty();
       separate = options.criterion() == Criterion.ELIMINATION_COMPENSATION
           ? Optional.empty()
-          : Optional.of(resources.own(backend.allocate(layer.outputs(), layer.inputs())));
+          : Optional.of(resources.own(backend.allocateWeights(layer.outputs(), layer.inputs())));
     } catch (RuntimeException e) {
       resources.close();
       throw e;

@@ -29,8 +29,8 @@ public final class Moments implements Resource {
     try {
       pilotMean = resources.own(backend.allocate(1, inputs));
       m0 = resources.own(backend.allocate(1, outputs));
-      m1 = resources.own(backend.allocate(outputs, inputs));
-      m2 = resources.own(backend.allocate(outputs, inputs));
+      m1 = resources.own(backend.allocateWeights(outputs, inputs));
+      m2 = resources.own(backend.allocateWeights(outputs, inputs));
     } catch (RuntimeException e) {
       resources.close();
       throw e;

@@ -63,7 +63,7 @@ public final class Trainer implements Resource {
   }
 
   private Matrix like(Matrix matrix) {
-    return resources.own(backend.allocate(matrix.rows(), matrix.columns()));
+    return resources.own(backend.allocateWeights(matrix.rows(), matrix.columns()));
   }
 
   /// A network of normal random weights, of variance 2 / inputs before ReLU-like activations [He et al. 2015] and

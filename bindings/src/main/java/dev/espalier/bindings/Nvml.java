@@ -1,0 +1,132 @@
+package dev.espalier.bindings;
+
+import static dev.espalier.bindings.nvml.nvml_h.NVML_CLOCK_MEM;
+import static dev.espalier.bindings.nvml.nvml_h.NVML_CLOCK_SM;
+import static dev.espalier.bindings.nvml.nvml_h.NVML_ERROR_NOT_SUPPORTED;
+import static dev.espalier.bindings.nvml.nvml_h.NVML_ERROR_NO_PERMISSION;
+import static dev.espalier.bindings.nvml.nvml_h.NVML_SUCCESS;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetClockInfo;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetHandleByPciBusId_v2;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetMemoryInfo;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetPowerUsage;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlErrorString;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlInit_v2;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlShutdown;
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import dev.espalier.bindings.nvml.nvmlMemory_st;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+
+/// What a GPU does at the moment, by NVML, which comes with NVIDIA's driver. Many threads may use one at a time.
+public final class Nvml implements AutoCloseable {
+  private static final String LIBRARY = "libnvidia-ml.so.1";
+
+  /// A moment's figures. What the GPU, or the right to ask it, does not give is empty.
+  ///
+  /// @param totalMemory of the device, in bytes
+  /// @param freeMemory  in bytes
+  /// @param clock       of the multiprocessors, in MHz
+  /// @param memoryClock in MHz
+  /// @param power       in watts
+  public record Reading(OptionalLong totalMemory, OptionalLong freeMemory, OptionalInt clock,
+      OptionalInt memoryClock, OptionalDouble power) {}
+
+  private final MemorySegment device;
+  private boolean closed;
+
+  private Nvml(MemorySegment device) {
+    this.device = device;
+  }
+
+  /// A GPU, by its PCI bus id, since indices of NVML and of CUDA differ.
+  ///
+  /// @param pciBusId as [CudaDriver.Probe] has it
+  /// @return empty if there is no NVML, it does not start, or it knows no such GPU
+  public static Optional<Nvml> open(String pciBusId) {
+    if (!Nvml.class.getModule().isNativeAccessEnabled() || !isInstalled()
+        || nvmlInit_v2() != NVML_SUCCESS()) {
+      return Optional.empty();
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment device = arena.allocate(ADDRESS);
+      if (nvmlDeviceGetHandleByPciBusId_v2(arena.allocateFrom(pciBusId), device) == NVML_SUCCESS()) {
+        return Optional.of(new Nvml(device.get(ADDRESS, 0)));
+      }
+    }
+    check(nvmlShutdown(), "nvmlShutdown");
+    return Optional.empty();
+  }
+
+  /// Comes before the first touch of the generated class, which fails, and so for good, where there is no library.
+  private static boolean isInstalled() {
+    try {
+      SymbolLookup.libraryLookup(LIBRARY, Arena.global());
+      return true;
+    } catch (IllegalArgumentException e) {
+      return false;
+    }
+  }
+
+  /// The figures of now.
+  ///
+  /// @throws IllegalStateException if NVML fails, for example because the GPU was lost
+  public Reading read() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment memory = nvmlMemory_st.allocate(arena);
+      boolean hasMemory = gives(nvmlDeviceGetMemoryInfo(device, memory), "nvmlDeviceGetMemoryInfo");
+      OptionalInt power = figure(arena, "nvmlDeviceGetPowerUsage",
+          out -> nvmlDeviceGetPowerUsage(device, out));
+      return new Reading(
+          hasMemory ? OptionalLong.of(nvmlMemory_st.total(memory)) : OptionalLong.empty(),
+          hasMemory ? OptionalLong.of(nvmlMemory_st.free(memory)) : OptionalLong.empty(),
+          clock(arena, NVML_CLOCK_SM()), clock(arena, NVML_CLOCK_MEM()),
+          power.isPresent() ? OptionalDouble.of(power.getAsInt() / 1e3) : OptionalDouble.empty());
+    }
+  }
+
+  private OptionalInt clock(Arena arena, int type) {
+    return figure(arena, "nvmlDeviceGetClockInfo", out -> nvmlDeviceGetClockInfo(device, type, out));
+  }
+
+  /// A call that writes an `unsigned int` and returns a status.
+  private interface Question {
+    int into(MemorySegment figure);
+  }
+
+  private static OptionalInt figure(Arena arena, String function, Question question) {
+    MemorySegment figure = arena.allocate(JAVA_INT);
+    return gives(question.into(figure), function)
+        ? OptionalInt.of(figure.get(JAVA_INT, 0))
+        : OptionalInt.empty();
+  }
+
+  private static boolean gives(int status, String function) {
+    if (status == NVML_ERROR_NOT_SUPPORTED() || status == NVML_ERROR_NO_PERMISSION()) {
+      return false;
+    }
+    check(status, function);
+    return true;
+  }
+
+  private static void check(int status, String function) {
+    if (status != NVML_SUCCESS()) {
+      throw new IllegalStateException(
+          "%s returned %d: %s".formatted(function, status, nvmlErrorString(status).getString(0)));
+    }
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      check(nvmlShutdown(), "nvmlShutdown");
+    }
+  }
+}

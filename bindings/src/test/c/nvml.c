@@ -1,0 +1,48 @@
+// Stands in for libnvidia-ml: knows one GPU, with figures of its own.
+#include "../../main/jextract/nvml/nvml.h"
+#include <string.h>
+
+struct nvmlDevice_st {
+  int id;
+};
+
+static struct nvmlDevice_st gpu;
+static int users;
+static int power_status;
+
+/* How many have started it and not shut it down. */
+int stub_users(void) { return users; }
+
+/* What the question for the power returns from here on. */
+void stub_power_status(int status) { power_status = status; }
+
+const char *nvmlErrorString(int result) { return result == 15 ? "GPU is lost" : "?"; }
+
+int nvmlInit_v2(void) {
+  users++;
+  return 0;
+}
+
+int nvmlShutdown(void) { return --users >= 0 ? 0 : 1; }
+
+int nvmlDeviceGetHandleByPciBusId_v2(const char *pci_bus_id, nvmlDevice_t *device) {
+  *device = &gpu;
+  return strcmp(pci_bus_id, "0000:17:00.0") == 0 ? 0 : 6;
+}
+
+int nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory) {
+  memory->total = 150754820096;
+  memory->free = 150000000000;
+  memory->used = 754820096;
+  return device == &gpu ? 0 : 2;
+}
+
+int nvmlDeviceGetClockInfo(nvmlDevice_t device, int type, unsigned int *clock) {
+  *clock = type == 1 ? 1980 : type == 2 ? 3201 : 0;
+  return device == &gpu ? 0 : 2;
+}
+
+int nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power) {
+  *power = 76300;
+  return device == &gpu ? power_status : 2;
+}

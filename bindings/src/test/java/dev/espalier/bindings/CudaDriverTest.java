@@ -1,0 +1,96 @@
+package dev.espalier.bindings;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// [CudaDriver], [TensorMap] and [ClusterLaunch] against a library that remembers what it was called with.
+class CudaDriverTest {
+  @TempDir
+  private static Path folder;
+  private static StubLibrary stub;
+
+  @BeforeAll
+  static void load() throws IOException, InterruptedException {
+    stub = StubLibrary.load(StubLibrary.compile(folder, CudaDriver.LIBRARY, "cuda.c"));
+  }
+
+  @AfterEach
+  void succeedAgain() throws Throwable {
+    stub.set("stub_fail", "");
+  }
+
+  private static void assertProblem(String problem) {
+    assertEquals(new CudaDriver.Probe(Optional.empty(), "", problem), CudaDriver.probe());
+  }
+
+  @Test
+  void findsTheFirstGpu() {
+    assertEquals(
+        new CudaDriver.Probe(
+            Optional.of("NVIDIA Stub 70, compute capability 9.3, 140 GiB, driver for CUDA 12.8"),
+            "0000:17:00.0", ""),
+        CudaDriver.probe());
+    assertEquals(OptionalInt.of(12), CudaDriver.cudaVersion());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName",
+      "cuDeviceGetAttribute", "cuDriverGetVersion", "cuDeviceTotalMem_v2", "cuDeviceGetPCIBusId"})
+  void saysWhichCallFailed(String function) throws Throwable {
+    stub.set("stub_fail", function);
+    assertProblem(function + " failed with CUDA error 999");
+  }
+
+  @Test
+  void saysThatThereIsNoGpu() throws Throwable {
+    stub.set("stub_fail", "no GPU");
+    assertProblem("NVIDIA's driver sees no GPU");
+  }
+
+  @Test
+  void encodesTensorMaps() throws Throwable {
+    TensorMap map = new TensorMap(0x7f00, 5_000_000_000L, 100, 1_000_000_000, 64, 32);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment encoded = map.encode(arena);
+      assertEquals(128, encoded.byteSize());
+      assertEquals(0x5a, encoded.get(ValueLayout.JAVA_BYTE, 127));
+      // Columns come first, strides are in bytes. FLOAT32, INTERLEAVE_NONE, SWIZZLE_128B, L2_256B, OOB_FILL_NONE.
+      assertEquals("aligned 1 type 7 rank 2 address 7f00 size 100 5000000000 stride 4000000000 box 32 64 "
+          + "steps 1 1 interleave 0 swizzle 3 promotion 3 fill 0", stub.text("stub_call"));
+      stub.set("stub_fail", "cuTensorMapEncodeTiled");
+      assertEquals("cuTensorMapEncodeTiled returns 999 for " + map,
+          assertThrows(IllegalArgumentException.class, () -> map.encode(arena)).getMessage());
+    }
+  }
+
+  @Test
+  void launchesClusters() throws Throwable {
+    ClusterLaunch launch = new ClusterLaunch(0xf00, new ClusterLaunch.Extent(8, 6, 5),
+        new ClusterLaunch.Extent(128, 2, 1), new ClusterLaunch.Extent(4, 3, 1), 99_000, 0xabc);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment first = arena.allocateFrom(ValueLayout.JAVA_LONG, 1L << 40);
+      MemorySegment second = arena.allocateFrom(ValueLayout.JAVA_FLOAT, 0.5f);
+      launch.launch(first, second);
+      // CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION is 4.
+      assertEquals("function f00 grid 8 6 5 block 128 2 1 shared 99000 stream abc attributes 1: 4 = 4 3 1 "
+          + "arguments 1099511627776 0.5 extra 0", stub.text("stub_call"));
+      stub.set("stub_fail", "cuLaunchKernelEx");
+      assertEquals("cuLaunchKernelEx returns 999 for " + launch,
+          assertThrows(IllegalStateException.class, () -> launch.launch(first, second)).getMessage());
+    }
+  }
+}

@@ -1,0 +1,238 @@
+package dev.espalier.engine.backend;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.Pruner;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.pruning.TestNetworks;
+import dev.espalier.engine.sensitivity.Sensitivity;
+import dev.espalier.engine.training.Loss;
+import dev.espalier.engine.training.Trainer;
+import dev.espalier.engine.training.TrainingOptions;
+import dev.espalier.kernels.EmulatedDriver;
+import dev.espalier.kernels.EmulatedDriver.Order;
+import dev.espalier.kernels.MatrixBlock;
+import dev.espalier.kernels.MatrixProducts;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/// The backend's own code over kernels that the CPU runs.
+final class CudaBackendTest {
+  static final long MEMORY = 64 << 20;
+  /// Small, so that transfers take several turns.
+  static final long SLOT = 1 << 12;
+
+  /// The driver is closed with the backend.
+  static CudaBackend open(EmulatedDriver driver, Precision precision) {
+    return open(driver, precision, SLOT);
+  }
+
+  private static CudaBackend open(EmulatedDriver driver, Precision precision, long slotBytes) {
+    return new CudaBackend(driver, new CudaMemory(driver, driver.totalMemory()), new LoopProducts(driver),
+        precision, slotBytes);
+  }
+
+  @Nested
+  final class Fp32 extends BackendContract {
+    @Override
+    Backend open() {
+      return CudaBackendTest.open(new EmulatedDriver(80, MEMORY, Order.LATE), Precision.FP32);
+    }
+
+    @Override
+    double unitRoundoff() {
+      return 0x1p-24;
+    }
+  }
+
+  @Nested
+  final class Tf32 extends BackendContract {
+    @Override
+    Backend open() {
+      return CudaBackendTest.open(new EmulatedDriver(90, MEMORY, Order.COPIES_FIRST), Precision.TF32);
+    }
+
+    @Override
+    double unitRoundoff() {
+      return 0x1p-11;
+    }
+  }
+
+  private final Arena arena = Arena.ofShared();
+  private DenseNetwork network;
+  private CalibrationSource source;
+
+  @BeforeEach
+  void generate() {
+    network = TestNetworks.network(arena, 1, List.of(36, 33, 20, 5),
+        List.of(Activation.RELU, Activation.TANH, Activation.SOFTMAX));
+    MatrixView labels = MatrixView.allocate(arena, 100, 1);
+    for (int n = 0; n < 100; n++) {
+      labels.set(n, 0, n % 5);
+    }
+    source = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 100, 36, 1, 0.5), labels);
+  }
+
+  @AfterEach
+  void close() {
+    arena.close();
+  }
+
+  private PruningResult prune(Backend backend, Criterion criterion, Sensitivity sensitivity)
+      throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.7).criterion(criterion)
+        .sensitivity(sensitivity).seed(3).build();
+    return new Pruner(backend, options).prune(network, source, arena);
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void prunesAsTheReferenceDoes(Criterion criterion) throws IOException {
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        Backend cuda = open(driver, Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      PruningResult expected = prune(reference, criterion, new Sensitivity.Probes(4));
+      PruningResult found = prune(cuda, criterion, new Sensitivity.Probes(4));
+      assertSameNetwork(expected.network(), found.network(), 1e-5);
+      assertEquals(expected.measuredChange().orElseThrow(), found.measuredChange().orElseThrow(),
+          1e-4 * expected.measuredChange().orElseThrow());
+      assertGivesAllBack(cuda, driver);
+    }
+  }
+
+  private static void assertGivesAllBack(Backend backend, EmulatedDriver driver) {
+    backend.close();
+    assertEquals(0, driver.allocations());
+  }
+
+  /// The same weights are zero, and all differ by at most `tolerance`.
+  private static void assertSameNetwork(DenseNetwork expected, DenseNetwork found, double tolerance) {
+    for (int l = 0; l < expected.layers().size(); l++) {
+      DenseLayer before = expected.layers().get(l);
+      DenseLayer after = found.layers().get(l);
+      float[] weights = after.weights().toArray();
+      float[] wanted = before.weights().toArray();
+      for (int i = 0; i < weights.length; i++) {
+        assertEquals(wanted[i] == 0, weights[i] == 0, before.name() + ".weight, element " + i);
+      }
+      assertArrayEquals(wanted, weights, (float) tolerance);
+      assertArrayEquals(before.bias().orElseThrow().toArray(), after.bias().orElseThrow().toArray(),
+          (float) tolerance);
+    }
+  }
+
+  /// So little memory that the second layer's weights and moments lie on the host.
+  @Test
+  void prunesWhatDoesNotFit() throws IOException {
+    long budget = 1200 << 10;
+    try (EmulatedDriver large = new EmulatedDriver(80, MEMORY, Order.LATE);
+        EmulatedDriver small = new EmulatedDriver(80, budget, Order.COPIES_FIRST);
+        CudaBackend unlimited = open(large, Precision.FP32);
+        CudaBackend limited = open(small, Precision.FP32, 1 << 14)) {
+      network = TestNetworks.network(arena, 1, List.of(36, 800, 300, 5),
+          List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
+      PruningResult expected = prune(unlimited, Criterion.ELIMINATION_COMPENSATION,
+          new Sensitivity.Jacobian());
+      PruningResult found = prune(limited, Criterion.ELIMINATION_COMPENSATION, new Sensitivity.Jacobian());
+      assertSameNetwork(expected.network(), found.network(), 1e-5);
+      assertGivesAllBack(limited, small);
+    }
+  }
+
+  @Test
+  void plansBatchesThatFit() {
+    long budget = 4 << 20;
+    try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
+        Backend backend = open(driver, Precision.FP32)) {
+      MemoryPlan plan = MemoryPlan.of(backend, network, 2, 5, OptionalInt.empty());
+      assertTrue(plan.batchSize() > 512 && plan.batchSize() < 8192, plan::toString);
+      assertTrue(plan.weights() + plan.scores() + plan.batch() <= budget, plan::toString);
+      assertEquals(0, plan.onHost());
+      String message = assertThrows(OutOfBackendMemoryException.class,
+          () -> MemoryPlan.of(backend, network, 2, 5, OptionalInt.of(8192))).getMessage();
+      assertTrue(message.endsWith("use a smaller --batch-size"), message);
+    }
+  }
+
+  @Test
+  void saysWhatDoesNotFit() {
+    long budget = 1 << 20;
+    try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
+        Backend backend = open(driver, Precision.FP32)) {
+      String message = assertThrows(OutOfBackendMemoryException.class, () -> backend.allocate(1000, 1000))
+          .getMessage();
+      assertTrue(message.startsWith("a 1000 × 1000 matrix needs 3.8 MiB: of 1.0 MiB of GPU memory "),
+          message);
+    }
+  }
+
+  @Test
+  void trainsAsTheReferenceDoes() throws IOException {
+    TrainingOptions options = new TrainingOptions(2, 30, Adam.of(0.01), Loss.CROSS_ENTROPY, 1, false,
+        ProgressListener.NONE);
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        Backend cuda = open(driver, Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      assertSameNetwork(Trainer.train(reference, network, source, options, arena),
+          Trainer.train(cuda, network, source, options, arena), 1e-4);
+    }
+  }
+
+  /// Stands in for cuBLAS.
+  @SuppressWarnings("restricted") // reads memory by address
+  record LoopProducts(EmulatedDriver driver) implements MatrixProducts {
+    @Override
+    public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
+        double beta, MatrixBlock c) {
+      driver.run(() -> {
+        int inner = transposeA ? a.rows() : a.columns();
+        for (int i = 0; i < c.rows(); i++) {
+          for (int j = 0; j < c.columns(); j++) {
+            double sum = 0;
+            for (int k = 0; k < inner; k++) {
+              sum += (double) get(a, transposeA ? k : i, transposeA ? i : k)
+                  * get(b, transposeB ? j : k, transposeB ? k : j);
+            }
+            element(c, i, j).set(ValueLayout.JAVA_FLOAT, 0,
+                (float) (alpha * sum + (beta == 0 ? 0 : beta * get(c, i, j))));
+          }
+        }
+      });
+    }
+
+    private static float get(MatrixBlock m, int row, int column) {
+      return element(m, row, column).get(ValueLayout.JAVA_FLOAT, 0);
+    }
+
+    private static MemorySegment element(MatrixBlock m, int row, int column) {
+      return MemorySegment.ofAddress(m.address() + ((long) row * m.stride() + column) * Float.BYTES)
+          .reinterpret(Float.BYTES);
+    }
+
+    @Override
+    public String description() {
+      return "loops";
+    }
+  }
+}

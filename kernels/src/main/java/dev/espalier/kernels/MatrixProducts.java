@@ -1,0 +1,15 @@
+package dev.espalier.kernels;
+
+/// Matrix products on a GPU, in the stream of its kernels.
+public interface MatrixProducts extends AutoCloseable {
+  /// c = α op(a)·op(b) + β c, where op transposes or not; c is written without being read when β is 0.
+  void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
+      double beta, MatrixBlock c);
+
+  /// Who multiplies, for example `cuBLAS 13.1`.
+  String description();
+
+  /// Gives back what it holds; the products must be done.
+  @Override
+  default void close() {}
+}
