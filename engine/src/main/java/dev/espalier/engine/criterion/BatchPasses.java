@@ -42,9 +42,9 @@ final class BatchPasses implements Resource {
             "criterion %s needs labels".formatted(options.criterion()))), outputs))
         : Optional.empty();
     Loss loss = options.loss().orElseGet(
-        () -> source.labels().map(labels -> Loss.defaultFor(network.source(), labels)).orElse(Loss.MSE));
+        () -> source.labels().map(labels -> Loss.defaultFor(network, labels)).orElse(Loss.MSE));
     if (targets.isPresent()) {
-      loss.requireFits(network.source());
+      loss.requireFits(network);
     }
     try {
       forward = resources.own(new ForwardPass(backend, network, batchSize));
@@ -72,7 +72,7 @@ final class BatchPasses implements Resource {
     forward.load(batch.samples());
     if (lossGradient.isPresent()) {
       try (Arena arena = Arena.ofConfined()) {
-        MatrixView t = MatrixView.allocate(arena, batch.samples().rows(), network.source().outputs());
+        MatrixView t = MatrixView.allocate(arena, batch.samples().rows(), network.outputs());
         targets.orElseThrow().fill(batch.labels(), t, batch.first());
         lossGradient.get().load(t);
       }

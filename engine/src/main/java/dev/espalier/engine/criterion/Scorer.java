@@ -33,7 +33,7 @@ public final class Scorer {
     try {
       for (int l = 0; l < network.layers().size(); l++) {
         if (wanted.test(l)) {
-          boolean compensable = options.newBias() || network.source().layers().get(l).bias().isPresent();
+          boolean compensable = options.newBias() || network.layers().get(l).hasBias();
           scores.add(new LayerScores(backend, network.layers().get(l), l, options, compensable));
         }
       }
@@ -55,7 +55,7 @@ public final class Scorer {
     CalibrationSource source = calibration.orElseThrow(() -> new IllegalArgumentException(
         "criterion %s%s needs calibration samples".formatted(options.criterion(),
             options.criterion().needsSamples() ? "" : " with compensation bias")));
-    source.requireWidth(network.source().inputs());
+    source.requireWidth(network.inputs());
     long total = source.samples().samples();
     backend.enter(Phase.LOAD);
     try (Batches batches = new Batches(source, options.batchSize());

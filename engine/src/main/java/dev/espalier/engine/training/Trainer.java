@@ -48,7 +48,7 @@ public final class Trainer implements Resource {
       lossGradient = resources.own(new LossGradient(backend, network, options.loss(), options.batchSize()));
       for (int l = 0; l < network.layers().size(); l++) {
         parameters.add(parameter(l, false, network.layers().get(l).weights()));
-        if (network.source().layers().get(l).bias().isPresent()) {
+        if (network.layers().get(l).hasBias()) {
           parameters.add(parameter(l, true, network.layers().get(l).bias()));
         }
       }
