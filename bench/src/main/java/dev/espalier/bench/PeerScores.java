@@ -15,7 +15,7 @@ import dev.espalier.engine.criterion.Scorer;
 import dev.espalier.engine.criterion.ScoringOptions;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.pruning.PruningOptions;
+
 import dev.espalier.engine.sensitivity.Sensitivity;
 
 import java.io.IOException;
@@ -53,10 +53,12 @@ public final class PeerScores {
     }
   }
 
+  private static final int BATCH_SIZE = 512;
+
   private static List<LayerScores> score(Backend backend, DeviceNetwork network, MatrixView samples)
       throws IOException {
     ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
-        new Sensitivity.Jacobian(), Optional.empty(), PruningOptions.DEFAULT_BATCH_SIZE, 1);
+        new Sensitivity.Jacobian(), Optional.empty(), BATCH_SIZE, 1);
     return Scorer.score(backend, network, _ -> true,
         Optional.of(CalibrationSource.of(new MatrixSamples("samples", samples))), options,
         ProgressListener.NONE);

@@ -14,7 +14,7 @@ import dev.espalier.engine.criterion.Scorer;
 import dev.espalier.engine.criterion.ScoringOptions;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.pruning.PruningOptions;
+
 import dev.espalier.engine.sensitivity.Sensitivity;
 
 import java.io.IOException;
@@ -31,6 +31,8 @@ import org.openjdk.jmh.annotations.TearDown;
 /// A whole scoring pass: forward, backward, moments, scores.
 @State(Scope.Thread)
 public class ScoringBenchmark {
+  private static final int BATCH_SIZE = 512;
+
   /// Layer widths, and the number of calibration samples.
   @Param({"784-300-100-10:10000", "1024-2048-2048-10:4096", "4096-4096-4096-16:2048"})
   public String network;
@@ -62,7 +64,7 @@ public class ScoringBenchmark {
     samples = samples(count);
     options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
         Sensitivity.parse(sensitivity),
-        Optional.empty(), PruningOptions.DEFAULT_BATCH_SIZE, 1);
+        Optional.empty(), BATCH_SIZE, 1);
     backend = new CpuBackend(CpuBackend.availableThreads(), Precision.parse(precision));
     onDevice = new DeviceNetwork(backend, source);
     flops = flops(count);

@@ -1,11 +1,25 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.MemoryPlan;
+import dev.espalier.engine.network.DenseNetwork;
+import java.util.OptionalInt;
 import picocli.CommandLine.Option;
 
 /// Where a command computes, and how much at once.
 class BatchOptions extends DeviceOptions {
   @Option(names = "--batch-size", paramLabel = "N", order = 63, converter = Values.AtLeastOne.class, description = {
-      "Samples computed at once; changes results by rounding only (default: ${DEFAULT-VALUE})."})
-  int batchSize = PruningOptions.DEFAULT_BATCH_SIZE;
+      "Samples computed at once; changes results by rounding only; default: what suits the device and fits its"
+          + " memory."})
+  private Integer batchSize;
+
+  /// As it was given, if it was.
+  OptionalInt batchSize() {
+    return batchSize == null ? OptionalInt.empty() : OptionalInt.of(batchSize);
+  }
+
+  /// For forward passes of a network.
+  int batchSize(Backend backend, DenseNetwork network) {
+    return MemoryPlan.of(backend, network, 0, 1, batchSize()).batchSize();
+  }
 }

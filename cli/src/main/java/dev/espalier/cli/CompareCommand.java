@@ -86,7 +86,8 @@ final class CompareCommand implements Callable<Integer> {
       Loss loss = scoring.loss == null
           ? Loss.defaultFor(network, judges.labels().orElseThrow())
           : scoring.loss;
-      Comparison comparison = new Comparison(backend, network, data.open(), judges, loss, run.batchSize,
+      Comparison comparison = new Comparison(backend, network, data.open(), judges, loss,
+          run.batchSize(backend, network),
           progress);
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
           method -> scoring.builder(method.criterion(), method.compensation(), run).listener(progress));

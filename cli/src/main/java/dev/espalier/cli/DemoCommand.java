@@ -107,7 +107,7 @@ final class DemoCommand implements Callable<Integer> {
       CalibrationSource test, Progress progress) throws IOException {
     global.say("pruning it %d times".formatted(METHODS.size() * SPARSITIES.size()));
     Comparison.Result result = new Comparison(backend, network, training, test, Loss.MSE,
-        PruningOptions.DEFAULT_BATCH_SIZE, progress)
+        backend.batchSize(), progress)
         .run(SPARSITIES, METHODS, method -> options(method, progress));
     progress.clear();
     return result;

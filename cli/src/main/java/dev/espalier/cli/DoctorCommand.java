@@ -4,6 +4,7 @@ import dev.espalier.bindings.CudaDriver;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Device;
+import dev.espalier.engine.backend.OutOfBackendMemoryException;
 
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -13,6 +14,8 @@ import picocli.CommandLine.Mixin;
 @Command(name = "doctor", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier doctor [OPTION]...", header = "Show what this machine offers and which devices can be used.", description = "%nShows Java, CPU, memory, GPU and cuBLAS, and for each device whether Espalier can use it, or why not.%n", footerHeading = "%nExample:%n", footer = {
     "    espalier doctor"})
 final class DoctorCommand implements Callable<Integer> {
+  private static final String AUTO = "what --device auto picks";
+
   @Mixin
   private GlobalOptions global;
 
@@ -30,9 +33,9 @@ final class DoctorCommand implements Callable<Integer> {
     machine.lines().forEach(global.out()::println);
     global.out().println();
     Table devices = new Table(3, "device", "usable", "");
-    boolean cpu = row(devices, Device.CPU, "what --device auto picks");
-    row(devices, Device.REFERENCE, cpu ? "to check others by" : "what --device auto picks");
-    devices.row("cuda", "no", "not in this version");
+    boolean cuda = row(devices, Device.CUDA, AUTO);
+    boolean cpu = row(devices, Device.CPU, cuda ? "for machines without a GPU" : AUTO);
+    row(devices, Device.REFERENCE, cuda || cpu ? "to check others by" : AUTO);
     devices.lines().forEach(global.out()::println);
     return 0;
   }
@@ -42,7 +45,7 @@ final class DoctorCommand implements Callable<Integer> {
     try (Backend backend = device.open()) {
       devices.row(device.toString(), "yes", backend.description() + "; " + remark);
       return true;
-    } catch (NativeLibraryException e) {
+    } catch (NativeLibraryException | IllegalStateException | OutOfBackendMemoryException e) {
       devices.row(device.toString(), "no", e.getMessage());
       return false;
     }

@@ -57,7 +57,8 @@ final class EvaluateCommand implements Callable<Integer> {
       DenseNetwork network = ModelOptions.load(model, activations, arena).network();
       CalibrationSource samples = data.open();
       Loss used = loss == null ? Loss.defaultFor(network, samples.labels().orElseThrow()) : loss;
-      Evaluation evaluation = Evaluation.of(backend, network, samples, used, run.batchSize, progress);
+      Evaluation evaluation = Evaluation.of(backend, network, samples, used, run.batchSize(backend, network),
+          progress);
       progress.clear();
       if (report.folder != null) {
         backend.enter(Phase.WRITE);

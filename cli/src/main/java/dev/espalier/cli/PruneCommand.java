@@ -207,7 +207,8 @@ final class PruneCommand implements Callable<Integer> {
     return judges.isEmpty()
         ? Optional.empty()
         : Optional
-            .of(Evaluation.of(backend, network, judges.get(), loss(network, judges.get()), run.batchSize,
+            .of(Evaluation.of(backend, network, judges.get(), loss(network, judges.get()),
+                run.batchSize(backend, network),
                 progress));
   }
 

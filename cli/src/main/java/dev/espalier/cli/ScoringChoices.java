@@ -37,7 +37,8 @@ class ScoringChoices {
   /// The engine's options, those that only pruning needs still open.
   PruningOptions.Builder builder(Criterion criterion, Optional<Compensation> compensation, RunOptions run) {
     PruningOptions.Builder builder = PruningOptions.builder().criterion(criterion).newBias(!noNewBias)
-        .exclude(this::isExcluded).batchSize(run.batchSize).seed(run.seed);
+        .exclude(this::isExcluded).seed(run.seed);
+    run.batchSize().ifPresent(builder::batchSize);
     compensation.ifPresent(builder::compensation);
     Optional.ofNullable(sensitivity).ifPresent(builder::sensitivity);
     Optional.ofNullable(loss).ifPresent(builder::loss);

@@ -41,6 +41,26 @@ final class Values {
     }
   }
 
+  /// A size in memory: a number of bytes, or of KiB, MiB, GiB or TiB with K, M, G or T behind it.
+  static final class Bytes implements ITypeConverter<Long> {
+    private static final String UNITS = "KMGT";
+
+    @Override
+    public Long convert(String text) {
+      int unit = text.isEmpty() ? -1 : UNITS.indexOf(Character.toUpperCase(text.charAt(text.length() - 1)));
+      String number = unit < 0 ? text : text.substring(0, text.length() - 1);
+      try {
+        double bytes = Double.parseDouble(number) * Math.pow(1024, unit + 1.0);
+        if (bytes >= 1 && bytes < Long.MAX_VALUE) {
+          return (long) bytes;
+        }
+      } catch (NumberFormatException e) {
+        // Refused below.
+      }
+      throw new TypeConversionException("'%s' is not a size, for example 512M or 20G".formatted(text));
+    }
+  }
+
   /// A count of 1 and more.
   static final class AtLeastOneLong implements ITypeConverter<Long> {
     @Override

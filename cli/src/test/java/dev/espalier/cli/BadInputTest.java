@@ -158,9 +158,10 @@ class BadInputTest {
       --sparsity     | NaN        | 0 to 1
       --sparsity     | ninety     | 0 to 1
       --criterion    | ec2        | unknown criterion 'ec2'
-      --device       | cuda       | no cuda backend yet
+      --device-memory| much       | not a size
+      --device-memory| 0          | not a size
       --threads      | 0          | '0'
-      --precision    | fp8        | fp32 or bf16
+      --precision    | fp8        | fp32, tf32 or bf16
       --device       | tpu        | unknown device 'tpu'
       --compensation | much       | unknown compensation
       --sensitivity  | probes:0   | at least one

@@ -1,7 +1,7 @@
 package dev.espalier.kernels;
 
 /// Matrix products on a GPU, in the stream of its kernels.
-public interface MatrixProducts {
+public interface MatrixProducts extends AutoCloseable {
   /// c = α op(a)·op(b) + β c, where op transposes or not; c is written without being read when β is 0.
   ///
   /// @param a rows × inner, or inner × rows if transposed
@@ -13,4 +13,8 @@ public interface MatrixProducts {
 
   /// Who multiplies, for example `cuBLAS 13.1`.
   String description();
+
+  /// Gives back what it holds; the products must be done.
+  @Override
+  default void close() {}
 }

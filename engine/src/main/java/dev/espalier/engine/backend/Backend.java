@@ -5,6 +5,7 @@ import dev.espalier.engine.network.Activation;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// The matrix primitives that the algorithms are written over, on one machine: plain Java, a CPU's vector
 /// units, a GPU.
@@ -30,6 +31,21 @@ public interface Backend extends AutoCloseable {
 
   // ---- memory ----
 
+  /// The memory that it may take, where that is counted.
+  default Optional<MemoryBudget> memory() {
+    return Optional.empty();
+  }
+
+  /// Samples of a batch that suit it, where they fit.
+  default int batchSize() {
+    return 512;
+  }
+
+  /// Bytes that it takes for itself to add such a batch to the moments of such a layer.
+  default long workspace(int samples, int outputs, int inputs) {
+    return 0;
+  }
+
   /// A matrix of zeros, closed by the caller.
   ///
   /// @throws OutOfBackendMemoryException if it does not fit
@@ -52,6 +68,14 @@ public interface Backend extends AutoCloseable {
 
   /// Copies `source` into `target` of the same shape, rounded to float32, and waits for it.
   void download(Matrix source, MatrixView target);
+
+  // ---- repetition ----
+
+  /// Does `work`: primitives that return nothing, no uploads, the same ones on the same matrices each time that it is
+  /// given with an equal `key`. A backend may record it and repeat the recording instead of running it again.
+  default void repeat(Object key, Runnable work) {
+    work.run();
+  }
 
   // ---- the network ----
 

@@ -61,6 +61,10 @@ public final class CpuBackend implements Backend {
     if (threads < 1) {
       throw new IllegalArgumentException("threads %d: use at least 1".formatted(threads));
     }
+    if (precision == Precision.TF32) {
+      throw new IllegalArgumentException(
+          "precision tf32: only GPUs round to TF32, use --precision fp32, or --device cuda");
+    }
     OneDnn.load();
     if (precision == Precision.BF16 && !OneDnn.multipliesBfloat16()) {
       throw new IllegalArgumentException(

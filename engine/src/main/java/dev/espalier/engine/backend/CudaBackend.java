@@ -1,15 +1,17 @@
 package dev.espalier.engine.backend;
 
 import dev.espalier.bindings.MatrixView;
+import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.kernels.ApplyKernel;
-import dev.espalier.kernels.Arithmetic;
+import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DenseForwardKernel;
 import dev.espalier.kernels.DeviceBuffer;
 import dev.espalier.kernels.DeviceMatrix;
 import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.DualMomentsKernel;
 import dev.espalier.kernels.EliminationScoresKernel;
+import dev.espalier.kernels.JCudaLoader;
 import dev.espalier.kernels.LossesKernel;
 import dev.espalier.kernels.MatrixBlock;
 import dev.espalier.kernels.MatrixProducts;
@@ -22,6 +24,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// An NVIDIA GPU: float32 in its memory, own kernels, products by cuBLAS or by a kernel of our own. Calls return once
 /// their work is queued. Weights, moments and scores stay on the GPU, and under a budget lie in host memory as far as
@@ -29,6 +32,11 @@ import java.util.Map;
 ///
 /// May be used from any thread, by one at a time. The same inputs, batch size, budget and GPU give the same bits.
 public final class CudaBackend implements Backend {
+  /// Samples of a batch that keep a large GPU busy.
+  private static final int BATCH_SIZE = 8192;
+  private static final long RESERVE_BYTES = 512L << 20;
+  /// What results, the state of a selection and rounding take of the budget.
+  private static final long OWN_BYTES = 1 << 16;
   /// The words that kernels report in: see [#word].
   private static final int WORDS = 8;
   private static final int REMOVED = 0;
@@ -51,17 +59,19 @@ public final class CudaBackend implements Backend {
   private final UpdatesKernel updates;
   private final LossesKernel lossesKernel;
   private final RandomKernel random;
+  /// Taken before the first matrix.
+  private final long ownBytes;
   private boolean closed;
 
-  /// Over a driver and products in its stream of kernels, both closed with this by their owner.
+  /// Over a driver and products in its stream of kernels, both closed with this.
   ///
-  /// @param budget bytes of device memory
   /// @param slotBytes of a transfer buffer
-  CudaBackend(Driver driver, MatrixProducts products, Precision precision, long budget, long slotBytes) {
+  CudaBackend(Driver driver, CudaMemory memory, MatrixProducts products, Precision precision,
+      long slotBytes) {
     this.driver = driver;
+    this.memory = memory;
     this.products = products;
     this.precision = precision;
-    memory = new CudaMemory(driver, budget);
     transfers = new CudaTransfers(driver, memory, slotBytes);
     timeline = new CudaTimeline(driver);
     words = memory.allocate((long) WORDS * Long.BYTES, "results");
@@ -74,6 +84,45 @@ public final class CudaBackend implements Backend {
     updates = new UpdatesKernel(driver);
     lossesKernel = new LossesKernel(driver);
     random = new RandomKernel(driver);
+    ownBytes = memory.used();
+  }
+
+  /// A GPU, opened with all that a backend needs.
+  ///
+  /// @param number of the GPU, from 0, among those that CUDA shows this process
+  /// @throws IllegalStateException if it cannot be used; the message says what to do
+  /// @throws OutOfBackendMemoryException if next to nothing of its memory is free
+  @SuppressWarnings("MustBeClosedChecker") // closed with the backend
+  public static CudaBackend open(int number, BackendOptions options) {
+    CudaGpu gpu = new CudaGpu(number);
+    try {
+      Precision precision = options.precision().orElse(Precision.TF32);
+      CudaMemory memory = new CudaMemory(gpu,
+          options.deviceMemory().orElseGet(() -> mostOf(gpu.freeMemory())));
+      return new CudaBackend(gpu, memory, products(gpu, memory, precision), precision,
+          CudaTransfers.SLOT_BYTES);
+    } catch (RuntimeException e) {
+      gpu.close();
+      throw e;
+    }
+  }
+
+  private static MatrixProducts products(CudaGpu gpu, CudaMemory memory, Precision precision) {
+    try {
+      return new CublasProducts(gpu, memory, precision);
+    } catch (NativeLibraryException _) { // doctor says why
+      return new OwnProducts(gpu, memory, precision);
+    }
+  }
+
+  /// Free memory less a reserve: for the code of kernels and libraries, and for who else uses the GPU.
+  private static long mostOf(long free) {
+    return Math.max(1, free - Math.max(RESERVE_BYTES, free / 16));
+  }
+
+  /// Whether there is a driver and a GPU, usable or not. Looks without a sound.
+  static boolean hasGpu() {
+    return JCudaLoader.problem().isEmpty();
   }
 
   @Override
@@ -97,6 +146,23 @@ public final class CudaBackend implements Backend {
   }
 
   // ---- memory ----
+
+  @Override
+  public Optional<MemoryBudget> memory() {
+    long own = ownBytes + transfers.deviceBytes() + OWN_BYTES;
+    return Optional.of(new MemoryBudget(memory.budget() - own,
+        CudaMemory.shareOfWeights(memory.budget()) - own));
+  }
+
+  @Override
+  public int batchSize() {
+    return BATCH_SIZE;
+  }
+
+  @Override
+  public long workspace(int samples, int outputs, int inputs) {
+    return moments.workspace(OwnProducts.arithmetic(precision), samples, outputs, inputs);
+  }
 
   @Override
   public Matrix allocate(int rows, int columns) {
@@ -267,10 +333,10 @@ public final class CudaBackend implements Backend {
   @Override
   public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1,
       Matrix m2) {
-    Arithmetic rounding = precision == Precision.FP32 ? Arithmetic.FP32 : Arithmetic.TF32;
-    DeviceBuffer workspace = memory.scratch(
-        moments.workspace(rounding, activation.rows(), sensitivity.columns(), activation.columns()));
-    moments.addMoments(rounding, device(sensitivity), device(activation), device(pilotMean), device(m0),
+    DeviceBuffer workspace = memory
+        .scratch(workspace(activation.rows(), sensitivity.columns(), activation.columns()));
+    moments.addMoments(OwnProducts.arithmetic(precision), device(sensitivity), device(activation),
+        device(pilotMean), device(m0),
         device(m1), device(m2), workspace);
   }
 
@@ -386,6 +452,7 @@ public final class CudaBackend implements Backend {
     driver.synchronize();
     timeline.close();
     transfers.close();
+    products.close();
     memory.free(words);
     memory.close();
     driver.close();

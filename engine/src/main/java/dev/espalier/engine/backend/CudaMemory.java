@@ -68,7 +68,8 @@ final class CudaMemory implements AutoCloseable {
   Block allocate(long bytes, String what) {
     long size = rounded(bytes);
     if (size > budget - used) {
-      throw outOfMemory(what, size, "of %s of GPU memory %s are taken".formatted(text(budget), text(used)));
+      throw outOfMemory(what, size,
+          "of %s of GPU memory %s are taken".formatted(MemoryPlan.text(budget), MemoryPlan.text(used)));
     }
     try {
       long address = driver.allocate(size);
@@ -93,21 +94,16 @@ final class CudaMemory implements AutoCloseable {
       hostBytes += size;
       return new Block(host.address(), size, host);
     } catch (DeviceMemoryException e) {
-      throw outOfMemory(what, size, "neither of %s of GPU memory nor on the host: %s".formatted(text(budget),
-          e.getMessage()));
+      throw outOfMemory(what, size,
+          "neither of %s of GPU memory nor on the host: %s".formatted(MemoryPlan.text(budget),
+              e.getMessage()));
     }
   }
 
   private static OutOfBackendMemoryException outOfMemory(String what, long bytes, String why) {
     return new OutOfBackendMemoryException(
         "%s needs %s: %s; use a smaller --batch-size, or a larger --device-memory if the GPU has it"
-            .formatted(what, text(bytes), why));
-  }
-
-  static String text(long bytes) {
-    return bytes < 1 << 20
-        ? "%d KiB".formatted(Math.ceilDiv(bytes, 1 << 10))
-        : "%,.1f MiB".formatted(bytes / (double) (1 << 20));
+            .formatted(what, MemoryPlan.text(bytes), why));
   }
 
   void free(Block block) {

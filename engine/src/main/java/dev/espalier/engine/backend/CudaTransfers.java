@@ -123,7 +123,7 @@ final class CudaTransfers implements AutoCloseable {
           "a weight matrix of %d columns lies on the host, and a row of it is "
               .formatted(matrix.columns())
               + "longer than the %s that are copied at a time: use a larger --device-memory"
-                  .formatted(CudaMemory.text(slotBytes)));
+                  .formatted(MemoryPlan.text(slotBytes)));
     }
     // Kernels may have written it where it lies.
     try (Driver.Event written = driver.event()) {

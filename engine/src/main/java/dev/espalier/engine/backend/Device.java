@@ -1,69 +1,109 @@
 package dev.espalier.engine.backend;
 
 import dev.espalier.bindings.NativeLibraryException;
-
 import java.util.Locale;
+import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /// Where a run takes place: what `--device` names.
-public enum Device {
-  /// The best there is: the CPU where its matrix library loads, else the reference.
-  AUTO,
+///
+/// @param kind   of machine
+/// @param number of the GPU, from 0, among those that CUDA shows this process; 0 of other kinds
+public record Device(Kind kind, int number) {
+  /// The best there is: a GPU where its driver and kernels are there, else the CPU where its matrix library loads, else
+  /// the reference.
+  public static final Device AUTO = new Device(Kind.AUTO, 0);
+  /// The first GPU: [CudaBackend].
+  public static final Device CUDA = new Device(Kind.CUDA, 0);
   /// [CpuBackend].
-  CPU,
+  public static final Device CPU = new Device(Kind.CPU, 0);
   /// [ReferenceBackend].
-  REFERENCE;
+  public static final Device REFERENCE = new Device(Kind.REFERENCE, 0);
 
-  /// `auto`, `cpu` or `reference`.
+  private static final Pattern NUMBERED_GPU = Pattern.compile("cuda:(\\d{1,4})");
+
+  /// A kind of machine.
+  public enum Kind {
+    /// Whatever is best.
+    AUTO,
+    /// An NVIDIA GPU.
+    CUDA,
+    /// A CPU's vector units.
+    CPU,
+    /// Plain Java.
+    REFERENCE
+  }
+
+  /// `auto`, `cuda`, `cuda:N`, `cpu` or `reference`.
   ///
   /// @throws IllegalArgumentException for anything else; the message says what there is
   public static Device parse(String name) {
+    Matcher numbered = NUMBERED_GPU.matcher(name);
+    if (numbered.matches()) {
+      return new Device(Kind.CUDA, Integer.parseInt(numbered.group(1)));
+    }
     return switch (name) {
       case "auto" -> AUTO;
+      case "cuda" -> CUDA;
       case "cpu" -> CPU;
       case "reference" -> REFERENCE;
-      case "cuda" -> throw new IllegalArgumentException(
-          "device cuda: this version of Espalier has no cuda backend yet, use --device cpu");
-      default ->
-        throw new IllegalArgumentException("unknown device '%s': use auto, cpu or reference".formatted(name));
+      default -> throw new IllegalArgumentException(
+          "unknown device '%s': use auto, cuda, cuda:1 for the second GPU, cpu or reference".formatted(name));
     };
   }
 
-  /// A backend on this device, on all cores and in float32 where it has the choice, closed by the caller.
+  /// A backend on this device with the defaults of [BackendOptions], closed by the caller.
   ///
   /// @throws NativeLibraryException if the CPU is asked for and its matrix library does not load
+  /// @throws IllegalStateException if a GPU is asked for and cannot be used
   public Backend open() {
-    return open(CpuBackend.availableThreads(), Precision.FP32, _ -> {});
+    return open(BackendOptions.DEFAULT, _ -> {});
   }
 
   /// A backend on this device, closed by the caller.
   ///
-  /// @param threads most threads of [CpuBackend], at least 1
-  /// @param precision of [CpuBackend]
   /// @param notice takes one line when auto picks something slower than a machine like this should need
   /// @throws NativeLibraryException if the CPU is asked for and its matrix library does not load
+  /// @throws IllegalStateException if a GPU is asked for and cannot be used; the message says what to do
   /// @throws IllegalArgumentException if the device does not have the precision
-  public Backend open(int threads, Precision precision, Consumer<String> notice) {
-    return switch (this) {
-      case CPU -> new CpuBackend(threads, precision);
-      case REFERENCE -> reference(precision);
-      case AUTO -> {
-        try {
-          yield new CpuBackend(threads, precision);
-        } catch (NativeLibraryException e) {
-          notice.accept("device auto: reference, slow but right, for the CPU's matrix library is missing: "
-              + e.getMessage());
-          yield reference(precision);
-        }
-      }
+  public Backend open(BackendOptions options, Consumer<String> notice) {
+    return switch (kind) {
+      case CUDA -> CudaBackend.open(number, options);
+      case CPU -> cpu(options);
+      case REFERENCE -> reference(options);
+      case AUTO -> best(options, notice);
     };
   }
 
-  private static Backend reference(Precision precision) {
-    if (precision != Precision.FP32) {
+  private static Backend best(BackendOptions options, Consumer<String> notice) {
+    if (CudaBackend.hasGpu()) {
+      try {
+        return CudaBackend.open(0, options);
+      } catch (IllegalStateException | OutOfBackendMemoryException e) {
+        notice.accept("device auto: not the GPU: " + e.getMessage());
+      }
+    }
+    try {
+      return cpu(options);
+    } catch (NativeLibraryException e) {
+      notice.accept("device auto: reference, slow but right, for the CPU's matrix library is missing: "
+          + e.getMessage());
+      return reference(options);
+    }
+  }
+
+  private static Backend cpu(BackendOptions options) {
+    return new CpuBackend(options.threads(), options.precision().orElse(Precision.FP32));
+  }
+
+  private static Backend reference(BackendOptions options) {
+    Optional<Precision> other = options.precision().filter(precision -> precision != Precision.FP32);
+    if (other.isPresent()) {
       throw new IllegalArgumentException(
           "precision %s: the reference backend computes in float64, leave --precision out"
-              .formatted(precision));
+              .formatted(other.get()));
     }
     return new ReferenceBackend();
   }
@@ -71,6 +111,6 @@ public enum Device {
   /// The name on the command line.
   @Override
   public String toString() {
-    return name().toLowerCase(Locale.ROOT);
+    return kind.name().toLowerCase(Locale.ROOT) + (number == 0 ? "" : ":" + number);
   }
 }

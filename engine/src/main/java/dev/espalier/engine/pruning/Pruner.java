@@ -5,6 +5,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.MemoryPlan;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.compensation.Compensation;
@@ -76,7 +77,7 @@ public final class Pruner {
       }
       DenseNetwork pruned = device.download(arena);
       Optional<OutputChange> change = options.measureOutputChange() && calibration.isPresent()
-          ? Optional.of(measure(device, network, calibration.get()))
+          ? Optional.of(measure(device, network, calibration.get(), scoring.batchSize()))
           : Optional.empty();
       return result(network, pruned, progress, change, scoring);
     }
@@ -84,9 +85,23 @@ public final class Pruner {
 
   /// The scoring options that this pruner uses for `network`.
   public ScoringOptions scoringOptions(DenseNetwork network) {
-    Sensitivity sensitivity = options.sensitivity().orElseGet(() -> Sensitivity.defaultFor(network));
+
     return new ScoringOptions(options.criterion(), options.effectiveCompensation() == Compensation.BIAS,
-        options.newBias(), sensitivity, options.loss(), options.batchSize(), options.seed());
+        options.newBias(), sensitivity(network), options.loss(), plan(network).batchSize(), options.seed());
+  }
+
+  /// What pruning `network` takes of the backend's memory.
+  ///
+  /// @throws dev.espalier.engine.backend.OutOfBackendMemoryException if it does not fit
+  public MemoryPlan plan(DenseNetwork network) {
+    boolean compensated = options.effectiveCompensation() == Compensation.BIAS;
+    boolean byMoments = options.criterion() == Criterion.ELIMINATION_COMPENSATION;
+    return MemoryPlan.of(backend, network, (byMoments || compensated ? 2 : 0) + (byMoments ? 0 : 1),
+        sensitivity(network).passes(network.outputs()), options.batchSize());
+  }
+
+  private Sensitivity sensitivity(DenseNetwork network) {
+    return options.sensitivity().orElseGet(() -> Sensitivity.defaultFor(network));
   }
 
   /// What is gathered of one prunable layer over the rounds.
@@ -146,10 +161,11 @@ public final class Pruner {
     }
   }
 
-  private OutputChange measure(DeviceNetwork pruned, DenseNetwork original, CalibrationSource calibration)
+  private OutputChange measure(DeviceNetwork pruned, DenseNetwork original, CalibrationSource calibration,
+      int batchSize)
       throws IOException {
     try (DeviceNetwork before = new DeviceNetwork(backend, original)) {
-      return OutputChange.measure(backend, before, pruned, calibration, options.batchSize(),
+      return OutputChange.measure(backend, before, pruned, calibration, batchSize,
           options.listener());
     }
   }

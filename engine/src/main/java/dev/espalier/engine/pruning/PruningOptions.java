@@ -9,6 +9,7 @@ import dev.espalier.engine.sensitivity.Sensitivity;
 import dev.espalier.engine.training.Loss;
 
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.function.Predicate;
 
 /// How a network is pruned. Made by [#builder].
@@ -23,7 +24,7 @@ import java.util.function.Predicate;
 /// @param minPerLayer         weights that every layer keeps at least
 /// @param newBias             whether a layer without a bias may gain one
 /// @param loss                of the gradient criterion; empty: what fits network and labels
-/// @param batchSize           samples in a batch
+/// @param batchSize           samples in a batch; empty: what suits the backend and fits its memory
 /// @param seed                of probes and of the random criterion
 /// @param measureOutputChange whether to measure, on the calibration samples, what the pruning did to the output
 /// @param histogramBins       bins of each layer's importance histogram; 0: no histograms
@@ -31,11 +32,9 @@ import java.util.function.Predicate;
 public record PruningOptions(double sparsity, Criterion criterion, Optional<Compensation> compensation,
     Optional<Sensitivity> sensitivity, Scope scope, Schedule schedule, Predicate<String> excluded,
     long minPerLayer,
-    boolean newBias, Optional<Loss> loss, int batchSize, long seed, boolean measureOutputChange,
+    boolean newBias, Optional<Loss> loss, OptionalInt batchSize, long seed, boolean measureOutputChange,
     int histogramBins,
     ProgressListener listener) {
-  /// Samples in a batch unless said otherwise.
-  public static final int DEFAULT_BATCH_SIZE = 512;
 
   /// @throws IllegalArgumentException if a number is out of its range
   public PruningOptions {
@@ -44,10 +43,10 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
           "sparsity %s: use a fraction from 0 to 1, for example 0.9 to remove 90 %% of the weights"
               .formatted(sparsity));
     }
-    if (minPerLayer < 0 || batchSize < 1 || histogramBins < 0) {
+    if (minPerLayer < 0 || batchSize.orElse(1) < 1 || histogramBins < 0) {
       throw new IllegalArgumentException(
           "min-per-layer %d, batch size %d, histogram bins %d: use at least 0, 1, 0"
-              .formatted(minPerLayer, batchSize, histogramBins));
+              .formatted(minPerLayer, batchSize.orElse(1), histogramBins));
     }
   }
 
@@ -79,7 +78,7 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
     private long minPerLayer = 1;
     private boolean newBias = true;
     private Optional<Loss> loss = Optional.empty();
-    private int batchSize = DEFAULT_BATCH_SIZE;
+    private OptionalInt batchSize = OptionalInt.empty();
     private long seed;
     private boolean measureOutputChange = true;
     private int histogramBins;
@@ -149,7 +148,7 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
 
     /// Samples in a batch; changes the result by rounding only.
     public Builder batchSize(int value) {
-      batchSize = value;
+      batchSize = OptionalInt.of(value);
       return this;
     }
 

@@ -4,6 +4,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.ForwardPass;
 import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.MemoryPlan;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 
@@ -11,11 +12,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// The backward passes of one batch: the sensitivities of all layers, in memory that the next batch uses
-/// again. Several passes are stacked into tall products, as many as [#STACK_ELEMENTS] allows.
+/// again. Several passes are stacked into tall products, as many as [MemoryPlan#stackedCopies] allows.
 public final class SensitivityPass implements Resource {
-  /// Elements of the largest stacked gradient, unless a single copy is larger.
-  private static final long STACK_ELEMENTS = 1L << 22;
-
   private final Backend backend;
   private final Sensitivity sensitivity;
   private final long seed;
@@ -33,7 +31,7 @@ public final class SensitivityPass implements Resource {
     this.sensitivity = sensitivity;
     this.seed = seed;
     passes = sensitivity.passes(network.layers().getLast().outputs());
-    copies = Math.clamp(STACK_ELEMENTS / ((long) batchSize * network.widestOutput()), 1, passes);
+    copies = MemoryPlan.stackedCopies(batchSize, network.widestOutput(), passes);
     try {
       for (DeviceNetwork.Layer layer : network.layers()) {
         gradients

@@ -22,13 +22,10 @@ import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import dev.espalier.kernels.EmulatedDriver;
 import dev.espalier.kernels.EmulatedDriver.Order;
-import dev.espalier.kernels.MatrixBlock;
-import dev.espalier.kernels.MatrixProducts;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Nested;
@@ -44,7 +41,12 @@ final class CudaBackendTest {
 
   /// The driver is closed with the backend.
   static CudaBackend open(EmulatedDriver driver, Precision precision) {
-    return new CudaBackend(driver, new LoopProducts(driver), precision, driver.totalMemory(), SLOT);
+    return open(driver, precision, SLOT);
+  }
+
+  private static CudaBackend open(EmulatedDriver driver, Precision precision, long slotBytes) {
+    CudaMemory memory = new CudaMemory(driver, driver.totalMemory());
+    return new CudaBackend(driver, memory, new OwnProducts(driver, memory, precision), precision, slotBytes);
   }
 
   @Nested
@@ -93,10 +95,10 @@ final class CudaBackendTest {
     arena.close();
   }
 
-  private PruningResult prune(Backend backend, Criterion criterion, Sensitivity sensitivity, int batchSize)
+  private PruningResult prune(Backend backend, Criterion criterion, Sensitivity sensitivity)
       throws IOException {
     PruningOptions options = PruningOptions.builder().sparsity(0.7).criterion(criterion)
-        .sensitivity(sensitivity).batchSize(batchSize).seed(3).build();
+        .sensitivity(sensitivity).seed(3).build();
     return new Pruner(backend, options).prune(network, source, arena);
   }
 
@@ -106,14 +108,18 @@ final class CudaBackendTest {
     try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
         Backend cuda = open(driver, Precision.FP32);
         Backend reference = new ReferenceBackend()) {
-      PruningResult expected = prune(reference, criterion, new Sensitivity.Probes(4), 40);
-      PruningResult found = prune(cuda, criterion, new Sensitivity.Probes(4), 40);
+      PruningResult expected = prune(reference, criterion, new Sensitivity.Probes(4));
+      PruningResult found = prune(cuda, criterion, new Sensitivity.Probes(4));
       assertSameNetwork(expected.network(), found.network(), 1e-5);
       assertEquals(expected.measuredChange().orElseThrow(), found.measuredChange().orElseThrow(),
           1e-4 * expected.measuredChange().orElseThrow());
-      cuda.close();
-      assertEquals(0, driver.allocations());
+      assertGivesAllBack(cuda, driver);
     }
+  }
+
+  private static void assertGivesAllBack(Backend backend, EmulatedDriver driver) {
+    backend.close();
+    assertEquals(0, driver.allocations());
   }
 
   /// The same weights are zero, and all differ by at most `tolerance`.
@@ -135,20 +141,33 @@ final class CudaBackendTest {
   /// So little memory that the second layer's weights and moments lie on the host.
   @Test
   void prunesWhatDoesNotFit() throws IOException {
-    long budget = 640 << 10;
+    long budget = 1200 << 10;
     try (EmulatedDriver large = new EmulatedDriver(80, MEMORY, Order.LATE);
         EmulatedDriver small = new EmulatedDriver(80, budget, Order.COPIES_FIRST);
         CudaBackend unlimited = open(large, Precision.FP32);
-        CudaBackend limited = new CudaBackend(small, new LoopProducts(small), Precision.FP32, budget,
-            1 << 11)) {
-      network = TestNetworks.network(arena, 1, List.of(36, 400, 300, 5),
+        CudaBackend limited = open(small, Precision.FP32, 1 << 14)) {
+      network = TestNetworks.network(arena, 1, List.of(36, 800, 300, 5),
           List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
       PruningResult expected = prune(unlimited, Criterion.ELIMINATION_COMPENSATION,
-          new Sensitivity.Jacobian(), 8);
-      PruningResult found = prune(limited, Criterion.ELIMINATION_COMPENSATION, new Sensitivity.Jacobian(), 8);
+          new Sensitivity.Jacobian());
+      PruningResult found = prune(limited, Criterion.ELIMINATION_COMPENSATION, new Sensitivity.Jacobian());
       assertSameNetwork(expected.network(), found.network(), 1e-5);
-      limited.close();
-      assertEquals(0, small.allocations());
+      assertGivesAllBack(limited, small);
+    }
+  }
+
+  @Test
+  void plansBatchesThatFit() {
+    long budget = 4 << 20;
+    try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
+        Backend backend = open(driver, Precision.FP32)) {
+      MemoryPlan plan = MemoryPlan.of(backend, network, 2, 5, OptionalInt.empty());
+      assertTrue(plan.batchSize() > 512 && plan.batchSize() < 8192, plan::toString);
+      assertTrue(plan.weights() + plan.scores() + plan.batch() <= budget, plan::toString);
+      assertEquals(0, plan.onHost());
+      String message = assertThrows(OutOfBackendMemoryException.class,
+          () -> MemoryPlan.of(backend, network, 2, 5, OptionalInt.of(8192))).getMessage();
+      assertTrue(message.endsWith("use a smaller --batch-size"), message);
     }
   }
 
@@ -156,7 +175,7 @@ final class CudaBackendTest {
   void saysWhatDoesNotFit() {
     long budget = 1 << 20;
     try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
-        Backend backend = new CudaBackend(driver, new LoopProducts(driver), Precision.FP32, budget, SLOT)) {
+        Backend backend = open(driver, Precision.FP32)) {
       String message = assertThrows(OutOfBackendMemoryException.class, () -> backend.allocate(1000, 1000))
           .getMessage();
       assertTrue(message.startsWith("a 1000 × 1000 matrix needs 3.8 MiB: of 1.0 MiB of GPU memory "),
@@ -173,43 +192,6 @@ final class CudaBackendTest {
         Backend reference = new ReferenceBackend()) {
       assertSameNetwork(Trainer.train(reference, network, source, options, arena),
           Trainer.train(cuda, network, source, options, arena), 1e-4);
-    }
-  }
-
-  /// Stands in for cuBLAS.
-  @SuppressWarnings("restricted") // reads memory by address
-  record LoopProducts(EmulatedDriver driver) implements MatrixProducts {
-    @Override
-    public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
-        double beta, MatrixBlock c) {
-      driver.run(() -> {
-        int inner = transposeA ? a.rows() : a.columns();
-        for (int i = 0; i < c.rows(); i++) {
-          for (int j = 0; j < c.columns(); j++) {
-            double sum = 0;
-            for (int k = 0; k < inner; k++) {
-              sum += (double) get(a, transposeA ? k : i, transposeA ? i : k)
-                  * get(b, transposeB ? j : k, transposeB ? k : j);
-            }
-            element(c, i, j).set(ValueLayout.JAVA_FLOAT, 0,
-                (float) (alpha * sum + (beta == 0 ? 0 : beta * get(c, i, j))));
-          }
-        }
-      });
-    }
-
-    private static float get(MatrixBlock m, int row, int column) {
-      return element(m, row, column).get(ValueLayout.JAVA_FLOAT, 0);
-    }
-
-    private static MemorySegment element(MatrixBlock m, int row, int column) {
-      return MemorySegment.ofAddress(m.address() + ((long) row * m.stride() + column) * Float.BYTES)
-          .reinterpret(Float.BYTES);
-    }
-
-    @Override
-    public String description() {
-      return "loops";
     }
   }
 }

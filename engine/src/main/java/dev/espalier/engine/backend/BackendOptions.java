@@ -1,0 +1,15 @@
+package dev.espalier.engine.backend;
+
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/// How a [Device] is used.
+///
+/// @param threads      most threads of [CpuBackend], at least 1
+/// @param precision    of large products; empty: TF32 on a GPU, else float32
+/// @param deviceMemory bytes of GPU memory to take at most; empty: what is free, less a reserve
+public record BackendOptions(int threads, Optional<Precision> precision, OptionalLong deviceMemory) {
+  /// All cores, and what suits the device.
+  public static final BackendOptions DEFAULT = new BackendOptions(CpuBackend.availableThreads(),
+      Optional.empty(), OptionalLong.empty());
+}
