@@ -103,14 +103,14 @@ class ApplyKernelTest {
 
   @Test
   void refusesNan() {
-    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+    try (TestGpu gpu = TestGpu.open()) {
       var e = assertThrows(IllegalArgumentException.class,
           () -> new Cut(gpu.matrix(2, 2), Float.NaN, 0, gpu.buffer(8, 0), gpu.buffer(64, 0)));
       assertEquals("threshold=NaN, ties=0", e.getMessage());
     }
   }
 
-  private static void check(EmulatedGpu gpu, String what, boolean[] removed, DeviceMatrix weights,
+  private static void check(TestGpu gpu, String what, boolean[] removed, DeviceMatrix weights,
       float[] before,
       DeviceBuffer sum, float[] scores, DeviceBuffer count) {
     assertSame(what, gpu.read(weights), i -> removed[i] ? 0 : before[i]);
@@ -124,7 +124,7 @@ class ApplyKernelTest {
     assertEquals(expectedCount, gpu.readLong(count, 0), what);
   }
 
-  private static void checkBias(EmulatedGpu gpu, DeviceMatrix bias, float[] before, float[] compensation,
+  private static void checkBias(TestGpu gpu, DeviceMatrix bias, float[] before, float[] compensation,
       boolean[] removed, int inputs) {
     assertClose("bias", gpu.read(bias), i -> before[i] + sum(compensation, removed, i, inputs, false),
         i -> (inputs + 1) * UNIT * (Math.abs(before[i]) + sum(compensation, removed, i, inputs, true)));

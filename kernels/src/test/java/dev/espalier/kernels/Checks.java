@@ -38,19 +38,19 @@ final class Checks {
   /// A test of a kernel on a shape.
   @FunctionalInterface
   interface ShapeAction {
-    void run(EmulatedGpu gpu, int rows, int columns);
+    void run(TestGpu gpu, int rows, int columns);
   }
 
-  /// Runs `action` on a GPU of its own under each order of threads and blocks.
-  static void onEveryOrder(Consumer<EmulatedGpu> action) {
+  /// Runs `action` on a GPU of its own under each order of threads and blocks; on a device, three times.
+  static void onEveryOrder(Consumer<TestGpu> action) {
     for (Order order : Order.values()) {
       on(new Schedule(order, 0), action);
     }
   }
 
   /// Runs `action` on a GPU of its own under each order, with every choice of the asynchronous mechanisms in
-  /// `mechanisms` late and the others early.
-  static void onEverySchedule(int mechanisms, Consumer<EmulatedGpu> action) {
+  /// `mechanisms` late and the others early. On a device, which has schedules of its own, that is so many times.
+  static void onEverySchedule(int mechanisms, Consumer<TestGpu> action) {
     for (Order order : Order.values()) {
       for (int late = mechanisms; late >= 0; late = late == 0 ? -1 : (late - 1) & mechanisms) {
         on(new Schedule(order, late), action);
@@ -58,9 +58,11 @@ final class Checks {
     }
   }
 
-  private static void on(Schedule schedule, Consumer<EmulatedGpu> action) {
-    try (EmulatedGpu gpu = EmulatedGpu.open()) {
-      gpu.schedule(schedule);
+  private static void on(Schedule schedule, Consumer<TestGpu> action) {
+    try (TestGpu gpu = TestGpu.open()) {
+      if (gpu instanceof EmulatedGpu emulated) {
+        emulated.schedule(schedule);
+      }
       action.accept(gpu);
     } catch (AssertionError | KernelException e) {
       throw new AssertionError("%s: %s".formatted(schedule, e.getMessage()), e);

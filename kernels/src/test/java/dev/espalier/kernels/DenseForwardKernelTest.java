@@ -140,7 +140,7 @@ class DenseForwardKernelTest {
 
   @Test
   void refusesOtherShapes() {
-    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+    try (TestGpu gpu = TestGpu.open()) {
       DenseForwardKernel kernel = new DenseForwardKernel(gpu);
       DeviceMatrix z = gpu.matrix(4, 3);
       var bias = assertThrows(IllegalArgumentException.class,

@@ -128,7 +128,7 @@ class EliminationScoresKernelTest {
 
   @Test
   void refusesOtherShapes() {
-    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+    try (TestGpu gpu = TestGpu.open()) {
       EliminationScoresKernel kernel = new EliminationScoresKernel(gpu);
       DeviceMatrix m = gpu.matrix(4, 3);
       var overlap = assertThrows(IllegalArgumentException.class,

@@ -18,10 +18,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/// The kernels compiled for the CPU (src/test/cuda), behind the interface that launchers use. Every buffer
-/// lies between guard zones, which [#close] checks.
+/// The kernels compiled for the CPU (src/test/cuda), behind the interface that launchers use.
 @SuppressWarnings("restricted") // calls native code
-final class EmulatedGpu implements Gpu, AutoCloseable {
+final class EmulatedGpu extends TestGpu {
   /// In which order threads and blocks run.
   enum Order {
     FORWARD(0), REVERSE(1), RANDOM(2);
@@ -44,15 +43,13 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     static final int LATE_WGMMA = 4;
   }
 
-  private static final Path LIBRARY = Path.of(System.getProperty("espalier.kernels.emulator"));
+  private static final Path LIBRARY = Path.of(System.getProperty("espalier.kernels.emulator", ""));
   /// AddressSanitizer has its own zones around an allocation, and sees what reads them too.
   private static final int GUARD = LIBRARY.toString().contains("emulator-address") ? 0 : 256;
-  private static final byte GUARD_BYTE = (byte) 0xA5;
   private static final int ERROR_BYTES = 2048;
+  private static final int ALIGNMENT = 256;
 
   private final Arena arena = Arena.ofConfined();
-  private final List<MemorySegment> buffers = new ArrayList<>();
-  private final List<MemorySegment> inners = new ArrayList<>();
   private final List<MemorySegment> reserved = new ArrayList<>();
   private final MethodHandle launch;
   private final MethodHandle parameterBytes;
@@ -82,13 +79,13 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     return Linker.nativeLinker().downcallHandle(library.find(name).orElseThrow(), descriptor);
   }
 
-  /// A GPU that runs threads forward and lets copies land at once; the test is skipped where it was
-  /// not built.
+  /// As [#open(int)], on any compute capability's kernels.
   static EmulatedGpu open() {
     return open(90);
   }
 
-  /// As [#open], with a compute capability.
+  /// A GPU that runs threads forward and lets copies land at once; the test is skipped where it was
+  /// not built.
   static EmulatedGpu open(int computeCapability) {
     assumeTrue(Files.exists(LIBRARY), "no g++ when this was built: kernels cannot run on the CPU");
     EmulatedGpu gpu = new EmulatedGpu(computeCapability);
@@ -135,25 +132,6 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     }
   }
 
-  /// A matrix that holds `values`.
-  DeviceMatrix matrix(int rows, int columns, float... values) {
-    DeviceMatrix matrix = matrix(rows, columns);
-    write(matrix, values);
-    return matrix;
-  }
-
-  /// A matrix of NaN: what a kernel must write before it reads.
-  DeviceMatrix matrix(int rows, int columns) {
-    return matrixAt(0, rows, columns);
-  }
-
-  /// A matrix of NaN, `offset` elements behind an address that is a multiple of 256.
-  DeviceMatrix matrixAt(int offset, int rows, int columns) {
-    MemorySegment segment = allocate((long) rows * columns * Float.BYTES, offset * Float.BYTES);
-    segment.fill((byte) 0xff);
-    return new DeviceMatrix(segment.address(), rows, columns);
-  }
-
   /// A matrix of zeros of any size, which takes memory only where it is touched. No guard zones.
   DeviceMatrix sparse(int rows, int columns) {
     long bytes = (long) rows * columns * Float.BYTES;
@@ -169,52 +147,29 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     }
   }
 
-  /// A buffer of `bytes` times `fill`.
-  DeviceBuffer buffer(long bytes, int fill) {
-    MemorySegment segment = allocate(bytes, 0);
-    segment.fill((byte) fill);
-    return new DeviceBuffer(segment.address(), bytes);
+  @Override
+  long allocate(long bytes) {
+    return arena.allocate(bytes, ALIGNMENT).address();
   }
 
-  private MemorySegment allocate(long bytes, int offset) {
-    // The guard behind starts at the very next byte.
-    MemorySegment whole = arena.allocate(GUARD + offset + bytes + GUARD, 256);
-    whole.fill(GUARD_BYTE);
-    buffers.add(whole);
-    MemorySegment inner = whole.asSlice(GUARD + offset, bytes);
-    inners.add(inner);
-    return inner;
+  @Override
+  void fill(long address, long bytes, byte value) {
+    memory(address, bytes).fill(value);
   }
 
-  float[] read(DeviceMatrix matrix) {
-    return memory(matrix.address(), matrix.bytes()).toArray(ValueLayout.JAVA_FLOAT);
+  @Override
+  void copyIn(MemorySegment from, long to) {
+    memory(to, from.byteSize()).copyFrom(from);
   }
 
-  void write(DeviceMatrix matrix, float... values) {
-    assertEquals(matrix.elements(), values.length);
-    MemorySegment.copy(values, 0, memory(matrix.address(), matrix.bytes()), ValueLayout.JAVA_FLOAT, 0,
-        values.length);
+  @Override
+  void copyOut(long from, MemorySegment to) {
+    to.copyFrom(memory(from, to.byteSize()));
   }
 
-  long readLong(DeviceBuffer buffer, int index) {
-    return memory(buffer.address(), buffer.bytes()).getAtIndex(JAVA_LONG, index);
-  }
-
-  int readInt(DeviceBuffer buffer, int index) {
-    return memory(buffer.address(), buffer.bytes()).getAtIndex(JAVA_INT, index);
-  }
-
-  double readDouble(DeviceBuffer buffer, int index) {
-    return memory(buffer.address(), buffer.bytes()).getAtIndex(ValueLayout.JAVA_DOUBLE, index);
-  }
-
-  void fill(DeviceBuffer buffer, int value) {
-    memory(buffer.address(), buffer.bytes()).fill((byte) value);
-  }
-
-  void write(DeviceBuffer buffer, double... values) {
-    MemorySegment.copy(values, 0, memory(buffer.address(), buffer.bytes()), ValueLayout.JAVA_DOUBLE, 0,
-        values.length);
+  @Override
+  int guard() {
+    return GUARD;
   }
 
   private static MemorySegment memory(long address, long bytes) {
@@ -275,34 +230,12 @@ final class EmulatedGpu implements Gpu, AutoCloseable {
     };
   }
 
-  /// Fails if a byte around a buffer has changed.
-  void checkGuards() {
-    for (int i = 0; i < buffers.size(); i++) {
-      MemorySegment whole = buffers.get(i);
-      MemorySegment inner = inners.get(i);
-      long start = inner.address() - whole.address();
-      checkGuard(whole.asSlice(0, start), i, "before");
-      checkGuard(whole.asSlice(start + inner.byteSize()), i, "behind");
-    }
-  }
-
-  private static void checkGuard(MemorySegment guard, int buffer, String where) {
-    for (long i = 0; i < guard.byteSize(); i++) {
-      if (guard.get(ValueLayout.JAVA_BYTE, i) != GUARD_BYTE) {
-        throw new AssertionError("byte %d %s buffer %d was written".formatted(i, where, buffer));
-      }
-    }
-  }
-
   @Override
-  public void close() {
+  void free() {
     try {
-      checkGuards();
       for (MemorySegment map : reserved) {
         release.invokeExact(map, map.byteSize());
       }
-    } catch (RuntimeException | Error e) {
-      throw e;
     } catch (Throwable e) {
       throw new AssertionError(e);
     } finally {

@@ -38,21 +38,21 @@ class ProductKernelTest {
       return tile.name(transposeA, transposeB) + " " + shape;
     }
 
-    void run(EmulatedGpu gpu, double alpha, MatrixBlock a, MatrixBlock b, double beta, MatrixBlock c) {
+    void run(TestGpu gpu, double alpha, MatrixBlock a, MatrixBlock b, double beta, MatrixBlock c) {
       long workspace = ProductKernel.workspace(shape.parts(), shape.rows(), shape.columns());
       new ProductKernel(gpu).multiply(tile, shape.parts(), alpha, a, transposeA, b, transposeB, beta, c,
           gpu.buffer(workspace, -1));
     }
 
-    MatrixBlock a(EmulatedGpu gpu, float[] values) {
+    MatrixBlock a(TestGpu gpu, float[] values) {
       return operand(gpu, shape.rows(), shape.inner(), transposeA, values);
     }
 
-    MatrixBlock b(EmulatedGpu gpu, float[] values) {
+    MatrixBlock b(TestGpu gpu, float[] values) {
       return operand(gpu, shape.inner(), shape.columns(), transposeB, values);
     }
 
-    private MatrixBlock operand(EmulatedGpu gpu, int rows, int columns, boolean transposed, float[] values) {
+    private MatrixBlock operand(TestGpu gpu, int rows, int columns, boolean transposed, float[] values) {
       MatrixBlock block = transposed
           ? apart(gpu, columns, rows, tile.vector())
           : apart(gpu, rows, columns, tile.vector());
@@ -141,7 +141,7 @@ class ProductKernelTest {
       float[] b = integers(2, (long) shape.inner() * shape.columns(), 3);
       for (int computeCapability : new int[]{75, 80, 90, 100}) {
         for (Arithmetic arithmetic : Arithmetic.values()) {
-          try (EmulatedGpu gpu = EmulatedGpu.open(computeCapability)) {
+          try (TestGpu gpu = TestGpu.open(computeCapability)) {
             ProductKernel kernel = new ProductKernel(gpu);
             MatrixProducts products = new KernelProducts(kernel, arithmetic,
                 gpu.buffer(kernel.largestWorkspace(arithmetic), -1));
@@ -151,7 +151,7 @@ class ProductKernelTest {
             double[] expected = new Case(ProductKernel.FMA_SMALL, false, false, shape).reference(a, b,
                 false)[0];
             assertSame("c", gpu.read(c), i -> expected[i]);
-            assertEquals(arithmetic == Arithmetic.TF32 && computeCapability >= 80,
+            assertEquals(arithmetic == Arithmetic.TF32 && gpu.computeCapability() >= 80,
                 products.description().contains("TF32"));
           }
         }
@@ -161,7 +161,7 @@ class ProductKernelTest {
 
   @Test
   void theLargestWorkspaceIsEnoughForAnyShape() {
-    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+    try (TestGpu gpu = TestGpu.open()) {
       ProductKernel kernel = new ProductKernel(gpu);
       for (Arithmetic arithmetic : Arithmetic.values()) {
         long largest = kernel.largestWorkspace(arithmetic);
@@ -176,7 +176,7 @@ class ProductKernelTest {
 
   @Test
   void refusesWhatDoesNotFit() {
-    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+    try (TestGpu gpu = TestGpu.open()) {
       MatrixBlock a = MatrixBlock.of(gpu.matrix(8, 7));
       MatrixBlock b = MatrixBlock.of(gpu.matrix(7, 9));
       MatrixBlock c = MatrixBlock.of(gpu.matrix(8, 9));
@@ -195,7 +195,7 @@ class ProductKernelTest {
     }
   }
 
-  private static void refuses(String message, EmulatedGpu gpu, MatrixBlock a, MatrixBlock b,
+  private static void refuses(String message, TestGpu gpu, MatrixBlock a, MatrixBlock b,
       boolean transposeB,
       MatrixBlock c) {
     var e = assertThrows(IllegalArgumentException.class,
@@ -221,7 +221,7 @@ class ProductKernelTest {
   }
 
   /// A block in the middle of a matrix of NaN; rows start at multiples of `vector` elements.
-  private static MatrixBlock apart(EmulatedGpu gpu, int rows, int columns, int vector) {
+  private static MatrixBlock apart(TestGpu gpu, int rows, int columns, int vector) {
     int stride = Math.ceilDiv(vector + columns + 1, vector) * vector;
     return MatrixBlock.of(gpu.matrix(rows, stride)).columns(vector, columns);
   }
@@ -231,13 +231,13 @@ class ProductKernelTest {
     return new DeviceMatrix(one.address(), 1, one.columns());
   }
 
-  private static void write(EmulatedGpu gpu, MatrixBlock block, float[] values) {
+  private static void write(TestGpu gpu, MatrixBlock block, float[] values) {
     for (int r = 0; r < block.rows(); r++) {
       gpu.write(row(block, r), Arrays.copyOfRange(values, r * block.columns(), (r + 1) * block.columns()));
     }
   }
 
-  private static float[] read(EmulatedGpu gpu, MatrixBlock block) {
+  private static float[] read(TestGpu gpu, MatrixBlock block) {
     float[] values = new float[(int) block.elements()];
     for (int r = 0; r < block.rows(); r++) {
       System.arraycopy(gpu.read(row(block, r)), 0, values, r * block.columns(), block.columns());
@@ -246,7 +246,7 @@ class ProductKernelTest {
   }
 
   /// Between the rows of a block from [#apart].
-  private static void assertAllAroundIsNan(EmulatedGpu gpu, MatrixBlock block) {
+  private static void assertAllAroundIsNan(TestGpu gpu, MatrixBlock block) {
     for (int r = 0; r + 1 < block.rows(); r++) {
       long end = row(block, r).address() + (long) block.columns() * Float.BYTES;
       for (float between : gpu.read(new DeviceMatrix(end, 1, block.stride() - block.columns()))) {

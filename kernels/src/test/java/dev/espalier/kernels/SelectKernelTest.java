@@ -128,7 +128,7 @@ class SelectKernelTest {
 
   @Test
   void refusesCountsOutOfRange() {
-    try (EmulatedGpu gpu = EmulatedGpu.open()) {
+    try (TestGpu gpu = TestGpu.open()) {
       SelectKernel kernel = new SelectKernel(gpu);
       List<DeviceMatrix> scores = List.of(gpu.matrix(2, 3), gpu.matrix(1, 1));
       DeviceBuffer state = gpu.buffer(SelectKernel.STATE_BYTES, 0);

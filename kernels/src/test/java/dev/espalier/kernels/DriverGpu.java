@@ -1,0 +1,95 @@
+package dev.espalier.kernels;
+
+import dev.espalier.kernels.Driver.HostMemory;
+import dev.espalier.kernels.Driver.Stream;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+
+/// What a [Driver] drives, for tests: it stays open when this is closed.
+final class DriverGpu extends TestGpu {
+  private static final int GUARD = 256;
+
+  private final Driver driver;
+  private final int computeCapability;
+  private final List<Long> allocations = new ArrayList<>();
+  private HostMemory staging;
+
+  /// @param computeCapability that launchers pick kernels by; the device's own if it cannot be 90, whose kernels run
+  ///                          nowhere else
+  DriverGpu(Driver driver, int computeCapability) {
+    this.driver = driver;
+    this.computeCapability = computeCapability == 90 ? driver.computeCapability() : computeCapability;
+  }
+
+  @Override
+  public void launch(Launch launch) {
+    driver.launch(launch);
+  }
+
+  @Override
+  public int computeCapability() {
+    return computeCapability;
+  }
+
+  @Override
+  public int multiprocessors() {
+    return driver.multiprocessors();
+  }
+
+  @Override
+  long allocate(long bytes) {
+    long address = driver.allocate(bytes);
+    allocations.add(address);
+    return address;
+  }
+
+  @Override
+  void fill(long address, long bytes, byte value) {
+    driver.fill(address, bytes, value);
+  }
+
+  @Override
+  void copyIn(MemorySegment from, long to) {
+    HostMemory host = staging(from.byteSize());
+    host.segment().asSlice(0, from.byteSize()).copyFrom(from);
+    driver.copyIn(host, 0, to, from.byteSize(), Stream.COMPUTE);
+    driver.synchronize();
+  }
+
+  @Override
+  void copyOut(long from, MemorySegment to) {
+    HostMemory host = staging(to.byteSize());
+    driver.copyOut(from, host, 0, to.byteSize(), Stream.COMPUTE);
+    driver.synchronize();
+    to.copyFrom(host.segment().asSlice(0, to.byteSize()));
+  }
+
+  private HostMemory staging(long bytes) {
+    if (staging == null || staging.segment().byteSize() < bytes) {
+      freeStaging();
+      staging = driver.allocateHost(bytes);
+    }
+    return staging;
+  }
+
+  private void freeStaging() {
+    if (staging != null) {
+      driver.free(staging);
+      staging = null;
+    }
+  }
+
+  @Override
+  void free() {
+    allocations.forEach(driver::free);
+    allocations.clear();
+    driver.synchronize();
+    freeStaging();
+  }
+
+  @Override
+  int guard() {
+    return GUARD;
+  }
+}

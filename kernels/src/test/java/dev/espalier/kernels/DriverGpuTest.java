@@ -1,0 +1,48 @@
+package dev.espalier.kernels;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/// What [DeviceTest] runs on, itself run on the CPU: some kernels' tests through a driver.
+class DriverGpuTest extends SmallKernelsTest {
+  private EmulatedDriver driver;
+
+  @BeforeEach
+  void open() {
+    driver = new EmulatedDriver(90, 1 << 30, EmulatedDriver.Order.LATE);
+    OnDevice.use(driver);
+  }
+
+  @AfterEach
+  void close() {
+    OnDevice.use(null);
+    if (driver != null) {
+      assertEquals(0, driver.allocations());
+      driver.close();
+    }
+  }
+
+  @Test
+  void testsRunThroughTheDriver() {
+    Checks.onEveryOrder(gpu -> new UpdatesKernel(gpu).add(1, gpu.matrix(1, 1, 2), gpu.matrix(1, 1, 3)));
+    assertEquals(3, driver.launches());
+  }
+
+  @Test
+  void noticesWhatIsWrittenBesideABuffer() {
+    TestGpu gpu = TestGpu.open();
+    DeviceMatrix matrix = gpu.matrix(1, 3, 1, 2, 3);
+    gpu.write(new DeviceMatrix(matrix.address() - 4, 1, 1), 1);
+    AssertionError e = assertThrows(AssertionError.class, gpu::close);
+    assertEquals("byte 252 before buffer 0 was written", e.getMessage());
+    TestGpu behind = TestGpu.open();
+    matrix = behind.matrix(1, 3, 1, 2, 3);
+    behind.write(new DeviceMatrix(matrix.address(), 1, 4), 1, 2, 3, 4);
+    assertTrue(assertThrows(AssertionError.class, behind::close).getMessage().startsWith("byte 0 behind"));
+  }
+}
