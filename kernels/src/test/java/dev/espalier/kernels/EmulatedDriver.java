@@ -37,6 +37,7 @@ public final class EmulatedDriver implements Driver {
   private List<Work> recording;
   private long used;
 
+  private long launches;
   private long graphs;
   private boolean closed;
 
@@ -86,6 +87,11 @@ public final class EmulatedDriver implements Driver {
     for (Stream stream : Stream.values()) {
       queues.put(stream, new ArrayDeque<>());
     }
+  }
+
+  /// Kernels that ran so far.
+  public long launches() {
+    return launches;
   }
 
   /// Graphs launched so far.
@@ -345,7 +351,10 @@ public final class EmulatedDriver implements Driver {
 
   @Override
   public void launch(Launch launch) {
-    enqueue(Stream.COMPUTE, () -> gpu.launch(launch));
+    enqueue(Stream.COMPUTE, () -> {
+      launches++;
+      gpu.launch(launch);
+    });
   }
 
   @Override

@@ -3,7 +3,6 @@ package dev.espalier.engine.backend;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.calibration.CalibrationSource;
@@ -14,7 +13,7 @@ import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.pruning.TestNetworks;
 import dev.espalier.kernels.CudaGpu;
-import dev.espalier.kernels.JCudaLoader;
+import dev.espalier.kernels.NeedsGpu;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -25,14 +24,15 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /// The backend on a GPU; skipped where there is none.
 @Tag("gpu")
+@ExtendWith(NeedsGpu.class)
 final class CudaDeviceTest {
   /// A weight more or less differs by what scores within rounding of the threshold do.
   private static final double TF32_MASK_DIFFERENCE = 0.005;
@@ -51,7 +51,6 @@ final class CudaDeviceTest {
   }
 
   @Nested
-  @Tag("gpu")
   final class Fp32 extends BackendContract {
     @Override
     Backend open() {
@@ -65,7 +64,6 @@ final class CudaDeviceTest {
   }
 
   @Nested
-  @Tag("gpu")
   final class Tf32 extends BackendContract {
     @Override
     Backend open() {
@@ -76,11 +74,6 @@ final class CudaDeviceTest {
     double unitRoundoff() {
       return 0x1p-10; // cuBLAS cuts, where our kernels round
     }
-  }
-
-  @BeforeAll
-  static void lookForAGpu() {
-    assumeTrue(JCudaLoader.problem().isEmpty(), () -> JCudaLoader.problem().orElseThrow());
   }
 
   @BeforeEach
