@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the kernels for the CPU, with the execution model in simt/. Without g++ it says so and succeeds: then the
-# tests that run kernels are skipped. The model itself is never instrumented, so one object serves all variants.
+# Compiles the kernels for the CPU, with the execution model in simt/, and over them what stands in for the driver
+# (driver/). Without g++ it says so and succeeds: then the tests that run kernels are skipped. The model itself is never instrumented, so one object serves all variants.
 # usage: build.sh OUTPUT [plain|address|thread] [KERNELS]     KERNELS: a changed copy of src/main/cuda (mutants)
 set -euo pipefail
 output=$1 variant=${2:-plain}
@@ -22,7 +22,7 @@ case $variant in
 esac
 
 headers=$(ls -t "$kernels"/*.cuh "$here"/simt/*.h "$0" | head -1)
-newest=$(ls -t "$kernels"/*.cu "$here"/simt/*.cpp "$headers" | head -1)
+newest=$(ls -t "$kernels"/*.cu "$here"/*/*.cpp "$headers" | head -1)
 [[ $output/libkernels.so -nt $newest ]] && exit 0
 
 pids=()
@@ -51,5 +51,9 @@ case $variant in
   address) ln -sf "$(g++ -print-file-name=libasan.so)" "$output/libasan.so" ;; # it insists on its name
   thread) ln -sf "$(g++ -print-file-name=libtsan.so)" "$output/libtsan.so" ;;
 esac
-g++ -shared "${flags[@]}" "${objects[@]}" -o "$output/libkernels.so.new"
+g++ -shared "${flags[@]}" "${objects[@]}" -Wl,-soname,libkernels.so -o "$output/libkernels.so.new"
+# What stands in for the driver, alone in a folder for LD_LIBRARY_PATH; it finds the kernels one up.
+mkdir -p "$output/driver"
+g++ "${common[@]}" -O2 -shared "$here/driver/libcuda.cpp" "$output/libkernels.so.new" -Wl,-soname,libcuda.so.1 \
+  -Wl,-rpath,'$ORIGIN/..' -o "$output/driver/libcuda.so.1"
 mv "$output/libkernels.so.new" "$output/libkernels.so"

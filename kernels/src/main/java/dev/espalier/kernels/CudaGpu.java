@@ -60,7 +60,14 @@ public final class CudaGpu implements Driver {
     }
   }
 
-  /// An address as JCuda wants it.
+  /// An address in host memory as JCuda wants it.
+  private static final class HostAddress extends Pointer {
+    HostAddress(long value) {
+      super(value);
+    }
+  }
+
+  /// An address in device memory as JCuda wants it.
   private static final class Address extends CUdeviceptr {
     Address() {}
 
@@ -127,7 +134,7 @@ public final class CudaGpu implements Driver {
     for (int i = 0; i < MOST_ARGUMENTS; i++) {
       addresses.setAtIndex(ValueLayout.JAVA_LONG, i, slots.address() + (long) i * ARGUMENT_SLOT);
     }
-    parameters = new Address(addresses.address());
+    parameters = new HostAddress(addresses.address());
   }
 
   private int attribute(int attribute) {
@@ -231,7 +238,7 @@ public final class CudaGpu implements Driver {
     } catch (OutOfMemoryError e) {
       throw outOfMemory("%d bytes of host memory".formatted(bytes), e);
     }
-    Pointer pages = new Address(own.segment().address());
+    Pointer pages = new HostAddress(own.segment().address());
     Address seen = new Address();
     try {
       call(() -> JCudaDriver.cuMemHostRegister(pages, bytes,
@@ -255,7 +262,7 @@ public final class CudaGpu implements Driver {
   @Override
   public void free(HostMemory memory) {
     long address = memory.segment().address();
-    call(() -> JCudaDriver.cuMemHostUnregister(new Address(address)));
+    call(() -> JCudaDriver.cuMemHostUnregister(new HostAddress(address)));
     hostMemory.remove(address).free();
   }
 
@@ -273,13 +280,13 @@ public final class CudaGpu implements Driver {
 
   @Override
   public void copyIn(HostMemory from, long offset, long to, long bytes, Stream stream) {
-    Pointer source = new Address(from.segment().asSlice(offset, bytes).address());
+    Pointer source = new HostAddress(from.segment().asSlice(offset, bytes).address());
     call(() -> JCudaDriver.cuMemcpyHtoDAsync(new Address(to), source, bytes, streams.get(stream)));
   }
 
   @Override
   public void copyOut(long from, HostMemory to, long offset, long bytes, Stream stream) {
-    Pointer target = new Address(to.segment().asSlice(offset, bytes).address());
+    Pointer target = new HostAddress(to.segment().asSlice(offset, bytes).address());
     call(() -> JCudaDriver.cuMemcpyDtoHAsync(target, new Address(from), bytes, streams.get(stream)));
   }
 

@@ -1,0 +1,219 @@
+// Stands in for libcuda.so.1 over kernels built for the CPU (../simt), so that what calls the driver, JCuda's natives
+// included, runs without a GPU: one device of compute capability 9.0 whose memory is the host's. Work is done at once; in a
+// stream that records it is kept for the graph. Calls with a null handle or in no context fail as the driver's do.
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+extern "C" int simt_launch(const char* name, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                           size_t shared_bytes, void** arguments, char* error, size_t error_bytes);
+extern "C" int simt_parameter_bytes(const char* name, int index);
+extern "C" int simt_tensor_map(void* map, const void* address, uint64_t columns, uint64_t rows, uint64_t row_bytes,
+                               uint32_t box_columns, uint32_t box_rows);
+
+namespace {
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
+       LAUNCH_FAILED = 719 };
+
+constexpr size_t kMemory = size_t(1) << 30;
+
+struct Graph {
+  std::vector<std::function<int()>> work;
+};
+struct Stream {
+  Graph* recording = nullptr;
+};
+struct Event {
+  std::chrono::steady_clock::time_point at;
+};
+
+std::mutex lock;
+std::map<uintptr_t, size_t> allocations;
+std::map<uintptr_t, size_t> registered;
+size_t used = 0;
+thread_local bool in_context = false;
+
+/// Does work now, or records it.
+int run(void* stream, std::function<int()> work) {
+  if (!in_context) return INVALID_CONTEXT;
+  if (!stream) return INVALID_HANDLE;
+  if (Graph* graph = ((Stream*)stream)->recording) {
+    graph->work.push_back(std::move(work));
+    return OK;
+  }
+  return work();
+}
+
+bool holds(const std::map<uintptr_t, size_t>& memory, uintptr_t address, size_t bytes) {
+  std::lock_guard<std::mutex> guard(lock);
+  auto next = memory.upper_bound(address);
+  if (next == memory.begin()) return false;
+  --next;
+  return address + bytes <= next->first + next->second;
+}
+
+int copy(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
+  return run(stream, [=] {
+    memcpy((void*)to, (void*)from, bytes);
+    return OK;
+  });
+}
+}  // namespace
+
+extern "C" {
+int cuInit(unsigned flags) { return flags ? INVALID_VALUE : OK; }
+int cuDriverGetVersion(int* version) { return *version = 13000, OK; }
+int cuDeviceGetCount(int* count) { return *count = 1, OK; }
+int cuDeviceGet(int* device, int ordinal) { return *device = 7, ordinal == 0 ? OK : INVALID_VALUE; }
+int cuDeviceGetName(char* name, int length, int) { return snprintf(name, length, "Stand-in"), OK; }
+int cuDeviceGetPCIBusId(char* id, int length, int) { return snprintf(id, length, "0000:00:00.0"), OK; }
+int cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = kMemory, OK; }
+int cuDeviceGetAttribute(int* value, int attribute, int) {
+  switch (attribute) {
+    case 16: return *value = 4, OK;  // multiprocessors
+    case 75: return *value = 9, OK;  // compute capability
+    case 76: return *value = 0, OK;
+    default: return INVALID_VALUE;
+  }
+}
+
+int cuDevicePrimaryCtxRetain(void** context, int device) { return *context = (void*)0xC0, device == 7 ? OK : INVALID_VALUE; }
+int cuDevicePrimaryCtxRelease_v2(int) { return OK; }
+int cuDevicePrimaryCtxRelease(int) { return OK; }
+int cuCtxSetCurrent(void* context) { return in_context = context == (void*)0xC0, in_context ? OK : INVALID_CONTEXT; }
+
+// ---- memory ----
+int cuMemGetInfo_v2(size_t* free, size_t* total) {
+  std::lock_guard<std::mutex> guard(lock);
+  return *free = kMemory - used, *total = kMemory, in_context ? OK : INVALID_CONTEXT;
+}
+int cuMemAllocAsync(uintptr_t* address, size_t bytes, void* stream) {
+  if (!in_context || !stream || ((Stream*)stream)->recording) return INVALID_HANDLE;
+  std::lock_guard<std::mutex> guard(lock);
+  if (bytes > kMemory - used) return OUT_OF_MEMORY;
+  *address = (uintptr_t)aligned_alloc(256, (bytes + 255) / 256 * 256);
+  memset((void*)*address, 0xff, bytes);
+  used += allocations[*address] = bytes;
+  return OK;
+}
+int cuMemFreeAsync(uintptr_t address, void* stream) {
+  if (!in_context || !stream) return INVALID_HANDLE;
+  std::lock_guard<std::mutex> guard(lock);
+  auto at = allocations.find(address);
+  if (at == allocations.end()) return INVALID_VALUE;
+  used -= at->second;
+  allocations.erase(at);
+  free((void*)address);
+  return OK;
+}
+int cuMemHostRegister_v2(void* pages, size_t bytes, unsigned) {
+  if ((uintptr_t)pages % 4096 || !bytes) return INVALID_VALUE;
+  std::lock_guard<std::mutex> guard(lock);
+  return registered[(uintptr_t)pages] = bytes, OK;
+}
+int cuMemHostRegister(void* pages, size_t bytes, unsigned flags) { return cuMemHostRegister_v2(pages, bytes, flags); }
+int cuMemHostUnregister(void* pages) {
+  std::lock_guard<std::mutex> guard(lock);
+  return registered.erase((uintptr_t)pages) ? OK : INVALID_VALUE;
+}
+int cuMemHostGetDevicePointer_v2(uintptr_t* address, void* pages, unsigned) {
+  return *address = (uintptr_t)pages, holds(registered, (uintptr_t)pages, 1) ? OK : INVALID_VALUE;
+}
+int cuMemsetD8Async(uintptr_t address, unsigned char value, size_t bytes, void* stream) {
+  if (!holds(allocations, address, bytes) && !holds(registered, address, bytes)) return INVALID_VALUE;
+  return run(stream, [=] {
+    memset((void*)address, value, bytes);
+    return OK;
+  });
+}
+int cuMemcpyAsync(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
+  return holds(allocations, to, bytes) && holds(allocations, from, bytes) ? copy(to, from, bytes, stream) : INVALID_VALUE;
+}
+int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void* stream) {
+  bool known = holds(allocations, to, bytes) && holds(registered, (uintptr_t)from, bytes);
+  return known ? copy(to, (uintptr_t)from, bytes, stream) : INVALID_VALUE;
+}
+int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void* stream) {
+  bool known = holds(registered, (uintptr_t)to, bytes) && holds(allocations, from, bytes);
+  return known ? copy((uintptr_t)to, from, bytes, stream) : INVALID_VALUE;
+}
+
+// ---- streams, events, graphs ----
+int cuStreamCreate(void** stream, unsigned) { return *stream = new Stream, in_context ? OK : INVALID_CONTEXT; }
+int cuStreamDestroy_v2(void* stream) { return delete (Stream*)stream, OK; }
+int cuStreamSynchronize(void* stream) { return stream && !((Stream*)stream)->recording ? OK : INVALID_HANDLE; }
+int cuStreamWaitEvent(void* stream, void* event, unsigned) { return stream && event ? OK : INVALID_HANDLE; }
+int cuStreamBeginCapture_v2(void* stream, int) { return stream ? (((Stream*)stream)->recording = new Graph, OK) : INVALID_HANDLE; }
+int cuStreamEndCapture(void* stream, void** graph) {
+  *graph = ((Stream*)stream)->recording;
+  ((Stream*)stream)->recording = nullptr;
+  return *graph ? OK : INVALID_HANDLE;
+}
+int cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long) {
+  return *executable = new Graph(*(Graph*)graph), OK;
+}
+int cuGraphInstantiate_v2(void** executable, void* graph, void**, char*, size_t) {
+  return *executable = new Graph(*(Graph*)graph), OK;
+}
+int cuGraphDestroy(void* graph) { return delete (Graph*)graph, OK; }
+int cuGraphExecDestroy(void* executable) { return delete (Graph*)executable, OK; }
+int cuGraphLaunch(void* executable, void* stream) {
+  if (!executable || !stream) return INVALID_HANDLE;
+  for (auto& work : ((Graph*)executable)->work)
+    if (int status = work()) return status;
+  return OK;
+}
+int cuEventCreate(void** event, unsigned) { return *event = new Event, in_context ? OK : INVALID_CONTEXT; }
+int cuEventDestroy_v2(void* event) { return delete (Event*)event, OK; }
+int cuEventRecord(void* event, void* stream) {
+  if (!event || !stream) return INVALID_HANDLE;
+  return ((Event*)event)->at = std::chrono::steady_clock::now(), OK;
+}
+int cuEventSynchronize(void* event) { return event ? OK : INVALID_HANDLE; }
+int cuEventElapsedTime(float* milliseconds, void* from, void* to) {
+  *milliseconds = std::chrono::duration<float, std::milli>(((Event*)to)->at - ((Event*)from)->at).count();
+  return OK;
+}
+
+// ---- kernels ----
+int cuModuleLoadData(void** module, const void* fatbin) {
+  return *module = (void*)fatbin, *(const uint32_t*)fatbin == 0xba55ed50 ? OK : INVALID_VALUE;
+}
+int cuModuleUnload(void*) { return OK; }
+int cuModuleGetFunction(void** function, void*, const char* name) {
+  if (simt_parameter_bytes(name, 0) <= 0) return NOT_FOUND;
+  static std::map<std::string, int> names;
+  std::lock_guard<std::mutex> guard(lock);
+  return *function = (void*)names.try_emplace(name).first->first.c_str(), OK;
+}
+int cuFuncSetAttribute(void* function, int attribute, int) { return function && attribute == 8 ? OK : INVALID_VALUE; }
+int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                   unsigned shared_bytes, void* stream, void** parameters, void** extra) {
+  if (!function || extra) return INVALID_HANDLE;
+  // Copied, as the driver does: the caller may use the memory again.
+  std::vector<std::vector<char>> values;
+  for (int i = 0, bytes; (bytes = simt_parameter_bytes((const char*)function, i)) > 0; i++)
+    values.emplace_back((char*)parameters[i], (char*)parameters[i] + bytes);
+  return run(stream, [=]() mutable {
+    std::vector<void*> arguments;
+    for (auto& value : values) arguments.push_back(value.data());
+    char error[2048] = "";
+    if (!simt_launch((const char*)function, gx, gy, gz, bx, by, bz, shared_bytes, arguments.data(), error, sizeof error))
+      return (int)OK;
+    fprintf(stderr, "%s: %s\n", (const char*)function, error);
+    return (int)LAUNCH_FAILED;
+  });
+}
+int cuTensorMapEncodeTiled(void* map, int type, uint32_t rank, void* address, const uint64_t* size, const uint64_t* stride,
+                           const uint32_t* box, const uint32_t* step, int interleave, int swizzle, int, int) {
+  if (type != 7 || rank != 2 || step[0] != 1 || step[1] != 1 || interleave || swizzle != 3) return INVALID_VALUE;
+  return simt_tensor_map(map, address, size[0], size[1], stride[0], box[0], box[1]) ? INVALID_VALUE : OK;
+}
+}
