@@ -2,7 +2,7 @@
 """Elimination-compensation scores as a good PyTorch user writes them: batched, in place where it helps, and without
 autograd, since the gradients of a dense ReLU network are products.
 
-  pytorch_scores.py FOLDER [--threads N] [--batch N] [--repeat N] [--cuda]
+  pytorch_scores.py FOLDER [--threads N] [--batch N] [--repeat N] [--cuda [--no-tf32]]
 
 reads FOLDER/network.json and the float32 .npy files beside it (see PeerScores.java), compares its scores with those
 that Espalier left there, and prints its times.
@@ -72,12 +72,13 @@ def main():
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--cuda", action="store_true", help="on the GPU, with TF32 products")
+    parser.add_argument("--no-tf32", action="store_true", help="with float32 products")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_grad_enabled(False)
     device = torch.device("cuda" if arguments.cuda else "cpu")
     if arguments.cuda:
-        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = not arguments.no_tf32
 
     def load(name):
         return torch.from_numpy(np.load(arguments.folder / name)).to(device)

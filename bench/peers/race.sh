@@ -1,33 +1,48 @@
 #!/usr/bin/env bash
 # Times Espalier's scores against PyTorch's on this machine, in turns, and prints a row for each network.
-#   race.sh [ROUNDS] [fp32|bf16]
-# Needs PyTorch: on Debian the packages python3-torch and libopenblas0-pthread; $PYTHON names another Python.
+#   race.sh [ROUNDS] [fp32|tf32|bf16] [cpu|cuda]
+# Needs PyTorch: on Debian the packages python3-torch and libopenblas0-pthread; $PYTHON names another Python. On a machine
+# without a JDK $ESPALIER_BENCH names the bundle's bin/espalier-bench. On a GPU PyTorch's samples are there from the start,
+# Espalier's come from the host.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 rounds=${1:-5}
 precision=${2:-fp32}
+device=${3:-cpu}
 python=${PYTHON:-python3}
 java=${JAVA25_HOME:+$JAVA25_HOME/bin/}java
-mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.outputFile=target/classpath \
-  -Dmdep.includeScope=runtime
+peer=(--threads "$(nproc)")
+races=(784-300-100-10:10000 1024-2048-2048-10:4096)
+if [[ $device == cuda ]]; then
+  peer+=(--cuda --batch 8192)
+  [[ $precision == tf32 ]] || peer+=(--no-tf32)
+  races=(784-300-100-10:10000 4096-4096-4096-16:16384)
+fi
+[[ -n ${ESPALIER_BENCH:-} ]] ||
+  mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.outputFile=target/classpath \
+    -Dmdep.includeScope=runtime
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 ours() {
+  if [[ -n ${ESPALIER_BENCH:-} ]]; then
+    "$ESPALIER_BENCH" --main PeerScores "$@"
+    return
+  fi
   "$java" -Xmx2g --enable-native-access=ALL-UNNAMED -cp "bench/target/classes:$(cat bench/target/classpath)" \
     dev.espalier.bench.PeerScores "$@"
 }
 
-for race in 784-300-100-10:10000 1024-2048-2048-10:4096; do
+for race in "${races[@]}"; do
   network=${race%:*} samples=${race#*:}
   ours write "$network" "$samples" "$work/$network"
   : >"$work/times"
   for ((round = 0; round < rounds; round++)); do
-    ours time "$network" "$samples" 3 "$precision" >>"$work/times"
-    "$python" bench/peers/pytorch_scores.py "$work/$network" --threads "$(nproc)" >>"$work/times"
+    ours time "$network" "$samples" 3 "$device" "$precision" >>"$work/times"
+    "$python" bench/peers/pytorch_scores.py "$work/$network" "${peer[@]}" >>"$work/times"
   done
-  "$python" - "$network" "$samples" "$precision" "$work/times" <<'TABLE'
+  "$python" - "$network" "$samples" "$precision on $device" "$work/times" <<'TABLE'
 import json, statistics, sys
 network, samples, precision, path = sys.argv[1:]
 # The best of a round is what the machine does when others leave it alone.

@@ -31,9 +31,22 @@ public final class BenchmarkTable {
 
   private BenchmarkTable() {}
 
-  /// @param args JMH's: patterns of benchmarks, `-p name=value`, …
+  /// @param args JMH's: patterns of benchmarks, `-p name=value`, `-l` to list them, …
   public static void main(String[] args) throws RunnerException, CommandLineOptionException, IOException {
-    Options options = new OptionsBuilder().parent(new CommandLineOptions(args)).forks(1)
+    CommandLineOptions commandLine = new CommandLineOptions(args);
+    if (commandLine.shouldHelp()) {
+      commandLine.showHelp();
+      return;
+    }
+    if (commandLine.shouldList()) {
+      new Runner(commandLine).list();
+      return;
+    }
+    if (commandLine.shouldListWithParams()) {
+      new Runner(commandLine).listWithParams(commandLine);
+      return;
+    }
+    Options options = new OptionsBuilder().parent(commandLine).forks(1)
         .warmupIterations(WARM_UPS)
         .warmupTime(TimeValue.seconds(SECONDS)).measurementIterations(ITERATIONS)
         .measurementTime(TimeValue.seconds(SECONDS))

@@ -64,6 +64,17 @@ final class Inputs {
     return new DenseNetwork(layers);
   }
 
+  /// Operations of a scoring pass for each sample: forward 2 |W|, backward 2 |W| for each pass but through the first
+  /// layer, moments 4 |W|.
+  static double scoringFlops(DenseNetwork network, int passes) {
+    double flops = 0;
+    for (DenseLayer layer : network.layers()) {
+      boolean first = layer.equals(network.layers().getFirst());
+      flops += (6.0 + (first ? 0 : 2.0 * passes)) * layer.inputs() * layer.outputs();
+    }
+    return flops;
+  }
+
   /// The elements of a matrix.
   static float[] download(Backend backend, Matrix matrix) {
     try (Arena arena = Arena.ofConfined()) {

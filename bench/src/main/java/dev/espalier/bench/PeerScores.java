@@ -2,7 +2,9 @@ package dev.espalier.bench;
 
 import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.BackendOptions;
 import dev.espalier.engine.backend.CpuBackend;
+import dev.espalier.engine.backend.Device;
 import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Precision;
@@ -32,10 +34,11 @@ import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /// Our side of `bench/peers/race.sh`: writes a network, samples and their scores for the peers, and times the scoring.
 ///
-/// `PeerScores write NETWORK SAMPLES FOLDER` or `PeerScores time NETWORK SAMPLES SECONDS PRECISION`; a network is its
+/// `PeerScores write NETWORK SAMPLES FOLDER` or `PeerScores time NETWORK SAMPLES SECONDS DEVICE PRECISION`; a network is its
 /// widths, such as `784-300-100-10`.
 public final class PeerScores {
   private PeerScores() {}
@@ -47,18 +50,17 @@ public final class PeerScores {
       MatrixView samples = Inputs.normal(arena, 9, Integer.parseInt(args[2]), network.inputs());
       switch (args[0]) {
         case "write" -> write(network, samples, Path.of(args[3]));
-        case "time" -> time(network, samples, Double.parseDouble(args[3]), Precision.parse(args[4]));
+        case "time" -> time(network, samples, Double.parseDouble(args[3]), Device.parse(args[4]),
+            Precision.parse(args[5]));
         default -> throw new IllegalArgumentException("write or time, not " + args[0]);
       }
     }
   }
 
-  private static final int BATCH_SIZE = 512;
-
   private static List<LayerScores> score(Backend backend, DeviceNetwork network, MatrixView samples)
       throws IOException {
     ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
-        new Sensitivity.Jacobian(), Optional.empty(), BATCH_SIZE, 1);
+        new Sensitivity.Jacobian(), Optional.empty(), backend.batchSize(), 1);
     return Scorer.score(backend, network, _ -> true,
         Optional.of(CalibrationSource.of(new MatrixSamples("samples", samples))), options,
         ProgressListener.NONE);
@@ -112,15 +114,19 @@ public final class PeerScores {
   }
 
   /// Scores for at least `seconds`, and at least three times after one to warm up; prints the times.
-  private static void time(DenseNetwork network, MatrixView samples, double seconds, Precision precision)
+  private static void time(DenseNetwork network, MatrixView samples, double seconds, Device device,
+      Precision precision)
       throws IOException {
     StringBuilder times = new StringBuilder();
-    try (Backend backend = new CpuBackend(CpuBackend.availableThreads(), precision);
+    try (Backend backend = device.open(new BackendOptions(CpuBackend.availableThreads(),
+        Optional.of(precision), OptionalLong.empty()), _ -> {});
         DeviceNetwork there = new DeviceNetwork(backend, network)) {
       long begin = System.nanoTime();
       for (int run = 0; run < 4 || System.nanoTime() - begin < seconds * 1e9; run++) {
         long start = System.nanoTime();
-        score(backend, there, samples).forEach(LayerScores::close);
+        List<LayerScores> scores = score(backend, there, samples);
+        scores.getFirst().meanSensitivity(); // waits
+        scores.forEach(LayerScores::close);
         if (run > 0) {
           times.append(run > 1 ? ", " : "").append((System.nanoTime() - start) * 1e-9);
         }

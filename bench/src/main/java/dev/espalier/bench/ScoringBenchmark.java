@@ -12,7 +12,7 @@ import dev.espalier.engine.criterion.Criterion;
 import dev.espalier.engine.criterion.LayerScores;
 import dev.espalier.engine.criterion.Scorer;
 import dev.espalier.engine.criterion.ScoringOptions;
-import dev.espalier.engine.network.DenseLayer;
+
 import dev.espalier.engine.network.DenseNetwork;
 
 import dev.espalier.engine.sensitivity.Sensitivity;
@@ -67,24 +67,13 @@ public class ScoringBenchmark {
         Optional.empty(), BATCH_SIZE, 1);
     backend = new CpuBackend(CpuBackend.availableThreads(), Precision.parse(precision));
     onDevice = new DeviceNetwork(backend, source);
-    flops = flops(count);
+    flops = count * Inputs.scoringFlops(source, Sensitivity.parse(sensitivity).passes(source.outputs()));
     check();
   }
 
   private CalibrationSource samples(int count) {
     return CalibrationSource
         .of(new MatrixSamples("samples", Inputs.normal(arena, 9, count, source.inputs())));
-  }
-
-  /// Forward 2 N |W|, backward 2 N |W| for each pass but through the first layer, moments 4 N |W| (docs: METHOD).
-  private double flops(long count) {
-    double perSample = 0;
-    int passes = Sensitivity.parse(sensitivity).passes(source.outputs());
-    for (int l = 0; l < source.layers().size(); l++) {
-      DenseLayer layer = source.layers().get(l);
-      perSample += (6.0 + (l == 0 ? 0 : 2.0 * passes)) * layer.inputs() * layer.outputs();
-    }
-    return count * perSample;
   }
 
   /// On the first layer, whose scores depend on everything above it.

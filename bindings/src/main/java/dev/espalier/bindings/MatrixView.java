@@ -14,6 +14,13 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
   /// Elements as they lie in the segment; memory-mapped files need not align them.
   public static final ValueLayout.OfFloat ELEMENT = ValueLayout.JAVA_FLOAT_UNALIGNED;
 
+  // A float's bits without the sign: as an integer, infinity's are above those of all finite numbers and below NaN's.
+  private static final int MAGNITUDE = 0x7fffffff;
+  private static final int INFINITE = 0x7f800000;
+
+  /// Elements that are looked at at a time.
+  private static final int SCANNED = 2048;
+
   /// @throws IllegalArgumentException if a dimension is below 1 or the segment's size is not that of the
   ///                                  matrix
   public MatrixView {
@@ -85,12 +92,28 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
 
   /// The index of the first element, in row-major order, that is NaN or infinite; −1 if all are finite.
   public long firstNonFinite() {
-    for (long i = 0; i < elements(); i++) {
-      if (!Float.isFinite(segment.getAtIndex(ELEMENT, i))) {
-        return i;
+    int[] bits = new int[(int) Math.min(SCANNED, elements())];
+    for (long first = 0; first < elements(); first += bits.length) {
+      int count = (int) Math.min(bits.length, elements() - first);
+      MemorySegment.copy(segment, ValueLayout.JAVA_INT_UNALIGNED, first * Float.BYTES, bits, 0, count);
+      if (largestMagnitude(bits, count) >= INFINITE) {
+        for (int i = 0; i < count; i++) {
+          if ((bits[i] & MAGNITUDE) >= INFINITE) {
+            return first + i;
+          }
+        }
       }
     }
     return -1;
+  }
+
+  /// In integers the largest is found by vector instructions, and tells whether all are finite.
+  private static int largestMagnitude(int[] bits, int count) {
+    int largest = 0;
+    for (int i = 0; i < count; i++) {
+      largest = Math.max(largest, bits[i] & MAGNITUDE);
+    }
+    return largest;
   }
 
   private long offset(int row, int column) {

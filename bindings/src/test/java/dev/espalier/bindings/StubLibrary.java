@@ -31,8 +31,9 @@ final class StubLibrary {
       throws IOException, InterruptedException {
     Files.createDirectories(folder);
     Path library = folder.resolve(name);
-    List<String> command = new ArrayList<>(List.of("gcc", "-shared", "-fPIC", "-Wall", "-Werror",
-        "-Wl,-soname," + name, "-o", library.toString(), "src/test/c/" + source));
+    List<String> command = new ArrayList<>(
+        List.of("gcc", "-shared", "-Wl,-z,noexecstack", "-fPIC", "-Wall", "-Werror",
+            "-Wl,-soname," + name, "-o", library.toString(), "src/test/c/" + source));
     command.addAll(List.of(options));
     Process gcc;
     try {

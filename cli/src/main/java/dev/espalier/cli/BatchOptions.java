@@ -8,7 +8,7 @@ import picocli.CommandLine.Option;
 
 /// Where a command computes, and how much at once.
 class BatchOptions extends DeviceOptions {
-  @Option(names = "--batch-size", paramLabel = "N", order = 63, converter = Values.AtLeastOne.class, description = {
+  @Option(names = "--batch-size", paramLabel = "N", order = 64, converter = Values.AtLeastOne.class, description = {
       "Samples computed at once; changes results by rounding only; default: what suits the device and fits its"
           + " memory."})
   private Integer batchSize;

@@ -100,6 +100,7 @@ final class CompareCommand implements Callable<Integer> {
             .timings(Reports.timings(backend)).options(inForce(backend, result.dense())).build(), global);
       }
       result.table().lines().forEach(global.out()::println);
+      run.verify(global, backend, network, data.open());
     }
     return 0;
   }

@@ -86,6 +86,7 @@ final class DemoCommand implements Callable<Integer> {
       progress.clear();
       write(backend, network, pruned, training, test, comparison);
       print(comparison);
+      run.verify(global, backend, network, training);
     }
     return 0;
   }

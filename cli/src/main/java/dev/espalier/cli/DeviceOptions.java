@@ -5,8 +5,15 @@ import dev.espalier.engine.backend.BackendOptions;
 import dev.espalier.engine.backend.CpuBackend;
 import dev.espalier.engine.backend.Device;
 import dev.espalier.engine.backend.Precision;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.Pruner;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.Verification;
+import java.io.IOException;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.function.IntPredicate;
 import picocli.CommandLine.Option;
 
 /// Where a command computes.
@@ -25,9 +32,39 @@ class DeviceOptions {
           + " tf32 on a GPU, else fp32."})
   private Precision precision;
 
-  @Option(names = "--device-memory", paramLabel = "SIZE", order = 62, converter = Values.Bytes.class, description = {
+  @Option(names = "--device-memory", paramLabel = "SIZE", order = 63, converter = Values.Bytes.class, description = {
       "GPU memory to take at most, for example 20G or 512M; default: what is free, less a reserve."})
   private Long deviceMemory;
+
+  @Option(names = "--verify", order = 66, description = {
+      "Score a few layers and samples also on the reference, and show the largest deviations."})
+  private boolean verify;
+
+  /// Checks the backend if that is asked for, by the default scores.
+  void verify(GlobalOptions global, Backend backend, DenseNetwork network, CalibrationSource samples)
+      throws IOException {
+    verify(global, backend, network, _ -> true, Optional.of(samples), PruningOptions.builder().build());
+  }
+
+  /// Checks the backend if that is asked for.
+  ///
+  /// @param wanted the layers, by number from 0, that may be looked at
+  void verify(GlobalOptions global, Backend backend, DenseNetwork network, IntPredicate wanted,
+      Optional<CalibrationSource> samples, PruningOptions options) throws IOException {
+    if (!verify) {
+      return;
+    }
+    Verification verification = Verification.of(backend, network, wanted, samples,
+        new Pruner(backend, options).scoringOptions(network));
+    Table table = new Table(1, "deviation from the reference", "importance", "compensation");
+    verification.layers().forEach(
+        layer -> table.row(layer.name(), Table.value(layer.importance()), Table.value(layer.compensation())));
+    global.out().println();
+    table.lines().forEach(global.out()::println);
+    global.out()
+        .println("Deviations are the largest on %d samples, as a fraction of the layer's largest value."
+            .formatted(verification.samples()));
+  }
 
   /// A backend, after saying which one and why.
   Backend open(GlobalOptions global) {

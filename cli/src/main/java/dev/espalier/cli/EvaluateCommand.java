@@ -65,6 +65,7 @@ final class EvaluateCommand implements Callable<Integer> {
         report.write(report(backend, network, evaluation), global);
       }
       print(network, evaluation);
+      run.verify(global, backend, network, samples);
     }
     return 0;
   }

@@ -5,6 +5,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.criterion.ScoringOptions;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -19,7 +20,6 @@ import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Loss;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -144,6 +144,9 @@ final class PruneCommand implements Callable<Integer> {
           ? Optional.of(test.open())
           : calibration.filter(source -> source.labels().isPresent());
       PruningOptions options = options(progress);
+      if (output.dryRun) {
+        global.say("plan: " + new Pruner(backend, options).plan(network));
+      }
 
       Optional<Evaluation> dense = evaluate(backend, network, judges, progress);
       PruningResult result = new Pruner(backend, options).prune(network, calibration, arena);
@@ -166,6 +169,9 @@ final class PruneCommand implements Callable<Integer> {
         Reports.write(report, output.report, output.force, global);
       }
       print(network, result, judgement);
+      run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()),
+          calibration,
+          options);
     }
     return 0;
   }
@@ -224,7 +230,9 @@ final class PruneCommand implements Callable<Integer> {
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.put("compensation", options.effectiveCompensation());
     inForce.put("sparsity", options.effectiveSparsity());
-    inForce.put("sensitivity", new Pruner(backend, options).scoringOptions(network).sensitivity());
+    ScoringOptions scoringOptions = new Pruner(backend, options).scoringOptions(network);
+    inForce.put("sensitivity", scoringOptions.sensitivity());
+    inForce.put("batch-size", scoringOptions.batchSize());
     judgement.now().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
     inForce.put("backend", backend.description());
     Report.Builder report = Reports.begin("prune").summary(summary(result))

@@ -13,6 +13,7 @@ import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsWriter;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
+import dev.espalier.engine.pruning.PruningOptions;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -71,13 +72,16 @@ final class ScoreCommand implements Callable<Integer> {
       Optional<CalibrationSource> calibration = data.data == null
           ? Optional.empty()
           : Optional.of(data.open());
-      ScoringOptions options = new Pruner(backend,
-          scoring.builder(run).build()).scoringOptions(network);
+      PruningOptions pruning = scoring.builder(run).build();
+      ScoringOptions options = new Pruner(backend, pruning).scoringOptions(network);
       List<NewTensor> tensors = score(backend, file, calibration, options, progress, arena);
       progress.clear();
       SafetensorsWriter.write(output.output, output.force, tensors, metadata(options, calibration));
       tensors.forEach(tensor -> global.out().println("%s %s".formatted(tensor.name(), tensor.shape())));
       global.say("scores: " + output.output);
+      run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()),
+          calibration,
+          pruning);
     }
     return 0;
   }

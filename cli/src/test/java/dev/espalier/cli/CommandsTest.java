@@ -13,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -81,6 +82,22 @@ class CommandsTest {
         pruned, "--dry-run");
     assertFalse(Files.exists(pruned));
     assertTrue(result.err().contains("dry run"), result.err());
+    assertTrue(result.err().contains("plan: weights 1 KiB, scores 1 KiB, batch of 512 samples "),
+        result.err());
+  }
+
+  @Test
+  void verifiesByTheReference() {
+    for (Object[] command : new Object[][]{{"prune", "--sparsity", 0.5, "--dry-run"},
+        {"evaluate", "--labels", fixture.labels()},
+        {"score", "--criterion", "magnitude", "-o", fixture.file("scores.safetensors")}}) {
+      Object[] arguments = Stream
+          .concat(Stream.of(command[0], fixture.model(), "--data", fixture.data(), "--verify"),
+              Stream.of(command).skip(1))
+          .toArray();
+      String out = Cli.succeed(arguments).out();
+      assertTrue(out.contains("deviation from the reference  importance  compensation"), out);
+    }
   }
 
   @Test

@@ -5,8 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.CudaBackend;
 import dev.espalier.engine.backend.Device;
+import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.calibration.MatrixSamples;
 import dev.espalier.engine.criterion.Criterion;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
@@ -20,6 +23,7 @@ import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.pruning.TestNetworks;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -30,8 +34,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Runs the example of README.md, and checks that README.md shows what is run.
-final class ReadmeExampleTest {
+public final class ReadmeExampleTest {
   private static final String BEGIN = "  // README " + "begins\n";
+  private static final String END = "  // README " + "ends\n";
 
   // README begins
   static void prune(Path folder) throws IOException {
@@ -52,6 +57,19 @@ final class ReadmeExampleTest {
       }
       model.save(folder.resolve("pruned.safetensors"), result.network(), false);
     }
+  }
+  // README ends
+
+  // README begins
+  public static void pruneInPlace(CudaBackend gpu, long weights, long bias, MemorySegment features)
+      throws IOException {
+    DeviceNetwork head = new DeviceNetwork(gpu, List.of(new DeviceNetwork.Layer("head",
+        gpu.wrap(weights, 100, 512), gpu.wrap(bias, 1, 100), true, Activation.IDENTITY)));
+    CalibrationSource calibration = CalibrationSource.of(
+        new MatrixSamples("features", new MatrixView(features, 2000, 512)));
+    PruningOptions options = PruningOptions.builder().sparsity(0.9).build();
+    new Pruner(gpu, options).prune(head, Optional.of(calibration));
+    gpu.synchronize(); // from here on others may use weights and bias
   }
   // README ends
 
@@ -82,10 +100,14 @@ final class ReadmeExampleTest {
     Path root = Path.of("").toAbsolutePath().getParent();
     String source = Files
         .readString(root.resolve("engine/src/test/java/dev/espalier/engine/ReadmeExampleTest.java"));
-    String example = source
-        .substring(source.indexOf(BEGIN) + BEGIN.length(), source.indexOf("  // README ends\n"))
-        .stripTrailing().stripIndent();
-    assertTrue(Files.readString(root.resolve("README.md")).contains("```java\n" + example + "\n```\n"),
-        "README.md does not show:\n" + example);
+    String readme = Files.readString(root.resolve("README.md"));
+    int examples = 0;
+    for (int at = source.indexOf(BEGIN); at >= 0; at = source.indexOf(BEGIN, at + 1)) {
+      String example = source.substring(at + BEGIN.length(), source.indexOf(END, at)).stripTrailing()
+          .stripIndent();
+      assertTrue(readme.contains("```java\n" + example + "\n```\n"), "README.md does not show:\n" + example);
+      examples++;
+    }
+    assertEquals(2, examples);
   }
 }

@@ -36,7 +36,9 @@ public final class EmulatedDriver implements Driver {
   private final Map<Stream, Deque<Work>> queues = new EnumMap<>(Stream.class);
   private List<Work> recording;
   private long used;
+
   private long launches;
+  private long graphs;
   private boolean closed;
 
   private record Allocation(OwnMemory memory, long bytes) {
@@ -87,14 +89,14 @@ public final class EmulatedDriver implements Driver {
     }
   }
 
-  /// Kernels launched so far, those in graphs counted each time.
+  /// Kernels that ran so far.
   public long launches() {
     return launches;
   }
 
-  /// Work in the compute stream: what a library does that is given the stream.
-  public void run(Runnable work) {
-    enqueue(Stream.COMPUTE, work);
+  /// Graphs launched so far.
+  public long graphs() {
+    return graphs;
   }
 
   /// Allocations of the device and the host that were not given back.
@@ -337,6 +339,7 @@ public final class EmulatedDriver implements Driver {
 
   @Override
   public void launch(Graph graph) {
+    graphs++;
     ((Recorded) graph).work().forEach(work -> enqueueWork(Stream.COMPUTE, work));
   }
 

@@ -4,10 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.espalier.bindings.CudaDriver;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import jcuda.driver.JCudaDriver;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -26,5 +29,17 @@ class JCudaLoaderTest {
     Path library = JCudaLoader.unpack(directory);
     assertTrue(library.getFileName().toString().startsWith("libJCudaDriver-"));
     assertTrue(Files.size(library) > 0);
+  }
+
+  @Test
+  @Tag("gpu")
+  void jcudaTalksToTheDriverThatTheBindingsFind() {
+    Optional<String> problem = JCudaLoader.problem();
+    assumeTrue(problem.isEmpty(), () -> problem.orElse(""));
+    int[] version = new int[1];
+    JCudaDriver.cuDriverGetVersion(version);
+    String device = CudaDriver.probe().device().orElseThrow();
+    assertTrue(device.endsWith("driver for CUDA %d.%d".formatted(version[0] / 1000, version[0] % 1000 / 10)),
+        device);
   }
 }

@@ -3,13 +3,11 @@ package dev.espalier.kernels;
 import java.util.Optional;
 import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.BeforeAllCallback;
-import org.junit.jupiter.api.extension.ConditionEvaluationResult;
-import org.junit.jupiter.api.extension.ExecutionCondition;
 import org.junit.jupiter.api.extension.ExtensionContext;
 import org.junit.jupiter.api.extension.ExtensionContext.Namespace;
 
-/// Runs a class's tests on the first CUDA device; where there is none they are reported as skipped, with the reason.
-final class OnDevice implements ExecutionCondition, BeforeAllCallback, AfterAllCallback {
+/// Runs a class's tests on the first CUDA device.
+final class OnDevice extends NeedsGpu implements BeforeAllCallback, AfterAllCallback {
   private static Driver current;
 
   /// What tests run on that should not run on the CPU.
@@ -20,21 +18,6 @@ final class OnDevice implements ExecutionCondition, BeforeAllCallback, AfterAllC
   /// Runs tests on `driver` from here on; on the CPU if it is null.
   static void use(Driver driver) {
     current = driver;
-  }
-
-  private static Optional<String> problem() {
-    return CudaGpu.isBuilt()
-        ? JCudaLoader.problem()
-        : Optional.of("this build has no GPU kernels: it had no nvcc");
-  }
-
-  @Override
-  public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
-    if (context.getTestMethod().isEmpty()) { // every test is to be reported, not just their class
-      return ConditionEvaluationResult.enabled("");
-    }
-    return problem().map(ConditionEvaluationResult::disabled)
-        .orElseGet(() -> ConditionEvaluationResult.enabled("there is a device"));
   }
 
   @Override

@@ -114,6 +114,15 @@ public interface Backend extends AutoCloseable {
   void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
       Matrix activated, Matrix gradient);
 
+  /// [#denseBackward] and [#addSquares] of its gradient in one.
+  ///
+  /// @param sensitivity s, samples × outputs, added to
+  default void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
+      Matrix preActivation, Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
+    denseBackward(gradientAbove, weightsAbove, activation, preActivation, activated, gradient);
+    addSquares(scale, gradient, sensitivity);
+  }
+
   /// s += scale · Σ over copies of g²: squared gradients into a sensitivity.
   ///
   /// @param gradient g, stacked copies (copies · samples) × outputs

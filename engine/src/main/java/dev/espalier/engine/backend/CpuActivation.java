@@ -41,28 +41,25 @@ final class CpuActivation {
 
   /// d = φ′(z) of an elementwise activation.
   static void slopes(Activation activation, float[] z, float[] d, int count) {
-    for (int i = 0; i < count; i++) {
-      d[i] = (float) slope(activation, z[i]);
+    switch (activation) {
+      case IDENTITY, RELU, LEAKY_RELU -> steps((float) activation.derivative(-1), z, d, count);
+      case ELU, GELU, SILU, SOFTPLUS, TANH, SIGMOID -> curveSlopes(activation, z, d, count);
+      case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
     }
   }
 
-  /// Whether φ′ is 1 above 0 and a constant up to there.
-  static boolean isPiecewiseLinear(Activation activation) {
-    return switch (activation) {
-      case IDENTITY, RELU, LEAKY_RELU -> true;
-      case ELU, GELU, SILU, SOFTPLUS, TANH, SIGMOID, SOFTMAX -> false;
-    };
-  }
-
-  /// u = u ∘ φ′(z) of a piecewise linear activation.
-  static void multiplyByStep(Activation activation, float[] z, float[] u, int count) {
-    float below = (float) activation.derivative(-1);
+  /// d = 1 above 0, else `below`.
+  private static void steps(float below, float[] z, float[] d, int count) {
     float rise = 1 - below;
     for (int i = 0; i < count; i++) {
-      // 1 for the least positive number and above, 0 for 0 and below. A comparison would become a branch, which half the
-      // elements mispredict.
-      float step = Math.min(1, Math.max(0, z[i]) * 0x1p100f * 0x1p100f);
-      u[i] *= below + rise * step;
+      // A comparison would become a branch, which half the elements mispredict.
+      d[i] = below + rise * Math.signum(Math.max(0, z[i]));
+    }
+  }
+
+  private static void curveSlopes(Activation activation, float[] z, float[] d, int count) {
+    for (int i = 0; i < count; i++) {
+      d[i] = (float) slope(activation, z[i]);
     }
   }
 

@@ -9,7 +9,6 @@ import dev.espalier.bindings.OneDnn;
 import dev.espalier.engine.backend.CpuProducts.Factor;
 import dev.espalier.engine.network.Activation;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -18,8 +17,8 @@ import java.util.Optional;
 /// blocks that stay in cache between a product and what follows it, and the blocks over the process's threads. A call
 /// returns when its work is done. The same inputs, threads and processor give the same bits.
 public final class CpuBackend implements Backend {
-  /// Least columns of a part that sums columns.
-  private static final int SUMMED_COLUMNS = 128;
+  /// Columns of a part that sums columns.
+  private static final int SUMMED_COLUMNS = 512;
 
   /// Elements of the shifted activations that are held at a time, and least samples: fewer would read and write the
   /// moments too often.
@@ -33,7 +32,6 @@ public final class CpuBackend implements Backend {
   private final CpuSelection selection;
   private final CpuScratch shifted = new CpuScratch();
   private final CpuScratch squared = new CpuScratch();
-  private final CpuScratch slopes = new CpuScratch();
 
   /// On all cores this process may use, in float32.
   ///
@@ -209,8 +207,9 @@ public final class CpuBackend implements Backend {
     MemorySegment g = write(gradient);
     int columns = upstream.columns();
     if (activation.isElementwise()) {
-      Slopes slope = slopes(activation, preActivation);
-      pool.ranges(upstream.elements(), CpuPool.BLOCK, (start, end) -> slope.multiply(u, g, start, end));
+      Derivative derivative = new Derivative(activation, preActivation, upstream.rows(), Optional.empty());
+      pool.ranges(preActivation.elements(), CpuPool.BLOCK,
+          (start, end) -> derivative.multiply(u, g, start, end));
     } else {
       MemorySegment a = read(activated);
       long samples = preActivation.rows();
@@ -230,59 +229,78 @@ public final class CpuBackend implements Backend {
   public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
       Matrix preActivation,
       Matrix activated, Matrix gradient) {
+    denseBackward(gradientAbove, weightsAbove, gradient,
+        new Derivative(activation, preActivation, gradient.rows(), Optional.empty()));
+  }
+
+  @Override
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
+      Matrix preActivation, Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
+    denseBackward(gradientAbove, weightsAbove, gradient, new Derivative(activation, preActivation,
+        gradient.rows(), Optional.of(new Squares((float) scale, write(sensitivity)))));
+  }
+
+  /// A part is a tile of one copy and the same of all others: φ′ is found once for all, and the part alone adds to its
+  /// part of the sensitivity.
+  private void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Matrix gradient,
+      Derivative derivative) {
     int outputs = gradient.columns();
     int above = weightsAbove.rows();
     Factor h = Factor.of(read(gradientAbove), above);
     Factor v = Factor.of(read(weightsAbove), outputs);
     MemorySegment g = write(gradient);
-    Slopes slope = slopes(activation, preActivation);
-    CpuTiles tiles = CpuTiles.of(gradient.rows(), outputs, above, v, pool.threads());
+    int samples = derivative.samples();
+    int copies = gradient.rows() / samples;
+    CpuTiles tiles = CpuTiles.of(samples, outputs, (long) copies * above, v, pool.threads());
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
-      products.multiplyRounded(h.from(t.row(), 0), v.from(0, t.column()), false, t.of(g), outputs, t.rows(),
-          t.columns(),
-          above);
-      t.forEachRun((first, count) -> slope.multiply(g, g, first, first + count));
+      for (int copy = 0; copy < gradient.rows(); copy += samples) {
+        MemorySegment c = g.asSlice((long) copy * outputs * Float.BYTES);
+        products.multiplyRounded(h.from(copy + t.row(), 0), v.from(0, t.column()), false, t.of(c), outputs,
+            t.rows(), t.columns(), above);
+      }
+      t.forEachRun((first, count) -> derivative.multiply(g, g, first, first + count));
     });
   }
 
-  /// What gradients are multiplied with on their way through an elementwise activation.
-  private Slopes slopes(Activation activation, Matrix preActivation) {
-    MemorySegment z = read(preActivation);
-    long elements = preActivation.elements();
-    if (CpuActivation.isPiecewiseLinear(activation)) {
-      return new Slopes(z, elements, Optional.of(activation));
-    }
-    // Once, and not for each of the stacked copies.
-    MemorySegment d = slopes.atLeast(elements);
-    pool.tiles(elements, (first, count, tile) -> {
-      CpuActivation.slopes(activation, load(z, first, count, tile.a), tile.b, count);
-      store(tile.b, count, d, first);
-    });
-    return new Slopes(d, elements, Optional.empty());
-  }
+  /// Where squared gradients go: s += scale Σ g².
+  private record Squares(float scale, MemorySegment sensitivity) {}
 
-  /// φ′ of one copy of the samples.
+  /// φ′(z) of an elementwise activation, which gradients are multiplied with on their way through it.
   ///
-  /// @param source   z of a piecewise linear activation, else φ′(z)
-  /// @param elements of one copy
-  /// @param stepsOf  the activation if it is piecewise linear
-  private record Slopes(MemorySegment source, long elements, Optional<Activation> stepsOf) {
-    /// g = u ∘ φ′ for elements `start` to `end` of stacked copies.
+  /// @param z       of one copy
+  /// @param stacked rows of the gradients
+  /// @param squares where their squares are added, if they are
+  private record Derivative(Activation activation, Matrix z, int stacked, Optional<Squares> squares) {
+    int samples() {
+      return z.rows();
+    }
+
+    /// g = u ∘ φ′ for elements `start` to `end` of each copy.
     void multiply(MemorySegment u, MemorySegment g, long start, long end) {
       CpuTile tile = CpuTile.ofThread();
-      for (long first = start; first < end;) {
-        long inCopy = first % elements;
-        int count = (int) Math.min(CpuTile.LENGTH, Math.min(end - first, elements - inCopy));
-        float[] slope = load(source, inCopy, count, tile.a);
-        float[] gradient = load(u, first, count, tile.b);
-        if (stepsOf.isPresent()) {
-          CpuActivation.multiplyByStep(stepsOf.get(), slope, gradient, count);
+      MemorySegment preActivation = read(z);
+      long last = (long) (stacked - samples()) * z.columns();
+      for (long first = start; first < end; first += CpuTile.LENGTH) {
+        int count = (int) Math.min(CpuTile.LENGTH, end - first);
+        float[] slope = tile.a;
+        CpuActivation.slopes(activation, load(preActivation, first, count, tile.b), slope, count);
+        if (squares.isPresent()) {
+          MemorySegment s = squares.get().sensitivity();
+          float[] sum = load(s, first, count, tile.c);
+          for (long at = first; at <= first + last; at += z.elements()) {
+            float[] gradient = load(u, at, count, tile.b);
+            CpuLoops.multiplyAndAddSquares(slope, gradient, squares.get().scale(), sum, count);
+            store(gradient, count, g, at);
+          }
+          store(sum, count, s, first);
         } else {
-          CpuLoops.multiply(slope, gradient, count);
+          for (long at = first; at <= first + last; at += z.elements()) {
+            float[] gradient = load(u, at, count, tile.b);
+            CpuLoops.multiply(slope, gradient, count);
+            store(gradient, count, g, at);
+          }
         }
-        store(gradient, count, g, first);
-        first += count;
       }
     }
   }
@@ -307,14 +325,10 @@ public final class CpuBackend implements Backend {
   @Override
   public void unitVectors(Matrix upstream, int samples, int firstOutput) {
     MemorySegment u = write(upstream);
-    pool.rowTiles(upstream.rows(), upstream.columns(), (row, column, count, tile) -> {
-      Arrays.fill(tile.a, 0, count, 0);
-      int unit = firstOutput + row / samples - column;
-      if (unit >= 0 && unit < count) {
-        tile.a[unit] = 1;
-      }
-      store(tile.a, count, u, (long) row * upstream.columns() + column);
-    });
+    u.fill((byte) 0);
+    for (int row = 0; row < upstream.rows(); row++) {
+      u.setAtIndex(MatrixView.ELEMENT, (long) row * upstream.columns() + firstOutput + row / samples, 1);
+    }
   }
 
   @Override
@@ -346,28 +360,27 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void columnMeans(Matrix x, Matrix means) {
-    store(columnSums(x, 1.0 / x.rows(), new float[x.columns()]), x.columns(), write(means), 0);
+    float[] sums = new float[x.columns()];
+    pool.ranges(x.columns(), SUMMED_COLUMNS,
+        (start, end) -> addColumnSums(x, (int) start, (int) end, 1.0 / x.rows(), sums));
+    store(sums, x.columns(), write(means), 0);
   }
 
-  /// Adds `scale` times the sums over rows to `sums`, rounding once.
-  private float[] columnSums(Matrix x, double scale, float[] sums) {
+  /// Adds `scale` times the sums over rows of some columns of `x` to `sums`, rounding once.
+  private static void addColumnSums(Matrix x, int start, int end, double scale, float[] sums) {
     MemorySegment values = read(x);
-    int columns = x.columns();
-    pool.ranges(columns, Math.clamp(columns / pool.threads(), SUMMED_COLUMNS, CpuTile.LENGTH),
-        (start, end) -> {
-          int count = (int) (end - start);
-          double[] exact = new double[count];
-          CpuTile tile = CpuTile.ofThread();
-          for (long n = 0; n < x.rows(); n++) {
-            CpuLoops.add(load(values, n * columns + start, count, tile.a), exact, count);
-          }
-          for (int j = 0; j < count; j++) {
-            sums[(int) start + j] = (float) (sums[(int) start + j] + scale * exact[j]);
-          }
-        });
-    return sums;
+    int count = end - start;
+    double[] exact = new double[count];
+    CpuTile tile = CpuTile.ofThread();
+    for (long n = 0; n < x.rows(); n++) {
+      CpuLoops.add(load(values, n * x.columns() + start, count, tile.a), exact, count);
+    }
+    for (int j = 0; j < count; j++) {
+      sums[start + j] = (float) (sums[start + j] + scale * exact[j]);
+    }
   }
 
+  /// A part shifts and squares those columns of the activations that it multiplies; the last parts sum sensitivities.
   @Override
   public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1,
       Matrix m2) {
@@ -375,41 +388,57 @@ public final class CpuBackend implements Backend {
     int inputs = activation.columns();
     MemorySegment zeroth = write(m0);
     float[] total = load(zeroth, 0, outputs, new float[outputs]);
-    store(columnSums(sensitivity, 1, total), outputs, zeroth, 0);
     Factor s = Factor.transposed(read(sensitivity), outputs);
     MemorySegment first = write(m1);
     MemorySegment second = write(m2);
     int most = (int) Math.min(activation.rows(), Math.max(SHIFTED_SAMPLES, SHIFTED_ELEMENTS / inputs));
-    MemorySegment x = shifted.atLeast((long) most * inputs);
-    MemorySegment xx = squared.atLeast((long) most * inputs);
+    CpuTiles tiles = CpuTiles.ofColumns(outputs, inputs, 2 * most, pool.threads());
+    int leading = CpuTiles.unaliased(tiles.columnStep());
+    long elements = (long) most * leading;
+    MemorySegment x = shifted.atLeast(tiles.count() * elements);
+    MemorySegment xx = squared.atLeast(tiles.count() * elements);
+    int sums = (outputs + SUMMED_COLUMNS - 1) / SUMMED_COLUMNS;
     for (int n = 0; n < activation.rows(); n += most) {
+      int firstSample = n;
       int samples = Math.min(most, activation.rows() - n);
-      Factor weights = s.from(0, n);
-      shift(activation, n, samples, pilotMean, x, xx);
-      CpuTiles tiles = CpuTiles.of(outputs, inputs, samples, Factor.of(x, inputs), pool.threads());
-      pool.run(2 * tiles.count(), part -> {
-        CpuTiles.Tile t = tiles.tile(part / 2);
-        Factor power = Factor.of(part % 2 == 0 ? x : xx, inputs);
-        products.multiplyRounded(weights.from(t.row(), 0), power.from(0, t.column()), true,
-            t.of(part % 2 == 0 ? first : second), inputs, t.rows(), t.columns(), samples);
+      pool.run(tiles.count() + (n == 0 ? sums : 0), part -> {
+        if (part >= tiles.count()) {
+          int start = (part - tiles.count()) * SUMMED_COLUMNS;
+          addColumnSums(sensitivity, start, Math.min(outputs, start + SUMMED_COLUMNS), 1, total);
+          return;
+        }
+        CpuTiles.Tile t = tiles.tile(part);
+        MemorySegment own = x.asSlice(part * elements * Float.BYTES);
+        MemorySegment squares = xx.asSlice(part * elements * Float.BYTES);
+        shift(activation, firstSample, samples, t, pilotMean, own, squares, leading);
+        Factor weights = s.from(t.row(), firstSample);
+        products.multiplyRounded(weights, Factor.of(own, leading), true, t.of(first), inputs, t.rows(),
+            t.columns(), samples);
+        products.multiplyRounded(weights, Factor.of(squares, leading), true, t.of(second), inputs,
+            t.rows(), t.columns(), samples);
       });
     }
+    store(total, outputs, zeroth, 0);
   }
 
-  /// x = a − c and xx = x ∘ x for `count` samples from `first` on.
-  private void shift(Matrix activation, int first, int count, Matrix pilotMean, MemorySegment x,
-      MemorySegment xx) {
-    int inputs = activation.columns();
+  /// x = a − c and xx = x ∘ x for `count` samples from `first` on and the columns of `t`, in rows `leading` apart.
+  private static void shift(Matrix activation, int first, int count, CpuTiles.Tile t, Matrix pilotMean,
+      MemorySegment x, MemorySegment xx, int leading) {
     MemorySegment a = read(activation);
     MemorySegment c = read(pilotMean);
-    pool.rowTiles(count, inputs, (row, column, length, tile) -> {
-      float[] values = load(a, (long) (first + row) * inputs + column, length, tile.a);
-      float[] mean = load(c, column, length, tile.b);
-      CpuLoops.shift(values, mean, tile.c, length);
-      long at = (long) row * inputs + column;
-      store(values, length, x, at);
-      store(tile.c, length, xx, at);
-    });
+    CpuTile tile = CpuTile.ofThread();
+    for (int column = 0; column < t.columns(); column += CpuTile.LENGTH) {
+      int length = Math.min(CpuTile.LENGTH, t.columns() - column);
+      float[] mean = load(c, t.column() + column, length, tile.b);
+      for (int row = 0; row < count; row++) {
+        long from = (long) (first + row) * activation.columns() + t.column() + column;
+        float[] values = load(a, from, length, tile.a);
+        CpuLoops.shift(values, mean, tile.c, length);
+        long at = (long) row * leading + column;
+        store(values, length, x, at);
+        store(tile.c, length, xx, at);
+      }
+    }
   }
 
   @Override
@@ -578,6 +607,5 @@ public final class CpuBackend implements Backend {
     products.close();
     shifted.close();
     squared.close();
-    slopes.close();
   }
 }

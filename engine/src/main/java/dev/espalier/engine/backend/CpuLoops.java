@@ -33,6 +33,15 @@ final class CpuLoops {
     }
   }
 
+  /// y = x ∘ y and sums += α y ∘ y
+  static void multiplyAndAddSquares(float[] x, float[] y, float alpha, float[] sums, int count) {
+    for (int i = 0; i < count; i++) {
+      float product = y[i] * x[i];
+      y[i] = product;
+      sums[i] += alpha * product * product;
+    }
+  }
+
   /// a −= c and squares = a ∘ a.
   static void shift(float[] a, float[] c, float[] squares, int count) {
     for (int i = 0; i < count; i++) {

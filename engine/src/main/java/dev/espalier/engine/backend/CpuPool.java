@@ -18,6 +18,9 @@ final class CpuPool {
   /// Elements of a part whose work is little for each: 256 KiB of float32, much longer than it takes to start.
   static final long BLOCK = 1 << 16;
 
+  /// How long a caller waits for its helpers before it lets go of its core, which takes about as long to get back.
+  private static final long SPIN_NANOS = 50_000;
+
   private static final Semaphore FREE_CORES = new Semaphore(CORES);
   private static final ExecutorService HELPERS = Executors.newCachedThreadPool(CpuPool::helper);
 
@@ -154,6 +157,10 @@ final class CpuPool {
 
     /// Waits even when interrupted: the parts use memory that the caller may close.
     void finish() {
+      long parking = System.nanoTime() + SPIN_NANOS;
+      while (helping.getCount() > 0 && System.nanoTime() < parking) {
+        Thread.onSpinWait();
+      }
       boolean interrupted = false;
       while (true) {
         try {

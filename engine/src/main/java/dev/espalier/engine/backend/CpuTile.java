@@ -10,8 +10,8 @@ import java.lang.foreign.MemorySegment;
 /// C2 vectorises loops over arrays. Loops over memory segments it does not (JDK 25: two segments might overlap), and where
 /// such a loop's bounds are long it falls back to the interpreter again and again (docs/decisions/0011-java-loops.md).
 final class CpuTile {
-  /// Elements of a tile: a few tiles fit into a first-level cache of 32 KiB.
-  static final int LENGTH = 2048;
+  /// Elements of a tile: all four and what is copied into them fit into a first-level cache of 32 KiB.
+  static final int LENGTH = 1024;
 
   private static final ThreadLocal<CpuTile> OF_THREAD = ThreadLocal.withInitial(CpuTile::new);
 

@@ -13,35 +13,59 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   private static final double ALIASED_PACKING = 0.0038;
   private static final double PACKING = 2 / 128.0;
 
-  /// Floating-point operations that are worth a tile of their own.
-  private static final double LEAST_FLOPS = 1e6;
+  /// Floating-point operations that are worth a tile of their own: about as long as it takes to wake a thread.
+  private static final double LEAST_FLOPS = 4e6;
+
+  /// Columns that are multiplied well, and the least that are worth a tile, in products where tiles are made of columns.
+  private static final int WIDE = 192;
+  private static final int NARROW = 96;
+
+  /// Elements of a line of the cache.
+  private static final int CACHE_LINE = 16;
 
   /// Tiles for each thread, where they may be so small, so that a thread that is slowed down holds up the others less.
   private static final int TILES_PER_THREAD = 4;
 
   /// Tiles of a product whose result is `rows` × `columns`.
   ///
-  /// @param k      terms of each element's sum
+  /// @param k      terms of each element's sum, of all products together where a part multiplies several
   /// @param second the second factor
-  static CpuTiles of(int rows, int columns, int k, CpuProducts.Factor second, int threads) {
+  static CpuTiles of(int rows, int columns, long k, CpuProducts.Factor second, int threads) {
     double worthwhile = 2.0 * rows * columns * k / LEAST_FLOPS;
     double limit = second.leading() % ALIASED == 0 ? ALIASED_PACKING : PACKING;
     int count = (int) Math.clamp(worthwhile, 1, (double) threads * TILES_PER_THREAD);
-    CpuTiles tiles = split(rows, columns, count);
+    CpuTiles tiles = split(rows, columns, count, limit);
     while (tiles.packing() > limit && count > threads) {
       count = Math.max(threads, count / 2);
-      tiles = split(rows, columns, count);
+      tiles = split(rows, columns, count, limit);
     }
     return tiles;
   }
 
-  /// The cut into about `count` tiles that packs least.
-  private static CpuTiles split(int rows, int columns, int count) {
-    CpuTiles best = null;
-    for (int down = 1; down <= count; down++) {
+  /// Tiles of as many rows as can be, for products of which each part makes its columns of the second factor by itself.
+  ///
+  /// @param k terms of each element's sum, of all products together
+  static CpuTiles ofColumns(int rows, int columns, int k, int threads) {
+    int perThread = columns / (2 * threads) < WIDE ? 1 : 2;
+    int count = (int) Math.clamp(2.0 * rows * columns * k / LEAST_FLOPS, 1, (double) threads * perThread);
+    int across = Math.clamp(columns / NARROW, 1, count);
+    int down = count / across;
+    int width = ((columns + across - 1) / across + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    return new CpuTiles(rows, columns, (rows + down - 1) / down, Math.min(columns, width));
+  }
+
+  /// At least `columns`: how far apart the rows of a factor had better lie.
+  static int unaliased(int columns) {
+    return columns % ALIASED == 0 ? columns + CACHE_LINE : columns;
+  }
+
+  /// The cut into about `count` tiles that packs least; into rows alone where that packs little enough.
+  private static CpuTiles split(int rows, int columns, int count, double limit) {
+    CpuTiles best = new CpuTiles(rows, columns, (rows + count - 1) / count, columns);
+    for (int down = 1; down < count && best.packing() > limit; down++) {
       int across = count / down;
       CpuTiles tiles = new CpuTiles(rows, columns, (rows + down - 1) / down, (columns + across - 1) / across);
-      if (down * across == count && (best == null || tiles.packing() < best.packing())) {
+      if (down * across == count && tiles.packing() < best.packing()) {
         best = tiles;
       }
     }

@@ -22,6 +22,7 @@ import dev.espalier.kernels.SelectKernel;
 import dev.espalier.kernels.UpdatesKernel;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -61,6 +62,10 @@ public final class CudaBackend implements Backend {
   private final RandomKernel random;
   /// Taken before the first matrix.
   private final long ownBytes;
+  /// By key; empty of work that was done once.
+  private final Map<Object, Optional<Driver.Graph>> recordings = new HashMap<>();
+  private long recordedIn;
+  private boolean recording;
   private boolean closed;
 
   /// Over a driver and products in its stream of kernels, both closed with this.
@@ -137,7 +142,9 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void enter(Phase phase) {
-    timeline.enter(phase);
+    if (!recording) {
+      timeline.enter(phase);
+    }
   }
 
   @Override
@@ -226,6 +233,54 @@ public final class CudaBackend implements Backend {
     return ((CudaMatrix) matrix).asBlock();
   }
 
+  // ---- repetition ----
+
+  /// Done the first time, which brings workspace and kernels into place; recorded the second; from then on one launch.
+  /// The time of a recording counts as the phase that it was launched in.
+  @Override
+  public void repeat(Object key, Runnable work) {
+    if (memory.hostBytes() > 0) { // it comes over in the other stream, which is not recorded
+      work.run();
+      return;
+    }
+    if (recordedIn != memory.generation()) {
+      forgetRecordings();
+    }
+    if (!recordings.containsKey(key)) {
+      work.run();
+      // Workspace may have grown meanwhile.
+      if (recordedIn != memory.generation()) {
+        forgetRecordings();
+      }
+      recordings.put(key, Optional.empty());
+      return;
+    }
+    Driver.Graph graph = recordings.get(key).orElseGet(() -> record(work));
+    recordings.put(key, Optional.of(graph));
+    driver.launch(graph);
+  }
+
+  private Driver.Graph record(Runnable work) {
+    recording = true;
+    driver.beginRecording();
+    try {
+      work.run();
+    } catch (RuntimeException e) {
+      driver.endRecording().close();
+      throw e;
+    } finally {
+      recording = false;
+    }
+    return driver.endRecording();
+  }
+
+  /// Memory that they use may have been given back.
+  private void forgetRecordings() {
+    recordings.values().forEach(graph -> graph.ifPresent(Driver.Graph::close));
+    recordings.clear();
+    recordedIn = memory.generation();
+  }
+
   // ---- words that kernels report in ----
 
   /// The i-th pair of words: 16 bytes, as buffers are aligned.
@@ -290,6 +345,14 @@ public final class CudaBackend implements Backend {
       Matrix preActivation, Matrix activated, Matrix gradient) {
     multiplyBackward(gradientAbove, weightsAbove, gradient);
     dense.backward(nonlinearity(activation), device(preActivation), device(gradient), device(gradient));
+  }
+
+  @Override
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
+      Matrix preActivation, Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
+    multiplyBackward(gradientAbove, weightsAbove, gradient);
+    dense.backwardAddingSquares(nonlinearity(activation), device(preActivation), device(gradient),
+        device(gradient), device(sensitivity), scale);
   }
 
   /// g = h·V
@@ -450,6 +513,7 @@ public final class CudaBackend implements Backend {
     }
     closed = true;
     driver.synchronize();
+    forgetRecordings();
     timeline.close();
     transfers.close();
     products.close();

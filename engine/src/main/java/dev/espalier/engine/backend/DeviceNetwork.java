@@ -2,8 +2,10 @@ package dev.espalier.engine.backend;
 
 import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.LayerShape;
 
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -11,25 +13,27 @@ import java.util.List;
 import java.util.Optional;
 
 /// A network's weights and biases in the memory of a backend. A layer without a bias has one of zeros here.
-public final class DeviceNetwork implements Resource {
+public final class DeviceNetwork implements Architecture, Resource {
   /// A layer's matrices.
   ///
   /// @param weights outputs × inputs
-  /// @param bias 1 × outputs
-  public record Layer(String name, Matrix weights, Matrix bias, Activation activation) {
-    /// The number of neurons.
+  /// @param bias 1 × outputs; zeros of a layer without one
+  public record Layer(String name, Matrix weights, Matrix bias, boolean hasBias, Activation activation)
+      implements
+        LayerShape {
+    @Override
     public int outputs() {
       return weights.rows();
     }
 
-    /// The width of the layer's input.
+    @Override
     public int inputs() {
       return weights.columns();
     }
   }
 
   private final Backend backend;
-  private final DenseNetwork source;
+
   private final Resources resources = new Resources();
   private final List<Layer> layers = new ArrayList<>();
 
@@ -38,12 +42,12 @@ public final class DeviceNetwork implements Resource {
   /// @throws OutOfBackendMemoryException if it does not fit
   public DeviceNetwork(Backend backend, DenseNetwork network) {
     this.backend = backend;
-    this.source = network;
+
     try {
       for (DenseLayer layer : network.layers()) {
         Matrix weights = resources.own(backend.allocateWeights(layer.outputs(), layer.inputs()));
         Matrix bias = resources.own(backend.allocate(1, layer.outputs()));
-        layers.add(new Layer(layer.name(), weights, bias, layer.activation()));
+        layers.add(new Layer(layer.name(), weights, bias, layer.hasBias(), layer.activation()));
         backend.upload(layer.weights(), weights);
         layer.bias().ifPresent(b -> backend.upload(b, bias));
       }
@@ -53,14 +57,24 @@ public final class DeviceNetwork implements Resource {
     }
   }
 
-  /// What was uploaded.
-  public DenseNetwork source() {
-    return source;
-  }
-
-  /// The layers from the input on.
+  @Override
   public List<Layer> layers() {
     return List.copyOf(layers);
+  }
+
+  /// A network whose matrices are the caller's, who closes them after it.
+  ///
+  /// @throws IllegalArgumentException if the layers make no network, or a bias is not 1 × outputs
+  public DeviceNetwork(Backend backend, List<Layer> layers) {
+    Architecture.requireNetwork(layers);
+    for (Layer layer : layers) {
+      if (layer.bias().rows() != 1 || layer.bias().columns() != layer.outputs()) {
+        throw new IllegalArgumentException("layer %s: the bias is %d × %d, not 1 × %d".formatted(layer.name(),
+            layer.bias().rows(), layer.bias().columns(), layer.outputs()));
+      }
+    }
+    this.backend = backend;
+    this.layers.addAll(layers);
   }
 
   /// The widest layer's outputs.
@@ -72,13 +86,12 @@ public final class DeviceNetwork implements Resource {
   /// longer zero.
   public DenseNetwork download(Arena arena) {
     List<DenseLayer> downloaded = new ArrayList<>();
-    for (int l = 0; l < layers.size(); l++) {
-      Layer layer = layers.get(l);
+    for (Layer layer : layers) {
       MatrixView weights = MatrixView.allocate(arena, layer.outputs(), layer.inputs());
       MatrixView bias = MatrixView.allocate(arena, 1, layer.outputs());
       backend.download(layer.weights(), weights);
       backend.download(layer.bias(), bias);
-      boolean biased = source.layers().get(l).bias().isPresent() || !isZero(bias);
+      boolean biased = layer.hasBias() || !isZero(bias);
       downloaded
           .add(new DenseLayer(layer.name(), weights, biased ? Optional.of(bias) : Optional.empty(),
               layer.activation()));

@@ -30,13 +30,23 @@ public final class ForwardPass implements Resource {
     }
   }
 
-  /// Runs `network`, of the shapes this was made for, on a batch.
+  /// Takes a batch for [#run(DeviceNetwork)].
   ///
   /// @param batch samples × inputs, at most as many samples as this was made for
-  public void run(DeviceNetwork network, MatrixView batch) {
+  public void load(MatrixView batch) {
     samples = batch.rows();
     backend.upload(batch, input(0));
+  }
+
+  /// Runs `network`, of the shapes this was made for, on the batch that was loaded.
+  public void run(DeviceNetwork network) {
     run(network, 0, network.layers().size(), input(0));
+  }
+
+  /// Loads a batch and runs `network` on it.
+  public void run(DeviceNetwork network, MatrixView batch) {
+    load(batch);
+    run(network);
   }
 
   /// Runs some layers only: those from number `first` up to, not including, `end`.

@@ -1,7 +1,7 @@
 package dev.espalier.engine.backend;
 
-import dev.espalier.engine.network.DenseLayer;
-import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Architecture;
+import dev.espalier.engine.network.LayerShape;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 
@@ -22,11 +22,11 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
   /// @param passes       backward passes a sample
   /// @param requested    the batch size that is asked for; empty: the backend's own, less if it does not fit
   /// @throws OutOfBackendMemoryException if it does not fit; the message has the numbers
-  public static MemoryPlan of(Backend backend, DenseNetwork network, int weightArrays, int passes,
+  public static MemoryPlan of(Backend backend, Architecture network, int weightArrays, int passes,
       OptionalInt requested) {
     long weights = 0;
     long scores = 0;
-    for (DenseLayer layer : network.layers()) {
+    for (LayerShape layer : network.layers()) {
       long matrix = (long) layer.outputs() * layer.inputs() * Float.BYTES;
       weights += matrix + (long) layer.outputs() * Float.BYTES;
       scores += weightArrays * matrix;
@@ -61,11 +61,11 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
     return Math.clamp(STACK_ELEMENTS / ((long) samples * widest), 1, passes);
   }
 
-  private static long batchBytes(Backend backend, DenseNetwork network, int passes, int samples) {
+  private static long batchBytes(Backend backend, Architecture network, int passes, int samples) {
     long outputs = 0;
     int widest = 1;
     long workspace = 0;
-    for (DenseLayer layer : network.layers()) {
+    for (LayerShape layer : network.layers()) {
       outputs += layer.outputs();
       widest = Math.max(widest, layer.outputs());
       workspace = Math.max(workspace, backend.workspace(samples, layer.outputs(), layer.inputs()));

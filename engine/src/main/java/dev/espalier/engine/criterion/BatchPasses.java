@@ -30,6 +30,7 @@ final class BatchPasses implements Resource {
   private final Optional<LossGradient> lossGradient;
   private final Optional<Targets> targets;
   private final Matrix ones;
+  private long firstSample;
 
   BatchPasses(Backend backend, DeviceNetwork network, CalibrationSource source, ScoringOptions options) {
     this.backend = backend;
@@ -41,9 +42,9 @@ final class BatchPasses implements Resource {
             "criterion %s needs labels".formatted(options.criterion()))), outputs))
         : Optional.empty();
     Loss loss = options.loss().orElseGet(
-        () -> source.labels().map(labels -> Loss.defaultFor(network.source(), labels)).orElse(Loss.MSE));
+        () -> source.labels().map(labels -> Loss.defaultFor(network, labels)).orElse(Loss.MSE));
     if (targets.isPresent()) {
-      loss.requireFits(network.source());
+      loss.requireFits(network);
     }
     try {
       forward = resources.own(new ForwardPass(backend, network, batchSize));
@@ -66,18 +67,30 @@ final class BatchPasses implements Resource {
     }
   }
 
-  void run(Batches batch) throws IOException {
-    backend.enter(Phase.FORWARD);
-    forward.run(network, batch.samples());
-    backend.enter(Phase.BACKWARD);
-    sensitivity.ifPresent(pass -> pass.run(network, forward, batch.first()));
+  void load(Batches batch) throws IOException {
+    firstSample = batch.first();
+    forward.load(batch.samples());
     if (lossGradient.isPresent()) {
       try (Arena arena = Arena.ofConfined()) {
-        MatrixView t = MatrixView.allocate(arena, batch.samples().rows(), network.source().outputs());
+        MatrixView t = MatrixView.allocate(arena, batch.samples().rows(), network.outputs());
         targets.orElseThrow().fill(batch.labels(), t, batch.first());
-        lossGradient.get().run(network, forward, t);
+        lossGradient.get().load(t);
       }
     }
+  }
+
+  /// The passes of the batch that was loaded.
+  void run() {
+    backend.enter(Phase.FORWARD);
+    forward.run(network);
+    backend.enter(Phase.BACKWARD);
+    sensitivity.ifPresent(pass -> pass.run(network, forward, firstSample));
+    lossGradient.ifPresent(pass -> pass.run(network, forward));
+  }
+
+  /// Whether [#run] is the same work for each batch of one size: probes depend on the position of the samples.
+  boolean isRepeatable() {
+    return sensitivity.isEmpty() || sensitivity.get().isRepeatable();
   }
 
   ForwardPass forward() {

@@ -71,11 +71,19 @@ public final class LayerScores implements Resource {
     return moments.map(m -> meanOf(m.sensitivity(), m.samples()));
   }
 
-  void add(BatchPasses passes) {
+  /// Counts a batch; the passes of the first have run.
+  void begin(BatchPasses passes) {
+    Matrix input = passes.forward().input(number);
+    moments.ifPresent(m -> m.begin(input));
+    inputMoments.ifPresent(m -> m.begin(input));
+  }
+
+  /// Adds a batch whose passes have run.
+  void accumulate(BatchPasses passes) {
     int samples = passes.forward().samples();
     Matrix input = passes.forward().input(number);
-    moments.ifPresent(m -> m.add(passes.sensitivity().sensitivity(number, samples), input));
-    inputMoments.ifPresent(m -> m.add(passes.ones(), input));
+    moments.ifPresent(m -> m.accumulate(passes.sensitivity().sensitivity(number, samples), input));
+    inputMoments.ifPresent(m -> m.accumulate(passes.ones(), input));
     if (options.criterion() == Criterion.GRADIENT) {
       backend.product(1, passes.lossGradient().gradient(number, samples), true, input, false, 1,
           separate.orElseThrow());

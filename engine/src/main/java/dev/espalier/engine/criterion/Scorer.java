@@ -33,7 +33,7 @@ public final class Scorer {
     try {
       for (int l = 0; l < network.layers().size(); l++) {
         if (wanted.test(l)) {
-          boolean compensable = options.newBias() || network.source().layers().get(l).bias().isPresent();
+          boolean compensable = options.newBias() || network.layers().get(l).hasBias();
           scores.add(new LayerScores(backend, network.layers().get(l), l, options, compensable));
         }
       }
@@ -55,19 +55,42 @@ public final class Scorer {
     CalibrationSource source = calibration.orElseThrow(() -> new IllegalArgumentException(
         "criterion %s%s needs calibration samples".formatted(options.criterion(),
             options.criterion().needsSamples() ? "" : " with compensation bias")));
-    source.requireWidth(network.source().inputs());
+    source.requireWidth(network.inputs());
     long total = source.samples().samples();
     backend.enter(Phase.LOAD);
     try (Batches batches = new Batches(source, options.batchSize());
         BatchPasses passes = new BatchPasses(backend, network, source, options)) {
       while (batches.next()) {
-        passes.run(batches);
-        backend.enter(Phase.MOMENTS);
-        scores.forEach(layer -> layer.add(passes));
+        passes.load(batches);
+        add(backend, passes, scores, batches.first() == 0);
         backend.enter(Phase.LOAD);
         listener.report("scoring", batches.end(), total);
       }
     }
     return total;
+  }
+
+  private static void add(Backend backend, BatchPasses passes, List<LayerScores> scores, boolean first) {
+    if (first) {
+      passes.run();
+      scores.forEach(layer -> layer.begin(passes));
+      accumulate(backend, passes, scores);
+      return;
+    }
+    scores.forEach(layer -> layer.begin(passes));
+    Runnable work = () -> {
+      passes.run();
+      accumulate(backend, passes, scores);
+    };
+    if (passes.isRepeatable()) {
+      backend.repeat(List.of(passes, passes.forward().samples()), work);
+    } else {
+      work.run();
+    }
+  }
+
+  private static void accumulate(Backend backend, BatchPasses passes, List<LayerScores> scores) {
+    backend.enter(Phase.MOMENTS);
+    scores.forEach(layer -> layer.accumulate(passes));
   }
 }

@@ -9,7 +9,9 @@ import java.util.Optional;
 /// @param weights W, outputs × inputs
 /// @param bias b, 1 × outputs, where the layer has one
 /// @param activation φ
-public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> bias, Activation activation) {
+public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> bias, Activation activation)
+    implements
+      LayerShape {
   /// @throws IllegalArgumentException if the bias does not fit the weights, or an element is NaN or infinite;
   ///                                  the message names the tensor and the index
   public DenseLayer {
@@ -23,14 +25,19 @@ public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> b
     requireFinite(name + ".weight", weights, true);
   }
 
-  /// The number of neurons.
+  @Override
   public int outputs() {
     return weights.rows();
   }
 
-  /// The width of the layer's input.
+  @Override
   public int inputs() {
     return weights.columns();
+  }
+
+  @Override
+  public boolean hasBias() {
+    return bias.isPresent();
   }
 
   private static void requireFinite(String tensor, MatrixView matrix, boolean twoIndices) {

@@ -38,7 +38,7 @@ public record OutputChange(double total, List<Double> perLayer) {
       CalibrationSource source,
       int batchSize, ProgressListener listener) throws IOException {
     int layers = before.layers().size();
-    int outputs = before.source().outputs();
+    int outputs = before.outputs();
     int rows = (int) Math.min(batchSize, source.samples().samples());
     CalibrationSource unlabelled = CalibrationSource.of(source.samples());
     double total = 0;

@@ -13,6 +13,7 @@ import dev.espalier.engine.criterion.Criterion;
 import dev.espalier.engine.criterion.LayerScores;
 import dev.espalier.engine.criterion.Scorer;
 import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.report.Histogram;
@@ -22,11 +23,14 @@ import dev.espalier.engine.sensitivity.Sensitivity;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.function.IntPredicate;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /// Prunes networks: scores, selects, removes and compensates, in the rounds of a schedule. A pruner uses its backend from
@@ -60,21 +64,10 @@ public final class Pruner {
   /// @throws dev.espalier.engine.backend.OutOfBackendMemoryException if the backend's memory does not suffice
   public PruningResult prune(DenseNetwork network, Optional<CalibrationSource> calibration, Arena arena)
       throws IOException {
-    calibration.ifPresent(source -> source.requireWidth(network.inputs()));
-    boolean[] excluded = new boolean[network.layers().size()];
-    for (int l = 0; l < excluded.length; l++) {
-      excluded[l] = options.excluded().test(network.layers().get(l).name());
-    }
-    List<LayerProgress> progress = IntStream.range(0, excluded.length).filter(l -> !excluded[l])
-        .mapToObj(LayerProgress::new).toList();
-    if (progress.isEmpty()) {
-      throw new IllegalArgumentException("all layers are excluded: nothing is left to prune");
-    }
+    List<LayerProgress> progress = progress(network, calibration);
     ScoringOptions scoring = scoringOptions(network);
     try (DeviceNetwork device = new DeviceNetwork(backend, network)) {
-      for (double sparsity : options.schedule().sparsities(options.effectiveSparsity())) {
-        round(device, progress, l -> !excluded[l], calibration, scoring, sparsity);
-      }
+      rounds(device, progress, calibration, scoring);
       DenseNetwork pruned = device.download(arena);
       Optional<OutputChange> change = options.measureOutputChange() && calibration.isPresent()
           ? Optional.of(measure(device, network, calibration.get(), scoring.batchSize()))
@@ -83,8 +76,40 @@ public final class Pruner {
     }
   }
 
+  /// Prunes a network where it lies, in the memory of the pruner's backend. If it fails, the network may be half pruned.
+  ///
+  /// @param calibration as of [#prune(DenseNetwork, Optional, Arena)], and so are the errors
+  /// @return the weights that the last round removed, in order of the layers; of an excluded layer none
+  public List<Cut> prune(DeviceNetwork network, Optional<CalibrationSource> calibration) throws IOException {
+    List<LayerProgress> progress = progress(network, calibration);
+    rounds(network, progress, calibration, scoringOptions(network));
+    List<Cut> cuts = new ArrayList<>(Collections.nCopies(network.layers().size(), Cut.NOTHING));
+    progress.forEach(layer -> cuts.set(layer.number, layer.cut));
+    return cuts;
+  }
+
+  /// One for each layer that is not excluded.
+  private List<LayerProgress> progress(Architecture network, Optional<CalibrationSource> calibration) {
+    calibration.ifPresent(source -> source.requireWidth(network.inputs()));
+    List<LayerProgress> progress = IntStream.range(0, network.layers().size())
+        .filter(l -> !options.excluded().test(network.layers().get(l).name())).mapToObj(LayerProgress::new)
+        .toList();
+    if (progress.isEmpty()) {
+      throw new IllegalArgumentException("all layers are excluded: nothing is left to prune");
+    }
+    return progress;
+  }
+
+  private void rounds(DeviceNetwork device, List<LayerProgress> progress,
+      Optional<CalibrationSource> calibration, ScoringOptions scoring) throws IOException {
+    Set<Integer> prunable = progress.stream().map(layer -> layer.number).collect(Collectors.toSet());
+    for (double sparsity : options.schedule().sparsities(options.effectiveSparsity())) {
+      round(device, progress, prunable::contains, calibration, scoring, sparsity);
+    }
+  }
+
   /// The scoring options that this pruner uses for `network`.
-  public ScoringOptions scoringOptions(DenseNetwork network) {
+  public ScoringOptions scoringOptions(Architecture network) {
 
     return new ScoringOptions(options.criterion(), options.effectiveCompensation() == Compensation.BIAS,
         options.newBias(), sensitivity(network), options.loss(), plan(network).batchSize(), options.seed());
@@ -93,14 +118,14 @@ public final class Pruner {
   /// What pruning `network` takes of the backend's memory.
   ///
   /// @throws dev.espalier.engine.backend.OutOfBackendMemoryException if it does not fit
-  public MemoryPlan plan(DenseNetwork network) {
+  public MemoryPlan plan(Architecture network) {
     boolean compensated = options.effectiveCompensation() == Compensation.BIAS;
     boolean byMoments = options.criterion() == Criterion.ELIMINATION_COMPENSATION;
     return MemoryPlan.of(backend, network, (byMoments || compensated ? 2 : 0) + (byMoments ? 0 : 1),
         sensitivity(network).passes(network.outputs()), options.batchSize());
   }
 
-  private Sensitivity sensitivity(DenseNetwork network) {
+  private Sensitivity sensitivity(Architecture network) {
     return options.sensitivity().orElseGet(() -> Sensitivity.defaultFor(network));
   }
 

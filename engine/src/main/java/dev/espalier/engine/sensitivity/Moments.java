@@ -37,16 +37,31 @@ public final class Moments implements Resource {
     }
   }
 
-  /// Adds a batch.
+  /// Adds a batch: [#begin] and [#accumulate].
   ///
   /// @param sensitivity samples × outputs
   /// @param activation samples × inputs
   public void add(Matrix sensitivity, Matrix activation) {
+    begin(activation);
+    accumulate(sensitivity, activation);
+  }
+
+  /// Counts a batch, and takes the pilot mean from it if it is the first.
+  ///
+  /// @param activation samples × inputs; the values of the first batch are read
+  public void begin(Matrix activation) {
     if (samples == 0 && shifted) {
       backend.columnMeans(activation, pilotMean);
     }
-    backend.addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
     samples += activation.rows();
+  }
+
+  /// Adds a batch that was counted: work that [Backend#repeat] may repeat.
+  ///
+  /// @param sensitivity samples × outputs
+  /// @param activation samples × inputs
+  public void accumulate(Matrix sensitivity, Matrix activation) {
+    backend.addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
   }
 
   /// Adds the samples of `other`, moments of the same layer on the same backend. `other` is re-expressed

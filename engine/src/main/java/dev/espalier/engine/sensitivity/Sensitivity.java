@@ -1,6 +1,6 @@
 package dev.espalier.engine.sensitivity;
 
-import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Architecture;
 
 /// How the sensitivity s = ‖∂y/∂z‖² of each neuron to the network's output y is found (METHOD.md). It takes
 /// [#passes] backward passes a sample.
@@ -47,7 +47,7 @@ public sealed interface Sensitivity {
   }
 
   /// The Jacobian for networks of up to 64 outputs, 16 probes beyond.
-  static Sensitivity defaultFor(DenseNetwork network) {
+  static Sensitivity defaultFor(Architecture network) {
     return network.outputs() <= JACOBIAN_OUTPUTS ? new Jacobian() : new Probes(16);
   }
 

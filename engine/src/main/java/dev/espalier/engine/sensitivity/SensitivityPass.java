@@ -72,17 +72,23 @@ public final class SensitivityPass implements Resource {
     for (int l = last; l >= 0; l--) {
       DeviceNetwork.Layer layer = network.layers().get(l);
       Matrix gradient = backend.rows(gradients.get(l), 0, count * samples);
+      Matrix s = sensitivity(l, samples);
       if (l == last) {
         backend.activationBackward(layer.activation(), forward.preActivation(l), forward.activation(l),
             upstream,
             gradient);
+        backend.addSquares(scale, gradient, s);
       } else {
         Matrix above = backend.rows(gradients.get(l + 1), 0, count * samples);
         backend.denseBackward(above, network.layers().get(l + 1).weights(), layer.activation(),
-            forward.preActivation(l), forward.activation(l), gradient);
+            forward.preActivation(l), forward.activation(l), gradient, scale, s);
       }
-      backend.addSquares(scale, gradient, backend.rows(sensitivities.get(l), 0, samples));
     }
+  }
+
+  /// Whether the work is the same wherever the samples stand in their source.
+  public boolean isRepeatable() {
+    return sensitivity instanceof Sensitivity.Jacobian;
   }
 
   /// s of layer `l` for a batch of `samples` samples, samples × outputs.

@@ -51,7 +51,8 @@ public record Evaluation(long samples, Loss lossName, double loss, OptionalDoubl
         targets.fill(batches.labels(), t.slice(0, rows), batches.first());
         backend.enter(Phase.FORWARD);
         forward.run(device, batches.samples());
-        Matrix each = lossGradient.losses(device, forward, t.slice(0, rows));
+        lossGradient.load(t.slice(0, rows));
+        Matrix each = lossGradient.losses(device, forward);
         backend.download(each, losses.slice(0, rows));
         backend.download(forward.output(), y.slice(0, rows));
         for (int n = 0; n < rows; n++) {

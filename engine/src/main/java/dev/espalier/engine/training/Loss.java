@@ -1,7 +1,7 @@
 package dev.espalier.engine.training;
 
 import dev.espalier.engine.calibration.SampleSource;
-import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Architecture;
 
 /// What a network's output is compared with its labels by; the mean over samples.
 public enum Loss {
@@ -29,14 +29,14 @@ public enum Loss {
   }
 
   /// Cross-entropy for class indices and a last activation that allows it, else the squared error.
-  public static Loss defaultFor(DenseNetwork network, SampleSource labels) {
+  public static Loss defaultFor(Architecture network, SampleSource labels) {
     boolean classes = labels.width() == 1 && network.outputs() > 1;
     return classes && givesClasses(network) ? CROSS_ENTROPY : MSE;
   }
 
   /// @throws IllegalArgumentException if this loss is cross-entropy and the last activation neither identity
   ///                                  nor softmax
-  public void requireFits(DenseNetwork network) {
+  public void requireFits(Architecture network) {
     if (this == CROSS_ENTROPY && !givesClasses(network)) {
       throw new IllegalArgumentException(
           "cross-entropy needs identity or softmax as the last activation, not %s: use mse"
@@ -44,7 +44,7 @@ public enum Loss {
     }
   }
 
-  private static boolean givesClasses(DenseNetwork network) {
+  private static boolean givesClasses(Architecture network) {
     return switch (network.layers().getLast().activation()) {
       case IDENTITY, SOFTMAX -> true;
       case RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS, TANH, SIGMOID -> false;

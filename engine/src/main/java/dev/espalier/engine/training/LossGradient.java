@@ -36,16 +36,22 @@ public final class LossGradient implements Resource {
     }
   }
 
-  /// The losses of the batch that `forward` has just run.
+  /// Takes the targets of a batch.
   ///
   /// @param batchTargets samples × outputs
+  public void load(MatrixView batchTargets) {
+    backend.upload(batchTargets, backend.rows(targets, 0, batchTargets.rows()));
+  }
+
+  /// The losses of the batch that `forward` has just run and whose targets were loaded.
+  ///
   /// @return samples × 1
-  public Matrix losses(DeviceNetwork network, ForwardPass forward, MatrixView batchTargets) {
+  public Matrix losses(DeviceNetwork network, ForwardPass forward) {
     int last = network.layers().size() - 1;
     int samples = forward.samples();
     Matrix t = backend.rows(targets, 0, samples);
     Matrix each = backend.rows(losses, 0, samples);
-    backend.upload(batchTargets, t);
+
     switch (loss) {
       case CROSS_ENTROPY ->
         backend.crossEntropy(forward.preActivation(last), t, gradient(last, samples), each);
@@ -61,8 +67,8 @@ public final class LossGradient implements Resource {
   /// As [#losses], and the gradients of all layers.
   ///
   /// @return samples × 1
-  public Matrix run(DeviceNetwork network, ForwardPass forward, MatrixView batchTargets) {
-    Matrix each = losses(network, forward, batchTargets);
+  public Matrix run(DeviceNetwork network, ForwardPass forward) {
+    Matrix each = losses(network, forward);
     int samples = forward.samples();
     for (int l = network.layers().size() - 2; l >= 0; l--) {
       backend.denseBackward(gradient(l + 1, samples), network.layers().get(l + 1).weights(),
@@ -70,6 +76,11 @@ public final class LossGradient implements Resource {
           gradient(l, samples));
     }
     return each;
+  }
+
+  /// The losses of the last batch, of `samples` samples, samples × 1.
+  public Matrix losses(int samples) {
+    return backend.rows(losses, 0, samples);
   }
 
   /// ∂L/∂z of layer `l` for each of `samples` samples, samples × outputs.

@@ -48,7 +48,7 @@ public final class Trainer implements Resource {
       lossGradient = resources.own(new LossGradient(backend, network, options.loss(), options.batchSize()));
       for (int l = 0; l < network.layers().size(); l++) {
         parameters.add(parameter(l, false, network.layers().get(l).weights()));
-        if (network.source().layers().get(l).bias().isPresent()) {
+        if (network.layers().get(l).hasBias()) {
           parameters.add(parameter(l, true, network.layers().get(l).bias()));
         }
       }
@@ -167,19 +167,10 @@ public final class Trainer implements Resource {
   }
 
   private Matrix step(MatrixView batch, MatrixView targets) {
+    forward.load(batch);
+    lossGradient.load(targets);
     backend.enter(Phase.FORWARD);
-    forward.run(network, batch);
-    backend.enter(Phase.BACKWARD);
-    Matrix losses = lossGradient.run(network, forward, targets);
-    for (Parameter parameter : parameters) {
-      Matrix gradient = lossGradient.gradient(parameter.layer, batch.rows());
-      if (parameter.isBias) {
-        backend.columnMeans(gradient, parameter.gradient);
-      } else {
-        backend.product(1.0 / batch.rows(), gradient, true, forward.input(parameter.layer), false, 0,
-            parameter.gradient);
-      }
-    }
+    backend.repeat(List.of(this, batch.rows()), () -> gradients(batch.rows()));
     backend.enter(Phase.UPDATE);
     step++;
     for (Parameter parameter : parameters) {
@@ -187,7 +178,23 @@ public final class Trainer implements Resource {
           options.adam(), step, options.keepZeros() && !parameter.isBias);
     }
     backend.enter(Phase.LOAD);
-    return losses;
+    return lossGradient.losses(batch.rows());
+  }
+
+  /// Of all parameters, for the batch that was loaded.
+  private void gradients(int samples) {
+    forward.run(network);
+    backend.enter(Phase.BACKWARD);
+    lossGradient.run(network, forward);
+    for (Parameter parameter : parameters) {
+      Matrix gradient = lossGradient.gradient(parameter.layer, samples);
+      if (parameter.isBias) {
+        backend.columnMeans(gradient, parameter.gradient);
+      } else {
+        backend.product(1.0 / samples, gradient, true, forward.input(parameter.layer), false, 0,
+            parameter.gradient);
+      }
+    }
   }
 
   private void requireFinite(Matrix loss, int epoch) {

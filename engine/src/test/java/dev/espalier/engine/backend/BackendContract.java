@@ -53,11 +53,12 @@ abstract class BackendContract {
     arena.close();
   }
 
-  /// Sizes that straddle vector lanes and tiles.
+  /// Sizes that straddle vector lanes and tiles, and some that are cut into tiles.
   static Stream<Arguments> shapes() {
     return Stream.of(Arguments.of(1, 1, 1), Arguments.of(1, 7, 9), Arguments.of(8, 9, 31),
         Arguments.of(33, 31, 7),
-        Arguments.of(65, 33, 8), Arguments.of(9, 1, 33));
+        Arguments.of(65, 33, 8), Arguments.of(9, 1, 33), Arguments.of(130, 300, 140),
+        Arguments.of(70, 60, 520), Arguments.of(120, 9, 2048));
   }
 
   @ParameterizedTest
@@ -201,8 +202,11 @@ abstract class BackendContract {
       a[i] = (float) Math.tanh(z[i]);
     }
     Matrix gradient = backend.allocate(copies * samples, outputs);
-    backend.denseBackward(upload(copies * samples, above, h), upload(above, outputs, v), Activation.TANH,
-        upload(samples, outputs, z), upload(samples, outputs, a), gradient);
+    Matrix gradientAbove = upload(copies * samples, above, h);
+    Matrix weightsAbove = upload(above, outputs, v);
+    Matrix preActivation = upload(samples, outputs, z);
+    Matrix activated = upload(samples, outputs, a);
+    backend.denseBackward(gradientAbove, weightsAbove, Activation.TANH, preActivation, activated, gradient);
     Sums sums = new Sums(copies * samples * outputs);
     for (int row = 0; row < copies * samples; row++) {
       for (int i = 0; i < outputs; i++) {
@@ -214,6 +218,27 @@ abstract class BackendContract {
       }
     }
     sums.check("gradient", gradient);
+
+    Matrix again = backend.allocate(copies * samples, outputs);
+    float[] before = positive(samples * outputs);
+    Matrix s = upload(samples, outputs, before);
+    backend.denseBackward(gradientAbove, weightsAbove, Activation.TANH, preActivation, activated, again, 0.25,
+        s);
+    sums.check("gradient with squares", again);
+    // What is squared need not have been rounded to float32, as what is downloaded was.
+    checkSquares(before, 0.25, download(again), 2 * FLOAT_ROUNDOFF / unitRoundoff(), s);
+  }
+
+  /// That s = before + scale Σ over copies of g², where each g² may be off by `ulps` roundings.
+  private void checkSquares(float[] before, double scale, float[] g, double ulps, Matrix s) {
+    Sums sums = new Sums(before.length);
+    for (int i = 0; i < before.length; i++) {
+      sums.add(i, before[i]);
+      for (int at = i; at < g.length; at += before.length) {
+        sums.add(i, ulps, scale * g[at] * g[at]);
+      }
+    }
+    sums.check("sensitivity", s);
   }
 
   @Test
@@ -225,14 +250,7 @@ abstract class BackendContract {
     float[] before = positive(samples * outputs);
     Matrix s = upload(samples, outputs, before);
     backend.addSquares(0.25, upload(copies * samples, outputs, g), s);
-    Sums sums = new Sums(samples * outputs);
-    for (int i = 0; i < before.length; i++) {
-      sums.add(i, before[i]);
-      for (int c = 0; c < copies; c++) {
-        sums.add(i, 0.25 * g[c * before.length + i] * g[c * before.length + i]);
-      }
-    }
-    sums.check("sensitivity", s);
+    checkSquares(before, 0.25, g, 0, s);
   }
 
   @Test

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.ReadmeExampleTest;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.calibration.ProgressListener;
 import dev.espalier.engine.criterion.Criterion;
@@ -25,7 +26,9 @@ import dev.espalier.kernels.EmulatedDriver.Order;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Nested;
@@ -135,6 +138,49 @@ final class CudaBackendTest {
       assertArrayEquals(wanted, weights, (float) tolerance);
       assertArrayEquals(before.bias().orElseThrow().toArray(), after.bias().orElseThrow().toArray(),
           (float) tolerance);
+    }
+  }
+
+  @Test
+  void repeatsTheWorkOfABatch() throws IOException {
+    PruningOptions options = PruningOptions.builder().batchSize(15).build(); // 6 batches of 15, one of 10
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        Backend cuda = open(driver, Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      PruningResult found = new Pruner(cuda, options).prune(network, source, arena);
+      assertEquals(4, driver.graphs(),
+          "of the six full batches the first takes the pilot mean, the second brings memory into place");
+      assertSameNetwork(new Pruner(reference, options).prune(network, source, arena).network(),
+          found.network(), 1e-5);
+    }
+  }
+
+  @Test
+  void prunesWhereTheCallersWeightsLie() throws IOException {
+    MatrixView features = TestNetworks.normal(arena, TestNetworks.random(2), 2000, 512, 1, 0.5);
+    MatrixView weights = TestNetworks.normal(arena, TestNetworks.random(3), 100, 512, 0.1, 0);
+    MatrixView zeros = MatrixView.allocate(arena, 1, 100);
+    DenseNetwork head = new DenseNetwork(
+        List.of(new DenseLayer("head", weights, Optional.of(zeros), Activation.IDENTITY)));
+    try (EmulatedDriver driver = new EmulatedDriver(90, MEMORY, Order.LATE);
+        CudaBackend gpu = open(driver, Precision.TF32);
+        Matrix w = gpu.wrap(driver.allocate(weights.elements() * Float.BYTES), 100, 512);
+        Matrix b = gpu.wrap(driver.allocate(100 * Float.BYTES), 1, 100);
+        Backend cpu = new CpuBackend()) {
+      gpu.upload(weights, w);
+      gpu.clear(b);
+      ReadmeExampleTest.pruneInPlace(gpu, ((CudaMatrix) w).device().address(),
+          ((CudaMatrix) b).device().address(), features.segment());
+      MatrixView pruned = MatrixView.allocate(arena, 100, 512);
+      gpu.download(w, pruned);
+      float[] found = pruned.toArray();
+      assertEquals(46_080, IntStream.range(0, found.length).filter(i -> found[i] == 0).count());
+      MatrixView bias = MatrixView.allocate(arena, 1, 100);
+      gpu.download(b, bias);
+      float[] expected = new Pruner(cpu, PruningOptions.builder().sparsity(0.9).build())
+          .prune(head, TestNetworks.source(features), arena).network().layers().getFirst().bias()
+          .orElseThrow().toArray();
+      assertArrayEquals(expected, bias.toArray(), 0.01f);
     }
   }
 

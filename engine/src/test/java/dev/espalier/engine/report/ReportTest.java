@@ -7,10 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.espalier.bindings.MatrixView;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 
 class ReportTest {
@@ -25,6 +27,38 @@ class ReportTest {
       assertEquals(List.of(3L, 2L, 0L, 1L), histogram.counts());
       assertEquals(2, histogram.zeros());
       assertEquals(8, histogram.total());
+    }
+  }
+
+  /// Against the definition, on numbers of all sizes that a float has, more than are looked at at a time.
+  @Test
+  void histogramCountsByTheLogarithm() {
+    Random random = new Random(11);
+    float[] values = new float[10_007];
+    double min = Double.POSITIVE_INFINITY;
+    double max = 0;
+    for (int i = 0; i < values.length; i++) {
+      values[i] = random.nextInt(50) == 0 ? -0.0f : Float.intBitsToFloat(random.nextInt(0x7f800000));
+      min = values[i] > 0 ? Math.min(min, values[i]) : min;
+      max = Math.max(max, values[i]);
+    }
+    int bins = 300;
+    long[] expected = new long[bins];
+    long zeros = 0;
+    for (float value : values) {
+      if (value == 0) {
+        zeros++;
+      } else {
+        double step = (Math.log10(value) - Math.log10(min)) * (bins / (Math.log10(max) - Math.log10(min)));
+        expected[(int) Math.min(bins - 1, step)]++;
+      }
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      Histogram histogram = Histogram.of(MatrixView.of(arena, 1, values.length, values), bins);
+      assertEquals(Arrays.stream(expected).boxed().toList(), histogram.counts());
+      assertEquals(zeros, histogram.zeros());
+      assertEquals(Math.log10(min), histogram.logMin());
+      assertEquals(Math.log10(max), histogram.logMax());
     }
   }
 

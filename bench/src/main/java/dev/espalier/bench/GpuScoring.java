@@ -1,0 +1,124 @@
+package dev.espalier.bench;
+
+import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Device;
+import dev.espalier.engine.backend.DeviceNetwork;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.MemoryPlan;
+import dev.espalier.engine.backend.OutOfBackendMemoryException;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.calibration.MatrixSamples;
+import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.criterion.LayerScores;
+import dev.espalier.engine.criterion.Scorer;
+import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.sensitivity.Sensitivity;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.lang.foreign.Arena;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/// Times whole scoring passes on a GPU, samples coming from the host, and prints each as a share of the rate of a large
+/// product on the same backend in the same run.
+public final class GpuScoring {
+  private static final List<String> NETWORKS = List.of("784-300-100-10:10000", "1024-2048-2048-10:32768",
+      "4096-4096-4096-16:32768", "8192-8192-8192-16:32768");
+  private static final int LIMIT_WIDTH = 8192;
+  private static final int RUNS = 7;
+
+  private final Backend backend;
+  private final PrintStream out;
+
+  GpuScoring(Backend backend, PrintStream out) {
+    this.backend = backend;
+    this.out = out;
+  }
+
+  /// @param args networks with their numbers of samples, such as `784-300-100-10:10000`; none: the usual ones
+  public static void main(String[] args) throws IOException {
+    try (Backend backend = Device.CUDA.open()) {
+      new GpuScoring(backend, System.out).run(args.length == 0 ? NETWORKS : List.of(args), LIMIT_WIDTH, RUNS);
+    } catch (IllegalStateException e) {
+      System.err.println("GpuScoring: no GPU to measure: " + e.getMessage());
+      System.exit(1);
+    }
+  }
+
+  /// @param runs that are timed, after one to warm up
+  void run(List<String> networks, int limitWidth, int runs) throws IOException {
+    double limit = matrixRate(limitWidth, runs);
+    out.println(backend.description());
+    out.printf(Locale.ROOT, "matrix rate: %.4g TFLOP/s, %d³%n", limit * 1e-12, limitWidth);
+    out.printf("%n| network, samples | sensitivity | batch | time | rate | of the limit | spread |%n"
+        + "|---|---|---|---|---|---|---|%n");
+    for (String network : networks) {
+      for (Sensitivity sensitivity : List.of(new Sensitivity.Jacobian(), new Sensitivity.Probes(1))) {
+        score(network, sensitivity, limit, runs);
+      }
+    }
+  }
+
+  private double matrixRate(int width, int runs) {
+    double[] seconds = new double[runs];
+    try (Matrix a = backend.allocate(width, width);
+        Matrix b = backend.allocate(width, width);
+        Matrix c = backend.allocate(width, width);
+        Matrix one = backend.allocate(1, 1)) {
+      backend.uniform(a, 1, 0);
+      backend.uniform(b, 1, 1);
+      for (int run = -1; run < runs; run++) {
+        long start = System.nanoTime();
+        backend.product(1, a, false, b, true, 0, c);
+        Inputs.download(backend, one); // waits
+        if (run >= 0) {
+          seconds[run] = (System.nanoTime() - start) * 1e-9;
+        }
+      }
+    }
+    Arrays.sort(seconds);
+    return 2.0 * width * width * width / seconds[runs / 2];
+  }
+
+  private void score(String text, Sensitivity sensitivity, double limit, int runs) throws IOException {
+    int colon = text.indexOf(':');
+    int samples = Integer.parseInt(text.substring(colon + 1));
+    try (Arena arena = Arena.ofShared()) {
+      DenseNetwork network = Inputs.network(arena, text.substring(0, colon));
+      MatrixView x = Inputs.normal(arena, 9, samples, network.inputs());
+      CalibrationSource source = CalibrationSource.of(new MatrixSamples("samples", x));
+      int passes = sensitivity.passes(network.outputs());
+      int batch = MemoryPlan.of(backend, network, 2, passes, OptionalInt.empty()).batchSize();
+      ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true, sensitivity,
+          Optional.empty(), batch, 1);
+      double[] seconds = new double[runs];
+      try (DeviceNetwork there = new DeviceNetwork(backend, network)) {
+        for (int run = -1; run < runs; run++) {
+          long start = System.nanoTime();
+          List<LayerScores> scores = Scorer.score(backend, there, _ -> true, Optional.of(source), options,
+              ProgressListener.NONE);
+          scores.getFirst().meanSensitivity(); // waits
+          if (run >= 0) {
+            seconds[run] = (System.nanoTime() - start) * 1e-9;
+          }
+          scores.forEach(LayerScores::close);
+        }
+      }
+      Arrays.sort(seconds);
+      double flops = Inputs.scoringFlops(network, passes) * samples;
+      out.printf(Locale.ROOT, "| %s | %s | %d | %.4g ms | %.4g TFLOP/s | %.1f %% | %.1f–%.1f %% |%n",
+          text.replace(":", ", "), sensitivity, Math.min(batch, samples), seconds[runs / 2] * 1e3,
+          flops / seconds[runs / 2] * 1e-12, 100 * flops / seconds[runs / 2] / limit,
+          100 * flops / seconds[runs - 1] / limit, 100 * flops / seconds[0] / limit);
+    } catch (OutOfBackendMemoryException e) {
+      out.printf("| %s | %s | not measured: %s | | | | |%n", text.replace(":", ", "), sensitivity,
+          e.getMessage());
+    }
+  }
+}

@@ -1,0 +1,84 @@
+package dev.espalier.engine.pruning;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.CpuBackend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.ReferenceBackend;
+import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseNetwork;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.reflect.Proxy;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+final class VerificationTest {
+  private final Arena arena = Arena.ofConfined();
+  private final DenseNetwork network = TestNetworks.network(arena, 1, List.of(30, 20, 20, 20, 5),
+      List.of(Activation.RELU, Activation.TANH, Activation.RELU, Activation.IDENTITY));
+  private final CalibrationSource source = TestNetworks
+      .source(TestNetworks.normal(arena, TestNetworks.random(2), 300, 30, 1, 0.5));
+
+  @AfterEach
+  void close() {
+    arena.close();
+  }
+
+  private Verification verify(Backend backend, Criterion criterion) throws IOException {
+    return Verification.of(backend, network, l -> l != 1, Optional.of(source),
+        new Pruner(backend, PruningOptions.builder().criterion(criterion).build()).scoringOptions(network));
+  }
+
+  @Test
+  void theReferenceAgreesWithItself() throws IOException {
+    try (Backend reference = new ReferenceBackend()) {
+      Verification same = verify(reference, Criterion.ELIMINATION_COMPENSATION);
+      assertEquals(256, same.samples());
+      assertEquals(List.of("layer0", "layer2", "layer3"),
+          same.layers().stream().map(Verification.Layer::name).toList());
+      for (Verification.Layer layer : same.layers()) {
+        assertEquals(0, layer.importance());
+        assertEquals(0, layer.compensation().orElseThrow());
+      }
+    }
+  }
+
+  @Test
+  void showsRounding() throws IOException {
+    try (Backend cpu = new CpuBackend()) {
+      for (Verification.Layer layer : verify(cpu, Criterion.ELIMINATION_COMPENSATION).layers()) {
+        assertTrue(layer.importance() > 0 && layer.importance() < 1e-4, layer::toString);
+        assertTrue(layer.compensation().orElseThrow() < 1e-4, layer::toString);
+      }
+    }
+  }
+
+  @Test
+  void showsWhatIsWrong() throws IOException {
+    try (Backend cpu = new CpuBackend()) {
+      // Its biases are added twice.
+      Backend wrong = (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(),
+          new Class<?>[]{Backend.class}, (_, method, arguments) -> {
+            if (method.getName().equals("denseForward")) {
+              cpu.add(1, (Matrix) arguments[2], (Matrix) arguments[2]);
+            }
+            return method.invoke(cpu, arguments);
+          });
+      assertTrue(verify(wrong, Criterion.ELIMINATION_COMPENSATION).layers().getLast().importance() > 1e-3);
+    }
+  }
+
+  @Test
+  void needsNoCompensation() throws IOException {
+    try (Backend cpu = new CpuBackend()) {
+      assertTrue(verify(cpu, Criterion.WANDA).layers().getFirst().compensation().isEmpty());
+    }
+  }
+}
