@@ -11,7 +11,7 @@ import java.lang.foreign.MemorySegment;
 record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   private static final int ALIASED = 512;
   private static final double ALIASED_PACKING = 0.0038;
-  private static final double PACKING = 2 / 128.0;
+  private static final double PACKING = 0.02;
 
   /// Floating-point operations that are worth a tile of their own: about as long as it takes to wake a thread.
   private static final double LEAST_FLOPS = 4e6;
