@@ -1,7 +1,9 @@
 package dev.espalier.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -13,7 +15,7 @@ import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
-/// The launcher up to where it would start Java.
+/// The launcher, with programs that stand for Java, Maven and others where it would start them.
 @DisabledOnOs(OS.WINDOWS)
 class LauncherTest {
   @TempDir
@@ -32,5 +34,58 @@ class LauncherTest {
     assertEquals(1, err.size(), err::toString);
     Files.delete(link); // or JUnit warns of a link that leads out of its folder
     assertTrue(err.getFirst().startsWith("espalier: ESPALIER_JAVA_HOME=" + folder), err::toString);
+  }
+
+  @Test
+  void cudaKernelsAreBuiltWhereTheyCanRun() throws IOException, InterruptedException {
+    assumeTrue(!Files.exists(Path.of("/dev/nvidiactl")), "this machine has a GPU");
+    Path root = Files.createDirectory(folder.resolve("a tree"));
+    Path launcher = Files.copy(Path.of("../espalier"), root.resolve("espalier"));
+    Path start = root.resolve("cli/src/main/sh/run.sh");
+    Files.createDirectories(start.getParent());
+    Files.copy(Path.of("src/main/sh/run.sh"), start);
+    Files.writeString(root.resolve("pom.xml"), "<version>1</version>");
+    for (String tool : List.of("java", "javac")) {
+      program(root.resolve("jdk/bin"), tool, "echo java \"$@\"");
+    }
+    Files.writeString(root.resolve("jdk/release"), "JAVA_VERSION=\"25\"");
+    Path fatbin = Path.of("kernels/target/classes/dev/espalier/kernels/dual_moments.fatbin");
+    program(root.resolve("tools"), "mvn", """
+        echo mvn "$@" >&2
+        mkdir -p bindings/target kernels/target engine/target cli/target/lib
+        case $* in
+          *-Dexec.skip*) ;;
+          *) mkdir -p '%s' && touch '%s' ;;
+        esac""".formatted(fatbin.getParent(), fatbin));
+
+    assertTrue(launch(launcher).contains("mvn --batch-mode --quiet -Dexec.skip -Dmaven.test.skip"),
+        "no nvcc");
+    program(root.resolve("tools"), "nvcc", "");
+    program(root.resolve("tools"), "ldconfig", "echo libc.so.6");
+    assertFalse(launch(launcher).contains("mvn"), "built again without a driver");
+    program(root.resolve("tools"), "ldconfig", "echo 'libcuda.so.1 (libc6,x86-64) => /usr/lib/libcuda.so.1'");
+    assertTrue(launch(launcher).contains("mvn --batch-mode --quiet -Dmaven.test.skip"), "a driver");
+    String again = launch(launcher);
+    assertFalse(again.contains("mvn"), again);
+    assertTrue(again.contains("-m dev.espalier.cli/dev.espalier.cli.Espalier an argument --version"), again);
+  }
+
+  /// What the launcher prints, with the tree's tools before the system's.
+  private static String launch(Path launcher) throws IOException, InterruptedException {
+    Path root = launcher.getParent();
+    ProcessBuilder start = new ProcessBuilder("sh", launcher.toString(), "an argument", "--version")
+        .redirectErrorStream(true);
+    start.environment().put("ESPALIER_JAVA_HOME", root.resolve("jdk").toString());
+    start.environment().put("PATH", root.resolve("tools") + ":/usr/bin:/bin");
+    Process process = start.start();
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertEquals(0, process.waitFor(), output);
+    return output;
+  }
+
+  private static void program(Path folder, String name, String script) throws IOException {
+    Files.createDirectories(folder);
+    Path program = Files.writeString(folder.resolve(name), "#!/bin/sh\n" + script + "\n");
+    assertTrue(program.toFile().setExecutable(true));
   }
 }
