@@ -141,7 +141,7 @@ final class BundleTest {
     assertTrue(output.matches("(?s).*\\ncpu +no +oneDNN: .*\\nreference +yes .*"), output);
   }
 
-  /// JUnit counts a test that has no GPU as aborted.
+  /// JUnit counts a test without a GPU as skipped or as aborted.
   @Test
   void runsTheTestsThatNeedAGpu() throws IOException, InterruptedException {
     String output = succeed(gpu, "espalier-gpu-tests");
