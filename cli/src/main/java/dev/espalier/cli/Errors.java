@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import dev.espalier.bindings.NativeLibraryException;
+import dev.espalier.engine.backend.DeviceUnavailableException;
 import dev.espalier.engine.backend.OutOfBackendMemoryException;
 
 import java.io.IOException;
@@ -61,7 +63,7 @@ final class Errors {
       case OutOfMemoryError _ ->
         "out of memory with a heap of %d MiB; lower --batch-size or --max-samples, or start with %s"
             .formatted(Runtime.getRuntime().maxMemory() >> 20, "ESPALIER_JAVA_OPTIONS=-Xmx16g, for example");
-      case IOException _,IllegalArgumentException _,ArithmeticException _,CancellationException _,OutOfBackendMemoryException _ when e
+      case IOException _,IllegalArgumentException _,ArithmeticException _,CancellationException _,OutOfBackendMemoryException _,DeviceUnavailableException _,NativeLibraryException _ when e
           .getMessage() != null ->
         e.getMessage();
       default -> "internal error: %s; please report it with what --verbose prints".formatted(e);

@@ -291,6 +291,12 @@ class BadInputTest {
     }
   }
 
+  /// There is no hundredth GPU anywhere, nor a first one on most machines.
+  @Test
+  void refusesAGpuThatIsNotThere() {
+    assertContains(prune(1, fixture.model(), "--device", "cuda:99"), "GPU");
+  }
+
   private static void assertContains(String line, String... parts) {
     for (String part : parts) {
       assertTrue(line.contains(part), () -> "'%s' in: %s".formatted(part, line));

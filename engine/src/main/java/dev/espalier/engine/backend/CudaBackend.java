@@ -95,11 +95,11 @@ public final class CudaBackend implements Backend {
   /// A GPU, opened with all that a backend needs.
   ///
   /// @param number of the GPU, from 0, among those that CUDA shows this process
-  /// @throws IllegalStateException if it cannot be used; the message says what to do
+  /// @throws DeviceUnavailableException if it cannot be used; the message says what to do
   /// @throws OutOfBackendMemoryException if next to nothing of its memory is free
   @SuppressWarnings("MustBeClosedChecker") // closed with the backend
   public static CudaBackend open(int number, BackendOptions options) {
-    CudaGpu gpu = new CudaGpu(number);
+    CudaGpu gpu = gpu(number);
     try {
       Precision precision = options.precision().orElse(Precision.TF32);
       CudaMemory memory = new CudaMemory(gpu,
@@ -109,6 +109,14 @@ public final class CudaBackend implements Backend {
     } catch (RuntimeException e) {
       gpu.close();
       throw e;
+    }
+  }
+
+  private static CudaGpu gpu(int number) {
+    try {
+      return new CudaGpu(number);
+    } catch (IllegalStateException e) {
+      throw new DeviceUnavailableException(e);
     }
   }
 

@@ -57,7 +57,7 @@ public record Device(Kind kind, int number) {
   /// A backend on this device with the defaults of [BackendOptions], closed by the caller.
   ///
   /// @throws NativeLibraryException if the CPU is asked for and its matrix library does not load
-  /// @throws IllegalStateException if a GPU is asked for and cannot be used
+  /// @throws DeviceUnavailableException if a GPU is asked for and cannot be used
   public Backend open() {
     return open(BackendOptions.DEFAULT, _ -> {});
   }
@@ -66,7 +66,7 @@ public record Device(Kind kind, int number) {
   ///
   /// @param notice takes one line when auto picks something slower than a machine like this should need
   /// @throws NativeLibraryException if the CPU is asked for and its matrix library does not load
-  /// @throws IllegalStateException if a GPU is asked for and cannot be used; the message says what to do
+  /// @throws DeviceUnavailableException if a GPU is asked for and cannot be used; the message says what to do
   /// @throws IllegalArgumentException if the device does not have the precision
   public Backend open(BackendOptions options, Consumer<String> notice) {
     return switch (kind) {
