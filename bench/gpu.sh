@@ -29,8 +29,8 @@ step() { # name command…
 
 # Skipped tests are no success here, where there is a GPU.
 tests() { # java and its options
-  "$@" org.junit.platform.console.ConsoleLauncher execute --select-package=dev.espalier --include-tag=gpu \
-    --details=tree --disable-banner --disable-ansi-colors | tee "$folder/.tests"
+  "$@" org.junit.platform.console.ConsoleLauncher execute --include-engine=junit-jupiter --select-package=dev.espalier \
+    --include-tag=gpu --details=tree --disable-banner --disable-ansi-colors | tee "$folder/.tests"
   local status=${PIPESTATUS[0]}
   grep -Eq '\[ +[1-9][0-9]* tests successful' "$folder/.tests" || status=1
   rm -f "$folder/.tests"
