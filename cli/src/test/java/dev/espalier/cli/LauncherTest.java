@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -9,11 +10,14 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// The launcher, with programs that stand for Java, Maven and others where it would start them.
 @DisabledOnOs(OS.WINDOWS)
@@ -39,16 +43,8 @@ class LauncherTest {
   @Test
   void cudaKernelsAreBuiltWhereTheyCanRun() throws IOException, InterruptedException {
     assumeTrue(!Files.exists(Path.of("/dev/nvidiactl")), "this machine has a GPU");
-    Path root = Files.createDirectory(folder.resolve("a tree"));
-    Path launcher = Files.copy(Path.of("../espalier"), root.resolve("espalier"));
-    Path start = root.resolve("cli/src/main/sh/run.sh");
-    Files.createDirectories(start.getParent());
-    Files.copy(Path.of("src/main/sh/run.sh"), start);
-    Files.writeString(root.resolve("pom.xml"), "<version>1</version>");
-    for (String tool : List.of("java", "javac")) {
-      program(root.resolve("jdk/bin"), tool, "echo java \"$@\"");
-    }
-    Files.writeString(root.resolve("jdk/release"), "JAVA_VERSION=\"25\"");
+    Path launcher = tree();
+    Path root = launcher.getParent();
     Path fatbin = Path.of("kernels/target/classes/dev/espalier/kernels/dual_moments.fatbin");
     program(root.resolve("tools"), "mvn", """
         echo mvn "$@" >&2
@@ -70,17 +66,80 @@ class LauncherTest {
     assertTrue(again.contains("-m dev.espalier.cli/dev.espalier.cli.Espalier an argument --version"), again);
   }
 
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void firstStartsAtOnceBuildOnce(boolean withFlock) throws IOException, InterruptedException {
+    Path launcher = tree();
+    Path root = launcher.getParent();
+    String path = withFlock ? root.resolve("tools") + ":/usr/bin:/bin" : toolsButFlock(root);
+    String locker = withFlock ? "flock" : "perl";
+    assumeTrue(Files.exists(Path.of("/usr/bin", locker)) || Files.exists(Path.of("/bin", locker)),
+        "there is no " + locker);
+    program(root.resolve("tools"), "mvn", """
+        echo built >>builds
+        [ -e waited ] || { touch waited; cat; exit 1; }
+        sleep 2
+        mkdir -p bindings/target kernels/target engine/target cli/target/lib""");
+    Process killed = start(launcher, path);
+    while (killed.isAlive() && !Files.exists(root.resolve("waited"))) {
+      Thread.sleep(10);
+    }
+    killed.destroyForcibly(); // in the middle of its build
+    assertNotEquals(0, killed.waitFor());
+
+    List<Process> processes = List.of(start(launcher, path), start(launcher, path));
+    List<String> outputs = new ArrayList<>();
+    for (Process process : processes) {
+      outputs.add(new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8));
+      assertEquals(0, process.waitFor(), outputs::toString);
+    }
+    assertEquals(List.of("built", "built"), Files.readAllLines(root.resolve("builds")), outputs::toString);
+    for (String output : outputs) {
+      assertTrue(output.contains("an argument --version"), output);
+    }
+  }
+
+  /// A copy of the launcher in a tree with a JDK of its own.
+  private Path tree() throws IOException {
+    Path root = Files.createDirectory(folder.resolve("a tree"));
+    Path launcher = Files.copy(Path.of("../espalier"), root.resolve("espalier"));
+    Path start = root.resolve("cli/src/main/sh/run.sh");
+    Files.createDirectories(start.getParent());
+    Files.copy(Path.of("src/main/sh/run.sh"), start);
+    Files.writeString(root.resolve("pom.xml"), "<version>1</version>");
+    for (String tool : List.of("java", "javac")) {
+      program(root.resolve("jdk/bin"), tool, "echo java \"$@\"");
+    }
+    Files.writeString(root.resolve("jdk/release"), "JAVA_VERSION=\"25\"");
+    return launcher;
+  }
+
+  /// The tree's tools, and those of the system that the launcher uses.
+  private static String toolsButFlock(Path root) throws IOException {
+    Path tools = Files.createDirectories(root.resolve("tools"));
+    for (String tool : List.of("cat", "cut", "dirname", "find", "grep", "head", "mkdir", "perl",
+        "readlink", "rm", "sed", "sh", "sleep", "stty", "touch")) {
+      Path file = Path.of("/usr/bin", tool);
+      program(tools, tool, "exec %s \"$@\"".formatted(Files.exists(file) ? file : Path.of("/bin", tool)));
+    }
+    return tools.toString();
+  }
+
   /// What the launcher prints, with the tree's tools before the system's.
   private static String launch(Path launcher) throws IOException, InterruptedException {
+    Process process = start(launcher, launcher.resolveSibling("tools") + ":/usr/bin:/bin");
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertEquals(0, process.waitFor(), output);
+    return output;
+  }
+
+  private static Process start(Path launcher, String path) throws IOException {
     Path root = launcher.getParent();
     ProcessBuilder start = new ProcessBuilder("sh", launcher.toString(), "an argument", "--version")
         .redirectErrorStream(true);
     start.environment().put("ESPALIER_JAVA_HOME", root.resolve("jdk").toString());
-    start.environment().put("PATH", root.resolve("tools") + ":/usr/bin:/bin");
-    Process process = start.start();
-    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    assertEquals(0, process.waitFor(), output);
-    return output;
+    start.environment().put("PATH", path);
+    return start.start();
   }
 
   private static void program(Path folder, String name, String script) throws IOException {
