@@ -32,6 +32,7 @@ public final class CpuBackend implements Backend {
   private final CpuSelection selection;
   private final CpuScratch shifted = new CpuScratch();
   private final CpuScratch squared = new CpuScratch();
+  private final CpuScratch spread = new CpuScratch();
 
   /// On all cores this process may use, in float32.
   ///
@@ -254,10 +255,11 @@ public final class CpuBackend implements Backend {
     CpuTiles tiles = CpuTiles.of(samples, outputs, (long) copies * above, v, pool.threads());
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
-      for (int copy = 0; copy < gradient.rows(); copy += samples) {
+      boolean whole = t.rows() == samples; // then it goes on in the next copy, and is one product with all of them
+      for (int copy = 0; copy < gradient.rows(); copy += whole ? gradient.rows() : samples) {
         MemorySegment c = g.asSlice((long) copy * outputs * Float.BYTES);
         products.multiplyRounded(h.from(copy + t.row(), 0), v.from(0, t.column()), false, t.of(c), outputs,
-            t.rows(), t.columns(), above);
+            whole ? gradient.rows() : t.rows(), t.columns(), above);
       }
       t.forEachRun((first, count) -> derivative.multiply(g, g, first, first + count));
     });
@@ -388,7 +390,6 @@ public final class CpuBackend implements Backend {
     int inputs = activation.columns();
     MemorySegment zeroth = write(m0);
     float[] total = load(zeroth, 0, outputs, new float[outputs]);
-    Factor s = Factor.transposed(read(sensitivity), outputs);
     MemorySegment first = write(m1);
     MemorySegment second = write(m2);
     int most = (int) Math.min(activation.rows(), Math.max(SHIFTED_SAMPLES, SHIFTED_ELEMENTS / inputs));
@@ -401,6 +402,7 @@ public final class CpuBackend implements Backend {
     for (int n = 0; n < activation.rows(); n += most) {
       int firstSample = n;
       int samples = Math.min(most, activation.rows() - n);
+      Factor s = Factor.transposed(unaliased(sensitivity, firstSample, samples), CpuTiles.unaliased(outputs));
       pool.run(tiles.count() + (n == 0 ? sums : 0), part -> {
         if (part >= tiles.count()) {
           int start = (part - tiles.count()) * SUMMED_COLUMNS;
@@ -411,7 +413,7 @@ public final class CpuBackend implements Backend {
         MemorySegment own = x.asSlice(part * elements * Float.BYTES);
         MemorySegment squares = xx.asSlice(part * elements * Float.BYTES);
         shift(activation, firstSample, samples, t, pilotMean, own, squares, leading);
-        Factor weights = s.from(t.row(), firstSample);
+        Factor weights = s.from(t.row(), 0);
         products.multiplyRounded(weights, Factor.of(own, leading), true, t.of(first), inputs, t.rows(),
             t.columns(), samples);
         products.multiplyRounded(weights, Factor.of(squares, leading), true, t.of(second), inputs,
@@ -419,6 +421,23 @@ public final class CpuBackend implements Backend {
       });
     }
     store(total, outputs, zeroth, 0);
+  }
+
+  /// `count` rows from `first` on, as they are or copied to be [CpuTiles#unaliased].
+  private MemorySegment unaliased(Matrix matrix, int first, int count) {
+    int columns = matrix.columns();
+    int leading = CpuTiles.unaliased(columns);
+    MemorySegment from = read(matrix);
+    if (leading == columns) {
+      return from.asSlice((long) first * columns * Float.BYTES);
+    }
+    MemorySegment to = spread.atLeast((long) count * leading);
+    pool.ranges(count, CpuPool.rowsPerBlock(columns), (start, end) -> {
+      for (long row = start; row < end; row++) {
+        copy(from, (first + row) * columns, to, row * leading, columns);
+      }
+    });
+    return to;
   }
 
   /// x = a − c and xx = x ∘ x for `count` samples from `first` on and the columns of `t`, in rows `leading` apart.
@@ -607,5 +626,6 @@ public final class CpuBackend implements Backend {
     products.close();
     shifted.close();
     squared.close();
+    spread.close();
   }
 }

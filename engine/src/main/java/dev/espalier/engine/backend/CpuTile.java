@@ -20,6 +20,10 @@ final class CpuTile {
   final float[] c = new float[LENGTH];
   final float[] d = new float[LENGTH];
 
+  /// For what happens within an activation.
+  final double[] x = new double[LENGTH];
+  final double[] y = new double[LENGTH];
+
   private CpuTile() {}
 
   static CpuTile ofThread() {
