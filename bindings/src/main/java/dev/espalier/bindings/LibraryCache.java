@@ -7,6 +7,7 @@ import java.io.OutputStream;
 import java.lang.module.ModuleFinder;
 import java.lang.module.ModuleReader;
 import java.lang.module.ModuleReference;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -18,6 +19,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.EnumSet;
 import java.util.HexFormat;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
@@ -38,19 +40,33 @@ final class LibraryCache {
     this.folder = folder;
   }
 
-  /// The cache of this user: in `$XDG_CACHE_HOME`, else where the system keeps caches.
-  static LibraryCache ofUser() {
-    String xdg = System.getenv("XDG_CACHE_HOME");
-    Path home = Path.of(System.getProperty("user.home"));
-    Path caches;
-    if (xdg != null && Path.of(xdg).isAbsolute()) {
-      caches = Path.of(xdg);
-    } else if (System.getProperty("os.name").startsWith("Mac")) {
-      caches = home.resolve("Library", "Caches");
-    } else {
-      caches = home.resolve(".cache");
+  /// No class or module path has a resource.
+  static final class NoResourceException extends IOException {
+    private static final long serialVersionUID = 1;
+
+    NoResourceException(String resource) {
+      super("there is no " + resource + " on the class or module path");
     }
-    return new LibraryCache(caches.resolve("espalier"));
+  }
+
+  /// The cache of this user.
+  static LibraryCache ofUser() {
+    return new LibraryCache(
+        folder(System.getenv(), System.getProperty("user.home"), System.getProperty("os.name")));
+  }
+
+  /// In `$XDG_CACHE_HOME`, else where the system keeps caches in `$HOME`, else there in the home that the system has on
+  /// record, which Java takes for the user's.
+  static Path folder(Map<String, String> environment, String recordedHome, String system) {
+    Optional<Path> caches = absolute(environment.get("XDG_CACHE_HOME"));
+    Path home = absolute(environment.get("HOME")).orElse(Path.of(recordedHome));
+    return caches
+        .orElse(system.startsWith("Mac") ? home.resolve("Library", "Caches") : home.resolve(".cache"))
+        .resolve("espalier");
+  }
+
+  private static Optional<Path> absolute(String path) {
+    return Optional.ofNullable(path).map(Path::of).filter(Path::isAbsolute);
   }
 
   /// The path of a file with the content of a resource, which is written if it is not there yet.
@@ -71,6 +87,9 @@ final class LibraryCache {
   private static void write(ClassLoader loader, String resource, String sha256, Path target)
       throws IOException {
     Path temporary = Files.createTempFile(target.getParent(), target.getFileName().toString(), ".part");
+    if (temporary.getFileSystem().equals(FileSystems.getDefault())) {
+      temporary.toFile().deleteOnExit(); // where the process is asked to end meanwhile
+    }
     try {
       MessageDigest digest = sha256();
       try (DigestInputStream in = new DigestInputStream(open(loader, resource), digest);
@@ -92,7 +111,7 @@ final class LibraryCache {
     return in != null
         ? in
         : fromModulePath(resource)
-            .orElseThrow(() -> new IOException("there is no " + resource + " on the class or module path"));
+            .orElseThrow(() -> new NoResourceException(resource));
   }
 
   /// A class loader does not see a jar on the module path that no module requires.

@@ -35,8 +35,8 @@ public final class OneDnn {
 
     private static Loading loading() {
       try {
-        String location = OneDnnLibrary.load(System.getenv(OneDnnLibrary.OVERRIDE), LibraryCache.ofUser())
-            .toString();
+        String location = OneDnnLibrary.load(System.getenv(OneDnnLibrary.OVERRIDE), LibraryCache.ofUser(),
+            System.getProperty("os.name"), System.getProperty("os.arch")).toString();
         MemorySegment version = dnnl_version();
         if (dnnl_version_t.major(version) != TESTED_MAJOR_VERSION) {
           throw new NativeLibraryException("oneDNN: %s is version %s, this release needs version %d"

@@ -32,13 +32,16 @@ final class OneDnnLibrary {
 
   /// Loads oneDNN.
   ///
+  /// @param override  its file, null for the artifact's
+  /// @param system    as `os.name` has it
+  /// @param processor as `os.arch` has it
   /// @return the file it was loaded from
   /// @throws NativeLibraryException if there is none for this platform, it cannot be unpacked, or it does not load
-  static Path load(String override, LibraryCache cache) {
+  static Path load(String override, LibraryCache cache, String system, String processor) {
     if (override != null) {
       return load(overridden(override));
     }
-    Artifact artifact = artifact(System.getProperty("os.name"), System.getProperty("os.arch"));
+    Artifact artifact = artifact(system, processor);
     load(unpack(cache, artifact, artifact.openMp()));
     return load(unpack(cache, artifact, artifact.oneDnn()));
   }
@@ -69,6 +72,12 @@ final class OneDnnLibrary {
     String resource = "org/bytedeco/dnnl/%s/%s".formatted(artifact.folder(), entry.name());
     try {
       return cache.file(OneDnnLibrary.class.getClassLoader(), resource, entry.sha256());
+    } catch (LibraryCache.NoResourceException e) {
+      throw new NativeLibraryException(
+          "oneDNN: left out of this installation: no org.bytedeco:dnnl for %s is on the class or module path; %s"
+              .formatted(artifact.folder(),
+                  "take the archive or the build that has it, or name a library with " + OVERRIDE),
+          e);
     } catch (IOException e) {
       throw new NativeLibraryException(
           "oneDNN: cannot unpack %s: %s; XDG_CACHE_HOME sets the folder, %s names a library"
@@ -90,7 +99,9 @@ final class OneDnnLibrary {
       return library;
     } catch (UnsatisfiedLinkError e) {
       throw new NativeLibraryException(
-          "oneDNN: " + e.getMessage().lines().findFirst().orElse("does not load"), e);
+          "oneDNN: %s; install what it lacks or name another library with %s"
+              .formatted(e.getMessage().lines().findFirst().orElse(library + " does not load"), OVERRIDE),
+          e);
     }
   }
 }

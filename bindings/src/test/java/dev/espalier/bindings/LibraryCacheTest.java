@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -76,5 +77,18 @@ class LibraryCacheTest {
     IOException e = assertThrows(IOException.class,
         () -> new LibraryCache(folder).file(new OneResource("abc"), "a/other.so", SHA256_OF_ABC));
     assertEquals("there is no a/other.so on the class or module path", e.getMessage());
+  }
+
+  @Test
+  void liesWhereTheEnvironmentSays() {
+    Map<String, String> home = Map.of("HOME", "/home/a");
+    assertEquals(Path.of("/home/a/.cache/espalier"), LibraryCache.folder(home, "/record", "Linux"));
+    assertEquals(Path.of("/home/a/Library/Caches/espalier"),
+        LibraryCache.folder(home, "/record", "Mac OS X"));
+    assertEquals(Path.of("/caches/espalier"),
+        LibraryCache.folder(Map.of("HOME", "/home/a", "XDG_CACHE_HOME", "/caches"), "/record", "Linux"));
+    assertEquals(Path.of("/record/.cache/espalier"), LibraryCache.folder(Map.of(), "/record", "Linux"));
+    assertEquals(Path.of("/record/.cache/espalier"),
+        LibraryCache.folder(Map.of("HOME", "", "XDG_CACHE_HOME", "not/absolute"), "/record", "Linux"));
   }
 }

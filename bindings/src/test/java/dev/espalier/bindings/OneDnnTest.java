@@ -5,12 +5,19 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -19,6 +26,8 @@ class OneDnnTest {
   /// Unit roundoff of float32 and of bfloat16.
   private static final double FLOAT = 0x1p-24;
   private static final double BFLOAT16 = 0x1p-8;
+  private static final String SYSTEM = System.getProperty("os.name");
+  private static final String PROCESSOR = System.getProperty("os.arch");
 
   @BeforeAll
   static void load() {
@@ -119,16 +128,84 @@ class OneDnnTest {
   }
 
   @Test
-  void saysWhyALibraryDoesNotLoad(@TempDir Path folder) {
-    LibraryCache cache = new LibraryCache(folder.resolve("cache"));
+  void saysWhyALibraryDoesNotLoad(@TempDir Path folder) throws IOException {
     Path missing = folder.resolve("none.so");
     assertEquals("oneDNN: ESPALIER_ONEDNN names " + missing + ", which is no file: correct or unset it",
-        assertThrows(NativeLibraryException.class, () -> OneDnnLibrary.load(missing.toString(), cache))
-            .getMessage());
+        refusal(folder, missing.toString(), PROCESSOR));
+    Path garbage = Files.writeString(folder.resolve("garbage.so"), "garbage");
+    String refusal = refusal(folder, garbage.toString(), PROCESSOR);
+    assertTrue(refusal.startsWith("oneDNN: " + garbage + ": "), refusal);
+    assertTrue(refusal.endsWith("; install what it lacks or name another library with ESPALIER_ONEDNN"),
+        refusal);
+    assertEquals(1, refusal.lines().count(), refusal);
+  }
+
+  /// The build takes oneDNN for its own platform alone.
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void saysThatItIsLeftOut(@TempDir Path folder) {
+    boolean arm = PROCESSOR.equals("aarch64");
+    assertEquals(
+        "oneDNN: left out of this installation: no org.bytedeco:dnnl for %s is on the class or module path;"
+            .formatted(arm ? "linux-x86_64" : "linux-arm64")
+            + " take the archive or the build that has it, or name a library with ESPALIER_ONEDNN",
+        refusal(folder, null, arm ? "amd64" : "aarch64"));
+  }
+
+  private static String refusal(Path folder, String override, String processor) {
+    LibraryCache cache = new LibraryCache(folder.resolve("cache"));
+    return assertThrows(NativeLibraryException.class,
+        () -> OneDnnLibrary.load(override, cache, SYSTEM, processor)).getMessage();
   }
 
   @Test
   void unpacksTheArtifact(@TempDir Path folder) {
-    assertTrue(Files.isRegularFile(OneDnnLibrary.load(null, new LibraryCache(folder.resolve("cache")))));
+    assertTrue(Files.isRegularFile(
+        OneDnnLibrary.load(null, new LibraryCache(folder.resolve("cache")), SYSTEM, PROCESSOR)));
+  }
+
+  @Test
+  void processesThatStartTogetherUnpackTheSame(@TempDir Path folder)
+      throws IOException, InterruptedException {
+    List<Process> processes = new ArrayList<>();
+    for (int p = 0; p < 2; p++) {
+      ProcessBuilder start = new ProcessBuilder(
+          Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+          "--enable-native-access=ALL-UNNAMED", "-cp",
+          System.getProperty("java.class.path") + ":" + System.getProperty("jdk.module.path", ""),
+          Loader.class.getName()).redirectErrorStream(true);
+      start.environment().put("XDG_CACHE_HOME", folder.toString());
+      start.environment().remove(OneDnnLibrary.OVERRIDE);
+      processes.add(start.start());
+    }
+    for (Process process : processes) {
+      assertEquals("ready\n", new String(process.getInputStream().readNBytes(6), StandardCharsets.UTF_8));
+    }
+    for (Process process : processes) {
+      process.getOutputStream().close();
+    }
+    for (Process process : processes) {
+      String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+      assertEquals(0, process.waitFor(), output);
+      assertTrue(output.startsWith(folder.toString()) && output.endsWith(" 3\n"), output);
+    }
+    try (Stream<Path> files = Files.walk(folder)) {
+      assertEquals(2, files.filter(Files::isRegularFile).count(), "oneDNN and OpenMP");
+    }
+  }
+
+  /// Loads oneDNN when its input ends, and uses it.
+  static final class Loader {
+    private Loader() {}
+
+    public static void main(String... arguments) throws IOException {
+      System.out.println("ready");
+      while (System.in.read() >= 0) {
+        // nothing is sent
+      }
+      String location = OneDnn.load();
+      int before = OneDnn.setThreads(3);
+      System.out.println(location + " " + OneDnn.setThreads(before));
+    }
   }
 }
