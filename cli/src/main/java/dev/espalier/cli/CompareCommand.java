@@ -33,8 +33,8 @@ final class CompareCommand implements Callable<Integer> {
   @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
   private Path model;
 
-  @Option(names = "--activations", paramLabel = "NAMES", order = 0, description = ModelOptions.ACTIVATIONS)
-  private Activations activations;
+  @Mixin
+  private ModelOptions reading;
 
   @ArgGroup(validate = false, order = 1, heading = "%nData to prune with:%n")
   private DataOptions data = new DataOptions();
@@ -80,7 +80,7 @@ final class CompareCommand implements Callable<Integer> {
     try (Backend backend = run.open(global);
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
-      DenseNetwork network = ModelOptions.load(model, activations, arena).network();
+      DenseNetwork network = reading.load(model, arena).network();
       scoring.check(network, global);
       CalibrationSource judges = test.open();
       Loss loss = scoring.loss == null

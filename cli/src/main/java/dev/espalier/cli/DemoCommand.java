@@ -174,10 +174,16 @@ final class DemoCommand implements Callable<Integer> {
     global.out().println();
     global.out().println("Open %s in a browser. Then prune the network yourself:".formatted(
         output.resolve("report.html")));
-    global.out()
-        .println("  espalier prune %1$s/dense.safetensors --data %1$s/train.safetensors --sparsity 0.6 \\"
-            .formatted(output));
-    global.out().println("    --test-data %1$s/test.safetensors --test-labels %1$s/test.safetensors --dry-run"
-        .formatted(output));
+    String train = quoted(output.resolve("train.safetensors"));
+    String test = quoted(output.resolve("test.safetensors"));
+    global.out().println("  espalier prune %s --data %s --sparsity 0.6 \\"
+        .formatted(quoted(output.resolve("dense.safetensors")), train));
+    global.out().println("    --test-data %1$s --test-labels %1$s --dry-run".formatted(test));
+  }
+
+  /// As it is typed into a shell.
+  private static String quoted(Path path) {
+    String text = path.toString();
+    return text.matches("[\\w./~+,:=@%-]+") ? text : "'%s'".formatted(text.replace("'", "'\\''"));
   }
 }

@@ -31,8 +31,8 @@ final class EvaluateCommand implements Callable<Integer> {
   @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
   private Path model;
 
-  @Option(names = "--activations", paramLabel = "NAMES", order = 0, description = ModelOptions.ACTIVATIONS)
-  private Activations activations;
+  @Mixin
+  private ModelOptions reading;
 
   @Option(names = "--loss", paramLabel = "LOSS", order = 1, description = {
       "mse or cross-entropy; default: cross-entropy for class indices, else mse."})
@@ -54,7 +54,7 @@ final class EvaluateCommand implements Callable<Integer> {
     try (Backend backend = run.open(global);
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
-      DenseNetwork network = ModelOptions.load(model, activations, arena).network();
+      DenseNetwork network = reading.load(model, arena).network();
       CalibrationSource samples = data.open();
       Loss used = loss == null ? Loss.defaultFor(network, samples.labels().orElseThrow()) : loss;
       Evaluation evaluation = Evaluation.of(backend, network, samples, used, run.batchSize(backend, network),

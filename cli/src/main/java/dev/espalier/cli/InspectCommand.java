@@ -10,7 +10,6 @@ import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `espalier inspect`.
@@ -23,13 +22,13 @@ final class InspectCommand implements Callable<Integer> {
   @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
   private Path model;
 
-  @Option(names = "--activations", paramLabel = "NAMES", order = 0, description = ModelOptions.ACTIVATIONS)
-  private Activations activations;
+  @Mixin
+  private ModelOptions reading;
 
   @Override
   public Integer call() throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      ModelFile file = ModelOptions.load(model, activations, arena);
+      ModelFile file = reading.load(model, arena);
       DenseNetwork network = file.network();
       Table table = new Table(5, "layer", "shape", "type", "bias", "activation", "weights", "zero",
           "sparsity");

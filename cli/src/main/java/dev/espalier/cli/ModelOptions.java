@@ -6,17 +6,17 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.Optional;
+import picocli.CommandLine.Option;
 
-/// The model that a command reads.
+/// How a command reads its model.
 final class ModelOptions {
-  static final String ACTIVATIONS = "Activations, if the model file does not name them: one for all hidden layers, or one"
-      + " for each layer separated by commas. There are identity, relu, leaky_relu, elu, gelu, silu, softplus, tanh,"
-      + " sigmoid, and softmax for the last.";
+  @Option(names = "--activations", paramLabel = "NAMES", order = 0, description = {
+      "Activations, if the model file does not name them: one for all hidden layers, or one for each layer separated by"
+          + " commas. There are identity, relu, leaky_relu, elu, gelu, silu, softplus, tanh, sigmoid, and softmax for the"
+          + " last."})
+  private Activations activations;
 
-  private ModelOptions() {}
-
-  /// @param activations null: those that the file names
-  static ModelFile load(Path model, Activations activations, Arena arena) throws IOException {
+  ModelFile load(Path model, Arena arena) throws IOException {
     return ModelFile.load(model, Optional.ofNullable(activations).map(Activations::toString), arena);
   }
 }

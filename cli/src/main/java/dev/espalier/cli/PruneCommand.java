@@ -6,6 +6,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.calibration.ProgressListener;
 import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -14,6 +15,7 @@ import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.report.Report;
+import dev.espalier.engine.report.ReportWriter;
 import dev.espalier.engine.schedule.Schedule;
 import dev.espalier.engine.selection.Scope;
 import dev.espalier.engine.training.Evaluation;
@@ -54,8 +56,8 @@ final class PruneCommand implements Callable<Integer> {
       "A safetensors file of *.weight (outputs x inputs) and *.bias, such as the state dict of a PyTorch Sequential."})
   private Path model;
 
-  @Option(names = "--activations", paramLabel = "NAMES", order = 0, description = ModelOptions.ACTIVATIONS)
-  private Activations activations;
+  @Mixin
+  private ModelOptions reading;
 
   @ArgGroup(validate = false, order = 1, heading = "%nData:%n")
   private DataOptions data = new DataOptions();
@@ -134,7 +136,7 @@ final class PruneCommand implements Callable<Integer> {
     try (Backend backend = run.open(global);
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
-      ModelFile file = ModelOptions.load(model, activations, arena);
+      ModelFile file = reading.load(model, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
       Optional<CalibrationSource> calibration = data.data == null
@@ -161,19 +163,34 @@ final class PruneCommand implements Callable<Integer> {
       progress.clear();
 
       backend.enter(Phase.WRITE);
-      if (!output.dryRun) {
-        file.save(output.output, last, output.force);
-      }
-      if (output.report != null) {
-        Report report = report(backend, options, result, judgement, network);
-        Reports.write(report, output.report, output.force, global);
-      }
+      write(backend, options, file, last, result, judgement);
       print(network, result, judgement);
       run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()),
           calibration,
           options);
     }
     return 0;
+  }
+
+  /// The model and the report, which appear together or not at all.
+  private void write(Backend backend, PruningOptions options, ModelFile file, DenseNetwork last,
+      PruningResult result, Judgement judgement) throws IOException {
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      if (!output.dryRun) {
+        boolean removes = options.effectiveSparsity() > 0;
+        file.save(outputs, output.output, last, l -> removes && !result.layers().get(l).excluded(),
+            output.force);
+      }
+      if (output.report != null) {
+        ReportWriter.write(outputs, report(backend, options, result, judgement, file.network()),
+            output.report,
+            output.force);
+      }
+      outputs.commit();
+    }
+    if (output.report != null) {
+      Reports.say(output.report, global);
+    }
   }
 
   private void check() throws IOException {

@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.io.AtomicOutput;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
@@ -39,6 +40,9 @@ final class Reports {
       if (Files.exists(folder.resolve(name)) && !force) {
         throw new FileAlreadyExistsException(folder.resolve(name).toString());
       }
+      if (Files.isDirectory(folder)) {
+        AtomicOutput.check(folder.resolve(name), force);
+      }
     }
     Path existing = folder.toAbsolutePath();
     while (existing != null && !Files.exists(existing)) {
@@ -55,6 +59,11 @@ final class Reports {
 
   static void write(Report report, Path folder, boolean force, GlobalOptions global) throws IOException {
     ReportWriter.write(report, folder, force);
+    say(folder, global);
+  }
+
+  /// Tells where a report is.
+  static void say(Path folder, GlobalOptions global) {
     global.say("report: " + folder.resolve("report.html"));
   }
 

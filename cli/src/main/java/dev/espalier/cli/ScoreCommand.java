@@ -27,7 +27,6 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `espalier score`.
@@ -43,8 +42,8 @@ final class ScoreCommand implements Callable<Integer> {
   @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
   private Path model;
 
-  @Option(names = "--activations", paramLabel = "NAMES", order = 0, description = ModelOptions.ACTIVATIONS)
-  private Activations activations;
+  @Mixin
+  private ModelOptions reading;
 
   @ArgGroup(validate = false, order = 1, heading = "%nData:%n")
   private DataOptions data = new DataOptions();
@@ -66,7 +65,7 @@ final class ScoreCommand implements Callable<Integer> {
     try (Backend backend = run.open(global);
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
-      ModelFile file = ModelOptions.load(model, activations, arena);
+      ModelFile file = reading.load(model, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
       Optional<CalibrationSource> calibration = data.data == null

@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -239,6 +240,21 @@ class BadInputTest {
         Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
             "/proc/p.safetensors"),
         "/proc/p.safetensors");
+  }
+
+  /// The name is too long for a folder, which shows only when it is made.
+  @Test
+  void modelAndReportAreWrittenTogether() throws IOException {
+    Path report = fixture.file("new").resolve("r".repeat(300));
+    assertContains(prune(1, fixture.model(), "--report", report), "rrr", "name too long");
+    Files.writeString(output(), "mine");
+    prune(1, fixture.model(), "--report", report, "--force");
+    assertEquals("mine", Files.readString(output()));
+
+    Path taken = Files.createDirectories(fixture.file("report").resolve("report.html")).getParent();
+    assertContains(prune(1, fixture.model(), "--report", taken, "--force"), "report.html",
+        "not a regular file");
+    assertEquals("mine", Files.readString(output()));
   }
 
   @Test

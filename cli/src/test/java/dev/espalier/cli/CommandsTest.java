@@ -205,7 +205,7 @@ class CommandsTest {
 
   private static long zeros(Path model) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      return Zeros.in(ModelOptions.load(model, null, arena).network());
+      return Zeros.in(new ModelOptions().load(model, arena).network());
     }
   }
 }

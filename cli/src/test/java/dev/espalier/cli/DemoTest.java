@@ -3,6 +3,8 @@ package dev.espalier.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -14,8 +16,9 @@ class DemoTest {
   private Path folder;
 
   @Test
-  void compensationWinsAtEverySparsity() {
-    Cli.Result demo = Cli.succeed("demo", "-o", folder.resolve("demo"));
+  void compensationWinsAtEverySparsity() throws IOException, InterruptedException {
+    Path output = folder.resolve("the user's demo");
+    Cli.Result demo = Cli.succeed("demo", "-o", output);
     System.out.println(demo.out());
     List<String[]> rows = demo.out().lines().filter(line -> line.matches("\\d+ % .*"))
         .map(line -> line.split(" %? *")).toList();
@@ -28,7 +31,21 @@ class DemoTest {
     }
     for (String file : List.of("report.html", "report.json", "dense.safetensors", "pruned.safetensors",
         "train.safetensors", "test.safetensors")) {
-      assertTrue(Files.exists(folder.resolve("demo").resolve(file)), file);
+      assertTrue(Files.exists(output.resolve(file)), file);
     }
+
+    String command = demo.out().substring(demo.out().indexOf("  espalier prune "));
+    List<String> words = shellWords(command);
+    assertEquals(List.of("espalier", "prune", output.resolve("dense.safetensors").toString()),
+        words.subList(0, 3));
+    Cli.succeed(words.subList(1, words.size()).toArray());
+  }
+
+  /// A command's words, as a shell sees them.
+  private static List<String> shellWords(String command) throws IOException, InterruptedException {
+    Process shell = new ProcessBuilder("sh", "-c", "printf '%s\\n' " + command).start();
+    String words = new String(shell.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertEquals(0, shell.waitFor());
+    return words.lines().toList();
   }
 }

@@ -8,7 +8,7 @@ import java.util.OptionalLong;
 /// What a pruning needs of a backend's memory, computed before anything is allocated, and the batch size that fits.
 ///
 /// @param weights   bytes of weights and biases
-/// @param scores    bytes of the moments, importances and compensations of all layers
+/// @param scores    bytes of the moments, importances and compensations of the layers that are scored
 /// @param batch     bytes of a batch's activations and gradients, and of workspace
 /// @param onHost    bytes of weights and scores that lie in host memory for want of the backend's own
 /// @param batchSize samples of a batch
@@ -18,18 +18,16 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
   /// Elements of the largest stacked gradient, unless a single copy is larger.
   private static final long STACK_ELEMENTS = 1L << 22;
 
-  /// @param weightArrays weight-sized arrays that scoring takes: 2 of moments, 1 of other importances
-  /// @param passes       backward passes a sample
-  /// @param requested    the batch size that is asked for; empty: the backend's own, less if it does not fit
+  /// @param scores    bytes that scoring takes, [dev.espalier.engine.criterion.Scorer#bytes]
+  /// @param passes    backward passes a sample
+  /// @param requested the batch size that is asked for; empty: the backend's own, less if it does not fit
   /// @throws OutOfBackendMemoryException if it does not fit; the message has the numbers
-  public static MemoryPlan of(Backend backend, Architecture network, int weightArrays, int passes,
+  public static MemoryPlan of(Backend backend, Architecture network, long scores, int passes,
       OptionalInt requested) {
     long weights = 0;
-    long scores = 0;
     for (LayerShape layer : network.layers()) {
       long matrix = (long) layer.outputs() * layer.inputs() * Float.BYTES;
       weights += matrix + (long) layer.outputs() * Float.BYTES;
-      scores += weightArrays * matrix;
     }
     int samples = requested.orElse(backend.batchSize());
     if (backend.memory().isEmpty()) {

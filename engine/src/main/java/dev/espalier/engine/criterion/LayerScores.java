@@ -6,6 +6,7 @@ import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.sensitivity.Moments;
 
 import java.lang.foreign.Arena;
@@ -49,6 +50,19 @@ public final class LayerScores implements Resource {
       resources.close();
       throw e;
     }
+  }
+
+  /// Bytes that the scores of a layer take.
+  static long bytes(LayerShape layer, Criterion criterion, boolean compensation) {
+    boolean byMoments = criterion == Criterion.ELIMINATION_COMPENSATION;
+    long elements = byMoments || compensation ? Moments.elements(layer.outputs(), layer.inputs()) : 0;
+    if (criterion == Criterion.WANDA) {
+      elements += Moments.elements(1, layer.inputs());
+    }
+    if (!byMoments) {
+      elements += (long) layer.outputs() * layer.inputs();
+    }
+    return elements * Float.BYTES;
   }
 
   /// The number of the layer in its network, from 0.

@@ -6,18 +6,30 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.calibration.Batches;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.network.Architecture;
 
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /// Scores the weights of a network in one pass over the calibration samples: forward, backward for the
 /// sensitivities, moments. Memory beyond the network is two weight-sized arrays for moments, one for other
 /// criteria, and one batch.
 public final class Scorer {
   private Scorer() {}
+
+  /// Bytes of a backend's memory that scores take from [#score] until they are closed.
+  ///
+  /// @param wanted whether the layer of a number, from 0, is scored
+  /// @param compensation whether compensations are wanted beside importances
+  public static long bytes(Architecture network, IntPredicate wanted, Criterion criterion,
+      boolean compensation) {
+    return IntStream.range(0, network.layers().size()).filter(wanted)
+        .mapToLong(l -> LayerScores.bytes(network.layers().get(l), criterion, compensation)).sum();
+  }
 
   /// Scores of some layers.
   ///

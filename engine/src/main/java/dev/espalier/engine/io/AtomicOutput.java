@@ -7,15 +7,12 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
-import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
-import java.util.UUID;
 
-/// Writes a file as a whole or not at all: into a temporary file beside it, forced to the disk, then renamed.
+/// Writes a file as a whole or not at all: into a temporary file beside it, forced to the disk, then renamed. For several
+/// that belong together there is [AtomicOutputs].
 public final class AtomicOutput {
   /// Writes what the file is to contain, from the channel's position 0 on. A stream is had by
   /// [java.nio.channels.Channels#newOutputStream].
@@ -47,38 +44,26 @@ public final class AtomicOutput {
   }
 
   /// Writes `target`. Whatever fails, an old file of that name stays as it was and no temporary file remains,
-  /// not even when the JVM is asked to end. A link is followed: the file that it names is replaced.
+  /// not even when the JVM is asked to end; one that is killed may leave it, which disturbs no later writing. A link is
+  /// followed: the file that it names is replaced.
   ///
   /// @param overwrite whether an existing file may be replaced
   /// @throws IOException as [#check], or if the content fails or does not fit on the disk
   public static void write(Path target, boolean overwrite, Content content) throws IOException {
-    check(target, overwrite);
-    Path file = Files.exists(target) ? target.toRealPath() : target.toAbsolutePath();
-    Path temporary = file.resolveSibling("%s.%s.tmp".formatted(file.getFileName(), UUID.randomUUID()));
-    try {
-      if (file.getFileSystem().equals(FileSystems.getDefault())) {
-        temporary.toFile().deleteOnExit();
-      }
-      try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW,
-          StandardOpenOption.WRITE)) {
-        content.writeTo(channel);
-        channel.force(true);
-      }
-      if (overwrite) {
-        Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
-      } else {
-        Files.move(temporary, file); // in one folder this renames, and refuses a file that came meanwhile
-      }
-    } catch (IOException e) {
-      throw explained(target, e);
-    } finally {
-      Files.deleteIfExists(temporary);
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      outputs.write(target, overwrite, content);
+      outputs.commit();
     }
   }
 
   /// Writes `text` as UTF-8; otherwise as [#write].
   public static void writeText(Path target, boolean overwrite, String text) throws IOException {
-    write(target, overwrite, channel -> writeFully(channel, StandardCharsets.UTF_8.encode(text)));
+    write(target, overwrite, text(text));
+  }
+
+  /// `text` as UTF-8.
+  public static Content text(String text) {
+    return channel -> writeFully(channel, StandardCharsets.UTF_8.encode(text));
   }
 
   static void writeFully(FileChannel channel, ByteBuffer bytes) throws IOException {
@@ -87,7 +72,7 @@ public final class AtomicOutput {
     }
   }
 
-  private static IOException explained(Path target, IOException e) {
+  static IOException explained(Path target, IOException e) {
     return switch (e) {
       case FormatException known -> known;
       case FileAlreadyExistsException _ -> exists(target, e);

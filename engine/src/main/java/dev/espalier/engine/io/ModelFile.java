@@ -13,9 +13,12 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.function.IntPredicate;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
@@ -165,24 +168,41 @@ public final class ModelFile {
     return weights.get(l);
   }
 
+  /// As [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)], of a network all layers of which were pruned,
+  /// and alone.
+  public void save(Path target, DenseNetwork changed, boolean overwrite) throws IOException {
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      save(outputs, target, changed, _ -> true, overwrite);
+      outputs.commit();
+    }
+  }
+
   /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias that
   /// a layer gained is added in the dtype of its weights.
   ///
+  /// @param outputs   with which the file appears
   /// @param target    may be the file itself
   /// @param changed   a network of the same shapes
+  /// @param pruned    whether weights were removed from the layer of a number, from 0: its zeros are written as zeros also
+  ///                  where the file holds an F64 that float32 rounds to zero, which elsewhere keeps its bytes
   /// @param overwrite whether an existing file may be replaced
   /// @throws IOException              if it cannot be written; then nothing is left of it
   /// @throws IllegalArgumentException if the shapes differ
-  public void save(Path target, DenseNetwork changed, boolean overwrite) throws IOException {
+  public void save(AtomicOutputs outputs, Path target, DenseNetwork changed, IntPredicate pruned,
+      boolean overwrite) throws IOException {
     if (changed.layers().size() != weights.size()) {
       throw new IllegalArgumentException(
           "%d layers do not fit the %d of %s".formatted(changed.layers().size(),
               weights.size(), file.path()));
     }
     Map<String, MatrixView> values = new HashMap<>();
+    Set<String> zeroed = new HashSet<>();
     List<NewTensor> added = new ArrayList<>();
     for (int l = 0; l < weights.size(); l++) {
       Tensor weight = weights.get(l);
+      if (pruned.test(l)) {
+        zeroed.add(weight.name());
+      }
       DenseLayer layer = changed.layers().get(l);
       values.put(weight.name(), layer.weights());
       if (layer.bias().isPresent()) {
@@ -194,7 +214,7 @@ public final class ModelFile {
         }
       }
     }
-    SafetensorsWriter.rewrite(file, target, overwrite, values, added);
+    SafetensorsWriter.rewrite(outputs, file, target, overwrite, values, zeroed, added);
   }
 
   /// Writes a new file: float32 tensors `<layer>.weight` and `<layer>.bias`, and the activations as metadata.

@@ -27,13 +27,16 @@ public final class SafetensorsWriter {
 
   /// A tensor to write: the bytes of `original` where `values` is null, else `values` in the tensor's dtype,
   /// save for elements that equal those of `original`, which may be null.
-  private record Block(String name, DType dtype, List<Long> shape, MemorySegment original,
-      MatrixView values) {
-    static Block of(String name, DType dtype, List<Long> shape, MemorySegment original, MatrixView values) {
+  ///
+  /// @param pruned whether a value of zero is written as zero whatever `original` holds
+  private record Block(String name, DType dtype, List<Long> shape, MemorySegment original, MatrixView values,
+      boolean pruned) {
+    static Block of(String name, DType dtype, List<Long> shape, MemorySegment original, MatrixView values,
+        boolean pruned) {
       boolean asInMemory = dtype == DType.F32 && ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN;
       return values != null && asInMemory
-          ? new Block(name, dtype, shape, values.segment(), null)
-          : new Block(name, dtype, shape, original, values);
+          ? new Block(name, dtype, shape, values.segment(), null, pruned)
+          : new Block(name, dtype, shape, original, values, pruned);
     }
 
     long bytes() {
@@ -49,7 +52,10 @@ public final class SafetensorsWriter {
   /// @throws IllegalArgumentException if two tensors have one name
   public static void write(Path target, boolean overwrite, List<NewTensor> tensors,
       Map<String, String> metadata) throws IOException {
-    writeBlocks(target, overwrite, metadata, List.of(), new ArrayList<>(), tensors);
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      writeBlocks(outputs, target, overwrite, metadata, List.of(), new ArrayList<>(), tensors);
+      outputs.commit();
+    }
   }
 
   /// Writes `original` again with some tensors changed and some added behind. Names, order, dtypes, shapes,
@@ -64,6 +70,18 @@ public final class SafetensorsWriter {
   ///                                  shape, or an added one exists
   public static void rewrite(SafetensorsFile original, Path target, boolean overwrite,
       Map<String, MatrixView> changed, List<NewTensor> added) throws IOException {
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      rewrite(outputs, original, target, overwrite, changed, Set.of(), added);
+      outputs.commit();
+    }
+  }
+
+  /// As the other; the file appears when `outputs` are committed.
+  ///
+  /// @param pruned names of changed tensors whose zeros are removed elements: they are written as zeros also
+  ///               where the old F64 is one that float32 rounds to zero
+  static void rewrite(AtomicOutputs outputs, SafetensorsFile original, Path target, boolean overwrite,
+      Map<String, MatrixView> changed, Set<String> pruned, List<NewTensor> added) throws IOException {
     changed.forEach((name, values) -> checkChange(original, name, values));
     List<Block> blocks = new ArrayList<>();
     for (Tensor tensor : original.tensors()
@@ -71,16 +89,16 @@ public final class SafetensorsWriter {
         .sorted(Comparator.comparingLong(original::offset).thenComparingLong(Tensor::elements))
         .toList()) {
       blocks.add(Block.of(tensor.name(), tensor.dtype(), tensor.shape(), tensor.data(),
-          changed.get(tensor.name())));
+          changed.get(tensor.name()), pruned.contains(tensor.name())));
     }
     if (added.isEmpty()) {
-      AtomicOutput.write(target, overwrite, channel -> {
+      outputs.write(target, overwrite, channel -> {
         writeHeader(channel, original.header().asByteBuffer());
         writeData(channel, target, blocks);
       });
     } else {
       List<String> names = original.tensors().stream().map(Tensor::name).toList();
-      writeBlocks(target, overwrite, original.metadata(), names, blocks, added);
+      writeBlocks(outputs, target, overwrite, original.metadata(), names, blocks, added);
     }
   }
 
@@ -98,15 +116,16 @@ public final class SafetensorsWriter {
   }
 
   /// Adds the new tensors to `blocks`, which are in data order, and behind `names` in the header.
-  private static void writeBlocks(Path target, boolean overwrite, Map<String, String> metadata,
-      List<String> names, List<Block> blocks, List<NewTensor> added) throws IOException {
+  private static void writeBlocks(AtomicOutputs outputs, Path target, boolean overwrite,
+      Map<String, String> metadata, List<String> names, List<Block> blocks, List<NewTensor> added)
+      throws IOException {
     Set<String> headerOrder = new LinkedHashSet<>(names);
     for (NewTensor tensor : added) {
       if (!headerOrder.add(tensor.name())) {
         throw new IllegalArgumentException("tensor %s exists already".formatted(quote(tensor.name())));
       }
       blocks.add(place(tensor.dtype(), blocks),
-          Block.of(tensor.name(), tensor.dtype(), tensor.shape(), null, tensor.values()));
+          Block.of(tensor.name(), tensor.dtype(), tensor.shape(), null, tensor.values(), false));
     }
     Map<String, Entry> entries = new HashMap<>();
     long begin = 0;
@@ -116,7 +135,7 @@ public final class SafetensorsWriter {
       begin = end;
     }
     byte[] json = new SafetensorsHeader(metadata, headerOrder.stream().map(entries::get).toList()).toJson();
-    AtomicOutput.write(target, overwrite, channel -> {
+    outputs.write(target, overwrite, channel -> {
       writeHeader(channel, ByteBuffer.wrap(json));
       writeData(channel, target, blocks);
     });
@@ -162,7 +181,8 @@ public final class SafetensorsWriter {
     DType dtype = block.dtype;
     for (long i = 0; i < count; i++) {
       float value = block.values.segment().getAtIndex(MatrixView.ELEMENT, first + i);
-      if (block.original != null && sameBits(value, dtype.read(block.original, first + i))) {
+      boolean removed = block.pruned && value == 0;
+      if (block.original != null && !removed && sameBits(value, dtype.read(block.original, first + i))) {
         MemorySegment.copy(block.original, (first + i) * dtype.bytes(), buffer, i * dtype.bytes(),
             dtype.bytes());
       } else {
@@ -176,7 +196,8 @@ public final class SafetensorsWriter {
     }
   }
 
+  /// NaNs are all the same: whether a conversion by way of double makes a signalling one quiet depends on the compiler.
   private static boolean sameBits(float a, float b) {
-    return Float.floatToRawIntBits(a) == Float.floatToRawIntBits(b);
+    return Float.floatToIntBits(a) == Float.floatToIntBits(b);
   }
 }

@@ -120,9 +120,10 @@ public final class Pruner {
   /// @throws dev.espalier.engine.backend.OutOfBackendMemoryException if it does not fit
   public MemoryPlan plan(Architecture network) {
     boolean compensated = options.effectiveCompensation() == Compensation.BIAS;
-    boolean byMoments = options.criterion() == Criterion.ELIMINATION_COMPENSATION;
-    return MemoryPlan.of(backend, network, (byMoments || compensated ? 2 : 0) + (byMoments ? 0 : 1),
-        sensitivity(network).passes(network.outputs()), options.batchSize());
+    long scores = Scorer.bytes(network, l -> !options.excluded().test(network.layers().get(l).name()),
+        options.criterion(), compensated);
+    return MemoryPlan.of(backend, network, scores, sensitivity(network).passes(network.outputs()),
+        options.batchSize());
   }
 
   private Sensitivity sensitivity(Architecture network) {

@@ -2,8 +2,8 @@ package dev.espalier.engine.report;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
 import dev.espalier.engine.io.AtomicOutput;
+import dev.espalier.engine.io.AtomicOutputs;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -19,22 +19,27 @@ public final class ReportWriter {
 
   private ReportWriter() {}
 
-  /// Writes both files. Each appears whole or not at all.
+  /// Writes both files, which appear together or not at all.
   ///
   /// @param directory created with its parents if missing
   /// @param overwrite whether to replace files of an earlier report
-  /// @throws IOException if a file exists and is not to be replaced, in which case nothing is written, or the directory
-  ///                     or a file cannot be written
+  /// @throws IOException if a file exists and is not to be replaced, or the directory or a file cannot be written; then
+  ///                     nothing is left of them
   public static void write(Report report, Path directory, boolean overwrite) throws IOException {
-    Path json = directory.resolve("report.json");
-    Path html = directory.resolve("report.html");
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      write(outputs, report, directory, overwrite);
+      outputs.commit();
+    }
+  }
+
+  /// As the other; the files appear when `outputs` are committed.
+  public static void write(AtomicOutputs outputs, Report report, Path directory, boolean overwrite)
+      throws IOException {
     String data = json(report);
     String page = new HtmlPage(report, data).render();
-    Files.createDirectories(directory);
-    AtomicOutput.check(json, overwrite);
-    AtomicOutput.check(html, overwrite);
-    AtomicOutput.writeText(json, overwrite, data);
-    AtomicOutput.writeText(html, overwrite, page);
+    outputs.createFolder(directory);
+    outputs.write(directory.resolve("report.json"), overwrite, AtomicOutput.text(data));
+    outputs.write(directory.resolve("report.html"), overwrite, AtomicOutput.text(page));
   }
 
   static String json(Report report) {

@@ -37,6 +37,11 @@ public final class Moments implements Resource {
     }
   }
 
+  /// Elements that the moments of a layer take.
+  public static long elements(int outputs, int inputs) {
+    return inputs + outputs + 2L * outputs * inputs;
+  }
+
   /// Adds a batch: [#begin] and [#accumulate].
   ///
   /// @param sensitivity samples × outputs

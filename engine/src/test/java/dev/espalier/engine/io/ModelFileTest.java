@@ -14,12 +14,15 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 final class ModelFileTest {
   @TempDir
@@ -78,6 +81,44 @@ final class ModelFileTest {
     assertArrayEquals(new float[]{0.5f, -2},
         reread.network().layers().getFirst().bias().orElseThrow().toArray());
     assertEquals(8, written.asFloat32(written.tensor("steps").orElseThrow(), arena).get(0, 1));
+  }
+
+  /// The least number of each type, less than float32 has in F64, is removed as any other.
+  @ParameterizedTest
+  @EnumSource(names = {"F16", "BF16", "F32", "F64"})
+  void removedSubnormalsAreZeros(DType dtype) throws IOException {
+    Path path = write(Map.of("activations", "relu"),
+        new NewTensor("0.weight", dtype, List.of(1L, 2L), MatrixView.of(arena, 1, 2, 1, 2)),
+        new NewTensor("0.bias", dtype, List.of(1L), MatrixView.of(arena, 1, 1, 3)));
+    byte[] content = Files.readAllBytes(path);
+    SafetensorsFile file = SafetensorsFile.open(path, arena);
+    int weight = (int) file.offset(file.tensor("0.weight").orElseThrow());
+    int bias = (int) file.offset(file.tensor("0.bias").orElseThrow());
+    fill(content, weight, dtype);
+    fill(content, bias, dtype);
+    Files.write(path, content);
+
+    ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+    Path out = folder.resolve("out.safetensors");
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      model.save(outputs, out, model.network(), _ -> false, false);
+      outputs.commit();
+    }
+    assertArrayEquals(content, Files.readAllBytes(out));
+
+    DenseLayer layer = model.network().layers().getFirst();
+    DenseNetwork pruned = new DenseNetwork(List.of(
+        new DenseLayer("0", MatrixView.of(arena, 1, 2, 0, 2), layer.bias(), layer.activation())));
+    model.save(out, pruned, true);
+    byte[] expected = content.clone();
+    expected[weight] = 0;
+    assertArrayEquals(expected, Files.readAllBytes(out));
+  }
+
+  /// Makes the element at `first` the least above zero.
+  private static void fill(byte[] content, int first, DType dtype) {
+    Arrays.fill(content, first, first + dtype.bytes(), (byte) 0);
+    content[first] = 1; // little-endian
   }
 
   @Test
