@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA GPU: runs the tests tagged gpu, a part of them again under compute-sanitizer, and times the
-# kernels. Leaves a text file of each in FOLDER, and says what came of it. Needs no build: only the variables
+# kernels, scoring passes, launches and copies. Leaves a text file of each in FOLDER, and says what came of it. Needs no
+# build: only the variables
 #   CLASSPATH  all jars, those of the tests and of JUnit's console launcher among them
 #   JAVA       a Java 25 (default: java on the path)
 #   ESPALIER_SANITIZER  compute-sanitizer (default: that on the path or in /usr/local/cuda/bin)
@@ -9,7 +10,7 @@ set -uo pipefail
 folder=${1:?usage: gpu.sh FOLDER}
 : "${CLASSPATH:?gpu.sh: set CLASSPATH to all jars, those of the tests among them}"
 export CLASSPATH
-java=(${JAVA:-java} --enable-native-access=ALL-UNNAMED)
+java=("${JAVA:-java}" --enable-native-access=ALL-UNNAMED)
 sanitizer=${ESPALIER_SANITIZER:-$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer || true)}
 mkdir -p "$folder" || exit 1
 failed=0
@@ -50,6 +51,9 @@ for tool in memcheck racecheck; do
     step "$tool" tests "$sanitizer" --target-processes all --tool "$tool" --error-exitcode 9 "${java[@]}" -Despalier.kernels.brief=true
   fi
 done
-step kernels "${java[@]}" dev.espalier.bench.GpuKernels
-[[ -f $folder/kernels.txt ]] && cat "$folder/kernels.txt"
+for program in Kernels Scoring Overhead; do
+  name=${program,,}
+  step "$name" "${java[@]}" "dev.espalier.bench.Gpu$program"
+  cat "$folder/$name.txt"
+done
 exit "$failed"

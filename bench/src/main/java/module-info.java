@@ -1,7 +1,8 @@
 /// JMH benchmarks.
-@SuppressWarnings("requires-automatic") // JMH has no module descriptor
+@SuppressWarnings("requires-automatic") // JMH and JCuda have no module descriptor
 open module dev.espalier.bench {
   requires dev.espalier.engine;
   requires dev.espalier.kernels;
+  requires jcuda;
   requires jmh.core;
 }

@@ -1,4 +1,4 @@
-// Stands in for libcuda: knows one GPU, and remembers what a tensor map and a launch were asked for. Its structures are
+// Stands in for libcuda: knows one GPU, and remembers what a tensor map, a memory pool and a launch were asked for. Its structures are
 // written down anew, with the offsets of CUDA 13's cuda.h, to check those that Java fills in.
 #include <stdint.h>
 #include <stdio.h>
@@ -58,6 +58,35 @@ int cuDeviceGetPCIBusId(char *id, int length, int device) {
 }
 #endif
 
+static char pool;
+static uint64_t threshold = 4096;
+
+/* What the pool keeps, in KiB; -1 for all. */
+int stub_threshold(void) { return threshold == UINT64_MAX ? -1 : (int)(threshold / 1024); }
+
+int cuDeviceGetDefaultMemPool(void **out, int device) {
+  *out = &pool;
+  return device == 70 ? STATUS : 1;
+}
+
+int cuMemPoolGetAttribute(void *of, int attribute, void *value) {
+  *(uint64_t *)value = attribute == 4 ? threshold : attribute == 5 ? (uint64_t)9 << 33 : attribute == 7 ? 1 << 20 : 0;
+  return of == &pool ? STATUS : 1;
+}
+
+int cuMemPoolSetAttribute(void *of, int attribute, void *value) {
+  if (of != &pool || attribute != 4)
+    return 1;
+  if (!STATUS)
+    threshold = *(uint64_t *)value;
+  return STATUS;
+}
+
+int cuMemPoolTrimTo(void *of, size_t bytes) {
+  snprintf(call, sizeof call, "trim to %zu, keep %d KiB", bytes, stub_threshold());
+  return of == &pool ? STATUS : 1;
+}
+
 int cuTensorMapEncodeTiled(void *map, int type, uint32_t rank, void *address, const uint64_t *size, const uint64_t *strides,
                            const uint32_t *box, const uint32_t *steps, int interleave, int swizzle, int promotion,
                            int fill) {
@@ -67,6 +96,14 @@ int cuTensorMapEncodeTiled(void *map, int type, uint32_t rank, void *address, co
            (uintptr_t)map % 64 == 0, type, rank, (long long)address, (long long)size[0], (long long)size[1],
            (long long)strides[0], box[0], box[1], steps[0], steps[1], interleave, swizzle, promotion, fill);
   memset(map, 0x5a, 128);
+  return STATUS;
+}
+
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                   unsigned shared_bytes, void *stream, void **arguments, void **extra) {
+  snprintf(call, sizeof call, "function %llx grid %u %u %u block %u %u %u shared %u stream %llx arguments %lld %g extra %d",
+           (long long)function, gx, gy, gz, bx, by, bz, shared_bytes, (long long)stream, *(long long *)arguments[0],
+           *(float *)arguments[1], extra != NULL);
   return STATUS;
 }
 

@@ -46,3 +46,8 @@ int nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power) {
   *power = 76300;
   return device == &gpu ? power_status : 2;
 }
+
+int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned int *temperature) {
+  *temperature = sensor == 0 ? 41 : 0;
+  return device == &gpu ? 0 : 2;
+}

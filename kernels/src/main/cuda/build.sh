@@ -13,14 +13,19 @@ if ! command -v nvcc >/dev/null; then
 fi
 mkdir -p "$fatbins" "$reports"
 
+# All chips share the PTX of compute_80, but for the kernels with wgmma, which only compute_90a has.
 compile() {
-  local family=$1
-  nvcc -std=c++17 -fatbin -Xptxas -v \
-    -gencode 'arch=compute_80,code=[sm_80,sm_86,sm_89,compute_80]' \
-    -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_100,code=sm_100 \
-    "$source/$family.cu" -o "$reports/$family.fatbin" >"$reports/$family.ptxas" 2>&1 ||
-    { cat "$reports/$family.ptxas" >&2; return 1; }
-  nvcc -std=c++17 -ptx -arch=compute_90a "$source/$family.cu" -o "$reports/$family.ptx"
+  local family=$1 intermediate=$reports/$1
+  local targets=(-gencode 'arch=compute_80,code=[sm_80,sm_86,sm_89,sm_90a,sm_100,compute_80]')
+  if grep -q HAS_WGMMA "$source/$family.cu"; then
+    targets=(-gencode 'arch=compute_80,code=[sm_80,sm_86,sm_89,sm_100,compute_80]'
+      -gencode arch=compute_90a,code=sm_90a)
+  fi
+  rm -rf "$intermediate" && mkdir "$intermediate"
+  nvcc -std=c++17 -fatbin -Xptxas -v --keep --keep-dir "$intermediate" "${targets[@]}" "$source/$family.cu" \
+    -o "$reports/$family.fatbin" >"$reports/$family.ptxas" 2>&1 || { cat "$reports/$family.ptxas" >&2; return 1; }
+  mv "$(ls "$intermediate"/*.ptx | tail -1)" "$reports/$family.ptx" # of the latest architecture
+  rm -rf "$intermediate"
   mv "$reports/$family.fatbin" "$fatbins/$family.fatbin" # last: its time says that all is there
 }
 

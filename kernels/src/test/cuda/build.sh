@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Compiles the kernels for the CPU, with the execution model in simt/, and over them what stands in for the driver
-# (driver/). Without g++ it says so and succeeds: then the tests that run kernels are skipped. The model itself is never instrumented, so one object serves all variants.
+# Compiles the kernels for the CPU, with the execution model in simt/, and over them what stands in for the driver, for
+# cuBLAS and for NVML (driver/). Without g++ it says so and succeeds: then the tests that run kernels are skipped. The model itself is
+# never instrumented, so one object serves all variants.
 # usage: build.sh OUTPUT [plain|address|thread] [KERNELS]     KERNELS: a changed copy of src/main/cuda (mutants)
 set -euo pipefail
 output=$1 variant=${2:-plain}
@@ -52,8 +53,13 @@ case $variant in
   thread) ln -sf "$(g++ -print-file-name=libtsan.so)" "$output/libtsan.so" ;;
 esac
 g++ -shared "${flags[@]}" "${objects[@]}" -Wl,-soname,libkernels.so -o "$output/libkernels.so.new"
-# What stands in for the driver, alone in a folder for LD_LIBRARY_PATH; it finds the kernels one up.
+# What stands in for the driver, cuBLAS and NVML, in a folder for LD_LIBRARY_PATH; the driver finds the kernels one up.
 mkdir -p "$output/driver"
-g++ "${common[@]}" -O2 -shared "$here/driver/libcuda.cpp" "$output/libkernels.so.new" -Wl,-soname,libcuda.so.1 \
-  -Wl,-rpath,'$ORIGIN/..' -o "$output/driver/libcuda.so.1"
+stand_in() { # source name options…
+  g++ "${common[@]}" -O2 -shared "$here/driver/$1.cpp" -Wl,-soname,"$2" -o "$output/driver/$2" "${@:3}"
+}
+prototypes=$here/../../../../bindings/src/main/jextract
+stand_in libcuda libcuda.so.1 "$output/libkernels.so.new" -Wl,-rpath,'$ORIGIN/..'
+stand_in libcublas libcublas.so.13 -I"$prototypes/cublas" "$output/driver/libcuda.so.1" -Wl,-rpath,'$ORIGIN'
+stand_in libnvidia-ml libnvidia-ml.so.1 -I"$prototypes/nvml"
 mv "$output/libkernels.so.new" "$output/libkernels.so"

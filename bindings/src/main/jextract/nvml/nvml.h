@@ -12,6 +12,7 @@ typedef struct nvmlMemory_st {
 
 enum { NVML_SUCCESS = 0, NVML_ERROR_NOT_SUPPORTED = 3, NVML_ERROR_NO_PERMISSION = 4 };
 enum { NVML_CLOCK_SM = 1, NVML_CLOCK_MEM = 2 };
+enum { NVML_TEMPERATURE_GPU = 0 };
 
 const char *nvmlErrorString(int result);
 int nvmlInit_v2(void);
@@ -22,3 +23,5 @@ int nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory);
 int nvmlDeviceGetClockInfo(nvmlDevice_t device, int type, unsigned int *clock);
 /* milliwatts */
 int nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power);
+/* degrees Celsius */
+int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned int *temperature);

@@ -1,6 +1,9 @@
 // Stands in for libcuda.so.1 over kernels built for the CPU (../simt), so that what calls the driver, JCuda's natives
 // included, runs without a GPU: one device of compute capability 9.0 whose memory is the host's. Work is done at once; in a
-// stream that records it is kept for the graph. Calls with a null handle or in no context fail as the driver's do.
+// stream that records it is kept for the graph. Calls with a null handle or in no context fail as the driver's do. The
+// default pool holds what was freed until it is trimmed, or until a synchronisation finds more than its threshold.
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -24,13 +27,20 @@ enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVA
 
 constexpr size_t kMemory = size_t(1) << 30;
 
-struct Graph {
+std::atomic<int> handles = 0;  // streams, events and graphs that are not destroyed
+
+struct Handle {
+  Handle() { handles++; }
+  Handle(const Handle&) { handles++; }
+  ~Handle() { handles--; }
+};
+struct Graph : Handle {
   std::vector<std::function<int()>> work;
 };
-struct Stream {
+struct Stream : Handle {
   Graph* recording = nullptr;
 };
-struct Event {
+struct Event : Handle {
   std::chrono::steady_clock::time_point at;
 };
 
@@ -38,7 +48,21 @@ std::mutex lock;
 std::map<uintptr_t, size_t> allocations;
 std::map<uintptr_t, size_t> registered;
 size_t used = 0;
+size_t reserved = 0;  // by the pool: what is used, and what it keeps
+uint64_t threshold = 0;
+char pool;
+std::atomic<int> contexts = 0;  // retained and not released
 thread_local bool in_context = false;
+
+void trim(size_t keep) {
+  std::lock_guard<std::mutex> guard(lock);
+  reserved = std::max(used, std::min(reserved, keep));
+}
+
+int synchronized() {
+  trim(threshold);
+  return OK;
+}
 
 /// Does work now, or records it.
 int run(void* stream, std::function<int()> work) {
@@ -67,7 +91,22 @@ int copy(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
 }
 }  // namespace
 
+// What libcublas.cpp needs.
+int stand_in_run(void* stream, std::function<int()> work) { return run(stream, std::move(work)); }
+bool stand_in_is_recording(void* stream) { return stream && ((Stream*)stream)->recording; }
+bool stand_in_holds(uintptr_t address, size_t bytes) { return holds(allocations, address, bytes); }
+bool stand_in_has_context() { return in_context; }
+
 extern "C" {
+// What the driver itself does not tell: what is held of a kind, or the pool's threshold; -2 of what it does not know.
+long long stand_in(const char* what) {
+  std::lock_guard<std::mutex> guard(lock);
+  const std::map<std::string, long long> held = {{"allocations", allocations.size()}, {"registrations", registered.size()},
+      {"handles", handles}, {"contexts", contexts}, {"used", used}, {"reserved", reserved}, {"threshold", threshold}};
+  auto found = held.find(what);
+  return found == held.end() ? -2 : found->second;
+}
+
 int cuInit(unsigned flags) { return flags ? INVALID_VALUE : OK; }
 int cuDriverGetVersion(int* version) { return *version = 13000, OK; }
 int cuDeviceGetCount(int* count) { return *count = 1, OK; }
@@ -84,16 +123,36 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
   }
 }
 
-int cuDevicePrimaryCtxRetain(void** context, int device) { return *context = (void*)0xC0, device == 7 ? OK : INVALID_VALUE; }
-int cuDevicePrimaryCtxRelease_v2(int) { return OK; }
-int cuDevicePrimaryCtxRelease(int) { return OK; }
+int cuDevicePrimaryCtxRetain(void** context, int device) {
+  if (device != 7) return INVALID_VALUE;
+  return contexts++, *context = (void*)0xC0, OK;
+}
+int cuDevicePrimaryCtxRelease_v2(int) { return contexts-- > 0 ? OK : INVALID_CONTEXT; }
+int cuDevicePrimaryCtxRelease(int device) { return cuDevicePrimaryCtxRelease_v2(device); }
 int cuCtxSetCurrent(void* context) { return in_context = context == (void*)0xC0, in_context ? OK : INVALID_CONTEXT; }
 
 // ---- memory ----
 int cuMemGetInfo_v2(size_t* free, size_t* total) {
   std::lock_guard<std::mutex> guard(lock);
-  return *free = kMemory - used, *total = kMemory, in_context ? OK : INVALID_CONTEXT;
+  return *free = kMemory - reserved, *total = kMemory, in_context ? OK : INVALID_CONTEXT;
 }
+int cuDeviceGetDefaultMemPool(void** out, int device) { return *out = &pool, device == 7 ? OK : INVALID_VALUE; }
+int cuMemPoolGetAttribute(void* of, int attribute, void* value) {
+  if (of != &pool) return INVALID_VALUE;
+  std::lock_guard<std::mutex> guard(lock);
+  switch (attribute) {
+    case 4: return *(uint64_t*)value = threshold, OK;
+    case 5: return *(uint64_t*)value = reserved, OK;
+    case 7: return *(uint64_t*)value = used, OK;
+    default: return INVALID_VALUE;
+  }
+}
+int cuMemPoolSetAttribute(void* of, int attribute, void* value) {
+  if (of != &pool || attribute != 4) return INVALID_VALUE;
+  std::lock_guard<std::mutex> guard(lock);
+  return threshold = *(uint64_t*)value, OK;
+}
+int cuMemPoolTrimTo(void* of, size_t keep) { return of == &pool ? (trim(keep), OK) : INVALID_VALUE; }
 int cuMemAllocAsync(uintptr_t* address, size_t bytes, void* stream) {
   if (!in_context || !stream || ((Stream*)stream)->recording) return INVALID_HANDLE;
   std::lock_guard<std::mutex> guard(lock);
@@ -101,6 +160,7 @@ int cuMemAllocAsync(uintptr_t* address, size_t bytes, void* stream) {
   *address = (uintptr_t)aligned_alloc(256, (bytes + 255) / 256 * 256);
   memset((void*)*address, 0xff, bytes);
   used += allocations[*address] = bytes;
+  reserved = std::max(reserved, used);
   return OK;
 }
 int cuMemFreeAsync(uintptr_t address, void* stream) {
@@ -136,6 +196,10 @@ int cuMemsetD8Async(uintptr_t address, unsigned char value, size_t bytes, void* 
 int cuMemcpyAsync(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
   return holds(allocations, to, bytes) && holds(allocations, from, bytes) ? copy(to, from, bytes, stream) : INVALID_VALUE;
 }
+int cuMemcpyHtoD_v2(uintptr_t to, const void* from, size_t bytes) {
+  if (!in_context || !holds(allocations, to, bytes)) return INVALID_VALUE;
+  return memcpy((void*)to, from, bytes), OK;
+}
 int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void* stream) {
   bool known = holds(allocations, to, bytes) && holds(registered, (uintptr_t)from, bytes);
   return known ? copy(to, (uintptr_t)from, bytes, stream) : INVALID_VALUE;
@@ -148,7 +212,7 @@ int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void* stream) {
 // ---- streams, events, graphs ----
 int cuStreamCreate(void** stream, unsigned) { return *stream = new Stream, in_context ? OK : INVALID_CONTEXT; }
 int cuStreamDestroy_v2(void* stream) { return delete (Stream*)stream, OK; }
-int cuStreamSynchronize(void* stream) { return stream && !((Stream*)stream)->recording ? OK : INVALID_HANDLE; }
+int cuStreamSynchronize(void* stream) { return stream && !((Stream*)stream)->recording ? synchronized() : INVALID_HANDLE; }
 int cuStreamWaitEvent(void* stream, void* event, unsigned) { return stream && event ? OK : INVALID_HANDLE; }
 int cuStreamBeginCapture_v2(void* stream, int) { return stream ? (((Stream*)stream)->recording = new Graph, OK) : INVALID_HANDLE; }
 int cuStreamEndCapture(void* stream, void** graph) {
@@ -176,7 +240,7 @@ int cuEventRecord(void* event, void* stream) {
   if (!event || !stream) return INVALID_HANDLE;
   return ((Event*)event)->at = std::chrono::steady_clock::now(), OK;
 }
-int cuEventSynchronize(void* event) { return event ? OK : INVALID_HANDLE; }
+int cuEventSynchronize(void* event) { return event ? synchronized() : INVALID_HANDLE; }
 int cuEventElapsedTime(float* milliseconds, void* from, void* to) {
   *milliseconds = std::chrono::duration<float, std::milli>(((Event*)to)->at - ((Event*)from)->at).count();
   return OK;
@@ -210,6 +274,14 @@ int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
     fprintf(stderr, "%s: %s\n", (const char*)function, error);
     return (int)LAUNCH_FAILED;
   });
+}
+// The start of CUlaunchConfig; attributes, such as clusters, change nothing here.
+struct Configuration {
+  unsigned gx, gy, gz, bx, by, bz, shared_bytes;
+  void* stream;
+};
+int cuLaunchKernelEx(const Configuration* c, void* function, void** parameters, void** extra) {
+  return cuLaunchKernel(function, c->gx, c->gy, c->gz, c->bx, c->by, c->bz, c->shared_bytes, c->stream, parameters, extra);
 }
 int cuTensorMapEncodeTiled(void* map, int type, uint32_t rank, void* address, const uint64_t* size, const uint64_t* stride,
                            const uint32_t* box, const uint32_t* step, int interleave, int swizzle, int, int) {

@@ -6,6 +6,7 @@ import dev.espalier.bindings.Cublas;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.kernels.ApplyKernel;
 import dev.espalier.kernels.Arithmetic;
+import dev.espalier.kernels.CublasProducts;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DenseForwardKernel;
 import dev.espalier.kernels.DeviceBuffer;
@@ -85,43 +86,22 @@ public final class GpuKernels {
     try (CudaGpu gpu = new CudaGpu(0);
         Memory memory = new Memory(gpu);
         MatrixProducts library = library(gpu, memory)) {
+      System.out.println("before: " + GpuState.now());
       new GpuKernels(gpu, library, List.of(args).contains("--tiny") ? Sizes.TINY : Sizes.FULL, System.out)
           .run();
       gpu.synchronize();
+      System.out.printf("%nafter: %s%n", GpuState.now());
     }
   }
 
   /// TF32 products by cuBLAS, or by our own kernels where there is none.
   private static MatrixProducts library(CudaGpu gpu, Memory memory) {
-    gpu.makeCurrent();
-    Cublas cublas;
     try {
-      cublas = Cublas.open();
+      return new CublasProducts(gpu, Cublas.MathMode.TF32, memory.buffer(CublasProducts.WORKSPACE_BYTES, 0));
     } catch (NativeLibraryException e) {
       System.err.println("GpuKernels: the limit is our own product's: " + e.getMessage());
       return own(gpu, memory, Arithmetic.TF32);
     }
-    cublas.setStream(gpu.computeStream());
-    return new MatrixProducts() {
-      @Override
-      public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
-          double beta, MatrixBlock c) {
-        cublas.multiply(Cublas.MathMode.TF32, c.rows(), c.columns(), transposeA ? a.rows() : a.columns(),
-            (float) alpha, a.address(), a.stride(), transposeA, b.address(), b.stride(), transposeB,
-            (float) beta,
-            c.address(), c.stride());
-      }
-
-      @Override
-      public String description() {
-        return cublas.description();
-      }
-
-      @Override
-      public void close() {
-        cublas.close();
-      }
-    };
   }
 
   /// Our own products.

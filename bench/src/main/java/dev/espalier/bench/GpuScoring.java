@@ -19,6 +19,7 @@ import dev.espalier.engine.sensitivity.Sensitivity;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -30,7 +31,9 @@ import java.util.OptionalInt;
 public final class GpuScoring {
   private static final List<String> NETWORKS = List.of("784-300-100-10:10000", "1024-2048-2048-10:32768",
       "4096-4096-4096-16:32768", "8192-8192-8192-16:32768");
+  private static final List<String> TINY = List.of("10-4:30");
   private static final int LIMIT_WIDTH = 8192;
+  private static final int TINY_LIMIT_WIDTH = 64;
   private static final int RUNS = 7;
 
   private final Backend backend;
@@ -41,10 +44,16 @@ public final class GpuScoring {
     this.out = out;
   }
 
-  /// @param args networks with their numbers of samples, such as `784-300-100-10:10000`; none: the usual ones
+  /// @param args networks with their numbers of samples, such as `784-300-100-10:10000`; none: the usual ones; with
+  ///     `--tiny` a small product sets the limit, and the usual network is one too, to see that all of it runs
   public static void main(String[] args) throws IOException {
+    List<String> networks = new ArrayList<>(List.of(args));
+    boolean tiny = networks.remove("--tiny");
     try (Backend backend = Device.CUDA.open()) {
-      new GpuScoring(backend, System.out).run(args.length == 0 ? NETWORKS : List.of(args), LIMIT_WIDTH, RUNS);
+      System.out.println("before: " + GpuState.now());
+      new GpuScoring(backend, System.out).run(networks.isEmpty() ? tiny ? TINY : NETWORKS : networks,
+          tiny ? TINY_LIMIT_WIDTH : LIMIT_WIDTH, RUNS);
+      System.out.printf("%nafter: %s%n", GpuState.now());
     } catch (IllegalStateException e) {
       System.err.println("GpuScoring: no GPU to measure: " + e.getMessage());
       System.exit(1);
@@ -94,7 +103,8 @@ public final class GpuScoring {
       MatrixView x = Inputs.normal(arena, 9, samples, network.inputs());
       CalibrationSource source = CalibrationSource.of(new MatrixSamples("samples", x));
       int passes = sensitivity.passes(network.outputs());
-      int batch = MemoryPlan.of(backend, network, 2, passes, OptionalInt.empty()).batchSize();
+      long bytes = Scorer.bytes(network, _ -> true, Criterion.ELIMINATION_COMPENSATION, true);
+      int batch = MemoryPlan.of(backend, network, bytes, passes, OptionalInt.empty()).batchSize();
       ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true, sensitivity,
           Optional.empty(), batch, 1);
       double[] seconds = new double[runs];

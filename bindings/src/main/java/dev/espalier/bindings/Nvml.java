@@ -5,10 +5,12 @@ import static dev.espalier.bindings.nvml.nvml_h.NVML_CLOCK_SM;
 import static dev.espalier.bindings.nvml.nvml_h.NVML_ERROR_NOT_SUPPORTED;
 import static dev.espalier.bindings.nvml.nvml_h.NVML_ERROR_NO_PERMISSION;
 import static dev.espalier.bindings.nvml.nvml_h.NVML_SUCCESS;
+import static dev.espalier.bindings.nvml.nvml_h.NVML_TEMPERATURE_GPU;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetClockInfo;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetHandleByPciBusId_v2;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetMemoryInfo;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetPowerUsage;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetTemperature;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlErrorString;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlInit_v2;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlShutdown;
@@ -35,8 +37,9 @@ public final class Nvml implements AutoCloseable {
   /// @param clock       of the multiprocessors, in MHz
   /// @param memoryClock in MHz
   /// @param power       in watts
+  /// @param temperature in degrees Celsius
   public record Reading(OptionalLong totalMemory, OptionalLong freeMemory, OptionalInt clock,
-      OptionalInt memoryClock, OptionalDouble power) {}
+      OptionalInt memoryClock, OptionalDouble power, OptionalInt temperature) {}
 
   private final MemorySegment device;
   private boolean closed;
@@ -87,7 +90,9 @@ public final class Nvml implements AutoCloseable {
           hasMemory ? OptionalLong.of(nvmlMemory_st.total(memory)) : OptionalLong.empty(),
           hasMemory ? OptionalLong.of(nvmlMemory_st.free(memory)) : OptionalLong.empty(),
           clock(arena, NVML_CLOCK_SM()), clock(arena, NVML_CLOCK_MEM()),
-          power.isPresent() ? OptionalDouble.of(power.getAsInt() / 1e3) : OptionalDouble.empty());
+          power.isPresent() ? OptionalDouble.of(power.getAsInt() / 1e3) : OptionalDouble.empty(),
+          figure(arena, "nvmlDeviceGetTemperature",
+              out -> nvmlDeviceGetTemperature(device, NVML_TEMPERATURE_GPU(), out)));
     }
   }
 

@@ -8,6 +8,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.AfterEach;
@@ -17,7 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// [CudaDriver], [TensorMap] and [ClusterLaunch] against a library that remembers what it was called with.
+/// [CudaDriver], [MemoryPool], [TensorMap], [KernelLaunch] and [ClusterLaunch] against a library that remembers what it was called with.
 class CudaDriverTest {
   @TempDir
   private static Path folder;
@@ -62,6 +63,32 @@ class CudaDriverTest {
   }
 
   @Test
+  void thePoolKeepsMemoryWhileItIsOpen() throws Throwable {
+    MemoryPool one = MemoryPool.open(0);
+    assertEquals(-1, stub.number("stub_threshold"));
+    assertEquals((9L << 33) - (1 << 20), one.unused());
+    MemoryPool other = MemoryPool.open(0);
+    one.close();
+    one.close();
+    assertEquals("trim to 0, keep -1 KiB", stub.text("stub_call"));
+    other.close();
+    assertEquals("trim to 0, keep 4 KiB", stub.text("stub_call"));
+  }
+
+  @Test
+  void saysThatThereIsNoPool() throws Throwable {
+    for (String function : List.of("cuDeviceGetDefaultMemPool", "cuMemPoolGetAttribute",
+        "cuMemPoolSetAttribute")) {
+      stub.set("stub_fail", function);
+      assertEquals(function + " returns 999",
+          assertThrows(IllegalStateException.class, () -> MemoryPool.open(0)).getMessage());
+    }
+    assertEquals("cuDeviceGetDefaultMemPool returns 1",
+        assertThrows(IllegalStateException.class, () -> MemoryPool.open(1)).getMessage());
+    assertEquals(4, stub.number("stub_threshold"));
+  }
+
+  @Test
   void encodesTensorMaps() throws Throwable {
     TensorMap map = new TensorMap(0x7f00, 5_000_000_000L, 100, 1_000_000_000, 64, 32);
     try (Arena arena = Arena.ofConfined()) {
@@ -74,6 +101,25 @@ class CudaDriverTest {
       stub.set("stub_fail", "cuTensorMapEncodeTiled");
       assertEquals("cuTensorMapEncodeTiled returns 999 for " + map,
           assertThrows(IllegalArgumentException.class, () -> map.encode(arena)).getMessage());
+    }
+  }
+
+  @Test
+  void launchesKernels() throws Throwable {
+    KernelLaunch launch = new KernelLaunch(0xf00, new ClusterLaunch.Extent(8, 6, 5),
+        new ClusterLaunch.Extent(128, 2, 1), 99_000, 0xabc);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment arguments = arena.allocate(ValueLayout.ADDRESS, 2);
+      arguments.setAtIndex(ValueLayout.ADDRESS, 0, arena.allocateFrom(ValueLayout.JAVA_LONG, 1L << 40));
+      arguments.setAtIndex(ValueLayout.ADDRESS, 1, arena.allocateFrom(ValueLayout.JAVA_FLOAT, 0.5f));
+      launch.launch(arguments);
+      assertEquals(
+          "function f00 grid 8 6 5 block 128 2 1 shared 99000 stream abc arguments 1099511627776 0.5 "
+              + "extra 0",
+          stub.text("stub_call"));
+      stub.set("stub_fail", "cuLaunchKernel");
+      assertEquals("cuLaunchKernel returns 999 for " + launch,
+          assertThrows(IllegalStateException.class, () -> launch.launch(arguments)).getMessage());
     }
   }
 

@@ -2,6 +2,7 @@ package dev.espalier.bundle;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import java.io.File;
 import java.io.IOException;
@@ -30,7 +31,9 @@ import org.junit.jupiter.api.io.TempDir;
 final class BundleTest {
   private static final Path TARGET = Path.of("target").toAbsolutePath();
   /// All that the launchers call.
-  private static final List<String> TOOLS = List.of("sh", "dirname", "readlink", "stty", "cut");
+  private static final List<String> TOOLS = List.of("sh", "dirname", "readlink", "stty", "cut", "bash",
+      "mkdir",
+      "tail");
   /// Jackson and JUnit do without them, and JMH does not use the geometry of commons-math.
   private static final Set<String> OPTIONAL = Set.of("java.desktop", "java.sql", "jdk.jfr");
   private static final long GPU_LIMIT = 45L << 20;
@@ -138,7 +141,8 @@ final class BundleTest {
     long bytes = Files.size(archive("linux-x86_64-gpu"));
     assertTrue(bytes < GPU_LIMIT, bytes + " bytes");
     String output = succeed(gpu, "espalier", "doctor");
-    assertTrue(output.matches("(?s).*\\ncpu +no +oneDNN: .*\\nreference +yes .*"), output);
+    assertTrue(output.matches("(?s).*\\ncpu +no +oneDNN: left out of this [^\\n]*\\nreference +yes .*"),
+        output);
   }
 
   /// JUnit counts a test without a GPU as skipped or as aborted.
@@ -151,6 +155,17 @@ final class BundleTest {
       assertTrue(output.contains("install NVIDIA's driver to use a GPU"), output);
       assertTrue(output.matches("(?s).*\\[ +0 tests successful +].*"), output);
     }
+  }
+
+  @Test
+  void recordsNothingWithoutAGpu() throws IOException, InterruptedException {
+    assumeFalse(Files.exists(Path.of("/dev/nvidiactl")));
+    Result result = run(gpu, "espalier-gpu-record", temporary.resolve("a record").toString());
+    assertEquals(1, result.code, result.output);
+    assertEquals(
+        List.of("GpuKernels: no GPU to measure: libcuda.so.1 was not found: install NVIDIA's driver to "
+            + "use a GPU"),
+        result.output.lines().toList());
   }
 
   @Test

@@ -77,9 +77,9 @@ final class Machine {
   }
 
   static String gpuNow(Nvml.Reading reading) {
-    return "%s of %s free, clock %s MHz, memory clock %s MHz, power %s W".formatted(
+    return "%s of %s free, clock %s MHz, memory clock %s MHz, power %s W, %s °C".formatted(
         gibibytes(reading.freeMemory()), gibibytes(reading.totalMemory()), number(reading.clock()),
-        number(reading.memoryClock()), Table.value(reading.power()));
+        number(reading.memoryClock()), Table.value(reading.power()), number(reading.temperature()));
   }
 
   private static String gibibytes(OptionalLong bytes) {

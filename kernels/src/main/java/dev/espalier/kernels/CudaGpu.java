@@ -1,5 +1,6 @@
 package dev.espalier.kernels;
 
+import dev.espalier.bindings.MemoryPool;
 import dev.espalier.bindings.TensorMap;
 import java.io.IOException;
 import java.io.InputStream;
@@ -31,7 +32,8 @@ import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 
 /// An NVIDIA GPU by JCuda's driver API, in the device's primary context, which every call makes current on the
-/// calling thread and leaves so. Memory comes from the device's stream-ordered pool.
+/// calling thread and leaves so. Memory comes from the device's stream-ordered pool, which keeps what is freed until this
+/// is closed.
 public final class CudaGpu implements Driver {
   private static final int MOST_ARGUMENTS = 16;
   /// A tensor map is the largest argument, and aligned the most.
@@ -41,6 +43,7 @@ public final class CudaGpu implements Driver {
   private final Arena arena = Arena.ofShared();
   private final CUdevice device = new CUdevice();
   private final CUcontext context = new CUcontext();
+  private final MemoryPool pool;
   private final Map<Stream, OwnStream> streams = new EnumMap<>(Stream.class);
   private final Map<String, CUmodule> modules = new HashMap<>();
   private final Map<String, CUfunction> functions = new HashMap<>();
@@ -124,6 +127,7 @@ public final class CudaGpu implements Driver {
     multiprocessors = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
     name = "%s, compute capability %d.%d".formatted(deviceName(), major, minor);
     JCudaDriver.cuDevicePrimaryCtxRetain(context, device);
+    pool = MemoryPool.open(ordinal);
     for (Stream stream : Stream.values()) {
       OwnStream handle = new OwnStream();
       call(() -> JCudaDriver.cuStreamCreate(handle, CUstream_flags.CU_STREAM_NON_BLOCKING));
@@ -206,7 +210,7 @@ public final class CudaGpu implements Driver {
 
   @Override
   public long freeMemory() {
-    return memory()[0];
+    return memory()[0] + pool.unused();
   }
 
   @Override
@@ -428,6 +432,7 @@ public final class CudaGpu implements Driver {
     modules.values().forEach(module -> call(() -> JCudaDriver.cuModuleUnload(module)));
     modules.clear();
     streams.values().forEach(stream -> call(() -> JCudaDriver.cuStreamDestroy(stream)));
+    pool.close();
     JCudaDriver.cuDevicePrimaryCtxRelease(device);
     arena.close();
   }

@@ -39,7 +39,7 @@ public interface Driver extends Gpu, AutoCloseable {
   /// For example `NVIDIA H200, compute capability 9.0`.
   String name();
 
-  /// Free bytes of device memory now, other processes taken off.
+  /// Free bytes of device memory now, other processes taken off, memory that is kept for later allocations included.
   long freeMemory();
 
   /// Bytes of device memory.

@@ -105,6 +105,33 @@ public class cuda_h extends cuda_h$shared {
     public static int CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE() {
         return CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
     }
+    private static final int CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum CUmemPool_attribute_enum.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4
+     * }
+     */
+    public static int CU_MEMPOOL_ATTR_RELEASE_THRESHOLD() {
+        return CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    }
+    private static final int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum CUmemPool_attribute_enum.CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT = 5
+     * }
+     */
+    public static int CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT() {
+        return CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT;
+    }
+    private static final int CU_MEMPOOL_ATTR_USED_MEM_CURRENT = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * enum CUmemPool_attribute_enum.CU_MEMPOOL_ATTR_USED_MEM_CURRENT = 7
+     * }
+     */
+    public static int CU_MEMPOOL_ATTR_USED_MEM_CURRENT() {
+        return CU_MEMPOOL_ATTR_USED_MEM_CURRENT;
+    }
 
     private static class cuInit {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
@@ -532,6 +559,67 @@ public class cuda_h extends cuda_h$shared {
         }
     }
 
+    private static class cuDeviceGetDefaultMemPool {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            cuda_h.C_INT,
+            cuda_h.C_POINTER,
+            cuda_h.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("cuDeviceGetDefaultMemPool");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool_out, CUdevice dev)
+     * }
+     */
+    public static FunctionDescriptor cuDeviceGetDefaultMemPool$descriptor() {
+        return cuDeviceGetDefaultMemPool.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool_out, CUdevice dev)
+     * }
+     */
+    public static MethodHandle cuDeviceGetDefaultMemPool$handle() {
+        return cuDeviceGetDefaultMemPool.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool_out, CUdevice dev)
+     * }
+     */
+    public static MemorySegment cuDeviceGetDefaultMemPool$address() {
+        return cuDeviceGetDefaultMemPool.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool_out, CUdevice dev)
+     * }
+     */
+    public static int cuDeviceGetDefaultMemPool(MemorySegment pool_out, int dev) {
+        var mh$ = cuDeviceGetDefaultMemPool.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("cuDeviceGetDefaultMemPool", pool_out, dev);
+            }
+            return (int)mh$.invokeExact(pool_out, dev);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class cuDeviceGetPCIBusId {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             cuda_h.C_INT,
@@ -587,6 +675,261 @@ public class cuda_h extends cuda_h$shared {
                 traceDowncall("cuDeviceGetPCIBusId", pciBusId, len, dev);
             }
             return (int)mh$.invokeExact(pciBusId, len, dev);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class cuMemPoolTrimTo {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            cuda_h.C_INT,
+            cuda_h.C_POINTER,
+            cuda_h.C_LONG
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("cuMemPoolTrimTo");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
+     * }
+     */
+    public static FunctionDescriptor cuMemPoolTrimTo$descriptor() {
+        return cuMemPoolTrimTo.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
+     * }
+     */
+    public static MethodHandle cuMemPoolTrimTo$handle() {
+        return cuMemPoolTrimTo.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
+     * }
+     */
+    public static MemorySegment cuMemPoolTrimTo$address() {
+        return cuMemPoolTrimTo.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t minBytesToKeep)
+     * }
+     */
+    public static int cuMemPoolTrimTo(MemorySegment pool, long minBytesToKeep) {
+        var mh$ = cuMemPoolTrimTo.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("cuMemPoolTrimTo", pool, minBytesToKeep);
+            }
+            return (int)mh$.invokeExact(pool, minBytesToKeep);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class cuMemPoolSetAttribute {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            cuda_h.C_INT,
+            cuda_h.C_POINTER,
+            cuda_h.C_INT,
+            cuda_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("cuMemPoolSetAttribute");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void *value)
+     * }
+     */
+    public static FunctionDescriptor cuMemPoolSetAttribute$descriptor() {
+        return cuMemPoolSetAttribute.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void *value)
+     * }
+     */
+    public static MethodHandle cuMemPoolSetAttribute$handle() {
+        return cuMemPoolSetAttribute.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void *value)
+     * }
+     */
+    public static MemorySegment cuMemPoolSetAttribute$address() {
+        return cuMemPoolSetAttribute.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void *value)
+     * }
+     */
+    public static int cuMemPoolSetAttribute(MemorySegment pool, int attr, MemorySegment value) {
+        var mh$ = cuMemPoolSetAttribute.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("cuMemPoolSetAttribute", pool, attr, value);
+            }
+            return (int)mh$.invokeExact(pool, attr, value);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class cuMemPoolGetAttribute {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            cuda_h.C_INT,
+            cuda_h.C_POINTER,
+            cuda_h.C_INT,
+            cuda_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("cuMemPoolGetAttribute");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void *value)
+     * }
+     */
+    public static FunctionDescriptor cuMemPoolGetAttribute$descriptor() {
+        return cuMemPoolGetAttribute.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void *value)
+     * }
+     */
+    public static MethodHandle cuMemPoolGetAttribute$handle() {
+        return cuMemPoolGetAttribute.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void *value)
+     * }
+     */
+    public static MemorySegment cuMemPoolGetAttribute$address() {
+        return cuMemPoolGetAttribute.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * CUresult cuMemPoolGetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void *value)
+     * }
+     */
+    public static int cuMemPoolGetAttribute(MemorySegment pool, int attr, MemorySegment value) {
+        var mh$ = cuMemPoolGetAttribute.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("cuMemPoolGetAttribute", pool, attr, value);
+            }
+            return (int)mh$.invokeExact(pool, attr, value);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class cuLaunchKernel {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            cuda_h.C_INT,
+            cuda_h.C_POINTER,
+            cuda_h.C_INT,
+            cuda_h.C_INT,
+            cuda_h.C_INT,
+            cuda_h.C_INT,
+            cuda_h.C_INT,
+            cuda_h.C_INT,
+            cuda_h.C_INT,
+            cuda_h.C_POINTER,
+            cuda_h.C_POINTER,
+            cuda_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("cuLaunchKernel");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra)
+     * }
+     */
+    public static FunctionDescriptor cuLaunchKernel$descriptor() {
+        return cuLaunchKernel.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra)
+     * }
+     */
+    public static MethodHandle cuLaunchKernel$handle() {
+        return cuLaunchKernel.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra)
+     * }
+     */
+    public static MemorySegment cuLaunchKernel$address() {
+        return cuLaunchKernel.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * CUresult cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, CUstream hStream, void **kernelParams, void **extra)
+     * }
+     */
+    public static int cuLaunchKernel(MemorySegment f, int gridDimX, int gridDimY, int gridDimZ, int blockDimX, int blockDimY, int blockDimZ, int sharedMemBytes, MemorySegment hStream, MemorySegment kernelParams, MemorySegment extra) {
+        var mh$ = cuLaunchKernel.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("cuLaunchKernel", f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
+            }
+            return (int)mh$.invokeExact(f, gridDimX, gridDimY, gridDimZ, blockDimX, blockDimY, blockDimZ, sharedMemBytes, hStream, kernelParams, extra);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

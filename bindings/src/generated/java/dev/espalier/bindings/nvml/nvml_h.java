@@ -69,6 +69,15 @@ public class nvml_h extends nvml_h$shared {
     public static int NVML_CLOCK_MEM() {
         return NVML_CLOCK_MEM;
     }
+    private static final int NVML_TEMPERATURE_GPU = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.NVML_TEMPERATURE_GPU = 0
+     * }
+     */
+    public static int NVML_TEMPERATURE_GPU() {
+        return NVML_TEMPERATURE_GPU;
+    }
 
     private static class nvmlErrorString {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
@@ -484,6 +493,68 @@ public class nvml_h extends nvml_h$shared {
                 traceDowncall("nvmlDeviceGetPowerUsage", device, power);
             }
             return (int)mh$.invokeExact(device, power);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nvmlDeviceGetTemperature {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            nvml_h.C_INT,
+            nvml_h.C_POINTER,
+            nvml_h.C_INT,
+            nvml_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nvmlDeviceGetTemperature");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned int *temperature)
+     * }
+     */
+    public static FunctionDescriptor nvmlDeviceGetTemperature$descriptor() {
+        return nvmlDeviceGetTemperature.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned int *temperature)
+     * }
+     */
+    public static MethodHandle nvmlDeviceGetTemperature$handle() {
+        return nvmlDeviceGetTemperature.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned int *temperature)
+     * }
+     */
+    public static MemorySegment nvmlDeviceGetTemperature$address() {
+        return nvmlDeviceGetTemperature.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned int *temperature)
+     * }
+     */
+    public static int nvmlDeviceGetTemperature(MemorySegment device, int sensor, MemorySegment temperature) {
+        var mh$ = nvmlDeviceGetTemperature.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nvmlDeviceGetTemperature", device, sensor, temperature);
+            }
+            return (int)mh$.invokeExact(device, sensor, temperature);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -122,9 +122,9 @@ public final class CudaBackend implements Backend {
 
   private static MatrixProducts products(CudaGpu gpu, CudaMemory memory, Precision precision) {
     try {
-      return new CublasProducts(gpu, memory, precision);
+      return CudaProducts.ofCublas(gpu, memory, precision);
     } catch (NativeLibraryException _) { // doctor says why
-      return new OwnProducts(gpu, memory, precision);
+      return CudaProducts.ofKernels(gpu, memory, precision);
     }
   }
 
@@ -176,7 +176,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public long workspace(int samples, int outputs, int inputs) {
-    return moments.workspace(OwnProducts.arithmetic(precision), samples, outputs, inputs);
+    return moments.workspace(CudaProducts.arithmetic(precision), samples, outputs, inputs);
   }
 
   @Override
@@ -406,7 +406,7 @@ public final class CudaBackend implements Backend {
       Matrix m2) {
     DeviceBuffer workspace = memory
         .scratch(workspace(activation.rows(), sensitivity.columns(), activation.columns()));
-    moments.addMoments(OwnProducts.arithmetic(precision), device(sensitivity), device(activation),
+    moments.addMoments(CudaProducts.arithmetic(precision), device(sensitivity), device(activation),
         device(pilotMean), device(m0),
         device(m1), device(m2), workspace);
   }

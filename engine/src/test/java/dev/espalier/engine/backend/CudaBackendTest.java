@@ -9,7 +9,10 @@ import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.ReadmeExampleTest;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.compensation.Compensation;
 import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.criterion.LayerScores;
+import dev.espalier.engine.criterion.Scorer;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -49,7 +52,8 @@ final class CudaBackendTest {
 
   private static CudaBackend open(EmulatedDriver driver, Precision precision, long slotBytes) {
     CudaMemory memory = new CudaMemory(driver, driver.totalMemory());
-    return new CudaBackend(driver, memory, new OwnProducts(driver, memory, precision), precision, slotBytes);
+    return new CudaBackend(driver, memory, CudaProducts.ofKernels(driver, memory, precision), precision,
+        slotBytes);
   }
 
   @Nested
@@ -207,13 +211,43 @@ final class CudaBackendTest {
     long budget = 4 << 20;
     try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
         Backend backend = open(driver, Precision.FP32)) {
-      MemoryPlan plan = MemoryPlan.of(backend, network, 2, 5, OptionalInt.empty());
+      long scores = Scorer.bytes(network, _ -> true, Criterion.ELIMINATION_COMPENSATION, true);
+      MemoryPlan plan = MemoryPlan.of(backend, network, scores, 5, OptionalInt.empty());
       assertTrue(plan.batchSize() > 512 && plan.batchSize() < 8192, plan::toString);
       assertTrue(plan.weights() + plan.scores() + plan.batch() <= budget, plan::toString);
       assertEquals(0, plan.onHost());
       String message = assertThrows(OutOfBackendMemoryException.class,
-          () -> MemoryPlan.of(backend, network, 2, 5, OptionalInt.of(8192))).getMessage();
+          () -> MemoryPlan.of(backend, network, scores, 5, OptionalInt.of(8192))).getMessage();
       assertTrue(message.endsWith("use a smaller --batch-size"), message);
+    }
+  }
+
+  /// Of layers that are not excluded, and but for the rounding of each of up to nine allocations.
+  @ParameterizedTest
+  @EnumSource
+  void plansTheScoresThatAreTaken(Criterion criterion) throws IOException {
+    EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+    CudaMemory memory = new CudaMemory(driver, MEMORY);
+    try (
+        Backend backend = new CudaBackend(driver, memory,
+            CudaProducts.ofKernels(driver, memory, Precision.FP32),
+            Precision.FP32, SLOT);
+        DeviceNetwork device = new DeviceNetwork(backend, network)) {
+      String excluded = network.layers().get(1).name();
+      for (Compensation compensation : Compensation.values()) {
+        PruningOptions options = PruningOptions.builder().criterion(criterion).compensation(compensation)
+            .exclude(excluded::equals).batchSize(50).build();
+        Pruner pruner = new Pruner(backend, options);
+        List<LayerScores> scores = Scorer.score(backend, device, l -> l != 1, Optional.of(source),
+            pruner.scoringOptions(network), ProgressListener.NONE);
+        long after = memory.used();
+        scores.forEach(LayerScores::close);
+        long taken = after - memory.used();
+        long planned = pruner.plan(network).scores();
+        assertTrue(planned <= taken && taken < planned + 2 * 9 * CudaMemory.rounded(1),
+            () -> "%s: %d bytes planned, %d taken".formatted(compensation, planned, taken));
+      }
+      assertEquals(0, memory.hostBytes());
     }
   }
 

@@ -1,43 +1,35 @@
-package dev.espalier.engine.backend;
+package dev.espalier.kernels;
 
 import dev.espalier.bindings.Cublas;
 import dev.espalier.bindings.Cublas.MathMode;
 import dev.espalier.bindings.NativeLibraryException;
-import dev.espalier.kernels.CudaGpu;
-import dev.espalier.kernels.MatrixBlock;
-import dev.espalier.kernels.MatrixProducts;
 
-/// Products by cuBLAS, in the stream of the kernels.
-final class CublasProducts implements MatrixProducts {
+/// Products by cuBLAS, in the stream of the kernels, with a workspace of their own.
+public final class CublasProducts implements MatrixProducts {
   /// NVIDIA's advice for compute capability 9.0; without one cuBLAS allocates, which no recording admits.
-  private static final long WORKSPACE_BYTES = 32L << 20;
+  public static final long WORKSPACE_BYTES = 32L << 20;
 
   private final CudaGpu gpu;
-  private final CudaMemory memory;
   private final MathMode mode;
   private final Cublas cublas;
-  private final CudaMemory.Block workspace;
 
+  /// Products in one stream.
+  ///
+  /// @param workspace of [#WORKSPACE_BYTES] bytes, owned by the caller, used by nothing else
   /// @throws NativeLibraryException if there is no cuBLAS, or it does not start
-  @SuppressWarnings("MustBeClosedChecker") // closed in close()
-  CublasProducts(CudaGpu gpu, CudaMemory memory, Precision precision) {
+  public CublasProducts(CudaGpu gpu, MathMode mode, DeviceBuffer workspace) {
+    Kernels.room("workspace", workspace, WORKSPACE_BYTES);
     this.gpu = gpu;
-    this.memory = memory;
-    mode = switch (precision) {
-      case FP32 -> MathMode.FP32;
-      case TF32 -> MathMode.TF32;
-      case BF16 -> MathMode.BF16;
-    };
-    workspace = memory.allocate(WORKSPACE_BYTES, "cuBLAS");
+    this.mode = mode;
+    gpu.makeCurrent();
+    cublas = Cublas.open();
     try {
-      gpu.makeCurrent();
-      cublas = Cublas.open();
-    } catch (NativeLibraryException e) {
-      memory.free(workspace);
+      cublas.setStream(gpu.computeStream());
+      cublas.setWorkspace(workspace.address(), workspace.bytes());
+    } catch (RuntimeException e) {
+      cublas.close();
       throw e;
     }
-    cublas.setStream(gpu.computeStream());
-    cublas.setWorkspace(workspace.address(), workspace.bytes());
   }
 
   @Override
@@ -58,6 +50,5 @@ final class CublasProducts implements MatrixProducts {
   public void close() {
     gpu.makeCurrent();
     cublas.close();
-    memory.free(workspace);
   }
 }

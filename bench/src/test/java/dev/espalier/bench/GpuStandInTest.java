@@ -1,0 +1,78 @@
+package dev.espalier.bench;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.kernels.NeedsGpu;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/// The programs as they are started on a GPU, over libraries that stand in for the driver, cuBLAS and NVML
+/// (kernels/src/test/cuda/driver): that they run to their end is all that their figures say.
+@Tag("stand-in")
+@ExtendWith(NeedsGpu.class)
+class GpuStandInTest {
+  /// A program, which may throw.
+  private interface Program {
+    void main() throws IOException;
+  }
+
+  private static List<String> output(Program program) throws IOException {
+    ByteArrayOutputStream text = new ByteArrayOutputStream();
+    PrintStream out = System.out;
+    System.setOut(new PrintStream(text, true, StandardCharsets.UTF_8));
+    try {
+      program.main();
+    } finally {
+      System.setOut(out);
+    }
+    return text.toString(StandardCharsets.UTF_8).lines().toList();
+  }
+
+  /// The clock of the GPU that stands in falls with each question.
+  private static void assertRecorded(List<String> lines) {
+    String before = lines.getFirst();
+    String after = lines.getLast();
+    assertTrue(before.matches("before: clock \\d+ MHz, memory clock 3201 MHz, 76\\.3 W, \\d+ °C"), before);
+    assertTrue(after.matches("after: clock \\d+ MHz, memory clock 3201 MHz, 76\\.3 W, \\d+ °C"), after);
+    assertEquals(clock(before) - 15, clock(after));
+    assertTrue(lines.stream().noneMatch(line -> line.contains("not measured") || line.contains("NaN")));
+  }
+
+  private static int clock(String line) {
+    return Integer.parseInt(line.replaceFirst("[a-z]+: clock (\\d+) .*", "$1"));
+  }
+
+  @Test
+  void timesKernels() throws IOException {
+    List<String> lines = output(() -> GpuKernels.main(new String[]{"--tiny"}));
+    assertRecorded(lines);
+    assertEquals("Stand-in, compute capability 9.0, 4 multiprocessors", lines.get(1));
+    assertTrue(lines.get(2).contains(", cuBLAS 13.0.0, "), lines.get(2));
+  }
+
+  @Test
+  void timesLaunchesAndCopies() throws IOException {
+    List<String> lines = output(() -> GpuOverhead.main(new String[]{"--tiny"}));
+    assertRecorded(lines);
+    for (String row : List.of("| cuLaunchKernel, JCuda |", "| cuLaunchKernel, FFM |",
+        "| cuLaunchKernelEx, FFM |",
+        "| UpdatesKernel |", "| 4096 | page-locked |", "| 4096 | pageable |", "| 4096 | double buffers |",
+        "| 70000000 | double buffers |")) {
+      assertEquals(1, lines.stream().filter(line -> line.startsWith(row)).count(), row);
+    }
+  }
+
+  @Test
+  void timesScoring() throws IOException {
+    List<String> lines = output(() -> GpuScoring.main(new String[]{"--tiny"}));
+    assertRecorded(lines);
+    assertTrue(lines.get(1).startsWith("cuda (Stand-in, "), lines.get(1));
+  }
+}
