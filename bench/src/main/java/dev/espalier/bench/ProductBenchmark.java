@@ -47,7 +47,7 @@ public class ProductBenchmark {
     a = Inputs.normal(arena, 1, m, k);
     b = Inputs.normal(arena, 2, k, n);
     c = MatrixView.allocate(arena, m, n);
-    matmul = new OneDnnMatmul(new OneDnnMatmul.Shape(false, false, m, n, k, k, n, n, false, false));
+    matmul = new OneDnnMatmul(new OneDnnMatmul.Shape(false, false, m, n, k, k, n, n, false));
     first = cpu.normal(1, m, k);
     second = cpu.normal(2, k, n);
     result = cpu.zeros(m, n);

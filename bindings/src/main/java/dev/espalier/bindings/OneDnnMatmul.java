@@ -1,22 +1,15 @@
 package dev.espalier.bindings;
 
-import static dev.espalier.bindings.OneDnn.check;
 import static dev.espalier.bindings.OneDnn.created;
 import static dev.espalier.bindings.onednn.onednn_h.DNNL_ARG_DST;
 import static dev.espalier.bindings.onednn.onednn_h.DNNL_ARG_SRC;
 import static dev.espalier.bindings.onednn.onednn_h.DNNL_ARG_WEIGHTS;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_f32;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_fpmath_mode_bf16;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_fpmath_mode_strict;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_matmul_primitive_desc_create;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_append_sum;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_create;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_destroy;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_set_fpmath_mode;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_set_post_ops;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /// C = op(A)·op(B), or C += op(A)·op(B), for matrices of fixed shapes in float32 memory, row-major. Many threads may use
 /// one at a time; it runs on as many threads as the one that made it was allowed.
@@ -24,10 +17,8 @@ public final class OneDnnMatmul implements AutoCloseable {
   /// The shapes, as in [OneDnn#sgemm].
   ///
   /// @param accumulates whether the product is added to C
-  /// @param bfloat16    whether operands may be rounded to bfloat16; sums are float32 in any case
   public record Shape(boolean transposeA, boolean transposeB, long m, long n, long k, long leadingA,
-      long leadingB,
-      long leadingC, boolean accumulates, boolean bfloat16) {}
+      long leadingB, long leadingC, boolean accumulates) {}
 
   private final Primitive primitive;
 
@@ -36,35 +27,20 @@ public final class OneDnnMatmul implements AutoCloseable {
     MemorySegment a = matrix(shape.m(), shape.k(), shape.leadingA(), shape.transposeA());
     MemorySegment b = matrix(shape.k(), shape.n(), shape.leadingB(), shape.transposeB());
     MemorySegment c = matrix(shape.m(), shape.n(), shape.leadingC(), false);
-    MemorySegment descriptor = Primitive.withAttributes(attributes -> {
-      check(dnnl_primitive_attr_set_fpmath_mode(attributes,
-          shape.bfloat16() ? dnnl_fpmath_mode_bf16() : dnnl_fpmath_mode_strict()),
-          "dnnl_primitive_attr_set_fpmath_mode");
-      if (shape.accumulates()) {
-        addToResult(attributes);
-      }
-      return created("dnnl_matmul_primitive_desc_create",
-          out -> dnnl_matmul_primitive_desc_create(out, OneDnn.engine(), a, b, MemorySegment.NULL, c,
-              attributes));
-    });
+    UnaryOperator<MemorySegment> create = attributes -> created("dnnl_matmul_primitive_desc_create",
+        out -> dnnl_matmul_primitive_desc_create(out, OneDnn.engine(), a, b, MemorySegment.NULL, c,
+            attributes));
+    MemorySegment descriptor = shape.accumulates()
+        ? Primitive.withAttributesOfSum(create)
+        : Primitive.withAttributes(create);
     primitive = new Primitive(List.of(new Primitive.Argument(DNNL_ARG_SRC(), a),
         new Primitive.Argument(DNNL_ARG_WEIGHTS(), b), new Primitive.Argument(DNNL_ARG_DST(), c)),
         descriptor);
   }
 
   private static MemorySegment matrix(long rows, long columns, long leading, boolean transposed) {
-    return Primitive.descriptor(new long[]{rows, columns},
+    return Primitive.descriptor(dnnl_f32(), new long[]{rows, columns},
         transposed ? new long[]{1, leading} : new long[]{leading, 1});
-  }
-
-  private static void addToResult(MemorySegment attributes) {
-    MemorySegment postOps = created("dnnl_post_ops_create", out -> dnnl_post_ops_create(out));
-    try {
-      check(dnnl_post_ops_append_sum(postOps, 1, 0, dnnl_f32()), "dnnl_post_ops_append_sum");
-      check(dnnl_primitive_attr_set_post_ops(attributes, postOps), "dnnl_primitive_attr_set_post_ops");
-    } finally {
-      check(dnnl_post_ops_destroy(postOps), "dnnl_post_ops_destroy");
-    }
   }
 
   /// Multiplies.

@@ -9,8 +9,12 @@ import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_create_with
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_destroy;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_get_size;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_destroy;
+import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_append_sum;
+import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_create;
+import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_destroy;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_create;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_destroy;
+import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_set_post_ops;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_set_scratchpad_mode;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_create;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_desc_destroy;
@@ -60,15 +64,30 @@ final class Primitive implements AutoCloseable {
     }
   }
 
-  /// A descriptor of float32 elements.
+  /// What `use` makes with attributes under which a product is added to its result, too.
+  static MemorySegment withAttributesOfSum(UnaryOperator<MemorySegment> use) {
+    return withAttributes(attributes -> {
+      MemorySegment postOps = created("dnnl_post_ops_create", out -> dnnl_post_ops_create(out));
+      try {
+        check(dnnl_post_ops_append_sum(postOps, 1, 0, dnnl_f32()), "dnnl_post_ops_append_sum");
+        check(dnnl_primitive_attr_set_post_ops(attributes, postOps), "dnnl_primitive_attr_set_post_ops");
+      } finally {
+        check(dnnl_post_ops_destroy(postOps), "dnnl_post_ops_destroy");
+      }
+      return use.apply(attributes);
+    });
+  }
+
+  /// A descriptor.
   ///
+  /// @param type    `dnnl_f32` or `dnnl_bf16`
   /// @param strides elements from one index to the next, for each dimension
-  static MemorySegment descriptor(long[] dimensions, long[] strides) {
+  static MemorySegment descriptor(int type, long[] dimensions, long[] strides) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment sizes = arena.allocateFrom(JAVA_LONG, dimensions);
       MemorySegment steps = arena.allocateFrom(JAVA_LONG, strides);
       return created("dnnl_memory_desc_create_with_strides",
-          out -> dnnl_memory_desc_create_with_strides(out, dimensions.length, sizes, dnnl_f32(), steps));
+          out -> dnnl_memory_desc_create_with_strides(out, dimensions.length, sizes, type, steps));
     }
   }
 

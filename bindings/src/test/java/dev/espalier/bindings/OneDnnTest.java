@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,8 +55,7 @@ class OneDnnTest {
         boolean add = transposeA;
         MatrixView d = product.before.copy(arena);
         try (OneDnnMatmul matmul = new OneDnnMatmul(
-            new OneDnnMatmul.Shape(transposeA, transposeB, m, n, k, a.columns(), b.columns(), n, add,
-                false))) {
+            new OneDnnMatmul.Shape(transposeA, transposeB, m, n, k, a.columns(), b.columns(), n, add))) {
           matmul.multiply(a.segment(), b.segment(), d.segment());
         }
         product.check(1, add ? 1 : 0, d, FLOAT * (k + 3));
@@ -63,17 +63,45 @@ class OneDnnTest {
     }
   }
 
-  @Test
-  void multipliesInBfloat16WhereTheProcessorDoes() {
+  /// Twice, with the second A and C `m` + 2 rows after the first ones.
+  @ParameterizedTest
+  @CsvSource({"1, 1, 1", "7, 9, 8", "31, 33, 65", "65, 130, 301", "64, 10, 9"})
+  void multipliesInBfloat16WhereTheProcessorDoes(int m, int n, int k) {
     assumeTrue(OneDnn.multipliesBfloat16(), "this CPU has no bfloat16 instructions");
     try (Arena arena = Arena.ofConfined()) {
-      Product product = new Product(arena, 65, 130, 300);
-      MatrixView c = product.before.copy(arena);
-      try (OneDnnMatmul matmul = new OneDnnMatmul(
-          new OneDnnMatmul.Shape(false, false, 65, 130, 300, 300, 130, 130, true, true))) {
-        matmul.multiply(product.a.plain.segment(), product.b.plain.segment(), c.segment());
+      Product product = new Product(arena, m, n, k);
+      try (OneDnnPacking packing = new OneDnnPacking(new OneDnnPacking.Shape(k, n, n))) {
+        MemorySegment packed = arena.allocate(packing.packedBytes(), 64);
+        packing.pack(product.b.plain.segment(), arena.allocate(packing.roundedBytes(), 64), packed);
+        for (int kind = 0; kind < 4; kind++) {
+          boolean transposed = (kind & 1) != 0;
+          boolean add = (kind & 2) != 0;
+          MatrixView a = transposed ? product.a.transposed : product.a.plain;
+          int rowsA = a.rows() + 2;
+          MatrixView both = MatrixView.allocate(arena, rowsA + a.rows(), a.columns());
+          both.segment().copyFrom(a.segment());
+          both.segment().asSlice((long) rowsA * a.columns() * Float.BYTES).copyFrom(a.segment());
+          MatrixView results = MatrixView.allocate(arena, 2 * m + 2, n);
+          MemorySegment second = results.segment().asSlice((m + 2L) * n * Float.BYTES);
+          results.segment().copyFrom(product.before.segment());
+          second.copyFrom(product.before.segment());
+          try (OneDnnBfloat16Matmul matmul = new OneDnnBfloat16Matmul(
+              new OneDnnBfloat16Matmul.Shape(transposed, 2, m, packing.shape(), a.columns(),
+                  (long) rowsA * a.columns(), n, (m + 2L) * n, add),
+              packing)) {
+            matmul.multiply(both.segment(), arena.allocate(matmul.roundedBytes(), 64), packed,
+                results.segment());
+          }
+          double unit = 2 * BFLOAT16 + BFLOAT16 * BFLOAT16 + (k + 3) * FLOAT;
+          product.check(1, add ? 1 : 0,
+              new MatrixView(results.segment().asSlice(0, (long) m * n * Float.BYTES), m, n), unit);
+          product.check(1, add ? 1 : 0, new MatrixView(second, m, n), unit);
+          for (int i = 0; i < 2 * n; i++) {
+            assertEquals(0, results.segment().getAtIndex(MatrixView.ELEMENT, (long) m * n + i),
+                "between the results");
+          }
+        }
       }
-      product.check(1, 1, c, 2 * BFLOAT16 + BFLOAT16 * BFLOAT16 + 303 * FLOAT);
     }
   }
 

@@ -41,6 +41,15 @@ public class onednn_h extends onednn_h$shared {
     public static int dnnl_success() {
         return dnnl_success;
     }
+    private static final int dnnl_bf16 = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.dnnl_bf16 = 2
+     * }
+     */
+    public static int dnnl_bf16() {
+        return dnnl_bf16;
+    }
     private static final int dnnl_f32 = (int)3L;
     /**
      * {@snippet lang=c :
@@ -49,24 +58,6 @@ public class onednn_h extends onednn_h$shared {
      */
     public static int dnnl_f32() {
         return dnnl_f32;
-    }
-    private static final int dnnl_fpmath_mode_strict = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_fpmath_mode_strict = 0
-     * }
-     */
-    public static int dnnl_fpmath_mode_strict() {
-        return dnnl_fpmath_mode_strict;
-    }
-    private static final int dnnl_fpmath_mode_bf16 = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.dnnl_fpmath_mode_bf16 = 1
-     * }
-     */
-    public static int dnnl_fpmath_mode_bf16() {
-        return dnnl_fpmath_mode_bf16;
     }
     private static final int dnnl_cpu = (int)1L;
     /**
@@ -268,6 +259,15 @@ public class onednn_h extends onednn_h$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int dnnl_format_tag_any = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.dnnl_format_tag_any = 1
+     * }
+     */
+    public static int dnnl_format_tag_any() {
+        return dnnl_format_tag_any;
+    }
     private static final int dnnl_scratchpad_mode_user = (int)1L;
     /**
      * {@snippet lang=c :
@@ -276,6 +276,15 @@ public class onednn_h extends onednn_h$shared {
      */
     public static int dnnl_scratchpad_mode_user() {
         return dnnl_scratchpad_mode_user;
+    }
+    private static final int dnnl_query_weights_md = (int)131L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.dnnl_query_weights_md = 131
+     * }
+     */
+    public static int dnnl_query_weights_md() {
+        return dnnl_query_weights_md;
     }
     private static final int dnnl_query_scratchpad_md = (int)136L;
     /**
@@ -740,67 +749,6 @@ public class onednn_h extends onednn_h$shared {
         }
     }
 
-    private static class dnnl_primitive_attr_set_fpmath_mode {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            onednn_h.C_INT,
-            onednn_h.C_POINTER,
-            onednn_h.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("dnnl_primitive_attr_set_fpmath_mode");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_primitive_attr_set_fpmath_mode(dnnl_primitive_attr_t attr, dnnl_fpmath_mode_t mode)
-     * }
-     */
-    public static FunctionDescriptor dnnl_primitive_attr_set_fpmath_mode$descriptor() {
-        return dnnl_primitive_attr_set_fpmath_mode.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_primitive_attr_set_fpmath_mode(dnnl_primitive_attr_t attr, dnnl_fpmath_mode_t mode)
-     * }
-     */
-    public static MethodHandle dnnl_primitive_attr_set_fpmath_mode$handle() {
-        return dnnl_primitive_attr_set_fpmath_mode.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_primitive_attr_set_fpmath_mode(dnnl_primitive_attr_t attr, dnnl_fpmath_mode_t mode)
-     * }
-     */
-    public static MemorySegment dnnl_primitive_attr_set_fpmath_mode$address() {
-        return dnnl_primitive_attr_set_fpmath_mode.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * dnnl_status_t dnnl_primitive_attr_set_fpmath_mode(dnnl_primitive_attr_t attr, dnnl_fpmath_mode_t mode)
-     * }
-     */
-    public static int dnnl_primitive_attr_set_fpmath_mode(MemorySegment attr, int mode) {
-        var mh$ = dnnl_primitive_attr_set_fpmath_mode.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("dnnl_primitive_attr_set_fpmath_mode", attr, mode);
-            }
-            return (int)mh$.invokeExact(attr, mode);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
     private static class dnnl_primitive_attr_set_scratchpad_mode {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             onednn_h.C_INT,
@@ -1166,6 +1114,67 @@ public class onednn_h extends onednn_h$shared {
         }
     }
 
+    private static class dnnl_memory_desc_clone {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            onednn_h.C_INT,
+            onednn_h.C_POINTER,
+            onednn_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("dnnl_memory_desc_clone");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_memory_desc_clone(dnnl_memory_desc_t *memory_desc, const_dnnl_memory_desc_t existing_memory_desc)
+     * }
+     */
+    public static FunctionDescriptor dnnl_memory_desc_clone$descriptor() {
+        return dnnl_memory_desc_clone.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_memory_desc_clone(dnnl_memory_desc_t *memory_desc, const_dnnl_memory_desc_t existing_memory_desc)
+     * }
+     */
+    public static MethodHandle dnnl_memory_desc_clone$handle() {
+        return dnnl_memory_desc_clone.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_memory_desc_clone(dnnl_memory_desc_t *memory_desc, const_dnnl_memory_desc_t existing_memory_desc)
+     * }
+     */
+    public static MemorySegment dnnl_memory_desc_clone$address() {
+        return dnnl_memory_desc_clone.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_memory_desc_clone(dnnl_memory_desc_t *memory_desc, const_dnnl_memory_desc_t existing_memory_desc)
+     * }
+     */
+    public static int dnnl_memory_desc_clone(MemorySegment memory_desc, MemorySegment existing_memory_desc) {
+        var mh$ = dnnl_memory_desc_clone.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("dnnl_memory_desc_clone", memory_desc, existing_memory_desc);
+            }
+            return (int)mh$.invokeExact(memory_desc, existing_memory_desc);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class dnnl_memory_desc_create_with_strides {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             onednn_h.C_INT,
@@ -1223,6 +1232,70 @@ public class onednn_h extends onednn_h$shared {
                 traceDowncall("dnnl_memory_desc_create_with_strides", memory_desc, ndims, dims, data_type, strides);
             }
             return (int)mh$.invokeExact(memory_desc, ndims, dims, data_type, strides);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class dnnl_memory_desc_create_with_tag {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            onednn_h.C_INT,
+            onednn_h.C_POINTER,
+            onednn_h.C_INT,
+            onednn_h.C_POINTER,
+            onednn_h.C_INT,
+            onednn_h.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("dnnl_memory_desc_create_with_tag");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_memory_desc_create_with_tag(dnnl_memory_desc_t *memory_desc, int ndims, const dnnl_dims_t dims, dnnl_data_type_t data_type, dnnl_format_tag_t tag)
+     * }
+     */
+    public static FunctionDescriptor dnnl_memory_desc_create_with_tag$descriptor() {
+        return dnnl_memory_desc_create_with_tag.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_memory_desc_create_with_tag(dnnl_memory_desc_t *memory_desc, int ndims, const dnnl_dims_t dims, dnnl_data_type_t data_type, dnnl_format_tag_t tag)
+     * }
+     */
+    public static MethodHandle dnnl_memory_desc_create_with_tag$handle() {
+        return dnnl_memory_desc_create_with_tag.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_memory_desc_create_with_tag(dnnl_memory_desc_t *memory_desc, int ndims, const dnnl_dims_t dims, dnnl_data_type_t data_type, dnnl_format_tag_t tag)
+     * }
+     */
+    public static MemorySegment dnnl_memory_desc_create_with_tag$address() {
+        return dnnl_memory_desc_create_with_tag.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_memory_desc_create_with_tag(dnnl_memory_desc_t *memory_desc, int ndims, const dnnl_dims_t dims, dnnl_data_type_t data_type, dnnl_format_tag_t tag)
+     * }
+     */
+    public static int dnnl_memory_desc_create_with_tag(MemorySegment memory_desc, int ndims, MemorySegment dims, int data_type, int tag) {
+        var mh$ = dnnl_memory_desc_create_with_tag.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("dnnl_memory_desc_create_with_tag", memory_desc, ndims, dims, data_type, tag);
+            }
+            return (int)mh$.invokeExact(memory_desc, ndims, dims, data_type, tag);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -1406,6 +1479,71 @@ public class onednn_h extends onednn_h$shared {
                 traceDowncall("dnnl_memory_destroy", memory);
             }
             return (int)mh$.invokeExact(memory);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class dnnl_reorder_primitive_desc_create {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            onednn_h.C_INT,
+            onednn_h.C_POINTER,
+            onednn_h.C_POINTER,
+            onednn_h.C_POINTER,
+            onednn_h.C_POINTER,
+            onednn_h.C_POINTER,
+            onednn_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("dnnl_reorder_primitive_desc_create");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_reorder_primitive_desc_create(dnnl_primitive_desc_t *reorder_primitive_desc, const_dnnl_memory_desc_t src_desc, dnnl_engine_t src_engine, const_dnnl_memory_desc_t dst_desc, dnnl_engine_t dst_engine, const_dnnl_primitive_attr_t attr)
+     * }
+     */
+    public static FunctionDescriptor dnnl_reorder_primitive_desc_create$descriptor() {
+        return dnnl_reorder_primitive_desc_create.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_reorder_primitive_desc_create(dnnl_primitive_desc_t *reorder_primitive_desc, const_dnnl_memory_desc_t src_desc, dnnl_engine_t src_engine, const_dnnl_memory_desc_t dst_desc, dnnl_engine_t dst_engine, const_dnnl_primitive_attr_t attr)
+     * }
+     */
+    public static MethodHandle dnnl_reorder_primitive_desc_create$handle() {
+        return dnnl_reorder_primitive_desc_create.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_reorder_primitive_desc_create(dnnl_primitive_desc_t *reorder_primitive_desc, const_dnnl_memory_desc_t src_desc, dnnl_engine_t src_engine, const_dnnl_memory_desc_t dst_desc, dnnl_engine_t dst_engine, const_dnnl_primitive_attr_t attr)
+     * }
+     */
+    public static MemorySegment dnnl_reorder_primitive_desc_create$address() {
+        return dnnl_reorder_primitive_desc_create.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * dnnl_status_t dnnl_reorder_primitive_desc_create(dnnl_primitive_desc_t *reorder_primitive_desc, const_dnnl_memory_desc_t src_desc, dnnl_engine_t src_engine, const_dnnl_memory_desc_t dst_desc, dnnl_engine_t dst_engine, const_dnnl_primitive_attr_t attr)
+     * }
+     */
+    public static int dnnl_reorder_primitive_desc_create(MemorySegment reorder_primitive_desc, MemorySegment src_desc, MemorySegment src_engine, MemorySegment dst_desc, MemorySegment dst_engine, MemorySegment attr) {
+        var mh$ = dnnl_reorder_primitive_desc_create.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("dnnl_reorder_primitive_desc_create", reorder_primitive_desc, src_desc, src_engine, dst_desc, dst_engine, attr);
+            }
+            return (int)mh$.invokeExact(reorder_primitive_desc, src_desc, src_engine, dst_desc, dst_engine, attr);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -7,6 +7,7 @@ import static dev.espalier.engine.backend.CpuTile.store;
 import dev.espalier.bindings.MatrixView;
 import dev.espalier.bindings.OneDnn;
 import dev.espalier.engine.backend.CpuProducts.Factor;
+import dev.espalier.engine.backend.CpuProducts.SecondFactor;
 import dev.espalier.engine.network.Activation;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
@@ -33,6 +34,7 @@ public final class CpuBackend implements Backend {
   private final CpuScratch shifted = new CpuScratch();
   private final CpuScratch squared = new CpuScratch();
   private final CpuScratch spread = new CpuScratch();
+  private final CpuScratch packed = new CpuScratch();
 
   /// On all cores this process may use, in float32.
   ///
@@ -45,7 +47,8 @@ public final class CpuBackend implements Backend {
   /// @throws IllegalArgumentException if the CPU does not have the precision
   /// @throws dev.espalier.bindings.NativeLibraryException if oneDNN does not load
   public CpuBackend(int threads, Precision precision) {
-    this(requireAvailable(threads, precision), precision, new CpuProducts(precision == Precision.BF16));
+    this(requireAvailable(threads, precision), precision,
+        precision == Precision.BF16 ? new CpuBfloat16Products() : new CpuProducts());
   }
 
   /// @param products closed with this
@@ -252,16 +255,36 @@ public final class CpuBackend implements Backend {
     MemorySegment g = write(gradient);
     int samples = derivative.samples();
     int copies = gradient.rows() / samples;
-    CpuTiles tiles = CpuTiles.of(samples, outputs, (long) copies * above, v, pool.threads());
+    CpuTiles tiles = products.tiles(samples, outputs, above, copies, v, pool.threads());
+    List<SecondFactor> seconds = prepared((CpuMatrix) weightsAbove, tiles).tiles();
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
-      boolean whole = t.rows() == samples; // then it goes on in the next copy, and is one product with all of them
-      for (int copy = 0; copy < gradient.rows(); copy += whole ? gradient.rows() : samples) {
-        MemorySegment c = g.asSlice((long) copy * outputs * Float.BYTES);
-        products.multiplyRounded(h.from(copy + t.row(), 0), v.from(0, t.column()), false, t.of(c), outputs,
-            whole ? gradient.rows() : t.rows(), t.columns(), above);
-      }
+      seconds.get(t.column() / tiles.columnStep()).multiply(h.from(t.row(), 0), false, t.of(g), outputs,
+          t.rows(), copies,
+          samples);
       t.forEachRun((first, count) -> derivative.multiply(g, g, first, first + count));
+    });
+  }
+
+  /// The second factor of products that are cut into tiles.
+  @SuppressWarnings("MustBeClosedChecker") // the matrix closes the memory
+  private CpuMatrix.Prepared prepared(CpuMatrix matrix, CpuTiles tiles) {
+    return matrix.prepared(tiles.columnStep()).orElseGet(() -> {
+      Factor factor = Factor.of(matrix.read(), matrix.columns());
+      long elements = products.preparedElements(factor, matrix.rows(), tiles.columnStep());
+      CpuMemory memory = new CpuMemory(elements * tiles.across());
+      try {
+        SecondFactor[] seconds = new SecondFactor[tiles.across()];
+        pool.run(seconds.length, i -> {
+          CpuTiles.Tile t = tiles.tile(i);
+          seconds[i] = products.second(factor.from(0, t.column()), matrix.rows(), t.columns(),
+              memory.segment().asSlice(i * elements * Float.BYTES));
+        });
+        return matrix.prepare(tiles.columnStep(), List.of(seconds), memory);
+      } catch (RuntimeException e) {
+        memory.close();
+        throw e;
+      }
     });
   }
 
@@ -398,11 +421,15 @@ public final class CpuBackend implements Backend {
     long elements = (long) most * leading;
     MemorySegment x = shifted.atLeast(tiles.count() * elements);
     MemorySegment xx = squared.atLeast(tiles.count() * elements);
+    long prepared = products.preparedElements(Factor.of(x, leading), most, tiles.columnStep());
+    MemorySegment ready = packed.atLeast(tiles.count() * prepared);
     int sums = (outputs + SUMMED_COLUMNS - 1) / SUMMED_COLUMNS;
     for (int n = 0; n < activation.rows(); n += most) {
       int firstSample = n;
       int samples = Math.min(most, activation.rows() - n);
-      Factor s = Factor.transposed(unaliased(sensitivity, firstSample, samples), CpuTiles.unaliased(outputs));
+      Factor s = prepared > 0
+          ? Factor.transposed(read(sensitivity), outputs).from(0, firstSample)
+          : Factor.transposed(unaliased(sensitivity, firstSample, samples), CpuTiles.unaliased(outputs));
       pool.run(tiles.count() + (n == 0 ? sums : 0), part -> {
         if (part >= tiles.count()) {
           int start = (part - tiles.count()) * SUMMED_COLUMNS;
@@ -414,10 +441,11 @@ public final class CpuBackend implements Backend {
         MemorySegment squares = xx.asSlice(part * elements * Float.BYTES);
         shift(activation, firstSample, samples, t, pilotMean, own, squares, leading);
         Factor weights = s.from(t.row(), 0);
-        products.multiplyRounded(weights, Factor.of(own, leading), true, t.of(first), inputs, t.rows(),
-            t.columns(), samples);
-        products.multiplyRounded(weights, Factor.of(squares, leading), true, t.of(second), inputs,
-            t.rows(), t.columns(), samples);
+        MemorySegment memory = ready.asSlice(part * prepared * Float.BYTES);
+        products.second(Factor.of(own, leading), samples, t.columns(), memory)
+            .multiply(weights, true, t.of(first), inputs, t.rows(), 1, 0);
+        products.second(Factor.of(squares, leading), samples, t.columns(), memory)
+            .multiply(weights, true, t.of(second), inputs, t.rows(), 1, 0);
       });
     }
     store(total, outputs, zeroth, 0);
@@ -627,5 +655,6 @@ public final class CpuBackend implements Backend {
     shifted.close();
     squared.close();
     spread.close();
+    packed.close();
   }
 }

@@ -1,6 +1,8 @@
 package dev.espalier.engine.backend;
 
 import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Optional;
 
 /// A float32 matrix, or some rows of one, outside Java's heap. It takes memory when it is first used, and as long as it
 /// only holds what a read-only memory-mapped file holds, the file's pages are its memory.
@@ -14,6 +16,11 @@ final class CpuMatrix implements Matrix {
   private final long firstElement;
   private CpuMemory memory;
   private MemorySegment segment;
+  private Prepared prepared;
+
+  /// Made of some rows of a matrix, to be multiplied with: the columns of tiles that lie side by side.
+  record Prepared(long firstElement, int rows, int columnStep, List<CpuProducts.SecondFactor> tiles,
+      CpuMemory memory) {}
 
   /// A matrix of zeros.
   CpuMatrix(int rows, int columns) {
@@ -48,7 +55,28 @@ final class CpuMatrix implements Matrix {
 
   /// The elements, to be written.
   MemorySegment write() {
+    owner.forget();
     return part(owner.memory == null ? owner.own() : owner.segment);
+  }
+
+  /// What [#prepare] was given last, if it is of these rows and such tiles and the matrix has not been written since.
+  Optional<Prepared> prepared(int columnStep) {
+    return Optional.ofNullable(owner.prepared).filter(
+        p -> p.firstElement == firstElement && p.rows == rows && p.columnStep == columnStep);
+  }
+
+  /// Keeps what was made of these rows until the matrix is written or closed.
+  Prepared prepare(int columnStep, List<CpuProducts.SecondFactor> tiles, CpuMemory memory) {
+    owner.forget();
+    owner.prepared = new Prepared(firstElement, rows, columnStep, List.copyOf(tiles), memory);
+    return owner.prepared;
+  }
+
+  private void forget() {
+    if (prepared != null) {
+      prepared.memory.close();
+      prepared = null;
+    }
   }
 
   private MemorySegment part(MemorySegment whole) {
@@ -70,6 +98,7 @@ final class CpuMatrix implements Matrix {
   void fill(MemorySegment source) {
     if (owner == this && memory == null && source.isMapped() && source.isReadOnly()
         && source.isAccessibleBy(OTHER_THREAD)) {
+      forget();
       segment = source;
     } else {
       write().copyFrom(source);
@@ -78,8 +107,11 @@ final class CpuMatrix implements Matrix {
 
   @Override
   public void close() {
-    if (owner == this && memory != null) {
-      memory.close();
+    if (owner == this) {
+      forget();
+      if (memory != null) {
+        memory.close();
+      }
     }
   }
 }

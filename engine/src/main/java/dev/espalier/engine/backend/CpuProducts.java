@@ -10,8 +10,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /// Blocks of matrix products, each on the thread that asks for it.
 ///
 /// On x86-64 float32 products are `dnnl_sgemm`'s, which measured faster than oneDNN's matmul primitives at almost every
-/// shape (docs/decisions/0010-onednn.md). Elsewhere, where sgemm is not vectorised, and in bfloat16, which it lacks, they
-/// are matmul's.
+/// shape (docs/decisions/0010-onednn.md). Elsewhere, where sgemm is not vectorised, they are matmul's.
 class CpuProducts implements AutoCloseable {
   private static final boolean SGEMM_IS_VECTORISED = System.getProperty("os.arch").equals("amd64");
 
@@ -35,13 +34,13 @@ class CpuProducts implements AutoCloseable {
     }
   }
 
-  private final boolean bfloat16;
-  private final Map<OneDnnMatmul.Shape, OneDnnMatmul> compiled = new ConcurrentHashMap<>();
-
-  /// @param bfloat16 whether products that allow it round their factors
-  CpuProducts(boolean bfloat16) {
-    this.bfloat16 = bfloat16;
+  /// The second factor of products that a precision may round.
+  interface SecondFactor {
+    /// C = A·B, or C += A·B, for `count` A and C, each `apart` rows after the one before.
+    void multiply(Factor a, boolean add, MemorySegment c, long leadingC, int m, int count, int apart);
   }
+
+  private final Map<OneDnnMatmul.Shape, OneDnnMatmul> compiled = new ConcurrentHashMap<>();
 
   /// C = α A·B + β C in float32, m × k times k × n.
   void multiply(float alpha, Factor a, Factor b, float beta, MemorySegment c, long leadingC, long m, long n,
@@ -51,26 +50,32 @@ class CpuProducts implements AutoCloseable {
           b.leading(),
           beta, c, leadingC);
     } else {
-      matmul(a, b, beta == 1, c, leadingC, m, n, k, false);
+      OneDnnMatmul.Shape shape = new OneDnnMatmul.Shape(a.transposed(), b.transposed(), m, n, k, a.leading(),
+          b.leading(), leadingC, beta == 1);
+      compiled.computeIfAbsent(shape, OneDnnMatmul::new).multiply(a.elements(), b.elements(), c);
     }
   }
 
-  /// C = A·B or C += A·B; in bfloat16 the factors are rounded if this was made so, the sums never are.
-  void multiplyRounded(Factor a, Factor b, boolean add, MemorySegment c, long leadingC, long m, long n,
-      long k) {
-    if (bfloat16) {
-      matmul(a, b, add, c, leadingC, m, n, k, true);
-    } else {
-      multiply(1, a, b, add ? 1 : 0, c, leadingC, m, n, k);
-    }
+  /// How products with a second factor are cut, of which `copies` of each tile follow each other.
+  CpuTiles tiles(int rows, int columns, int k, int copies, Factor second, int threads) {
+    return CpuTiles.of(rows, columns, (long) copies * k, second, threads);
   }
 
-  private void matmul(Factor a, Factor b, boolean add, MemorySegment c, long leadingC, long m, long n, long k,
-      boolean rounded) {
-    OneDnnMatmul.Shape shape = new OneDnnMatmul.Shape(a.transposed(), b.transposed(), m, n, k, a.leading(),
-        b.leading(),
-        leadingC, add, rounded);
-    compiled.computeIfAbsent(shape, OneDnnMatmul::new).multiply(a.elements(), b.elements(), c);
+  /// Elements of memory that [#second] needs for a k × n factor.
+  long preparedElements(Factor second, int k, int n) {
+    return 0;
+  }
+
+  /// Makes a k × n factor ready. It may be copied to `memory`.
+  SecondFactor second(Factor second, int k, int n, MemorySegment memory) {
+    return (a, add, c, leadingC, m, count, apart) -> {
+      boolean stacked = m == apart; // then they are one product
+      for (int i = 0; i < (stacked ? 1 : count); i++) {
+        multiply(1, a.from((long) i * apart, 0), second, add ? 1 : 0,
+            c.asSlice((long) i * apart * leadingC * Float.BYTES), leadingC, stacked ? (long) count * m : m, n,
+            k);
+      }
+    };
   }
 
   @Override

@@ -20,8 +20,13 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   private static final int WIDE = 192;
   private static final int NARROW = 96;
 
+  /// Elements of packed columns, of a tile with its copies, and rows, below which products with packed factors suffer.
+  private static final int PACKED_ELEMENTS = 1 << 21;
+  private static final int CACHED_ELEMENTS = 1 << 18;
+  private static final int LEAST_PACKED_ROWS = 32;
+
   /// Elements of a line of the cache.
-  private static final int CACHE_LINE = 16;
+  static final int CACHE_LINE = 16;
 
   /// Tiles for each thread, where they may be so small, so that a thread that is slowed down holds up the others less.
   private static final int TILES_PER_THREAD = 4;
@@ -54,6 +59,21 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
     return new CpuTiles(rows, columns, (rows + down - 1) / down, Math.min(columns, width));
   }
 
+  /// Tiles of products whose second factor is packed beforehand, a tile's columns at a time: they need not be large to be
+  /// multiplied well, so they are such that a tile and its copies stay in a second-level cache.
+  ///
+  /// @param k      terms of each element's sum
+  /// @param copies tiles of a part
+  static CpuTiles ofPacked(int rows, int columns, int k, int copies, int threads) {
+    int columnStep = Math.min(columns, Math.clamp(PACKED_ELEMENTS / k, 256, 1024));
+    int across = (columns + columnStep - 1) / columnStep;
+    int most = Math.max(LEAST_PACKED_ROWS, CACHED_ELEMENTS / (copies * columnStep));
+    int each = (int) Math.clamp(2.0 * rows * columns * k * copies / LEAST_FLOPS, 1,
+        (double) threads * TILES_PER_THREAD);
+    int down = Math.max((each + across - 1) / across, (rows + most - 1) / most);
+    return new CpuTiles(rows, columns, (rows + down - 1) / down, columnStep);
+  }
+
   /// At least `columns`: how far apart the rows of a factor had better lie.
   static int unaliased(int columns) {
     return columns % ALIASED == 0 ? columns + CACHE_LINE : columns;
@@ -80,7 +100,8 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
     return across() * ((rows + rowStep - 1) / rowStep);
   }
 
-  private int across() {
+  /// Tiles side by side.
+  int across() {
     return (columns + columnStep - 1) / columnStep;
   }
 

@@ -163,16 +163,17 @@ final class CpuBackendTest extends BackendContract {
 
   /// Rounds as the instructions do, to nearest even, and multiplies in float32.
   private static final class RoundedProducts extends CpuProducts {
-    RoundedProducts() {
-      super(false);
-    }
-
     @Override
-    void multiplyRounded(Factor a, Factor b, boolean add, MemorySegment c, long leadingC, long m, long n,
-        long k) {
-      try (Arena arena = Arena.ofConfined()) {
-        multiply(1, rounded(arena, a, m, k), rounded(arena, b, k, n), add ? 1 : 0, c, leadingC, m, n, k);
-      }
+    SecondFactor second(Factor second, int k, int n, MemorySegment memory) {
+      return (a, add, c, leadingC, m, count, apart) -> {
+        try (Arena arena = Arena.ofConfined()) {
+          for (int i = 0; i < count; i++) {
+            multiply(1, rounded(arena, a.from((long) i * apart, 0), m, k), rounded(arena, second, k, n),
+                add ? 1 : 0,
+                c.asSlice((long) i * apart * leadingC * Float.BYTES), leadingC, m, n, k);
+          }
+        }
+      };
     }
 
     private static Factor rounded(Arena arena, Factor factor, long rows, long columns) {
