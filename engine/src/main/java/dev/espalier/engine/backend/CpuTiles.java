@@ -20,10 +20,11 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   private static final int WIDE = 192;
   private static final int NARROW = 96;
 
-  /// Elements of packed columns, of a tile with its copies, and rows, below which products with packed factors suffer.
+  /// Elements of packed columns; of a tile, its copies and, at half their size, the rows that they are made of; and rows
+  /// of which packed products like multiples.
   private static final int PACKED_ELEMENTS = 1 << 21;
-  private static final int CACHED_ELEMENTS = 1 << 18;
-  private static final int LEAST_PACKED_ROWS = 32;
+  private static final int CACHED_ELEMENTS = 1 << 17;
+  private static final int LEAST_ROWS = 16;
 
   /// Elements of a line of the cache.
   static final int CACHE_LINE = 16;
@@ -59,19 +60,20 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
     return new CpuTiles(rows, columns, (rows + down - 1) / down, Math.min(columns, width));
   }
 
-  /// Tiles of products whose second factor is packed beforehand, a tile's columns at a time: they need not be large to be
-  /// multiplied well, so they are such that a tile and its copies stay in a second-level cache.
+  /// Tiles of products whose second factor is packed beforehand, a tile's columns at a time. They need not be large to be
+  /// multiplied well, so they stay in a second-level cache with what they are made of.
   ///
   /// @param k      terms of each element's sum
   /// @param copies tiles of a part
   static CpuTiles ofPacked(int rows, int columns, int k, int copies, int threads) {
     int columnStep = Math.min(columns, Math.clamp(PACKED_ELEMENTS / k, 256, 1024));
     int across = (columns + columnStep - 1) / columnStep;
-    int most = Math.max(LEAST_PACKED_ROWS, CACHED_ELEMENTS / (copies * columnStep));
-    int each = (int) Math.clamp(2.0 * rows * columns * k * copies / LEAST_FLOPS, 1,
-        (double) threads * TILES_PER_THREAD);
-    int down = Math.max((each + across - 1) / across, (rows + most - 1) / most);
-    return new CpuTiles(rows, columns, (rows + down - 1) / down, columnStep);
+    int most = Math.max(LEAST_ROWS, CACHED_ELEMENTS / (copies * (columnStep + k / 2)));
+    double worthwhile = 2.0 * rows * columns * k * copies / LEAST_FLOPS;
+    int count = (int) Math.clamp(worthwhile, 1, (double) threads * TILES_PER_THREAD);
+    int down = Math.max((count + across - 1) / across, (rows + most - 1) / most);
+    int rowStep = ((rows + down - 1) / down + LEAST_ROWS - 1) / LEAST_ROWS * LEAST_ROWS;
+    return new CpuTiles(rows, columns, Math.min(rows, rowStep), columnStep);
   }
 
   /// At least `columns`: how far apart the rows of a factor had better lie.

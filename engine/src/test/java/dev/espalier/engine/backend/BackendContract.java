@@ -229,6 +229,27 @@ abstract class BackendContract {
     checkSquares(before, 0.25, download(again), 2 * FLOAT_ROUNDOFF / unitRoundoff(), s);
   }
 
+  @Test
+  void takesGradientsBackThroughTheWeightsAsTheyAre() {
+    int samples = 9;
+    int outputs = 33;
+    int above = 7;
+    Matrix gradientAbove = upload(samples, above, normal(samples * above));
+    Matrix z = upload(samples, outputs, normal(samples * outputs));
+    Matrix weights = upload(above + 2, outputs, normal((above + 2) * outputs));
+    for (int first = 0; first < 3; first++) {
+      Matrix rows = backend.rows(weights, first, above);
+      backend.denseBackward(gradientAbove, rows, Activation.RELU, z, z, backend.allocate(samples, outputs));
+      float[] changed = normal(above * outputs);
+      backend.upload(new MatrixView(arena.allocateFrom(MatrixView.ELEMENT, changed), above, outputs), rows);
+      Matrix expected = backend.allocate(samples, outputs);
+      backend.denseBackward(gradientAbove, upload(above, outputs, changed), Activation.RELU, z, z, expected);
+      Matrix found = backend.allocate(samples, outputs);
+      backend.denseBackward(gradientAbove, rows, Activation.RELU, z, z, found);
+      assertArrayEquals(download(expected), download(found), "rows from " + first + " on");
+    }
+  }
+
   /// That s = before + scale Σ over copies of g², where each g² may be off by `ulps` roundings.
   private void checkSquares(float[] before, double scale, float[] g, double ulps, Matrix s) {
     Sums sums = new Sums(before.length);

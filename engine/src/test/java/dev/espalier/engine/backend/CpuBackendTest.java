@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.espalier.bindings.MatrixView;
 import dev.espalier.bindings.OneDnn;
@@ -75,6 +76,23 @@ final class CpuBackendTest extends BackendContract {
       double bfloat16Error = relativeError(expected, rounded);
       assertTrue(float32Error < 1e-6, "float32: " + float32Error);
       assertTrue(bfloat16Error > float32Error && bfloat16Error < 0.002, "bfloat16: " + bfloat16Error);
+    }
+  }
+
+  /// The instructions round as [RoundedProducts] does; only the order of their sums differs. Wide enough for several tiles.
+  @Test
+  void bfloat16InstructionsRoundToNearestEven() throws IOException {
+    OneDnn.load();
+    assumeTrue(OneDnn.multipliesBfloat16(), "this CPU has no bfloat16 instructions");
+    try (Arena arena = Arena.ofShared()) {
+      DenseNetwork network = TestNetworks.network(arena, 3, List.of(70, 1100, 300, 10),
+          List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
+      CalibrationSource samples = TestNetworks
+          .source(TestNetworks.normal(arena, TestNetworks.random(5), 150, 70, 1, 0.5));
+      float[] expected = importances(new CpuBackend(2, Precision.BF16, new RoundedProducts()), network,
+          samples);
+      float[] found = importances(new CpuBackend(2, Precision.BF16), network, samples);
+      assertTrue(relativeError(expected, found) < 2e-6, "error: " + relativeError(expected, found));
     }
   }
 
