@@ -82,7 +82,9 @@ public class ScoringBenchmark {
     try (ReferenceBackend reference = new ReferenceBackend();
         DeviceNetwork there = new DeviceNetwork(reference, source)) {
       float[] expected = firstImportance(reference, there, few);
-      Inputs.requireClose("importance", expected, firstImportance(backend, onDevice, few), 1e-3);
+      // A single weight over few samples: some roundings of bfloat16, which cancel out over many.
+      double tolerance = Precision.parse(precision) == Precision.BF16 ? 5 * 0x1p-8 : 1e-3;
+      Inputs.requireClose("importance", expected, firstImportance(backend, onDevice, few), tolerance);
     }
   }
 
