@@ -1,16 +1,9 @@
 package dev.espalier.bindings;
 
-import static dev.espalier.bindings.OneDnn.created;
-import static dev.espalier.bindings.onednn.onednn_h.DNNL_ARG_DST;
-import static dev.espalier.bindings.onednn.onednn_h.DNNL_ARG_SRC;
-import static dev.espalier.bindings.onednn.onednn_h.DNNL_ARG_WEIGHTS;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_bf16;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_f32;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_matmul_primitive_desc_create;
 
 import java.lang.foreign.MemorySegment;
-import java.util.List;
-import java.util.function.UnaryOperator;
 
 /// C = op(A)·B, or C += op(A)·B, for several A and C and one B, by instructions that multiply bfloat16 numbers and sum in
 /// float32. A and C are row-major float32; A is rounded on the way, to nearest even, B by [OneDnnPacking]. Many threads
@@ -45,13 +38,7 @@ public final class OneDnnBfloat16Matmul implements AutoCloseable {
     MemorySegment b = packing.packedDescriptor();
     MemorySegment c = Primitive.descriptor(dnnl_f32(), new long[]{shape.count(), m, n},
         new long[]{shape.strideC(), shape.leadingC(), 1});
-    UnaryOperator<MemorySegment> create = attributes -> created("dnnl_matmul_primitive_desc_create",
-        out -> dnnl_matmul_primitive_desc_create(out, OneDnn.engine(), a, b, MemorySegment.NULL, c,
-            attributes));
-    product = new Primitive(
-        List.of(new Primitive.Argument(DNNL_ARG_SRC(), a), new Primitive.Argument(DNNL_ARG_WEIGHTS(), b),
-            new Primitive.Argument(DNNL_ARG_DST(), c)),
-        shape.accumulates() ? Primitive.withAttributesOfSum(create) : Primitive.withAttributes(create));
+    product = OneDnnMatmul.primitive(a, b, c, shape.accumulates());
   }
 
   /// Bytes that [#multiply] needs besides.

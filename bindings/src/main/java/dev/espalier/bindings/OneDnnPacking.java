@@ -7,7 +7,6 @@ import static dev.espalier.bindings.onednn.onednn_h.DNNL_ARG_SRC;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_bf16;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_f32;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_format_tag_any;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_matmul_primitive_desc_create;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_clone;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_create_with_tag;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_destroy;
@@ -34,7 +33,7 @@ public final class OneDnnPacking implements AutoCloseable {
   private static final long ROWS = 64;
 
   private final Shape shape;
-  private final MemorySegment layout;
+  private final MemorySegment layout; // the packing primitive's
   private final long bytes;
   private final Primitive rounding;
   private final Primitive packing;
@@ -46,7 +45,7 @@ public final class OneDnnPacking implements AutoCloseable {
     bytes = dnnl_memory_desc_get_size(layout);
     long[] dimensions = {1, shape.k(), shape.n()};
     rounding = rounding(dimensions, shape.k() * shape.leading(), shape.leading());
-    packing = reorder(dense(dimensions), copy(layout));
+    packing = reorder(dense(dimensions), layout);
   }
 
   private static MemorySegment layout(long k, long n) {
@@ -56,10 +55,7 @@ public final class OneDnnPacking implements AutoCloseable {
       MemorySegment sizes = arena.allocateFrom(JAVA_LONG, 1, k, n);
       MemorySegment any = created("dnnl_memory_desc_create_with_tag",
           out -> dnnl_memory_desc_create_with_tag(out, 3, sizes, dnnl_bf16(), dnnl_format_tag_any()));
-      MemorySegment product = Primitive
-          .withAttributes(attributes -> created("dnnl_matmul_primitive_desc_create",
-              out -> dnnl_matmul_primitive_desc_create(out, OneDnn.engine(), a, any, MemorySegment.NULL, c,
-                  attributes)));
+      MemorySegment product = OneDnnMatmul.primitiveDescriptor(a, any, c, false);
       MemorySegment layout = copy(dnnl_primitive_desc_query_md(product, dnnl_query_weights_md(), 0));
       check(dnnl_primitive_desc_destroy(product), "dnnl_primitive_desc_destroy");
       for (MemorySegment descriptor : List.of(a, any, c)) {
@@ -130,6 +126,5 @@ public final class OneDnnPacking implements AutoCloseable {
   public void close() {
     rounding.close();
     packing.close();
-    check(dnnl_memory_desc_destroy(layout), "dnnl_memory_desc_destroy");
   }
 }

@@ -3,18 +3,13 @@ package dev.espalier.bindings;
 import static dev.espalier.bindings.OneDnn.check;
 import static dev.espalier.bindings.OneDnn.created;
 import static dev.espalier.bindings.onednn.onednn_h.DNNL_ARG_SCRATCHPAD;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_f32;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_create;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_create_with_strides;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_destroy;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_desc_get_size;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_memory_destroy;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_append_sum;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_create;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_post_ops_destroy;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_create;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_destroy;
-import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_set_post_ops;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_set_scratchpad_mode;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_create;
 import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_desc_destroy;
@@ -62,20 +57,6 @@ final class Primitive implements AutoCloseable {
     } finally {
       check(dnnl_primitive_attr_destroy(attributes), "dnnl_primitive_attr_destroy");
     }
-  }
-
-  /// What `use` makes with attributes under which a product is added to its result, too.
-  static MemorySegment withAttributesOfSum(UnaryOperator<MemorySegment> use) {
-    return withAttributes(attributes -> {
-      MemorySegment postOps = created("dnnl_post_ops_create", out -> dnnl_post_ops_create(out));
-      try {
-        check(dnnl_post_ops_append_sum(postOps, 1, 0, dnnl_f32()), "dnnl_post_ops_append_sum");
-        check(dnnl_primitive_attr_set_post_ops(attributes, postOps), "dnnl_primitive_attr_set_post_ops");
-      } finally {
-        check(dnnl_post_ops_destroy(postOps), "dnnl_post_ops_destroy");
-      }
-      return use.apply(attributes);
-    });
   }
 
   /// A descriptor.

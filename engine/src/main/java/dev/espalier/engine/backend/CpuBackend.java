@@ -256,7 +256,7 @@ public final class CpuBackend implements Backend {
     int samples = derivative.samples();
     int copies = gradient.rows() / samples;
     CpuTiles tiles = products.tiles(samples, outputs, above, copies, v, pool.threads());
-    List<SecondFactor> seconds = prepared((CpuMatrix) weightsAbove, tiles).tiles();
+    List<SecondFactor> seconds = seconds((CpuMatrix) weightsAbove, v, tiles);
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
       seconds.get(t.column() / tiles.columnStep()).multiply(h.from(t.row(), 0), false, t.of(g), outputs,
@@ -266,25 +266,32 @@ public final class CpuBackend implements Backend {
     });
   }
 
-  /// The second factor of products that are cut into tiles.
+  /// The second factor of products that are cut into tiles: the columns of those that lie side by side.
   @SuppressWarnings("MustBeClosedChecker") // the matrix closes the memory
-  private CpuMatrix.Prepared prepared(CpuMatrix matrix, CpuTiles tiles) {
+  private List<SecondFactor> seconds(CpuMatrix matrix, Factor factor, CpuTiles tiles) {
+    int k = matrix.rows();
+    SecondFactor[] seconds = new SecondFactor[tiles.across()];
+    long elements = products.preparedElements(factor, k, tiles.columnStep());
+    if (elements == 0) {
+      for (int i = 0; i < seconds.length; i++) {
+        CpuTiles.Tile t = tiles.tile(i);
+        seconds[i] = products.second(factor.from(0, t.column()), k, t.columns(), MemorySegment.NULL);
+      }
+      return List.of(seconds);
+    }
     return matrix.prepared(tiles.columnStep()).orElseGet(() -> {
-      Factor factor = Factor.of(matrix.read(), matrix.columns());
-      long elements = products.preparedElements(factor, matrix.rows(), tiles.columnStep());
-      CpuMemory memory = new CpuMemory(elements * tiles.across());
+      CpuMemory memory = new CpuMemory(elements * seconds.length);
       try {
-        SecondFactor[] seconds = new SecondFactor[tiles.across()];
         pool.run(seconds.length, i -> {
           CpuTiles.Tile t = tiles.tile(i);
-          seconds[i] = products.second(factor.from(0, t.column()), matrix.rows(), t.columns(),
+          seconds[i] = products.second(factor.from(0, t.column()), k, t.columns(),
               memory.segment().asSlice(i * elements * Float.BYTES));
         });
-        return matrix.prepare(tiles.columnStep(), List.of(seconds), memory);
       } catch (RuntimeException e) {
         memory.close();
         throw e;
       }
+      return matrix.prepare(tiles.columnStep(), List.of(seconds), memory);
     });
   }
 
@@ -421,13 +428,13 @@ public final class CpuBackend implements Backend {
     long elements = (long) most * leading;
     MemorySegment x = shifted.atLeast(tiles.count() * elements);
     MemorySegment xx = squared.atLeast(tiles.count() * elements);
-    long prepared = products.preparedElements(Factor.of(x, leading), most, tiles.columnStep());
-    MemorySegment ready = packed.atLeast(tiles.count() * prepared);
+    long packedElements = products.preparedElements(Factor.of(x, leading), most, tiles.columnStep());
+    MemorySegment ready = packed.atLeast(tiles.count() * packedElements);
     int sums = (outputs + SUMMED_COLUMNS - 1) / SUMMED_COLUMNS;
     for (int n = 0; n < activation.rows(); n += most) {
       int firstSample = n;
       int samples = Math.min(most, activation.rows() - n);
-      Factor s = prepared > 0
+      Factor s = packedElements > 0
           ? Factor.transposed(read(sensitivity), outputs).from(0, firstSample)
           : Factor.transposed(unaliased(sensitivity, firstSample, samples), CpuTiles.unaliased(outputs));
       pool.run(tiles.count() + (n == 0 ? sums : 0), part -> {
@@ -441,7 +448,7 @@ public final class CpuBackend implements Backend {
         MemorySegment squares = xx.asSlice(part * elements * Float.BYTES);
         shift(activation, firstSample, samples, t, pilotMean, own, squares, leading);
         Factor weights = s.from(t.row(), 0);
-        MemorySegment memory = ready.asSlice(part * prepared * Float.BYTES);
+        MemorySegment memory = ready.asSlice(part * packedElements * Float.BYTES);
         products.second(Factor.of(own, leading), samples, t.columns(), memory)
             .multiply(weights, true, t.of(first), inputs, t.rows(), 1, 0);
         products.second(Factor.of(squares, leading), samples, t.columns(), memory)

@@ -19,7 +19,7 @@ final class CpuMatrix implements Matrix {
   private Prepared prepared;
 
   /// Made of some rows of a matrix, to be multiplied with: the columns of tiles that lie side by side.
-  record Prepared(long firstElement, int rows, int columnStep, List<CpuProducts.SecondFactor> tiles,
+  private record Prepared(long firstElement, int rows, int columnStep, List<CpuProducts.SecondFactor> tiles,
       CpuMemory memory) {}
 
   /// A matrix of zeros.
@@ -60,16 +60,21 @@ final class CpuMatrix implements Matrix {
   }
 
   /// What [#prepare] was given last, if it is of these rows and such tiles and the matrix has not been written since.
-  Optional<Prepared> prepared(int columnStep) {
-    return Optional.ofNullable(owner.prepared).filter(
-        p -> p.firstElement == firstElement && p.rows == rows && p.columnStep == columnStep);
+  Optional<List<CpuProducts.SecondFactor>> prepared(int columnStep) {
+    return Optional.ofNullable(owner.prepared)
+        .filter(p -> p.firstElement == firstElement && p.rows == rows && p.columnStep == columnStep)
+        .map(Prepared::tiles);
   }
 
   /// Keeps what was made of these rows until the matrix is written or closed.
-  Prepared prepare(int columnStep, List<CpuProducts.SecondFactor> tiles, CpuMemory memory) {
+  ///
+  /// @param tiles  for [#prepared]
+  /// @param memory theirs, closed with it
+  List<CpuProducts.SecondFactor> prepare(int columnStep, List<CpuProducts.SecondFactor> tiles,
+      CpuMemory memory) {
     owner.forget();
-    owner.prepared = new Prepared(firstElement, rows, columnStep, List.copyOf(tiles), memory);
-    return owner.prepared;
+    owner.prepared = new Prepared(firstElement, rows, columnStep, tiles, memory);
+    return tiles;
   }
 
   private void forget() {
