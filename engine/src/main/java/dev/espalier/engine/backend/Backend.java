@@ -123,6 +123,16 @@ public interface Backend extends AutoCloseable {
     addSquares(scale, gradient, sensitivity);
   }
 
+  /// s += scale · Σ over copies of g², with g as of [#denseBackward] where nothing else needs it.
+  ///
+  /// @param scratch     shaped as g; what it holds afterwards is undefined
+  /// @param sensitivity s, samples × outputs, added to
+  default void addSquaredGradient(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
+      Matrix preActivation, Matrix activated, Matrix scratch, double scale, Matrix sensitivity) {
+    denseBackward(gradientAbove, weightsAbove, activation, preActivation, activated, scratch, scale,
+        sensitivity);
+  }
+
   /// s += scale · Σ over copies of g²: squared gradients into a sensitivity.
   ///
   /// @param gradient g, stacked copies (copies · samples) × outputs

@@ -10,9 +10,11 @@ import dev.espalier.engine.backend.CpuProducts.Factor;
 import dev.espalier.engine.backend.CpuProducts.SecondFactor;
 import dev.espalier.engine.network.Activation;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /// The CPU's vector units: float32 outside Java's heap, products by oneDNN, the rest by plain loops. Work is split into
 /// blocks that stay in cache between a product and what follows it, and the blocks over the process's threads. A call
@@ -31,10 +33,7 @@ public final class CpuBackend implements Backend {
   private final CpuPool pool;
   private final CpuProducts products;
   private final CpuSelection selection;
-  private final CpuScratch shifted = new CpuScratch();
-  private final CpuScratch squared = new CpuScratch();
   private final CpuScratch spread = new CpuScratch();
-  private final CpuScratch packed = new CpuScratch();
 
   /// On all cores this process may use, in float32.
   ///
@@ -165,7 +164,7 @@ public final class CpuBackend implements Backend {
     CpuTiles tiles = CpuTiles.of(input.rows(), outputs, inputs, w, pool.threads());
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
-      t.forEachRun((first, count) -> {
+      t.forEachRun((first, count, _) -> {
         for (long at = first; at < first + count; at += t.columns()) {
           copy(b, t.column(), z, at, t.columns());
         }
@@ -174,7 +173,7 @@ public final class CpuBackend implements Backend {
           t.rows(),
           t.columns(), inputs);
       if (activation.isElementwise()) {
-        t.forEachRun((first, count) -> activate(activation, z, a, first, first + count));
+        t.forEachRun((first, count, _) -> activate(activation, z, a, first, first + count));
       }
     });
     if (!activation.isElementwise()) {
@@ -260,39 +259,87 @@ public final class CpuBackend implements Backend {
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
       seconds.get(t.column() / tiles.columnStep()).multiply(h.from(t.row(), 0), false, t.of(g), outputs,
-          t.rows(), copies,
-          samples);
-      t.forEachRun((first, count) -> derivative.multiply(g, g, first, first + count));
+          t.rows(), copies, samples, samples);
+      t.forEachRun((first, count, _) -> derivative.multiply(g, g, first, first + count));
     });
   }
 
   /// The second factor of products that are cut into tiles: the columns of those that lie side by side.
-  @SuppressWarnings("MustBeClosedChecker") // the matrix closes the memory
   private List<SecondFactor> seconds(CpuMatrix matrix, Factor factor, CpuTiles tiles) {
-    int k = matrix.rows();
-    SecondFactor[] seconds = new SecondFactor[tiles.across()];
-    long elements = products.preparedElements(factor, k, tiles.columnStep());
+    long elements = products.preparedElements(factor.leading(), matrix.rows(), tiles.columnStep());
     if (elements == 0) {
-      for (int i = 0; i < seconds.length; i++) {
-        CpuTiles.Tile t = tiles.tile(i);
-        seconds[i] = products.second(factor.from(0, t.column()), k, t.columns(), MemorySegment.NULL);
-      }
-      return List.of(seconds);
+      return IntStream.range(0, tiles.across())
+          .mapToObj(i -> second(factor, matrix.rows(), tiles.tile(i), MemorySegment.NULL))
+          .toList();
     }
-    return matrix.prepared(tiles.columnStep()).orElseGet(() -> {
-      CpuMemory memory = new CpuMemory(elements * seconds.length);
-      try {
-        pool.run(seconds.length, i -> {
-          CpuTiles.Tile t = tiles.tile(i);
-          seconds[i] = products.second(factor.from(0, t.column()), k, t.columns(),
-              memory.segment().asSlice(i * elements * Float.BYTES));
-        });
-      } catch (RuntimeException e) {
-        memory.close();
-        throw e;
-      }
-      return matrix.prepare(tiles.columnStep(), List.of(seconds), memory);
+    return matrix.prepared(tiles.columnStep()).orElseGet(() -> prepare(matrix, factor, tiles, elements));
+  }
+
+  private SecondFactor second(Factor factor, int k, CpuTiles.Tile tile, MemorySegment memory) {
+    return products.second(factor.from(0, tile.column()), k, tile.columns(), memory);
+  }
+
+  @SuppressWarnings("MustBeClosedChecker") // the matrix closes the memory
+  private List<SecondFactor> prepare(CpuMatrix matrix, Factor factor, CpuTiles tiles, long elements) {
+    SecondFactor[] seconds = new SecondFactor[tiles.across()];
+    CpuMemory memory = new CpuMemory(elements * seconds.length);
+    try {
+      pool.run(seconds.length, i -> seconds[i] = second(factor, matrix.rows(), tiles.tile(i),
+          memory.segment().asSlice(i * elements * Float.BYTES)));
+    } catch (RuntimeException e) {
+      memory.close();
+      throw e;
+    }
+    return matrix.prepare(tiles.columnStep(), List.of(seconds), memory);
+  }
+
+  /// A part is as of [#denseBackward], and its gradients stay in memory of the thread.
+  @Override
+  public void addSquaredGradient(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
+      Matrix preActivation, Matrix activated, Matrix scratch, double scale, Matrix sensitivity) {
+    int above = weightsAbove.rows();
+    Factor h = Factor.of(read(gradientAbove), above);
+    Factor v = Factor.of(read(weightsAbove), weightsAbove.columns());
+    MemorySegment z = read(preActivation);
+    MemorySegment s = write(sensitivity);
+    int samples = preActivation.rows();
+    int copies = gradientAbove.rows() / samples;
+    CpuTiles tiles = products.tiles(samples, sensitivity.columns(), above, copies, v, pool.threads());
+    List<SecondFactor> seconds = seconds((CpuMatrix) weightsAbove, v, tiles);
+    pool.run(tiles.count(), part -> {
+      CpuTiles.Tile t = tiles.tile(part);
+      long elements = (long) t.rows() * t.columns();
+      MemorySegment g = CpuScratch.ofThread(copies * elements);
+      seconds.get(t.column() / tiles.columnStep()).multiply(h.from(t.row(), 0), false, g, t.columns(),
+          t.rows(),
+          copies, samples, t.rows());
+      t.forEachRun(
+          (first, count, inTile) -> addSquares(g, inTile, copies, elements, activation, z, (float) scale, s,
+              first, count));
     });
+  }
+
+  /// s += scale φ′(z)² Σ u² for `length` elements of z and s from `first` on.
+  ///
+  /// @param u    gradients, from element `firstOfU` on
+  /// @param apart elements from one copy of them to the next
+  private static void addSquares(MemorySegment u, long firstOfU, int copies, long apart,
+      Activation activation,
+      MemorySegment z, float scale, MemorySegment s, long first, long length) {
+    CpuTile tile = CpuTile.ofThread();
+    for (long i = 0; i < length; i += CpuTile.LENGTH) {
+      int count = (int) Math.min(CpuTile.LENGTH, length - i);
+      float[] squares = tile.a;
+      Arrays.fill(squares, 0, count, 0);
+      for (int copy = 0; copy < copies; copy++) {
+        CpuLoops.addSquares(1, load(u, firstOfU + i + copy * apart, count, tile.b), squares, count);
+      }
+      float[] slope = tile.c;
+      CpuActivation.slopes(activation, load(z, first + i, count, tile.b), slope, count);
+      float[] sum = load(s, first + i, count, tile.d);
+      CpuLoops.addSquaredProducts(scale, slope, squares, sum, count);
+      store(sum, count, s, first + i);
+    }
   }
 
   /// Where squared gradients go: s += scale Σ g².
@@ -426,15 +473,12 @@ public final class CpuBackend implements Backend {
     CpuTiles tiles = CpuTiles.ofColumns(outputs, inputs, 2 * most, pool.threads());
     int leading = CpuTiles.unaliased(tiles.columnStep());
     long elements = (long) most * leading;
-    MemorySegment x = shifted.atLeast(tiles.count() * elements);
-    MemorySegment xx = squared.atLeast(tiles.count() * elements);
-    long packedElements = products.preparedElements(Factor.of(x, leading), most, tiles.columnStep());
-    MemorySegment ready = packed.atLeast(tiles.count() * packedElements);
+    long prepared = products.preparedElements(leading, most, tiles.columnStep());
     int sums = (outputs + SUMMED_COLUMNS - 1) / SUMMED_COLUMNS;
     for (int n = 0; n < activation.rows(); n += most) {
       int firstSample = n;
       int samples = Math.min(most, activation.rows() - n);
-      Factor s = packedElements > 0
+      Factor s = prepared > 0
           ? Factor.transposed(read(sensitivity), outputs).from(0, firstSample)
           : Factor.transposed(unaliased(sensitivity, firstSample, samples), CpuTiles.unaliased(outputs));
       pool.run(tiles.count() + (n == 0 ? sums : 0), part -> {
@@ -444,15 +488,15 @@ public final class CpuBackend implements Backend {
           return;
         }
         CpuTiles.Tile t = tiles.tile(part);
-        MemorySegment own = x.asSlice(part * elements * Float.BYTES);
-        MemorySegment squares = xx.asSlice(part * elements * Float.BYTES);
-        shift(activation, firstSample, samples, t, pilotMean, own, squares, leading);
+        MemorySegment x = CpuScratch.ofThread(2 * elements + prepared);
+        MemorySegment squares = x.asSlice(elements * Float.BYTES);
+        MemorySegment memory = squares.asSlice(elements * Float.BYTES);
+        shift(activation, firstSample, samples, t, pilotMean, x, squares, leading);
         Factor weights = s.from(t.row(), 0);
-        MemorySegment memory = ready.asSlice(part * packedElements * Float.BYTES);
-        products.second(Factor.of(own, leading), samples, t.columns(), memory)
-            .multiply(weights, true, t.of(first), inputs, t.rows(), 1, 0);
+        products.second(Factor.of(x, leading), samples, t.columns(), memory)
+            .multiply(weights, true, t.of(first), inputs, t.rows(), 1, 0, 0);
         products.second(Factor.of(squares, leading), samples, t.columns(), memory)
-            .multiply(weights, true, t.of(second), inputs, t.rows(), 1, 0);
+            .multiply(weights, true, t.of(second), inputs, t.rows(), 1, 0, 0);
       });
     }
     store(total, outputs, zeroth, 0);
@@ -659,9 +703,6 @@ public final class CpuBackend implements Backend {
   @Override
   public void close() {
     products.close();
-    shifted.close();
-    squared.close();
     spread.close();
-    packed.close();
   }
 }

@@ -23,8 +23,8 @@ final class CpuBfloat16Products extends CpuProducts {
     return ROUNDED.get();
   }
 
-  private OneDnnPacking packing(Factor second, int k, int n) {
-    return packings.computeIfAbsent(new OneDnnPacking.Shape(k, n, second.leading()), OneDnnPacking::new);
+  private OneDnnPacking packing(long leading, int k, int n) {
+    return packings.computeIfAbsent(new OneDnnPacking.Shape(k, n, leading), OneDnnPacking::new);
   }
 
   @Override
@@ -33,17 +33,17 @@ final class CpuBfloat16Products extends CpuProducts {
   }
 
   @Override
-  long preparedElements(Factor second, int k, int n) {
-    return (packing(second, k, n).packedBytes() + Float.BYTES - 1) / Float.BYTES;
+  long preparedElements(long leading, int k, int n) {
+    return (packing(leading, k, n).packedBytes() + Float.BYTES - 1) / Float.BYTES;
   }
 
   @Override
   SecondFactor second(Factor second, int k, int n, MemorySegment memory) {
-    OneDnnPacking packing = packing(second, k, n);
+    OneDnnPacking packing = packing(second.leading(), k, n);
     packing.pack(second.elements(), rounded(packing.roundedBytes()), memory);
-    return (a, add, c, leadingC, m, count, apart) -> {
+    return (a, add, c, leadingC, m, count, apartA, apartC) -> {
       OneDnnBfloat16Matmul.Shape shape = new OneDnnBfloat16Matmul.Shape(a.transposed(), count, m,
-          packing.shape(), a.leading(), apart * a.leading(), leadingC, apart * leadingC, add);
+          packing.shape(), a.leading(), apartA * a.leading(), leadingC, apartC * leadingC, add);
       OneDnnBfloat16Matmul matmul = matmuls.computeIfAbsent(shape,
           s -> new OneDnnBfloat16Matmul(s, packing));
       matmul.multiply(a.elements(), rounded(matmul.roundedBytes()), memory, c);

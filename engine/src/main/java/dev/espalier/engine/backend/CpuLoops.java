@@ -33,6 +33,13 @@ final class CpuLoops {
     }
   }
 
+  /// y += α x ∘ x ∘ squares
+  static void addSquaredProducts(float alpha, float[] x, float[] squares, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] += alpha * (x[i] * x[i] * squares[i]);
+    }
+  }
+
   /// y = x ∘ y and sums += α y ∘ y
   static void multiplyAndAddSquares(float[] x, float[] y, float alpha, float[] sums, int count) {
     for (int i = 0; i < count; i++) {

@@ -36,8 +36,9 @@ class CpuProducts implements AutoCloseable {
 
   /// The second factor of products that a precision may round.
   interface SecondFactor {
-    /// C = A·B, or C += A·B, for `count` A and C, each `apart` rows after the one before.
-    void multiply(Factor a, boolean add, MemorySegment c, long leadingC, int m, int count, int apart);
+    /// C = A·B, or C += A·B, for `count` A and C, each `apartA` and `apartC` rows after the one before.
+    void multiply(Factor a, boolean add, MemorySegment c, long leadingC, int m, int count, int apartA,
+        int apartC);
   }
 
   private final Map<OneDnnMatmul.Shape, OneDnnMatmul> compiled = new ConcurrentHashMap<>();
@@ -61,18 +62,19 @@ class CpuProducts implements AutoCloseable {
     return CpuTiles.of(rows, columns, (long) copies * k, second, threads);
   }
 
-  /// Elements of memory that [#second] needs for a k × n factor.
-  long preparedElements(Factor second, int k, int n) {
+  /// Elements of memory that [#second] needs for a k × n factor whose rows lie `leading` elements apart.
+  long preparedElements(long leading, int k, int n) {
     return 0;
   }
 
   /// Makes a k × n factor ready. It may be copied to `memory`.
   SecondFactor second(Factor second, int k, int n, MemorySegment memory) {
-    return (a, add, c, leadingC, m, count, apart) -> {
-      boolean stacked = m == apart; // then they are one product
+    return (a, add, c, leadingC, m, count, apartA, apartC) -> {
+      boolean stacked = m == apartA && m == apartC; // then they are one product
       for (int i = 0; i < (stacked ? 1 : count); i++) {
-        multiply(1, a.from((long) i * apart, 0), second, add ? 1 : 0,
-            c.asSlice((long) i * apart * leadingC * Float.BYTES), leadingC, stacked ? (long) count * m : m, n,
+        multiply(1, a.from((long) i * apartA, 0), second, add ? 1 : 0,
+            c.asSlice((long) i * apartC * leadingC * Float.BYTES), leadingC, stacked ? (long) count * m : m,
+            n,
             k);
       }
     };

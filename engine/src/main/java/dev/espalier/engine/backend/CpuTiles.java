@@ -39,7 +39,7 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   static CpuTiles of(int rows, int columns, long k, CpuProducts.Factor second, int threads) {
     double worthwhile = 2.0 * rows * columns * k / LEAST_FLOPS;
     double limit = second.leading() % ALIASED == 0 ? ALIASED_PACKING : PACKING;
-    int count = (int) Math.clamp(worthwhile, 1, (double) threads * TILES_PER_THREAD);
+    int count = (int) Math.clamp(worthwhile, 1, threads == 1 ? 1 : threads * TILES_PER_THREAD);
     CpuTiles tiles = split(rows, columns, count, limit);
     while (tiles.packing() > limit && count > threads) {
       count = Math.max(threads, count / 2);
@@ -117,9 +117,11 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
 
   /// Where a tile lies in its matrix, which has `leading` columns.
   record Tile(int row, int column, int rows, int columns, int leading) {
-    /// Consecutive elements of a matrix.
+    /// Consecutive elements.
     interface Run {
-      void of(long first, long count);
+      /// @param first  the first one's index in the matrix
+      /// @param inTile and in the tile
+      void of(long first, long count, long inTile);
     }
 
     /// The matrix from the tile's first element on.
@@ -130,10 +132,10 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
     /// Runs that together are the tile: its rows, or all of it where it is as wide as the matrix.
     void forEachRun(Run run) {
       if (columns == leading) {
-        run.of((long) row * leading, (long) rows * leading);
+        run.of((long) row * leading, (long) rows * leading, 0);
       } else {
-        for (long i = row; i < row + rows; i++) {
-          run.of(i * leading + column, columns);
+        for (int i = 0; i < rows; i++) {
+          run.of((long) (row + i) * leading + column, columns, (long) i * columns);
         }
       }
     }

@@ -80,8 +80,14 @@ public final class SensitivityPass implements Resource {
         backend.addSquares(scale, gradient, s);
       } else {
         Matrix above = backend.rows(gradients.get(l + 1), 0, count * samples);
-        backend.denseBackward(above, network.layers().get(l + 1).weights(), layer.activation(),
-            forward.preActivation(l), forward.activation(l), gradient, scale, s);
+        Matrix weightsAbove = network.layers().get(l + 1).weights();
+        if (l > 0) {
+          backend.denseBackward(above, weightsAbove, layer.activation(), forward.preActivation(l),
+              forward.activation(l), gradient, scale, s);
+        } else {
+          backend.addSquaredGradient(above, weightsAbove, layer.activation(), forward.preActivation(l),
+              forward.activation(l), gradient, scale, s);
+        }
       }
     }
   }

@@ -227,6 +227,21 @@ abstract class BackendContract {
     sums.check("gradient with squares", again);
     // What is squared need not have been rounded to float32, as what is downloaded was.
     checkSquares(before, 0.25, download(again), 2 * FLOAT_ROUNDOFF / unitRoundoff(), s);
+
+    Matrix alone = upload(samples, outputs, before);
+    backend.addSquaredGradient(gradientAbove, weightsAbove, Activation.TANH, preActivation, activated,
+        backend.allocate(copies * samples, outputs), 0.25, alone);
+    Sums squares = new Sums(samples * outputs);
+    for (int at = 0; at < samples * outputs; at++) {
+      squares.add(at, before[at]);
+      for (int copy = at; copy < copies * samples * outputs; copy += samples * outputs) {
+        double g = sums.values[copy];
+        double error = sums.tolerance(copy);
+        squares.add(at, 0.25 * g * g);
+        squares.allow(at, 0.25 * (2 * Math.abs(g) + error) * error / unitRoundoff());
+      }
+    }
+    squares.check("squares alone", alone);
   }
 
   @Test
@@ -669,14 +684,17 @@ abstract class BackendContract {
     void check(String what, Matrix actual) {
       float[] found = download(actual);
       for (int i = 0; i < values.length; i++) {
-        double tolerance = (terms[i] + 4) * unitRoundoff() * magnitudes[i]
-            + FLOAT_ROUNDOFF * Math.abs(values[i]) + 1e-44;
-        if (!(Math.abs(found[i] - values[i]) <= tolerance)) {
+        if (!(Math.abs(found[i] - values[i]) <= tolerance(i))) {
           fail("%s, %d × %d, index %d: expected %s ± %s, found %s".formatted(what, actual.rows(),
               actual.columns(), i,
-              values[i], tolerance, found[i]));
+              values[i], tolerance(i), found[i]));
         }
       }
+    }
+
+    double tolerance(int at) {
+      return (terms[at] + 4) * unitRoundoff() * magnitudes[at] + FLOAT_ROUNDOFF * Math.abs(values[at])
+          + 1e-44;
     }
   }
 

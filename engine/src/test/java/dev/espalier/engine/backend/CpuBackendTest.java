@@ -183,12 +183,12 @@ final class CpuBackendTest extends BackendContract {
   private static final class RoundedProducts extends CpuProducts {
     @Override
     SecondFactor second(Factor second, int k, int n, MemorySegment memory) {
-      return (a, add, c, leadingC, m, count, apart) -> {
+      return (a, add, c, leadingC, m, count, apartA, apartC) -> {
         try (Arena arena = Arena.ofConfined()) {
           for (int i = 0; i < count; i++) {
-            multiply(1, rounded(arena, a.from((long) i * apart, 0), m, k), rounded(arena, second, k, n),
+            multiply(1, rounded(arena, a.from((long) i * apartA, 0), m, k), rounded(arena, second, k, n),
                 add ? 1 : 0,
-                c.asSlice((long) i * apart * leadingC * Float.BYTES), leadingC, m, n, k);
+                c.asSlice((long) i * apartC * leadingC * Float.BYTES), leadingC, m, n, k);
           }
         }
       };
