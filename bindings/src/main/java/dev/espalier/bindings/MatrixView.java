@@ -19,6 +19,7 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
   private static final int INFINITE = 0x7f800000;
 
   /// Elements that are looked at at a time.
+  private static final Thread ANOTHER_THREAD = Thread.ofPlatform().unstarted(() -> {});
   private static final int SCANNED = 2048;
 
   /// @throws IllegalArgumentException if a dimension is below 1 or the segment's size is not that of the
@@ -88,6 +89,11 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
   /// A copy on the heap, row after row.
   public float[] toArray() {
     return segment.toArray(ELEMENT);
+  }
+
+  /// Whether only one thread may access the memory.
+  public boolean isThreadConfined() {
+    return !segment.isAccessibleBy(ANOTHER_THREAD);
   }
 
   /// The index of the first element, in row-major order, that is NaN or infinite; −1 if all are finite.

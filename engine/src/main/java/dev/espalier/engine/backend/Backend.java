@@ -69,6 +69,14 @@ public interface Backend extends AutoCloseable {
   /// Copies `source` into `target` of the same shape, rounded to float32, and waits for it.
   void download(Matrix source, MatrixView target);
 
+  /// Among which backends the samples of a pass are divided: several where each thread had better keep to samples of its
+  /// own, otherwise this one alone.
+  ///
+  /// @param bytes that each of them takes for its share
+  default Workers workers(long samples, long bytes) {
+    return Workers.alone(this);
+  }
+
   // ---- repetition ----
 
   /// Does `work`: primitives that return nothing, no uploads, the same ones on the same matrices each time that it is

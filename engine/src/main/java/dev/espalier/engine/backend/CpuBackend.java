@@ -28,12 +28,17 @@ public final class CpuBackend implements Backend {
   private static final long SHIFTED_ELEMENTS = 1 << 22;
   private static final long SHIFTED_SAMPLES = 1024;
 
-  private final PhaseClock clock = new PhaseClock();
+  /// Bytes that all workers but one may take together, and samples that each is worth.
+  private static final long WORKER_BYTES = 256L << 20;
+  private static final long WORKER_SAMPLES = 64;
+
+  private final PhaseClock clock;
   private final Precision precision;
   private final CpuPool pool;
   private final CpuProducts products;
   private final CpuSelection selection;
   private final CpuScratch spread = new CpuScratch();
+  private List<CpuBackend> workers = List.of();
 
   /// On all cores this process may use, in float32.
   ///
@@ -52,9 +57,14 @@ public final class CpuBackend implements Backend {
 
   /// @param products closed with this
   CpuBackend(int threads, Precision precision, CpuProducts products) {
+    this(precision, products, new CpuPool(Math.min(threads, CpuPool.CORES)), new PhaseClock());
+  }
+
+  private CpuBackend(Precision precision, CpuProducts products, CpuPool pool, PhaseClock clock) {
     this.precision = precision;
     this.products = products;
-    pool = new CpuPool(Math.min(threads, CpuPool.CORES));
+    this.pool = pool;
+    this.clock = clock;
     selection = new CpuSelection(pool);
   }
 
@@ -96,6 +106,22 @@ public final class CpuBackend implements Backend {
     return clock.seconds();
   }
 
+  /// One for each thread, where there are enough samples and they take little memory. The first one's phases are this
+  /// one's.
+  @Override
+  public Workers workers(long samples, long bytes) {
+    int threads = pool.threads();
+    if (threads == 1 || samples < WORKER_SAMPLES * threads || (threads - 1) * bytes > WORKER_BYTES) {
+      return Workers.alone(this);
+    }
+    if (workers.isEmpty()) {
+      workers = IntStream.range(0, threads).mapToObj(
+          i -> new CpuBackend(precision, products, CpuPool.nested(), i == 0 ? clock : new PhaseClock()))
+          .toList();
+    }
+    return new Workers(List.copyOf(workers), work -> pool.runTogether(work.size(), i -> work.get(i).run()));
+  }
+
   // ---- memory ----
 
   @Override
@@ -110,7 +136,7 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void upload(MatrixView source, Matrix target) {
-    ((CpuMatrix) target).fill(source.segment());
+    ((CpuMatrix) target).fill(source);
   }
 
   @Override
@@ -272,7 +298,9 @@ public final class CpuBackend implements Backend {
           .mapToObj(i -> second(factor, matrix.rows(), tiles.tile(i), MemorySegment.NULL))
           .toList();
     }
-    return matrix.prepared(tiles.columnStep()).orElseGet(() -> prepare(matrix, factor, tiles, elements));
+    synchronized (products) { // several workers may want the same
+      return matrix.prepared(tiles.columnStep()).orElseGet(() -> prepare(matrix, factor, tiles, elements));
+    }
   }
 
   private SecondFactor second(Factor factor, int k, CpuTiles.Tile tile, MemorySegment memory) {
@@ -702,7 +730,12 @@ public final class CpuBackend implements Backend {
 
   @Override
   public void close() {
+    workers.forEach(CpuBackend::closeScratch);
+    closeScratch();
     products.close();
+  }
+
+  private void closeScratch() {
     spread.close();
   }
 }

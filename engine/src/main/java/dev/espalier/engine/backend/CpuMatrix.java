@@ -1,5 +1,6 @@
 package dev.espalier.engine.backend;
 
+import dev.espalier.bindings.MatrixView;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Optional;
@@ -7,15 +8,12 @@ import java.util.Optional;
 /// A float32 matrix, or some rows of one, outside Java's heap. It takes memory when it is first used, and as long as it
 /// only holds what a read-only memory-mapped file holds, the file's pages are its memory.
 final class CpuMatrix implements Matrix {
-  /// Stands for the threads of the pool: memory that this one may read, they may read.
-  private static final Thread OTHER_THREAD = Thread.ofPlatform().unstarted(() -> {});
-
   private final int rows;
   private final int columns;
   private final CpuMatrix owner;
   private final long firstElement;
   private CpuMemory memory;
-  private MemorySegment segment;
+  private volatile MemorySegment segment;
   private Prepared prepared;
 
   /// Made of some rows of a matrix, to be multiplied with: the columns of tiles that lie side by side.
@@ -89,24 +87,28 @@ final class CpuMatrix implements Matrix {
   }
 
   /// Memory of its own with what it holds now.
-  private MemorySegment own() {
-    memory = new CpuMemory(elements());
-    if (segment != null) {
-      memory.segment().copyFrom(segment);
+  private synchronized MemorySegment own() {
+    if (memory == null) {
+      CpuMemory allocated = new CpuMemory(elements());
+      if (segment != null) {
+        allocated.segment().copyFrom(segment);
+      }
+      segment = allocated.segment();
+      memory = allocated;
     }
-    segment = memory.segment();
     return segment;
   }
 
   /// Takes the content of `source`: read-only mapped memory that all threads may read is used as it is until the matrix is
   /// written, other memory is copied.
-  void fill(MemorySegment source) {
-    if (owner == this && memory == null && source.isMapped() && source.isReadOnly()
-        && source.isAccessibleBy(OTHER_THREAD)) {
+  void fill(MatrixView source) {
+    MemorySegment elements = source.segment();
+    if (owner == this && memory == null && elements.isMapped() && elements.isReadOnly()
+        && !source.isThreadConfined()) {
       forget();
-      segment = source;
+      segment = elements;
     } else {
-      write().copyFrom(source);
+      write().copyFrom(elements);
     }
   }
 

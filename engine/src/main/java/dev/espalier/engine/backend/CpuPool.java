@@ -21,14 +21,25 @@ final class CpuPool {
   /// How long a caller waits for its helpers before it lets go of its core, which takes about as long to get back.
   private static final long SPIN_NANOS = 50_000;
 
-  private static final Semaphore FREE_CORES = new Semaphore(CORES);
+  private static final Semaphore FREE_CORES = new Semaphore(CORES, true);
   private static final ExecutorService HELPERS = Executors.newCachedThreadPool(CpuPool::helper);
 
   private final int threads;
+  private final boolean nested;
 
   /// @param threads most that work at a time, the caller included
   CpuPool(int threads) {
+    this(threads, false);
+  }
+
+  private CpuPool(int threads, boolean nested) {
     this.threads = threads;
+    this.nested = nested;
+  }
+
+  /// A pool for the inside of a part: the thread that runs the part does all.
+  static CpuPool nested() {
+    return new CpuPool(1, true);
   }
 
   /// One of the parts of some work.
@@ -47,19 +58,30 @@ final class CpuPool {
 
   /// Runs parts 0 to `parts` − 1, in any order, and waits for them.
   void run(int parts, Part part) {
-    FREE_CORES.acquireUninterruptibly();
-    try {
-      int helpers = 0;
-      while (helpers < Math.min(threads, parts) - 1 && FREE_CORES.tryAcquire()) {
-        helpers++;
+    if (nested) {
+      for (int i = 0; i < parts; i++) {
+        part.run(i);
       }
-      Work work = new Work(parts, part, helpers);
-      for (int i = 0; i < helpers; i++) {
+      return;
+    }
+    FREE_CORES.acquireUninterruptibly();
+    int helpers = 0;
+    while (helpers < Math.min(threads, parts) - 1 && FREE_CORES.tryAcquire()) {
+      helpers++;
+    }
+    run(new Work(parts, part, helpers));
+  }
+
+  /// On a core for this thread and one for each helper, which are given back.
+  private static void run(Work work) {
+    try {
+      int first = work.nextPart();
+      for (int i = 0; i < work.helpers; i++) {
         HELPERS.execute(work::help);
       }
       int before = OneDnn.setThreads(1);
       try {
-        work.takeParts();
+        work.takeParts(first);
       } finally {
         OneDnn.setThreads(before);
       }
@@ -67,6 +89,13 @@ final class CpuPool {
     } finally {
       FREE_CORES.release();
     }
+  }
+
+  /// Runs parts 0 to `parts` − 1, at most as many as there are threads, all at the same time, so that they may wait for each
+  /// other; number 0 on this thread.
+  void runTogether(int parts, Part part) {
+    FREE_CORES.acquireUninterruptibly(parts);
+    run(new Work(parts, part, parts - 1));
   }
 
   /// Runs ranges that together are 0 to `length`, each but the last of `step`.
@@ -124,6 +153,7 @@ final class CpuPool {
   private static final class Work {
     private final int parts;
     private final Part part;
+    private final int helpers;
     private final AtomicInteger next = new AtomicInteger();
     private final AtomicReference<Throwable> failure = new AtomicReference<>();
     private final CountDownLatch helping;
@@ -131,22 +161,27 @@ final class CpuPool {
     Work(int parts, Part part, int helpers) {
       this.parts = parts;
       this.part = part;
+      this.helpers = helpers;
       this.helping = new CountDownLatch(helpers);
     }
 
     void help() {
       try {
-        takeParts();
+        takeParts(nextPart());
       } finally {
         FREE_CORES.release();
         helping.countDown();
       }
     }
 
+    int nextPart() {
+      return next.getAndIncrement();
+    }
+
     /// Parts go to whoever is free: cores of a shared machine are not equally fast.
-    void takeParts() {
+    void takeParts(int first) {
       try {
-        for (int i = next.getAndIncrement(); i < parts; i = next.getAndIncrement()) {
+        for (int i = first; i < parts; i = nextPart()) {
           part.run(i);
         }
       } catch (RuntimeException | Error e) {

@@ -59,7 +59,10 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
     return Math.clamp(STACK_ELEMENTS / ((long) samples * widest), 1, passes);
   }
 
-  private static long batchBytes(Backend backend, Architecture network, int passes, int samples) {
+  /// Bytes of a batch's activations, gradients and workspace.
+  ///
+  /// @param passes backward passes a sample
+  public static long batchBytes(Backend backend, Architecture network, int passes, int samples) {
     long outputs = 0;
     int widest = 1;
     long workspace = 0;

@@ -30,6 +30,11 @@ public record CalibrationSource(SampleSource samples, Optional<SampleSource> lab
     return new CalibrationSource(samples, Optional.of(labels));
   }
 
+  /// Whether only the thread that opens a pass over it may read it.
+  public boolean isThreadConfined() {
+    return samples.isThreadConfined() || labels.map(SampleSource::isThreadConfined).orElse(false);
+  }
+
   /// @throws IllegalArgumentException if the samples are not `inputs` numbers wide
   public void requireWidth(int inputs) {
     if (samples.width() != inputs) {

@@ -30,6 +30,11 @@ public record LimitedSamples(SampleSource source, long limit) implements SampleS
   }
 
   @Override
+  public boolean isThreadConfined() {
+    return source.isThreadConfined();
+  }
+
+  @Override
   public Pass open() throws IOException {
     Pass pass = source.open();
     return new Pass() {

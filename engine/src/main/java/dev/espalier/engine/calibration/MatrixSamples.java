@@ -16,6 +16,11 @@ public record MatrixSamples(String name, MatrixView values) implements SampleSou
   }
 
   @Override
+  public boolean isThreadConfined() {
+    return values.isThreadConfined();
+  }
+
+  @Override
   public Pass open() {
     return new Pass() {
       private int position;

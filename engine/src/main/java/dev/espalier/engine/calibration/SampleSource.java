@@ -15,12 +15,17 @@ public interface SampleSource {
   /// Numbers in each row, at least 1.
   int width();
 
+  /// Whether only the thread that opens a pass may read it; otherwise any may, one at a time.
+  default boolean isThreadConfined() {
+    return true;
+  }
+
   /// Starts a pass at the first row.
   ///
   /// @throws IOException if the source cannot be read
   Pass open() throws IOException;
 
-  /// One reading from the first row to the last; used by one thread, closed by who opened it.
+  /// One reading from the first row to the last; closed by who opened it.
   interface Pass extends AutoCloseable {
     /// Fills rows of `target` from its first on, with as many rows as fit and are left.
     ///

@@ -32,10 +32,10 @@ final class BatchPasses implements Resource {
   private final Matrix ones;
   private long firstSample;
 
-  BatchPasses(Backend backend, DeviceNetwork network, CalibrationSource source, ScoringOptions options) {
+  BatchPasses(Backend backend, DeviceNetwork network, CalibrationSource source, ScoringOptions options,
+      int batchSize) {
     this.backend = backend;
     this.network = network;
-    int batchSize = (int) Math.min(options.batchSize(), source.samples().samples());
     int outputs = network.layers().getLast().outputs();
     targets = options.criterion().needsLabels()
         ? Optional.of(new Targets(source.labels().orElseThrow(() -> new IllegalArgumentException(
@@ -91,6 +91,10 @@ final class BatchPasses implements Resource {
   /// Whether [#run] is the same work for each batch of one size: probes depend on the position of the samples.
   boolean isRepeatable() {
     return sensitivity.isEmpty() || sensitivity.get().isRepeatable();
+  }
+
+  Backend backend() {
+    return backend;
   }
 
   ForwardPass forward() {

@@ -85,22 +85,33 @@ public final class LayerScores implements Resource {
     return moments.map(m -> meanOf(m.sensitivity(), m.samples()));
   }
 
-  /// Counts a batch; the passes of the first have run.
+  /// Counts a batch; the passes of the first have run. They may have run on a worker of the backend.
   void begin(BatchPasses passes) {
     Matrix input = passes.forward().input(number);
-    moments.ifPresent(m -> m.begin(input));
-    inputMoments.ifPresent(m -> m.begin(input));
+    moments.ifPresent(m -> m.begin(passes.backend(), input));
+    inputMoments.ifPresent(m -> m.begin(passes.backend(), input));
   }
 
   /// Adds a batch whose passes have run.
   void accumulate(BatchPasses passes) {
     int samples = passes.forward().samples();
     Matrix input = passes.forward().input(number);
-    moments.ifPresent(m -> m.accumulate(passes.sensitivity().sensitivity(number, samples), input));
-    inputMoments.ifPresent(m -> m.accumulate(passes.ones(), input));
+    Backend on = passes.backend();
+    moments.ifPresent(m -> m.accumulate(on, passes.sensitivity().sensitivity(number, samples), input));
+    inputMoments.ifPresent(m -> m.accumulate(on, passes.ones(), input));
     if (options.criterion() == Criterion.GRADIENT) {
-      backend.product(1, passes.lossGradient().gradient(number, samples), true, input, false, 1,
+      on.product(1, passes.lossGradient().gradient(number, samples), true, input, false, 1,
           separate.orElseThrow());
+    }
+  }
+
+  /// Adds the batches of `other`, scores of the same layer that were not finished and must not be used again but to close
+  /// them.
+  void merge(LayerScores other) {
+    moments.ifPresent(m -> m.merge(other.moments.orElseThrow()));
+    inputMoments.ifPresent(m -> m.merge(other.inputMoments.orElseThrow()));
+    if (options.criterion() == Criterion.GRADIENT) {
+      backend.add(1, other.separate.orElseThrow(), separate.orElseThrow());
     }
   }
 

@@ -2,13 +2,17 @@ package dev.espalier.engine.criterion;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.DeviceNetwork;
+import dev.espalier.engine.backend.MemoryPlan;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.calibration.Batches;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.calibration.ProgressListener;
 import dev.espalier.engine.network.Architecture;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -17,7 +21,7 @@ import java.util.stream.IntStream;
 
 /// Scores the weights of a network in one pass over the calibration samples: forward, backward for the
 /// sensitivities, moments. Memory beyond the network is two weight-sized arrays for moments, one for other
-/// criteria, and one batch.
+/// criteria, and one batch; the [Workers] of a backend have the same each.
 public final class Scorer {
   private Scorer() {}
 
@@ -41,16 +45,10 @@ public final class Scorer {
   public static List<LayerScores> score(Backend backend, DeviceNetwork network, IntPredicate wanted,
       Optional<CalibrationSource> calibration, ScoringOptions options, ProgressListener listener)
       throws IOException {
-    List<LayerScores> scores = new ArrayList<>();
+    List<LayerScores> scores = empty(backend, network, wanted, options);
     try {
-      for (int l = 0; l < network.layers().size(); l++) {
-        if (wanted.test(l)) {
-          boolean compensable = options.newBias() || network.layers().get(l).hasBias();
-          scores.add(new LayerScores(backend, network.layers().get(l), l, options, compensable));
-        }
-      }
       long samples = options.needsSamples()
-          ? pass(backend, network, scores, calibration, options, listener)
+          ? pass(backend, network, wanted, scores, calibration, options, listener)
           : 0;
       backend.enter(Phase.MOMENTS);
       scores.forEach(layer -> layer.finish(samples));
@@ -61,7 +59,26 @@ public final class Scorer {
     }
   }
 
-  private static long pass(Backend backend, DeviceNetwork network, List<LayerScores> scores,
+  /// Scores of no samples.
+  private static List<LayerScores> empty(Backend backend, DeviceNetwork network, IntPredicate wanted,
+      ScoringOptions options) {
+    List<LayerScores> scores = new ArrayList<>();
+    try {
+      for (int l = 0; l < network.layers().size(); l++) {
+        if (wanted.test(l)) {
+          boolean compensable = options.newBias() || network.layers().get(l).hasBias();
+          scores.add(new LayerScores(backend, network.layers().get(l), l, options, compensable));
+        }
+      }
+      return scores;
+    } catch (RuntimeException e) {
+      scores.forEach(LayerScores::close);
+      throw e;
+    }
+  }
+
+  private static long pass(Backend backend, DeviceNetwork network, IntPredicate wanted,
+      List<LayerScores> scores,
       Optional<CalibrationSource> calibration, ScoringOptions options, ProgressListener listener)
       throws IOException {
     CalibrationSource source = calibration.orElseThrow(() -> new IllegalArgumentException(
@@ -70,39 +87,61 @@ public final class Scorer {
     source.requireWidth(network.inputs());
     long total = source.samples().samples();
     backend.enter(Phase.LOAD);
-    try (Batches batches = new Batches(source, options.batchSize());
-        BatchPasses passes = new BatchPasses(backend, network, source, options)) {
-      while (batches.next()) {
-        passes.load(batches);
-        add(backend, passes, scores, batches.first() == 0);
-        backend.enter(Phase.LOAD);
-        listener.report("scoring", batches.end(), total);
+    int passes = options.needsMoments() ? options.sensitivity().passes(network.outputs()) : 1;
+    Workers workers = source.isThreadConfined()
+        ? Workers.alone(backend)
+        : backend.workers(total, bytes(network, wanted, options.criterion(), options.compensation())
+            + MemoryPlan.batchBytes(backend, network, passes, options.batchSize()));
+    int count = workers.backends().size();
+    int batchSize = batchSize(total, count, options.batchSize());
+    try (Resources resources = new Resources()) {
+      List<Share> shares = new ArrayList<>();
+      for (Backend worker : workers.backends()) {
+        List<LayerScores> own = scores;
+        if (!shares.isEmpty()) {
+          own = empty(backend, network, wanted, options);
+          own.forEach(resources::own);
+        }
+        shares.add(
+            new Share(resources.own(new BatchPasses(worker, network, source, options, batchSize)), own));
       }
+      run(workers, shares, Batches.divided(source, batchSize, count), listener);
+      backend.enter(Phase.MOMENTS);
+      shares.stream().skip(1).forEach(shares.getFirst()::merge);
+    }
+    if (count > 1) {
+      listener.report("scoring", total, total);
     }
     return total;
   }
 
-  private static void add(Backend backend, BatchPasses passes, List<LayerScores> scores, boolean first) {
-    if (first) {
-      passes.run();
-      scores.forEach(layer -> layer.begin(passes));
-      accumulate(backend, passes, scores);
-      return;
+  private static void run(Workers workers, List<Share> shares, List<Batches> batches,
+      ProgressListener listener)
+      throws IOException {
+    List<Runnable> work = new ArrayList<>();
+    for (int i = 0; i < shares.size(); i++) {
+      Share share = shares.get(i);
+      Batches own = batches.get(i);
+      ProgressListener progress = i == 0 ? listener : ProgressListener.NONE;
+      work.add(() -> share.run(own, progress));
     }
-    scores.forEach(layer -> layer.begin(passes));
-    Runnable work = () -> {
-      passes.run();
-      accumulate(backend, passes, scores);
-    };
-    if (passes.isRepeatable()) {
-      backend.repeat(List.of(passes, passes.forward().samples()), work);
-    } else {
-      work.run();
+    try {
+      workers.run(work);
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    } finally {
+      for (Batches each : batches) {
+        each.close();
+      }
     }
   }
 
-  private static void accumulate(Backend backend, BatchPasses passes, List<LayerScores> scores) {
-    backend.enter(Phase.MOMENTS);
-    scores.forEach(layer -> layer.accumulate(passes));
+  /// At most `most` samples, and as many for each of several workers, so that none waits for the others at the end.
+  private static int batchSize(long samples, int workers, int most) {
+    if (workers == 1) {
+      return (int) Math.min(samples, most);
+    }
+    long rounds = Math.ceilDiv(samples, (long) workers * most);
+    return (int) Math.ceilDiv(samples, workers * rounds);
   }
 }

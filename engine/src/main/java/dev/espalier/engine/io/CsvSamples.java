@@ -45,6 +45,11 @@ record CsvSamples(Path file, Role role, long samples, int width) implements Samp
   }
 
   @Override
+  public boolean isThreadConfined() {
+    return false;
+  }
+
+  @Override
   public Pass open() throws IOException {
     Rows rows = new Rows(file, role);
     return new Pass() {

@@ -25,6 +25,11 @@ record MappedSamples(Path file, ArrayFormat format) implements SampleSource {
   }
 
   @Override
+  public boolean isThreadConfined() {
+    return false;
+  }
+
+  @Override
   public Pass open() throws IOException {
     return new MappedPass(file, format);
   }

@@ -36,6 +36,11 @@ record StreamedSamples(ArrayFormat format, Opener opener) implements SampleSourc
   }
 
   @Override
+  public boolean isThreadConfined() {
+    return false;
+  }
+
+  @Override
   public Pass open() throws IOException {
     if (format.columnMajor()) {
       return openColumnMajor();

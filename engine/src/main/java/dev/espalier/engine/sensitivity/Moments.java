@@ -47,26 +47,28 @@ public final class Moments implements Resource {
   /// @param sensitivity samples × outputs
   /// @param activation samples × inputs
   public void add(Matrix sensitivity, Matrix activation) {
-    begin(activation);
-    accumulate(sensitivity, activation);
+    begin(backend, activation);
+    accumulate(backend, sensitivity, activation);
   }
 
   /// Counts a batch, and takes the pilot mean from it if it is the first.
   ///
+  /// @param on         the backend that has the moments, or one of its workers
   /// @param activation samples × inputs; the values of the first batch are read
-  public void begin(Matrix activation) {
+  public void begin(Backend on, Matrix activation) {
     if (samples == 0 && shifted) {
-      backend.columnMeans(activation, pilotMean);
+      on.columnMeans(activation, pilotMean);
     }
     samples += activation.rows();
   }
 
   /// Adds a batch that was counted: work that [Backend#repeat] may repeat.
   ///
+  /// @param on          the backend that has the moments, or one of its workers
   /// @param sensitivity samples × outputs
-  /// @param activation samples × inputs
-  public void accumulate(Matrix sensitivity, Matrix activation) {
-    backend.addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
+  /// @param activation  samples × inputs
+  public void accumulate(Backend on, Matrix sensitivity, Matrix activation) {
+    on.addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
   }
 
   /// Adds the samples of `other`, moments of the same layer on the same backend. `other` is re-expressed

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.espalier.bindings.MatrixView;
 import dev.espalier.bindings.OneDnn;
 import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.calibration.MatrixSamples;
 import dev.espalier.engine.calibration.ProgressListener;
 import dev.espalier.engine.criterion.Criterion;
 import dev.espalier.engine.criterion.LayerScores;
@@ -29,11 +30,17 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.random.RandomGenerator;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class CpuBackendTest extends BackendContract {
   @Override
@@ -57,6 +64,71 @@ final class CpuBackendTest extends BackendContract {
       for (Future<float[]> found : pruners.invokeAll(List.of(again, again, again))) {
         assertArrayEquals(expected, found.get());
       }
+    }
+  }
+
+  @Test
+  void dividesSamplesAmongItsThreadsWhereTheyTakeLittle() {
+    try (CpuBackend backend = new CpuBackend(2, Precision.FP32)) {
+      int threads = Math.min(2, CpuBackend.availableThreads());
+      assertEquals(threads, backend.workers(1 << 20, 1 << 20).backends().size());
+      assertEquals(List.of(backend), backend.workers(threads, 1 << 20).backends());
+      assertEquals(List.of(backend), backend.workers(1 << 20, 1L << 40).backends());
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(value = Criterion.class, names = {"ELIMINATION_COMPENSATION", "GRADIENT", "WANDA"})
+  void scoresTheSameWhoeverTakesWhichSamples(Criterion criterion) throws IOException {
+    try (Arena arena = Arena.ofShared()) {
+      DenseNetwork network = network(arena);
+      RandomGenerator random = TestNetworks.random(5);
+      CalibrationSource samples = CalibrationSource.of(
+          new MatrixSamples("x", TestNetworks.normal(arena, random, 700, 70, 1, 0.5)),
+          new MatrixSamples("y", TestNetworks.normal(arena, random, 700, 10, 1, 0)));
+      float[] expected = importances(new ReferenceBackend(), network, samples, criterion,
+          ProgressListener.NONE);
+      float[] once = importances(new CpuBackend(), network, samples, criterion, ProgressListener.NONE);
+      // Gradients of either sign cancel, to about √n of n terms.
+      double bound = criterion == Criterion.GRADIENT ? 4e-6 * Math.sqrt(700) : 1e-6;
+      assertTrue(relativeError(expected, once) < bound, "error: " + relativeError(expected, once));
+      assertArrayEquals(once,
+          importances(new CpuBackend(), network, samples, criterion, ProgressListener.NONE));
+    }
+  }
+
+  @Test
+  void readsConfinedSamplesOnTheirThread() throws IOException {
+    try (Arena arena = Arena.ofConfined(); Arena shared = Arena.ofShared()) {
+      DenseNetwork network = network(arena);
+      MatrixView confined = TestNetworks.normal(arena, TestNetworks.random(5), 700, 70, 1, 0.5);
+      float[] expected = importances(new CpuBackend(), network, TestNetworks.source(confined.copy(shared)));
+      float[] found = importances(new CpuBackend(), network, TestNetworks.source(confined));
+      assertTrue(relativeError(expected, found) < 1e-6, "error: " + relativeError(expected, found));
+    }
+  }
+
+  @Test
+  @Timeout(60)
+  void aListenerCancelsAllWorkers() {
+    try (Arena arena = Arena.ofShared()) {
+      DenseNetwork network = network(arena);
+      CalibrationSource samples = TestNetworks
+          .source(TestNetworks.normal(arena, TestNetworks.random(5), 2000, 70, 1, 0.5));
+      assertThrows(CancellationException.class, () -> importances(new CpuBackend(), network, samples,
+          Criterion.ELIMINATION_COMPENSATION, (_, done, total) -> done < total / 2));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 63, 64, 699})
+  void namesTheSampleThatIsNotFiniteWhoeverTakesIt(int sample) throws IOException {
+    try (Arena arena = Arena.ofShared()) {
+      MatrixView x = TestNetworks.normal(arena, TestNetworks.random(5), 700, 70, 1, 0.5);
+      x.set(sample, 3, Float.NaN);
+      IOException refusal = assertThrows(IOException.class,
+          () -> importances(new CpuBackend(), network(arena), TestNetworks.source(x)));
+      assertTrue(refusal.getMessage().contains("is NaN at [%d, 3]".formatted(sample)), refusal.getMessage());
     }
   }
 
@@ -144,14 +216,19 @@ final class CpuBackendTest extends BackendContract {
   /// Of all layers, one after the other; closes the backend.
   private static float[] importances(Backend backend, DenseNetwork network, CalibrationSource samples)
       throws IOException {
-    ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
+    return importances(backend, network, samples, Criterion.ELIMINATION_COMPENSATION, ProgressListener.NONE);
+  }
+
+  private static float[] importances(Backend backend, DenseNetwork network, CalibrationSource samples,
+      Criterion criterion, ProgressListener listener) throws IOException {
+    ScoringOptions options = new ScoringOptions(criterion, true, true,
         new Sensitivity.Jacobian(), Optional.empty(), 64, 1);
     List<Float> all = new ArrayList<>();
     try (backend;
         DeviceNetwork there = new DeviceNetwork(backend, network);
         Arena arena = Arena.ofConfined()) {
       for (LayerScores layer : Scorer.score(backend, there, _ -> true, Optional.of(samples), options,
-          ProgressListener.NONE)) {
+          listener)) {
         Matrix importance = layer.importance();
         MatrixView view = MatrixView.allocate(arena, importance.rows(), importance.columns());
         backend.download(importance, view);
