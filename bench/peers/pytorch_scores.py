@@ -8,9 +8,16 @@ reads FOLDER/network.json and the float32 .npy files beside it (see PeerScores.j
 that Espalier left there, and prints its times.
 """
 import argparse
+import ctypes
 import json
+import os
 import pathlib
+import re
 import time
+
+if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text():
+    # OpenBLAS 0.3.21 takes processors that it does not know for a Prescott, and multiplies by SSE.
+    os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
 
 import numpy as np
 import torch
@@ -65,12 +72,23 @@ def difference(ours, theirs):
     return ((ours - theirs).norm() / theirs.norm()).item()
 
 
+def blas():
+    """OpenBLAS's threads and kernels, where PyTorch uses it."""
+    match = re.search(r"\S*/libopenblas\S*|\S*openblas\S*/libblas\S*", pathlib.Path("/proc/self/maps").read_text())
+    if not match:
+        return "its own"
+    library = ctypes.CDLL(match.group())
+    library.openblas_get_corename.restype = ctypes.c_char_p
+    threads = ["without threads", "pthreads", "OpenMP"][library.openblas_get_parallel()]
+    return f"OpenBLAS, {threads}, {library.openblas_get_corename().decode()}"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5, help="time for so long, and three times at least")
     parser.add_argument("--cuda", action="store_true", help="on the GPU, with TF32 products")
     parser.add_argument("--no-tf32", action="store_true", help="with float32 products")
     arguments = parser.parse_args()
@@ -96,13 +114,14 @@ def main():
         raise SystemExit(f"the scores differ by {worst} of their norm")
 
     seconds = []
-    for _ in range(arguments.repeat):
+    begin = time.perf_counter()
+    while len(seconds) < 3 or time.perf_counter() < begin + arguments.seconds:
         start = time.perf_counter()
         scores(weights, biases, samples, arguments.batch)
         if arguments.cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": seconds, "difference": worst}))
+    print(json.dumps({"seconds": seconds, "difference": worst, "blas": "cuBLAS" if arguments.cuda else blas()}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Times Espalier's scores against PyTorch's on this machine, in turns, and prints a row for each network.
 #   race.sh [ROUNDS] [fp32|tf32|bf16] [cpu|cuda]
-# Needs PyTorch: on Debian the packages python3-torch and libopenblas0-pthread; $PYTHON names another Python. On a machine
+# Needs PyTorch: on Debian the packages python3-torch and libopenblas0-openmp; $PYTHON names another Python. On a machine
 # without a JDK $ESPALIER_BENCH names the bundle's bin/espalier-bench. On a GPU PyTorch's samples are there from the start,
 # Espalier's come from the host.
 set -euo pipefail
@@ -12,7 +12,8 @@ precision=${2:-fp32}
 device=${3:-cpu}
 python=${PYTHON:-python3}
 java=${JAVA25_HOME:+$JAVA25_HOME/bin/}java
-peer=(--threads "$(nproc)")
+seconds=8 # of each in each round: Java's compiler needs some
+peer=(--threads "$(nproc)" --seconds "$seconds")
 races=(784-300-100-10:10000 1024-2048-2048-10:4096)
 if [[ $device == cuda ]]; then
   peer+=(--cuda --batch 8192)
@@ -39,17 +40,18 @@ for race in "${races[@]}"; do
   ours write "$network" "$samples" "$work/$network"
   : >"$work/times"
   for ((round = 0; round < rounds; round++)); do
-    ours time "$network" "$samples" 3 "$device" "$precision" >>"$work/times"
+    ours time "$network" "$samples" "$seconds" "$device" "$precision" >>"$work/times"
     "$python" bench/peers/pytorch_scores.py "$work/$network" "${peer[@]}" >>"$work/times"
   done
   "$python" - "$network" "$samples" "$precision on $device" "$work/times" <<'TABLE'
 import json, statistics, sys
 network, samples, precision, path = sys.argv[1:]
+rows = [json.loads(line) for line in open(path)]
 # The best of a round is what the machine does when others leave it alone.
-best = [min(json.loads(line)["seconds"]) for line in open(path)]
+best = [min(row["seconds"]) for row in rows]
 ours, theirs = best[0::2], best[1::2]
 ratios = sorted(b / a for a, b in zip(ours, theirs))
-print(f"| {network}, {samples} samples, jacobian, {precision} | {statistics.median(ours):.3f} s "
+print(f"| {network}, {samples} samples, jacobian, {precision}; PyTorch on {rows[1]['blas']} | {statistics.median(ours):.3f} s "
       f"| {statistics.median(theirs):.3f} s | {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}) |")
 TABLE
 done
