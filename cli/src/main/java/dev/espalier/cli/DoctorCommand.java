@@ -25,6 +25,7 @@ final class DoctorCommand implements Callable<Integer> {
     machine.row("java", Machine.java());
     machine.row("system", Machine.system());
     machine.row("cpu", Machine.cpu());
+    machine.row("bfloat16", Machine.bfloat16());
     machine.row("memory", Machine.memory());
     CudaDriver.Probe gpu = CudaDriver.probe();
     machine.row("gpu", gpu.device().orElse("none: " + gpu.problem()));

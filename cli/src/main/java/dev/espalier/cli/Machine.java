@@ -4,6 +4,7 @@ import com.sun.management.OperatingSystemMXBean;
 import dev.espalier.bindings.Cublas;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.bindings.Nvml;
+import dev.espalier.engine.backend.CpuBackend;
 
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -12,6 +13,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 
@@ -50,6 +52,18 @@ final class Machine {
       return "%s: vectors of 128 bits, 4 float32".formatted(all.contains("sse2") ? "SSE2" : "NEON");
     }
     return "vector width unknown";
+  }
+
+  /// Whether `--precision bf16` is worth it on the CPU.
+  static String bfloat16() {
+    try {
+      OptionalDouble rate = CpuBackend.bfloat16Rate();
+      return rate.isPresent()
+          ? "multiplied at %.2f times the rate of float32, on one core".formatted(rate.getAsDouble())
+          : "no instructions for it";
+    } catch (NativeLibraryException e) {
+      return "unknown: " + e.getMessage();
+    }
   }
 
   static String memory() {

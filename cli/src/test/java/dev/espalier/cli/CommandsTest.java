@@ -185,6 +185,10 @@ class CommandsTest {
     assertTrue(
         result.out().lines().anyMatch(line -> line.matches("cublas +cuBLAS( \\d+\\.|: ).*libcublas.*")),
         result.out());
+    assertTrue(result.out().lines().anyMatch(line -> line
+        .matches(
+            "bfloat16 +(multiplied at \\d+\\.\\d\\d times the rate of float32.*|no instructions.*|unknown: .*)")),
+        result.out());
     assertEquals("", result.err());
   }
 

@@ -64,14 +64,15 @@ public record Device(Kind kind, int number) {
 
   /// A backend on this device, closed by the caller.
   ///
-  /// @param notice takes one line when auto picks something slower than a machine like this should need
+  /// @param notice takes one line when auto picks something slower than a machine like this should need, or the precision is
+  ///               slower than another
   /// @throws NativeLibraryException if the CPU is asked for and its matrix library does not load
   /// @throws DeviceUnavailableException if a GPU is asked for and cannot be used; the message says what to do
   /// @throws IllegalArgumentException if the device does not have the precision
   public Backend open(BackendOptions options, Consumer<String> notice) {
     return switch (kind) {
       case CUDA -> CudaBackend.open(number, options);
-      case CPU -> cpu(options);
+      case CPU -> cpu(options, notice);
       case REFERENCE -> reference(options);
       case AUTO -> best(options, notice);
     };
@@ -86,7 +87,7 @@ public record Device(Kind kind, int number) {
       }
     }
     try {
-      return cpu(options);
+      return cpu(options, notice);
     } catch (NativeLibraryException e) {
       notice.accept("device auto: reference, slow but right, for the CPU's matrix library is missing: "
           + e.getMessage());
@@ -94,8 +95,15 @@ public record Device(Kind kind, int number) {
     }
   }
 
-  private static Backend cpu(BackendOptions options) {
-    return new CpuBackend(options.threads(), options.precision().orElse(Precision.FP32));
+  private static Backend cpu(BackendOptions options, Consumer<String> notice) {
+    Precision precision = options.precision().orElse(Precision.FP32);
+    Backend cpu = new CpuBackend(options.threads(), precision);
+    double rate = precision == Precision.BF16 ? CpuBackend.bfloat16Rate().orElseThrow() : 1;
+    if (rate < 1) {
+      notice.accept(("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32:"
+          + " --precision fp32 is faster, and exact").formatted(rate));
+    }
+    return cpu;
   }
 
   private static Backend reference(BackendOptions options) {

@@ -29,6 +29,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutorService;
@@ -166,6 +167,21 @@ final class CpuBackendTest extends BackendContract {
       float[] found = importances(new CpuBackend(2, Precision.BF16), network, samples);
       assertTrue(relativeError(expected, found) < 2e-6, "error: " + relativeError(expected, found));
     }
+  }
+
+  @Test
+  void saysSoWhereBfloat16IsTheSlowerPrecision() {
+    OneDnn.load();
+    assumeTrue(OneDnn.multipliesBfloat16(), "this CPU has no bfloat16 instructions");
+    List<String> notices = new ArrayList<>();
+    Device.CPU.open(new BackendOptions(1, Optional.of(Precision.BF16), OptionalLong.empty()), notices::add)
+        .close();
+    double rate = CpuBackend.bfloat16Rate().orElseThrow();
+    assertTrue(rate > 0.05 && rate < 50, "rate: " + rate);
+    assertEquals(rate < 1
+        ? List.of("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32: "
+            .formatted(rate) + "--precision fp32 is faster, and exact")
+        : List.of(), notices);
   }
 
   @Test
