@@ -19,9 +19,10 @@ public final class Batches implements AutoCloseable {
   private long first;
   private int rows;
 
+  /// A pass that starts with the first [#next].
+  ///
   /// @param batchSize most samples in a batch, at least 1
-  /// @throws IOException if the source cannot be read
-  public Batches(CalibrationSource source, int batchSize) throws IOException {
+  public Batches(CalibrationSource source, int batchSize) {
     this(new Reading(source, 1), 0, batchSize);
   }
 
@@ -38,8 +39,7 @@ public final class Batches implements AutoCloseable {
   /// [#next] for the others' turns, so each needs a thread that uses it, until the source ends, or one is closed.
   ///
   /// @param batchSize most samples in a batch, at least 1
-  /// @throws IOException if the source cannot be read
-  public static List<Batches> divided(CalibrationSource source, int batchSize, int parts) throws IOException {
+  public static List<Batches> divided(CalibrationSource source, int batchSize, int parts) {
     Reading reading = new Reading(source, parts);
     return IntStream.range(0, parts).mapToObj(i -> new Batches(reading, i, batchSize)).toList();
   }
@@ -93,24 +93,15 @@ public final class Batches implements AutoCloseable {
   private static final class Reading {
     private final CalibrationSource source;
     private final int parts;
-    private final SampleSource.Pass samples;
-    private final Optional<SampleSource.Pass> labels;
+    private SampleSource.Pass samples; // opened with the first batch
+    private Optional<SampleSource.Pass> labels = Optional.empty();
     private long position;
     private int turn;
     private boolean ended;
-    private boolean closed;
 
-    Reading(CalibrationSource source, int parts) throws IOException {
+    Reading(CalibrationSource source, int parts) {
       this.source = source;
       this.parts = parts;
-      SampleSource.Pass opened = source.samples().open();
-      try {
-        labels = source.labels().isPresent() ? Optional.of(source.labels().get().open()) : Optional.empty();
-      } catch (IOException | RuntimeException e) {
-        opened.close();
-        throw e;
-      }
-      samples = opened;
     }
 
     /// Reads the next batch into `batch` when it is its turn; leaves it empty if there is none.
@@ -131,6 +122,7 @@ public final class Batches implements AutoCloseable {
       }
       ended = true; // unless all goes well
       try {
+        open();
         batch.first = position;
         batch.rows = read(source.samples(), samples, batch.buffer);
         if (batch.rows == 0 && position < source.samples().samples()) {
@@ -173,16 +165,24 @@ public final class Batches implements AutoCloseable {
       return read;
     }
 
+    private void open() throws IOException {
+      if (samples == null) {
+        samples = source.samples().open();
+        if (source.labels().isPresent()) {
+          labels = Optional.of(source.labels().get().open());
+        }
+      }
+    }
+
     synchronized void close() throws IOException {
       ended = true;
       notifyAll();
-      if (!closed) {
-        closed = true;
-        try (samples) {
-          if (labels.isPresent()) {
-            labels.get().close();
-          }
-        }
+      SampleSource.Pass openedSamples = samples;
+      SampleSource.Pass openedLabels = labels.orElse(null);
+      samples = null;
+      labels = Optional.empty();
+      try (openedSamples; openedLabels) {
+        // both, whatever the other throws
       }
     }
   }
