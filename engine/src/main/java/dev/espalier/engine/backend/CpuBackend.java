@@ -129,7 +129,7 @@ public final class CpuBackend implements Backend {
           i -> new CpuBackend(precision, products, CpuPool.nested(), i == 0 ? clock : new PhaseClock()))
           .toList();
     }
-    return new Workers(List.copyOf(workers), work -> pool.runTogether(work.size(), i -> work.get(i).run()));
+    return new Workers(workers, work -> pool.runTogether(work.size(), i -> work.get(i).run()));
   }
 
   // ---- memory ----

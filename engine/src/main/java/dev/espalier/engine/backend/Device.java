@@ -101,7 +101,7 @@ public record Device(Kind kind, int number) {
     double rate = precision == Precision.BF16 ? CpuBackend.bfloat16Rate().orElseThrow() : 1;
     if (rate < 1) {
       notice.accept(("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32:"
-          + " --precision fp32 is faster, and exact").formatted(rate));
+          + " --precision fp32 is faster, and rounds less").formatted(rate));
     }
     return cpu;
   }

@@ -9,7 +9,7 @@ public final class Workers {
   private final List<Backend> backends;
   private final Consumer<List<Runnable>> together;
 
-  Workers(List<Backend> backends, Consumer<List<Runnable>> together) {
+  Workers(List<? extends Backend> backends, Consumer<List<Runnable>> together) {
     this.backends = List.copyOf(backends);
     this.together = together;
   }

@@ -180,7 +180,7 @@ final class CpuBackendTest extends BackendContract {
     assertTrue(rate > 0.05 && rate < 50, "rate: " + rate);
     assertEquals(rate < 1
         ? List.of("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32: "
-            .formatted(rate) + "--precision fp32 is faster, and exact")
+            .formatted(rate) + "--precision fp32 is faster, and rounds less")
         : List.of(), notices);
   }
 
