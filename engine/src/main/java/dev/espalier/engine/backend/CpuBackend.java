@@ -33,6 +33,9 @@ public final class CpuBackend implements Backend {
   private static final long WORKER_BYTES = 256L << 20;
   private static final long WORKER_SAMPLES = 64;
 
+  /// A part's product or factor.
+  private static final CpuScratch.OfThread PRODUCT = new CpuScratch.OfThread();
+
   private final PhaseClock clock;
   private final Precision precision;
   private final CpuPool pool;
@@ -347,7 +350,7 @@ public final class CpuBackend implements Backend {
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
       long elements = (long) t.rows() * t.columns();
-      MemorySegment g = CpuScratch.ofThread(copies * elements);
+      MemorySegment g = PRODUCT.atLeast(copies * elements);
       seconds.get(t.column() / tiles.columnStep()).multiply(h.from(t.row(), 0), false, g, t.columns(),
           t.rows(),
           copies, samples, t.rows());
@@ -526,7 +529,7 @@ public final class CpuBackend implements Backend {
           return;
         }
         CpuTiles.Tile t = tiles.tile(part);
-        MemorySegment x = CpuScratch.ofThread(2 * elements + prepared);
+        MemorySegment x = PRODUCT.atLeast(2 * elements + prepared);
         MemorySegment squares = x.asSlice(elements * Float.BYTES);
         MemorySegment memory = squares.asSlice(elements * Float.BYTES);
         shift(activation, firstSample, samples, t, pilotMean, x, squares, leading);

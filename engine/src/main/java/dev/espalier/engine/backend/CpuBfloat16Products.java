@@ -3,24 +3,20 @@ package dev.espalier.engine.backend;
 import dev.espalier.bindings.OneDnnBfloat16Matmul;
 import dev.espalier.bindings.OneDnnPacking;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /// Products that round their factors to bfloat16 where they may (docs/decisions/0012-bfloat16.md).
 final class CpuBfloat16Products extends CpuProducts {
-  /// A thread's memory for what is rounded on the way into a product.
-  private static final ThreadLocal<MemorySegment> ROUNDED = ThreadLocal.withInitial(() -> MemorySegment.NULL);
+  /// What is rounded on the way into a product.
+  private static final CpuScratch.OfThread ROUNDED = new CpuScratch.OfThread();
 
   private final Map<OneDnnPacking.Shape, OneDnnPacking> packings = new ConcurrentHashMap<>();
   private final Map<OneDnnBfloat16Matmul.Shape, OneDnnBfloat16Matmul> matmuls = new ConcurrentHashMap<>();
 
   private static MemorySegment rounded(long bytes) {
-    if (ROUNDED.get().byteSize() < bytes) {
-      ROUNDED.set(Arena.ofAuto().allocate(bytes, CpuTiles.CACHE_LINE * Float.BYTES));
-    }
-    return ROUNDED.get();
+    return ROUNDED.atLeast((bytes + Float.BYTES - 1) / Float.BYTES);
   }
 
   private OneDnnPacking packing(long leading, int k, int n) {

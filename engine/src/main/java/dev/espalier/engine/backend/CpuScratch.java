@@ -5,20 +5,7 @@ import java.lang.foreign.MemorySegment;
 
 /// Memory for the inside of an operation, kept for the next one.
 final class CpuScratch implements Resource {
-  private static final ThreadLocal<MemorySegment> OF_THREAD = ThreadLocal
-      .withInitial(() -> MemorySegment.NULL);
-
   private CpuMemory memory;
-
-  /// Memory of the calling thread for at least `elements` float32 numbers, with whatever it holds; its next call may give
-  /// the same.
-  static MemorySegment ofThread(long elements) {
-    long bytes = elements * Float.BYTES;
-    if (OF_THREAD.get().byteSize() < bytes) {
-      OF_THREAD.set(Arena.ofAuto().allocate(bytes, CpuTiles.CACHE_LINE * Float.BYTES));
-    }
-    return OF_THREAD.get();
-  }
 
   /// Memory for at least `elements` float32 numbers, with whatever it holds.
   MemorySegment atLeast(long elements) {
@@ -34,6 +21,20 @@ final class CpuScratch implements Resource {
     if (memory != null) {
       memory.close();
       memory = null;
+    }
+  }
+
+  /// Memory of each thread, for one purpose.
+  static final class OfThread {
+    private final ThreadLocal<MemorySegment> memory = ThreadLocal.withInitial(() -> MemorySegment.NULL);
+
+    /// The calling thread's, for at least `elements` float32 numbers, with whatever it holds; its next call may give the same.
+    MemorySegment atLeast(long elements) {
+      long bytes = elements * Float.BYTES;
+      if (memory.get().byteSize() < bytes) {
+        memory.set(Arena.ofAuto().allocate(bytes, CpuTiles.CACHE_LINE * Float.BYTES));
+      }
+      return memory.get();
     }
   }
 }
