@@ -16,7 +16,7 @@ import java.util.OptionalLong;
 public record MemoryPlan(long weights, long scores, long batch, long onHost, int batchSize,
     OptionalLong budget) {
   /// Elements of the largest stacked gradient, unless a single copy is larger.
-  private static final long STACK_ELEMENTS = 1L << 22;
+  private static final long STACK_ELEMENTS = 1L << 23;
 
   /// @param scores    bytes that scoring takes, [dev.espalier.engine.criterion.Scorer#bytes]
   /// @param passes    backward passes a sample
@@ -52,11 +52,12 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
         OptionalLong.of(memory.bytes()));
   }
 
-  /// How many backward passes are stacked into one product.
+  /// How many backward passes are stacked into one product: as many in each, about.
   ///
   /// @param widest outputs of the widest layer
   public static int stackedCopies(int samples, int widest, int passes) {
-    return Math.clamp(STACK_ELEMENTS / ((long) samples * widest), 1, passes);
+    int most = Math.clamp(STACK_ELEMENTS / ((long) samples * widest), 1, passes);
+    return Math.ceilDiv(passes, Math.ceilDiv(passes, most));
   }
 
   /// Bytes of a batch's activations, gradients and workspace.
