@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Runs benchmarks and prints their table. Arguments are JMH's: patterns of names, -p parameter=value, -i iterations, …
+# ESPALIER_JAVA_OPTIONS adds options for Java.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,5 +8,6 @@ mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.ou
   -Dmdep.includeScope=runtime
 java=${JAVA25_HOME:+$JAVA25_HOME/bin/}java
 # On the class path, as JMH wants it.
-exec "$java" --enable-native-access=ALL-UNNAMED -cp "bench/target/classes:$(cat bench/target/classpath)" \
+# shellcheck disable=SC2086 # the options are words
+exec "$java" --enable-native-access=ALL-UNNAMED ${ESPALIER_JAVA_OPTIONS:-} -cp "bench/target/classes:$(cat bench/target/classpath)" \
   dev.espalier.bench.BenchmarkTable "$@"

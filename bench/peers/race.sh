@@ -3,7 +3,7 @@
 #   race.sh [ROUNDS] [fp32|tf32|bf16] [cpu|cuda]
 # Needs PyTorch: on Debian the packages python3-torch and libopenblas0-openmp; $PYTHON names another Python. On a machine
 # without a JDK $ESPALIER_BENCH names the bundle's bin/espalier-bench. On a GPU PyTorch's samples are there from the start,
-# Espalier's come from the host.
+# Espalier's come from the host. ESPALIER_JAVA_OPTIONS adds options for Java.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -31,7 +31,8 @@ ours() {
     "$ESPALIER_BENCH" --main PeerScores "$@"
     return
   fi
-  "$java" -Xmx2g --enable-native-access=ALL-UNNAMED -cp "bench/target/classes:$(cat bench/target/classpath)" \
+  # shellcheck disable=SC2086 # the options are words
+  "$java" -Xmx2g --enable-native-access=ALL-UNNAMED ${ESPALIER_JAVA_OPTIONS:-} -cp "bench/target/classes:$(cat bench/target/classpath)" \
     dev.espalier.bench.PeerScores "$@"
 }
 

@@ -5,6 +5,7 @@ module dev.espalier.engine {
   requires de.siegmar.fastcsv;
   requires org.apache.commons.numbers.gamma;
   requires tools.jackson.databind;
+  requires static jdk.incubator.vector;
 
   exports dev.espalier.engine.backend;
   exports dev.espalier.engine.calibration;

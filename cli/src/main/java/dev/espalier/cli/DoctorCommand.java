@@ -26,6 +26,7 @@ final class DoctorCommand implements Callable<Integer> {
     machine.row("system", Machine.system());
     machine.row("cpu", Machine.cpu());
     machine.row("bfloat16", Machine.bfloat16());
+    machine.row("vector api", Machine.vectorApi());
     machine.row("memory", Machine.memory());
     CudaDriver.Probe gpu = CudaDriver.probe();
     machine.row("gpu", gpu.device().orElse("none: " + gpu.problem()));

@@ -66,6 +66,16 @@ final class Machine {
     }
   }
 
+  /// Whether scoring on the CPU skips dead units.
+  static String vectorApi() {
+    if (CpuBackend.skipsDeadUnits()) {
+      return "loaded: scoring on the CPU skips the units that ReLU leaves dead";
+    }
+    return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()
+        ? "loaded, but vectors are too short to skip dead units by"
+        : "not loaded: ESPALIER_JAVA_OPTIONS='--add-modules jdk.incubator.vector' makes scoring on the CPU skip dead ReLU units";
+  }
+
   static String memory() {
     OperatingSystemMXBean system = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class);
     return "%s, of which %s free; Java heap up to %s".formatted(gibibytes(system.getTotalMemorySize()),

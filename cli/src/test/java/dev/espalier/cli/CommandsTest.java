@@ -189,6 +189,8 @@ class CommandsTest {
         .matches(
             "bfloat16 +(multiplied at \\d+\\.\\d\\d times the rate of float32.*|no instructions.*|unknown: .*)")),
         result.out());
+    assertTrue(result.out().contains("vector api  not loaded: ESPALIER_JAVA_OPTIONS='--add-modules "),
+        result.out());
     assertEquals("", result.err());
   }
 

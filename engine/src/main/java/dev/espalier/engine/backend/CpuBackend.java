@@ -40,6 +40,7 @@ public final class CpuBackend implements Backend {
   private final Precision precision;
   private final CpuPool pool;
   private final CpuProducts products;
+  private final Optional<CpuSparseProducts> sparse;
   private final CpuSelection selection;
   private final CpuScratch spread = new CpuScratch();
   private List<CpuBackend> workers = List.of();
@@ -56,17 +57,23 @@ public final class CpuBackend implements Backend {
   /// @throws dev.espalier.bindings.NativeLibraryException if oneDNN does not load
   public CpuBackend(int threads, Precision precision) {
     this(requireAvailable(threads, precision), precision,
-        precision == Precision.BF16 ? new CpuBfloat16Products() : new CpuProducts());
+        precision == Precision.BF16 ? new CpuBfloat16Products() : new CpuProducts(),
+        precision == Precision.FP32 && skipsDeadUnits()
+            ? Optional.of(new CpuSparseProducts())
+            : Optional.empty());
   }
 
   /// @param products closed with this
-  CpuBackend(int threads, Precision precision, CpuProducts products) {
-    this(precision, products, new CpuPool(Math.min(threads, CpuPool.CORES)), new PhaseClock());
+  /// @param sparse   for gradients with zeros to skip
+  CpuBackend(int threads, Precision precision, CpuProducts products, Optional<CpuSparseProducts> sparse) {
+    this(precision, products, sparse, new CpuPool(Math.min(threads, CpuPool.CORES)), new PhaseClock());
   }
 
-  private CpuBackend(Precision precision, CpuProducts products, CpuPool pool, PhaseClock clock) {
+  private CpuBackend(Precision precision, CpuProducts products, Optional<CpuSparseProducts> sparse,
+      CpuPool pool, PhaseClock clock) {
     this.precision = precision;
     this.products = products;
+    this.sparse = sparse;
     this.pool = pool;
     this.clock = clock;
     selection = new CpuSelection(pool);
@@ -97,6 +104,13 @@ public final class CpuBackend implements Backend {
     return CpuBfloat16Rate.MEASURED;
   }
 
+  /// Whether backward products in float32 skip the units that ReLU leaves dead, where there are enough of them. That takes the
+  /// Vector API, `--add-modules jdk.incubator.vector` among the options of Java, and vectors of 8 float32 or more.
+  public static boolean skipsDeadUnits() {
+    return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()
+        && CpuSparseProducts.hasLongVectors();
+  }
+
   /// The cores this process may use, by affinity and container limits: the default number of threads.
   public static int availableThreads() {
     return CpuPool.CORES;
@@ -105,7 +119,10 @@ public final class CpuBackend implements Backend {
   @Override
   public String description() {
     return "cpu (oneDNN %s, %s, %s, %d thread%s)".formatted(OneDnn.version(), OneDnn.instructionSet(),
-        precision == Precision.BF16 ? "bfloat16 products" : "float32", pool.threads(),
+        precision == Precision.BF16
+            ? "bfloat16 products"
+            : sparse.isPresent() ? "float32, skipping dead units" : "float32",
+        pool.threads(),
         pool.threads() == 1 ? "" : "s");
   }
 
@@ -129,7 +146,8 @@ public final class CpuBackend implements Backend {
     }
     if (workers.isEmpty()) {
       workers = IntStream.range(0, threads).mapToObj(
-          i -> new CpuBackend(precision, products, CpuPool.nested(), i == 0 ? clock : new PhaseClock()))
+          i -> new CpuBackend(precision, products, sparse, CpuPool.nested(),
+              i == 0 ? clock : new PhaseClock()))
           .toList();
     }
     return new Workers(workers, work -> pool.runTogether(work.size(), i -> work.get(i).run()));
@@ -287,45 +305,70 @@ public final class CpuBackend implements Backend {
   private void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Matrix gradient,
       Derivative derivative) {
     int outputs = gradient.columns();
-    int above = weightsAbove.rows();
-    Factor h = Factor.of(read(gradientAbove), above);
-    Factor v = Factor.of(read(weightsAbove), outputs);
-    MemorySegment g = write(gradient);
     int samples = derivative.samples();
-    int copies = gradient.rows() / samples;
-    CpuTiles tiles = products.tiles(samples, outputs, above, copies, v, pool.threads());
-    List<SecondFactor> seconds = seconds((CpuMatrix) weightsAbove, v, tiles);
-    pool.run(tiles.count(), part -> {
-      CpuTiles.Tile t = tiles.tile(part);
-      seconds.get(t.column() / tiles.columnStep()).multiply(h.from(t.row(), 0), false, t.of(g), outputs,
-          t.rows(), copies, samples, samples);
+    MemorySegment g = write(gradient);
+    StackedProduct product = stacked(gradientAbove, (CpuMatrix) weightsAbove, samples);
+    pool.run(product.tiles().count(), part -> {
+      CpuTiles.Tile t = product.tiles().tile(part);
+      product.multiply(t, t.of(g), outputs, samples);
       t.forEachRun((first, count, _) -> derivative.multiply(g, g, first, first + count));
     });
   }
 
-  /// The second factor of products that are cut into tiles: the columns of those that lie side by side.
-  private List<SecondFactor> seconds(CpuMatrix matrix, Factor factor, CpuTiles tiles) {
-    long elements = products.preparedElements(factor.leading(), matrix.rows(), tiles.columnStep());
-    if (elements == 0) {
-      return IntStream.range(0, tiles.across())
-          .mapToObj(i -> second(factor, matrix.rows(), tiles.tile(i), MemorySegment.NULL))
-          .toList();
-    }
-    synchronized (products) { // several workers may want the same
-      return matrix.prepared(tiles.columnStep()).orElseGet(() -> prepare(matrix, factor, tiles, elements));
+  /// Gradients of several outputs or probes, one copy of the samples after the other, times a layer's weights.
+  ///
+  /// @param tiles   of one copy of the result
+  /// @param seconds the columns of tiles that lie side by side
+  private record StackedProduct(Factor gradients, int samples, int copies, CpuTiles tiles,
+      List<SecondFactor> seconds) {
+    /// The tile of all copies.
+    ///
+    /// @param leading elements of the result from one row to the next
+    /// @param apart   its rows from one copy to the next
+    void multiply(CpuTiles.Tile tile, MemorySegment result, long leading, int apart) {
+      seconds.get(tile.column() / tiles.columnStep()).multiply(gradients.from(tile.row(), 0), false, result,
+          leading, tile.rows(), copies, samples, apart);
     }
   }
 
-  private SecondFactor second(Factor factor, int k, CpuTiles.Tile tile, MemorySegment memory) {
-    return products.second(factor.from(0, tile.column()), k, tile.columns(), memory);
+  private StackedProduct stacked(Matrix gradients, CpuMatrix weights, int samples) {
+    int k = weights.rows();
+    int copies = gradients.rows() / samples;
+    Factor h = Factor.of(read(gradients), k);
+    Factor v = Factor.of(read(weights), weights.columns());
+    CpuProducts chosen = sparse.isPresent() && sparse.get().pays(h, samples, copies, k, weights.columns())
+        ? sparse.get()
+        : products;
+    CpuTiles tiles = chosen.tiles(samples, weights.columns(), k, copies, v, pool.threads());
+    return new StackedProduct(h, samples, copies, tiles, seconds(chosen, weights, v, tiles));
+  }
+
+  /// The second factor of products that are cut into tiles: the columns of those that lie side by side.
+  private List<SecondFactor> seconds(CpuProducts chosen, CpuMatrix matrix, Factor factor, CpuTiles tiles) {
+    long elements = chosen.preparedElements(factor.leading(), matrix.rows(), tiles.columnStep());
+    if (elements == 0) {
+      return IntStream.range(0, tiles.across())
+          .mapToObj(i -> second(chosen, factor, matrix.rows(), tiles.tile(i), MemorySegment.NULL))
+          .toList();
+    }
+    synchronized (chosen) { // several workers may want the same
+      return matrix.prepared(tiles.columnStep())
+          .orElseGet(() -> prepare(chosen, matrix, factor, tiles, elements));
+    }
+  }
+
+  private static SecondFactor second(CpuProducts chosen, Factor factor, int k, CpuTiles.Tile tile,
+      MemorySegment memory) {
+    return chosen.second(factor.from(0, tile.column()), k, tile.columns(), memory);
   }
 
   @SuppressWarnings("MustBeClosedChecker") // the matrix closes the memory
-  private List<SecondFactor> prepare(CpuMatrix matrix, Factor factor, CpuTiles tiles, long elements) {
+  private List<SecondFactor> prepare(CpuProducts chosen, CpuMatrix matrix, Factor factor, CpuTiles tiles,
+      long elements) {
     SecondFactor[] seconds = new SecondFactor[tiles.across()];
     CpuMemory memory = new CpuMemory(elements * seconds.length);
     try {
-      pool.run(seconds.length, i -> seconds[i] = second(factor, matrix.rows(), tiles.tile(i),
+      pool.run(seconds.length, i -> seconds[i] = second(chosen, factor, matrix.rows(), tiles.tile(i),
           memory.segment().asSlice(i * elements * Float.BYTES)));
     } catch (RuntimeException e) {
       memory.close();
@@ -338,22 +381,16 @@ public final class CpuBackend implements Backend {
   @Override
   public void addSquaredGradient(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
       Matrix preActivation, Matrix activated, Matrix scratch, double scale, Matrix sensitivity) {
-    int above = weightsAbove.rows();
-    Factor h = Factor.of(read(gradientAbove), above);
-    Factor v = Factor.of(read(weightsAbove), weightsAbove.columns());
     MemorySegment z = read(preActivation);
     MemorySegment s = write(sensitivity);
     int samples = preActivation.rows();
-    int copies = gradientAbove.rows() / samples;
-    CpuTiles tiles = products.tiles(samples, sensitivity.columns(), above, copies, v, pool.threads());
-    List<SecondFactor> seconds = seconds((CpuMatrix) weightsAbove, v, tiles);
-    pool.run(tiles.count(), part -> {
-      CpuTiles.Tile t = tiles.tile(part);
+    StackedProduct product = stacked(gradientAbove, (CpuMatrix) weightsAbove, samples);
+    int copies = product.copies();
+    pool.run(product.tiles().count(), part -> {
+      CpuTiles.Tile t = product.tiles().tile(part);
       long elements = (long) t.rows() * t.columns();
       MemorySegment g = PRODUCT.atLeast(copies * elements);
-      seconds.get(t.column() / tiles.columnStep()).multiply(h.from(t.row(), 0), false, g, t.columns(),
-          t.rows(),
-          copies, samples, t.rows());
+      product.multiply(t, g, t.columns(), t.rows());
       t.forEachRun(
           (first, count, inTile) -> addSquares(g, inTile, copies, elements, activation, z, (float) scale, s,
               first, count));
@@ -746,6 +783,7 @@ public final class CpuBackend implements Backend {
     workers.forEach(CpuBackend::closeScratch);
     closeScratch();
     products.close();
+    sparse.ifPresent(CpuProducts::close);
   }
 
   private void closeScratch() {

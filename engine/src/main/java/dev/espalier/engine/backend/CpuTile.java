@@ -38,7 +38,12 @@ final class CpuTile {
 
   /// Copies the first `count` elements of `tile` to index `first` and on.
   static void store(float[] tile, int count, MemorySegment matrix, long first) {
-    MemorySegment.copy(tile, 0, matrix, MatrixView.ELEMENT, first * Float.BYTES, count);
+    store(tile, 0, count, matrix, first);
+  }
+
+  /// Copies `count` elements of `tile` from index `from` on.
+  static void store(float[] tile, int from, int count, MemorySegment matrix, long first) {
+    MemorySegment.copy(tile, from, matrix, MatrixView.ELEMENT, first * Float.BYTES, count);
   }
 
   /// Copies `count` elements within or between matrices.

@@ -27,6 +27,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -133,6 +134,26 @@ final class CpuBackendTest extends BackendContract {
     }
   }
 
+  /// Layers so wide that dead units are skipped where this JVM can, by several workers or parts.
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void scoresTheSameWithoutDeadUnits(int threads) throws IOException {
+    assumeTrue(CpuBackend.skipsDeadUnits(), "no Vector API, or vectors of less than 8 float32");
+    try (Arena arena = Arena.ofShared()) {
+      DenseNetwork network = TestNetworks.network(arena, 3, List.of(70, 530, 540, 7),
+          List.of(Activation.RELU, Activation.RELU, Activation.IDENTITY));
+      CalibrationSource samples = TestNetworks
+          .source(TestNetworks.normal(arena, TestNetworks.random(5), 150, 70, 1, -0.5));
+      float[] all = importances(new CpuBackend(threads, Precision.FP32, new CpuProducts(), Optional.empty()),
+          network, samples);
+      float[] active = importances(new CpuBackend(threads, Precision.FP32), network, samples);
+      assertTrue(relativeError(all, active) < 1e-6, "error: " + relativeError(all, active));
+      assertTrue(!Arrays.equals(all, active),
+          "the sums should differ in their last bits: nothing was skipped");
+      assertArrayEquals(active, importances(new CpuBackend(threads, Precision.FP32), network, samples));
+    }
+  }
+
   /// The factors of moments and backward products rounded to 8 bits, as a CPU with bfloat16 does it, so that every machine
   /// measures what `--precision bf16` costs. The bound stands in docs/decisions/0012-bfloat16.md.
   @Test
@@ -143,7 +164,8 @@ final class CpuBackendTest extends BackendContract {
           .source(TestNetworks.normal(arena, TestNetworks.random(5), 600, 70, 1, 0.5));
       float[] expected = importances(new ReferenceBackend(), network, samples);
       float[] exact = importances(new CpuBackend(), network, samples);
-      float[] rounded = importances(new CpuBackend(2, Precision.BF16, new RoundedProducts()), network,
+      float[] rounded = importances(
+          new CpuBackend(2, Precision.BF16, new RoundedProducts(), Optional.empty()), network,
           samples);
       double float32Error = relativeError(expected, exact);
       double bfloat16Error = relativeError(expected, rounded);
@@ -162,7 +184,8 @@ final class CpuBackendTest extends BackendContract {
           List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
       CalibrationSource samples = TestNetworks
           .source(TestNetworks.normal(arena, TestNetworks.random(5), 150, 70, 1, 0.5));
-      float[] expected = importances(new CpuBackend(2, Precision.BF16, new RoundedProducts()), network,
+      float[] expected = importances(
+          new CpuBackend(2, Precision.BF16, new RoundedProducts(), Optional.empty()), network,
           samples);
       float[] found = importances(new CpuBackend(2, Precision.BF16), network, samples);
       assertTrue(relativeError(expected, found) < 2e-6, "error: " + relativeError(expected, found));
