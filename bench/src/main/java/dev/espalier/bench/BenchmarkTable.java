@@ -6,7 +6,6 @@ import dev.espalier.engine.backend.CpuBackend;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
@@ -51,17 +50,9 @@ public final class BenchmarkTable {
         .warmupIterations(WARM_UPS)
         .warmupTime(TimeValue.seconds(SECONDS)).measurementIterations(ITERATIONS)
         .measurementTime(TimeValue.seconds(SECONDS))
-        .jvmArgs(javaOptions()).build();
+        .jvmArgsPrepend("-Xmx2g").build(); // the other options are those of this JVM
     Collection<RunResult> results = new Runner(options).run();
     System.out.print(machine() + table(results));
-  }
-
-  /// Of the JVMs that are timed: with the Vector API where this one has it.
-  private static String[] javaOptions() {
-    List<String> options = new ArrayList<>(List.of("-Xmx2g", "--enable-native-access=ALL-UNNAMED"));
-    ModuleLayer.boot().findModule("jdk.incubator.vector")
-        .ifPresent(vectors -> options.add("--add-modules=" + vectors.getName()));
-    return options.toArray(String[]::new);
   }
 
   private static String machine() throws IOException {

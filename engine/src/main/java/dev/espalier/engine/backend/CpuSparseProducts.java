@@ -53,11 +53,13 @@ final class CpuSparseProducts extends CpuProducts {
     }
     int terms = Math.min(k, TERMS);
     int looks = Math.min(LOOKS, samples);
-    CpuPickedColumns picked = CpuPickedColumns.ofThread(looks, copies, terms);
+    long left = 0;
     for (int i = 0; i < looks; i++) {
+      CpuPickedColumns picked = CpuPickedColumns.ofThread(1, copies, terms);
       picked.add(gradients.from((long) i * samples / looks, 0), samples);
+      left += picked.elements();
     }
-    return picked.elements() <= mostLeft * looks * copies * terms;
+    return left <= mostLeft * looks * copies * terms;
   }
 
   /// Rows of the result: what is picked of a sample serves all columns.

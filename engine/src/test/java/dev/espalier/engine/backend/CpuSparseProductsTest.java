@@ -79,6 +79,24 @@ final class CpuSparseProductsTest {
   }
 
   @Test
+  void readsNoRowsOfDeadUnits() {
+    try (Arena arena = Arena.ofConfined()) {
+      MatrixView a = gradients(arena, 3, 5, 90, 0.5);
+      MatrixView b = TestNetworks.normal(arena, random, 90, 70, 1, 0);
+      MatrixView c = MatrixView.allocate(arena, 1, 70);
+      for (int k = 0; k < 90; k++) {
+        for (int j = 0; a.get(1, k) == 0 && j < 70; j++) {
+          b.set(k, j, Float.NaN);
+        }
+      }
+      MatrixView second = MatrixView.allocate(arena, 1, 90);
+      second.segment().copyFrom(a.segment().asSlice(90 * Float.BYTES, 90 * Float.BYTES));
+      multiply(arena, second, b, false, c, 1, 1);
+      assertEquals(-1, c.firstNonFinite());
+    }
+  }
+
+  @Test
   void doesNotSkipNaN() {
     try (Arena arena = Arena.ofConfined()) {
       MatrixView a = MatrixView.allocate(arena, 4, 40);
@@ -101,7 +119,7 @@ final class CpuSparseProductsTest {
       assertTrue(products.pays(half, 20, copies, 600, 600));
       assertTrue(!products.pays(half, 20, copies, 600, 100), "a small product");
       assertTrue(!products.pays(most, 20, copies, 600, 600), "few zeros");
-      // As if each copy were a sample of its own: a single one fills a quarter of a tile.
+      // It fills a quarter of a tile.
       assertTrue(!products.pays(half, 20, 1, 600, 600), "one copy");
     }
   }
