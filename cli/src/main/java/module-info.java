@@ -7,6 +7,5 @@ module dev.espalier.cli {
   requires jdk.management;
   requires me.tongfei.progressbar;
 
-  opens dev.espalier.cli to
-      info.picocli;
+  opens dev.espalier.cli to info.picocli;
 }

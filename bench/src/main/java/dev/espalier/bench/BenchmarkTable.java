@@ -46,19 +46,17 @@ public final class BenchmarkTable {
       new Runner(commandLine).listWithParams(commandLine);
       return;
     }
-    Options options = new OptionsBuilder().parent(commandLine).forks(1)
-        .warmupIterations(WARM_UPS)
+    Options options = new OptionsBuilder().parent(commandLine).forks(1).warmupIterations(WARM_UPS)
         .warmupTime(TimeValue.seconds(SECONDS)).measurementIterations(ITERATIONS)
-        .measurementTime(TimeValue.seconds(SECONDS))
-        .jvmArgsPrepend("-Xmx2g").build(); // the other options are those of this JVM
+        .measurementTime(TimeValue.seconds(SECONDS)).jvmArgsPrepend("-Xmx2g").build(); // the other options are those of this JVM
     Collection<RunResult> results = new Runner(options).run();
     System.out.print(machine() + table(results));
   }
 
   private static String machine() throws IOException {
     try (Backend backend = new CpuBackend()) {
-      return "\n%s, %s; %s; Java %s\n\n".formatted(processor(), backend.description(),
-          System.getProperty("os.name"), System.getProperty("java.version"));
+      return "\n%s, %s; %s; Java %s\n\n".formatted(processor(), backend.description(), System.getProperty("os.name"),
+          System.getProperty("java.version"));
     }
   }
 
@@ -87,10 +85,8 @@ public final class BenchmarkTable {
     String limit = computes ? "sgemm" : "copy";
     ToDoubleFunction<IterationResult> share = i -> secondary(i, done) / secondary(i, limit);
     double[] shares = sorted(iterations, share);
-    return String.format(Locale.ROOT, "| %s | %.4g ms | %.4g %s | %.0f %% | %.0f–%.0f %% |%n",
-        name(result.getParams()),
-        median(iterations, i -> 1e3 / i.getPrimaryResult().getScore()),
-        median(iterations, i -> secondary(i, done)),
+    return String.format(Locale.ROOT, "| %s | %.4g ms | %.4g %s | %.0f %% | %.0f–%.0f %% |%n", name(result.getParams()),
+        median(iterations, i -> 1e3 / i.getPrimaryResult().getScore()), median(iterations, i -> secondary(i, done)),
         computes ? "GFLOP/s" : "GB/s", 100 * median(iterations, share), 100 * shares[0],
         100 * shares[shares.length - 1]);
   }

@@ -36,8 +36,7 @@ public class ElementwiseBenchmark {
     sensitivity = cpu.zeros(SAMPLES, WIDTH);
     cpu.backend().activationBackward(function, z, z, upstream, gradient);
     double slope = function.derivative(Inputs.download(cpu.backend(), z)[5]);
-    Inputs.requireClose("gradient",
-        new float[]{(float) (slope * Inputs.download(cpu.backend(), upstream)[5])},
+    Inputs.requireClose("gradient", new float[]{(float) (slope * Inputs.download(cpu.backend(), upstream)[5])},
         new float[]{Inputs.download(cpu.backend(), gradient)[5]}, 1e-5);
   }
 

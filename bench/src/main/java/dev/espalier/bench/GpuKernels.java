@@ -77,18 +77,14 @@ public final class GpuKernels {
   /// @param args `--tiny` to see that all of it runs, in seconds
   public static void main(String[] args) {
     String problem = JCudaLoader.problem()
-        .orElse(
-            CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: install CUDA's nvcc and build it again");
+        .orElse(CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: install CUDA's nvcc and build it again");
     if (!problem.isEmpty()) {
       System.err.println("GpuKernels: no GPU to measure: " + problem);
       System.exit(1);
     }
-    try (CudaGpu gpu = new CudaGpu(0);
-        Memory memory = new Memory(gpu);
-        MatrixProducts library = library(gpu, memory)) {
+    try (CudaGpu gpu = new CudaGpu(0); Memory memory = new Memory(gpu); MatrixProducts library = library(gpu, memory)) {
       System.out.println("before: " + GpuState.now());
-      new GpuKernels(gpu, library, List.of(args).contains("--tiny") ? Sizes.TINY : Sizes.FULL, System.out)
-          .run();
+      new GpuKernels(gpu, library, List.of(args).contains("--tiny") ? Sizes.TINY : Sizes.FULL, System.out).run();
       gpu.synchronize();
       System.out.printf("%nafter: %s%n", GpuState.now());
     }
@@ -125,12 +121,10 @@ public final class GpuKernels {
   private void measureLimits() {
     int width = 2 * sizes.width();
     Times product = timer.time(memory -> squareMatrices(memory, width),
-        m -> library.multiply(1, m[0], false, m[1], true,
-            0, m[2]));
+        m -> library.multiply(1, m[0], false, m[1], true, 0, m[2]));
     matrixRate = 2.0 * width * width * width / product.median();
     Times copy = timer.time(
-        memory -> new DeviceBuffer[]{memory.buffer(sizes.copyBytes(), 0),
-            memory.buffer(sizes.copyBytes(), 0)},
+        memory -> new DeviceBuffer[]{memory.buffer(sizes.copyBytes(), 0), memory.buffer(sizes.copyBytes(), 0)},
         b -> driver.copy(b[0].address(), b[1].address(), sizes.copyBytes()));
     bandwidth = 2.0 * sizes.copyBytes() / copy.median();
     out.printf(Locale.ROOT, "%s, %d multiprocessors%n", driver.name(), driver.multiprocessors());
@@ -141,16 +135,14 @@ public final class GpuKernels {
   }
 
   private static MatrixBlock[] squareMatrices(Memory memory, int width) {
-    return new MatrixBlock[]{MatrixBlock.of(memory.matrix(width, width)),
-        MatrixBlock.of(memory.matrix(width, width)),
+    return new MatrixBlock[]{MatrixBlock.of(memory.matrix(width, width)), MatrixBlock.of(memory.matrix(width, width)),
         MatrixBlock.of(memory.matrix(width, width))};
   }
 
   // ---- rows of the table ----
 
   /// @param flops 0 if memory is what bounds it
-  private <T> void measure(String kernel, String shape, double flops, double bytes,
-      Function<Memory, T> operands,
+  private <T> void measure(String kernel, String shape, double flops, double bytes, Function<Memory, T> operands,
       Consumer<T> work) {
     Times times;
     try {
@@ -166,8 +158,7 @@ public final class GpuKernels {
         flops > 0
             ? "%.4g TFLOP/s".formatted(done / times.median() * 1e-12)
             : "%.4g GB/s".formatted(done / times.median() * 1e-9),
-        100 * done / times.median() / limit, 100 * done / times.most() / limit,
-        100 * done / times.least() / limit);
+        100 * done / times.median() / limit, 100 * done / times.most() / limit, 100 * done / times.least() / limit);
   }
 
   private static String shape(int... dimensions) {
@@ -181,14 +172,11 @@ public final class GpuKernels {
   // ---- products and moments ----
 
   /// Sensitivities and activations of a batch, and the moments of a square layer.
-  private record Batch(DeviceMatrix s, DeviceMatrix a, DeviceMatrix squares, DeviceMatrix pilot,
-      DeviceMatrix m0,
+  private record Batch(DeviceMatrix s, DeviceMatrix a, DeviceMatrix squares, DeviceMatrix pilot, DeviceMatrix m0,
       DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
     static Batch of(Memory memory, int samples, int width, long workspace) {
-      return new Batch(memory.matrix(samples, width), memory.matrix(samples, width),
-          memory.matrix(samples, width),
-          zeros(memory, 1, width), zeros(memory, 1, width), zeros(memory, width, width),
-          zeros(memory, width, width),
+      return new Batch(memory.matrix(samples, width), memory.matrix(samples, width), memory.matrix(samples, width),
+          zeros(memory, 1, width), zeros(memory, 1, width), zeros(memory, width, width), zeros(memory, width, width),
           memory.buffer(workspace, 0));
     }
 
@@ -219,8 +207,7 @@ public final class GpuKernels {
   private void addMomentsByProducts(Batch b) {
     new EliminationScoresKernel(driver).absoluteProduct(b.a(), b.a(), b.squares());
     library.multiply(1, MatrixBlock.of(b.s()), true, MatrixBlock.of(b.a()), false, 1, MatrixBlock.of(b.m1()));
-    library.multiply(1, MatrixBlock.of(b.s()), true, MatrixBlock.of(b.squares()), false, 1,
-        MatrixBlock.of(b.m2()));
+    library.multiply(1, MatrixBlock.of(b.s()), true, MatrixBlock.of(b.squares()), false, 1, MatrixBlock.of(b.m2()));
   }
 
   /// Both ways to the moments must agree: all terms are positive, so by TF32's rounding of a product's three factors.
@@ -256,24 +243,19 @@ public final class GpuKernels {
       for (Arithmetic arithmetic : List.of(Arithmetic.TF32, Arithmetic.FP32)) {
         MatrixProducts products = own(driver, own, arithmetic);
         measure("product, forward " + arithmetic, shape(tall, width, width), flops * tall, 0,
-            memory -> tallOperands(memory, tall, width),
-            m -> products.multiply(1, m[0], false, m[1], true, 0, m[2]));
+            memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], false, m[1], true, 0, m[2]));
         measure("product, backward " + arithmetic, shape(tall, width, width), flops * tall, 0,
-            memory -> tallOperands(memory, tall, width),
-            m -> products.multiply(1, m[0], false, m[1], false, 0, m[2]));
+            memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], false, m[1], false, 0, m[2]));
         measure("product, gradients " + arithmetic, shape(width, width, tall), flops * tall, 0,
-            memory -> tallOperands(memory, tall, width),
-            m -> products.multiply(1, m[0], true, m[2], false, 0, m[1]));
+            memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], true, m[2], false, 0, m[1]));
       }
     }
-    measure("library, forward", shape(tall, width, width), flops * tall, 0,
-        memory -> tallOperands(memory, tall, width),
+    measure("library, forward", shape(tall, width, width), flops * tall, 0, memory -> tallOperands(memory, tall, width),
         m -> library.multiply(1, m[0], false, m[1], true, 0, m[2]));
   }
 
   private static MatrixBlock[] tallOperands(Memory memory, int tall, int width) {
-    return new MatrixBlock[]{MatrixBlock.of(memory.matrix(tall, width)),
-        MatrixBlock.of(memory.matrix(width, width)),
+    return new MatrixBlock[]{MatrixBlock.of(memory.matrix(tall, width)), MatrixBlock.of(memory.matrix(width, width)),
         MatrixBlock.of(memory.matrix(tall, width))};
   }
 
@@ -301,8 +283,7 @@ public final class GpuKernels {
       measure("dense_forward " + nonlinearity, plain, 0, 12 * elements, forward,
           m -> kernel.forward(nonlinearity, m[0], m[1], m[2]));
     }
-    measure("softmax_forward", plain, 0, 12 * elements, forward,
-        m -> kernel.softmaxForward(m[0], m[1], m[2]));
+    measure("softmax_forward", plain, 0, 12 * elements, forward, m -> kernel.softmaxForward(m[0], m[1], m[2]));
     Function<Memory, DeviceMatrix[]> backward = memory -> new DeviceMatrix[]{memory.matrix(rows, width),
         memory.matrix(copies * rows, width), memory.matrix(copies * rows, width), memory.matrix(rows, width)};
     for (Nonlinearity nonlinearity : List.of(Nonlinearity.RELU, Nonlinearity.GELU)) {
@@ -311,8 +292,7 @@ public final class GpuKernels {
     }
     measure("softmax_backward", stacked, 0, (8.0 * copies + 12) * elements, backward,
         m -> kernel.softmaxBackwardAddingSquares(m[0], m[1], m[2], m[3], 1));
-    measure("add_squares", stacked, 0, (4.0 * copies + 8) * elements, backward,
-        m -> kernel.addSquares(1, m[1], m[3]));
+    measure("add_squares", stacked, 0, (4.0 * copies + 8) * elements, backward, m -> kernel.addSquares(1, m[1], m[3]));
   }
 
   private void scoresAndCuts() {
@@ -381,8 +361,7 @@ public final class GpuKernels {
     RandomKernel random = new RandomKernel(driver);
     measure("rademacher", shape, 0, 4 * elements, memory -> memory.matrix(rows, width),
         m -> random.rademacherVectors(m, rows, 0, 0, 1));
-    measure("uniform", shape, 0, 4 * elements, memory -> memory.matrix(rows, width),
-        m -> random.uniform(m, 1, 1));
+    measure("uniform", shape, 0, 4 * elements, memory -> memory.matrix(rows, width), m -> random.uniform(m, 1, 1));
   }
 
   /// Counted as four passes over the scores: three that find the cut, one that counts.

@@ -93,8 +93,7 @@ public final class GpuOverhead {
   /// @param args `--tiny` to see that all of it runs, in seconds
   public static void main(String[] args) throws IOException {
     String problem = JCudaLoader.problem()
-        .orElse(
-            CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: install CUDA's nvcc and build it again");
+        .orElse(CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: install CUDA's nvcc and build it again");
     if (!problem.isEmpty()) {
       System.err.println("GpuOverhead: no GPU to measure: " + problem);
       System.exit(1);
@@ -136,8 +135,7 @@ public final class GpuOverhead {
       Pointer parameters = new HostAddress(pointers);
       Operands operands = new Operands(x, y);
       launches("cuLaunchKernel, JCuda", stream, operands,
-          () -> JCudaDriver.cuLaunchKernel(function, 1, 1, 1, BLOCK.x(), 1,
-              1, 0, stream, parameters, null));
+          () -> JCudaDriver.cuLaunchKernel(function, 1, 1, 1, BLOCK.x(), 1, 1, 0, stream, parameters, null));
       KernelLaunch launch = new KernelLaunch(function.address(), ONE, BLOCK, 0, stream.address());
       launches("cuLaunchKernel, FFM", stream, operands, () -> launch.launch(pointers));
       if (gpu.computeCapability() >= 90) {
@@ -164,8 +162,8 @@ public final class GpuOverhead {
     float before = first(operands.y());
     launch.run();
     wait(stream);
-    Inputs.requireClose(name, new float[]{before + 0.5f * first(operands.x())},
-        new float[]{first(operands.y())}, 0x1p-20);
+    Inputs.requireClose(name, new float[]{before + 0.5f * first(operands.x())}, new float[]{first(operands.y())},
+        0x1p-20);
     double[] started = new double[sizes.repeats()];
     double[] done = new double[sizes.repeats()];
     for (int run = -sizes.warmUps(); run < sizes.repeats(); run++) {
@@ -232,9 +230,7 @@ public final class GpuOverhead {
 
   /// As the backend brings samples: through two page-locked buffers, which the host fills.
   private void doubleBuffers(int bytes, MatrixView source) {
-    try (
-        CudaBackend backend = CudaBackend.open(0,
-            new BackendOptions(1, Optional.empty(), OptionalLong.empty()));
+    try (CudaBackend backend = CudaBackend.open(0, new BackendOptions(1, Optional.empty(), OptionalLong.empty()));
         Matrix target = backend.allocate(1, source.columns())) {
       copies(bytes, "double buffers", () -> {
         backend.upload(source, target);

@@ -127,8 +127,7 @@ public final class GpuScoring {
           flops / seconds[runs / 2] * 1e-12, 100 * flops / seconds[runs / 2] / limit,
           100 * flops / seconds[runs - 1] / limit, 100 * flops / seconds[0] / limit);
     } catch (OutOfBackendMemoryException e) {
-      out.printf("| %s | %s | not measured: %s | | | | |%n", text.replace(":", ", "), sensitivity,
-          e.getMessage());
+      out.printf("| %s | %s | not measured: %s | | | | |%n", text.replace(":", ", "), sensitivity, e.getMessage());
     }
   }
 }

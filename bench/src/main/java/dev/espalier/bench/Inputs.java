@@ -57,9 +57,8 @@ final class Inputs {
           weights.set(i, j, weights.get(i, j) * scale);
         }
       }
-      layers
-          .add(new DenseLayer("layer" + l, weights, Optional.of(MatrixView.allocate(arena, 1, widths[l + 1])),
-              l + 2 == widths.length ? Activation.IDENTITY : Activation.RELU));
+      layers.add(new DenseLayer("layer" + l, weights, Optional.of(MatrixView.allocate(arena, 1, widths[l + 1])),
+          l + 2 == widths.length ? Activation.IDENTITY : Activation.RELU));
     }
     return new DenseNetwork(layers);
   }
@@ -93,8 +92,7 @@ final class Inputs {
       worst = Math.max(worst, Math.abs(expected[i] - actual[i]));
     }
     if (!(worst <= tolerance * largest)) {
-      throw new IllegalStateException(
-          "%s is off by %s of its largest value".formatted(what, worst / largest));
+      throw new IllegalStateException("%s is off by %s of its largest value".formatted(what, worst / largest));
     }
   }
 }

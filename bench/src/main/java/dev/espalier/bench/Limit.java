@@ -53,9 +53,8 @@ public class Limit {
     copy = 0;
     OneDnn.setThreads(CpuBackend.availableThreads());
     for (int i = 0; i < TRIES; i++) {
-      sgemm = Math.max(sgemm,
-          2e-9 * WIDTH * WIDTH * WIDTH / seconds(() -> OneDnn.sgemm(false, false, WIDTH, WIDTH,
-              WIDTH, 1, a.segment(), WIDTH, b.segment(), WIDTH, 0, c.segment(), WIDTH)));
+      sgemm = Math.max(sgemm, 2e-9 * WIDTH * WIDTH * WIDTH / seconds(() -> OneDnn.sgemm(false, false, WIDTH, WIDTH,
+          WIDTH, 1, a.segment(), WIDTH, b.segment(), WIDTH, 0, c.segment(), WIDTH)));
       copy = Math.max(copy, 2e-9 * COPY_BYTES / seconds(() -> to.copyFrom(from)));
     }
   }

@@ -50,8 +50,8 @@ public final class PeerScores {
       MatrixView samples = Inputs.normal(arena, 9, Integer.parseInt(args[2]), network.inputs());
       switch (args[0]) {
         case "write" -> write(network, samples, Path.of(args[3]));
-        case "time" -> time(network, samples, Double.parseDouble(args[3]), Device.parse(args[4]),
-            Precision.parse(args[5]));
+        case "time" ->
+          time(network, samples, Double.parseDouble(args[3]), Device.parse(args[4]), Precision.parse(args[5]));
         default -> throw new IllegalArgumentException("write or time, not " + args[0]);
       }
     }
@@ -62,14 +62,12 @@ public final class PeerScores {
     ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
         new Sensitivity.Jacobian(), Optional.empty(), backend.batchSize(), 1);
     return Scorer.score(backend, network, _ -> true,
-        Optional.of(CalibrationSource.of(new MatrixSamples("samples", samples))), options,
-        ProgressListener.NONE);
+        Optional.of(CalibrationSource.of(new MatrixSamples("samples", samples))), options, ProgressListener.NONE);
   }
 
   private static void write(DenseNetwork network, MatrixView samples, Path folder) throws IOException {
     Files.createDirectories(folder);
-    Files.writeString(folder.resolve("network.json"),
-        "{\"layers\": %d}%n".formatted(network.layers().size()));
+    Files.writeString(folder.resolve("network.json"), "{\"layers\": %d}%n".formatted(network.layers().size()));
     writeArray(folder, "samples", samples);
     try (Backend backend = new CpuBackend(); DeviceNetwork there = new DeviceNetwork(backend, network)) {
       List<LayerScores> scores = score(backend, there, samples);
@@ -85,8 +83,7 @@ public final class PeerScores {
     }
   }
 
-  private static void writeArray(Path folder, String name, Backend backend, Matrix matrix)
-      throws IOException {
+  private static void writeArray(Path folder, String name, Backend backend, Matrix matrix) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
       MatrixView view = MatrixView.allocate(arena, matrix.rows(), matrix.columns());
       backend.download(matrix, view);
@@ -99,27 +96,26 @@ public final class PeerScores {
     String header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }".formatted(matrix.rows(),
         matrix.columns());
     int padded = 128 - 10;
-    try (FileChannel file = FileChannel.open(folder.resolve(name + ".npy"), StandardOpenOption.CREATE,
-        StandardOpenOption.WRITE, StandardOpenOption.READ, StandardOpenOption.TRUNCATE_EXISTING);
+    try (
+        FileChannel file = FileChannel.open(folder.resolve(name + ".npy"), StandardOpenOption.CREATE,
+            StandardOpenOption.WRITE, StandardOpenOption.READ, StandardOpenOption.TRUNCATE_EXISTING);
         Arena arena = Arena.ofConfined()) {
       ByteBuffer start = ByteBuffer.allocate(128).order(ByteOrder.LITTLE_ENDIAN)
           .put(new byte[]{(byte) 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0}).putShort((short) padded)
-          .put(String.format(Locale.ROOT, "%-" + (padded - 1) + "s\n", header)
-              .getBytes(StandardCharsets.US_ASCII));
-      MemorySegment mapped = file.map(FileChannel.MapMode.READ_WRITE, 0, 128 + matrix.segment().byteSize(),
-          arena);
+          .put(String.format(Locale.ROOT, "%-" + (padded - 1) + "s\n", header).getBytes(StandardCharsets.US_ASCII));
+      MemorySegment mapped = file.map(FileChannel.MapMode.READ_WRITE, 0, 128 + matrix.segment().byteSize(), arena);
       MemorySegment.copy(start.array(), 0, mapped, ValueLayout.JAVA_BYTE, 0, 128);
       MemorySegment.copy(matrix.segment(), 0, mapped, 128, matrix.segment().byteSize());
     }
   }
 
   /// Scores for at least `seconds`, and at least three times after one to warm up; prints the times.
-  private static void time(DenseNetwork network, MatrixView samples, double seconds, Device device,
-      Precision precision)
+  private static void time(DenseNetwork network, MatrixView samples, double seconds, Device device, Precision precision)
       throws IOException {
     StringBuilder times = new StringBuilder();
-    try (Backend backend = device.open(new BackendOptions(CpuBackend.availableThreads(),
-        Optional.of(precision), OptionalLong.empty()), _ -> {});
+    try (
+        Backend backend = device.open(
+            new BackendOptions(CpuBackend.availableThreads(), Optional.of(precision), OptionalLong.empty()), _ -> {});
         DeviceNetwork there = new DeviceNetwork(backend, network)) {
       long begin = System.nanoTime();
       for (int run = 0; run < 4 || System.nanoTime() - begin < seconds * 1e9; run++) {

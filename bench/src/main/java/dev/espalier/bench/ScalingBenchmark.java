@@ -12,8 +12,7 @@ import org.openjdk.jmh.annotations.TearDown;
 @State(Scope.Thread)
 public class ScalingBenchmark {
   /// Layer widths, and the number of calibration samples.
-  @Param({"1024-1024-10:1024", "1024-1024-10:4096", "1024-1024-10:16384", "512-512-10:4096",
-      "2048-2048-10:4096"})
+  @Param({"1024-1024-10:1024", "1024-1024-10:4096", "1024-1024-10:16384", "512-512-10:4096", "2048-2048-10:4096"})
   public String network;
 
   private final ScoringBenchmark pass = new ScoringBenchmark();

@@ -62,8 +62,7 @@ public class ScoringBenchmark {
     int count = Integer.parseInt(network.substring(colon + 1));
     source = Inputs.network(arena, network.substring(0, colon));
     samples = samples(count);
-    options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
-        Sensitivity.parse(sensitivity),
+    options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true, Sensitivity.parse(sensitivity),
         Optional.empty(), BATCH_SIZE, 1);
     backend = new CpuBackend(CpuBackend.availableThreads(), Precision.parse(precision));
     onDevice = new DeviceNetwork(backend, source);
@@ -72,8 +71,7 @@ public class ScoringBenchmark {
   }
 
   private CalibrationSource samples(int count) {
-    return CalibrationSource
-        .of(new MatrixSamples("samples", Inputs.normal(arena, 9, count, source.inputs())));
+    return CalibrationSource.of(new MatrixSamples("samples", Inputs.normal(arena, 9, count, source.inputs())));
   }
 
   /// On the first layer, whose scores depend on everything above it.
@@ -89,8 +87,7 @@ public class ScoringBenchmark {
   }
 
   private float[] firstImportance(Backend on, DeviceNetwork there, CalibrationSource few) throws IOException {
-    List<LayerScores> scores = Scorer.score(on, there, l -> l == 0, Optional.of(few), options,
-        ProgressListener.NONE);
+    List<LayerScores> scores = Scorer.score(on, there, l -> l == 0, Optional.of(few), options, ProgressListener.NONE);
     try (LayerScores first = scores.getFirst()) {
       return Inputs.download(on, first.importance());
     }

@@ -37,8 +37,7 @@ class GpuKernelsTest {
   void saysWhatDoesNotFit() {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     GpuKernels.Sizes tiny = GpuKernels.Sizes.TINY;
-    GpuKernels.Sizes sizes = new GpuKernels.Sizes(tiny.samples(), tiny.rows(), tiny.width(),
-        tiny.momentWidths(),
+    GpuKernels.Sizes sizes = new GpuKernels.Sizes(tiny.samples(), tiny.rows(), tiny.width(), tiny.momentWidths(),
         tiny.copies(), List.of(100_000_000L), tiny.copyBytes(), 0, 1, tiny.rotation());
     try (EmulatedDriver driver = new EmulatedDriver(80, 1 << 26, EmulatedDriver.Order.LATE);
         Memory memory = new Memory(driver)) {

@@ -18,8 +18,8 @@ class GpuScoringTest {
   void measuresEveryNetwork() throws IOException {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     try (Backend cpu = new CpuBackend()) {
-      new GpuScoring(cpu, new PrintStream(text, true, StandardCharsets.UTF_8))
-          .run(List.of("20-16-4:100", "10-4:30"), 64, 3);
+      new GpuScoring(cpu, new PrintStream(text, true, StandardCharsets.UTF_8)).run(List.of("20-16-4:100", "10-4:30"),
+          64, 3);
     }
     List<String> lines = text.toString(StandardCharsets.UTF_8).lines().toList();
     for (String row : List.of("| 20-16-4, 100 | jacobian | 100 | ", "| 10-4, 30 | probes:1 | 30 | ")) {

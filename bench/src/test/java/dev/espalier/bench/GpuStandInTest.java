@@ -61,8 +61,7 @@ class GpuStandInTest {
   void timesLaunchesAndCopies() throws IOException {
     List<String> lines = output(() -> GpuOverhead.main(new String[]{"--tiny"}));
     assertRecorded(lines);
-    for (String row : List.of("| cuLaunchKernel, JCuda |", "| cuLaunchKernel, FFM |",
-        "| cuLaunchKernelEx, FFM |",
+    for (String row : List.of("| cuLaunchKernel, JCuda |", "| cuLaunchKernel, FFM |", "| cuLaunchKernelEx, FFM |",
         "| UpdatesKernel |", "| 4096 | page-locked |", "| 4096 | pageable |", "| 4096 | double buffers |",
         "| 70000000 | double buffers |")) {
       assertEquals(1, lines.stream().filter(line -> line.startsWith(row)).count(), row);

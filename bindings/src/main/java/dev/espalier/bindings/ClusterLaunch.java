@@ -19,8 +19,7 @@ import java.lang.foreign.MemorySegment;
 /// @param cluster     in blocks
 /// @param sharedBytes dynamic shared memory of a block
 /// @param stream      a `CUstream`, 0 for the default stream
-public record ClusterLaunch(long function, Extent grid, Extent block, Extent cluster, int sharedBytes,
-    long stream) {
+public record ClusterLaunch(long function, Extent grid, Extent block, Extent cluster, int sharedBytes, long stream) {
   /// A size in three dimensions.
   public record Extent(int x, int y, int z) {}
 
@@ -32,8 +31,7 @@ public record ClusterLaunch(long function, Extent grid, Extent block, Extent clu
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment attribute = CUlaunchAttribute_st.allocate(arena);
       CUlaunchAttribute_st.id(attribute, CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION());
-      MemorySegment dimensions = CUlaunchAttributeValue_union
-          .clusterDim(CUlaunchAttribute_st.value(attribute));
+      MemorySegment dimensions = CUlaunchAttributeValue_union.clusterDim(CUlaunchAttribute_st.value(attribute));
       CUlaunchAttributeValue_union.clusterDim.x(dimensions, cluster.x());
       CUlaunchAttributeValue_union.clusterDim.y(dimensions, cluster.y());
       CUlaunchAttributeValue_union.clusterDim.z(dimensions, cluster.z());
@@ -41,8 +39,8 @@ public record ClusterLaunch(long function, Extent grid, Extent block, Extent clu
       for (int i = 0; i < arguments.length; i++) {
         pointers.setAtIndex(ADDRESS, i, arguments[i]);
       }
-      int status = cuLaunchKernelEx(configuration(attribute, arena), MemorySegment.ofAddress(function),
-          pointers, MemorySegment.NULL);
+      int status = cuLaunchKernelEx(configuration(attribute, arena), MemorySegment.ofAddress(function), pointers,
+          MemorySegment.NULL);
       if (status != CUDA_SUCCESS()) {
         throw new IllegalStateException("cuLaunchKernelEx returns %d for %s".formatted(status, this));
       }

@@ -82,9 +82,8 @@ public final class Cublas implements AutoCloseable {
       int status = cublasCreate_v2(out);
       if (status != CUBLAS_STATUS_SUCCESS()) {
         arena.close();
-        throw new NativeLibraryException(
-            "%s does not start: cublasCreate_v2 returned %s: name another one with %s"
-                .formatted(description, name(status), CublasLibrary.OVERRIDE));
+        throw new NativeLibraryException("%s does not start: cublasCreate_v2 returned %s: name another one with %s"
+            .formatted(description, name(status), CublasLibrary.OVERRIDE));
       }
       handle = out.get(ADDRESS, 0);
     }
@@ -144,9 +143,8 @@ public final class Cublas implements AutoCloseable {
   /// @throws IllegalArgumentException if the address or size is not as above
   public void setWorkspace(long address, long bytes) {
     if (address == 0 || address % WORKSPACE_ALIGNMENT != 0 || bytes < 1) {
-      throw new IllegalArgumentException(
-          "workspace of %d bytes at 0x%x: needs at least 1, at a multiple of %d"
-              .formatted(bytes, address, WORKSPACE_ALIGNMENT));
+      throw new IllegalArgumentException("workspace of %d bytes at 0x%x: needs at least 1, at a multiple of %d"
+          .formatted(bytes, address, WORKSPACE_ALIGNMENT));
     }
     MemorySegment memory = MemorySegment.ofAddress(address);
     check(cublasSetWorkspace_v2(handle, memory, bytes), "cublasSetWorkspace_v2");
@@ -166,8 +164,7 @@ public final class Cublas implements AutoCloseable {
   /// @param lda elements from one row of A, as it lies in memory, to the next; likewise ldb and ldc
   /// @throws IllegalArgumentException if a dimension is below 1 or a leading dimension shorter than a row
   /// @throws IllegalStateException    if cuBLAS refuses or fails
-  public void multiply(MathMode math, int m, int n, int k, float alpha, long a, int lda, boolean transposeA,
-      long b,
+  public void multiply(MathMode math, int m, int n, int k, float alpha, long a, int lda, boolean transposeA, long b,
       int ldb, boolean transposeB, float beta, long c, int ldc) {
     if (m < 1 || n < 1 || k < 1 || lda < (transposeA ? m : k) || ldb < (transposeB ? k : n) || ldc < n) {
       throw new IllegalArgumentException(
@@ -176,8 +173,7 @@ public final class Cublas implements AutoCloseable {
     this.alpha.set(JAVA_FLOAT, 0, alpha);
     this.beta.set(JAVA_FLOAT, 0, beta);
     int status = cublasGemmEx(handle, operation(transposeB), operation(transposeA), n, m, k, this.alpha,
-        MemorySegment.ofAddress(b), CUDA_R_32F(), ldb, MemorySegment.ofAddress(a), CUDA_R_32F(), lda,
-        this.beta,
+        MemorySegment.ofAddress(b), CUDA_R_32F(), ldb, MemorySegment.ofAddress(a), CUDA_R_32F(), lda, this.beta,
         MemorySegment.ofAddress(c), CUDA_R_32F(), ldc, math.computeType(), CUBLAS_GEMM_DEFAULT());
     if (status != CUBLAS_STATUS_SUCCESS()) {
       throw new IllegalStateException("cublasGemmEx returned %s for %s, %s".formatted(name(status), math,
@@ -189,8 +185,7 @@ public final class Cublas implements AutoCloseable {
     return transposed ? CUBLAS_OP_T() : CUBLAS_OP_N();
   }
 
-  private static String describe(int m, int n, int k, int lda, boolean transposeA, int ldb,
-      boolean transposeB,
+  private static String describe(int m, int n, int k, int lda, boolean transposeA, int ldb, boolean transposeB,
       int ldc) {
     return "m=%d, n=%d, k=%d, A%s lda=%d, B%s ldb=%d, ldc=%d".formatted(m, n, k, transposeA ? "ᵀ" : "", lda,
         transposeB ? "ᵀ" : "", ldb, ldc);
@@ -203,8 +198,7 @@ public final class Cublas implements AutoCloseable {
   }
 
   private static String name(int status) {
-    return "%s (%s)".formatted(cublasGetStatusName(status).getString(0),
-        cublasGetStatusString(status).getString(0));
+    return "%s (%s)".formatted(cublasGetStatusName(status).getString(0), cublasGetStatusString(status).getString(0));
   }
 
   /// Lets go of what cuBLAS holds in the context; the products must be done.

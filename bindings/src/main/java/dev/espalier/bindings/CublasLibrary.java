@@ -31,8 +31,7 @@ import java.util.stream.Stream;
 /// @param toolkits    the folder in which toolkits are, in `cuda` and `cuda-…`
 /// @param byLoader    the file that the system's loader takes for a name, if there is one
 /// @param newest      the newest major version that the driver can run
-record CublasLibrary(Map<String, String> environment, Path toolkits,
-    Function<String, Optional<Path>> byLoader,
+record CublasLibrary(Map<String, String> environment, Path toolkits, Function<String, Optional<Path>> byLoader,
     int newest) {
   /// Names a library file to load instead of searching.
   static final String OVERRIDE = "ESPALIER_CUBLAS";
@@ -81,8 +80,7 @@ record CublasLibrary(Map<String, String> environment, Path toolkits,
     System.load(file.toString());
     if (SymbolLookup.loaderLookup().find(LAST_ADDED).isEmpty()) {
       throw new NativeLibraryException(
-          "cuBLAS: %s lacks %s: install a newer one or name it with %s".formatted(file, LAST_ADDED,
-              OVERRIDE));
+          "cuBLAS: %s lacks %s: install a newer one or name it with %s".formatted(file, LAST_ADDED, OVERRIDE));
     }
   }
 
@@ -92,8 +90,7 @@ record CublasLibrary(Map<String, String> environment, Path toolkits,
     if (override != null) {
       return Stream.of(overridden(override));
     }
-    return Stream.<Supplier<Stream<Path>>>of(
-        () -> toolkitFolders().stream().flatMap(this::inToolkit),
+    return Stream.<Supplier<Stream<Path>>>of(() -> toolkitFolders().stream().flatMap(this::inToolkit),
         () -> names().flatMap(name -> byLoader.apply(name).stream()).findFirst().stream(),
         () -> pythonFolders().stream().flatMap(this::inPython)).flatMap(Supplier::get);
   }
@@ -113,9 +110,10 @@ record CublasLibrary(Map<String, String> environment, Path toolkits,
   }
 
   private String places() {
-    return Stream.of(userToolkits().map(Path::toString), Stream.of(toolkits + "/cuda*", "the loader's path"),
-        pythonFolders().stream().map(folder -> folder + "/nvidia/*/lib")).flatMap(place -> place)
-        .collect(Collectors.joining(", "));
+    return Stream
+        .of(userToolkits().map(Path::toString), Stream.of(toolkits + "/cuda*", "the loader's path"),
+            pythonFolders().stream().map(folder -> folder + "/nvidia/*/lib"))
+        .flatMap(place -> place).collect(Collectors.joining(", "));
   }
 
   private Stream<Path> userToolkits() {
@@ -127,8 +125,7 @@ record CublasLibrary(Map<String, String> environment, Path toolkits,
     userToolkits().forEach(folders::add);
     folders.add(toolkits.resolve("cuda"));
     children(toolkits, "cuda-[0-9]*").stream()
-        .sorted(Comparator.comparing(CublasLibrary::version, Comparator.reverseOrder()))
-        .forEach(folders::add);
+        .sorted(Comparator.comparing(CublasLibrary::version, Comparator.reverseOrder())).forEach(folders::add);
     return folders;
   }
 
@@ -138,9 +135,9 @@ record CublasLibrary(Map<String, String> environment, Path toolkits,
   }
 
   private Stream<Path> inToolkit(Path toolkit) {
-    return inFolders(Stream.concat(Stream.of(toolkit.resolve("lib64"), toolkit.resolve("lib")),
-        children(toolkit, "targets").stream().flatMap(targets -> children(targets, "*").stream())
-            .map(target -> target.resolve("lib"))));
+    return inFolders(
+        Stream.concat(Stream.of(toolkit.resolve("lib64"), toolkit.resolve("lib")), children(toolkit, "targets").stream()
+            .flatMap(targets -> children(targets, "*").stream()).map(target -> target.resolve("lib"))));
   }
 
   /// The folders in which the Python of the virtual environment, and the first one on the path, keep packages.
@@ -156,9 +153,8 @@ record CublasLibrary(Map<String, String> environment, Path toolkits,
   /// A Python of a virtual environment is a link to the system's; packages are where the link is, or else where it leads.
   private Stream<Path> pythonPrefixes() {
     return Stream.of(environment.getOrDefault("PATH", "").split(":")).filter(folder -> !folder.isEmpty())
-        .flatMap(folder -> Stream.of("python3", "python").map(Path.of(folder)::resolve))
-        .filter(Files::isExecutable).limit(1).flatMap(python -> Stream.of(python, real(python)))
-        .map(python -> python.resolve("../..").normalize());
+        .flatMap(folder -> Stream.of("python3", "python").map(Path.of(folder)::resolve)).filter(Files::isExecutable)
+        .limit(1).flatMap(python -> Stream.of(python, real(python))).map(python -> python.resolve("../..").normalize());
   }
 
   private static Path real(Path path) {
@@ -171,8 +167,8 @@ record CublasLibrary(Map<String, String> environment, Path toolkits,
 
   private static List<Path> packages(Path library) {
     return children(library, "python3*").stream()
-        .flatMap(python -> Stream.of("site-packages", "dist-packages").map(python::resolve))
-        .filter(Files::isDirectory).toList();
+        .flatMap(python -> Stream.of("site-packages", "dist-packages").map(python::resolve)).filter(Files::isDirectory)
+        .toList();
   }
 
   private Stream<Path> inPython(Path packages) {
@@ -182,13 +178,12 @@ record CublasLibrary(Map<String, String> environment, Path toolkits,
   /// The newest version in any of the folders comes first.
   private Stream<Path> inFolders(Stream<Path> folders) {
     List<Path> all = folders.toList();
-    return names().flatMap(name -> all.stream().map(folder -> folder.resolve(name)))
-        .filter(Files::isRegularFile).map(Path::toAbsolutePath);
+    return names().flatMap(name -> all.stream().map(folder -> folder.resolve(name))).filter(Files::isRegularFile)
+        .map(Path::toAbsolutePath);
   }
 
   private Stream<Path> folder(String variable) {
-    return Optional.ofNullable(environment.get(variable)).filter(value -> !value.isEmpty()).map(Path::of)
-        .stream();
+    return Optional.ofNullable(environment.get(variable)).filter(value -> !value.isEmpty()).map(Path::of).stream();
   }
 
   /// Sorted; none where there is no such folder, or none that can be read.

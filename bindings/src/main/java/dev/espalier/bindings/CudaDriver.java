@@ -112,9 +112,8 @@ public final class CudaDriver {
     long memory = number.get(JAVA_LONG, 0);
     MemorySegment busId = arena.allocate(BUS_ID_BYTES);
     call(library, "cuDeviceGetPCIBusId", () -> cuDeviceGetPCIBusId(busId, BUS_ID_BYTES, device));
-    return new Probe(
-        Optional.of("%s, compute capability %d.%d, %d GiB, driver for CUDA %d.%d".formatted(name.getString(0),
-            major, minor, memory >> 30, version / 1000, version % 1000 / 10)),
+    return new Probe(Optional.of("%s, compute capability %d.%d, %d GiB, driver for CUDA %d.%d"
+        .formatted(name.getString(0), major, minor, memory >> 30, version / 1000, version % 1000 / 10)),
         busId.getString(0), "");
   }
 
@@ -124,8 +123,7 @@ public final class CudaDriver {
     return number.get(JAVA_INT, 0);
   }
 
-  private static void call(SymbolLookup library, String function, IntSupplier generated)
-      throws CudaException {
+  private static void call(SymbolLookup library, String function, IntSupplier generated) throws CudaException {
     if (library.find(function).isEmpty()) {
       throw new CudaException("%s lacks %s: its driver is too old".formatted(LIBRARY, function));
     }

@@ -19,8 +19,8 @@ public record KernelLaunch(long function, Extent grid, Extent block, int sharedB
   /// @param arguments of the kernel: a C array of pointers to them; they are copied before this returns
   /// @throws IllegalStateException if the driver refuses the launch
   public void launch(MemorySegment arguments) {
-    int status = cuLaunchKernel(MemorySegment.ofAddress(function), grid.x(), grid.y(), grid.z(), block.x(),
-        block.y(), block.z(), sharedBytes, MemorySegment.ofAddress(stream), arguments, MemorySegment.NULL);
+    int status = cuLaunchKernel(MemorySegment.ofAddress(function), grid.x(), grid.y(), grid.z(), block.x(), block.y(),
+        block.z(), sharedBytes, MemorySegment.ofAddress(stream), arguments, MemorySegment.NULL);
     if (status != CUDA_SUCCESS()) {
       throw new IllegalStateException("cuLaunchKernel returns %d for %s".formatted(status, this));
     }

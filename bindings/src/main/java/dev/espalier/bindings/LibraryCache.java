@@ -51,8 +51,7 @@ final class LibraryCache {
 
   /// The cache of this user.
   static LibraryCache ofUser() {
-    return new LibraryCache(
-        folder(System.getenv(), System.getProperty("user.home"), System.getProperty("os.name")));
+    return new LibraryCache(folder(System.getenv(), System.getProperty("user.home"), System.getProperty("os.name")));
   }
 
   /// In `$XDG_CACHE_HOME`, else where the system keeps caches in `$HOME`, else there in the home that the system has on
@@ -60,8 +59,7 @@ final class LibraryCache {
   static Path folder(Map<String, String> environment, String recordedHome, String system) {
     Optional<Path> caches = absolute(environment.get("XDG_CACHE_HOME"));
     Path home = absolute(environment.get("HOME")).orElse(Path.of(recordedHome));
-    return caches
-        .orElse(system.startsWith("Mac") ? home.resolve("Library", "Caches") : home.resolve(".cache"))
+    return caches.orElse(system.startsWith("Mac") ? home.resolve("Library", "Caches") : home.resolve(".cache"))
         .resolve("espalier");
   }
 
@@ -84,8 +82,7 @@ final class LibraryCache {
     return target;
   }
 
-  private static void write(ClassLoader loader, String resource, String sha256, Path target)
-      throws IOException {
+  private static void write(ClassLoader loader, String resource, String sha256, Path target) throws IOException {
     Path temporary = Files.createTempFile(target.getParent(), target.getFileName().toString(), ".part");
     if (temporary.getFileSystem().equals(FileSystems.getDefault())) {
       temporary.toFile().deleteOnExit(); // where the process is asked to end meanwhile
@@ -108,10 +105,7 @@ final class LibraryCache {
 
   private static InputStream open(ClassLoader loader, String resource) throws IOException {
     InputStream in = loader.getResourceAsStream(resource);
-    return in != null
-        ? in
-        : fromModulePath(resource)
-            .orElseThrow(() -> new NoResourceException(resource));
+    return in != null ? in : fromModulePath(resource).orElseThrow(() -> new NoResourceException(resource));
   }
 
   /// A class loader does not see a jar on the module path that no module requires.
@@ -157,8 +151,7 @@ final class LibraryCache {
       Files.createDirectories(folder, PosixFilePermissions.asFileAttribute(owner));
     }
     // What I can write and no group or others can is mine.
-    Set<PosixFilePermission> others = EnumSet.of(PosixFilePermission.GROUP_WRITE,
-        PosixFilePermission.OTHERS_WRITE);
+    Set<PosixFilePermission> others = EnumSet.of(PosixFilePermission.GROUP_WRITE, PosixFilePermission.OTHERS_WRITE);
     others.retainAll(Files.getPosixFilePermissions(folder, LinkOption.NOFOLLOW_LINKS));
     if (!others.isEmpty() || !Files.isWritable(folder)) {
       throw new IOException(folder + " is not a folder that you alone can write");

@@ -27,9 +27,8 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
   public MatrixView {
     long expected = bytes(rows, columns);
     if (segment.byteSize() != expected) {
-      throw new IllegalArgumentException(
-          "rows=%d, columns=%d need %d bytes, the segment has %d".formatted(rows, columns, expected,
-              segment.byteSize()));
+      throw new IllegalArgumentException("rows=%d, columns=%d need %d bytes, the segment has %d".formatted(rows,
+          columns, expected, segment.byteSize()));
     }
   }
 
@@ -43,8 +42,7 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
   /// @throws IllegalArgumentException if there are not exactly `rows · columns` values
   public static MatrixView of(Arena arena, int rows, int columns, float... values) {
     if (values.length != (long) rows * columns) {
-      throw new IllegalArgumentException(
-          "rows=%d, columns=%d, values=%d".formatted(rows, columns, values.length));
+      throw new IllegalArgumentException("rows=%d, columns=%d, values=%d".formatted(rows, columns, values.length));
     }
     MatrixView matrix = allocate(arena, rows, columns);
     MemorySegment.copy(values, 0, matrix.segment, ELEMENT, 0, values.length);
@@ -53,8 +51,7 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
 
   private static long bytes(int rows, int columns) {
     if (rows < 1 || columns < 1) {
-      throw new IllegalArgumentException(
-          "rows=%d, columns=%d: both must be at least 1".formatted(rows, columns));
+      throw new IllegalArgumentException("rows=%d, columns=%d: both must be at least 1".formatted(rows, columns));
     }
     return Math.multiplyExact((long) rows * columns, Float.BYTES);
   }

@@ -38,8 +38,8 @@ public final class Nvml implements AutoCloseable {
   /// @param memoryClock in MHz
   /// @param power       in watts
   /// @param temperature in degrees Celsius
-  public record Reading(OptionalLong totalMemory, OptionalLong freeMemory, OptionalInt clock,
-      OptionalInt memoryClock, OptionalDouble power, OptionalInt temperature) {}
+  public record Reading(OptionalLong totalMemory, OptionalLong freeMemory, OptionalInt clock, OptionalInt memoryClock,
+      OptionalDouble power, OptionalInt temperature) {}
 
   private final MemorySegment device;
   private boolean closed;
@@ -53,8 +53,7 @@ public final class Nvml implements AutoCloseable {
   /// @param pciBusId as [CudaDriver.Probe] has it
   /// @return empty if there is no NVML, it does not start, or it knows no such GPU
   public static Optional<Nvml> open(String pciBusId) {
-    if (!Nvml.class.getModule().isNativeAccessEnabled() || !isInstalled()
-        || nvmlInit_v2() != NVML_SUCCESS()) {
+    if (!Nvml.class.getModule().isNativeAccessEnabled() || !isInstalled() || nvmlInit_v2() != NVML_SUCCESS()) {
       return Optional.empty();
     }
     try (Arena arena = Arena.ofConfined()) {
@@ -84,15 +83,12 @@ public final class Nvml implements AutoCloseable {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment memory = nvmlMemory_st.allocate(arena);
       boolean hasMemory = gives(nvmlDeviceGetMemoryInfo(device, memory), "nvmlDeviceGetMemoryInfo");
-      OptionalInt power = figure(arena, "nvmlDeviceGetPowerUsage",
-          out -> nvmlDeviceGetPowerUsage(device, out));
-      return new Reading(
-          hasMemory ? OptionalLong.of(nvmlMemory_st.total(memory)) : OptionalLong.empty(),
-          hasMemory ? OptionalLong.of(nvmlMemory_st.free(memory)) : OptionalLong.empty(),
-          clock(arena, NVML_CLOCK_SM()), clock(arena, NVML_CLOCK_MEM()),
-          power.isPresent() ? OptionalDouble.of(power.getAsInt() / 1e3) : OptionalDouble.empty(),
-          figure(arena, "nvmlDeviceGetTemperature",
-              out -> nvmlDeviceGetTemperature(device, NVML_TEMPERATURE_GPU(), out)));
+      OptionalInt power = figure(arena, "nvmlDeviceGetPowerUsage", out -> nvmlDeviceGetPowerUsage(device, out));
+      return new Reading(hasMemory ? OptionalLong.of(nvmlMemory_st.total(memory)) : OptionalLong.empty(),
+          hasMemory ? OptionalLong.of(nvmlMemory_st.free(memory)) : OptionalLong.empty(), clock(arena, NVML_CLOCK_SM()),
+          clock(arena, NVML_CLOCK_MEM()),
+          power.isPresent() ? OptionalDouble.of(power.getAsInt() / 1e3) : OptionalDouble.empty(), figure(arena,
+              "nvmlDeviceGetTemperature", out -> nvmlDeviceGetTemperature(device, NVML_TEMPERATURE_GPU(), out)));
     }
   }
 
@@ -107,9 +103,7 @@ public final class Nvml implements AutoCloseable {
 
   private static OptionalInt figure(Arena arena, String function, Question question) {
     MemorySegment figure = arena.allocate(JAVA_INT);
-    return gives(question.into(figure), function)
-        ? OptionalInt.of(figure.get(JAVA_INT, 0))
-        : OptionalInt.empty();
+    return gives(question.into(figure), function) ? OptionalInt.of(figure.get(JAVA_INT, 0)) : OptionalInt.empty();
   }
 
   private static boolean gives(int status, String function) {

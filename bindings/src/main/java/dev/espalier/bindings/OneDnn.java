@@ -39,8 +39,8 @@ public final class OneDnn {
             System.getProperty("os.name"), System.getProperty("os.arch")).toString();
         MemorySegment version = dnnl_version();
         if (dnnl_version_t.major(version) != TESTED_MAJOR_VERSION) {
-          throw new NativeLibraryException("oneDNN: %s is version %s, this release needs version %d"
-              .formatted(location, versionText(version), TESTED_MAJOR_VERSION));
+          throw new NativeLibraryException("oneDNN: %s is version %s, this release needs version %d".formatted(location,
+              versionText(version), TESTED_MAJOR_VERSION));
         }
         return new Loading(location, null);
       } catch (NativeLibraryException e) {
@@ -53,9 +53,8 @@ public final class OneDnn {
   private static final class Streams {
     private static final MemorySegment ENGINE = created("dnnl_engine_create",
         out -> dnnl_engine_create(out, dnnl_cpu(), 0));
-    private static final ThreadLocal<MemorySegment> STREAM = ThreadLocal
-        .withInitial(() -> created("dnnl_stream_create",
-            out -> dnnl_stream_create(out, ENGINE, dnnl_stream_default_flags())));
+    private static final ThreadLocal<MemorySegment> STREAM = ThreadLocal.withInitial(
+        () -> created("dnnl_stream_create", out -> dnnl_stream_create(out, ENGINE, dnnl_stream_default_flags())));
   }
 
   /// A call that writes the handle of what it creates, and returns a status.
@@ -119,11 +118,9 @@ public final class OneDnn {
   /// @param n columns of op(B) and C
   /// @param k columns of op(A), rows of op(B)
   /// @param leadingA elements from one row of A, as it lies in memory, to the next
-  public static void sgemm(boolean transposeA, boolean transposeB, long m, long n, long k, float alpha,
-      MemorySegment a,
+  public static void sgemm(boolean transposeA, boolean transposeB, long m, long n, long k, float alpha, MemorySegment a,
       long leadingA, MemorySegment b, long leadingB, float beta, MemorySegment c, long leadingC) {
-    check(dnnl_sgemm(transpose(transposeA), transpose(transposeB), m, n, k, alpha, a, leadingA, b, leadingB,
-        beta, c,
+    check(dnnl_sgemm(transpose(transposeA), transpose(transposeB), m, n, k, alpha, a, leadingA, b, leadingB, beta, c,
         leadingC), "dnnl_sgemm");
   }
 

@@ -15,8 +15,8 @@ public final class OneDnnBfloat16Matmul implements AutoCloseable {
   /// @param strideA     elements from one A to the next
   /// @param strideC     elements from one C to the next
   /// @param accumulates whether the products are added to C
-  public record Shape(boolean transposeA, int count, long m, OneDnnPacking.Shape b, long leadingA,
-      long strideA, long leadingC, long strideC, boolean accumulates) {}
+  public record Shape(boolean transposeA, int count, long m, OneDnnPacking.Shape b, long leadingA, long strideA,
+      long leadingC, long strideC, boolean accumulates) {}
 
   private final Shape shape;
   private final Primitive rounding;
@@ -31,8 +31,8 @@ public final class OneDnnBfloat16Matmul implements AutoCloseable {
     long k = shape.b().k();
     long n = shape.b().n();
     rounding = OneDnnPacking.rounding(
-        shape.transposeA() ? new long[]{shape.count(), k, m} : new long[]{shape.count(), m, k},
-        shape.strideA(), shape.leadingA());
+        shape.transposeA() ? new long[]{shape.count(), k, m} : new long[]{shape.count(), m, k}, shape.strideA(),
+        shape.leadingA());
     MemorySegment a = Primitive.descriptor(dnnl_bf16(), new long[]{shape.count(), m, k},
         shape.transposeA() ? new long[]{m * k, 1, m} : new long[]{m * k, k, 1});
     MemorySegment b = packing.packedDescriptor();

@@ -64,8 +64,8 @@ final class OneDnnLibrary {
     } else if (system.startsWith("Mac") && arm) {
       return MACOSX_ARM64;
     }
-    throw new NativeLibraryException("oneDNN: none comes with Espalier for %s on %s: name a library with %s"
-        .formatted(system, processor, OVERRIDE));
+    throw new NativeLibraryException(
+        "oneDNN: none comes with Espalier for %s on %s: name a library with %s".formatted(system, processor, OVERRIDE));
   }
 
   private static Path unpack(LibraryCache cache, Artifact artifact, Entry entry) {
@@ -80,17 +80,15 @@ final class OneDnnLibrary {
           e);
     } catch (IOException e) {
       throw new NativeLibraryException(
-          "oneDNN: cannot unpack %s: %s; XDG_CACHE_HOME sets the folder, %s names a library"
-              .formatted(entry.name(), describe(e), OVERRIDE),
+          "oneDNN: cannot unpack %s: %s; XDG_CACHE_HOME sets the folder, %s names a library".formatted(entry.name(),
+              describe(e), OVERRIDE),
           e);
     }
   }
 
   /// The JDK's file exceptions have nothing but a path for a message.
   private static String describe(IOException e) {
-    return e.getClass() == IOException.class
-        ? e.getMessage()
-        : e.getClass().getSimpleName() + " " + e.getMessage();
+    return e.getClass() == IOException.class ? e.getMessage() : e.getClass().getSimpleName() + " " + e.getMessage();
   }
 
   private static Path load(Path library) {
@@ -98,10 +96,8 @@ final class OneDnnLibrary {
       System.load(library.toString());
       return library;
     } catch (UnsatisfiedLinkError e) {
-      throw new NativeLibraryException(
-          "oneDNN: %s; install what it lacks or name another library with %s"
-              .formatted(e.getMessage().lines().findFirst().orElse(library + " does not load"), OVERRIDE),
-          e);
+      throw new NativeLibraryException("oneDNN: %s; install what it lacks or name another library with %s"
+          .formatted(e.getMessage().lines().findFirst().orElse(library + " does not load"), OVERRIDE), e);
     }
   }
 }

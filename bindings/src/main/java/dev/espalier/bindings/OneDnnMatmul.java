@@ -21,8 +21,8 @@ public final class OneDnnMatmul implements AutoCloseable {
   /// The shapes, as in [OneDnn#sgemm].
   ///
   /// @param accumulates whether the product is added to C
-  public record Shape(boolean transposeA, boolean transposeB, long m, long n, long k, long leadingA,
-      long leadingB, long leadingC, boolean accumulates) {}
+  public record Shape(boolean transposeA, boolean transposeB, long m, long n, long k, long leadingA, long leadingB,
+      long leadingC, boolean accumulates) {}
 
   private final Primitive primitive;
 
@@ -38,22 +38,19 @@ public final class OneDnnMatmul implements AutoCloseable {
   ///
   /// @param a a descriptor, as are `b` and `c`, which the primitive then owns
   static Primitive primitive(MemorySegment a, MemorySegment b, MemorySegment c, boolean accumulates) {
-    return new Primitive(
-        List.of(new Primitive.Argument(DNNL_ARG_SRC(), a), new Primitive.Argument(DNNL_ARG_WEIGHTS(), b),
-            new Primitive.Argument(DNNL_ARG_DST(), c)),
+    return new Primitive(List.of(new Primitive.Argument(DNNL_ARG_SRC(), a),
+        new Primitive.Argument(DNNL_ARG_WEIGHTS(), b), new Primitive.Argument(DNNL_ARG_DST(), c)),
         primitiveDescriptor(a, b, c, accumulates));
   }
 
   /// A descriptor of that primitive, the caller's own.
-  static MemorySegment primitiveDescriptor(MemorySegment a, MemorySegment b, MemorySegment c,
-      boolean accumulates) {
+  static MemorySegment primitiveDescriptor(MemorySegment a, MemorySegment b, MemorySegment c, boolean accumulates) {
     return Primitive.withAttributes(attributes -> {
       if (accumulates) {
         addToResult(attributes);
       }
       return created("dnnl_matmul_primitive_desc_create",
-          out -> dnnl_matmul_primitive_desc_create(out, OneDnn.engine(), a, b, MemorySegment.NULL, c,
-              attributes));
+          out -> dnnl_matmul_primitive_desc_create(out, OneDnn.engine(), a, b, MemorySegment.NULL, c, attributes));
     });
   }
 

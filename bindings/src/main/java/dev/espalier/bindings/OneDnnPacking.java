@@ -69,23 +69,18 @@ public final class OneDnnPacking implements AutoCloseable {
   ///
   /// @param dimensions matrices, rows, columns
   static Primitive rounding(long[] dimensions, long stride, long leading) {
-    return reorder(Primitive.descriptor(dnnl_f32(), dimensions, new long[]{stride, leading, 1}),
-        dense(dimensions));
+    return reorder(Primitive.descriptor(dnnl_f32(), dimensions, new long[]{stride, leading, 1}), dense(dimensions));
   }
 
   private static MemorySegment dense(long[] dimensions) {
-    return Primitive.descriptor(dnnl_bf16(), dimensions,
-        new long[]{dimensions[1] * dimensions[2], dimensions[2], 1});
+    return Primitive.descriptor(dnnl_bf16(), dimensions, new long[]{dimensions[1] * dimensions[2], dimensions[2], 1});
   }
 
   private static Primitive reorder(MemorySegment from, MemorySegment to) {
-    MemorySegment descriptor = Primitive
-        .withAttributes(attributes -> created("dnnl_reorder_primitive_desc_create",
-            out -> dnnl_reorder_primitive_desc_create(out, from, OneDnn.engine(), to, OneDnn.engine(),
-                attributes)));
+    MemorySegment descriptor = Primitive.withAttributes(attributes -> created("dnnl_reorder_primitive_desc_create",
+        out -> dnnl_reorder_primitive_desc_create(out, from, OneDnn.engine(), to, OneDnn.engine(), attributes)));
     return new Primitive(
-        List.of(new Primitive.Argument(DNNL_ARG_SRC(), from), new Primitive.Argument(DNNL_ARG_DST(), to)),
-        descriptor);
+        List.of(new Primitive.Argument(DNNL_ARG_SRC(), from), new Primitive.Argument(DNNL_ARG_DST(), to)), descriptor);
   }
 
   private static MemorySegment copy(MemorySegment descriptor) {

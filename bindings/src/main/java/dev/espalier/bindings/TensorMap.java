@@ -37,11 +37,9 @@ public record TensorMap(long address, long rows, long columns, long stride, int 
       MemorySegment steps = call.allocateFrom(JAVA_INT, 1, 1);
       int status = cuTensorMapEncodeTiled(encoded, CU_TENSOR_MAP_DATA_TYPE_FLOAT32(), 2,
           MemorySegment.ofAddress(address), size, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE(),
-          CU_TENSOR_MAP_SWIZZLE_128B(), CU_TENSOR_MAP_L2_PROMOTION_L2_256B(),
-          CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE());
+          CU_TENSOR_MAP_SWIZZLE_128B(), CU_TENSOR_MAP_L2_PROMOTION_L2_256B(), CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE());
       if (status != CUDA_SUCCESS()) {
-        throw new IllegalArgumentException(
-            "cuTensorMapEncodeTiled returns %d for %s".formatted(status, this));
+        throw new IllegalArgumentException("cuTensorMapEncodeTiled returns %d for %s".formatted(status, this));
       }
     }
     return encoded;

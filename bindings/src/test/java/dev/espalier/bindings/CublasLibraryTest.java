@@ -95,8 +95,7 @@ class CublasLibraryTest {
     Path user = file("me/.local/lib/python3.13/site-packages/nvidia/cublas/lib/libcublas.so.12");
     assertTrue(file("later/bin/python3").toFile().setExecutable(true));
     file("later/lib/python3.13/site-packages/nvidia/cublas/lib/libcublas.so.12");
-    environment.put("PATH",
-        String.join(":", folder + "/empty", folder + "/tool/bin", folder + "/later/bin"));
+    environment.put("PATH", String.join(":", folder + "/empty", folder + "/tool/bin", folder + "/later/bin"));
     environment.put("HOME", folder + "/me");
     assertEquals(List.of(linked, system, local, user), candidates(CublasLibraryTest::nothing, ANY));
   }
@@ -109,8 +108,7 @@ class CublasLibraryTest {
     assertEquals(List.of(named), candidates(CublasLibraryTest::nothing, ANY));
     Files.delete(named);
     assertEquals("cuBLAS: ESPALIER_CUBLAS names " + named + ", which is no file: correct or unset it",
-        assertThrows(NativeLibraryException.class, () -> search(CublasLibraryTest::nothing, ANY).load())
-            .getMessage());
+        assertThrows(NativeLibraryException.class, () -> search(CublasLibraryTest::nothing, ANY).load()).getMessage());
   }
 
   @Test
@@ -122,16 +120,14 @@ class CublasLibraryTest {
         ("cuBLAS: no libcublas.so.12 or libcublas.so.11 in %1$s/home, %1$s/local/cuda*, the loader's path, "
             + "%1$s/venv/lib/python3.13/site-packages/nvidia/*/lib: install CUDA's cuBLAS or name the library with "
             + "ESPALIER_CUBLAS").formatted(folder),
-        assertThrows(NativeLibraryException.class, () -> search(CublasLibraryTest::nothing, 12).load())
-            .getMessage());
+        assertThrows(NativeLibraryException.class, () -> search(CublasLibraryTest::nothing, 12).load()).getMessage());
   }
 
   @Test
   void saysInOneLineWhyWhatItFoundDoesNotLoad() throws IOException {
     Path thirteen = file("local/cuda/lib64/libcublas.so.13");
     Path twelve = file("local/cuda/lib64/libcublas.so.12");
-    String message = assertThrows(NativeLibraryException.class,
-        () -> search(CublasLibraryTest::nothing, ANY).load())
+    String message = assertThrows(NativeLibraryException.class, () -> search(CublasLibraryTest::nothing, ANY).load())
         .getMessage();
     assertTrue(message.startsWith("cuBLAS: " + thirteen + ": "), message);
     assertTrue(message.contains("; " + twelve + ": "), message);

@@ -42,8 +42,7 @@ class CublasTest {
     Path file = StubLibrary.compile(library, "libcublas.so.12", "cublas.c",
         library.resolve("libcublasLt.so.12").toString());
     Files.writeString(library.resolve("libcublas.so.13"), "not a library");
-    description = Cublas
-        .load(new CublasLibrary(Map.of(), folder, _ -> Optional.empty(), Integer.MAX_VALUE));
+    description = Cublas.load(new CublasLibrary(Map.of(), folder, _ -> Optional.empty(), Integer.MAX_VALUE));
     assertEquals("cuBLAS 12.8.4, " + file, description);
     stub = StubLibrary.load(file);
   }
@@ -66,12 +65,11 @@ class CublasTest {
     static Matrix random(Arena arena, Random random, int rows, int columns, int gap, boolean transposed) {
       int lines = transposed ? columns : rows;
       int length = transposed ? rows : columns;
-      Matrix matrix = new Matrix(
-          arena.allocate(ValueLayout.JAVA_FLOAT, (long) lines * (length + gap)), length + gap, transposed);
+      Matrix matrix = new Matrix(arena.allocate(ValueLayout.JAVA_FLOAT, (long) lines * (length + gap)), length + gap,
+          transposed);
       for (long i = 0; i < (long) lines * matrix.leading; i++) {
         boolean inside = i % matrix.leading < length;
-        matrix.elements.setAtIndex(ValueLayout.JAVA_FLOAT, i,
-            inside ? (float) random.nextGaussian() : UNTOUCHED);
+        matrix.elements.setAtIndex(ValueLayout.JAVA_FLOAT, i, inside ? (float) random.nextGaussian() : UNTOUCHED);
       }
       return matrix;
     }
@@ -94,8 +92,7 @@ class CublasTest {
     }
   }
 
-  private void check(Arena arena, int m, int n, int k, int gap, boolean transposeA, boolean transposeB,
-      float beta) {
+  private void check(Arena arena, int m, int n, int k, int gap, boolean transposeA, boolean transposeB, float beta) {
     Random random = new Random(m + 31L * n + 961L * k);
     Matrix a = Matrix.random(arena, random, m, k, gap, transposeA);
     Matrix b = Matrix.random(arena, random, k, n, 2 * gap, transposeB);
@@ -155,21 +152,20 @@ class CublasTest {
 
   /// m, n, k = 2, 3, 4 with one leading dimension too short at a time.
   @ParameterizedTest
-  @CsvSource({"false, false, 3, 3, 3", "true, false, 1, 3, 3", "false, false, 4, 2, 3",
-      "false, true, 4, 3, 3",
+  @CsvSource({"false, false, 3, 3, 3", "true, false, 1, 3, 3", "false, false, 4, 2, 3", "false, true, 4, 3, 3",
       "true, true, 2, 4, 2"})
-  void refusesLeadingDimensionsShorterThanARow(boolean transposeA, boolean transposeB, int lda, int ldb,
-      int ldc) {
-    String message = assertThrows(IllegalArgumentException.class, () -> cublas.multiply(Cublas.MathMode.FP32,
-        2, 3, 4, 1, 0, lda, transposeA, 0, ldb, transposeB, 0, 0, ldc)).getMessage();
+  void refusesLeadingDimensionsShorterThanARow(boolean transposeA, boolean transposeB, int lda, int ldb, int ldc) {
+    String message = assertThrows(IllegalArgumentException.class,
+        () -> cublas.multiply(Cublas.MathMode.FP32, 2, 3, 4, 1, 0, lda, transposeA, 0, ldb, transposeB, 0, 0, ldc))
+        .getMessage();
     assertEquals("m=2, n=3, k=4, A%s lda=%d, B%s ldb=%d, ldc=%d: empty, or rows overlap"
         .formatted(transposeA ? "ᵀ" : "", lda, transposeB ? "ᵀ" : "", ldb, ldc), message);
   }
 
   @Test
   void refusesEmptyMatrices() {
-    assertThrows(IllegalArgumentException.class, () -> cublas.multiply(Cublas.MathMode.FP32, 1, 1, 0, 1, 0, 1,
-        false, 0, 1, false, 0, 0, 1));
+    assertThrows(IllegalArgumentException.class,
+        () -> cublas.multiply(Cublas.MathMode.FP32, 1, 1, 0, 1, 0, 1, false, 0, 1, false, 0, 0, 1));
   }
 
   @Test
@@ -178,15 +174,14 @@ class CublasTest {
     assertEquals(
         "cublasGemmEx returned CUBLAS_STATUS_EXECUTION_FAILED (the function failed to launch on the GPU) for TF32, "
             + "m=1, n=2, k=3, A lda=3, Bᵀ ldb=3, ldc=2",
-        assertThrows(IllegalStateException.class, () -> cublas.multiply(Cublas.MathMode.TF32, 1, 2, 3, 1, 0,
-            3, false, 0, 3, true, 0, 0, 2)).getMessage());
+        assertThrows(IllegalStateException.class,
+            () -> cublas.multiply(Cublas.MathMode.TF32, 1, 2, 3, 1, 0, 3, false, 0, 3, true, 0, 0, 2)).getMessage());
     assertEquals(
         "cublasSetStream_v2 returned CUBLAS_STATUS_EXECUTION_FAILED (the function failed to launch on the GPU)",
         assertThrows(IllegalStateException.class, () -> cublas.setStream(1)).getMessage());
     stub.set("stub_fail", 1);
     assertEquals(
-        description
-            + " does not start: cublasCreate_v2 returned CUBLAS_STATUS_NOT_INITIALIZED (not initialized): "
+        description + " does not start: cublasCreate_v2 returned CUBLAS_STATUS_NOT_INITIALIZED (not initialized): "
             + "name another one with ESPALIER_CUBLAS",
         assertThrows(NativeLibraryException.class, () -> new Cublas(description)).getMessage());
   }

@@ -41,16 +41,15 @@ class CudaDriverTest {
   @Test
   void findsTheFirstGpu() {
     assertEquals(
-        new CudaDriver.Probe(
-            Optional.of("NVIDIA Stub 70, compute capability 9.3, 140 GiB, driver for CUDA 12.8"),
+        new CudaDriver.Probe(Optional.of("NVIDIA Stub 70, compute capability 9.3, 140 GiB, driver for CUDA 12.8"),
             "0000:17:00.0", ""),
         CudaDriver.probe());
     assertEquals(OptionalInt.of(12), CudaDriver.cudaVersion());
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName",
-      "cuDeviceGetAttribute", "cuDriverGetVersion", "cuDeviceTotalMem_v2", "cuDeviceGetPCIBusId"})
+  @ValueSource(strings = {"cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute",
+      "cuDriverGetVersion", "cuDeviceTotalMem_v2", "cuDeviceGetPCIBusId"})
   void saysWhichCallFailed(String function) throws Throwable {
     stub.set("stub_fail", function);
     assertProblem(function + " failed with CUDA error 999");
@@ -77,8 +76,7 @@ class CudaDriverTest {
 
   @Test
   void saysThatThereIsNoPool() throws Throwable {
-    for (String function : List.of("cuDeviceGetDefaultMemPool", "cuMemPoolGetAttribute",
-        "cuMemPoolSetAttribute")) {
+    for (String function : List.of("cuDeviceGetDefaultMemPool", "cuMemPoolGetAttribute", "cuMemPoolSetAttribute")) {
       stub.set("stub_fail", function);
       assertEquals(function + " returns 999",
           assertThrows(IllegalStateException.class, () -> MemoryPool.open(0)).getMessage());
@@ -114,8 +112,7 @@ class CudaDriverTest {
       arguments.setAtIndex(ValueLayout.ADDRESS, 1, arena.allocateFrom(ValueLayout.JAVA_FLOAT, 0.5f));
       launch.launch(arguments);
       assertEquals(
-          "function f00 grid 8 6 5 block 128 2 1 shared 99000 stream abc arguments 1099511627776 0.5 "
-              + "extra 0",
+          "function f00 grid 8 6 5 block 128 2 1 shared 99000 stream abc arguments 1099511627776 0.5 " + "extra 0",
           stub.text("stub_call"));
       stub.set("stub_fail", "cuLaunchKernel");
       assertEquals("cuLaunchKernel returns 999 for " + launch,

@@ -32,9 +32,7 @@ class LibraryCacheTest {
 
     @Override
     public InputStream getResourceAsStream(String name) {
-      return name.equals("a/lib.so")
-          ? new ByteArrayInputStream(content.getBytes(StandardCharsets.UTF_8))
-          : null;
+      return name.equals("a/lib.so") ? new ByteArrayInputStream(content.getBytes(StandardCharsets.UTF_8)) : null;
     }
   }
 
@@ -43,8 +41,7 @@ class LibraryCacheTest {
     LibraryCache cache = new LibraryCache(folder.resolve("cache"));
     Path file = cache.file(new OneResource("abc"), "a/lib.so", SHA256_OF_ABC);
     assertEquals("abc", Files.readString(file));
-    assertEquals("rwx------",
-        PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.resolve("cache"))));
+    assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.resolve("cache"))));
     assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(file.getParent())));
     assertEquals(file, cache.file(new OneResource("not read again"), "a/lib.so", SHA256_OF_ABC));
   }
@@ -54,10 +51,8 @@ class LibraryCacheTest {
     LibraryCache cache = new LibraryCache(folder.resolve("cache"));
     IOException e = assertThrows(IOException.class,
         () -> cache.file(new OneResource("abd"), "a/lib.so", SHA256_OF_ABC));
-    assertEquals(
-        "a/lib.so has the SHA-256 a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9 instead of "
-            + SHA256_OF_ABC,
-        e.getMessage());
+    assertEquals("a/lib.so has the SHA-256 a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9 instead of "
+        + SHA256_OF_ABC, e.getMessage());
     try (Stream<Path> files = Files.walk(folder)) {
       assertFalse(files.anyMatch(Files::isRegularFile));
     }
@@ -83,8 +78,7 @@ class LibraryCacheTest {
   void liesWhereTheEnvironmentSays() {
     Map<String, String> home = Map.of("HOME", "/home/a");
     assertEquals(Path.of("/home/a/.cache/espalier"), LibraryCache.folder(home, "/record", "Linux"));
-    assertEquals(Path.of("/home/a/Library/Caches/espalier"),
-        LibraryCache.folder(home, "/record", "Mac OS X"));
+    assertEquals(Path.of("/home/a/Library/Caches/espalier"), LibraryCache.folder(home, "/record", "Mac OS X"));
     assertEquals(Path.of("/caches/espalier"),
         LibraryCache.folder(Map.of("HOME", "/home/a", "XDG_CACHE_HOME", "/caches"), "/record", "Linux"));
     assertEquals(Path.of("/record/.cache/espalier"), LibraryCache.folder(Map.of(), "/record", "Linux"));

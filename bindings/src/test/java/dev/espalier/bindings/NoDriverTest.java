@@ -55,8 +55,7 @@ class NoDriverTest {
     assumeAbsent("libcuda.so.1");
     StubLibrary.load(StubLibrary.compile(folder, CudaDriver.LIBRARY, "cuda.c", "-DOLD"));
     assertEquals(
-        new CudaDriver.Probe(Optional.empty(), "",
-            "libcuda.so.1 lacks cuDeviceGetPCIBusId: its driver is too old"),
+        new CudaDriver.Probe(Optional.empty(), "", "libcuda.so.1 lacks cuDeviceGetPCIBusId: its driver is too old"),
         CudaDriver.probe());
   }
 }

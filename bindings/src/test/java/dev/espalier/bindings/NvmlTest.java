@@ -27,8 +27,8 @@ class NvmlTest {
   }
 
   private static Nvml.Reading reading(OptionalDouble power) {
-    return new Nvml.Reading(OptionalLong.of(150_754_820_096L), OptionalLong.of(150_000_000_000L),
-        OptionalInt.of(1980), OptionalInt.of(3201), power, OptionalInt.of(41));
+    return new Nvml.Reading(OptionalLong.of(150_754_820_096L), OptionalLong.of(150_000_000_000L), OptionalInt.of(1980),
+        OptionalInt.of(3201), power, OptionalInt.of(41));
   }
 
   @Test

@@ -47,8 +47,7 @@ class OneDnnTest {
         MatrixView a = transposeA ? product.a.transposed : product.a.plain;
         MatrixView b = transposeB ? product.b.transposed : product.b.plain;
         MatrixView c = product.before.copy(arena);
-        OneDnn.sgemm(transposeA, transposeB, m, n, k, 0.5f, a.segment(), a.columns(), b.segment(),
-            b.columns(), 2,
+        OneDnn.sgemm(transposeA, transposeB, m, n, k, 0.5f, a.segment(), a.columns(), b.segment(), b.columns(), 2,
             c.segment(), n);
         product.check(0.5, 2, c, FLOAT * (k + 3));
 
@@ -85,20 +84,16 @@ class OneDnnTest {
           MemorySegment second = results.segment().asSlice((m + 2L) * n * Float.BYTES);
           results.segment().copyFrom(product.before.segment());
           second.copyFrom(product.before.segment());
-          try (OneDnnBfloat16Matmul matmul = new OneDnnBfloat16Matmul(
-              new OneDnnBfloat16Matmul.Shape(transposed, 2, m, packing.shape(), a.columns(),
-                  (long) rowsA * a.columns(), n, (m + 2L) * n, add),
-              packing)) {
-            matmul.multiply(both.segment(), arena.allocate(matmul.roundedBytes(), 64), packed,
-                results.segment());
+          try (OneDnnBfloat16Matmul matmul = new OneDnnBfloat16Matmul(new OneDnnBfloat16Matmul.Shape(transposed, 2, m,
+              packing.shape(), a.columns(), (long) rowsA * a.columns(), n, (m + 2L) * n, add), packing)) {
+            matmul.multiply(both.segment(), arena.allocate(matmul.roundedBytes(), 64), packed, results.segment());
           }
           double unit = 2 * BFLOAT16 + BFLOAT16 * BFLOAT16 + (k + 3) * FLOAT;
-          product.check(1, add ? 1 : 0,
-              new MatrixView(results.segment().asSlice(0, (long) m * n * Float.BYTES), m, n), unit);
+          product.check(1, add ? 1 : 0, new MatrixView(results.segment().asSlice(0, (long) m * n * Float.BYTES), m, n),
+              unit);
           product.check(1, add ? 1 : 0, new MatrixView(second, m, n), unit);
           for (int i = 0; i < 2 * n; i++) {
-            assertEquals(0, results.segment().getAtIndex(MatrixView.ELEMENT, (long) m * n + i),
-                "between the results");
+            assertEquals(0, results.segment().getAtIndex(MatrixView.ELEMENT, (long) m * n + i), "between the results");
           }
         }
       }
@@ -163,8 +158,7 @@ class OneDnnTest {
     Path garbage = Files.writeString(folder.resolve("garbage.so"), "garbage");
     String refusal = refusal(folder, garbage.toString(), PROCESSOR);
     assertTrue(refusal.startsWith("oneDNN: " + garbage + ": "), refusal);
-    assertTrue(refusal.endsWith("; install what it lacks or name another library with ESPALIER_ONEDNN"),
-        refusal);
+    assertTrue(refusal.endsWith("; install what it lacks or name another library with ESPALIER_ONEDNN"), refusal);
     assertEquals(1, refusal.lines().count(), refusal);
   }
 
@@ -182,23 +176,21 @@ class OneDnnTest {
 
   private static String refusal(Path folder, String override, String processor) {
     LibraryCache cache = new LibraryCache(folder.resolve("cache"));
-    return assertThrows(NativeLibraryException.class,
-        () -> OneDnnLibrary.load(override, cache, SYSTEM, processor)).getMessage();
+    return assertThrows(NativeLibraryException.class, () -> OneDnnLibrary.load(override, cache, SYSTEM, processor))
+        .getMessage();
   }
 
   @Test
   void unpacksTheArtifact(@TempDir Path folder) {
-    assertTrue(Files.isRegularFile(
-        OneDnnLibrary.load(null, new LibraryCache(folder.resolve("cache")), SYSTEM, PROCESSOR)));
+    assertTrue(
+        Files.isRegularFile(OneDnnLibrary.load(null, new LibraryCache(folder.resolve("cache")), SYSTEM, PROCESSOR)));
   }
 
   @Test
-  void processesThatStartTogetherUnpackTheSame(@TempDir Path folder)
-      throws IOException, InterruptedException {
+  void processesThatStartTogetherUnpackTheSame(@TempDir Path folder) throws IOException, InterruptedException {
     List<Process> processes = new ArrayList<>();
     for (int p = 0; p < 2; p++) {
-      ProcessBuilder start = new ProcessBuilder(
-          Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+      ProcessBuilder start = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
           "--enable-native-access=ALL-UNNAMED", "-cp",
           System.getProperty("java.class.path") + ":" + System.getProperty("jdk.module.path", ""),
           Loader.class.getName()).redirectErrorStream(true);

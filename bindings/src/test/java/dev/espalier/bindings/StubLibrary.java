@@ -31,9 +31,8 @@ final class StubLibrary {
       throws IOException, InterruptedException {
     Files.createDirectories(folder);
     Path library = folder.resolve(name);
-    List<String> command = new ArrayList<>(
-        List.of("gcc", "-shared", "-Wl,-z,noexecstack", "-fPIC", "-Wall", "-Werror",
-            "-Wl,-soname," + name, "-o", library.toString(), "src/test/c/" + source));
+    List<String> command = new ArrayList<>(List.of("gcc", "-shared", "-Wl,-z,noexecstack", "-fPIC", "-Wall", "-Werror",
+        "-Wl,-soname," + name, "-o", library.toString(), "src/test/c/" + source));
     command.addAll(List.of(options));
     Process gcc;
     try {
@@ -53,8 +52,7 @@ final class StubLibrary {
 
   /// Calls `void function(int)`.
   void set(String function, int value) throws Throwable {
-    Linker.nativeLinker()
-        .downcallHandle(symbols.findOrThrow(function), FunctionDescriptor.ofVoid(ValueLayout.JAVA_INT))
+    Linker.nativeLinker().downcallHandle(symbols.findOrThrow(function), FunctionDescriptor.ofVoid(ValueLayout.JAVA_INT))
         .invokeExact(value);
   }
 
@@ -70,15 +68,13 @@ final class StubLibrary {
   /// Calls `int function(void)`.
   int number(String function) throws Throwable {
     return (int) Linker.nativeLinker()
-        .downcallHandle(symbols.findOrThrow(function), FunctionDescriptor.of(ValueLayout.JAVA_INT))
-        .invokeExact();
+        .downcallHandle(symbols.findOrThrow(function), FunctionDescriptor.of(ValueLayout.JAVA_INT)).invokeExact();
   }
 
   /// Calls `const char *function(void)`.
   String text(String function) throws Throwable {
     MemorySegment text = (MemorySegment) Linker.nativeLinker()
-        .downcallHandle(symbols.findOrThrow(function), FunctionDescriptor.of(ValueLayout.ADDRESS))
-        .invokeExact();
+        .downcallHandle(symbols.findOrThrow(function), FunctionDescriptor.of(ValueLayout.ADDRESS)).invokeExact();
     return text.reinterpret(Integer.MAX_VALUE).getString(0);
   }
 }

@@ -31,8 +31,7 @@ import org.junit.jupiter.api.io.TempDir;
 final class BundleTest {
   private static final Path TARGET = Path.of("target").toAbsolutePath();
   /// All that the launchers call.
-  private static final List<String> TOOLS = List.of("sh", "dirname", "readlink", "stty", "cut", "bash",
-      "mkdir",
+  private static final List<String> TOOLS = List.of("sh", "dirname", "readlink", "stty", "cut", "bash", "mkdir",
       "tail");
   /// Jackson and JUnit do without them, and JMH does not use the geometry of commons-math.
   private static final Set<String> OPTIONAL = Set.of("java.desktop", "java.sql", "jdk.jfr");
@@ -53,8 +52,8 @@ final class BundleTest {
     gpu = unpack("linux-x86_64-gpu", "without oneDNN");
     tools = Files.createDirectory(temporary.resolve("tools"));
     for (String tool : TOOLS) {
-      Path found = Stream.of("/usr/bin", "/bin").map(folder -> Path.of(folder, tool)).filter(Files::exists)
-          .findFirst().orElseThrow();
+      Path found = Stream.of("/usr/bin", "/bin").map(folder -> Path.of(folder, tool)).filter(Files::exists).findFirst()
+          .orElseThrow();
       Files.copy(found, tools.resolve(tool), StandardCopyOption.COPY_ATTRIBUTES);
     }
   }
@@ -73,15 +72,13 @@ final class BundleTest {
 
   private static Path archive(String variant) throws IOException {
     try (Stream<Path> files = Files.list(TARGET)) {
-      return files.filter(file -> file.getFileName().toString().endsWith("-" + variant + ".tar.xz"))
-          .findFirst()
+      return files.filter(file -> file.getFileName().toString().endsWith("-" + variant + ".tar.xz")).findFirst()
           .orElseThrow(() -> new AssertionError("no archive " + variant + " in " + TARGET));
     }
   }
 
   /// Runs a program of a bundle by a link to it.
-  private static Result run(Path bundle, String program, String... arguments)
-      throws IOException, InterruptedException {
+  private static Result run(Path bundle, String program, String... arguments) throws IOException, InterruptedException {
     // One each: the other's oneDNN lies in its home.
     Path home = Files.createDirectories(bundle.resolveSibling("a home"));
     Path link = Files.createTempDirectory(home, "link").resolve(program);
@@ -89,8 +86,8 @@ final class BundleTest {
     List<String> command = new ArrayList<>(List.of(link.toString()));
     command.addAll(Arrays.asList(arguments));
     // Java takes the home from the system's list of users.
-    return run(home, Map.of("HOME", home.toString(), "XDG_CACHE_HOME", home.toString(), "PATH",
-        tools.toString(), "ESPALIER_JAVA_OPTIONS", "-Despalier.kernels.brief=true"), command);
+    return run(home, Map.of("HOME", home.toString(), "XDG_CACHE_HOME", home.toString(), "PATH", tools.toString(),
+        "ESPALIER_JAVA_OPTIONS", "-Despalier.kernels.brief=true"), command);
   }
 
   private static Result run(Path folder, Map<String, String> environment, List<String> command)
@@ -119,11 +116,10 @@ final class BundleTest {
         IntStream.range(0, 40).mapToObj(i -> Integer.toString(i % 2)).toList());
     Path model = folder.resolve("a model.safetensors");
     Path pruned = folder.resolve("a pruned model.safetensors");
-    succeed(full, "espalier", "train", "--data", samples.toString(), "--labels", labels.toString(),
-        "--layers",
-        "3,8,2", "--activations", "relu", "--epochs", "2", "-o", model.toString());
-    String output = succeed(full, "espalier", "prune", model.toString(), "--data", samples.toString(),
-        "--sparsity", "0.5", "-o", pruned.toString(), "--report", folder.resolve("a report").toString());
+    succeed(full, "espalier", "train", "--data", samples.toString(), "--labels", labels.toString(), "--layers", "3,8,2",
+        "--activations", "relu", "--epochs", "2", "-o", model.toString());
+    String output = succeed(full, "espalier", "prune", model.toString(), "--data", samples.toString(), "--sparsity",
+        "0.5", "-o", pruned.toString(), "--report", folder.resolve("a report").toString());
     assertTrue(output.contains("20       20   50.00 %"), output);
     assertTrue(Files.size(pruned) > 0);
     assertTrue(Files.exists(folder.resolve("a report/report.html")));
@@ -141,8 +137,7 @@ final class BundleTest {
     long bytes = Files.size(archive("linux-x86_64-gpu"));
     assertTrue(bytes < GPU_LIMIT, bytes + " bytes");
     String output = succeed(gpu, "espalier", "doctor");
-    assertTrue(output.matches("(?s).*\\ncpu +no +oneDNN: left out of this [^\\n]*\\nreference +yes .*"),
-        output);
+    assertTrue(output.matches("(?s).*\\ncpu +no +oneDNN: left out of this [^\\n]*\\nreference +yes .*"), output);
   }
 
   /// JUnit counts a test without a GPU as skipped or as aborted.
@@ -163,8 +158,7 @@ final class BundleTest {
     Result result = run(gpu, "espalier-gpu-record", temporary.resolve("a record").toString());
     assertEquals(1, result.code, result.output);
     assertEquals(
-        List.of("GpuKernels: no GPU to measure: libcuda.so.1 was not found: install NVIDIA's driver to "
-            + "use a GPU"),
+        List.of("GpuKernels: no GPU to measure: libcuda.so.1 was not found: install NVIDIA's driver to " + "use a GPU"),
         result.output.lines().toList());
   }
 
@@ -197,20 +191,17 @@ final class BundleTest {
     for (String folder : List.of("lib", "lib/bench", "lib/tests")) {
       try (Stream<Path> files = Files.list(full.resolve(folder))) {
         // oneDNN's jar has no classes, and is a module that requires one that is not here.
-        files.map(Path::toString).filter(file -> file.endsWith(".jar") && !file.contains("/dnnl-"))
-            .forEach(jars::add);
+        files.map(Path::toString).filter(file -> file.endsWith(".jar") && !file.contains("/dnnl-")).forEach(jars::add);
       }
     }
     // A test is in the package of what it tests.
     String modules = jars.stream().filter(jar -> !jar.endsWith("-tests.jar"))
         .collect(Collectors.joining(File.pathSeparator));
-    List<String> arguments = new ArrayList<>(
-        List.of("--multi-release", "25", "-summary", "--module-path", modules));
+    List<String> arguments = new ArrayList<>(List.of("--multi-release", "25", "-summary", "--module-path", modules));
     arguments.addAll(jars);
     StringWriter out = new StringWriter();
     PrintWriter writer = new PrintWriter(out);
-    int code = ToolProvider.findFirst("jdeps").orElseThrow().run(writer, writer,
-        arguments.toArray(String[]::new));
+    int code = ToolProvider.findFirst("jdeps").orElseThrow().run(writer, writer, arguments.toArray(String[]::new));
     assertEquals(0, code, out::toString);
     Set<String> needed = out.toString().lines().map(line -> line.replaceFirst(".* -> ", ""))
         .filter(name -> name.matches("(java|jdk)\\.\\S+")).collect(Collectors.toCollection(TreeSet::new));

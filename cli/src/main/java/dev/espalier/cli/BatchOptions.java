@@ -8,9 +8,10 @@ import picocli.CommandLine.Option;
 
 /// Where a command computes, and how much at once.
 class BatchOptions extends DeviceOptions {
-  @Option(names = "--batch-size", paramLabel = "N", order = 64, converter = Values.AtLeastOne.class, description = {
-      "Samples computed at once; changes results by rounding only; default: what suits the device and fits its"
-          + " memory."})
+  @Option(names = "--batch-size", paramLabel = "N", order = 64, converter = Values.AtLeastOne.class,
+      description = {
+          "Samples computed at once; changes results by rounding only; default: what suits the device and fits its"
+              + " memory."})
   private Integer batchSize;
 
   /// As it was given, if it was.

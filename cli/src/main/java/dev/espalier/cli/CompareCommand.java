@@ -21,9 +21,13 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `espalier compare`.
-@Command(name = "compare", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier compare MODEL --data FILE --test-data FILE --test-labels FILE [OPTION]...", header = "Prune by several criteria and show what each loses.", description = "%nPrunes the model by each criterion to each sparsity, with --data, and judges the results by the"
-    + " test data. Writes no model.%n", footerHeading = "%nExample:%n", footer = {
-        "    espalier compare model.safetensors --data x.npy --labels y.npy \\",
+@Command(name = "compare", sortOptions = false, synopsisHeading = "%nUsage: ",
+    customSynopsis = "espalier compare MODEL --data FILE --test-data FILE --test-labels FILE [OPTION]...",
+    header = "Prune by several criteria and show what each loses.",
+    description = "%nPrunes the model by each criterion to each sparsity, with --data, and judges the results by the"
+        + " test data. Writes no model.%n",
+    footerHeading = "%nExample:%n",
+    footer = {"    espalier compare model.safetensors --data x.npy --labels y.npy \\",
         "      --test-data test-x.npy --test-labels test-y.npy --sparsities .5,.8,.9 \\",
         "      --criteria ec,ec/none,magnitude,gradient --report comparison"})
 final class CompareCommand implements Callable<Integer> {
@@ -55,13 +59,14 @@ final class CompareCommand implements Callable<Integer> {
   private ReportOptions report = new ReportOptions();
 
   private static final class Grid {
-    @Option(names = "--sparsities", paramLabel = "R", split = ",", order = 10, converter = Values.Fraction.class, description = {
-        "Fractions of weights to remove, separated by commas (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--sparsities", paramLabel = "R", split = ",", order = 10, converter = Values.Fraction.class,
+        description = {"Fractions of weights to remove, separated by commas (default: ${DEFAULT-VALUE})."})
     private List<Double> sparsities = List.of(0.5, 0.8, 0.9);
 
-    @Option(names = "--criteria", paramLabel = "NAME", split = ",", order = 11, description = {
-        "ec, magnitude, gradient (needs --labels), wanda and random, separated by commas; ec/none is ec without its"
-            + " compensation, wanda/bias is wanda with one (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--criteria", paramLabel = "NAME", split = ",", order = 11,
+        description = {
+            "ec, magnitude, gradient (needs --labels), wanda and random, separated by commas; ec/none is ec without its"
+                + " compensation, wanda/bias is wanda with one (default: ${DEFAULT-VALUE})."})
     private List<Method> criteria = List.of(Method.parse("ec"), Method.parse("magnitude"));
   }
 
@@ -69,26 +74,19 @@ final class CompareCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     global.require(data.data != null, "--data is missing: samples to prune with");
     test.check(global);
-    global.require(test.isGiven(),
-        "--test-data and --test-labels are missing: what the results are judged by");
+    global.require(test.isGiven(), "--test-data and --test-labels are missing: what the results are judged by");
     for (Method method : grid.criteria) {
       global.require(data.labels != null || !method.criterion().needsLabels(),
-          "--labels is missing: criterion %s needs a loss, and the loss needs labels"
-              .formatted(method.criterion()));
+          "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(method.criterion()));
     }
     report.check();
-    try (Backend backend = run.open(global);
-        Arena arena = Arena.ofConfined();
-        Progress progress = global.progress()) {
+    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       DenseNetwork network = reading.load(model, arena).network();
       scoring.check(network, global);
       CalibrationSource judges = test.open();
-      Loss loss = scoring.loss == null
-          ? Loss.defaultFor(network, judges.labels().orElseThrow())
-          : scoring.loss;
+      Loss loss = scoring.loss == null ? Loss.defaultFor(network, judges.labels().orElseThrow()) : scoring.loss;
       Comparison comparison = new Comparison(backend, network, data.open(), judges, loss,
-          run.batchSize(backend, network),
-          progress);
+          run.batchSize(backend, network), progress);
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
           method -> scoring.builder(method.criterion(), method.compensation(), run).listener(progress));
       progress.clear();

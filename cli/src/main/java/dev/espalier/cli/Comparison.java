@@ -24,16 +24,14 @@ import java.util.function.Function;
 ///
 /// @param calibration what the network is pruned with
 /// @param test        labelled, what the results are judged by
-record Comparison(Backend backend, DenseNetwork network, CalibrationSource calibration,
-    CalibrationSource test,
+record Comparison(Backend backend, DenseNetwork network, CalibrationSource calibration, CalibrationSource test,
     Loss loss, int batchSize, ProgressListener listener) {
   /// @param dense  the network as it was
   /// @param curves one a method
   record Result(Evaluation dense, List<Curve> curves) {
     /// A row for each sparsity and method, the dense network first.
     Table table() {
-      Table table = new Table(2, "sparsity", "criterion", dense.lossName().toString(), "accuracy",
-          "output change");
+      Table table = new Table(2, "sparsity", "criterion", dense.lossName().toString(), "accuracy", "output change");
       table.row("-", "dense", Table.value(dense.loss()), Table.percent(dense.accuracy()), "0");
       for (int i = 0; i < curves.getFirst().points().size(); i++) {
         table.rule();
@@ -67,8 +65,7 @@ record Comparison(Backend backend, DenseNetwork network, CalibrationSource calib
     for (Method method : methods.stream().distinct().toList()) {
       List<Point> points = new ArrayList<>();
       for (double sparsity : sparsities.stream().sorted().distinct().toList()) {
-        points.add(
-            point(sparsity, options.apply(method).sparsity(sparsity).measureOutputChange(false).build()));
+        points.add(point(sparsity, options.apply(method).sparsity(sparsity).measureOutputChange(false).build()));
       }
       curves.add(new Curve(method.toString(), points));
     }

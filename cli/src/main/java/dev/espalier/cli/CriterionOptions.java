@@ -10,13 +10,14 @@ import picocli.CommandLine.Option;
 
 /// How one pruning scores weights.
 final class CriterionOptions extends ScoringChoices {
-  @Option(names = "--criterion", paramLabel = "NAME", order = 20, description = {
-      "What a weight's importance is: ec (elimination-compensation), magnitude, gradient (needs --labels), wanda or"
-          + " random (default: ${DEFAULT-VALUE})."})
+  @Option(names = "--criterion", paramLabel = "NAME", order = 20,
+      description = {
+          "What a weight's importance is: ec (elimination-compensation), magnitude, gradient (needs --labels), wanda or"
+              + " random (default: ${DEFAULT-VALUE})."})
   Criterion criterion = Criterion.ELIMINATION_COMPENSATION;
 
-  @Option(names = "--compensation", paramLabel = "KIND", order = 21, description = {
-      "What makes up for removed weights: bias or none; default: bias for ec, else none."})
+  @Option(names = "--compensation", paramLabel = "KIND", order = 21,
+      description = {"What makes up for removed weights: bias or none; default: bias for ec, else none."})
   Compensation compensation;
 
   private Optional<Compensation> compensation() {
@@ -28,8 +29,7 @@ final class CriterionOptions extends ScoringChoices {
   }
 
   boolean compensates() {
-    return compensation().map(c -> c == Compensation.BIAS)
-        .orElse(criterion == Criterion.ELIMINATION_COMPENSATION);
+    return compensation().map(c -> c == Compensation.BIAS).orElse(criterion == Criterion.ELIMINATION_COMPENSATION);
   }
 
   /// Refuses to begin without the data that the choice needs.

@@ -31,9 +31,13 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /// `espalier demo`.
-@Command(name = "demo", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier demo [OPTION]...", header = "Train a small network, prune it, and show what each method loses.", description = "%nSimulates the diffusion of a substance through a column that sorbs it, trains a network to foretell"
-    + " the concentrations 100 s ahead, and prunes it by several criteria. Takes less than a minute. The numbers"
-    + " are the same every time.%n", footerHeading = "%nExample:%n", footer = {"    espalier demo"})
+@Command(name = "demo", sortOptions = false, synopsisHeading = "%nUsage: ",
+    customSynopsis = "espalier demo [OPTION]...",
+    header = "Train a small network, prune it, and show what each method loses.",
+    description = "%nSimulates the diffusion of a substance through a column that sorbs it, trains a network to foretell"
+        + " the concentrations 100 s ahead, and prunes it by several criteria. Takes less than a minute. The numbers"
+        + " are the same every time.%n",
+    footerHeading = "%nExample:%n", footer = {"    espalier demo"})
 final class DemoCommand implements Callable<Integer> {
   private static final int TRAINING_SIMULATIONS = 200;
   private static final int TEST_SIMULATIONS = 50;
@@ -46,20 +50,19 @@ final class DemoCommand implements Callable<Integer> {
   private static final Method MAGNITUDE = Method.parse("magnitude");
   private static final Method UNCOMPENSATED = Method.parse("ec/none");
   private static final Method COMPENSATED = Method.parse("ec");
-  private static final List<Method> METHODS = List.of(MAGNITUDE, Method.parse("gradient"), UNCOMPENSATED,
-      COMPENSATED);
+  private static final List<Method> METHODS = List.of(MAGNITUDE, Method.parse("gradient"), UNCOMPENSATED, COMPENSATED);
   private static final int HISTOGRAM_BINS = 60;
 
   @Mixin
   private GlobalOptions global;
 
-  @Option(names = {"-o", "--output"}, paramLabel = "DIR", order = 1, description = {
-      "Folder for the models, the data and the report; files of an earlier demo are overwritten"
+  @Option(names = {"-o", "--output"}, paramLabel = "DIR", order = 1,
+      description = {"Folder for the models, the data and the report; files of an earlier demo are overwritten"
           + " (default: ${DEFAULT-VALUE})."})
   private Path output = Path.of("espalier-demo");
 
-  @Option(names = "--seed", paramLabel = "N", order = 2, description = {
-      "Of the simulations, the noise and the training (default: ${DEFAULT-VALUE})."})
+  @Option(names = "--seed", paramLabel = "N", order = 2,
+      description = {"Of the simulations, the noise and the training (default: ${DEFAULT-VALUE})."})
   private long seed;
 
   @Mixin
@@ -68,16 +71,11 @@ final class DemoCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Reports.check(output, true);
-    try (Backend backend = run.open(global);
-        Arena arena = Arena.ofConfined();
-        Progress progress = global.progress()) {
+    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       global.say("simulating %d columns of soil, with noise of %s".formatted(TRAINING_SIMULATIONS, NOISE));
-      CalibrationSource training = DiffusionSorptionData.generate("training samples", TRAINING_SIMULATIONS,
-          NOISE,
+      CalibrationSource training = DiffusionSorptionData.generate("training samples", TRAINING_SIMULATIONS, NOISE,
           2 * seed, arena);
-      CalibrationSource test = DiffusionSorptionData.generate("test samples", TEST_SIMULATIONS, 0,
-          2 * seed + 1,
-          arena);
+      CalibrationSource test = DiffusionSorptionData.generate("test samples", TEST_SIMULATIONS, 0, 2 * seed + 1, arena);
       DenseNetwork network = train(backend, training, progress, arena);
       Comparison.Result comparison = compare(backend, network, training, test, progress);
       PruningResult pruned = new Pruner(backend,
@@ -94,10 +92,9 @@ final class DemoCommand implements Callable<Integer> {
   private DenseNetwork train(Backend backend, CalibrationSource training, Progress progress, Arena arena)
       throws IOException {
     List<Integer> widths = List.of(DiffusionSorptionData.PLACES, WIDTH, WIDTH, DiffusionSorptionData.PLACES);
-    global
-        .say("training a network of widths %s on %d samples".formatted(widths, training.samples().samples()));
-    DenseNetwork initial = Trainer.initialise(widths,
-        List.of(Activation.TANH, Activation.TANH, Activation.IDENTITY), seed, arena);
+    global.say("training a network of widths %s on %d samples".formatted(widths, training.samples().samples()));
+    DenseNetwork initial = Trainer.initialise(widths, List.of(Activation.TANH, Activation.TANH, Activation.IDENTITY),
+        seed, arena);
     DenseNetwork trained = Trainer.train(backend, initial, training,
         new TrainingOptions(EPOCHS, BATCH_SIZE, Adam.of(1e-3), Loss.MSE, seed, false, progress), arena);
     progress.clear();
@@ -107,8 +104,7 @@ final class DemoCommand implements Callable<Integer> {
   private Comparison.Result compare(Backend backend, DenseNetwork network, CalibrationSource training,
       CalibrationSource test, Progress progress) throws IOException {
     global.say("pruning it %d times".formatted(METHODS.size() * SPARSITIES.size()));
-    Comparison.Result result = new Comparison(backend, network, training, test, Loss.MSE,
-        backend.batchSize(), progress)
+    Comparison.Result result = new Comparison(backend, network, training, test, Loss.MSE, backend.batchSize(), progress)
         .run(SPARSITIES, METHODS, method -> options(method, progress));
     progress.clear();
     return result;
@@ -136,15 +132,14 @@ final class DemoCommand implements Callable<Integer> {
     Reports.write(comparison.report(Reports.begin("demo")).summary(summary(comparison))
         .loss(Loss.MSE.toString(), comparison.loss(COMPENSATED, SHOWN_SPARSITY))
         .model(network.weights(), Zeros.in(pruned.network())).layers(Reports.layers(network, pruned.layers()))
-        .notes(pruned.notes()).timings(Reports.timings(backend)).options(options).build(), output, true,
-        global);
+        .notes(pruned.notes()).timings(Reports.timings(backend)).options(options).build(), output, true, global);
   }
 
   private static void writeData(Path file, CalibrationSource source) throws IOException {
     MatrixSamples x = (MatrixSamples) source.samples();
     MatrixSamples y = (MatrixSamples) source.labels().orElseThrow();
-    SafetensorsWriter.write(file, true,
-        List.of(NewTensor.matrix("x", x.values()), NewTensor.matrix("y", y.values())), Map.of());
+    SafetensorsWriter.write(file, true, List.of(NewTensor.matrix("x", x.values()), NewTensor.matrix("y", y.values())),
+        Map.of());
   }
 
   private static String summary(Comparison.Result result) {
@@ -162,8 +157,8 @@ final class DemoCommand implements Callable<Integer> {
     global.out().println();
     Table table = new Table(1,
         Stream.concat(Stream.of("removed"), METHODS.stream().map(Method::toString)).toArray(String[]::new));
-    table.row(Stream.concat(Stream.of("nothing"),
-        METHODS.stream().map(_ -> Table.value(result.dense().loss()))).toArray(String[]::new));
+    table.row(Stream.concat(Stream.of("nothing"), METHODS.stream().map(_ -> Table.value(result.dense().loss())))
+        .toArray(String[]::new));
     for (double sparsity : SPARSITIES) {
       table.row(Stream.concat(Stream.of(Table.chosen(sparsity)),
           METHODS.stream().map(method -> Table.value(result.loss(method, sparsity)))).toArray(String[]::new));
@@ -172,8 +167,8 @@ final class DemoCommand implements Callable<Integer> {
     global.out().println();
     global.out().println(summary(result));
     global.out().println();
-    global.out().println("Open %s in a browser. Then prune the network yourself:".formatted(
-        output.resolve("report.html")));
+    global.out()
+        .println("Open %s in a browser. Then prune the network yourself:".formatted(output.resolve("report.html")));
     String train = quoted(output.resolve("train.safetensors"));
     String test = quoted(output.resolve("test.safetensors"));
     global.out().println("  espalier prune %s --data %s --sparsity 0.6 \\"

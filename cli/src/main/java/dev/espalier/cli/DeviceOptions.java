@@ -23,8 +23,8 @@ class DeviceOptions {
           + " by (default: ${DEFAULT-VALUE})."})
   Device device = Device.AUTO;
 
-  @Option(names = "--threads", paramLabel = "N", order = 61, converter = Values.AtLeastOne.class, description = {
-      "Threads of the CPU; default: all cores that this process may use."})
+  @Option(names = "--threads", paramLabel = "N", order = 61, converter = Values.AtLeastOne.class,
+      description = {"Threads of the CPU; default: all cores that this process may use."})
   int threads = CpuBackend.availableThreads();
 
   @Option(names = "--precision", paramLabel = "PRECISION", order = 62, description = {
@@ -32,12 +32,12 @@ class DeviceOptions {
           + " tf32 on a GPU, else fp32."})
   private Precision precision;
 
-  @Option(names = "--device-memory", paramLabel = "SIZE", order = 63, converter = Values.Bytes.class, description = {
-      "GPU memory to take at most, for example 20G or 512M; default: what is free, less a reserve."})
+  @Option(names = "--device-memory", paramLabel = "SIZE", order = 63, converter = Values.Bytes.class,
+      description = {"GPU memory to take at most, for example 20G or 512M; default: what is free, less a reserve."})
   private Long deviceMemory;
 
-  @Option(names = "--verify", order = 66, description = {
-      "Score a few layers and samples also on the reference, and show the largest deviations."})
+  @Option(names = "--verify", order = 66,
+      description = {"Score a few layers and samples also on the reference, and show the largest deviations."})
   private boolean verify;
 
   /// Checks the backend if that is asked for, by the default scores.
@@ -57,13 +57,12 @@ class DeviceOptions {
     Verification verification = Verification.of(backend, network, wanted, samples,
         new Pruner(backend, options).scoringOptions(network));
     Table table = new Table(1, "deviation from the reference", "importance", "compensation");
-    verification.layers().forEach(
-        layer -> table.row(layer.name(), Table.value(layer.importance()), Table.value(layer.compensation())));
+    verification.layers()
+        .forEach(layer -> table.row(layer.name(), Table.value(layer.importance()), Table.value(layer.compensation())));
     global.out().println();
     table.lines().forEach(global.out()::println);
-    global.out()
-        .println("Deviations are the largest on %d samples, as a fraction of the layer's largest value."
-            .formatted(verification.samples()));
+    global.out().println("Deviations are the largest on %d samples, as a fraction of the layer's largest value."
+        .formatted(verification.samples()));
   }
 
   /// A backend, after saying which one and why.

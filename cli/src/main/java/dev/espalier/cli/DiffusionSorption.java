@@ -33,8 +33,8 @@ record DiffusionSorption(int cells, double diffusivity, double porosity, double 
 
   /// How much slower the substance spreads for being sorbed, R(u) ≥ 1.
   double retardation(double u) {
-    return 1 + (1 - porosity) / porosity * density * coefficient * exponent
-        * Math.pow(u + REGULARISATION, exponent - 1);
+    return 1
+        + (1 - porosity) / porosity * density * coefficient * exponent * Math.pow(u + REGULARISATION, exponent - 1);
   }
 
   /// The solution at some times.

@@ -43,8 +43,7 @@ final class DiffusionSorptionData {
     return CalibrationSource.of(new MatrixSamples(name, now), new MatrixSamples(name + " targets", later));
   }
 
-  private static void fill(MatrixView matrix, int row, double[] solution, double noise,
-      RandomGenerator random) {
+  private static void fill(MatrixView matrix, int row, double[] solution, double noise, RandomGenerator random) {
     for (int p = 0; p < PLACES; p++) {
       double sum = 0;
       for (int c = 0; c < CELLS_PER_PLACE; c++) {

@@ -11,8 +11,11 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
 /// `espalier doctor`.
-@Command(name = "doctor", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier doctor [OPTION]...", header = "Show what this machine offers and which devices can be used.", description = "%nShows Java, CPU, memory, GPU and cuBLAS, and for each device whether Espalier can use it, or why not.%n", footerHeading = "%nExample:%n", footer = {
-    "    espalier doctor"})
+@Command(name = "doctor", sortOptions = false, synopsisHeading = "%nUsage: ",
+    customSynopsis = "espalier doctor [OPTION]...",
+    header = "Show what this machine offers and which devices can be used.",
+    description = "%nShows Java, CPU, memory, GPU and cuBLAS, and for each device whether Espalier can use it, or why not.%n",
+    footerHeading = "%nExample:%n", footer = {"    espalier doctor"})
 final class DoctorCommand implements Callable<Integer> {
   private static final String AUTO = "what --device auto picks";
 

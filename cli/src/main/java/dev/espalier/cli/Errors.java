@@ -25,8 +25,8 @@ final class Errors {
   /// Wrong use: a line that ends in where the right use is explained; exit code 2.
   static int wrongUse(ParameterException e, String... arguments) {
     CommandLine commandLine = e.getCommandLine();
-    print(commandLine.getErr(), "%s; see '%s --help'".formatted(startingSmall(e.getMessage()),
-        commandLine.getCommandSpec().qualifiedName()));
+    print(commandLine.getErr(),
+        "%s; see '%s --help'".formatted(startingSmall(e.getMessage()), commandLine.getCommandSpec().qualifiedName()));
     if (GlobalOptions.isVerbose(arguments)) {
       e.printStackTrace(commandLine.getErr());
     }
@@ -57,8 +57,7 @@ final class Errors {
       case UncheckedIOException unchecked -> explained(unchecked.getCause());
       case NoSuchFileException file -> file.getFile() + ": no such file; check the path";
       case AccessDeniedException file -> file.getFile() + ": no permission; change it or choose another path";
-      case FileAlreadyExistsException file ->
-        file.getFile() + ": already exists; choose another path or add --force";
+      case FileAlreadyExistsException file -> file.getFile() + ": already exists; choose another path or add --force";
       case FileSystemException file when file.getReason() != null -> file.getFile() + ": " + file.getReason();
       case OutOfMemoryError _ ->
         "out of memory with a heap of %d MiB; lower --batch-size or --max-samples, or start with %s"

@@ -22,15 +22,16 @@ import picocli.CommandLine.Spec;
 import picocli.CommandLine.TypeConversionException;
 
 /// The command `espalier`: results on stdout, progress and errors on stderr, exit codes 0 done, 1 failed, 2 wrong use.
-@Command(name = "espalier", versionProvider = Espalier.Version.class, subcommands = {DemoCommand.class,
-    PruneCommand.class, ScoreCommand.class, EvaluateCommand.class, CompareCommand.class, TrainCommand.class,
-    InspectCommand.class,
-    DoctorCommand.class}, header = "Espalier prunes trained fully-connected networks: it removes the weights that the network can do "
-        + "without, and moves the biases to make up for them.", sortOptions = false, synopsisHeading = "%nUsage: ", synopsisSubcommandLabel = "COMMAND", commandListHeading = "%nCommands:%n", optionListHeading = "%nOptions:%n", footerHeading = "%nFirst steps:%n", footer = {
-            "  espalier demo              trains a small network, prunes it, shows what is lost",
-            "  espalier prune --help      options and examples of the main command",
-            "  espalier doctor            what this machine offers", "",
-            "Exit codes: 0 done, 1 failed, 2 wrong use."})
+@Command(name = "espalier", versionProvider = Espalier.Version.class,
+    subcommands = {DemoCommand.class, PruneCommand.class, ScoreCommand.class, EvaluateCommand.class,
+        CompareCommand.class, TrainCommand.class, InspectCommand.class, DoctorCommand.class},
+    header = "Espalier prunes trained fully-connected networks: it removes the weights that the network can do "
+        + "without, and moves the biases to make up for them.",
+    sortOptions = false, synopsisHeading = "%nUsage: ", synopsisSubcommandLabel = "COMMAND",
+    commandListHeading = "%nCommands:%n", optionListHeading = "%nOptions:%n", footerHeading = "%nFirst steps:%n",
+    footer = {"  espalier demo              trains a small network, prunes it, shows what is lost",
+        "  espalier prune --help      options and examples of the main command",
+        "  espalier doctor            what this machine offers", "", "Exit codes: 0 done, 1 failed, 2 wrong use."})
 public final class Espalier implements Runnable {
   @Spec
   private CommandSpec spec;

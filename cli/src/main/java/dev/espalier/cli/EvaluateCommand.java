@@ -22,8 +22,12 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `espalier evaluate`.
-@Command(name = "evaluate", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier evaluate MODEL --data FILE --labels FILE [OPTION]...", header = "Judge a model by labelled samples.", description = "%nPrints the loss, the accuracy where labels are classes, and the sparsity of each layer.%n", footerHeading = "%nExample:%n", footer = {
-    "    espalier evaluate pruned.safetensors --data test-x.npy --labels test-y.npy"})
+@Command(name = "evaluate", sortOptions = false, synopsisHeading = "%nUsage: ",
+    customSynopsis = "espalier evaluate MODEL --data FILE --labels FILE [OPTION]...",
+    header = "Judge a model by labelled samples.",
+    description = "%nPrints the loss, the accuracy where labels are classes, and the sparsity of each layer.%n",
+    footerHeading = "%nExample:%n",
+    footer = {"    espalier evaluate pruned.safetensors --data test-x.npy --labels test-y.npy"})
 final class EvaluateCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
@@ -34,8 +38,8 @@ final class EvaluateCommand implements Callable<Integer> {
   @Mixin
   private ModelOptions reading;
 
-  @Option(names = "--loss", paramLabel = "LOSS", order = 1, description = {
-      "mse or cross-entropy; default: cross-entropy for class indices, else mse."})
+  @Option(names = "--loss", paramLabel = "LOSS", order = 1,
+      description = {"mse or cross-entropy; default: cross-entropy for class indices, else mse."})
   private Loss loss;
 
   @ArgGroup(validate = false, order = 2, heading = "%nData:%n")
@@ -51,14 +55,11 @@ final class EvaluateCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     global.require(data.data != null && data.labels != null, "--data and --labels are needed: give both");
     report.check();
-    try (Backend backend = run.open(global);
-        Arena arena = Arena.ofConfined();
-        Progress progress = global.progress()) {
+    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       DenseNetwork network = reading.load(model, arena).network();
       CalibrationSource samples = data.open();
       Loss used = loss == null ? Loss.defaultFor(network, samples.labels().orElseThrow()) : loss;
-      Evaluation evaluation = Evaluation.of(backend, network, samples, used, run.batchSize(backend, network),
-          progress);
+      Evaluation evaluation = Evaluation.of(backend, network, samples, used, run.batchSize(backend, network), progress);
       progress.clear();
       if (report.folder != null) {
         backend.enter(Phase.WRITE);
@@ -76,8 +77,8 @@ final class EvaluateCommand implements Callable<Integer> {
     inForce.put("backend", backend.description());
     Report.Builder builder = Reports.begin("evaluate")
         .summary("%s on %d samples of %s.".formatted(model.getFileName(), evaluation.samples(), data.data))
-        .model(network.weights(), Zeros.in(network)).layers(Reports.layers(network))
-        .timings(Reports.timings(backend)).options(inForce);
+        .model(network.weights(), Zeros.in(network)).layers(Reports.layers(network)).timings(Reports.timings(backend))
+        .options(inForce);
     Reports.now(builder, evaluation);
     return builder.build();
   }
@@ -95,8 +96,7 @@ final class EvaluateCommand implements Callable<Integer> {
     table.lines().forEach(global.out()::println);
     global.out().println();
     global.out().println("samples   %d".formatted(evaluation.samples()));
-    global.out()
-        .println("loss      %s (%s)".formatted(Table.value(evaluation.loss()), evaluation.lossName()));
+    global.out().println("loss      %s (%s)".formatted(Table.value(evaluation.loss()), evaluation.lossName()));
     if (evaluation.accuracy().isPresent()) {
       global.out().println("accuracy  %s".formatted(Table.percent(evaluation.accuracy())));
     }

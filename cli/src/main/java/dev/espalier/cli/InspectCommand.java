@@ -13,8 +13,10 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
 
 /// `espalier inspect`.
-@Command(name = "inspect", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier inspect MODEL [OPTION]...", header = "Show the layers of a model.", description = "%nShows shapes, element types, activations, how many weights are zero, and the metadata.%n", footerHeading = "%nExample:%n", footer = {
-    "    espalier inspect model.safetensors"})
+@Command(name = "inspect", sortOptions = false, synopsisHeading = "%nUsage: ",
+    customSynopsis = "espalier inspect MODEL [OPTION]...", header = "Show the layers of a model.",
+    description = "%nShows shapes, element types, activations, how many weights are zero, and the metadata.%n",
+    footerHeading = "%nExample:%n", footer = {"    espalier inspect model.safetensors"})
 final class InspectCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
@@ -30,12 +32,10 @@ final class InspectCommand implements Callable<Integer> {
     try (Arena arena = Arena.ofConfined()) {
       ModelFile file = reading.load(model, arena);
       DenseNetwork network = file.network();
-      Table table = new Table(5, "layer", "shape", "type", "bias", "activation", "weights", "zero",
-          "sparsity");
+      Table table = new Table(5, "layer", "shape", "type", "bias", "activation", "weights", "zero", "sparsity");
       for (int l = 0; l < network.layers().size(); l++) {
         DenseLayer layer = network.layers().get(l);
-        table.row(layer.name(), Table.shape(layer.outputs(), layer.inputs()),
-            file.weightTensor(l).dtype().toString(),
+        table.row(layer.name(), Table.shape(layer.outputs(), layer.inputs()), file.weightTensor(l).dtype().toString(),
             layer.bias().isPresent() ? "yes" : "no", layer.activation().toString(),
             String.valueOf(layer.weights().elements()), String.valueOf(Zeros.in(layer)),
             Table.percent(Zeros.sparsity(layer)));
@@ -44,8 +44,7 @@ final class InspectCommand implements Callable<Integer> {
       table.row("total", "", "", "", "", String.valueOf(network.weights()), String.valueOf(Zeros.in(network)),
           Table.percent(Zeros.sparsity(network)));
       table.lines().forEach(global.out()::println);
-      file.file().metadata()
-          .forEach((key, value) -> global.out().println("metadata %s: %s".formatted(key, value)));
+      file.file().metadata().forEach((key, value) -> global.out().println("metadata %s: %s".formatted(key, value)));
     }
     return 0;
   }

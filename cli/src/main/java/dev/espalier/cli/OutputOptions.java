@@ -10,8 +10,8 @@ import picocli.CommandLine.Option;
 
 /// The file that a command writes.
 class OutputOptions {
-  @Option(names = {"-o", "--output"}, paramLabel = "FILE", order = 80, description = {
-      "The safetensors file to write. It appears whole or not at all."})
+  @Option(names = {"-o", "--output"}, paramLabel = "FILE", order = 80,
+      description = {"The safetensors file to write. It appears whole or not at all."})
   Path output;
 
   @Option(names = {"-f", "--force"}, order = 83, description = "Overwrite files that exist.")

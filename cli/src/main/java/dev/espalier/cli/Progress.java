@@ -44,8 +44,7 @@ final class Progress implements ProgressListener, AutoCloseable {
   @SuppressWarnings("SystemConsoleNull") // which providers of consoles return null differs from release to release
   static Progress on(PrintWriter err) {
     Console console = System.console();
-    int columns = Integer.getInteger("espalier.columns",
-        console != null && console.isTerminal() ? DEFAULT_COLUMNS : 0);
+    int columns = Integer.getInteger("espalier.columns", console != null && console.isTerminal() ? DEFAULT_COLUMNS : 0);
     return new Progress(columns > 0 ? Style.BAR : Style.LINES, err, columns);
   }
 
@@ -76,9 +75,7 @@ final class Progress implements ProgressListener, AutoCloseable {
       task = running;
       bar = new ProgressBarBuilder().setTaskName(running).setInitialMax(total)
           .setStyle(ProgressBarStyle.COLORFUL_UNICODE_BLOCK).setUpdateIntervalMillis(100)
-          .setConsumer(
-              new DelegatingProgressBarConsumer(this::redraw, Math.min(columns, LONGEST_BAR) - 1))
-          .build();
+          .setConsumer(new DelegatingProgressBarConsumer(this::redraw, Math.min(columns, LONGEST_BAR) - 1)).build();
     }
     bar.stepTo(done);
   }

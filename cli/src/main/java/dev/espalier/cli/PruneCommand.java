@@ -36,9 +36,13 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `espalier prune`.
-@Command(name = "prune", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier prune MODEL --data FILE --sparsity R -o FILE [OPTION]...", header = "Prune a model: remove the weights it can do without.", description = "%nReads a safetensors model and calibration samples, removes the least important weights, moves"
-    + " the biases to make up for them, and writes the model with everything else in it as it was.%n", footerHeading = "%nExamples:%n", footer = {
-        "  Remove 90 %% of the weights:",
+@Command(name = "prune", sortOptions = false, synopsisHeading = "%nUsage: ",
+    customSynopsis = "espalier prune MODEL --data FILE --sparsity R -o FILE [OPTION]...",
+    header = "Prune a model: remove the weights it can do without.",
+    description = "%nReads a safetensors model and calibration samples, removes the least important weights, moves"
+        + " the biases to make up for them, and writes the model with everything else in it as it was.%n",
+    footerHeading = "%nExamples:%n",
+    footer = {"  Remove 90 %% of the weights:",
         "    espalier prune model.safetensors --data samples.npy --sparsity 0.9 -o pruned.safetensors",
         "  The same, with accuracy before and after, and a report:",
         "    espalier prune model.safetensors --data x.npy --labels y.npy --sparsity 0.9 \\",
@@ -81,8 +85,8 @@ final class PruneCommand implements Callable<Integer> {
   private Output output = new Output();
 
   private static final class Selection {
-    @Option(names = "--sparsity", paramLabel = "R", order = 10, converter = Values.Fraction.class, description = {
-        "Fraction of the weights that are zero afterwards, 0 to 1: 0.9 removes 90 %%."})
+    @Option(names = "--sparsity", paramLabel = "R", order = 10, converter = Values.Fraction.class,
+        description = {"Fraction of the weights that are zero afterwards, 0 to 1: 0.9 removes 90 %%."})
     private Double sparsity;
 
     @Option(names = "--scope", paramLabel = "SCOPE", order = 11, description = {
@@ -90,22 +94,22 @@ final class PruneCommand implements Callable<Integer> {
             + " or n:m, which keeps n of each m neighbours, such as 2:4 (default: ${DEFAULT-VALUE})."})
     private Scope scope = new Scope.Global();
 
-    @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 12, description = {
-        "In which rounds (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 12,
+        description = {"In which rounds (default: ${DEFAULT-VALUE})."})
     private Schedule schedule = new Schedule.OneShot();
 
-    @Option(names = "--min-per-layer", paramLabel = "N", order = 13, converter = Values.AtLeastZeroLong.class, description = {
-        "Weights that each layer keeps at least (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--min-per-layer", paramLabel = "N", order = 13, converter = Values.AtLeastZeroLong.class,
+        description = {"Weights that each layer keeps at least (default: ${DEFAULT-VALUE})."})
     private long minPerLayer = 1;
   }
 
   private static final class FineTuning {
-    @Option(names = "--fine-tune", paramLabel = "EPOCHS", order = 40, converter = Values.AtLeastOne.class, description = {
-        "Train what is left for so many epochs; removed weights stay removed (needs --labels)."})
+    @Option(names = "--fine-tune", paramLabel = "EPOCHS", order = 40, converter = Values.AtLeastOne.class,
+        description = {"Train what is left for so many epochs; removed weights stay removed (needs --labels)."})
     private Integer epochs;
 
-    @Option(names = "--learning-rate", paramLabel = "RATE", order = 41, converter = Values.Positive.class, description = {
-        "Of Adam in the fine-tuning; default: 0.0001."})
+    @Option(names = "--learning-rate", paramLabel = "RATE", order = 41, converter = Values.Positive.class,
+        description = {"Of Adam in the fine-tuning; default: 0.0001."})
     private Double learningRate;
 
     private double learningRate() {
@@ -117,14 +121,13 @@ final class PruneCommand implements Callable<Integer> {
     @Option(names = "--dry-run", order = 81, description = "Do everything but write the model.")
     private boolean dryRun;
 
-    @Option(names = "--report", paramLabel = "DIR", order = 82, description = {
-        "Write report.json and report.html into this folder."})
+    @Option(names = "--report", paramLabel = "DIR", order = 82,
+        description = {"Write report.json and report.html into this folder."})
     private Path report;
   }
 
   /// Evaluations of the network before pruning, after it, and after fine-tuning; absent without labels.
-  private record Judgement(Optional<Evaluation> dense, Optional<Evaluation> pruned,
-      Optional<Evaluation> fineTuned) {
+  private record Judgement(Optional<Evaluation> dense, Optional<Evaluation> pruned, Optional<Evaluation> fineTuned) {
     private Optional<Evaluation> now() {
       return fineTuned.or(() -> pruned);
     }
@@ -133,15 +136,11 @@ final class PruneCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     check();
-    try (Backend backend = run.open(global);
-        Arena arena = Arena.ofConfined();
-        Progress progress = global.progress()) {
+    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       ModelFile file = reading.load(model, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
-      Optional<CalibrationSource> calibration = data.data == null
-          ? Optional.empty()
-          : Optional.of(data.open());
+      Optional<CalibrationSource> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
       Optional<CalibrationSource> judges = test.isGiven()
           ? Optional.of(test.open())
           : calibration.filter(source -> source.labels().isPresent());
@@ -165,25 +164,22 @@ final class PruneCommand implements Callable<Integer> {
       backend.enter(Phase.WRITE);
       write(backend, options, file, last, result, judgement);
       print(network, result, judgement);
-      run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()),
-          calibration,
+      run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()), calibration,
           options);
     }
     return 0;
   }
 
   /// The model and the report, which appear together or not at all.
-  private void write(Backend backend, PruningOptions options, ModelFile file, DenseNetwork last,
-      PruningResult result, Judgement judgement) throws IOException {
+  private void write(Backend backend, PruningOptions options, ModelFile file, DenseNetwork last, PruningResult result,
+      Judgement judgement) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (!output.dryRun) {
         boolean removes = options.effectiveSparsity() > 0;
-        file.save(outputs, output.output, last, l -> removes && !result.layers().get(l).excluded(),
-            output.force);
+        file.save(outputs, output.output, last, l -> removes && !result.layers().get(l).excluded(), output.force);
       }
       if (output.report != null) {
-        ReportWriter.write(outputs, report(backend, options, result, judgement, file.network()),
-            output.report,
+        ReportWriter.write(outputs, report(backend, options, result, judgement, file.network()), output.report,
             output.force);
       }
       outputs.commit();
@@ -214,9 +210,9 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private PruningOptions options(ProgressListener progress) {
-    PruningOptions.Builder builder = scoring.builder(run)
-        .scope(selection.scope).schedule(selection.schedule).minPerLayer(selection.minPerLayer)
-        .histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).listener(progress);
+    PruningOptions.Builder builder = scoring.builder(run).scope(selection.scope).schedule(selection.schedule)
+        .minPerLayer(selection.minPerLayer).histogramBins(output.report == null ? 0 : HISTOGRAM_BINS)
+        .listener(progress);
     return selection.sparsity == null ? builder.build() : builder.sparsity(selection.sparsity).build();
   }
 
@@ -224,15 +220,12 @@ final class PruneCommand implements Callable<Integer> {
     return scoring.loss == null ? Loss.defaultFor(network, judges.labels().orElseThrow()) : scoring.loss;
   }
 
-  private Optional<Evaluation> evaluate(Backend backend, DenseNetwork network,
-      Optional<CalibrationSource> judges,
+  private Optional<Evaluation> evaluate(Backend backend, DenseNetwork network, Optional<CalibrationSource> judges,
       ProgressListener progress) throws IOException {
     return judges.isEmpty()
         ? Optional.empty()
-        : Optional
-            .of(Evaluation.of(backend, network, judges.get(), loss(network, judges.get()),
-                run.batchSize(backend, network),
-                progress));
+        : Optional.of(Evaluation.of(backend, network, judges.get(), loss(network, judges.get()),
+            run.batchSize(backend, network), progress));
   }
 
   private DenseNetwork fineTune(Backend backend, DenseNetwork network, CalibrationSource samples,
@@ -263,37 +256,30 @@ final class PruneCommand implements Callable<Integer> {
 
   private String summary(PruningResult result) {
     return "%s of %s: %d of %d weights removed (%s), criterion %s, compensation %s.".formatted(
-        output.dryRun ? "Trial pruning" : "Pruning", model.getFileName(), result.removed(),
-        result.prunableWeights(),
+        output.dryRun ? "Trial pruning" : "Pruning", model.getFileName(), result.removed(), result.prunableWeights(),
         Table.percent(result.sparsity()), scoring.criterion, scoring.compensates() ? "bias" : "none");
   }
 
   private void print(DenseNetwork network, PruningResult result, Judgement judgement) {
-    Table layers = new Table(3, "layer", "shape", "activation", "kept", "removed", "sparsity",
-        "predicted change",
+    Table layers = new Table(3, "layer", "shape", "activation", "kept", "removed", "sparsity", "predicted change",
         "measured change");
     for (int l = 0; l < result.layers().size(); l++) {
       DenseLayer layer = network.layers().get(l);
       LayerResult done = result.layers().get(l);
-      layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""),
-          Table.shape(layer.outputs(), layer.inputs()),
+      layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""), Table.shape(layer.outputs(), layer.inputs()),
           layer.activation().toString(), String.valueOf(done.kept()), String.valueOf(done.removed()),
-          Table.percent(done.sparsity()), Table.value(done.predictedChange()),
-          Table.value(done.measuredChange()));
+          Table.percent(done.sparsity()), Table.value(done.predictedChange()), Table.value(done.measuredChange()));
     }
     layers.rule();
     layers.row("total", "", "", String.valueOf(result.prunableWeights() - result.removed()),
-        String.valueOf(result.removed()), Table.percent(result.sparsity()), "",
-        Table.value(result.measuredChange()));
+        String.valueOf(result.removed()), Table.percent(result.sparsity()), "", Table.value(result.measuredChange()));
     layers.lines().forEach(global.out()::println);
     if (result.measuredChange().isPresent()) {
-      global.out()
-          .println("Changes are mean squared changes of the network's output on the calibration samples.");
+      global.out().println("Changes are mean squared changes of the network's output on the calibration samples.");
     }
     judgement.dense().ifPresent(dense -> {
       global.out().println();
-      Table table = new Table(1, test.isGiven() ? "on test data" : "on calibration data",
-          dense.lossName().toString(),
+      Table table = new Table(1, test.isGiven() ? "on test data" : "on calibration data", dense.lossName().toString(),
           "accuracy");
       row(table, "dense", dense);
       judgement.pruned().ifPresent(evaluation -> row(table, "pruned", evaluation));

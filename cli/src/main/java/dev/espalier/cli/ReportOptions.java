@@ -8,8 +8,8 @@ import picocli.CommandLine.Option;
 
 /// The report of a command that writes nothing else.
 final class ReportOptions {
-  @Option(names = "--report", paramLabel = "DIR", order = 82, description = {
-      "Write report.json and report.html into this folder."})
+  @Option(names = "--report", paramLabel = "DIR", order = 82,
+      description = {"Write report.json and report.html into this folder."})
   Path folder;
 
   @Option(names = {"-f", "--force"}, order = 83, description = "Overwrite files that exist.")

@@ -81,10 +81,8 @@ final class Reports {
 
   /// Of a network as it is.
   static List<LayerReport> layers(DenseNetwork network) {
-    return network.layers().stream()
-        .map(layer -> LayerReport.of(layer.name(), layer.outputs(), layer.inputs(),
-            layer.activation().toString(), Zeros.in(layer)))
-        .toList();
+    return network.layers().stream().map(layer -> LayerReport.of(layer.name(), layer.outputs(), layer.inputs(),
+        layer.activation().toString(), Zeros.in(layer))).toList();
   }
 
   /// Of a network as it was pruned.
@@ -93,8 +91,7 @@ final class Reports {
       DenseLayer layer = network.layers().get(l);
       LayerResult result = results.get(l);
       return new LayerReport(layer.name(), layer.outputs(), layer.inputs(), layer.activation().toString(),
-          result.removed(), result.predictedChange(), result.measuredChange(), result.importance(),
-          result.threshold());
+          result.removed(), result.predictedChange(), result.measuredChange(), result.importance(), result.threshold());
     }).toList();
   }
 

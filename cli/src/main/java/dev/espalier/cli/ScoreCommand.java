@@ -30,10 +30,14 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
 
 /// `espalier score`.
-@Command(name = "score", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier score MODEL --data FILE -o FILE [OPTION]...", header = "Write how important each weight is, and prune nothing.", description = "%nWrites a safetensors file with, for each weight matrix: NAME.importance and NAME.compensation"
-    + " (as large as the weights: what the removal of a weight costs, and what its bias gains then) and"
-    + " NAME.sensitivity (the mean sensitivity of the output to each neuron).%n", footerHeading = "%nExamples:%n", footer = {
-        "    espalier score model.safetensors --data samples.npy -o scores.safetensors",
+@Command(name = "score", sortOptions = false, synopsisHeading = "%nUsage: ",
+    customSynopsis = "espalier score MODEL --data FILE -o FILE [OPTION]...",
+    header = "Write how important each weight is, and prune nothing.",
+    description = "%nWrites a safetensors file with, for each weight matrix: NAME.importance and NAME.compensation"
+        + " (as large as the weights: what the removal of a weight costs, and what its bias gains then) and"
+        + " NAME.sensitivity (the mean sensitivity of the output to each neuron).%n",
+    footerHeading = "%nExamples:%n",
+    footer = {"    espalier score model.safetensors --data samples.npy -o scores.safetensors",
         "    espalier score model.safetensors --criterion wanda --data x.npy -o scores.safetensors"})
 final class ScoreCommand implements Callable<Integer> {
   @Mixin
@@ -62,15 +66,11 @@ final class ScoreCommand implements Callable<Integer> {
     global.require(output.output != null, "an output is missing: give -o FILE");
     scoring.check(data, global);
     output.check();
-    try (Backend backend = run.open(global);
-        Arena arena = Arena.ofConfined();
-        Progress progress = global.progress()) {
+    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       ModelFile file = reading.load(model, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
-      Optional<CalibrationSource> calibration = data.data == null
-          ? Optional.empty()
-          : Optional.of(data.open());
+      Optional<CalibrationSource> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
       PruningOptions pruning = scoring.builder(run).build();
       ScoringOptions options = new Pruner(backend, pruning).scoringOptions(network);
       List<NewTensor> tensors = score(backend, file, calibration, options, progress, arena);
@@ -78,8 +78,7 @@ final class ScoreCommand implements Callable<Integer> {
       SafetensorsWriter.write(output.output, output.force, tensors, metadata(options, calibration));
       tensors.forEach(tensor -> global.out().println("%s %s".formatted(tensor.name(), tensor.shape())));
       global.say("scores: " + output.output);
-      run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()),
-          calibration,
+      run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()), calibration,
           pruning);
     }
     return 0;
@@ -90,8 +89,8 @@ final class ScoreCommand implements Callable<Integer> {
     List<NewTensor> tensors = new ArrayList<>();
     DenseNetwork network = file.network();
     try (DeviceNetwork device = new DeviceNetwork(backend, network)) {
-      List<LayerScores> scores = Scorer.score(backend, device,
-          l -> !scoring.isExcluded(network.layers().get(l).name()), calibration, options, progress);
+      List<LayerScores> scores = Scorer.score(backend, device, l -> !scoring.isExcluded(network.layers().get(l).name()),
+          calibration, options, progress);
       try {
         for (LayerScores layer : scores) {
           add(backend, file.weightTensor(layer.number()).name(), layer, tensors, arena);
@@ -103,14 +102,12 @@ final class ScoreCommand implements Callable<Integer> {
     return tensors;
   }
 
-  private static void add(Backend backend, String weight, LayerScores scores, List<NewTensor> tensors,
-      Arena arena) {
+  private static void add(Backend backend, String weight, LayerScores scores, List<NewTensor> tensors, Arena arena) {
     tensors.add(NewTensor.matrix(weight + ".importance", download(backend, scores.importance(), arena)));
     scores.compensation().ifPresent(compensation -> tensors
         .add(NewTensor.matrix(weight + ".compensation", download(backend, compensation, arena))));
     scores.meanSensitivity().ifPresent(sensitivity -> tensors
-        .add(NewTensor.vector(weight + ".sensitivity",
-            MatrixView.of(arena, 1, sensitivity.length, sensitivity))));
+        .add(NewTensor.vector(weight + ".sensitivity", MatrixView.of(arena, 1, sensitivity.length, sensitivity))));
   }
 
   private static MatrixView download(Backend backend, Matrix matrix, Arena arena) {
@@ -119,8 +116,7 @@ final class ScoreCommand implements Callable<Integer> {
     return view;
   }
 
-  private static Map<String, String> metadata(ScoringOptions options,
-      Optional<CalibrationSource> calibration) {
+  private static Map<String, String> metadata(ScoringOptions options, Optional<CalibrationSource> calibration) {
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put("espalier", Espalier.version());
     metadata.put("criterion", options.criterion().toString());

@@ -17,21 +17,21 @@ import picocli.CommandLine.Option;
 
 /// How weights are scored, whatever the criterion.
 class ScoringChoices {
-  @Option(names = "--sensitivity", paramLabel = "KIND", order = 22, description = {
-      "jacobian (one backward pass for each output) or probes:R (R random ones);"
+  @Option(names = "--sensitivity", paramLabel = "KIND", order = 22,
+      description = {"jacobian (one backward pass for each output) or probes:R (R random ones);"
           + " default: jacobian up to 64 outputs, then probes:16."})
   Sensitivity sensitivity;
 
-  @Option(names = "--loss", paramLabel = "LOSS", order = 25, description = {
-      "mse or cross-entropy; default: cross-entropy for class indices, else mse."})
+  @Option(names = "--loss", paramLabel = "LOSS", order = 25,
+      description = {"mse or cross-entropy; default: cross-entropy for class indices, else mse."})
   Loss loss;
 
-  @Option(names = "--exclude", paramLabel = "PATTERN", order = 26, description = {
-      "Leave the layers of this name alone; * and ? stand for any characters; may be repeated."})
+  @Option(names = "--exclude", paramLabel = "PATTERN", order = 26,
+      description = {"Leave the layers of this name alone; * and ? stand for any characters; may be repeated."})
   List<String> exclude = new ArrayList<>();
 
-  @Option(names = "--no-new-bias", order = 29, description = {
-      "Give no bias to a layer that has none: its weights are then pruned without compensation."})
+  @Option(names = "--no-new-bias", order = 29,
+      description = {"Give no bias to a layer that has none: its weights are then pruned without compensation."})
   boolean noNewBias;
 
   /// The engine's options, those that only pruning needs still open.

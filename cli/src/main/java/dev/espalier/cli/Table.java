@@ -31,8 +31,7 @@ final class Table {
 
   List<String> lines() {
     int[] widths = IntStream.range(0, rows.getFirst().size())
-        .map(c -> rows.stream().filter(row -> !row.isEmpty()).mapToInt(row -> row.get(c).length()).max()
-            .orElseThrow())
+        .map(c -> rows.stream().filter(row -> !row.isEmpty()).mapToInt(row -> row.get(c).length()).max().orElseThrow())
         .toArray();
     int total = IntStream.of(widths).sum() + GAP.length() * (widths.length - 1);
     return rows.stream().map(row -> row.isEmpty() ? "-".repeat(total) : line(row, widths)).toList();

@@ -9,12 +9,10 @@ import picocli.CommandLine.Option;
 
 /// Data to judge a network by, other than those it was trained or pruned with.
 final class TestOptions {
-  @Option(names = "--test-data", paramLabel = "FILE", order = 4, description = {
-      "Samples to judge the network by."})
+  @Option(names = "--test-data", paramLabel = "FILE", order = 4, description = {"Samples to judge the network by."})
   Path data;
 
-  @Option(names = "--test-labels", paramLabel = "FILE", order = 5, description = {
-      "Their labels."})
+  @Option(names = "--test-labels", paramLabel = "FILE", order = 5, description = {"Their labels."})
   Path labels;
 
   boolean isGiven() {
@@ -22,8 +20,7 @@ final class TestOptions {
   }
 
   void check(GlobalOptions global) {
-    global.require((data == null) == (labels == null),
-        "--test-data and --test-labels belong together: give both");
+    global.require((data == null) == (labels == null), "--test-data and --test-labels belong together: give both");
   }
 
   CalibrationSource open() throws IOException {

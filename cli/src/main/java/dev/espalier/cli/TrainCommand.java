@@ -21,10 +21,14 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /// `espalier train`.
-@Command(name = "train", sortOptions = false, synopsisHeading = "%nUsage: ", customSynopsis = "espalier train --data FILE --labels FILE --layers WIDTHS -o FILE [OPTION]...", header = "Train a network, so that there is one to prune.", description = "%nTrains a fully-connected network by Adam and writes it as a safetensors file.%n", footerHeading = "%nExample:%n", footer = {
-    "  MNIST, with the network known as LeNet-300-100:",
-    "    espalier train --data train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz \\",
-    "      --layers 784,300,100,10 --activations relu --epochs 6 -o lenet.safetensors"})
+@Command(name = "train", sortOptions = false, synopsisHeading = "%nUsage: ",
+    customSynopsis = "espalier train --data FILE --labels FILE --layers WIDTHS -o FILE [OPTION]...",
+    header = "Train a network, so that there is one to prune.",
+    description = "%nTrains a fully-connected network by Adam and writes it as a safetensors file.%n",
+    footerHeading = "%nExample:%n",
+    footer = {"  MNIST, with the network known as LeNet-300-100:",
+        "    espalier train --data train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz \\",
+        "      --layers 784,300,100,10 --activations relu --epochs 6 -o lenet.safetensors"})
 final class TrainCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
@@ -42,8 +46,8 @@ final class TrainCommand implements Callable<Integer> {
   private OutputOptions output = new OutputOptions();
 
   private static final class Training extends DeviceOptions {
-    @Option(names = "--layers", paramLabel = "WIDTHS", split = ",", order = 10, converter = Values.AtLeastOne.class, description = {
-        "Widths of the input and of each layer, separated by commas, for example 784,300,100,10."})
+    @Option(names = "--layers", paramLabel = "WIDTHS", split = ",", order = 10, converter = Values.AtLeastOne.class,
+        description = {"Widths of the input and of each layer, separated by commas, for example 784,300,100,10."})
     private List<Integer> layers;
 
     @Option(names = "--activations", paramLabel = "NAMES", order = 11, description = {
@@ -52,24 +56,24 @@ final class TrainCommand implements Callable<Integer> {
             + " (default: ${DEFAULT-VALUE})."})
     private Activations activations = new Activations(List.of(Activation.RELU));
 
-    @Option(names = "--loss", paramLabel = "LOSS", order = 12, description = {
-        "mse or cross-entropy; default: cross-entropy for class indices, else mse."})
+    @Option(names = "--loss", paramLabel = "LOSS", order = 12,
+        description = {"mse or cross-entropy; default: cross-entropy for class indices, else mse."})
     private Loss loss;
 
-    @Option(names = "--epochs", paramLabel = "N", order = 13, converter = Values.AtLeastOne.class, description = {
-        "Passes over the data (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--epochs", paramLabel = "N", order = 13, converter = Values.AtLeastOne.class,
+        description = {"Passes over the data (default: ${DEFAULT-VALUE})."})
     private int epochs = 10;
 
-    @Option(names = "--learning-rate", paramLabel = "RATE", order = 14, converter = Values.Positive.class, description = {
-        "Of Adam (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--learning-rate", paramLabel = "RATE", order = 14, converter = Values.Positive.class,
+        description = {"Of Adam (default: ${DEFAULT-VALUE})."})
     private double learningRate = 1e-3;
 
-    @Option(names = "--batch-size", paramLabel = "N", order = 15, converter = Values.AtLeastOne.class, description = {
-        "Samples in a step (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--batch-size", paramLabel = "N", order = 15, converter = Values.AtLeastOne.class,
+        description = {"Samples in a step (default: ${DEFAULT-VALUE})."})
     private int batchSize = 128;
 
-    @Option(names = "--seed", paramLabel = "N", order = 16, description = {
-        "Of the first weights and the order of samples (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--seed", paramLabel = "N", order = 16,
+        description = {"Of the first weights and the order of samples (default: ${DEFAULT-VALUE})."})
     private long seed;
   }
 
@@ -82,9 +86,7 @@ final class TrainCommand implements Callable<Integer> {
         Progress progress = global.progress()) {
       CalibrationSource samples = data.open();
       DenseNetwork initial = Trainer.initialise(training.layers, activations, training.seed, arena);
-      Loss loss = training.loss == null
-          ? Loss.defaultFor(initial, samples.labels().orElseThrow())
-          : training.loss;
+      Loss loss = training.loss == null ? Loss.defaultFor(initial, samples.labels().orElseThrow()) : training.loss;
       DenseNetwork trained = Trainer.train(backend, initial, samples, new TrainingOptions(training.epochs,
           training.batchSize, Adam.of(training.learningRate), loss, training.seed, false, progress), arena);
       CalibrationSource judges = test.isGiven() ? test.open() : samples;
@@ -116,8 +118,8 @@ final class TrainCommand implements Callable<Integer> {
   }
 
   private void print(Evaluation evaluation) {
-    Table table = new Table(1, test.isGiven() ? "on test data" : "on training data",
-        evaluation.lossName().toString(), "accuracy");
+    Table table = new Table(1, test.isGiven() ? "on test data" : "on training data", evaluation.lossName().toString(),
+        "accuracy");
     table.row("trained", Table.value(evaluation.loss()), Table.percent(evaluation.accuracy()));
     table.lines().forEach(global.out()::println);
     global.say("model: " + output.output);

@@ -14,8 +14,7 @@ final class Values {
       double value = number(text);
       if (!(value >= 0 && value <= 1)) {
         throw new TypeConversionException(
-            "'%s' is not a fraction from 0 to 1, for example 0.9 to remove 90 %% of the weights"
-                .formatted(text));
+            "'%s' is not a fraction from 0 to 1, for example 0.9 to remove 90 %% of the weights".formatted(text));
       }
       return value;
     }

@@ -42,17 +42,14 @@ class BadInputTest {
     byte[] whole = Files.readAllBytes(fixture.model());
     assertContains(prune(1, fixture.write("cut.safetensors", Arrays.copyOf(whole, whole.length - 40))),
         "cut.safetensors");
-    assertContains(prune(1, fixture.write("header.safetensors", Arrays.copyOf(whole, 50))),
-        "header.safetensors");
-    assertContains(prune(1, fixture.write("length.safetensors", Arrays.copyOf(whole, 5))),
-        "length.safetensors");
+    assertContains(prune(1, fixture.write("header.safetensors", Arrays.copyOf(whole, 50))), "header.safetensors");
+    assertContains(prune(1, fixture.write("length.safetensors", Arrays.copyOf(whole, 5))), "length.safetensors");
   }
 
   @Test
   void garbageModel() throws IOException {
     assertContains(prune(1, fixture.write("garbage.safetensors", new byte[1000])), "garbage.safetensors");
-    assertContains(prune(1, fixture.safetensors("json.safetensors", "{\"0.weight\": [", 0)),
-        "json.safetensors");
+    assertContains(prune(1, fixture.safetensors("json.safetensors", "{\"0.weight\": [", 0)), "json.safetensors");
   }
 
   @Test
@@ -88,8 +85,7 @@ class BadInputTest {
     String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]}}";
     Path nan = fixture.safetensors("nan.safetensors", header, 1, 1, 1, 1, 1, 1, Float.NaN, 1);
     assertContains(prune(1, nan, "--activations", "identity"), "0.weight", "NaN", "[1, 2]");
-    Path infinite = fixture.safetensors("inf.safetensors", header, 1, Float.NEGATIVE_INFINITY, 1, 1, 1, 1, 1,
-        1);
+    Path infinite = fixture.safetensors("inf.safetensors", header, 1, Float.NEGATIVE_INFINITY, 1, 1, 1, 1, 1, 1);
     assertContains(prune(1, infinite, "--activations", "identity"), "0.weight", "Infinity", "[0, 1]");
   }
 
@@ -98,8 +94,7 @@ class BadInputTest {
     String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]}}";
     Path none = fixture.safetensors("none.safetensors", header, 32);
     assertContains(prune(1, none), "activations");
-    assertContains(prune(1, fixture.model(), "--activations", "relu,relu,identity"), "activations",
-        "2 layers");
+    assertContains(prune(1, fixture.model(), "--activations", "relu,relu,identity"), "activations", "2 layers");
     assertContains(prune(2, fixture.model(), "--activations", "rleu"), "rleu", "relu");
   }
 
@@ -115,10 +110,8 @@ class BadInputTest {
 
   @Test
   void truncatedData() throws IOException {
-    byte[] npy = Arrays.copyOf(
-        "\u0093NUMPY\1\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (300, 4), }".getBytes(
-            StandardCharsets.ISO_8859_1),
-        128 + 1000);
+    byte[] npy = Arrays.copyOf("\u0093NUMPY\1\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (300, 4), }"
+        .getBytes(StandardCharsets.ISO_8859_1), 128 + 1000);
     Arrays.fill(npy, 70, 127, (byte) ' ');
     npy[127] = '\n';
     assertContains(pruneWith("--data", fixture.write("cut.npy", npy)), "cut.npy");
@@ -141,8 +134,7 @@ class BadInputTest {
   void sampleThatIsNotFinite() throws IOException {
     String header = "{\"x\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]}}";
     Path nan = fixture.safetensors("nan.safetensors", header, 1, 1, 1, 1, 1, 1, Float.NaN, 1);
-    assertContains(
-        Cli.fail(1, folder, "prune", fixture.model(), "--data", nan, "--sparsity", 0.5, "-o", output()),
+    assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", nan, "--sparsity", 0.5, "-o", output()),
         "nan.safetensors", "NaN", "[1, 2]");
   }
 
@@ -181,8 +173,7 @@ class BadInputTest {
       """, delimiter = '|')
   void wrongValue(String option, String value, String said) {
     String line = option.equals("--sparsity")
-        ? Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "-o", output(), option,
-            value)
+        ? Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "-o", output(), option, value)
         : prune(2, fixture.model(), option, value);
     assertContains(line, said, "see 'espalier prune --help'");
   }
@@ -192,12 +183,10 @@ class BadInputTest {
     assertContains(Cli.fail(2, folder), "command");
     assertContains(Cli.fail(2, folder, "prun"), "prun");
     assertContains(Cli.fail(2, folder, "prune"), "MODEL");
-    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--sparsity", 0.5, "-o", output()),
-        "--data");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--sparsity", 0.5, "-o", output()), "--data");
     assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "-o", output()),
         "--sparsity");
-    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5),
-        "-o");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5), "-o");
     assertContains(prune(2, fixture.model(), "--criterion", "gradient"), "--labels");
     assertContains(prune(2, fixture.model(), "--fine-tune", 3), "--labels");
     assertContains(prune(2, fixture.model(), "--scope", "2:4"), "--sparsity");
@@ -205,20 +194,17 @@ class BadInputTest {
     assertContains(Cli.fail(2, folder, "score", fixture.model(), "--data", fixture.data()), "-o");
     assertContains(Cli.fail(2, folder, "evaluate", fixture.model(), "--data", fixture.data()), "--labels");
     assertContains(Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data()), "--test-data");
-    assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "-o",
-        output()), "--layers");
-    assertContains(
-        Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "--layers",
-            "4,8,3", "--activations", "relu,relu,relu", "-o", output()),
-        "--activations");
+    assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "-o", output()),
+        "--layers");
+    assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "--layers",
+        "4,8,3", "--activations", "relu,relu,relu", "-o", output()), "--activations");
   }
 
   @Test
   void existingOutput() throws IOException {
     Path existing = Files.writeString(fixture.file("existing.safetensors"), "mine");
     assertContains(
-        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
-            existing),
+        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o", existing),
         "existing.safetensors", "--force");
     Path report = Files.createDirectory(fixture.file("report"));
     Files.writeString(report.resolve("report.json"), "mine");
@@ -227,19 +213,14 @@ class BadInputTest {
 
   @Test
   void unwritableOutput() throws IOException {
+    assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
+        fixture.file("none").resolve("p.safetensors")), "p.safetensors", "folder");
     assertContains(
-        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
-            fixture.file("none").resolve("p.safetensors")),
-        "p.safetensors", "folder");
-    assertContains(
-        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
-            folder),
+        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o", folder),
         folder.toString());
     assertContains(prune(1, fixture.model(), "--report", fixture.data()), "x.csv");
-    assertContains(
-        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
-            "/proc/p.safetensors"),
-        "/proc/p.safetensors");
+    assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
+        "/proc/p.safetensors"), "/proc/p.safetensors");
   }
 
   /// The name is too long for a folder, which shows only when it is made.
@@ -252,8 +233,7 @@ class BadInputTest {
     assertEquals("mine", Files.readString(output()));
 
     Path taken = Files.createDirectories(fixture.file("report").resolve("report.html")).getParent();
-    assertContains(prune(1, fixture.model(), "--report", taken, "--force"), "report.html",
-        "not a regular file");
+    assertContains(prune(1, fixture.model(), "--report", taken, "--force"), "report.html", "not a regular file");
     assertEquals("mine", Files.readString(output()));
   }
 
@@ -264,9 +244,8 @@ class BadInputTest {
         "a small tmpfs cannot be mounted here, which takes root");
     try {
       Path large = fixture.file("large.safetensors");
-      Cli.succeed("train", "--data", fixture.data(), "--labels", fixture.labels(), "--layers", "4,500,3",
-          "--epochs",
-          1, "-o", large);
+      Cli.succeed("train", "--data", fixture.data(), "--labels", fixture.labels(), "--layers", "4,500,3", "--epochs", 1,
+          "-o", large);
       assertContains(Cli.fail(1, disk, "prune", large, "--data", fixture.data(), "--sparsity", 0.5, "-o",
           disk.resolve("p.safetensors")), "p.safetensors", "space");
     } finally {

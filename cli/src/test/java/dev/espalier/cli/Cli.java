@@ -31,8 +31,7 @@ final class Cli {
     CommandLine commandLine = Espalier.commandLine();
     commandLine.setOut(new PrintWriter(out));
     commandLine.setErr(new PrintWriter(err));
-    int code = Espalier.run(commandLine,
-        Arrays.stream(arguments).map(Object::toString).toArray(String[]::new));
+    int code = Espalier.run(commandLine, Arrays.stream(arguments).map(Object::toString).toArray(String[]::new));
     return new Result(code, out.toString(), err.toString());
   }
 
@@ -60,8 +59,7 @@ final class Cli {
 
   private static List<String> contents(Path folder) {
     try (Stream<Path> files = Files.walk(folder)) {
-      return files.sorted()
-          .map(file -> file + " " + (Files.isRegularFile(file) ? file.toFile().length() : ""))
+      return files.sorted().map(file -> file + " " + (Files.isRegularFile(file) ? file.toFile().length() : ""))
           .toList();
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -35,8 +35,8 @@ class CommandsTest {
   void pruneRemovesTheFractionAndReports() throws IOException {
     Path pruned = fixture.file("pruned.safetensors");
     Path report = fixture.file("report");
-    Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels",
-        fixture.labels(), "--sparsity", 0.5, "-o", pruned, "--report", report);
+    Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--sparsity", 0.5, "-o", pruned, "--report", report);
     assertTrue(result.out().contains("50.00 %"), result.out());
     assertTrue(result.out().contains("accuracy"), result.out());
     assertTrue(result.err().contains("picked by auto"), result.err());
@@ -44,11 +44,9 @@ class CommandsTest {
     assertEquals(28, zeros(pruned));
 
     String json = Files.readString(report.resolve("report.json"));
-    for (String key : List.of("accuracy", "denseAccuracy", "loss", "outputChange", "layers", "load",
-        "forward",
+    for (String key : List.of("accuracy", "denseAccuracy", "loss", "outputChange", "layers", "load", "forward",
         "backward", "moments", "select", "write", "importance", "threshold", "criterion", "scope", "schedule",
-        "batch-size", "seed", "device", "min-per-layer", "no-new-bias", "sensitivity", "compensation",
-        "sparsity")) {
+        "batch-size", "seed", "device", "min-per-layer", "no-new-bias", "sensitivity", "compensation", "sparsity")) {
       assertTrue(json.contains("\"" + key + "\""), key + " in " + json);
     }
     assertTrue(Files.readString(report.resolve("report.html")).contains("<html"));
@@ -66,9 +64,8 @@ class CommandsTest {
     Path first = fixture.file("first.safetensors");
     Path second = fixture.file("second.safetensors");
     for (Path output : List.of(first, second)) {
-      Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
-          "--sparsity",
-          0.7, "--fine-tune", 2, "--sensitivity", "probes:3", "--seed", 5, "-o", output);
+      Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity", 0.7,
+          "--fine-tune", 2, "--sensitivity", "probes:3", "--seed", 5, "-o", output);
     }
     assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
     assertEquals(39, zeros(first));
@@ -77,13 +74,11 @@ class CommandsTest {
   @Test
   void dryRunWritesNoModel() {
     Path pruned = fixture.file("pruned.safetensors");
-    Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4",
-        "-o",
-        pruned, "--dry-run");
+    Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "-o", pruned,
+        "--dry-run");
     assertFalse(Files.exists(pruned));
     assertTrue(result.err().contains("dry run"), result.err());
-    assertTrue(result.err().contains("plan: weights 1 KiB, scores 1 KiB, batch of 512 samples "),
-        result.err());
+    assertTrue(result.err().contains("plan: weights 1 KiB, scores 1 KiB, batch of 512 samples "), result.err());
   }
 
   @Test
@@ -91,10 +86,8 @@ class CommandsTest {
     for (Object[] command : new Object[][]{{"prune", "--sparsity", 0.5, "--dry-run"},
         {"evaluate", "--labels", fixture.labels()},
         {"score", "--criterion", "magnitude", "-o", fixture.file("scores.safetensors")}}) {
-      Object[] arguments = Stream
-          .concat(Stream.of(command[0], fixture.model(), "--data", fixture.data(), "--verify"),
-              Stream.of(command).skip(1))
-          .toArray();
+      Object[] arguments = Stream.concat(Stream.of(command[0], fixture.model(), "--data", fixture.data(), "--verify"),
+          Stream.of(command).skip(1)).toArray();
       String out = Cli.succeed(arguments).out();
       assertTrue(out.contains("deviation from the reference  importance  compensation"), out);
     }
@@ -103,8 +96,7 @@ class CommandsTest {
   @Test
   void magnitudeNeedsNoData() throws IOException {
     Path pruned = fixture.file("pruned.safetensors");
-    Cli.succeed("prune", fixture.model(), "--criterion", "magnitude", "--sparsity", 0.25, "--exclude", "2*",
-        "-o",
+    Cli.succeed("prune", fixture.model(), "--criterion", "magnitude", "--sparsity", 0.25, "--exclude", "2*", "-o",
         pruned);
     assertEquals(8, zeros(pruned));
   }
@@ -119,9 +111,8 @@ class CommandsTest {
 
   @Test
   void quietSaysNothingOnStderr() {
-    assertEquals("",
-        Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--dry-run",
-            "--quiet").err());
+    assertEquals("", Cli
+        .succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--dry-run", "--quiet").err());
   }
 
   @Test
@@ -145,8 +136,8 @@ class CommandsTest {
   @Test
   void evaluateJudges() throws IOException {
     Path report = fixture.file("report");
-    Cli.Result result = Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels",
-        fixture.labels(), "--report", report);
+    Cli.Result result = Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--report", report);
     assertTrue(result.out().contains("cross-entropy"), result.out());
     String json = Files.readString(report.resolve("report.json"));
     String accuracy = json.replaceAll("(?s).*\"accuracy\" : ([0-9.]+).*", "$1");
@@ -157,14 +148,12 @@ class CommandsTest {
   @Test
   void compareListsTheDenseNetworkFirst() throws IOException {
     Path report = fixture.file("report");
-    Cli.Result result = Cli.succeed("compare", fixture.model(), "--data", fixture.data(), "--labels",
-        fixture.labels(), "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities",
-        ".5,.9",
-        "--criteria", "ec,ec/none,magnitude,gradient,wanda,random", "--report", report);
+    Cli.Result result = Cli.succeed("compare", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5,.9", "--criteria",
+        "ec,ec/none,magnitude,gradient,wanda,random", "--report", report);
     List<String> lines = result.out().lines().toList();
     assertTrue(lines.get(1).contains("dense"), result.out());
-    assertEquals(12,
-        lines.stream().filter(line -> line.startsWith("50 %") || line.startsWith("90 %")).count());
+    assertEquals(12, lines.stream().filter(line -> line.startsWith("50 %") || line.startsWith("90 %")).count());
     assertTrue(Files.readString(report.resolve("report.json")).contains("ec/none"));
   }
 
@@ -182,15 +171,14 @@ class CommandsTest {
     assertTrue(result.out().contains("reference  yes"), result.out());
     assertTrue(result.out().contains("cuda       no"), result.out());
     // Its version and file, or what was not found where.
+    assertTrue(result.out().lines().anyMatch(line -> line.matches("cublas +cuBLAS( \\d+\\.|: ).*libcublas.*")),
+        result.out());
     assertTrue(
-        result.out().lines().anyMatch(line -> line.matches("cublas +cuBLAS( \\d+\\.|: ).*libcublas.*")),
+        result.out().lines()
+            .anyMatch(line -> line.matches(
+                "bfloat16 +(multiplied at \\d+\\.\\d\\d times the rate of float32.*|no instructions.*|unknown: .*)")),
         result.out());
-    assertTrue(result.out().lines().anyMatch(line -> line
-        .matches(
-            "bfloat16 +(multiplied at \\d+\\.\\d\\d times the rate of float32.*|no instructions.*|unknown: .*)")),
-        result.out());
-    assertTrue(result.out().contains("vector api  not loaded: ESPALIER_JAVA_OPTIONS='--add-modules "),
-        result.out());
+    assertTrue(result.out().contains("vector api  not loaded: ESPALIER_JAVA_OPTIONS='--add-modules "), result.out());
     assertEquals("", result.err());
   }
 

@@ -20,8 +20,8 @@ class DemoTest {
     Path output = folder.resolve("the user's demo");
     Cli.Result demo = Cli.succeed("demo", "-o", output);
     System.out.println(demo.out());
-    List<String[]> rows = demo.out().lines().filter(line -> line.matches("\\d+ % .*"))
-        .map(line -> line.split(" %? *")).toList();
+    List<String[]> rows = demo.out().lines().filter(line -> line.matches("\\d+ % .*")).map(line -> line.split(" %? *"))
+        .toList();
     assertEquals(5, rows.size(), demo.out());
     for (String[] row : rows) {
       double magnitude = Double.parseDouble(row[1]);
@@ -36,8 +36,7 @@ class DemoTest {
 
     String command = demo.out().substring(demo.out().indexOf("  espalier prune "));
     List<String> words = shellWords(command);
-    assertEquals(List.of("espalier", "prune", output.resolve("dense.safetensors").toString()),
-        words.subList(0, 3));
+    assertEquals(List.of("espalier", "prune", output.resolve("dense.safetensors").toString()), words.subList(0, 3));
     Cli.succeed(words.subList(1, words.size()).toArray());
   }
 

@@ -92,8 +92,7 @@ class DiffusionSorptionTest {
   private static double[] averages(double[] u, int places) {
     int each = u.length / places;
     return IntStream.range(0, places)
-        .mapToDouble(p -> IntStream.range(0, each).mapToDouble(c -> u[p * each + c]).average().orElseThrow())
-        .toArray();
+        .mapToDouble(p -> IntStream.range(0, each).mapToDouble(c -> u[p * each + c]).average().orElseThrow()).toArray();
   }
 
   private static double distance(double[] a, double[] b) {

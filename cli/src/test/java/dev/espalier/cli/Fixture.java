@@ -31,8 +31,7 @@ record Fixture(Path folder, Path data, Path labels, Path model) {
         folder.resolve("model.safetensors"));
     Files.writeString(fixture.data, data);
     Files.writeString(fixture.labels, labels);
-    Cli.succeed("train", "--data", fixture.data, "--labels", fixture.labels, "--layers", "4,8,3", "--epochs",
-        30,
+    Cli.succeed("train", "--data", fixture.data, "--labels", fixture.labels, "--layers", "4,8,3", "--epochs", 30,
         "--learning-rate", 0.01, "-o", fixture.model, "--quiet");
     return fixture;
   }

@@ -26,14 +26,12 @@ class LauncherTest {
   private Path folder;
 
   @Test
-  void aFolderWithoutJdkIsRefusedInOneLineFromAnywhereAndThroughLinks()
-      throws IOException, InterruptedException {
+  void aFolderWithoutJdkIsRefusedInOneLineFromAnywhereAndThroughLinks() throws IOException, InterruptedException {
     Path link = Files.createSymbolicLink(folder.resolve("link"), Path.of("../espalier").toRealPath());
     ProcessBuilder start = new ProcessBuilder("sh", link.toString(), "--version").directory(folder.toFile());
     start.environment().put("ESPALIER_JAVA_HOME", folder.toString());
     Process process = start.start();
-    List<String> err = new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8).lines()
-        .toList();
+    List<String> err = new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8).lines().toList();
     assertEquals(1, process.waitFor(), err::toString);
     assertEquals(1, err.size(), err::toString);
     Files.delete(link); // or JUnit warns of a link that leads out of its folder
@@ -54,8 +52,7 @@ class LauncherTest {
           *) mkdir -p '%s' && touch '%s' ;;
         esac""".formatted(fatbin.getParent(), fatbin));
 
-    assertTrue(launch(launcher).contains("mvn --batch-mode --quiet -Dexec.skip -Dmaven.test.skip"),
-        "no nvcc");
+    assertTrue(launch(launcher).contains("mvn --batch-mode --quiet -Dexec.skip -Dmaven.test.skip"), "no nvcc");
     program(root.resolve("tools"), "nvcc", "");
     program(root.resolve("tools"), "ldconfig", "echo libc.so.6");
     assertFalse(launch(launcher).contains("mvn"), "built again without a driver");
@@ -117,8 +114,8 @@ class LauncherTest {
   /// The tree's tools, and those of the system that the launcher uses.
   private static String toolsButFlock(Path root) throws IOException {
     Path tools = Files.createDirectories(root.resolve("tools"));
-    for (String tool : List.of("cat", "cut", "dirname", "find", "grep", "head", "mkdir", "perl",
-        "readlink", "rm", "sed", "sh", "sleep", "stty", "touch")) {
+    for (String tool : List.of("cat", "cut", "dirname", "find", "grep", "head", "mkdir", "perl", "readlink", "rm",
+        "sed", "sh", "sleep", "stty", "touch")) {
       Path file = Path.of("/usr/bin", tool);
       program(tools, tool, "exec %s \"$@\"".formatted(Files.exists(file) ? file : Path.of("/bin", tool)));
     }

@@ -40,8 +40,7 @@ class MnistTest {
 
   private record Row(double crossEntropy, double accuracy, double outputChange) {
     static Row of(String table, String sparsity, String criterion) {
-      Matcher row = Pattern.compile("%s +%s +(\\S+) +(\\S+) %% +(\\S+)".formatted(sparsity, criterion))
-          .matcher(table);
+      Matcher row = Pattern.compile("%s +%s +(\\S+) +(\\S+) %% +(\\S+)".formatted(sparsity, criterion)).matcher(table);
       assertTrue(row.find(), table);
       return new Row(Double.parseDouble(row.group(1)), Double.parseDouble(row.group(2)),
           Double.parseDouble(row.group(3)));

@@ -17,12 +17,10 @@ import org.junit.jupiter.api.Test;
 /// Dependencies point one way, cli and bench → engine → kernels → bindings, and modules export no more than that needs.
 /// Reads the declarations, for bench is compiled after this module.
 class ModuleGraphTest {
-  private static final Pattern REQUIRES = Pattern
-      .compile("requires (?:transitive |static )*dev\\.espalier\\.(\\w+);");
+  private static final Pattern REQUIRES = Pattern.compile("requires (?:transitive |static )*dev\\.espalier\\.(\\w+);");
   private static final Pattern EXPORTS = Pattern.compile("exports ([\\w.]+)\\s*(?:to [\\w.,\\s]+)?;");
   private static final Map<String, Set<String>> MAY_REQUIRE = Map.of("bindings", Set.of(), "kernels",
-      Set.of("bindings"), "engine", Set.of("kernels", "bindings"), "cli", Set.of("engine", "bindings"),
-      "bench",
+      Set.of("bindings"), "engine", Set.of("kernels", "bindings"), "cli", Set.of("engine", "bindings"), "bench",
       Set.of("engine", "kernels", "bindings"));
 
   @Test
@@ -49,16 +47,13 @@ class ModuleGraphTest {
   void engineExportsItsPackages() throws IOException {
     Path packages = Path.of("../engine/src/main/java/dev/espalier/engine");
     try (Stream<Path> folders = Files.list(packages)) {
-      assertEquals(
-          folders.filter(Files::isDirectory).map(folder -> "dev.espalier.engine." + folder.getFileName())
-              .collect(Collectors.toCollection(TreeSet::new)),
-          all("engine", EXPORTS));
+      assertEquals(folders.filter(Files::isDirectory).map(folder -> "dev.espalier.engine." + folder.getFileName())
+          .collect(Collectors.toCollection(TreeSet::new)), all("engine", EXPORTS));
     }
   }
 
   private static Set<String> all(String module, Pattern pattern) throws IOException {
-    Matcher matcher = pattern
-        .matcher(Files.readString(Path.of("..", module, "src/main/java/module-info.java")));
+    Matcher matcher = pattern.matcher(Files.readString(Path.of("..", module, "src/main/java/module-info.java")));
     return matcher.results().map(result -> result.group(1)).collect(Collectors.toCollection(TreeSet::new));
   }
 }

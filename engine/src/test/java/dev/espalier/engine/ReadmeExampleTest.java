@@ -43,17 +43,13 @@ public final class ReadmeExampleTest {
     try (Arena arena = Arena.ofConfined(); Backend backend = Device.AUTO.open()) {
       ModelFile model = ModelFile.load(folder.resolve("lenet.safetensors"), Optional.empty(), arena);
       CalibrationSource calibration = CalibrationSource.of(SampleFiles.samples(folder.resolve("train.npy")));
-      PruningOptions options = PruningOptions.builder()
-          .sparsity(0.9)
-          .criterion(Criterion.ELIMINATION_COMPENSATION)
+      PruningOptions options = PruningOptions.builder().sparsity(0.9).criterion(Criterion.ELIMINATION_COMPENSATION)
           .listener((task, done, total) -> !Thread.interrupted()) // false cancels
           .build();
       PruningResult result = new Pruner(backend, options).prune(model.network(), calibration, arena);
       for (LayerResult layer : result.layers()) {
-        System.out.printf("%s: %d removed, %d kept, output change %.3g predicted, %.3g measured%n",
-            layer.name(),
-            layer.removed(), layer.kept(), layer.predictedChange().orElseThrow(),
-            layer.measuredChange().orElseThrow());
+        System.out.printf("%s: %d removed, %d kept, output change %.3g predicted, %.3g measured%n", layer.name(),
+            layer.removed(), layer.kept(), layer.predictedChange().orElseThrow(), layer.measuredChange().orElseThrow());
       }
       model.save(folder.resolve("pruned.safetensors"), result.network(), false);
     }
@@ -61,12 +57,11 @@ public final class ReadmeExampleTest {
   // README ends
 
   // README begins
-  public static void pruneInPlace(CudaBackend gpu, long weights, long bias, MemorySegment features)
-      throws IOException {
-    DeviceNetwork head = new DeviceNetwork(gpu, List.of(new DeviceNetwork.Layer("head",
-        gpu.wrap(weights, 100, 512), gpu.wrap(bias, 1, 100), true, Activation.IDENTITY)));
-    CalibrationSource calibration = CalibrationSource.of(
-        new MatrixSamples("features", new MatrixView(features, 2000, 512)));
+  public static void pruneInPlace(CudaBackend gpu, long weights, long bias, MemorySegment features) throws IOException {
+    DeviceNetwork head = new DeviceNetwork(gpu, List.of(new DeviceNetwork.Layer("head", gpu.wrap(weights, 100, 512),
+        gpu.wrap(bias, 1, 100), true, Activation.IDENTITY)));
+    CalibrationSource calibration = CalibrationSource
+        .of(new MatrixSamples("features", new MatrixView(features, 2000, 512)));
     PruningOptions options = PruningOptions.builder().sparsity(0.9).build();
     new Pruner(gpu, options).prune(head, Optional.of(calibration));
     gpu.synchronize(); // from here on others may use weights and bias
@@ -77,16 +72,13 @@ public final class ReadmeExampleTest {
   void runs(@TempDir Path folder) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
       ModelFile.write(folder.resolve("lenet.safetensors"),
-          TestNetworks.network(arena, 1, List.of(6, 5, 4), List.of(Activation.RELU, Activation.IDENTITY)),
-          false);
+          TestNetworks.network(arena, 1, List.of(6, 5, 4), List.of(Activation.RELU, Activation.IDENTITY)), false);
       // Samples in any format will do; by content this is safetensors.
       MatrixView x = TestNetworks.normal(arena, TestNetworks.random(2), 20, 6, 1, 0);
-      SafetensorsWriter.write(folder.resolve("train.safetensors"), false, List.of(NewTensor.matrix("x", x)),
-          Map.of());
+      SafetensorsWriter.write(folder.resolve("train.safetensors"), false, List.of(NewTensor.matrix("x", x)), Map.of());
       Files.move(folder.resolve("train.safetensors"), folder.resolve("train.npy"));
       prune(folder);
-      long zeros = ModelFile.load(folder.resolve("pruned.safetensors"), Optional.empty(), arena).network()
-          .layers()
+      long zeros = ModelFile.load(folder.resolve("pruned.safetensors"), Optional.empty(), arena).network().layers()
           .stream().flatMap(layer -> {
             float[] weights = layer.weights().toArray();
             return IntStream.range(0, weights.length).filter(i -> weights[i] == 0).boxed();
@@ -98,13 +90,11 @@ public final class ReadmeExampleTest {
   @Test
   void isWhatReadmeShows() throws IOException {
     Path root = Path.of("").toAbsolutePath().getParent();
-    String source = Files
-        .readString(root.resolve("engine/src/test/java/dev/espalier/engine/ReadmeExampleTest.java"));
+    String source = Files.readString(root.resolve("engine/src/test/java/dev/espalier/engine/ReadmeExampleTest.java"));
     String readme = Files.readString(root.resolve("README.md"));
     int examples = 0;
     for (int at = source.indexOf(BEGIN); at >= 0; at = source.indexOf(BEGIN, at + 1)) {
-      String example = source.substring(at + BEGIN.length(), source.indexOf(END, at)).stripTrailing()
-          .stripIndent();
+      String example = source.substring(at + BEGIN.length(), source.indexOf(END, at)).stripTrailing().stripIndent();
       assertTrue(readme.contains("```java\n" + example + "\n```\n"), "README.md does not show:\n" + example);
       examples++;
     }

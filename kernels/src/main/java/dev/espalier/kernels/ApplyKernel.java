@@ -24,8 +24,7 @@ public final class ApplyKernel {
   /// @param ties how many scores equal to the threshold are removed
   /// @param removed a 64-bit word, raised by the number of weights removed
   /// @param workspace of [#workspace] bytes
-  public record Cut(DeviceMatrix scores, float threshold, long ties, DeviceBuffer removed,
-      DeviceBuffer workspace) {
+  public record Cut(DeviceMatrix scores, float threshold, long ties, DeviceBuffer removed, DeviceBuffer workspace) {
     /// @throws IllegalArgumentException if the threshold is NaN, `ties` negative, or a buffer too small
     public Cut {
       if (Float.isNaN(threshold) || ties < 0) {
@@ -85,14 +84,12 @@ public final class ApplyKernel {
     Argument ties = Argument.of(cut.workspace());
     Argument rowSums = new Argument.Address(cut.workspace().address() + rowSumsOffset(outputs));
     String shapes = "scores " + scores;
-    gpu.launch(new Launch(FAMILY, "count_ties_%dx8".formatted(columns), Kernels.gridOfRows(outputs),
-        Kernels.WARP_A_ROW, 0, List.of(Argument.of(scores), ties, Argument.of(cut.threshold()),
-            Argument.of(outputs), Argument.of(inputs)),
+    gpu.launch(new Launch(FAMILY, "count_ties_%dx8".formatted(columns), Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW,
+        0, List.of(Argument.of(scores), ties, Argument.of(cut.threshold()), Argument.of(outputs), Argument.of(inputs)),
         shapes));
     gpu.launch(new Launch(FAMILY, "scan_ties_1024", Dimensions.of(1), Dimensions.of(1024), 0,
         List.of(ties, Argument.of(outputs)), shapes));
-    gpu.launch(new Launch(FAMILY, "apply_%dx8".formatted(columns), Kernels.gridOfRows(outputs),
-        Kernels.WARP_A_ROW, 0,
+    gpu.launch(new Launch(FAMILY, "apply_%dx8".formatted(columns), Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
         List.of(orNull(weights), orNull(bias), Argument.of(scores), orNull(compensation), ties,
             Argument.of(cut.threshold()), Argument.of(cut.ties()), rowSums, Argument.of(cut.removed()),
             Argument.of(outputs), Argument.of(inputs)),

@@ -33,12 +33,11 @@ public final class CublasProducts implements MatrixProducts {
   }
 
   @Override
-  public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
-      double beta, MatrixBlock c) {
+  public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, double beta,
+      MatrixBlock c) {
     gpu.makeCurrent();
-    cublas.multiply(mode, c.rows(), c.columns(), transposeA ? a.rows() : a.columns(), (float) alpha,
-        a.address(), a.stride(), transposeA, b.address(), b.stride(), transposeB, (float) beta, c.address(),
-        c.stride());
+    cublas.multiply(mode, c.rows(), c.columns(), transposeA ? a.rows() : a.columns(), (float) alpha, a.address(),
+        a.stride(), transposeA, b.address(), b.stride(), transposeB, (float) beta, c.address(), c.stride());
   }
 
   @Override

@@ -272,14 +272,12 @@ public final class CudaGpu implements Driver {
 
   @Override
   public void fill(long address, long bytes, byte value) {
-    call(() -> JCudaDriver.cuMemsetD8Async(new Address(address), value, bytes,
-        streams.get(Stream.COMPUTE)));
+    call(() -> JCudaDriver.cuMemsetD8Async(new Address(address), value, bytes, streams.get(Stream.COMPUTE)));
   }
 
   @Override
   public void copy(long from, long to, long bytes) {
-    call(() -> JCudaDriver.cuMemcpyAsync(new Address(to), new Address(from), bytes,
-        streams.get(Stream.COMPUTE)));
+    call(() -> JCudaDriver.cuMemcpyAsync(new Address(to), new Address(from), bytes, streams.get(Stream.COMPUTE)));
   }
 
   @Override
@@ -384,11 +382,11 @@ public final class CudaGpu implements Driver {
 
   private CUfunction load(Launch launch) {
     CUfunction function = new CUfunction();
-    JCudaDriver.cuModuleGetFunction(function,
-        modules.computeIfAbsent(launch.family(), CudaGpu::loadModule), launch.kernel());
+    JCudaDriver.cuModuleGetFunction(function, modules.computeIfAbsent(launch.family(), CudaGpu::loadModule),
+        launch.kernel());
     if (launch.sharedBytes() > 0) {
-      JCudaDriver.cuFuncSetAttribute(function,
-          CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, launch.sharedBytes());
+      JCudaDriver.cuFuncSetAttribute(function, CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+          launch.sharedBytes());
     }
     return function;
   }

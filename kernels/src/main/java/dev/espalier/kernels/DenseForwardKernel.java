@@ -27,9 +27,9 @@ public final class DenseForwardKernel {
     int samples = preActivation.rows();
     int outputs = preActivation.columns();
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, preActivation, bias, activated);
-    launch(tile.name("dense_forward_" + nonlinearity), tile.grid(samples, outputs),
-        List.of(Argument.of(preActivation), Argument.of(bias), Argument.of(activated), Argument.of(samples),
-            Argument.of(outputs)),
+    launch(
+        tile.name("dense_forward_" + nonlinearity), tile.grid(samples, outputs), List.of(Argument.of(preActivation),
+            Argument.of(bias), Argument.of(activated), Argument.of(samples), Argument.of(outputs)),
         "z " + preActivation);
   }
 
@@ -55,8 +55,8 @@ public final class DenseForwardKernel {
   /// g = u ∘ φ′(z) and, in the same pass, s += scale · Σ over copies of g².
   ///
   /// @param sensitivity s, samples × outputs, added to
-  public void backwardAddingSquares(Nonlinearity nonlinearity, DeviceMatrix preActivation,
-      DeviceMatrix upstream, DeviceMatrix gradient, DeviceMatrix sensitivity, double scale) {
+  public void backwardAddingSquares(Nonlinearity nonlinearity, DeviceMatrix preActivation, DeviceMatrix upstream,
+      DeviceMatrix gradient, DeviceMatrix sensitivity, double scale) {
     Kernels.shape("sensitivity", sensitivity, preActivation.rows(), preActivation.columns());
     backward(nonlinearity, preActivation, upstream, gradient, sensitivity, scale);
   }
@@ -85,8 +85,7 @@ public final class DenseForwardKernel {
   /// As [#softmaxBackward] and, in the same pass, s += scale · Σ over copies of g².
   ///
   /// @param sensitivity s, samples × outputs, added to
-  public void softmaxBackwardAddingSquares(DeviceMatrix activated, DeviceMatrix upstream,
-      DeviceMatrix gradient,
+  public void softmaxBackwardAddingSquares(DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient,
       DeviceMatrix sensitivity, double scale) {
     Kernels.shape("sensitivity", sensitivity, activated.rows(), activated.columns());
     softmaxBackward(activated, upstream, gradient, sensitivity, scale);
@@ -113,9 +112,9 @@ public final class DenseForwardKernel {
     Kernels.shape("gradient", gradient, gradient.rows(), outputs);
     Kernels.apart("sensitivity", sensitivity, gradient);
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, gradient, sensitivity);
-    launch(tile.name("add_squares"), tile.grid(samples, outputs),
-        List.of(Argument.of(gradient), Argument.of(sensitivity), Argument.of((float) scale),
-            Argument.of(copies), Argument.of(samples), Argument.of(outputs)),
+    launch(
+        tile.name("add_squares"), tile.grid(samples, outputs), List.of(Argument.of(gradient), Argument.of(sensitivity),
+            Argument.of((float) scale), Argument.of(copies), Argument.of(samples), Argument.of(outputs)),
         "g %s, s %s".formatted(gradient, sensitivity));
   }
 

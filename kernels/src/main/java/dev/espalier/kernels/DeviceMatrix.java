@@ -10,8 +10,7 @@ public record DeviceMatrix(long address, int rows, int columns) {
   /// @throws IllegalArgumentException if a dimension is below 1 or the address cannot be that of a float
   public DeviceMatrix {
     if (rows < 1 || columns < 1 || address == 0 || address % Float.BYTES != 0) {
-      throw new IllegalArgumentException(
-          "address=%#x, rows=%d, columns=%d".formatted(address, rows, columns));
+      throw new IllegalArgumentException("address=%#x, rows=%d, columns=%d".formatted(address, rows, columns));
     }
   }
 

@@ -113,8 +113,7 @@ public final class DualMomentsKernel {
     long most = 0;
     for (Tile tile : TILES) {
       if (isFor(tile, arithmetic)) {
-        most = Math.max(most,
-            layout(tile, parts(tile, samples, outputs, inputs), samples, outputs, inputs).bytes());
+        most = Math.max(most, layout(tile, parts(tile, samples, outputs, inputs), samples, outputs, inputs).bytes());
       }
     }
     return most;
@@ -138,8 +137,7 @@ public final class DualMomentsKernel {
 
   /// As [#addMoments(Arithmetic, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix,
   /// DeviceMatrix, DeviceBuffer)], with a chosen kernel.
-  void addMoments(Tile tile, int parts, DeviceMatrix sensitivity, DeviceMatrix activation,
-      DeviceMatrix pilotMean,
+  void addMoments(Tile tile, int parts, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix pilotMean,
       DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
     int samples = activation.rows();
     int outputs = sensitivity.columns();
@@ -148,16 +146,14 @@ public final class DualMomentsKernel {
     Kernels.shape("pilotMean", pilotMean, 1, inputs);
     EliminationScoresKernel.checkMoments(outputs, inputs, m0, m1, m2);
     if (!admits(tile, sensitivity, activation)) {
-      throw new IllegalArgumentException(
-          "%s does not admit s %s at %#x, a %s at %#x".formatted(tile.name(), sensitivity,
-              sensitivity.address(), activation, activation.address()));
+      throw new IllegalArgumentException("%s does not admit s %s at %#x, a %s at %#x".formatted(tile.name(),
+          sensitivity, sensitivity.address(), activation, activation.address()));
     }
     Layout layout = layout(tile, parts, samples, outputs, inputs);
     Kernels.room("workspace", workspace, layout.bytes());
 
     addWeights(tile, sensitivity, m0, layout.sumsIn(workspace));
-    Dimensions grid = new Dimensions(Kernels.blocks(inputs, tile.inputs()),
-        Kernels.blocks(outputs, tile.outputs()),
+    Dimensions grid = new Dimensions(Kernels.blocks(inputs, tile.inputs()), Kernels.blocks(outputs, tile.outputs()),
         parts);
     DeviceBuffer partial1 = layout.partial1In(workspace);
     DeviceBuffer partial2 = layout.partial2In(workspace);
@@ -167,8 +163,7 @@ public final class DualMomentsKernel {
       int stride = layout.stride();
       DeviceMatrix transposed = new DeviceMatrix(workspace.address(), outputs, stride);
       transpose(sensitivity, transposed);
-      s = new Argument.TensorMap(new DeviceMatrix(transposed.address(), outputs, samples), stride,
-          tile.outputs());
+      s = new Argument.TensorMap(new DeviceMatrix(transposed.address(), outputs, samples), stride, tile.outputs());
       a = new Argument.TensorMap(activation, inputs, tile.samples());
     }
     gpu.launch(new Launch(FAMILY, tile.name(), grid, Dimensions.of(tile.threads()), tile.sharedBytes(),
@@ -192,8 +187,7 @@ public final class DualMomentsKernel {
   }
 
   private void transpose(DeviceMatrix sensitivity, DeviceMatrix transposed) {
-    Dimensions grid = Dimensions.of(Kernels.blocks(transposed.columns(), 32),
-        Kernels.blocks(transposed.rows(), 32));
+    Dimensions grid = Dimensions.of(Kernels.blocks(transposed.columns(), 32), Kernels.blocks(transposed.rows(), 32));
     gpu.launch(new Launch(FAMILY, "dual_moments_transpose_32x32", grid, Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(sensitivity), Argument.of(transposed), Argument.of(sensitivity.rows()),
             Argument.of(sensitivity.columns()), Argument.of(transposed.columns())),

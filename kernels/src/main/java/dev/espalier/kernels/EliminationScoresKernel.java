@@ -24,8 +24,8 @@ public final class EliminationScoresKernel {
   /// @param m2 outputs × inputs, becomes I
   /// @param pilotMean c, 1 × inputs
   /// @param firstNonFinite a 64-bit word, lowered to the row-major index of every result that is not finite
-  public void scores(DeviceMatrix weights, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2,
-      DeviceMatrix pilotMean, long samples, DeviceBuffer firstNonFinite) {
+  public void scores(DeviceMatrix weights, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceMatrix pilotMean,
+      long samples, DeviceBuffer firstNonFinite) {
     int outputs = weights.rows();
     int inputs = weights.columns();
     checkMoments(outputs, inputs, m0, m1, m2);
@@ -36,10 +36,8 @@ public final class EliminationScoresKernel {
     }
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, m1, m2, pilotMean);
     launch(tile, "elimination_scores", outputs, inputs,
-        List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2),
-            Argument.of(pilotMean),
-            Argument.of((float) samples), Argument.of(firstNonFinite), Argument.of(outputs),
-            Argument.of(inputs)));
+        List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(pilotMean),
+            Argument.of((float) samples), Argument.of(firstNonFinite), Argument.of(outputs), Argument.of(inputs)));
   }
 
   /// |W ∘ F|.
@@ -53,26 +51,23 @@ public final class EliminationScoresKernel {
     Kernels.shape("scores", scores, outputs, inputs);
     Kernels.apart("scores", scores, weights);
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, factor, scores);
-    launch(tile, "absolute_product", outputs, inputs,
-        List.of(Argument.of(weights), Argument.of(factor), Argument.of(scores), Argument.of(factor.rows()),
-            Argument.of(outputs), Argument.of(inputs)));
+    launch(tile, "absolute_product", outputs, inputs, List.of(Argument.of(weights), Argument.of(factor),
+        Argument.of(scores), Argument.of(factor.rows()), Argument.of(outputs), Argument.of(inputs)));
   }
 
   /// Moments of a − c become moments of a − c′: with d = c − c′, M2 += 2 d∘M1 + d² M0 and M1 += d M0.
   ///
   /// @param from c, 1 × inputs
   /// @param to c′, 1 × inputs
-  public void shiftMoments(DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceMatrix from,
-      DeviceMatrix to) {
+  public void shiftMoments(DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceMatrix from, DeviceMatrix to) {
     int outputs = m1.rows();
     int inputs = m1.columns();
     checkMoments(outputs, inputs, m0, m1, m2);
     Kernels.shape("from", from, 1, inputs);
     Kernels.shape("to", to, 1, inputs);
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, m1, m2, from, to);
-    launch(tile, "shift_moments", outputs, inputs,
-        List.of(Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(from), Argument.of(to),
-            Argument.of(outputs), Argument.of(inputs)));
+    launch(tile, "shift_moments", outputs, inputs, List.of(Argument.of(m0), Argument.of(m1), Argument.of(m2),
+        Argument.of(from), Argument.of(to), Argument.of(outputs), Argument.of(inputs)));
   }
 
   static void checkMoments(int outputs, int inputs, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2) {
@@ -84,9 +79,8 @@ public final class EliminationScoresKernel {
     }
   }
 
-  private void launch(ElementwiseTile tile, String kernel, int outputs, int inputs,
-      List<Argument> arguments) {
-    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(outputs, inputs), ElementwiseTile.BLOCK, 0,
-        arguments, "weights %d×%d".formatted(outputs, inputs)));
+  private void launch(ElementwiseTile tile, String kernel, int outputs, int inputs, List<Argument> arguments) {
+    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(outputs, inputs), ElementwiseTile.BLOCK, 0, arguments,
+        "weights %d×%d".formatted(outputs, inputs)));
   }
 }

@@ -57,8 +57,8 @@ public final class JCudaLoader {
 
   /// Copies JCuda's native library into `directory`.
   static Path unpack(Path directory) throws IOException {
-    String name = LibUtils.createLibraryFileName(
-        LibUtils.createPlatformLibraryName("JCudaDriver-" + JCudaVersion.get()));
+    String name = LibUtils
+        .createLibraryFileName(LibUtils.createPlatformLibraryName("JCudaDriver-" + JCudaVersion.get()));
     try (InputStream resource = Optional
         .ofNullable(JCudaVersion.class.getClassLoader().getResourceAsStream("lib/" + name))
         .orElseThrow(() -> new IOException("JCuda has no library for this platform: " + name))) {

@@ -17,8 +17,8 @@ public final class KernelProducts implements MatrixProducts {
   }
 
   @Override
-  public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
-      double beta, MatrixBlock c) {
+  public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, double beta,
+      MatrixBlock c) {
     kernel.multiply(arithmetic, alpha, a, transposeA, b, transposeB, beta, c, workspace);
   }
 

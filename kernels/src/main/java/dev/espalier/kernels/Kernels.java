@@ -22,8 +22,7 @@ final class Kernels {
   ///                                  one
   static void apart(String name, DeviceMatrix written, DeviceMatrix... others) {
     for (DeviceMatrix other : others) {
-      if (written.overlaps(other)
-          && !(written.address() == other.address() && written.bytes() == other.bytes())) {
+      if (written.overlaps(other) && !(written.address() == other.address() && written.bytes() == other.bytes())) {
         throw new IllegalArgumentException("%s overlaps another matrix".formatted(name));
       }
     }

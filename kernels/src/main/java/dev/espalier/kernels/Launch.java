@@ -27,7 +27,6 @@ public record Launch(String family, String kernel, Dimensions grid, Dimensions b
 
   @Override
   public String toString() {
-    return "%s on %s (grid %s, block %s, %d bytes shared)".formatted(kernel, shapes, grid, block,
-        sharedBytes);
+    return "%s on %s (grid %s, block %s, %d bytes shared)".formatted(kernel, shapes, grid, block, sharedBytes);
   }
 }

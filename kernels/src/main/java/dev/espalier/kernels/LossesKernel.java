@@ -26,8 +26,7 @@ public final class LossesKernel {
 
   /// Squared error L = mean over outputs of (a − t)², and its gradient 2 (a − t) / outputs; as
   /// [#crossEntropy].
-  public void squaredError(DeviceMatrix activated, DeviceMatrix targets, DeviceMatrix gradient,
-      DeviceMatrix losses) {
+  public void squaredError(DeviceMatrix activated, DeviceMatrix targets, DeviceMatrix gradient, DeviceMatrix losses) {
     launch("squared_error_8", activated, targets, gradient, losses);
   }
 

@@ -8,8 +8,8 @@ public interface MatrixProducts extends AutoCloseable {
   /// @param b inner × columns, or columns × inner if transposed
   /// @param c rows × columns, apart from a and b
   /// @throws IllegalArgumentException if the shapes do not fit
-  void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
-      double beta, MatrixBlock c);
+  void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, double beta,
+      MatrixBlock c);
 
   /// Who multiplies, for example `cuBLAS 13.1`.
   String description();

@@ -68,8 +68,8 @@ public final class ProductKernel {
 
     @Override
     public String name(boolean transposeA, boolean transposeB) {
-      return "product_mma_%dx%dx%dx%d_%s_v%d".formatted(rows, columns, inner, stages,
-          operation(transposeA, transposeB), vector);
+      return "product_mma_%dx%dx%dx%d_%s_v%d".formatted(rows, columns, inner, stages, operation(transposeA, transposeB),
+          vector);
     }
   }
 
@@ -105,8 +105,7 @@ public final class ProductKernel {
   public long largestWorkspace(Arithmetic arithmetic) {
     // Parts are made while tiles are fewer than multiprocessors, so there are fewer than two blocks for each.
     return TILES.stream().filter(tile -> isFor(tile, arithmetic))
-        .mapToLong(tile -> 2L * gpu.multiprocessors() * tile.rows() * tile.columns() * Float.BYTES).max()
-        .orElseThrow();
+        .mapToLong(tile -> 2L * gpu.multiprocessors() * tile.rows() * tile.columns() * Float.BYTES).max().orElseThrow();
   }
 
   /// The bytes of workspace for a chosen number of parts.
@@ -130,8 +129,7 @@ public final class ProductKernel {
       boolean transposeB, double beta, MatrixBlock c, DeviceBuffer workspace) {
     int inner = transposeA ? a.rows() : a.columns();
     Tile tile = choose(arithmetic, a, b, c, inner);
-    multiply(tile, parts(tile, c.rows(), c.columns(), inner), alpha, a, transposeA, b, transposeB, beta, c,
-        workspace);
+    multiply(tile, parts(tile, c.rows(), c.columns(), inner), alpha, a, transposeA, b, transposeB, beta, c, workspace);
   }
 
   /// As [#multiply(Arithmetic, double, MatrixBlock, boolean, MatrixBlock, boolean, double, MatrixBlock,
@@ -145,13 +143,13 @@ public final class ProductKernel {
       throw new IllegalArgumentException("c overlaps a or b");
     }
     if (!a.admits(tile.vector()) || !b.admits(tile.vector())) {
-      throw new IllegalArgumentException("%s does not admit a %s at %#x, b %s at %#x".formatted(
-          tile.name(transposeA, transposeB), a, a.address(), b, b.address()));
+      throw new IllegalArgumentException("%s does not admit a %s at %#x, b %s at %#x"
+          .formatted(tile.name(transposeA, transposeB), a, a.address(), b, b.address()));
     }
     Kernels.room("workspace", workspace, workspace(parts, c.rows(), c.columns()));
     gpu.launch(new Launch(FAMILY, tile.name(transposeA, transposeB),
-        new Dimensions(Math.toIntExact(tiles(tile, c.rows(), c.columns())), 1, parts),
-        Dimensions.of(tile.threads()), tile.sharedBytes(transposeA, transposeB),
+        new Dimensions(Math.toIntExact(tiles(tile, c.rows(), c.columns())), 1, parts), Dimensions.of(tile.threads()),
+        tile.sharedBytes(transposeA, transposeB),
         List.of(Argument.of(a), Argument.of(b), Argument.of(c), Argument.of(workspace), Argument.of(c.rows()),
             Argument.of(c.columns()), Argument.of(inner), Argument.of(a.stride()), Argument.of(b.stride()),
             Argument.of(c.stride()), Argument.of((float) alpha), Argument.of((float) beta)),
@@ -163,8 +161,8 @@ public final class ProductKernel {
 
   private static void checkShape(String name, MatrixBlock block, boolean transposed, int rows, int columns) {
     if (block.rows() != (transposed ? columns : rows) || block.columns() != (transposed ? rows : columns)) {
-      throw new IllegalArgumentException("op(%s) is %s of %s, not %d×%d".formatted(name,
-          transposed ? "the transpose" : "all", block, rows, columns));
+      throw new IllegalArgumentException(
+          "op(%s) is %s of %s, not %d×%d".formatted(name, transposed ? "the transpose" : "all", block, rows, columns));
     }
   }
 
@@ -177,9 +175,7 @@ public final class ProductKernel {
     Tile large = tf32 ? MMA_LARGE : FMA_LARGE;
     Tile small = tf32 ? MMA_SMALL : FMA_SMALL;
     long blocks = tiles(large, c.rows(), c.columns()) * parts(large, c.rows(), c.columns(), inner);
-    return Math.min(c.rows(), c.columns()) > small.columns() && blocks >= gpu.multiprocessors()
-        ? large
-        : small;
+    return Math.min(c.rows(), c.columns()) > small.columns() && blocks >= gpu.multiprocessors() ? large : small;
   }
 
   /// Whether the device has a kernel, and it rounds as wanted.

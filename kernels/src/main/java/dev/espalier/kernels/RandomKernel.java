@@ -18,13 +18,11 @@ public final class RandomKernel {
   /// n`.
   ///
   /// @param upstream stacked copies (copies · samples) × outputs, written
-  public void rademacherVectors(DeviceMatrix upstream, int samples, int firstProbe, long firstSample,
-      long seed) {
+  public void rademacherVectors(DeviceMatrix upstream, int samples, int firstProbe, long firstSample, long seed) {
     Kernels.copies(upstream, samples);
     launch("rademacher_8", upstream,
         List.of(Argument.of(upstream), Argument.of((long) upstream.rows()), Argument.of(samples),
-            Argument.of(upstream.columns()), Argument.of(firstProbe), Argument.of(firstSample),
-            Argument.of(seed)));
+            Argument.of(upstream.columns()), Argument.of(firstProbe), Argument.of(firstSample), Argument.of(seed)));
   }
 
   /// Row `c · samples + n` becomes the unit vector of output `firstOutput + c`.
@@ -32,22 +30,19 @@ public final class RandomKernel {
   /// @param upstream stacked copies (copies · samples) × outputs, written
   public void unitVectors(DeviceMatrix upstream, int samples, int firstOutput) {
     Kernels.copies(upstream, samples);
-    launch("unit_vectors_8", upstream,
-        List.of(Argument.of(upstream), Argument.of((long) upstream.rows()), Argument.of(samples),
-            Argument.of(upstream.columns()), Argument.of(firstOutput)));
+    launch("unit_vectors_8", upstream, List.of(Argument.of(upstream), Argument.of((long) upstream.rows()),
+        Argument.of(samples), Argument.of(upstream.columns()), Argument.of(firstOutput)));
   }
 
   /// Element i in row-major order becomes the i-th number of a stream, uniform in [0, 1).
   public void uniform(DeviceMatrix matrix, long seed, long stream) {
-    gpu.launch(new Launch(FAMILY, "uniform_" + RUN, UpdatesKernel.grid(gpu, matrix.elements(), RUN),
-        Dimensions.of(RUN), 0,
-        List.of(Argument.of(matrix), Argument.of(matrix.elements()), Argument.of(seed), Argument.of(stream)),
+    gpu.launch(new Launch(FAMILY, "uniform_" + RUN, UpdatesKernel.grid(gpu, matrix.elements(), RUN), Dimensions.of(RUN),
+        0, List.of(Argument.of(matrix), Argument.of(matrix.elements()), Argument.of(seed), Argument.of(stream)),
         matrix.toString()));
   }
 
   private void launch(String kernel, DeviceMatrix upstream, List<Argument> arguments) {
-    gpu.launch(
-        new Launch(FAMILY, kernel, Kernels.gridOfRows(upstream.rows()), Kernels.WARP_A_ROW, 0, arguments,
-            "u " + upstream));
+    gpu.launch(new Launch(FAMILY, kernel, Kernels.gridOfRows(upstream.rows()), Kernels.WARP_A_ROW, 0, arguments,
+        "u " + upstream));
   }
 }

@@ -53,8 +53,7 @@ public final class ReductionsKernel {
     int parts = parts(x.rows(), x.columns());
     gpu.launch(new Launch(FAMILY, "%s_%dx8".formatted(kernel, COLUMNS),
         new Dimensions(Kernels.blocks(x.columns(), COLUMNS), 1, parts), Kernels.WARP_A_ROW, 0,
-        List.of(Argument.of(x), Argument.of(workspace), Argument.of(x.rows()), Argument.of(x.columns())),
-        "x " + x));
+        List.of(Argument.of(x), Argument.of(workspace), Argument.of(x.rows()), Argument.of(x.columns())), "x " + x));
     addPartials(alpha, workspace, parts, beta, MatrixBlock.of(y));
   }
 
@@ -63,12 +62,11 @@ public final class ReductionsKernel {
   /// @param partials `parts` times the elements of y, one after another
   void addPartials(double alpha, DeviceBuffer partials, int parts, double beta, MatrixBlock y) {
     Kernels.room("partials", partials, parts * y.elements() * Float.BYTES);
-    gpu.launch(new Launch(FAMILY, "add_partials_" + RUN, UpdatesKernel.grid(gpu, y.elements(), RUN),
-        Dimensions.of(RUN), 0,
-        List.of(Argument.of(partials), Argument.of(y), Argument.of((float) alpha), Argument.of((float) beta),
-            Argument.of(parts), Argument.of(y.elements()), Argument.of(y.columns()),
-            Argument.of(y.stride())),
-        "%d × y %s".formatted(parts, y)));
+    gpu.launch(
+        new Launch(FAMILY, "add_partials_" + RUN, UpdatesKernel.grid(gpu, y.elements(), RUN), Dimensions.of(RUN), 0,
+            List.of(Argument.of(partials), Argument.of(y), Argument.of((float) alpha), Argument.of((float) beta),
+                Argument.of(parts), Argument.of(y.elements()), Argument.of(y.columns()), Argument.of(y.stride())),
+            "%d × y %s".formatted(parts, y)));
   }
 
   /// total = Σ of `elements` float64 numbers.

@@ -34,9 +34,9 @@ public final class SelectKernel {
     Kernels.apart("scores", scores, weights);
     Kernels.room("firstNonFinite", firstNonFinite, Long.BYTES);
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, scores);
-    launch(tile.name("rank_zeros_first"), tile.grid(outputs, inputs), ElementwiseTile.BLOCK,
-        List.of(Argument.of(weights), Argument.of(scores), Argument.of(firstNonFinite), Argument.of(outputs),
-            Argument.of(inputs)),
+    launch(
+        tile.name("rank_zeros_first"), tile.grid(outputs, inputs), ElementwiseTile.BLOCK, List.of(Argument.of(weights),
+            Argument.of(scores), Argument.of(firstNonFinite), Argument.of(outputs), Argument.of(inputs)),
         "weights " + weights);
   }
 
@@ -52,15 +52,15 @@ public final class SelectKernel {
     }
     Kernels.room("state", state, STATE_BYTES);
     String shapes = "%d of %d scores".formatted(count, all);
-    launch("select_begin_1024", Dimensions.of(1), Dimensions.of(1024),
-        List.of(Argument.of(state), Argument.of(count)), shapes);
+    launch("select_begin_1024", Dimensions.of(1), Dimensions.of(1024), List.of(Argument.of(state), Argument.of(count)),
+        shapes);
     for (int pass = 0; pass < PASSES; pass++) {
       for (DeviceMatrix layer : scores) {
-        launch("select_histogram_2048", grid(layer), Dimensions.of(THREADS), List.of(Argument.of(layer),
-            Argument.of(state), Argument.of(pass), Argument.of(layer.elements())), shapes);
+        launch("select_histogram_2048", grid(layer), Dimensions.of(THREADS),
+            List.of(Argument.of(layer), Argument.of(state), Argument.of(pass), Argument.of(layer.elements())), shapes);
       }
-      launch("select_digit_1024", Dimensions.of(1), Dimensions.of(1024),
-          List.of(Argument.of(state), Argument.of(pass)), shapes);
+      launch("select_digit_1024", Dimensions.of(1), Dimensions.of(1024), List.of(Argument.of(state), Argument.of(pass)),
+          shapes);
     }
   }
 
@@ -91,8 +91,7 @@ public final class SelectKernel {
   /// @param groupWidth 1 up to the columns
   /// @return how many scores are left to remove
   public long keepPerGroup(DeviceMatrix scores, int groupWidth, double removedPerGroup) {
-    if (groupWidth < 1 || groupWidth > scores.columns()
-        || !(removedPerGroup >= 0 && removedPerGroup <= groupWidth)) {
+    if (groupWidth < 1 || groupWidth > scores.columns() || !(removedPerGroup >= 0 && removedPerGroup <= groupWidth)) {
       throw new IllegalArgumentException(
           "groups of %d in %s, removing %s".formatted(groupWidth, scores, removedPerGroup));
     }
@@ -103,14 +102,12 @@ public final class SelectKernel {
     long blocks = Math.ceilDiv(groups, groupsPerBlock);
     Dimensions grid = Dimensions
         .of(narrow ? Math.toIntExact(blocks) : (int) Math.min(blocks, 16L * gpu.multiprocessors()));
-    launch("keep_per_group_%s_%d".formatted(narrow ? "narrow" : "wide", THREADS), grid,
-        Dimensions.of(THREADS),
-        List.of(Argument.of(scores), Argument.of(groups), Argument.of(scores.columns()),
-            Argument.of(groupWidth),
+    launch("keep_per_group_%s_%d".formatted(narrow ? "narrow" : "wide", THREADS), grid, Dimensions.of(THREADS),
+        List.of(Argument.of(scores), Argument.of(groups), Argument.of(scores.columns()), Argument.of(groupWidth),
             Argument.of(removedPerGroup)),
         "scores %s, groups of %d".formatted(scores, groupWidth));
-    return leftToRemove(scores.rows(), groupsPerRow, groupWidth,
-        groupsPerRow * groupWidth - scores.columns(), removedPerGroup);
+    return leftToRemove(scores.rows(), groupsPerRow, groupWidth, groupsPerRow * groupWidth - scores.columns(),
+        removedPerGroup);
   }
 
   private static long leftToRemove(int rows, int groupsPerRow, int groupWidth, int missing, double perGroup) {
@@ -120,8 +117,8 @@ public final class SelectKernel {
       long last = first + groupsPerRow - 1;
       long quota = Math.round((last + 1) * perGroup) - Math.round(last * perGroup);
       int width = groupWidth - missing;
-      removed += Math.round(last * perGroup) - Math.round(first * perGroup)
-          + width - Math.min(width, groupWidth - quota);
+      removed += Math.round(last * perGroup) - Math.round(first * perGroup) + width
+          - Math.min(width, groupWidth - quota);
     }
     return removed;
   }
@@ -130,8 +127,7 @@ public final class SelectKernel {
     return UpdatesKernel.grid(gpu, scores.elements(), THREADS);
   }
 
-  private void launch(String kernel, Dimensions grid, Dimensions block, List<Argument> arguments,
-      String shapes) {
+  private void launch(String kernel, Dimensions grid, Dimensions block, List<Argument> arguments, String shapes) {
     gpu.launch(new Launch(FAMILY, kernel, grid, block, 0, arguments, shapes));
   }
 }

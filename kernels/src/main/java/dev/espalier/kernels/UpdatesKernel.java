@@ -41,11 +41,10 @@ public final class UpdatesKernel {
     double correction2 = 1 - Math.pow(beta2, (double) step);
     int run = run(parameter, gradient, firstMoment, secondMoment);
     launch("adam_" + run, run, parameter,
-        List.of(Argument.of(parameter), Argument.of(gradient), Argument.of(firstMoment),
-            Argument.of(secondMoment), Argument.of((float) learningRate), Argument.of((float) beta1),
-            Argument.of((float) (1 - beta1)), Argument.of((float) beta2), Argument.of((float) (1 - beta2)),
-            Argument.of((float) epsilon), Argument.of((float) correction1),
-            Argument.of((float) correction2), Argument.of(keepZeros ? 1 : 0),
+        List.of(Argument.of(parameter), Argument.of(gradient), Argument.of(firstMoment), Argument.of(secondMoment),
+            Argument.of((float) learningRate), Argument.of((float) beta1), Argument.of((float) (1 - beta1)),
+            Argument.of((float) beta2), Argument.of((float) (1 - beta2)), Argument.of((float) epsilon),
+            Argument.of((float) correction1), Argument.of((float) correction2), Argument.of(keepZeros ? 1 : 0),
             Argument.of(parameter.elements())));
   }
 
@@ -60,9 +59,8 @@ public final class UpdatesKernel {
   }
 
   private void launch(String kernel, int run, DeviceMatrix matrix, List<Argument> arguments) {
-    gpu.launch(
-        new Launch(FAMILY, kernel, grid(gpu, matrix.elements(), run), Dimensions.of(THREADS), 0, arguments,
-            matrix.toString()));
+    gpu.launch(new Launch(FAMILY, kernel, grid(gpu, matrix.elements(), run), Dimensions.of(THREADS), 0, arguments,
+        matrix.toString()));
   }
 
   /// Blocks for `elements` in runs: enough to fill the device, which then go on by strides.

@@ -94,8 +94,7 @@ class ApplyKernelTest {
       DeviceMatrix weights = gpu.matrix(outputs, inputs, w);
       DeviceBuffer count = gpu.buffer(Long.BYTES, 0);
       DeviceBuffer sum = gpu.buffer(Double.BYTES, -1);
-      Cut cut = new Cut(gpu.matrix(outputs, inputs, s), 0, ties, count,
-          gpu.buffer(ApplyKernel.workspace(outputs), -1));
+      Cut cut = new Cut(gpu.matrix(outputs, inputs, s), 0, ties, count, gpu.buffer(ApplyKernel.workspace(outputs), -1));
       new ApplyKernel(gpu).eliminate(cut, weights, sum);
       check(gpu, "weights", removed(s, 0, ties), weights, w, sum, s, count);
     });
@@ -110,8 +109,7 @@ class ApplyKernelTest {
     }
   }
 
-  private static void check(TestGpu gpu, String what, boolean[] removed, DeviceMatrix weights,
-      float[] before,
+  private static void check(TestGpu gpu, String what, boolean[] removed, DeviceMatrix weights, float[] before,
       DeviceBuffer sum, float[] scores, DeviceBuffer count) {
     assertSame(what, gpu.read(weights), i -> removed[i] ? 0 : before[i]);
     double expectedSum = 0;
@@ -124,8 +122,8 @@ class ApplyKernelTest {
     assertEquals(expectedCount, gpu.readLong(count, 0), what);
   }
 
-  private static void checkBias(TestGpu gpu, DeviceMatrix bias, float[] before, float[] compensation,
-      boolean[] removed, int inputs) {
+  private static void checkBias(TestGpu gpu, DeviceMatrix bias, float[] before, float[] compensation, boolean[] removed,
+      int inputs) {
     assertClose("bias", gpu.read(bias), i -> before[i] + sum(compensation, removed, i, inputs, false),
         i -> (inputs + 1) * UNIT * (Math.abs(before[i]) + sum(compensation, removed, i, inputs, true)));
   }

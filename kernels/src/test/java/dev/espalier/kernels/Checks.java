@@ -18,10 +18,9 @@ final class Checks {
   record Shape(int rows, int columns) {}
 
   /// Around lanes, warps and tiles, vectors of four or not.
-  static final List<Shape> SHAPES = List.of(new Shape(1, 1), new Shape(1, 7), new Shape(7, 1),
-      new Shape(31, 32),
-      new Shape(32, 31), new Shape(33, 33), new Shape(7, 127), new Shape(129, 7), new Shape(5, 129),
-      new Shape(19, 132), new Shape(300, 140));
+  static final List<Shape> SHAPES = List.of(new Shape(1, 1), new Shape(1, 7), new Shape(7, 1), new Shape(31, 32),
+      new Shape(32, 31), new Shape(33, 33), new Shape(7, 127), new Shape(129, 7), new Shape(5, 129), new Shape(19, 132),
+      new Shape(300, 140));
 
   /// Set for the sanitizers, which are slow: one shape of each kind is enough for them, and one order, for they see what
   /// is not ordered in any.
@@ -93,16 +92,13 @@ final class Checks {
   }
 
   /// Fails where an element is further from the expected one than its tolerance.
-  static void assertClose(String what, float[] actual, IntToDoubleFunction expected,
-      IntToDoubleFunction tolerance) {
+  static void assertClose(String what, float[] actual, IntToDoubleFunction expected, IntToDoubleFunction tolerance) {
     for (int i = 0; i < actual.length; i++) {
       double want = expected.applyAsDouble(i);
       double most = tolerance.applyAsDouble(i);
       if (!(Math.abs(actual[i] - want) <= most)) {
-        throw new AssertionError(
-            "%s: element %d of %d is %s, not %s, tolerance %s".formatted(what, i, actual.length, actual[i],
-                want,
-                most));
+        throw new AssertionError("%s: element %d of %d is %s, not %s, tolerance %s".formatted(what, i, actual.length,
+            actual[i], want, most));
       }
     }
   }

@@ -27,8 +27,7 @@ class DenseForwardKernelTest {
       new DenseForwardKernel(gpu).forward(nonlinearity, z, gpu.matrix(1, outputs, bias), a);
       float[] sums = gpu.read(z);
       assertSame("z", sums, i -> product[i] + bias[i % outputs]);
-      assertClose("a", gpu.read(a), i -> Nonlinearities.value(nonlinearity, sums[i]),
-          i -> tolerance(sums[i]));
+      assertClose("a", gpu.read(a), i -> Nonlinearities.value(nonlinearity, sums[i]), i -> tolerance(sums[i]));
     });
   }
 
@@ -96,8 +95,7 @@ class DenseForwardKernelTest {
   void softmaxOfLargeNumbers() {
     onEveryOrder(gpu -> {
       DeviceMatrix a = gpu.matrix(1, 3);
-      new DenseForwardKernel(gpu).softmaxForward(gpu.matrix(1, 3, 500, 500, -500), gpu.matrix(1, 3, 0, 0, 0),
-          a);
+      new DenseForwardKernel(gpu).softmaxForward(gpu.matrix(1, 3, 500, 500, -500), gpu.matrix(1, 3, 0, 0, 0), a);
       assertSame("a", gpu.read(a), i -> i == 2 ? 0 : 0.5);
     });
   }
@@ -131,8 +129,7 @@ class DenseForwardKernelTest {
     onEveryOrder(gpu -> {
       DeviceMatrix a = gpu.matrix(1, 1);
       for (Nonlinearity nonlinearity : Nonlinearity.values()) {
-        new DenseForwardKernel(gpu).forward(nonlinearity, gpu.matrix(1, 1, Float.NaN), gpu.matrix(1, 1, 0),
-            a);
+        new DenseForwardKernel(gpu).forward(nonlinearity, gpu.matrix(1, 1, Float.NaN), gpu.matrix(1, 1, 0), a);
         assertEquals(Float.NaN, gpu.read(a)[0], nonlinearity.toString());
       }
     });

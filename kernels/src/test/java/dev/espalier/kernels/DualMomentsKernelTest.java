@@ -28,10 +28,8 @@ class DualMomentsKernelTest {
 
   /// All of them straddle tiles; 0 samples fall to some parts of the last two.
   private static final List<Batch> BATCHES = List.of(new Batch(1, 1, 1, 1), new Batch(7, 31, 7, 1),
-      new Batch(31, 33, 32, 1), new Batch(33, 7, 129, 2), new Batch(127, 129, 31, 3),
-      new Batch(129, 127, 33, 1),
-      new Batch(300, 140, 196, 2), new Batch(300, 140, 196, 1), new Batch(65, 4, 132, 5),
-      new Batch(5, 68, 4, 3));
+      new Batch(31, 33, 32, 1), new Batch(33, 7, 129, 2), new Batch(127, 129, 31, 3), new Batch(129, 127, 33, 1),
+      new Batch(300, 140, 196, 2), new Batch(300, 140, 196, 1), new Batch(65, 4, 132, 5), new Batch(5, 68, 4, 3));
 
   /// The moments of a batch in double precision, of operands as the kernel rounds them, and the sums of the
   /// terms' magnitudes that bound its error.
@@ -210,8 +208,7 @@ class DualMomentsKernelTest {
 
   private record Moments(TestGpu gpu, Batch batch, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2) {
     static Moments of(TestGpu gpu, Batch b, float start) {
-      return new Moments(gpu, b, filled(gpu, 1, b.outputs(), start),
-          filled(gpu, b.outputs(), b.inputs(), start),
+      return new Moments(gpu, b, filled(gpu, 1, b.outputs(), start), filled(gpu, b.outputs(), b.inputs(), start),
           filled(gpu, b.outputs(), b.inputs(), start));
     }
 
@@ -222,16 +219,14 @@ class DualMomentsKernelTest {
     }
 
     void add(Tile tile, float[] s, float[] a, float[] c) {
-      add(tile, gpu.matrix(batch.samples(), batch.outputs(), s),
-          gpu.matrix(batch.samples(), batch.inputs(), a), c);
+      add(tile, gpu.matrix(batch.samples(), batch.outputs(), s), gpu.matrix(batch.samples(), batch.inputs(), a), c);
     }
 
     void add(Tile tile, DeviceMatrix s, DeviceMatrix a, float[] c) {
       assumeTrue(!(tile instanceof DualMomentsKernel.Wgmma) || gpu.computeCapability() == 90,
           "only compute capability 9.0 has wgmma");
       DualMomentsKernel kernel = new DualMomentsKernel(gpu);
-      long workspace = kernel.workspace(tile, batch.parts(), batch.samples(), batch.outputs(),
-          batch.inputs());
+      long workspace = kernel.workspace(tile, batch.parts(), batch.samples(), batch.outputs(), batch.inputs());
       kernel.addMoments(tile, batch.parts(), s, a, gpu.matrix(1, batch.inputs(), c), m0, m1, m2,
           gpu.buffer(workspace, -1));
     }

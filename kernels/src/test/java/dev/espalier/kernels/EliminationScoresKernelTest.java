@@ -35,9 +35,8 @@ class EliminationScoresKernelTest {
       DeviceMatrix first = gpu.matrix(outputs, inputs, m1);
       DeviceMatrix second = gpu.matrix(outputs, inputs, m2);
       DeviceBuffer nonFinite = gpu.buffer(Long.BYTES, -1);
-      new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0),
-          first,
-          second, gpu.matrix(1, inputs, c), SAMPLES, nonFinite);
+      new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0), first, second,
+          gpu.matrix(1, inputs, c), SAMPLES, nonFinite);
       assertEquals(-1, gpu.readLong(nonFinite, 0));
       assertClose("importance", gpu.read(second), i -> {
         double total = m0[i / inputs];
@@ -62,9 +61,8 @@ class EliminationScoresKernelTest {
       DeviceMatrix second = gpu.matrix(outputs, inputs, m2);
       float[] m0 = new float[outputs];
       java.util.Arrays.fill(m0, 16);
-      new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0),
-          first,
-          second, gpu.matrix(1, inputs, new float[inputs]), 64, gpu.buffer(Long.BYTES, -1));
+      new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0), first, second,
+          gpu.matrix(1, inputs, new float[inputs]), 64, gpu.buffer(Long.BYTES, -1));
       assertSame("importance", gpu.read(second),
           i -> w[i] * w[i] * Math.max(0, m2[i] - (double) m1[i] * m1[i] / 16) / 64);
       assertSame("compensation", gpu.read(first), i -> w[i] * m1[i] / 16);
@@ -134,9 +132,8 @@ class EliminationScoresKernelTest {
       var overlap = assertThrows(IllegalArgumentException.class,
           () -> kernel.shiftMoments(gpu.matrix(1, 4), m, m, gpu.matrix(1, 3), gpu.matrix(1, 3)));
       assertEquals("m1 overlaps m2", overlap.getMessage());
-      var room = assertThrows(IllegalArgumentException.class,
-          () -> kernel.scores(m, gpu.matrix(1, 4), gpu.matrix(4, 3), gpu.matrix(4, 3), gpu.matrix(1, 3), 1,
-              gpu.buffer(4, 0)));
+      var room = assertThrows(IllegalArgumentException.class, () -> kernel.scores(m, gpu.matrix(1, 4), gpu.matrix(4, 3),
+          gpu.matrix(4, 3), gpu.matrix(1, 3), 1, gpu.buffer(4, 0)));
       assertEquals("firstNonFinite has 4 bytes, 8 are needed", room.getMessage());
     }
   }

@@ -171,8 +171,7 @@ public final class EmulatedDriver implements Driver {
     for (long i = 0; i < GUARD; i++) {
       if (whole.get(ValueLayout.JAVA_BYTE, i) != GUARD_BYTE
           || whole.get(ValueLayout.JAVA_BYTE, whole.byteSize() - 1 - i) != GUARD_BYTE) {
-        throw new IllegalStateException(
-            "memory beside %d bytes was written".formatted(allocation.bytes()));
+        throw new IllegalStateException("memory beside %d bytes was written".formatted(allocation.bytes()));
       }
     }
   }

@@ -62,15 +62,12 @@ final class EmulatedGpu extends TestGpu {
   private EmulatedGpu(int computeCapability) {
     this.computeCapability = computeCapability;
     SymbolLookup library = SymbolLookup.libraryLookup(LIBRARY, Arena.global());
-    launch = handle(library, "simt_launch",
-        FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
-            JAVA_LONG, ADDRESS, ADDRESS, JAVA_LONG));
-    parameterBytes = handle(library, "simt_parameter_bytes",
-        FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+    launch = handle(library, "simt_launch", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, JAVA_INT,
+        JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS, ADDRESS, JAVA_LONG));
+    parameterBytes = handle(library, "simt_parameter_bytes", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
     set = handle(library, "simt_set", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG));
     tensorMap = handle(library, "simt_tensor_map",
-        FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, JAVA_LONG,
-            JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT));
+        FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT));
     reserve = handle(library, "simt_reserve", FunctionDescriptor.of(ADDRESS, JAVA_LONG));
     release = handle(library, "simt_release", FunctionDescriptor.ofVoid(ADDRESS, JAVA_LONG));
   }
@@ -198,8 +195,7 @@ final class EmulatedGpu extends TestGpu {
       MemorySegment error = call.allocate(ERROR_BYTES);
       Dimensions grid = launch.grid();
       Dimensions block = launch.block();
-      int rc = (int) this.launch.invokeExact(name, grid.x(), grid.y(), grid.z(), block.x(), block.y(),
-          block.z(),
+      int rc = (int) this.launch.invokeExact(name, grid.x(), grid.y(), grid.z(), block.x(), block.y(), block.z(),
           (long) launch.sharedBytes(), pointers, error, (long) ERROR_BYTES);
       if (rc != 0) {
         throw new KernelException(launch, error.getString(0));
@@ -220,10 +216,8 @@ final class EmulatedGpu extends TestGpu {
       case Argument.Float64(double value) -> call.allocateFrom(ValueLayout.JAVA_DOUBLE, value);
       case Argument.TensorMap(DeviceMatrix matrix, long stride, int boxRows) -> {
         MemorySegment map = call.allocate(Argument.TensorMap.BYTES, 64);
-        int rc = (int) tensorMap.invokeExact(map, MemorySegment.ofAddress(matrix.address()),
-            (long) matrix.columns(), (long) matrix.rows(), stride * Float.BYTES,
-            Argument.TensorMap.BOX_COLUMNS,
-            boxRows);
+        int rc = (int) tensorMap.invokeExact(map, MemorySegment.ofAddress(matrix.address()), (long) matrix.columns(),
+            (long) matrix.rows(), stride * Float.BYTES, Argument.TensorMap.BOX_COLUMNS, boxRows);
         assertEquals(0, rc);
         yield map;
       }

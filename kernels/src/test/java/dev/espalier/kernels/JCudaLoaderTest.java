@@ -39,7 +39,6 @@ class JCudaLoaderTest {
     int[] version = new int[1];
     JCudaDriver.cuDriverGetVersion(version);
     String device = CudaDriver.probe().device().orElseThrow();
-    assertTrue(device.endsWith("driver for CUDA %d.%d".formatted(version[0] / 1000, version[0] % 1000 / 10)),
-        device);
+    assertTrue(device.endsWith("driver for CUDA %d.%d".formatted(version[0] / 1000, version[0] % 1000 / 10)), device);
   }
 }

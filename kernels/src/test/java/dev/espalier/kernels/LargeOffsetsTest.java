@@ -110,13 +110,11 @@ class LargeOffsetsTest {
     DualMomentsKernel kernel = new DualMomentsKernel(gpu);
     int parts = Launch.MAX_GRID_Y;
     for (DualMomentsKernel.Tile tile : DualMomentsKernel.TILES) {
-      DeviceMatrix workspace = gpu.sparse(
-          (int) Math.ceilDiv(kernel.workspace(tile, parts, ROWS, 4, COLUMNS), 1024),
+      DeviceMatrix workspace = gpu.sparse((int) Math.ceilDiv(kernel.workspace(tile, parts, ROWS, 4, COLUMNS), 1024),
           256);
       DeviceBuffer buffer = new DeviceBuffer(workspace.address(), workspace.bytes());
       kernel.addMoments(tile, parts, s, a, gpu.matrix(1, COLUMNS, row(0)), gpu.matrix(1, 4, new float[4]),
-          gpu.matrix(4, COLUMNS, new float[4 * COLUMNS]), gpu.matrix(4, COLUMNS, new float[4 * COLUMNS]),
-          buffer);
+          gpu.matrix(4, COLUMNS, new float[4 * COLUMNS]), gpu.matrix(4, COLUMNS, new float[4 * COLUMNS]), buffer);
       assertEquals(18, lastPartial(kernel, tile, parts, buffer), tile.name());
     }
   }
@@ -163,21 +161,19 @@ class LargeOffsetsTest {
   }
 
   /// The workspace, which ends with the last part's last row.
-  private DeviceMatrix multiply(ProductKernel.Tile tile, int parts, DeviceMatrix a, boolean transposeA,
-      DeviceMatrix b, boolean transposeB, DeviceMatrix c) {
+  private DeviceMatrix multiply(ProductKernel.Tile tile, int parts, DeviceMatrix a, boolean transposeA, DeviceMatrix b,
+      boolean transposeB, DeviceMatrix c) {
     DeviceMatrix workspace = gpu.sparse(Math.multiplyExact(parts, c.rows()), c.columns());
-    new ProductKernel(gpu).multiply(tile, parts, 1, MatrixBlock.of(a), transposeA, MatrixBlock.of(b),
-        transposeB, 0,
+    new ProductKernel(gpu).multiply(tile, parts, 1, MatrixBlock.of(a), transposeA, MatrixBlock.of(b), transposeB, 0,
         MatrixBlock.of(c), new DeviceBuffer(workspace.address(), workspace.bytes()));
     return workspace;
   }
 
   /// The last element of the last part's second moment, which lies at the end of the workspace.
-  private float lastPartial(DualMomentsKernel kernel, DualMomentsKernel.Tile tile, int parts,
-      DeviceBuffer workspace) {
+  private float lastPartial(DualMomentsKernel kernel, DualMomentsKernel.Tile tile, int parts, DeviceBuffer workspace) {
     long partial = (long) parts * 4 * COLUMNS * Float.BYTES;
-    long end = workspace.address() + kernel.workspace(tile, parts, ROWS, 4, COLUMNS)
-        - Math.ceilDiv(partial, 256) * 256 + partial;
+    long end = workspace.address() + kernel.workspace(tile, parts, ROWS, 4, COLUMNS) - Math.ceilDiv(partial, 256) * 256
+        + partial;
     return gpu.read(new DeviceMatrix(end - Float.BYTES, 1, 1))[0];
   }
 }

@@ -13,9 +13,7 @@ public class NeedsGpu implements ExecutionCondition {
 
   /// Why tests cannot run on a device, if they cannot.
   static Optional<String> problem() {
-    return CudaGpu.isBuilt()
-        ? JCudaLoader.problem()
-        : Optional.of("this build has no GPU kernels: it had no nvcc");
+    return CudaGpu.isBuilt() ? JCudaLoader.problem() : Optional.of("this build has no GPU kernels: it had no nvcc");
   }
 
   @Override

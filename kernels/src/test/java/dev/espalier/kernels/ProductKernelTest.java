@@ -25,8 +25,7 @@ class ProductKernelTest {
 
   /// They straddle tiles, steps and vectors; to some parts of the last three falls nothing, or less than a step.
   private static final List<Shape> SHAPES = List.of(new Shape(1, 1, 1, 1), new Shape(7, 31, 5, 1),
-      new Shape(33, 7, 129, 2), new Shape(127, 129, 31, 1), new Shape(300, 140, 196, 2),
-      new Shape(129, 65, 70, 3),
+      new Shape(33, 7, 129, 2), new Shape(127, 129, 31, 1), new Shape(300, 140, 196, 2), new Shape(129, 65, 70, 3),
       new Shape(66, 260, 40, 5), new Shape(3, 70, 9, 3));
   /// More tiles down than blocks go before they turn to the next column of tiles.
   private static final Shape TALL = new Shape(1160, 130, 5, 1);
@@ -85,11 +84,11 @@ class ProductKernelTest {
 
   static Stream<Case> cases() {
     List<Shape> shapes = Checks.BRIEF ? List.of(SHAPES.get(5), SHAPES.get(6)) : SHAPES;
-    return ProductKernel.TILES.stream().flatMap(tile -> Stream.concat(
-        Stream.of(new Case(tile, false, false, TALL)).filter(_ -> !Checks.BRIEF),
-        shapes.stream().flatMap(shape -> Stream.of(new Case(tile, false, false, shape),
-            new Case(tile, false, true, shape), new Case(tile, true, false, shape),
-            new Case(tile, true, true, shape)))));
+    return ProductKernel.TILES.stream()
+        .flatMap(tile -> Stream.concat(Stream.of(new Case(tile, false, false, TALL)).filter(_ -> !Checks.BRIEF),
+            shapes.stream()
+                .flatMap(shape -> Stream.of(new Case(tile, false, false, shape), new Case(tile, false, true, shape),
+                    new Case(tile, true, false, shape), new Case(tile, true, true, shape)))));
   }
 
   @ParameterizedTest
@@ -135,8 +134,7 @@ class ProductKernelTest {
   @Test
   void picksAKernelThatAdmitsTheMatrices() {
     // Small and large, aligned and not, long enough to be split.
-    for (Shape shape : List.of(new Shape(8, 12, 2100, 0), new Shape(260, 260, 8, 0),
-        new Shape(5, 200, 7, 0))) {
+    for (Shape shape : List.of(new Shape(8, 12, 2100, 0), new Shape(260, 260, 8, 0), new Shape(5, 200, 7, 0))) {
       float[] a = integers(1, (long) shape.rows() * shape.inner(), 3);
       float[] b = integers(2, (long) shape.inner() * shape.columns(), 3);
       for (int computeCapability : new int[]{75, 80, 90, 100}) {
@@ -148,8 +146,7 @@ class ProductKernelTest {
             DeviceMatrix c = gpu.matrix(shape.rows(), shape.columns());
             products.multiply(1, MatrixBlock.of(gpu.matrix(shape.rows(), shape.inner(), a)), false,
                 MatrixBlock.of(gpu.matrix(shape.inner(), shape.columns(), b)), false, 0, MatrixBlock.of(c));
-            double[] expected = new Case(ProductKernel.FMA_SMALL, false, false, shape).reference(a, b,
-                false)[0];
+            double[] expected = new Case(ProductKernel.FMA_SMALL, false, false, shape).reference(a, b, false)[0];
             assertSame("c", gpu.read(c), i -> expected[i]);
             assertEquals(arithmetic == Arithmetic.TF32 && gpu.computeCapability() >= 80,
                 products.description().contains("TF32"));
@@ -183,24 +180,19 @@ class ProductKernelTest {
       refuses("op(b) is the transpose of 7×9, not 7×9", gpu, a, b, true, c);
       refuses("op(a) is all of 8×7, not 7×7", gpu, a, b, false, c.rows(0, 7));
       refuses("c overlaps a or b", gpu, a, b, false, new MatrixBlock(a.address(), 8, 9, 9));
-      var e = assertThrows(IllegalArgumentException.class,
-          () -> new ProductKernel(gpu).multiply(ProductKernel.MMA_SMALL, 1, 1, a, false, b, false, 0, c,
-              gpu.buffer(16, 0)));
-      assertTrue(e.getMessage().startsWith("product_mma_64x64x32x3_nn_v4 does not admit a 8×7 at 0x"),
-          e.getMessage());
-      e = assertThrows(IllegalArgumentException.class,
-          () -> new ProductKernel(gpu).multiply(ProductKernel.FMA_SMALL, 2, 1, a, false, b, false, 0, c,
-              gpu.buffer(16, 0)));
+      var e = assertThrows(IllegalArgumentException.class, () -> new ProductKernel(gpu)
+          .multiply(ProductKernel.MMA_SMALL, 1, 1, a, false, b, false, 0, c, gpu.buffer(16, 0)));
+      assertTrue(e.getMessage().startsWith("product_mma_64x64x32x3_nn_v4 does not admit a 8×7 at 0x"), e.getMessage());
+      e = assertThrows(IllegalArgumentException.class, () -> new ProductKernel(gpu).multiply(ProductKernel.FMA_SMALL, 2,
+          1, a, false, b, false, 0, c, gpu.buffer(16, 0)));
       assertEquals("workspace has 16 bytes, 576 are needed", e.getMessage());
     }
   }
 
-  private static void refuses(String message, TestGpu gpu, MatrixBlock a, MatrixBlock b,
-      boolean transposeB,
+  private static void refuses(String message, TestGpu gpu, MatrixBlock a, MatrixBlock b, boolean transposeB,
       MatrixBlock c) {
-    var e = assertThrows(IllegalArgumentException.class,
-        () -> new ProductKernel(gpu).multiply(Arithmetic.FP32, 1,
-            a, false, b, transposeB, 0, c, gpu.buffer(1 << 16, 0)));
+    var e = assertThrows(IllegalArgumentException.class, () -> new ProductKernel(gpu).multiply(Arithmetic.FP32, 1, a,
+        false, b, transposeB, 0, c, gpu.buffer(1 << 16, 0)));
     assertEquals(message, e.getMessage());
   }
 

@@ -22,8 +22,8 @@ import org.junit.jupiter.api.Test;
 /// without nvcc.
 class PtxTest {
   private static final Path REPORTS = Path.of(System.getProperty("espalier.kernels.ptx"));
-  private static final List<String> FAMILIES = List.of("apply", "dense_forward", "dual_moments",
-      "elimination_scores", "losses", "product", "random", "reductions", "select", "updates");
+  private static final List<String> FAMILIES = List.of("apply", "dense_forward", "dual_moments", "elimination_scores",
+      "losses", "product", "random", "reductions", "select", "updates");
   /// Registers of a multiprocessor, from compute capability 8.0 on.
   private static final int REGISTERS = 65_536;
   /// Static shared memory that any kernel may use.
@@ -123,15 +123,12 @@ class PtxTest {
   @Test
   void tensorCoresAreUsed() throws IOException {
     String ptx = ptx("dual_moments");
-    assertTrue(body(ptx, DualMomentsKernel.WGMMA.name())
-        .contains("wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32"));
+    assertTrue(body(ptx, DualMomentsKernel.WGMMA.name()).contains("wgmma.mma_async.sync.aligned.m64n128k8.f32.tf32"));
     assertTrue(body(ptx, DualMomentsKernel.WGMMA.name()).contains("cp.async.bulk.tensor.2d"));
-    assertTrue(
-        body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32"));
+    assertTrue(body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32"));
     assertTrue(body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("cp.async.cg"));
     String product = body(ptx("product"), ProductKernel.MMA_LARGE.name(false, true));
-    assertTrue(
-        product.contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32") && product.contains("cp.async.cg"));
+    assertTrue(product.contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32") && product.contains("cp.async.cg"));
   }
 
   /// The launcher's kernels, four of each tile.

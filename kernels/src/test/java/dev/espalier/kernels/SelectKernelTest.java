@@ -52,8 +52,7 @@ class SelectKernelTest {
     float[] sorted = concatenate(large, small, one);
     Arrays.sort(sorted);
     onEveryOrder(gpu -> {
-      List<DeviceMatrix> layers = List.of(gpu.matrix(300, 140, large), gpu.matrix(33, 7, small),
-          gpu.matrix(1, 1, one));
+      List<DeviceMatrix> layers = List.of(gpu.matrix(300, 140, large), gpu.matrix(33, 7, small), gpu.matrix(1, 1, one));
       SelectKernel kernel = new SelectKernel(gpu);
       DeviceBuffer state = gpu.buffer(SelectKernel.STATE_BYTES, -1);
       for (int count : Checks.BRIEF
@@ -112,8 +111,8 @@ class SelectKernelTest {
         long quota = Math.round((group + 1.0) * perGroup) - Math.round((double) group * perGroup);
         long kept = Math.min(here, width - quota);
         int first = row * columns + start;
-        IntStream.range(first, first + here).boxed().sorted(Comparator.comparingDouble(i -> s[i]))
-            .skip(here - kept).forEach(i -> expected[i] = Float.POSITIVE_INFINITY);
+        IntStream.range(first, first + here).boxed().sorted(Comparator.comparingDouble(i -> s[i])).skip(here - kept)
+            .forEach(i -> expected[i] = Float.POSITIVE_INFINITY);
         left += here - kept;
         group++;
       }
@@ -134,8 +133,7 @@ class SelectKernelTest {
       DeviceBuffer state = gpu.buffer(SelectKernel.STATE_BYTES, 0);
       var e = assertThrows(IllegalArgumentException.class, () -> kernel.select(scores, 8, state));
       assertEquals("count=8 of 7 scores", e.getMessage());
-      var groups = assertThrows(IllegalArgumentException.class,
-          () -> kernel.keepPerGroup(scores.getFirst(), 4, 2));
+      var groups = assertThrows(IllegalArgumentException.class, () -> kernel.keepPerGroup(scores.getFirst(), 4, 2));
       assertEquals("groups of 4 in 2×3, removing 2.0", groups.getMessage());
     }
   }

@@ -89,8 +89,7 @@ class SmallKernelsTest {
       DeviceMatrix parameter = gpu.matrix(rows, columns, p);
       DeviceMatrix first = gpu.matrix(rows, columns, m);
       DeviceMatrix second = gpu.matrix(rows, columns, v);
-      new UpdatesKernel(gpu).adamStep(parameter, gpu.matrix(rows, columns, g), first, second, rate, beta1,
-          beta2,
+      new UpdatesKernel(gpu).adamStep(parameter, gpu.matrix(rows, columns, g), first, second, rate, beta1, beta2,
           epsilon, step, true);
       assertClose("m", gpu.read(first), i -> beta1 * m[i] + (1 - beta1) * g[i],
           i -> 3 * UNIT * (Math.abs(m[i]) + Math.abs(g[i])));
@@ -120,8 +119,7 @@ class SmallKernelsTest {
       double[] p = Nonlinearities.softmax(z, outputs);
       DeviceMatrix gradient = gpu.matrix(samples, outputs);
       DeviceMatrix losses = gpu.matrix(samples, 1);
-      new LossesKernel(gpu).crossEntropy(gpu.matrix(samples, outputs, z), gpu.matrix(samples, outputs, t),
-          gradient,
+      new LossesKernel(gpu).crossEntropy(gpu.matrix(samples, outputs, z), gpu.matrix(samples, outputs, t), gradient,
           losses);
       assertClose("gradient", gpu.read(gradient), i -> p[i] * rowSum(t, i / outputs, outputs) - t[i],
           i -> (2 * outputs + 20) * UNIT * (p[i] * rowSum(t, i / outputs, outputs) + t[i]));
@@ -143,8 +141,7 @@ class SmallKernelsTest {
       float[] t = integers(2, elements, 9);
       DeviceMatrix gradient = gpu.matrix(samples, outputs);
       DeviceMatrix losses = gpu.matrix(samples, 1);
-      new LossesKernel(gpu).squaredError(gpu.matrix(samples, outputs, a), gpu.matrix(samples, outputs, t),
-          gradient,
+      new LossesKernel(gpu).squaredError(gpu.matrix(samples, outputs, a), gpu.matrix(samples, outputs, t), gradient,
           losses);
       assertSame("gradient", gpu.read(gradient), i -> 2f * (a[i] - t[i]) / outputs);
       assertSame("loss", gpu.read(losses), n -> {

@@ -88,8 +88,7 @@ public interface Backend extends AutoCloseable {
   // ---- the network ----
 
   /// c = α op(a)·op(b) + β c, where op transposes or not; c is written without being read when β is 0.
-  void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta,
-      Matrix c);
+  void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c);
 
   /// z = x·Wᵀ + b and a = φ(z).
   ///
@@ -125,8 +124,8 @@ public interface Backend extends AutoCloseable {
   /// [#denseBackward] and [#addSquares] of its gradient in one.
   ///
   /// @param sensitivity s, samples × outputs, added to
-  default void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
-      Matrix preActivation, Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
+  default void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
     denseBackward(gradientAbove, weightsAbove, activation, preActivation, activated, gradient);
     addSquares(scale, gradient, sensitivity);
   }
@@ -137,8 +136,7 @@ public interface Backend extends AutoCloseable {
   /// @param sensitivity s, samples × outputs, added to
   default void addSquaredGradient(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
       Matrix preActivation, Matrix activated, Matrix scratch, double scale, Matrix sensitivity) {
-    denseBackward(gradientAbove, weightsAbove, activation, preActivation, activated, scratch, scale,
-        sensitivity);
+    denseBackward(gradientAbove, weightsAbove, activation, preActivation, activated, scratch, scale, sensitivity);
   }
 
   /// s += scale · Σ over copies of g²: squared gradients into a sensitivity.
@@ -262,8 +260,7 @@ public interface Backend extends AutoCloseable {
   ///
   /// @param step 1 for the first, for the correction of the moments' bias
   /// @param keepZeros whether elements of the parameter that are 0 stay 0: pruned weights
-  void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam,
-      long step,
+  void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam, long step,
       boolean keepZeros);
 
   /// Waits for the work and gives back what the backend itself holds; matrices are closed before it.

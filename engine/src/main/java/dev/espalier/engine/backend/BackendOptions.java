@@ -10,6 +10,6 @@ import java.util.OptionalLong;
 /// @param deviceMemory bytes of GPU memory to take at most; empty: what is free, less a reserve
 public record BackendOptions(int threads, Optional<Precision> precision, OptionalLong deviceMemory) {
   /// All cores, and what suits the device.
-  public static final BackendOptions DEFAULT = new BackendOptions(CpuBackend.availableThreads(),
-      Optional.empty(), OptionalLong.empty());
+  public static final BackendOptions DEFAULT = new BackendOptions(CpuBackend.availableThreads(), Optional.empty(),
+      OptionalLong.empty());
 }

@@ -58,9 +58,7 @@ public final class CpuBackend implements Backend {
   public CpuBackend(int threads, Precision precision) {
     this(requireAvailable(threads, precision), precision,
         precision == Precision.BF16 ? new CpuBfloat16Products() : new CpuProducts(),
-        precision == Precision.FP32 && skipsDeadUnits()
-            ? Optional.of(new CpuSparseProducts())
-            : Optional.empty());
+        precision == Precision.FP32 && skipsDeadUnits() ? Optional.of(new CpuSparseProducts()) : Optional.empty());
   }
 
   /// @param products closed with this
@@ -69,8 +67,8 @@ public final class CpuBackend implements Backend {
     this(precision, products, sparse, new CpuPool(Math.min(threads, CpuPool.CORES)), new PhaseClock());
   }
 
-  private CpuBackend(Precision precision, CpuProducts products, Optional<CpuSparseProducts> sparse,
-      CpuPool pool, PhaseClock clock) {
+  private CpuBackend(Precision precision, CpuProducts products, Optional<CpuSparseProducts> sparse, CpuPool pool,
+      PhaseClock clock) {
     this.precision = precision;
     this.products = products;
     this.sparse = sparse;
@@ -107,8 +105,7 @@ public final class CpuBackend implements Backend {
   /// Whether backward products in float32 skip the units that ReLU leaves dead, where there are enough of them. That takes the
   /// Vector API, `--add-modules jdk.incubator.vector` among the options of Java, and vectors of 8 float32 or more.
   public static boolean skipsDeadUnits() {
-    return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()
-        && CpuSparseProducts.hasLongVectors();
+    return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() && CpuSparseProducts.hasLongVectors();
   }
 
   /// The cores this process may use, by affinity and container limits: the default number of threads.
@@ -122,8 +119,7 @@ public final class CpuBackend implements Backend {
         precision == Precision.BF16
             ? "bfloat16 products"
             : sparse.isPresent() ? "float32, skipping dead units" : "float32",
-        pool.threads(),
-        pool.threads() == 1 ? "" : "s");
+        pool.threads(), pool.threads() == 1 ? "" : "s");
   }
 
   @Override
@@ -145,9 +141,9 @@ public final class CpuBackend implements Backend {
       return Workers.alone(this);
     }
     if (workers.isEmpty()) {
-      workers = IntStream.range(0, threads).mapToObj(
-          i -> new CpuBackend(precision, products, sparse, CpuPool.nested(),
-              i == 0 ? clock : new PhaseClock()))
+      workers = IntStream.range(0, threads)
+          .mapToObj(
+              i -> new CpuBackend(precision, products, sparse, CpuPool.nested(), i == 0 ? clock : new PhaseClock()))
           .toList();
     }
     return new Workers(workers, work -> pool.runTogether(work.size(), i -> work.get(i).run()));
@@ -191,8 +187,7 @@ public final class CpuBackend implements Backend {
   // ---- products ----
 
   @Override
-  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta,
-      Matrix c) {
+  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c) {
     Factor left = new Factor(read(a), a.columns(), transposeA);
     Factor right = new Factor(read(b), b.columns(), transposeB);
     MemorySegment result = write(c);
@@ -200,16 +195,15 @@ public final class CpuBackend implements Backend {
     CpuTiles tiles = CpuTiles.of(c.rows(), c.columns(), k, right, pool.threads());
     pool.run(tiles.count(), part -> {
       CpuTiles.Tile t = tiles.tile(part);
-      products.multiply((float) alpha, left.from(t.row(), 0), right.from(0, t.column()), (float) beta,
-          t.of(result), c.columns(), t.rows(), t.columns(), k);
+      products.multiply((float) alpha, left.from(t.row(), 0), right.from(0, t.column()), (float) beta, t.of(result),
+          c.columns(), t.rows(), t.columns(), k);
     });
   }
 
   // ---- the network ----
 
   @Override
-  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation,
-      Matrix preActivation,
+  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation, Matrix preActivation,
       Matrix activated) {
     int inputs = input.columns();
     int outputs = weights.rows();
@@ -226,8 +220,7 @@ public final class CpuBackend implements Backend {
           copy(b, t.column(), z, at, t.columns());
         }
       });
-      products.multiply(1, Factor.of(x, inputs).from(t.row(), 0), w.from(0, t.column()), 1, t.of(z), outputs,
-          t.rows(),
+      products.multiply(1, Factor.of(x, inputs).from(t.row(), 0), w.from(0, t.column()), 1, t.of(z), outputs, t.rows(),
           t.columns(), inputs);
       if (activation.isElementwise()) {
         t.forEachRun((first, count, _) -> activate(activation, z, a, first, first + count));
@@ -239,8 +232,7 @@ public final class CpuBackend implements Backend {
   }
 
   /// a = φ(z) for elements `start` to `end`.
-  private static void activate(Activation activation, MemorySegment z, MemorySegment a, long start,
-      long end) {
+  private static void activate(Activation activation, MemorySegment z, MemorySegment a, long start, long end) {
     CpuTile tile = CpuTile.ofThread();
     for (long first = start; first < end; first += CpuTile.LENGTH) {
       int count = (int) Math.min(CpuTile.LENGTH, end - first);
@@ -260,16 +252,14 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated,
-      Matrix upstream,
+  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
       Matrix gradient) {
     MemorySegment u = read(upstream);
     MemorySegment g = write(gradient);
     int columns = upstream.columns();
     if (activation.isElementwise()) {
       Derivative derivative = new Derivative(activation, preActivation, upstream.rows(), Optional.empty());
-      pool.ranges(preActivation.elements(), CpuPool.BLOCK,
-          (start, end) -> derivative.multiply(u, g, start, end));
+      pool.ranges(preActivation.elements(), CpuPool.BLOCK, (start, end) -> derivative.multiply(u, g, start, end));
     } else {
       MemorySegment a = read(activated);
       long samples = preActivation.rows();
@@ -286,24 +276,22 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
-      Matrix preActivation,
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
       Matrix activated, Matrix gradient) {
     denseBackward(gradientAbove, weightsAbove, gradient,
         new Derivative(activation, preActivation, gradient.rows(), Optional.empty()));
   }
 
   @Override
-  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
-      Matrix preActivation, Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
-    denseBackward(gradientAbove, weightsAbove, gradient, new Derivative(activation, preActivation,
-        gradient.rows(), Optional.of(new Squares((float) scale, write(sensitivity)))));
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
+    denseBackward(gradientAbove, weightsAbove, gradient, new Derivative(activation, preActivation, gradient.rows(),
+        Optional.of(new Squares((float) scale, write(sensitivity)))));
   }
 
   /// A part is a tile of one copy and the same of all others: φ′ is found once for all, and the part alone adds to its
   /// part of the sensitivity.
-  private void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Matrix gradient,
-      Derivative derivative) {
+  private void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Matrix gradient, Derivative derivative) {
     int outputs = gradient.columns();
     int samples = derivative.samples();
     MemorySegment g = write(gradient);
@@ -319,15 +307,14 @@ public final class CpuBackend implements Backend {
   ///
   /// @param tiles   of one copy of the result
   /// @param seconds the columns of tiles that lie side by side
-  private record StackedProduct(Factor gradients, int samples, int copies, CpuTiles tiles,
-      List<SecondFactor> seconds) {
+  private record StackedProduct(Factor gradients, int samples, int copies, CpuTiles tiles, List<SecondFactor> seconds) {
     /// The tile of all copies.
     ///
     /// @param leading elements of the result from one row to the next
     /// @param apart   its rows from one copy to the next
     void multiply(CpuTiles.Tile tile, MemorySegment result, long leading, int apart) {
-      seconds.get(tile.column() / tiles.columnStep()).multiply(gradients.from(tile.row(), 0), false, result,
-          leading, tile.rows(), copies, samples, apart);
+      seconds.get(tile.column() / tiles.columnStep()).multiply(gradients.from(tile.row(), 0), false, result, leading,
+          tile.rows(), copies, samples, apart);
     }
   }
 
@@ -348,12 +335,10 @@ public final class CpuBackend implements Backend {
     long elements = chosen.preparedElements(factor.leading(), matrix.rows(), tiles.columnStep());
     if (elements == 0) {
       return IntStream.range(0, tiles.across())
-          .mapToObj(i -> second(chosen, factor, matrix.rows(), tiles.tile(i), MemorySegment.NULL))
-          .toList();
+          .mapToObj(i -> second(chosen, factor, matrix.rows(), tiles.tile(i), MemorySegment.NULL)).toList();
     }
     synchronized (chosen) { // several workers may want the same
-      return matrix.prepared(tiles.columnStep())
-          .orElseGet(() -> prepare(chosen, matrix, factor, tiles, elements));
+      return matrix.prepared(tiles.columnStep()).orElseGet(() -> prepare(chosen, matrix, factor, tiles, elements));
     }
   }
 
@@ -379,8 +364,8 @@ public final class CpuBackend implements Backend {
 
   /// A part is as of [#denseBackward], and its gradients stay in memory of the thread.
   @Override
-  public void addSquaredGradient(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
-      Matrix preActivation, Matrix activated, Matrix scratch, double scale, Matrix sensitivity) {
+  public void addSquaredGradient(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix activated, Matrix scratch, double scale, Matrix sensitivity) {
     MemorySegment z = read(preActivation);
     MemorySegment s = write(sensitivity);
     int samples = preActivation.rows();
@@ -391,9 +376,8 @@ public final class CpuBackend implements Backend {
       long elements = (long) t.rows() * t.columns();
       MemorySegment g = PRODUCT.atLeast(copies * elements);
       product.multiply(t, g, t.columns(), t.rows());
-      t.forEachRun(
-          (first, count, inTile) -> addSquares(g, inTile, copies, elements, activation, z, (float) scale, s,
-              first, count));
+      t.forEachRun((first, count, inTile) -> addSquares(g, inTile, copies, elements, activation, z, (float) scale, s,
+          first, count));
     });
   }
 
@@ -401,8 +385,7 @@ public final class CpuBackend implements Backend {
   ///
   /// @param u    gradients, from element `firstOfU` on
   /// @param apart elements from one copy of them to the next
-  private static void addSquares(MemorySegment u, long firstOfU, int copies, long apart,
-      Activation activation,
+  private static void addSquares(MemorySegment u, long firstOfU, int copies, long apart, Activation activation,
       MemorySegment z, float scale, MemorySegment s, long first, long length) {
     CpuTile tile = CpuTile.ofThread();
     for (long i = 0; i < length; i += CpuTile.LENGTH) {
@@ -539,8 +522,7 @@ public final class CpuBackend implements Backend {
 
   /// A part shifts and squares those columns of the activations that it multiplies; the last parts sum sensitivities.
   @Override
-  public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1,
-      Matrix m2) {
+  public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1, Matrix m2) {
     int outputs = sensitivity.columns();
     int inputs = activation.columns();
     MemorySegment zeroth = write(m0);
@@ -571,10 +553,10 @@ public final class CpuBackend implements Backend {
         MemorySegment memory = squares.asSlice(elements * Float.BYTES);
         shift(activation, firstSample, samples, t, pilotMean, x, squares, leading);
         Factor weights = s.from(t.row(), 0);
-        products.second(Factor.of(x, leading), samples, t.columns(), memory)
-            .multiply(weights, true, t.of(first), inputs, t.rows(), 1, 0, 0);
-        products.second(Factor.of(squares, leading), samples, t.columns(), memory)
-            .multiply(weights, true, t.of(second), inputs, t.rows(), 1, 0, 0);
+        products.second(Factor.of(x, leading), samples, t.columns(), memory).multiply(weights, true, t.of(first),
+            inputs, t.rows(), 1, 0, 0);
+        products.second(Factor.of(squares, leading), samples, t.columns(), memory).multiply(weights, true, t.of(second),
+            inputs, t.rows(), 1, 0, 0);
       });
     }
     store(total, outputs, zeroth, 0);
@@ -598,8 +580,8 @@ public final class CpuBackend implements Backend {
   }
 
   /// x = a − c and xx = x ∘ x for `count` samples from `first` on and the columns of `t`, in rows `leading` apart.
-  private static void shift(Matrix activation, int first, int count, CpuTiles.Tile t, Matrix pilotMean,
-      MemorySegment x, MemorySegment xx, int leading) {
+  private static void shift(Matrix activation, int first, int count, CpuTiles.Tile t, Matrix pilotMean, MemorySegment x,
+      MemorySegment xx, int leading) {
     MemorySegment a = read(activation);
     MemorySegment c = read(pilotMean);
     CpuTile tile = CpuTile.ofThread();
@@ -630,8 +612,7 @@ public final class CpuBackend implements Backend {
       float total = zeroth.getAtIndex(MatrixView.ELEMENT, row);
       float[] one = load(first, at, count, tile.a);
       float[] two = load(second, at, count, tile.b);
-      CpuLoops.shiftMoments(total, load(before, column, count, tile.c), load(after, column, count, tile.d),
-          one, two,
+      CpuLoops.shiftMoments(total, load(before, column, count, tile.c), load(after, column, count, tile.d), one, two,
           count);
       store(one, count, first, at);
       store(two, count, second, at);
@@ -651,8 +632,7 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean,
-      long samples) {
+  public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples) {
     MemorySegment w = read(weights);
     MemorySegment zeroth = read(m0);
     MemorySegment first = write(m1);
@@ -665,8 +645,7 @@ public final class CpuBackend implements Backend {
       float[] one = load(first, at, count, tile.a);
       float[] two = load(second, at, count, tile.b);
       CpuLoops.eliminationScores(load(w, at, count, tile.c), total, load(c, column, count, tile.d), one, two,
-          (double) samples,
-          count);
+          (double) samples, count);
       store(one, count, first, at);
       store(two, count, second, at);
     });
@@ -760,8 +739,8 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam,
-      long step, boolean keepZeros) {
+  public void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam, long step,
+      boolean keepZeros) {
     MemorySegment p = write(parameter);
     MemorySegment g = read(gradient);
     MemorySegment m = write(firstMoment);

@@ -38,10 +38,9 @@ final class CpuBfloat16Products extends CpuProducts {
     OneDnnPacking packing = packing(second.leading(), k, n);
     packing.pack(second.elements(), rounded(packing.roundedBytes()), memory);
     return (a, add, c, leadingC, m, count, apartA, apartC) -> {
-      OneDnnBfloat16Matmul.Shape shape = new OneDnnBfloat16Matmul.Shape(a.transposed(), count, m,
-          packing.shape(), a.leading(), apartA * a.leading(), leadingC, apartC * leadingC, add);
-      OneDnnBfloat16Matmul matmul = matmuls.computeIfAbsent(shape,
-          s -> new OneDnnBfloat16Matmul(s, packing));
+      OneDnnBfloat16Matmul.Shape shape = new OneDnnBfloat16Matmul.Shape(a.transposed(), count, m, packing.shape(),
+          a.leading(), apartA * a.leading(), leadingC, apartC * leadingC, add);
+      OneDnnBfloat16Matmul matmul = matmuls.computeIfAbsent(shape, s -> new OneDnnBfloat16Matmul(s, packing));
       matmul.multiply(a.elements(), rounded(matmul.roundedBytes()), memory, c);
     };
   }

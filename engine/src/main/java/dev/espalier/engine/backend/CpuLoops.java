@@ -68,8 +68,7 @@ final class CpuLoops {
   }
 
   /// See [Backend#eliminationScores]; one row, whose M0 is `total`.
-  static void eliminationScores(float[] weights, double total, float[] pilotMean, float[] first,
-      float[] second,
+  static void eliminationScores(float[] weights, double total, float[] pilotMean, float[] first, float[] second,
       double samples, int count) {
     double inverse = total == 0 ? 0 : 1 / total;
     double alive = total == 0 ? 0 : 1;
@@ -121,8 +120,7 @@ final class CpuLoops {
 
   /// A step of Adam with its constants rounded to float32. 1 − β is formed in double: in float32 it would lose the digits
   /// that set the moments' size.
-  record AdamStep(float beta1, float rest1, float beta2, float rest2, float rate, float correction2,
-      float epsilon,
+  record AdamStep(float beta1, float rest1, float beta2, float rest2, float rate, float correction2, float epsilon,
       boolean keepZeros) {
     static AdamStep of(Adam adam, double step, boolean keepZeros) {
       return new AdamStep((float) adam.beta1(), (float) (1 - adam.beta1()), (float) adam.beta2(),

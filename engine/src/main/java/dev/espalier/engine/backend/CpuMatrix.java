@@ -68,8 +68,7 @@ final class CpuMatrix implements Matrix {
   ///
   /// @param tiles  for [#prepared]
   /// @param memory theirs, closed with it
-  List<CpuProducts.SecondFactor> prepare(int columnStep, List<CpuProducts.SecondFactor> tiles,
-      CpuMemory memory) {
+  List<CpuProducts.SecondFactor> prepare(int columnStep, List<CpuProducts.SecondFactor> tiles, CpuMemory memory) {
     owner.forget();
     owner.prepared = new Prepared(firstElement, rows, columnStep, tiles, memory);
     return tiles;
@@ -103,8 +102,7 @@ final class CpuMatrix implements Matrix {
   /// written, other memory is copied.
   void fill(MatrixView source) {
     MemorySegment elements = source.segment();
-    if (owner == this && memory == null && elements.isMapped() && elements.isReadOnly()
-        && !source.isThreadConfined()) {
+    if (owner == this && memory == null && elements.isMapped() && elements.isReadOnly() && !source.isThreadConfined()) {
       forget();
       segment = elements;
     } else {

@@ -21,8 +21,7 @@ final class CpuMemory implements Resource {
     } catch (OutOfMemoryError e) {
       arena.close();
       throw new OutOfBackendMemoryException(
-          "%d MiB do not fit into memory: use a smaller --batch-size"
-              .formatted((elements * Float.BYTES) >> 20));
+          "%d MiB do not fit into memory: use a smaller --batch-size".formatted((elements * Float.BYTES) >> 20));
     }
   }
 

@@ -5,8 +5,7 @@ import java.lang.foreign.MemorySegment;
 
 /// Rows of a matrix, each in several copies, without the columns in which all copies of a row are 0. In memory of a thread.
 final class CpuPickedColumns {
-  private static final ThreadLocal<CpuPickedColumns> OF_THREAD = ThreadLocal
-      .withInitial(CpuPickedColumns::new);
+  private static final ThreadLocal<CpuPickedColumns> OF_THREAD = ThreadLocal.withInitial(CpuPickedColumns::new);
 
   private int copies;
   private int columns;

@@ -37,18 +37,15 @@ class CpuProducts implements AutoCloseable {
   /// The second factor of products that a precision may round.
   interface SecondFactor {
     /// C = A·B, or C += A·B, for `count` A and C, each `apartA` and `apartC` rows after the one before.
-    void multiply(Factor a, boolean add, MemorySegment c, long leadingC, int m, int count, int apartA,
-        int apartC);
+    void multiply(Factor a, boolean add, MemorySegment c, long leadingC, int m, int count, int apartA, int apartC);
   }
 
   private final Map<OneDnnMatmul.Shape, OneDnnMatmul> compiled = new ConcurrentHashMap<>();
 
   /// C = α A·B + β C in float32, m × k times k × n.
-  void multiply(float alpha, Factor a, Factor b, float beta, MemorySegment c, long leadingC, long m, long n,
-      long k) {
+  void multiply(float alpha, Factor a, Factor b, float beta, MemorySegment c, long leadingC, long m, long n, long k) {
     if (SGEMM_IS_VECTORISED || alpha != 1 || (beta != 0 && beta != 1)) {
-      OneDnn.sgemm(a.transposed(), b.transposed(), m, n, k, alpha, a.elements(), a.leading(), b.elements(),
-          b.leading(),
+      OneDnn.sgemm(a.transposed(), b.transposed(), m, n, k, alpha, a.elements(), a.leading(), b.elements(), b.leading(),
           beta, c, leadingC);
     } else {
       OneDnnMatmul.Shape shape = new OneDnnMatmul.Shape(a.transposed(), b.transposed(), m, n, k, a.leading(),
@@ -73,9 +70,7 @@ class CpuProducts implements AutoCloseable {
       boolean stacked = m == apartA && m == apartC; // then they are one product
       for (int i = 0; i < (stacked ? 1 : count); i++) {
         multiply(1, a.from((long) i * apartA, 0), second, add ? 1 : 0,
-            c.asSlice((long) i * apartC * leadingC * Float.BYTES), leadingC, stacked ? (long) count * m : m,
-            n,
-            k);
+            c.asSlice((long) i * apartC * leadingC * Float.BYTES), leadingC, stacked ? (long) count * m : m, n, k);
       }
     };
   }

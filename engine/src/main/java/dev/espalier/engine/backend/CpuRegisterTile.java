@@ -218,8 +218,7 @@ final class CpuRegisterTile {
   /// @param indices where they go, from `firstIndex` on
   /// @param values  where the picked elements go, each row's `valuesApart` after those of the one before
   /// @return how many columns; indices and values may be written for up to [#LANES] more
-  static int pick(MemorySegment a, int rows, long apart, int columns, int scale, int[] indices,
-      int firstIndex,
+  static int pick(MemorySegment a, int rows, long apart, int columns, int scale, int[] indices, int firstIndex,
       float[] values, int valuesApart) {
     IntVector lanes = IntVector.zero(INTS).addIndex(scale);
     int count = 0;
@@ -228,13 +227,13 @@ final class CpuRegisterTile {
       long at = (long) column * Float.BYTES;
       VectorMask<Float> any = there.andNot(there);
       for (int row = 0; row < rows; row++) {
-        any = any.or(FloatVector.fromMemorySegment(FLOATS, a, at + row * apart, ORDER, there)
-            .compare(VectorOperators.NE, 0));
+        any = any.or(
+            FloatVector.fromMemorySegment(FLOATS, a, at + row * apart, ORDER, there).compare(VectorOperators.NE, 0));
       }
       lanes.add(column * scale).compress(any.cast(INTS)).intoArray(indices, firstIndex + count);
       for (int row = 0; row < rows; row++) {
-        FloatVector.fromMemorySegment(FLOATS, a, at + row * apart, ORDER, there).compress(any)
-            .intoArray(values, row * valuesApart + count);
+        FloatVector.fromMemorySegment(FLOATS, a, at + row * apart, ORDER, there).compress(any).intoArray(values,
+            row * valuesApart + count);
       }
       count += any.trueCount();
     }

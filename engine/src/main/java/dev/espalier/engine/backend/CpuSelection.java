@@ -81,8 +81,7 @@ final class CpuSelection {
     pool.ranges(scores.elements(), BLOCK, (start, end) -> {
       int[] counts = new int[1 << digit];
       forEachTile(start, end,
-          (first, count, tile) -> count(load(s, first, count, tile.a), count, prefix, high, low,
-              counts));
+          (first, count, tile) -> count(load(s, first, count, tile.a), count, prefix, high, low, counts));
       synchronized (sum) {
         for (int bucket = 0; bucket < counts.length; bucket++) {
           sum[bucket] += counts[bucket];
@@ -162,8 +161,7 @@ final class CpuSelection {
   }
 
   /// Marks all but the `removed` least of `width` scores; of equal ones the first are not marked.
-  private static void keepAllBut(int removed, MemorySegment s, long first, int width, float[] scores,
-      float[] sorted) {
+  private static void keepAllBut(int removed, MemorySegment s, long first, int width, float[] scores, float[] sorted) {
     load(s, first, width, scores);
     System.arraycopy(scores, 0, sorted, 0, width);
     Arrays.sort(sorted, 0, width);
@@ -263,10 +261,8 @@ final class CpuSelection {
       return ties;
     }
     MemorySegment s = scores.read();
-    pool.ranges(scores.elements(), step, (start, end) -> forEachTile(start, end,
-        (first, count,
-            tile) -> ties[(int) (start / step)] += countEqual(load(s, first, count, tile.a), cut.threshold(),
-                count)));
+    pool.ranges(scores.elements(), step, (start, end) -> forEachTile(start, end, (first, count,
+        tile) -> ties[(int) (start / step)] += countEqual(load(s, first, count, tile.a), cut.threshold(), count)));
     long before = 0;
     for (int block = 0; block < ties.length; block++) {
       long count = ties[block];

@@ -111,8 +111,7 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   Tile tile(int part) {
     int row = part / across() * rowStep;
     int column = part % across() * columnStep;
-    return new Tile(row, column, Math.min(rowStep, rows - row), Math.min(columnStep, columns - column),
-        columns);
+    return new Tile(row, column, Math.min(rowStep, rows - row), Math.min(columnStep, columns - column), columns);
   }
 
   /// Where a tile lies in its matrix, which has `leading` columns.

@@ -71,8 +71,7 @@ public final class CudaBackend implements Backend {
   /// Over a driver and products in its stream of kernels, both closed with this.
   ///
   /// @param slotBytes of a transfer buffer
-  CudaBackend(Driver driver, CudaMemory memory, MatrixProducts products, Precision precision,
-      long slotBytes) {
+  CudaBackend(Driver driver, CudaMemory memory, MatrixProducts products, Precision precision, long slotBytes) {
     this.driver = driver;
     this.memory = memory;
     this.products = products;
@@ -102,10 +101,8 @@ public final class CudaBackend implements Backend {
     CudaGpu gpu = gpu(number);
     try {
       Precision precision = options.precision().orElse(Precision.TF32);
-      CudaMemory memory = new CudaMemory(gpu,
-          options.deviceMemory().orElseGet(() -> mostOf(gpu.freeMemory())));
-      return new CudaBackend(gpu, memory, products(gpu, memory, precision), precision,
-          CudaTransfers.SLOT_BYTES);
+      CudaMemory memory = new CudaMemory(gpu, options.deviceMemory().orElseGet(() -> mostOf(gpu.freeMemory())));
+      return new CudaBackend(gpu, memory, products(gpu, memory, precision), precision, CudaTransfers.SLOT_BYTES);
     } catch (RuntimeException e) {
       gpu.close();
       throw e;
@@ -165,8 +162,7 @@ public final class CudaBackend implements Backend {
   @Override
   public Optional<MemoryBudget> memory() {
     long own = ownBytes + transfers.deviceBytes() + OWN_BYTES;
-    return Optional.of(new MemoryBudget(memory.budget() - own,
-        CudaMemory.shareOfWeights(memory.budget()) - own));
+    return Optional.of(new MemoryBudget(memory.budget() - own, CudaMemory.shareOfWeights(memory.budget()) - own));
   }
 
   @Override
@@ -186,8 +182,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public Matrix allocateWeights(int rows, int columns) {
-    return new CudaMatrix(memory, memory.allocateWeights(bytes(rows, columns), name(rows, columns)), rows,
-        columns);
+    return new CudaMatrix(memory, memory.allocateWeights(bytes(rows, columns), name(rows, columns)), rows, columns);
   }
 
   private static long bytes(int rows, int columns) {
@@ -305,18 +300,16 @@ public final class CudaBackend implements Backend {
   // ---- the network ----
 
   @Override
-  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta,
-      Matrix c) {
+  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c) {
     products.multiply(alpha, block(a), transposeA, block(b), transposeB, beta, block(c));
   }
 
   @Override
-  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation,
-      Matrix preActivation, Matrix activated) {
+  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation, Matrix preActivation,
+      Matrix activated) {
     MatrixBlock x = block(input);
     MatrixBlock z = block(preActivation);
-    forEachRows(weights,
-        (w, first) -> products.multiply(1, x, false, w, true, 0, z.columns(first, w.rows())));
+    forEachRows(weights, (w, first) -> products.multiply(1, x, false, w, true, 0, z.columns(first, w.rows())));
     if (activation.isElementwise()) {
       dense.forward(nonlinearity(activation), device(preActivation), device(bias), device(activated));
     } else {
@@ -339,8 +332,8 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
-  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated,
-      Matrix upstream, Matrix gradient) {
+  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
+      Matrix gradient) {
     if (activation.isElementwise()) {
       dense.backward(nonlinearity(activation), device(preActivation), device(upstream), device(gradient));
     } else {
@@ -349,26 +342,26 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
-  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
-      Matrix preActivation, Matrix activated, Matrix gradient) {
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix activated, Matrix gradient) {
     multiplyBackward(gradientAbove, weightsAbove, gradient);
     dense.backward(nonlinearity(activation), device(preActivation), device(gradient), device(gradient));
   }
 
   @Override
-  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
-      Matrix preActivation, Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
     multiplyBackward(gradientAbove, weightsAbove, gradient);
-    dense.backwardAddingSquares(nonlinearity(activation), device(preActivation), device(gradient),
-        device(gradient), device(sensitivity), scale);
+    dense.backwardAddingSquares(nonlinearity(activation), device(preActivation), device(gradient), device(gradient),
+        device(sensitivity), scale);
   }
 
   /// g = h·V
   private void multiplyBackward(Matrix gradientAbove, Matrix weightsAbove, Matrix gradient) {
     MatrixBlock h = block(gradientAbove);
     MatrixBlock g = block(gradient);
-    forEachRows(weightsAbove, (v, first) -> products.multiply(1, h.columns(first, v.rows()), false, v, false,
-        first == 0 ? 0 : 1, g));
+    forEachRows(weightsAbove,
+        (v, first) -> products.multiply(1, h.columns(first, v.rows()), false, v, false, first == 0 ? 0 : 1, g));
   }
 
   @Override
@@ -402,13 +395,10 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
-  public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1,
-      Matrix m2) {
-    DeviceBuffer workspace = memory
-        .scratch(workspace(activation.rows(), sensitivity.columns(), activation.columns()));
-    moments.addMoments(CudaProducts.arithmetic(precision), device(sensitivity), device(activation),
-        device(pilotMean), device(m0),
-        device(m1), device(m2), workspace);
+  public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1, Matrix m2) {
+    DeviceBuffer workspace = memory.scratch(workspace(activation.rows(), sensitivity.columns(), activation.columns()));
+    moments.addMoments(CudaProducts.arithmetic(precision), device(sensitivity), device(activation), device(pilotMean),
+        device(m0), device(m1), device(m2), workspace);
   }
 
   @Override
@@ -422,8 +412,7 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
-  public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean,
-      long samples) {
+  public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples) {
     scoring.scores(device(weights), device(m0), device(m1), device(m2), device(pilotMean), samples,
         filledWord(NON_FINITE, -1));
   }
@@ -455,8 +444,8 @@ public final class CudaBackend implements Backend {
     selecting.select(layers, count, state);
     driver.fill(counts, (long) layers.size() * SelectKernel.COUNTS_BYTES, (byte) 0);
     for (int l = 0; l < layers.size(); l++) {
-      selecting.count(layers.get(l), state, new DeviceBuffer(
-          counts + (long) l * SelectKernel.COUNTS_BYTES, SelectKernel.COUNTS_BYTES));
+      selecting.count(layers.get(l), state,
+          new DeviceBuffer(counts + (long) l * SelectKernel.COUNTS_BYTES, SelectKernel.COUNTS_BYTES));
     }
     float threshold = SelectKernel.threshold((int) transfers.words(state.address(), 1)[0]);
     long[] found = transfers.words(counts, 2 * layers.size());
@@ -508,8 +497,8 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
-  public void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam,
-      long step, boolean keepZeros) {
+  public void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam, long step,
+      boolean keepZeros) {
     updates.adamStep(device(parameter), device(gradient), device(firstMoment), device(secondMoment),
         adam.learningRate(), adam.beta1(), adam.beta2(), adam.epsilon(), step, keepZeros);
   }

@@ -30,8 +30,7 @@ final class CudaMatrix implements Matrix {
   }
 
   CudaMatrix view(int first, int count) {
-    return new CudaMatrix(null, block, offset + (long) first * columns() * Float.BYTES,
-        device.slice(first, count));
+    return new CudaMatrix(null, block, offset + (long) first * columns() * Float.BYTES, device.slice(first, count));
   }
 
   DeviceMatrix device() {

@@ -95,15 +95,14 @@ final class CudaMemory implements AutoCloseable {
       return new Block(host.address(), size, host);
     } catch (DeviceMemoryException e) {
       throw outOfMemory(what, size,
-          "neither of %s of GPU memory nor on the host: %s".formatted(MemoryPlan.text(budget),
-              e.getMessage()));
+          "neither of %s of GPU memory nor on the host: %s".formatted(MemoryPlan.text(budget), e.getMessage()));
     }
   }
 
   private static OutOfBackendMemoryException outOfMemory(String what, long bytes, String why) {
     return new OutOfBackendMemoryException(
-        "%s needs %s: %s; use a smaller --batch-size, or a larger --device-memory if the GPU has it"
-            .formatted(what, MemoryPlan.text(bytes), why));
+        "%s needs %s: %s; use a smaller --batch-size, or a larger --device-memory if the GPU has it".formatted(what,
+            MemoryPlan.text(bytes), why));
   }
 
   void free(Block block) {

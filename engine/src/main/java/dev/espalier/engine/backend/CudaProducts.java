@@ -59,8 +59,8 @@ final class CudaProducts implements MatrixProducts {
   }
 
   @Override
-  public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB,
-      double beta, MatrixBlock c) {
+  public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, double beta,
+      MatrixBlock c) {
     products.multiply(alpha, a, transposeA, b, transposeB, beta, c);
   }
 

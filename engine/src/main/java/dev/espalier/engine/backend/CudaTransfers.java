@@ -27,8 +27,7 @@ final class CudaTransfers implements AutoCloseable {
   ///
   /// @param copied the copy between them is done
   /// @param consumed the kernels are done with the device's
-  private record Slot(Driver.HostMemory host, CudaMemory.Block device, Driver.Event copied,
-      Driver.Event consumed) {}
+  private record Slot(Driver.HostMemory host, CudaMemory.Block device, Driver.Event copied, Driver.Event consumed) {}
 
   /// What is done with rows that lie on the device.
   interface RowsUse {
@@ -120,8 +119,7 @@ final class CudaTransfers implements AutoCloseable {
     int most = (int) Math.min(matrix.rows(), slotBytes / rowBytes);
     if (most == 0) {
       throw new OutOfBackendMemoryException(
-          "a weight matrix of %d columns lies on the host, and a row of it is "
-              .formatted(matrix.columns())
+          "a weight matrix of %d columns lies on the host, and a row of it is ".formatted(matrix.columns())
               + "longer than the %s that are copied at a time: use a larger --device-memory"
                   .formatted(MemoryPlan.text(slotBytes)));
     }
@@ -148,8 +146,7 @@ final class CudaTransfers implements AutoCloseable {
     int most = RESULT_BYTES / Long.BYTES;
     for (int first = 0; first < count; first += most) {
       int some = Math.min(most, count - first);
-      driver.copyOut(address + (long) first * Long.BYTES, results, 0, (long) some * Long.BYTES,
-          Stream.COMPUTE);
+      driver.copyOut(address + (long) first * Long.BYTES, results, 0, (long) some * Long.BYTES, Stream.COMPUTE);
       driver.synchronize();
       MemorySegment.copy(results.segment(), ValueLayout.JAVA_LONG, 0, words, first, some);
     }

@@ -89,8 +89,8 @@ public record Device(Kind kind, int number) {
     try {
       return cpu(options, notice);
     } catch (NativeLibraryException e) {
-      notice.accept("device auto: reference, slow but right, for the CPU's matrix library is missing: "
-          + e.getMessage());
+      notice
+          .accept("device auto: reference, slow but right, for the CPU's matrix library is missing: " + e.getMessage());
       return reference(options);
     }
   }
@@ -110,8 +110,7 @@ public record Device(Kind kind, int number) {
     Optional<Precision> other = options.precision().filter(precision -> precision != Precision.FP32);
     if (other.isPresent()) {
       throw new IllegalArgumentException(
-          "precision %s: the reference backend computes in float64, leave --precision out"
-              .formatted(other.get()));
+          "precision %s: the reference backend computes in float64, leave --precision out".formatted(other.get()));
     }
     return new ReferenceBackend();
   }

@@ -18,9 +18,8 @@ public final class DeviceNetwork implements Architecture, Resource {
   ///
   /// @param weights outputs × inputs
   /// @param bias 1 × outputs; zeros of a layer without one
-  public record Layer(String name, Matrix weights, Matrix bias, boolean hasBias, Activation activation)
-      implements
-        LayerShape {
+  public record Layer(String name, Matrix weights, Matrix bias, boolean hasBias,
+      Activation activation) implements LayerShape {
     @Override
     public int outputs() {
       return weights.rows();
@@ -92,9 +91,8 @@ public final class DeviceNetwork implements Architecture, Resource {
       backend.download(layer.weights(), weights);
       backend.download(layer.bias(), bias);
       boolean biased = layer.hasBias() || !isZero(bias);
-      downloaded
-          .add(new DenseLayer(layer.name(), weights, biased ? Optional.of(bias) : Optional.empty(),
-              layer.activation()));
+      downloaded.add(
+          new DenseLayer(layer.name(), weights, biased ? Optional.of(bias) : Optional.empty(), layer.activation()));
     }
     return new DenseNetwork(downloaded);
   }

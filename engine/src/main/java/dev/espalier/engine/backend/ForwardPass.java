@@ -57,8 +57,7 @@ public final class ForwardPass implements Resource {
     Matrix next = from;
     for (int l = first; l < end; l++) {
       DeviceNetwork.Layer layer = network.layers().get(l);
-      backend.denseForward(next, layer.weights(), layer.bias(), layer.activation(), preActivation(l),
-          activation(l));
+      backend.denseForward(next, layer.weights(), layer.bias(), layer.activation(), preActivation(l), activation(l));
       next = activation(l);
     }
   }

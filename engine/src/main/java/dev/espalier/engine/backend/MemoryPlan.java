@@ -13,8 +13,7 @@ import java.util.OptionalLong;
 /// @param onHost    bytes of weights and scores that lie in host memory for want of the backend's own
 /// @param batchSize samples of a batch
 /// @param budget    bytes that the backend may take, where it counts them
-public record MemoryPlan(long weights, long scores, long batch, long onHost, int batchSize,
-    OptionalLong budget) {
+public record MemoryPlan(long weights, long scores, long batch, long onHost, int batchSize, OptionalLong budget) {
   /// Elements of the largest stacked gradient, unless a single copy is larger.
   private static final long STACK_ELEMENTS = 1L << 23;
 
@@ -22,8 +21,7 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
   /// @param passes    backward passes a sample
   /// @param requested the batch size that is asked for; empty: the backend's own, less if it does not fit
   /// @throws OutOfBackendMemoryException if it does not fit; the message has the numbers
-  public static MemoryPlan of(Backend backend, Architecture network, long scores, int passes,
-      OptionalInt requested) {
+  public static MemoryPlan of(Backend backend, Architecture network, long scores, int passes, OptionalInt requested) {
     long weights = 0;
     for (LayerShape layer : network.layers()) {
       long matrix = (long) layer.outputs() * layer.inputs() * Float.BYTES;
@@ -81,8 +79,7 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
   /// For example `weights 1.0 MiB, scores 2.0 MiB, batch of 512 samples 3.5 MiB, of 1,024.0 MiB`.
   @Override
   public String toString() {
-    return "weights %s, scores %s, batch of %d samples %s%s%s".formatted(text(weights), text(scores),
-        batchSize,
+    return "weights %s, scores %s, batch of %d samples %s%s%s".formatted(text(weights), text(scores), batchSize,
         text(batch), budget.isPresent() ? ", of " + text(budget.getAsLong()) : "",
         onHost == 0 ? "" : "; %s of weights and scores lie in host memory".formatted(text(onHost)));
   }

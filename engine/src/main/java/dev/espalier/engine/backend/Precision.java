@@ -19,8 +19,7 @@ public enum Precision {
       case "fp32" -> FP32;
       case "tf32" -> TF32;
       case "bf16" -> BF16;
-      default ->
-        throw new IllegalArgumentException("unknown precision '%s': use fp32, tf32 or bf16".formatted(name));
+      default -> throw new IllegalArgumentException("unknown precision '%s': use fp32, tf32 or bf16".formatted(name));
     };
   }
 

@@ -40,8 +40,7 @@ public final class ReferenceBackend implements Backend {
     long elements = (long) rows * columns;
     if (elements > LARGEST_ARRAY) {
       throw new OutOfBackendMemoryException(
-          "a %d × %d matrix is too large for the reference backend: use another --device"
-              .formatted(rows, columns));
+          "a %d × %d matrix is too large for the reference backend: use another --device".formatted(rows, columns));
     }
     try {
       return new ReferenceMatrix(new double[(int) elements], 0, rows, columns);
@@ -81,8 +80,7 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta,
-      Matrix c) {
+  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c) {
     ReferenceMatrix left = (ReferenceMatrix) (transposeA ? transposed(a) : a);
     ReferenceMatrix right = (ReferenceMatrix) (transposeB ? transposed(b) : b);
     ReferenceMatrix result = (ReferenceMatrix) c;
@@ -122,8 +120,7 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation,
-      Matrix preActivation,
+  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation, Matrix preActivation,
       Matrix activated) {
     ReferenceMatrix b = (ReferenceMatrix) bias;
     ReferenceMatrix z = (ReferenceMatrix) preActivation;
@@ -160,8 +157,7 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated,
-      Matrix upstream,
+  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
       Matrix gradient) {
     ReferenceMatrix z = (ReferenceMatrix) preActivation;
     ReferenceMatrix a = (ReferenceMatrix) activated;
@@ -186,8 +182,7 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation,
-      Matrix preActivation,
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
       Matrix activated, Matrix gradient) {
     product(1, gradientAbove, false, weightsAbove, false, 0, gradient);
     activationBackward(activation, preActivation, activated, gradient, gradient);
@@ -252,8 +247,7 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1,
-      Matrix m2) {
+  public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1, Matrix m2) {
     ReferenceMatrix s = (ReferenceMatrix) sensitivity;
     ReferenceMatrix a = (ReferenceMatrix) activation;
     ReferenceMatrix c = (ReferenceMatrix) pilotMean;
@@ -298,8 +292,7 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean,
-      long samples) {
+  public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples) {
     ReferenceMatrix w = (ReferenceMatrix) weights;
     ReferenceMatrix first = (ReferenceMatrix) m1;
     ReferenceMatrix second = (ReferenceMatrix) m2;
@@ -369,8 +362,7 @@ public final class ReferenceBackend implements Backend {
       int row = i;
       for (int start = 0; start < s.columns(); start += groupWidth) {
         int width = Math.min(groupWidth, s.columns() - start);
-        long quota = Math.round((group + 1.0) * removedPerGroup)
-            - Math.round((double) group * removedPerGroup);
+        long quota = Math.round((group + 1.0) * removedPerGroup) - Math.round((double) group * removedPerGroup);
         long kept = Math.min(width, groupWidth - quota);
         IntStream.range(start, start + width).boxed().sorted(Comparator.comparingDouble(j -> s.get(row, j)))
             .skip(width - kept).forEach(j -> s.set(row, j, Double.POSITIVE_INFINITY));
@@ -450,8 +442,8 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam,
-      long step, boolean keepZeros) {
+  public void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam, long step,
+      boolean keepZeros) {
     ReferenceMatrix p = (ReferenceMatrix) parameter;
     ReferenceMatrix m = (ReferenceMatrix) firstMoment;
     ReferenceMatrix v = (ReferenceMatrix) secondMoment;

@@ -133,8 +133,8 @@ public final class Batches implements AutoCloseable {
           SampleSource from = source.labels().orElseThrow();
           int read = read(from, labels.get(), batch.labels());
           if (read < batch.rows) {
-            throw new IOException("%s ends after %d of %d labels".formatted(from.name(), position + read,
-                from.samples()));
+            throw new IOException(
+                "%s ends after %d of %d labels".formatted(from.name(), position + read, from.samples()));
           }
         }
         position += batch.rows;

@@ -39,8 +39,7 @@ public record CalibrationSource(SampleSource samples, Optional<SampleSource> lab
   public void requireWidth(int inputs) {
     if (samples.width() != inputs) {
       throw new IllegalArgumentException(
-          "%s has %d numbers a sample, the network takes %d".formatted(samples.name(),
-              samples.width(), inputs));
+          "%s has %d numbers a sample, the network takes %d".formatted(samples.name(), samples.width(), inputs));
     }
   }
 }

@@ -21,8 +21,7 @@ public interface ProgressListener {
   /// @throws CancellationException if it is not
   default void report(String task, long done, long total) {
     if (!proceed(task, done, total)) {
-      throw new CancellationException(
-          "cancelled while %s, after %d of %d samples".formatted(task, done, total));
+      throw new CancellationException("cancelled while %s, after %d of %d samples".formatted(task, done, total));
     }
   }
 }

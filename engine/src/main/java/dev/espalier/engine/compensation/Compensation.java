@@ -15,8 +15,7 @@ public enum Compensation {
     return switch (name) {
       case "none" -> NONE;
       case "bias" -> BIAS;
-      default ->
-        throw new IllegalArgumentException("unknown compensation '%s': use none or bias".formatted(name));
+      default -> throw new IllegalArgumentException("unknown compensation '%s': use none or bias".formatted(name));
     };
   }
 

@@ -32,25 +32,26 @@ final class BatchPasses implements Resource {
   private final Matrix ones;
   private long firstSample;
 
-  BatchPasses(Backend backend, DeviceNetwork network, CalibrationSource source, ScoringOptions options,
-      int batchSize) {
+  BatchPasses(Backend backend, DeviceNetwork network, CalibrationSource source, ScoringOptions options, int batchSize) {
     this.backend = backend;
     this.network = network;
     int outputs = network.layers().getLast().outputs();
     targets = options.criterion().needsLabels()
-        ? Optional.of(new Targets(source.labels().orElseThrow(() -> new IllegalArgumentException(
-            "criterion %s needs labels".formatted(options.criterion()))), outputs))
+        ? Optional.of(new Targets(
+            source.labels().orElseThrow(
+                () -> new IllegalArgumentException("criterion %s needs labels".formatted(options.criterion()))),
+            outputs))
         : Optional.empty();
-    Loss loss = options.loss().orElseGet(
-        () -> source.labels().map(labels -> Loss.defaultFor(network, labels)).orElse(Loss.MSE));
+    Loss loss = options.loss()
+        .orElseGet(() -> source.labels().map(labels -> Loss.defaultFor(network, labels)).orElse(Loss.MSE));
     if (targets.isPresent()) {
       loss.requireFits(network);
     }
     try {
       forward = resources.own(new ForwardPass(backend, network, batchSize));
       sensitivity = options.needsMoments()
-          ? Optional.of(resources
-              .own(new SensitivityPass(backend, network, options.sensitivity(), batchSize, options.seed())))
+          ? Optional.of(
+              resources.own(new SensitivityPass(backend, network, options.sensitivity(), batchSize, options.seed())))
           : Optional.empty();
       lossGradient = targets.isPresent()
           ? Optional.of(resources.own(new LossGradient(backend, network, loss, batchSize)))

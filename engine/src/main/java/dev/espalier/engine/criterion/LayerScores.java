@@ -28,8 +28,7 @@ public final class LayerScores implements Resource {
   /// Importance, unless it takes the memory of the moments; before that the sum of loss gradients.
   private final Optional<Matrix> separate;
 
-  LayerScores(Backend backend, DeviceNetwork.Layer layer, int number, ScoringOptions options,
-      boolean compensable) {
+  LayerScores(Backend backend, DeviceNetwork.Layer layer, int number, ScoringOptions options, boolean compensable) {
     this.backend = backend;
     this.layer = layer;
     this.options = options;
@@ -100,8 +99,7 @@ public final class LayerScores implements Resource {
     moments.ifPresent(m -> m.accumulate(on, passes.sensitivity().sensitivity(number, samples), input));
     inputMoments.ifPresent(m -> m.accumulate(on, passes.ones(), input));
     if (options.criterion() == Criterion.GRADIENT) {
-      on.product(1, passes.lossGradient().gradient(number, samples), true, input, false, 1,
-          separate.orElseThrow());
+      on.product(1, passes.lossGradient().gradient(number, samples), true, input, false, 1, separate.orElseThrow());
     }
   }
 

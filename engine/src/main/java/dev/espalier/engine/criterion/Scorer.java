@@ -29,8 +29,7 @@ public final class Scorer {
   ///
   /// @param wanted whether the layer of a number, from 0, is scored
   /// @param compensation whether compensations are wanted beside importances
-  public static long bytes(Architecture network, IntPredicate wanted, Criterion criterion,
-      boolean compensation) {
+  public static long bytes(Architecture network, IntPredicate wanted, Criterion criterion, boolean compensation) {
     return IntStream.range(0, network.layers().size()).filter(wanted)
         .mapToLong(l -> LayerScores.bytes(network.layers().get(l), criterion, compensation)).sum();
   }
@@ -43,8 +42,7 @@ public final class Scorer {
   /// @throws IOException if a sample cannot be read or is not finite
   /// @throws IllegalArgumentException if samples or labels are needed and missing, or do not fit the network
   public static List<LayerScores> score(Backend backend, DeviceNetwork network, IntPredicate wanted,
-      Optional<CalibrationSource> calibration, ScoringOptions options, ProgressListener listener)
-      throws IOException {
+      Optional<CalibrationSource> calibration, ScoringOptions options, ProgressListener listener) throws IOException {
     List<LayerScores> scores = empty(backend, network, wanted, options);
     try {
       long samples = options.needsSamples()
@@ -77,13 +75,11 @@ public final class Scorer {
     }
   }
 
-  private static long pass(Backend backend, DeviceNetwork network, IntPredicate wanted,
-      List<LayerScores> scores,
-      Optional<CalibrationSource> calibration, ScoringOptions options, ProgressListener listener)
-      throws IOException {
-    CalibrationSource source = calibration.orElseThrow(() -> new IllegalArgumentException(
-        "criterion %s%s needs calibration samples".formatted(options.criterion(),
-            options.criterion().needsSamples() ? "" : " with compensation bias")));
+  private static long pass(Backend backend, DeviceNetwork network, IntPredicate wanted, List<LayerScores> scores,
+      Optional<CalibrationSource> calibration, ScoringOptions options, ProgressListener listener) throws IOException {
+    CalibrationSource source = calibration
+        .orElseThrow(() -> new IllegalArgumentException("criterion %s%s needs calibration samples"
+            .formatted(options.criterion(), options.criterion().needsSamples() ? "" : " with compensation bias")));
     source.requireWidth(network.inputs());
     long total = source.samples().samples();
     backend.enter(Phase.LOAD);
@@ -102,8 +98,7 @@ public final class Scorer {
           own = empty(backend, network, wanted, options);
           own.forEach(resources::own);
         }
-        shares.add(
-            new Share(resources.own(new BatchPasses(worker, network, source, options, batchSize)), own));
+        shares.add(new Share(resources.own(new BatchPasses(worker, network, source, options, batchSize)), own));
       }
       run(workers, shares, Batches.divided(source, batchSize, count), listener);
       backend.enter(Phase.MOMENTS);
@@ -115,8 +110,7 @@ public final class Scorer {
     return total;
   }
 
-  private static void run(Workers workers, List<Share> shares, List<Batches> batches,
-      ProgressListener listener)
+  private static void run(Workers workers, List<Share> shares, List<Batches> batches, ProgressListener listener)
       throws IOException {
     List<Runnable> work = new ArrayList<>();
     for (int i = 0; i < shares.size(); i++) {

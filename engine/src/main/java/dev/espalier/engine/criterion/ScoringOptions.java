@@ -14,8 +14,7 @@ import java.util.Optional;
 /// @param loss of the gradient criterion; by default what fits network and labels
 /// @param batchSize samples in a batch, at least 1
 /// @param seed of probes and of the random criterion
-public record ScoringOptions(Criterion criterion, boolean compensation, boolean newBias,
-    Sensitivity sensitivity,
+public record ScoringOptions(Criterion criterion, boolean compensation, boolean newBias, Sensitivity sensitivity,
     Optional<Loss> loss, int batchSize, long seed) {
   /// @throws IllegalArgumentException if the batch size is below 1
   public ScoringOptions {

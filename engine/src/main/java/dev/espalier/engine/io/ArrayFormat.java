@@ -12,8 +12,8 @@ import java.util.List;
 /// @param offset bytes before the first element
 /// @param columnMajor whether the elements of a column, not those of a row, follow each other
 /// @param scaled whether 255 stands for 1
-record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long offset, boolean columnMajor,
-    long samples, int width, boolean scaled) {
+record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long offset, boolean columnMajor, long samples,
+    int width, boolean scaled) {
   /// What the rows are for.
   enum Role {
     /// Inputs of a network; the array is called `x` where arrays have names.
@@ -34,8 +34,8 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
   /// Checks a shape that a file gives.
   ///
   /// @throws FormatException if it is no array of samples or too large to count its bytes
-  static ArrayFormat of(String name, Role role, DType dtype, ByteOrder order, long offset,
-      boolean columnMajor, List<Long> shape, boolean scaled) throws FormatException {
+  static ArrayFormat of(String name, Role role, DType dtype, ByteOrder order, long offset, boolean columnMajor,
+      List<Long> shape, boolean scaled) throws FormatException {
     if (!dtype.isNumeric()) {
       throw new FormatException(name, dtype + " is not read; convert the array to F32");
     }
@@ -71,13 +71,12 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
   /// @throws FormatException if there are fewer, or more, than the array needs
   void checkEnd(long available) throws FormatException {
     if (available < end()) {
-      throw new FormatException(name,
-          "%d samples × %d of %s need %d bytes, but there are only %d; copy it again"
-              .formatted(samples, width, dtype, end(), available));
+      throw new FormatException(name, "%d samples × %d of %s need %d bytes, but there are only %d; copy it again"
+          .formatted(samples, width, dtype, end(), available));
     }
     if (available > end()) {
-      throw new FormatException(name, "%d bytes follow the last of %d samples; copy or create it again"
-          .formatted(available - end(), samples));
+      throw new FormatException(name,
+          "%d bytes follow the last of %d samples; copy or create it again".formatted(available - end(), samples));
     }
   }
 
@@ -98,8 +97,8 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
   /// @param to index of its element that the first goes to
   /// @param stride distance in `target` from one to the next
   /// @throws FormatException if a label is an integer that float32 does not hold
-  void decode(MemorySegment source, long from, MatrixView target, long firstSample, long to, int stride,
-      long count) throws FormatException {
+  void decode(MemorySegment source, long from, MatrixView target, long firstSample, long to, int stride, long count)
+      throws FormatException {
     if (dtype == DType.F32 && order == ByteOrder.nativeOrder() && stride == 1) {
       MemorySegment.copy(source, from * Float.BYTES, target.segment(), to * Float.BYTES, count * Float.BYTES);
       return;
@@ -109,9 +108,8 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
     for (long i = 0; i < count; i++) {
       double value = dtype.value(source, from + i, order) / unit;
       if (checked && Math.abs(value) > LARGEST_LABEL) {
-        throw new FormatException(name,
-            "the label of sample %d is %.0f, beyond 2²⁴; use smaller class indices"
-                .formatted(firstSample + (to + i * stride) / width, value));
+        throw new FormatException(name, "the label of sample %d is %.0f, beyond 2²⁴; use smaller class indices"
+            .formatted(firstSample + (to + i * stride) / width, value));
       }
       target.segment().setAtIndex(MatrixView.ELEMENT, to + i * stride, (float) value);
     }

@@ -76,8 +76,7 @@ public final class AtomicOutput {
     return switch (e) {
       case FormatException known -> known;
       case FileAlreadyExistsException _ -> exists(target, e);
-      case AccessDeniedException _ ->
-        new IOException(target + ": no permission to write it; choose another output", e);
+      case AccessDeniedException _ -> new IOException(target + ": no permission to write it; choose another output", e);
       case NoSuchFileException _ ->
         new IOException(target + ": its folder does not exist; create it or choose another output", e);
       case FileSystemException f -> failed(target, f.getReason() == null ? f.getMessage() : f.getReason(), e);
@@ -86,12 +85,10 @@ public final class AtomicOutput {
   }
 
   private static IOException exists(Path target, IOException cause) {
-    return new IOException(target + ": already exists; choose another output, or --force to overwrite it",
-        cause);
+    return new IOException(target + ": already exists; choose another output, or --force to overwrite it", cause);
   }
 
   private static IOException failed(Path target, String reason, IOException cause) {
-    return new IOException(
-        "%s: not written: %s; free space or choose another output".formatted(target, reason), cause);
+    return new IOException("%s: not written: %s; free space or choose another output".formatted(target, reason), cause);
   }
 }

@@ -65,8 +65,7 @@ public final class AtomicOutputs implements AutoCloseable {
       temporary.toFile().deleteOnExit();
       old.toFile().deleteOnExit();
     }
-    try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW,
-        StandardOpenOption.WRITE)) {
+    try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
       content.writeTo(channel);
       channel.force(true);
     } catch (IOException e) {

@@ -32,8 +32,7 @@ record CsvSamples(Path file, Role role, long samples, int width) implements Samp
         samples++;
       }
       if (samples == 0) {
-        throw new FormatException(file,
-            "holds no numbers; give a record of comma-separated numbers per sample");
+        throw new FormatException(file, "holds no numbers; give a record of comma-separated numbers per sample");
       }
       return new CsvSamples(file, role, samples, rows.row.length);
     }
@@ -89,9 +88,7 @@ record CsvSamples(Path file, Role role, long samples, int width) implements Samp
     Rows(Path file, Role role) throws IOException {
       this.file = file;
       this.role = role;
-      reader = CsvReader.builder()
-          .detectBomHeader(true)
-          .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
+      reader = CsvReader.builder().detectBomHeader(true).extraFieldStrategy(FieldMismatchStrategy.IGNORE)
           .missingFieldStrategy(FieldMismatchStrategy.IGNORE)
           .build(CsvRecordHandler.of(limits -> limits.maxFields(MOST_COLUMNS)), InputFile.stream(file));
       records = reader.iterator();
@@ -139,11 +136,9 @@ record CsvSamples(Path file, Role role, long samples, int width) implements Samp
         int number = column + 1;
         double value = number(field).orElseThrow(() -> new FormatException(file,
             "line %d, column %d: %s is not a number".formatted(line, number, quote(field))));
-        if (role == Role.LABELS && Math.abs(value) > ArrayFormat.LARGEST_LABEL
-            && INTEGER.matcher(field).matches()) {
-          throw new FormatException(file,
-              "line %d, column %d: the label %s is beyond 2²⁴; use smaller class indices"
-                  .formatted(line, number, quote(field)));
+        if (role == Role.LABELS && Math.abs(value) > ArrayFormat.LARGEST_LABEL && INTEGER.matcher(field).matches()) {
+          throw new FormatException(file, "line %d, column %d: the label %s is beyond 2²⁴; use smaller class indices"
+              .formatted(line, number, quote(field)));
         }
         row[column] = (float) value;
       }

@@ -12,8 +12,7 @@ public final class FormatException extends IOException {
   /// @param where the file, or a description that begins with it
   /// @param problem what is wrong and what to do
   FormatException(Object where, String problem) {
-    super((where + ": " + shortened(problem, LONGEST_PROBLEM)).replaceAll("[\\p{Cntrl}\u0085\u2028\u2029]",
-        "?"));
+    super((where + ": " + shortened(problem, LONGEST_PROBLEM)).replaceAll("[\\p{Cntrl}\u0085\u2028\u2029]", "?"));
   }
 
   FormatException(Object where, String problem, Throwable cause) {

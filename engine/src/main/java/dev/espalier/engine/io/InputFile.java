@@ -83,8 +83,7 @@ final class InputFile {
     return switch (e) {
       case FormatException known -> known;
       case NoSuchFileException _ -> new IOException(where + ": no such file; check the path", e);
-      case AccessDeniedException _ ->
-        new IOException(where + ": no permission to read it; change its permissions", e);
+      case AccessDeniedException _ -> new IOException(where + ": no permission to read it; change its permissions", e);
       case EOFException _ -> new FormatException(where, "ends too early; copy or create it again", e);
       case ZipException _ ->
         new FormatException(where, "is damaged (%s); copy or create it again".formatted(e.getMessage()), e);

@@ -73,8 +73,8 @@ public final class ModelFile {
         Optional<MatrixView> values = bias.isPresent()
             ? Optional.of(file.asFloat32(bias.get(), arena))
             : Optional.empty();
-        layers.add(new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values,
-            chosen.get(l)));
+        layers.add(
+            new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, chosen.get(l)));
       }
       return new ModelFile(file, weights, new DenseNetwork(layers));
     } catch (IllegalArgumentException e) {
@@ -84,8 +84,8 @@ public final class ModelFile {
 
   private static List<Activation> activations(SafetensorsFile file, Optional<String> given, int layers)
       throws FormatException {
-    String text = given.or(() -> Optional.ofNullable(file.metadata().get(ACTIVATIONS))).orElseThrow(
-        () -> new FormatException(file.path(),
+    String text = given.or(() -> Optional.ofNullable(file.metadata().get(ACTIVATIONS)))
+        .orElseThrow(() -> new FormatException(file.path(),
             "the metadata name no activations; give them, for example --activations relu (all hidden layers, the last is identity) or one for each of the %d layers"
                 .formatted(layers)));
     List<Activation> parsed;
@@ -104,8 +104,8 @@ public final class ModelFile {
     }
     if (parsed.size() != layers) {
       throw new FormatException(file.path(),
-          "%d activations (%s) for %d layers; give one for each, or one for all hidden layers"
-              .formatted(parsed.size(), text, layers));
+          "%d activations (%s) for %d layers; give one for each, or one for all hidden layers".formatted(parsed.size(),
+              text, layers));
     }
     return parsed;
   }
@@ -130,9 +130,7 @@ public final class ModelFile {
 
   /// The prefix without its dot; a lone `weight` is called so itself.
   private static String layerName(Tensor weight) {
-    return prefix(weight).isEmpty()
-        ? weight.name()
-        : prefix(weight).substring(0, prefix(weight).length() - 1);
+    return prefix(weight).isEmpty() ? weight.name() : prefix(weight).substring(0, prefix(weight).length() - 1);
   }
 
   /// Runs of digits compare as numbers: `2.weight` comes before `10.weight`.
@@ -143,9 +141,7 @@ public final class ModelFile {
       boolean numbers = Character.isDigit(left[i].charAt(0)) && Character.isDigit(right[i].charAt(0));
       String x = numbers ? left[i].replaceFirst("^0+(?=.)", "") : left[i];
       String y = numbers ? right[i].replaceFirst("^0+(?=.)", "") : right[i];
-      int order = numbers && x.length() != y.length()
-          ? Integer.compare(x.length(), y.length())
-          : x.compareTo(y);
+      int order = numbers && x.length() != y.length() ? Integer.compare(x.length(), y.length()) : x.compareTo(y);
       if (order != 0) {
         return order;
       }
@@ -188,12 +184,11 @@ public final class ModelFile {
   /// @param overwrite whether an existing file may be replaced
   /// @throws IOException              if it cannot be written; then nothing is left of it
   /// @throws IllegalArgumentException if the shapes differ
-  public void save(AtomicOutputs outputs, Path target, DenseNetwork changed, IntPredicate pruned,
-      boolean overwrite) throws IOException {
+  public void save(AtomicOutputs outputs, Path target, DenseNetwork changed, IntPredicate pruned, boolean overwrite)
+      throws IOException {
     if (changed.layers().size() != weights.size()) {
       throw new IllegalArgumentException(
-          "%d layers do not fit the %d of %s".formatted(changed.layers().size(),
-              weights.size(), file.path()));
+          "%d layers do not fit the %d of %s".formatted(changed.layers().size(), weights.size(), file.path()));
     }
     Map<String, MatrixView> values = new HashMap<>();
     Set<String> zeroed = new HashSet<>();

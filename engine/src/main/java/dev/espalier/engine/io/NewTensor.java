@@ -16,8 +16,8 @@ public record NewTensor(String name, DType dtype, List<Long> shape, MatrixView v
     shape = List.copyOf(shape);
     if (!dtype.isWritable() || name.equals(SafetensorsHeader.METADATA)
         || shape.stream().reduce(1L, Math::multiplyExact) != values.elements()) {
-      throw new IllegalArgumentException("name=%s, dtype=%s, shape=%s, values=%d × %d".formatted(name, dtype,
-          shape, values.rows(), values.columns()));
+      throw new IllegalArgumentException(
+          "name=%s, dtype=%s, shape=%s, values=%d × %d".formatted(name, dtype, shape, values.rows(), values.columns()));
     }
   }
 

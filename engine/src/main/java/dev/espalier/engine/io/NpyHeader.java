@@ -21,9 +21,8 @@ final class NpyHeader {
 
   private static final int LONGEST = 1 << 20;
   private static final int MOST_DIMENSIONS = 64;
-  private static final Pattern MEMBER = Pattern.compile(
-      """
-          \\G\\s*+['"](\\w++)['"]\\s*+:\\s*+(?:['"]([^'"]*+)['"]|(\\w++)|\\(([^()]*+)\\)|(\\[.*\\]))\\s*+(?:,|(?=}))""",
+  private static final Pattern MEMBER = Pattern.compile("""
+      \\G\\s*+['"](\\w++)['"]\\s*+:\\s*+(?:['"]([^'"]*+)['"]|(\\w++)|\\(([^()]*+)\\)|(\\[.*\\]))\\s*+(?:,|(?=}))""",
       Pattern.DOTALL);
   private static final Pattern LENGTH = Pattern.compile("\\G\\s*+(\\d{1,19})L?\\s*+(?:,|$)");
 
@@ -34,8 +33,7 @@ final class NpyHeader {
   /// @throws FormatException if it is not one, or not of a numeric array
   static ArrayFormat read(InputStream in, String name, Role role) throws IOException {
     byte[] start = in.readNBytes(MAGIC.length + 2);
-    if (start.length < MAGIC.length + 2
-        || !ByteBuffer.wrap(MAGIC).equals(ByteBuffer.wrap(start, 0, MAGIC.length))) {
+    if (start.length < MAGIC.length + 2 || !ByteBuffer.wrap(MAGIC).equals(ByteBuffer.wrap(start, 0, MAGIC.length))) {
       throw new FormatException(name, "does not begin as a .npy file does; is it one?");
     }
     int version = start[MAGIC.length];
@@ -48,8 +46,7 @@ final class NpyHeader {
       length = length << Byte.SIZE | Byte.toUnsignedInt(lengthBytes[i]);
     }
     if (length > LONGEST) {
-      throw new FormatException(name,
-          "a header of %d bytes is too long; is the file damaged?".formatted(length));
+      throw new FormatException(name, "a header of %d bytes is too long; is the file damaged?".formatted(length));
     }
     byte[] text = in.readNBytes((int) length);
     if (text.length < length) {
@@ -60,8 +57,7 @@ final class NpyHeader {
     return parse(new String(text, charset).strip(), offset, name, role);
   }
 
-  private static ArrayFormat parse(String dictionary, long offset, String name, Role role)
-      throws FormatException {
+  private static ArrayFormat parse(String dictionary, long offset, String name, Role role) throws FormatException {
     String descr = null;
     String fortran = null;
     String shape = null;
@@ -84,8 +80,8 @@ final class NpyHeader {
       throw damaged(name);
     }
     ByteOrder order = descr.startsWith(">") ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN;
-    return ArrayFormat.of(name, role, dtype(descr, name), order, offset, fortran.equals("True"),
-        shape(shape, name), false);
+    return ArrayFormat.of(name, role, dtype(descr, name), order, offset, fortran.equals("True"), shape(shape, name),
+        false);
   }
 
   private static DType dtype(String descr, String name) throws FormatException {

@@ -22,8 +22,8 @@ final class NpzFile {
   static SampleSource open(Path file, String array, Role role) throws IOException {
     try (ZipFile zip = new ZipFile(file.toFile())) {
       List<String> arrays = new ArrayList<>();
-      zip.stream().map(ZipEntry::getName).filter(entry -> entry.endsWith(EXTENSION)).forEach(
-          entry -> arrays.add(entry.substring(0, entry.length() - EXTENSION.length())));
+      zip.stream().map(ZipEntry::getName).filter(entry -> entry.endsWith(EXTENSION))
+          .forEach(entry -> arrays.add(entry.substring(0, entry.length() - EXTENSION.length())));
       String chosen = SampleFiles.choose(file, array, role, arrays);
       String name = file + ":" + chosen;
       String entry = chosen + EXTENSION;

@@ -17,8 +17,7 @@ import java.util.Optional;
 /// A safetensors file, memory-mapped: eight bytes of header length, a JSON header, the bytes of the tensors.
 /// Nothing is read from the disk before it is used.
 public final class SafetensorsFile {
-  private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED
-      .withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private final Path path;
   private final MemorySegment mapped;
@@ -32,11 +31,8 @@ public final class SafetensorsFile {
     this.header = header;
     this.parsed = parsed;
     long dataOffset = Long.BYTES + header.byteSize();
-    this.tensors = parsed.entries()
-        .stream()
-        .map(entry -> new Tensor(entry.name(), entry.dtype(), entry.shape(),
-            mapped.asSlice(dataOffset + entry.begin(), entry.end() - entry.begin())))
-        .toList();
+    this.tensors = parsed.entries().stream().map(entry -> new Tensor(entry.name(), entry.dtype(), entry.shape(),
+        mapped.asSlice(dataOffset + entry.begin(), entry.end() - entry.begin()))).toList();
   }
 
   /// Maps a file into `arena` and checks its header completely.
@@ -55,8 +51,7 @@ public final class SafetensorsFile {
     SafetensorsHeader.checkLength(path, headerBytes, left);
     MemorySegment header = mapped.asSlice(Long.BYTES, headerBytes);
     byte[] json = header.toArray(ValueLayout.JAVA_BYTE);
-    return new SafetensorsFile(path, mapped, header,
-        SafetensorsHeader.parse(path, json, left - headerBytes));
+    return new SafetensorsFile(path, mapped, header, SafetensorsHeader.parse(path, json, left - headerBytes));
   }
 
   public Path path() {

@@ -39,13 +39,9 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
 
   private static final int MOST_DIMENSIONS = 64;
   private static final int ALIGNMENT = 8;
-  private static final JsonFactory JSON = JsonFactory.builder()
-      .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-      .streamReadConstraints(StreamReadConstraints.builder()
-          .maxNestingDepth(3)
-          .maxStringLength((int) LONGEST)
-          .maxNameLength((int) LONGEST)
-          .build())
+  private static final JsonFactory JSON = JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+      .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(3).maxStringLength((int) LONGEST)
+          .maxNameLength((int) LONGEST).build())
       .build();
 
   /// Reads and checks a header.
@@ -104,18 +100,16 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
     inDataOrder.sort(Comparator.comparingLong(Entry::begin).thenComparingLong(Entry::end));
     for (Entry entry : inDataOrder) {
       if (entry.end > dataBytes) {
-        throw new FormatException(file,
-            "tensor %s: data_offsets [%d, %d] end past the data of %d bytes; copy the"
-                .formatted(quote(entry.name), entry.begin, entry.end, dataBytes) + " file again");
+        throw new FormatException(file, "tensor %s: data_offsets [%d, %d] end past the data of %d bytes; copy the"
+            .formatted(quote(entry.name), entry.begin, entry.end, dataBytes) + " file again");
       }
       if (entry.begin < covered) {
         throw new FormatException(file,
             "tensors %s and %s overlap; create the file again".formatted(last, quote(entry.name)));
       }
       if (entry.begin > covered) {
-        throw new FormatException(file,
-            "%d bytes between %s and tensor %s belong to no tensor; create the file"
-                .formatted(entry.begin - covered, last, quote(entry.name)) + " again");
+        throw new FormatException(file, "%d bytes between %s and tensor %s belong to no tensor; create the file"
+            .formatted(entry.begin - covered, last, quote(entry.name)) + " again");
       }
       covered = entry.end;
       last = quote(entry.name);
@@ -129,13 +123,12 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
   /// Checks the length that the first eight bytes of a file give.
   static void checkLength(Path file, long headerBytes, long bytesLeft) throws FormatException {
     if (headerBytes < 0 || headerBytes > LONGEST) {
-      throw new FormatException(file,
-          "a header of %s bytes is beyond the limit of %d; is this a safetensors file?"
-              .formatted(Long.toUnsignedString(headerBytes), LONGEST));
+      throw new FormatException(file, "a header of %s bytes is beyond the limit of %d; is this a safetensors file?"
+          .formatted(Long.toUnsignedString(headerBytes), LONGEST));
     }
     if (headerBytes > bytesLeft) {
-      throw new FormatException(file, "the header has %d bytes, but only %d are left; copy the file again"
-          .formatted(headerBytes, bytesLeft));
+      throw new FormatException(file,
+          "the header has %d bytes, but only %d are left; copy the file again".formatted(headerBytes, bytesLeft));
     }
   }
 
@@ -222,8 +215,7 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
         values.add(value);
       }
       if (parser.currentToken() != JsonToken.END_ARRAY) {
-        throw new FormatException(file,
-            "%s is not a list of at most %d integers".formatted(what, MOST_DIMENSIONS));
+        throw new FormatException(file, "%s is not a list of at most %d integers".formatted(what, MOST_DIMENSIONS));
       }
       return values;
     }

@@ -50,8 +50,8 @@ public final class SafetensorsWriter {
   ///                which keeps every tensor aligned
   /// @throws IOException as [AtomicOutput#write], or if a value is beyond the range of its tensor's dtype
   /// @throws IllegalArgumentException if two tensors have one name
-  public static void write(Path target, boolean overwrite, List<NewTensor> tensors,
-      Map<String, String> metadata) throws IOException {
+  public static void write(Path target, boolean overwrite, List<NewTensor> tensors, Map<String, String> metadata)
+      throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       writeBlocks(outputs, target, overwrite, metadata, List.of(), new ArrayList<>(), tensors);
       outputs.commit();
@@ -68,8 +68,8 @@ public final class SafetensorsWriter {
   /// @throws IOException as [AtomicOutput#write], or if a value is beyond the range of its tensor's dtype
   /// @throws IllegalArgumentException if a changed tensor does not exist, is not writable or has another
   ///                                  shape, or an added one exists
-  public static void rewrite(SafetensorsFile original, Path target, boolean overwrite,
-      Map<String, MatrixView> changed, List<NewTensor> added) throws IOException {
+  public static void rewrite(SafetensorsFile original, Path target, boolean overwrite, Map<String, MatrixView> changed,
+      List<NewTensor> added) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       rewrite(outputs, original, target, overwrite, changed, Set.of(), added);
       outputs.commit();
@@ -84,12 +84,10 @@ public final class SafetensorsWriter {
       Map<String, MatrixView> changed, Set<String> pruned, List<NewTensor> added) throws IOException {
     changed.forEach((name, values) -> checkChange(original, name, values));
     List<Block> blocks = new ArrayList<>();
-    for (Tensor tensor : original.tensors()
-        .stream()
-        .sorted(Comparator.comparingLong(original::offset).thenComparingLong(Tensor::elements))
-        .toList()) {
-      blocks.add(Block.of(tensor.name(), tensor.dtype(), tensor.shape(), tensor.data(),
-          changed.get(tensor.name()), pruned.contains(tensor.name())));
+    for (Tensor tensor : original.tensors().stream()
+        .sorted(Comparator.comparingLong(original::offset).thenComparingLong(Tensor::elements)).toList()) {
+      blocks.add(Block.of(tensor.name(), tensor.dtype(), tensor.shape(), tensor.data(), changed.get(tensor.name()),
+          pruned.contains(tensor.name())));
     }
     if (added.isEmpty()) {
       outputs.write(target, overwrite, channel -> {
@@ -104,8 +102,7 @@ public final class SafetensorsWriter {
 
   private static void checkChange(SafetensorsFile original, String name, MatrixView values) {
     Tensor tensor = original.tensor(name)
-        .orElseThrow(
-            () -> new IllegalArgumentException("no tensor " + quote(name) + " in " + original.path()));
+        .orElseThrow(() -> new IllegalArgumentException("no tensor " + quote(name) + " in " + original.path()));
     List<Long> shape = tensor.shape();
     boolean fits = tensor.dtype().isWritable() && shape.size() <= 2 && values.elements() == tensor.elements()
         && values.columns() == (shape.isEmpty() ? 1 : shape.getLast());
@@ -116,9 +113,8 @@ public final class SafetensorsWriter {
   }
 
   /// Adds the new tensors to `blocks`, which are in data order, and behind `names` in the header.
-  private static void writeBlocks(AtomicOutputs outputs, Path target, boolean overwrite,
-      Map<String, String> metadata, List<String> names, List<Block> blocks, List<NewTensor> added)
-      throws IOException {
+  private static void writeBlocks(AtomicOutputs outputs, Path target, boolean overwrite, Map<String, String> metadata,
+      List<String> names, List<Block> blocks, List<NewTensor> added) throws IOException {
     Set<String> headerOrder = new LinkedHashSet<>(names);
     for (NewTensor tensor : added) {
       if (!headerOrder.add(tensor.name())) {
@@ -183,14 +179,12 @@ public final class SafetensorsWriter {
       float value = block.values.segment().getAtIndex(MatrixView.ELEMENT, first + i);
       boolean removed = block.pruned && value == 0;
       if (block.original != null && !removed && sameBits(value, dtype.read(block.original, first + i))) {
-        MemorySegment.copy(block.original, (first + i) * dtype.bytes(), buffer, i * dtype.bytes(),
-            dtype.bytes());
+        MemorySegment.copy(block.original, (first + i) * dtype.bytes(), buffer, i * dtype.bytes(), dtype.bytes());
       } else {
         dtype.write(buffer, i, value);
         if (Float.isFinite(value) && !Float.isFinite(dtype.read(buffer, i))) {
-          throw new FormatException(target,
-              "not written: element %d of tensor %s is %s, beyond the range of %s; "
-                  .formatted(first + i, quote(block.name), value, dtype) + "convert the model to F32 first");
+          throw new FormatException(target, "not written: element %d of tensor %s is %s, beyond the range of %s; "
+              .formatted(first + i, quote(block.name), value, dtype) + "convert the model to F32 first");
         }
       }
     }

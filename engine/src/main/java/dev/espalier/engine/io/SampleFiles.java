@@ -93,9 +93,8 @@ public final class SampleFiles {
     } else if (json || name.endsWith(".safetensors")) {
       return Format.SAFETENSORS;
     }
-    throw new FormatException(file,
-        "begins like no .npy, .npz, .safetensors or IDX file, and is not called .csv; "
-            + "check that it is data, and whole");
+    throw new FormatException(file, "begins like no .npy, .npz, .safetensors or IDX file, and is not called .csv; "
+        + "check that it is data, and whole");
   }
 
   private static boolean begins(byte[] bytes, byte... magic) {
@@ -127,8 +126,8 @@ public final class SampleFiles {
       SafetensorsFile opened = SafetensorsFile.open(file, arena);
       String chosen = choose(file, array, role, opened.tensors().stream().map(Tensor::name).toList());
       Tensor tensor = opened.tensor(chosen).orElseThrow();
-      return new MappedSamples(file, ArrayFormat.of(file + ":" + chosen, role, tensor.dtype(),
-          ByteOrder.LITTLE_ENDIAN, opened.offset(tensor), false, tensor.shape(), false));
+      return new MappedSamples(file, ArrayFormat.of(file + ":" + chosen, role, tensor.dtype(), ByteOrder.LITTLE_ENDIAN,
+          opened.offset(tensor), false, tensor.shape(), false));
     }
   }
 
@@ -143,8 +142,8 @@ public final class SampleFiles {
     }
     String has = arrays.isEmpty()
         ? "it has none"
-        : "it has " + String.join(", ", arrays.stream().limit(20)
-            .map(FormatException::quote).toList()) + "; choose one as file:name";
+        : "it has " + String.join(", ", arrays.stream().limit(20).map(FormatException::quote).toList())
+            + "; choose one as file:name";
     throw new FormatException(file, "has no array %s, %s".formatted(quote(wanted), has));
   }
 }

@@ -59,8 +59,7 @@ record StreamedSamples(ArrayFormat format, Opener opener) implements SampleSourc
   private Pass openColumnMajor() throws IOException {
     Path copy = Files.createTempFile("espalier-", ".array");
     try {
-      try (InputStream in = opener.open();
-          FileChannel out = FileChannel.open(copy, StandardOpenOption.WRITE)) {
+      try (InputStream in = opener.open(); FileChannel out = FileChannel.open(copy, StandardOpenOption.WRITE)) {
         out.transferFrom(Channels.newChannel(in), 0, format.end());
         checkEnd(format, in, out.size());
       } catch (IOException e) {

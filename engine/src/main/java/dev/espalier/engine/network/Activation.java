@@ -37,11 +37,9 @@ public enum Activation {
   ///
   /// @throws IllegalArgumentException if there is none; the message lists those there are
   public static Activation parse(String name) {
-    return Arrays.stream(values()).filter(activation -> activation.toString().equals(name.strip()))
-        .findFirst()
-        .orElseThrow(() -> new IllegalArgumentException(
-            "unknown activation '%s': use one of %s".formatted(name.strip(),
-                Arrays.stream(values()).map(Activation::toString).collect(Collectors.joining(", ")))));
+    return Arrays.stream(values()).filter(activation -> activation.toString().equals(name.strip())).findFirst()
+        .orElseThrow(() -> new IllegalArgumentException("unknown activation '%s': use one of %s".formatted(name.strip(),
+            Arrays.stream(values()).map(Activation::toString).collect(Collectors.joining(", ")))));
   }
 
   /// Whether each output element depends on its own pre-activation alone.

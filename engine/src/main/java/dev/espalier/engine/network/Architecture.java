@@ -40,10 +40,8 @@ public interface Architecture {
         throw new IllegalArgumentException("two layers are called %s".formatted(layer.name()));
       }
       if (l > 0 && layer.inputs() != layers.get(l - 1).outputs()) {
-        throw new IllegalArgumentException(
-            "layers do not chain: %s takes %d inputs, %s before it has %d outputs"
-                .formatted(layer.name(), layer.inputs(), layers.get(l - 1).name(),
-                    layers.get(l - 1).outputs()));
+        throw new IllegalArgumentException("layers do not chain: %s takes %d inputs, %s before it has %d outputs"
+            .formatted(layer.name(), layer.inputs(), layers.get(l - 1).name(), layers.get(l - 1).outputs()));
       }
       if (!layer.activation().isElementwise() && l < layers.size() - 1) {
         throw new IllegalArgumentException(

@@ -9,9 +9,8 @@ import java.util.Optional;
 /// @param weights W, outputs × inputs
 /// @param bias b, 1 × outputs, where the layer has one
 /// @param activation φ
-public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> bias, Activation activation)
-    implements
-      LayerShape {
+public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> bias,
+    Activation activation) implements LayerShape {
   /// @throws IllegalArgumentException if the bias does not fit the weights, or an element is NaN or infinite;
   ///                                  the message names the tensor and the index
   public DenseLayer {
@@ -45,9 +44,8 @@ public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> b
     if (i >= 0) {
       int row = (int) (i / matrix.columns());
       int column = (int) (i % matrix.columns());
-      throw new IllegalArgumentException(
-          "tensor %s is %s at [%s]: weights and biases must be finite".formatted(tensor,
-              matrix.get(row, column), twoIndices ? row + ", " + column : column));
+      throw new IllegalArgumentException("tensor %s is %s at [%s]: weights and biases must be finite".formatted(tensor,
+          matrix.get(row, column), twoIndices ? row + ", " + column : column));
     }
   }
 }

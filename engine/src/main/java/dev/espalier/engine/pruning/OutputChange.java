@@ -25,8 +25,7 @@ public record OutputChange(double total, List<Double> perLayer) {
   ///
   /// @param source samples
   /// @throws IOException if a sample cannot be read or is not finite
-  public static OutputChange measure(Backend backend, DenseNetwork before, DenseNetwork after,
-      CalibrationSource source,
+  public static OutputChange measure(Backend backend, DenseNetwork before, DenseNetwork after, CalibrationSource source,
       int batchSize, ProgressListener listener) throws IOException {
     try (DeviceNetwork original = new DeviceNetwork(backend, before);
         DeviceNetwork changed = new DeviceNetwork(backend, after)) {
@@ -34,8 +33,7 @@ public record OutputChange(double total, List<Double> perLayer) {
     }
   }
 
-  static OutputChange measure(Backend backend, DeviceNetwork before, DeviceNetwork after,
-      CalibrationSource source,
+  static OutputChange measure(Backend backend, DeviceNetwork before, DeviceNetwork after, CalibrationSource source,
       int batchSize, ProgressListener listener) throws IOException {
     int layers = before.layers().size();
     int outputs = before.outputs();

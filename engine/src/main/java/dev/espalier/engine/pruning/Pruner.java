@@ -46,8 +46,7 @@ public final class Pruner {
   }
 
   /// As [#prune(DenseNetwork, Optional, Arena)], with calibration samples.
-  public PruningResult prune(DenseNetwork network, CalibrationSource calibration, Arena arena)
-      throws IOException {
+  public PruningResult prune(DenseNetwork network, CalibrationSource calibration, Arena arena) throws IOException {
     return prune(network, Optional.of(calibration), arena);
   }
 
@@ -92,16 +91,15 @@ public final class Pruner {
   private List<LayerProgress> progress(Architecture network, Optional<CalibrationSource> calibration) {
     calibration.ifPresent(source -> source.requireWidth(network.inputs()));
     List<LayerProgress> progress = IntStream.range(0, network.layers().size())
-        .filter(l -> !options.excluded().test(network.layers().get(l).name())).mapToObj(LayerProgress::new)
-        .toList();
+        .filter(l -> !options.excluded().test(network.layers().get(l).name())).mapToObj(LayerProgress::new).toList();
     if (progress.isEmpty()) {
       throw new IllegalArgumentException("all layers are excluded: nothing is left to prune");
     }
     return progress;
   }
 
-  private void rounds(DeviceNetwork device, List<LayerProgress> progress,
-      Optional<CalibrationSource> calibration, ScoringOptions scoring) throws IOException {
+  private void rounds(DeviceNetwork device, List<LayerProgress> progress, Optional<CalibrationSource> calibration,
+      ScoringOptions scoring) throws IOException {
     Set<Integer> prunable = progress.stream().map(layer -> layer.number).collect(Collectors.toSet());
     for (double sparsity : options.schedule().sparsities(options.effectiveSparsity())) {
       round(device, progress, prunable::contains, calibration, scoring, sparsity);
@@ -122,8 +120,7 @@ public final class Pruner {
     boolean compensated = options.effectiveCompensation() == Compensation.BIAS;
     long scores = Scorer.bytes(network, l -> !options.excluded().test(network.layers().get(l).name()),
         options.criterion(), compensated);
-    return MemoryPlan.of(backend, network, scores, sensitivity(network).passes(network.outputs()),
-        options.batchSize());
+    return MemoryPlan.of(backend, network, scores, sensitivity(network).passes(network.outputs()), options.batchSize());
   }
 
   private Sensitivity sensitivity(Architecture network) {
@@ -144,24 +141,21 @@ public final class Pruner {
 
   private void round(DeviceNetwork device, List<LayerProgress> progress, IntPredicate prunable,
       Optional<CalibrationSource> calibration, ScoringOptions scoring, double sparsity) throws IOException {
-    List<LayerScores> scores = Scorer.score(backend, device, prunable, calibration, scoring,
-        options.listener());
+    List<LayerScores> scores = Scorer.score(backend, device, prunable, calibration, scoring, options.listener());
     try {
       backend.enter(Phase.SELECT);
       for (int i = 0; i < scores.size(); i++) {
         rank(device.layers().get(progress.get(i).number), scores.get(i).importance(), progress.get(i));
       }
       List<Matrix> importances = scores.stream().map(LayerScores::importance).toList();
-      List<Cut> cuts = Selector.select(backend, importances, options.scope(), sparsity,
-          options.minPerLayer());
+      List<Cut> cuts = Selector.select(backend, importances, options.scope(), sparsity, options.minPerLayer());
       for (int i = 0; i < scores.size(); i++) {
         LayerProgress layer = progress.get(i);
         DeviceNetwork.Layer target = device.layers().get(layer.number);
         Matrix importance = importances.get(i);
         layer.cut = cuts.get(i);
         scores.get(i).compensation()
-            .ifPresent(
-                compensation -> backend.compensate(target.bias(), importance, compensation, layer.cut));
+            .ifPresent(compensation -> backend.compensate(target.bias(), importance, compensation, layer.cut));
         layer.predicted += backend.eliminate(target.weights(), importance, layer.cut);
       }
     } finally {
@@ -188,11 +182,9 @@ public final class Pruner {
   }
 
   private OutputChange measure(DeviceNetwork pruned, DenseNetwork original, CalibrationSource calibration,
-      int batchSize)
-      throws IOException {
+      int batchSize) throws IOException {
     try (DeviceNetwork before = new DeviceNetwork(backend, original)) {
-      return OutputChange.measure(backend, before, pruned, calibration, batchSize,
-          options.listener());
+      return OutputChange.measure(backend, before, pruned, calibration, batchSize, options.listener());
     }
   }
 
@@ -207,20 +199,17 @@ public final class Pruner {
       Optional<LayerProgress> layer = progress.stream().filter(p -> p.number == number).findFirst();
       boolean gainedBias = before.bias().isEmpty() && after.bias().isPresent();
       if (gainedBias) {
-        notes.add("layer %s had no bias and has gained one (--no-new-bias keeps it without)"
-            .formatted(before.name()));
+        notes.add("layer %s had no bias and has gained one (--no-new-bias keeps it without)".formatted(before.name()));
       }
-      layers.add(
-          new LayerResult(before.name(), layer.isEmpty(), after.weights().elements(), zeros(after.weights()),
-              gainedBias,
-              layer.map(p -> p.cut.threshold()).filter(Float::isFinite)
-                  .map(t -> OptionalDouble.of(Math.max(0, t)))
-                  .orElse(OptionalDouble.empty()),
-              layer.isPresent() && options.criterion() == Criterion.ELIMINATION_COMPENSATION
-                  ? OptionalDouble.of(layer.get().predicted)
-                  : OptionalDouble.empty(),
-              change.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty()),
-              layer.flatMap(p -> p.importance)));
+      layers.add(new LayerResult(before.name(), layer.isEmpty(), after.weights().elements(), zeros(after.weights()),
+          gainedBias,
+          layer.map(p -> p.cut.threshold()).filter(Float::isFinite).map(t -> OptionalDouble.of(Math.max(0, t)))
+              .orElse(OptionalDouble.empty()),
+          layer.isPresent() && options.criterion() == Criterion.ELIMINATION_COMPENSATION
+              ? OptionalDouble.of(layer.get().predicted)
+              : OptionalDouble.empty(),
+          change.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty()),
+          layer.flatMap(p -> p.importance)));
     }
     if (scoring.needsMoments()) {
       notes.add("sensitivity: %s%s".formatted(scoring.sensitivity(),

@@ -30,11 +30,9 @@ import java.util.function.Predicate;
 /// @param histogramBins       bins of each layer's importance histogram; 0: no histograms
 /// @param listener            told of progress
 public record PruningOptions(double sparsity, Criterion criterion, Optional<Compensation> compensation,
-    Optional<Sensitivity> sensitivity, Scope scope, Schedule schedule, Predicate<String> excluded,
-    long minPerLayer,
+    Optional<Sensitivity> sensitivity, Scope scope, Schedule schedule, Predicate<String> excluded, long minPerLayer,
     boolean newBias, Optional<Loss> loss, OptionalInt batchSize, long seed, boolean measureOutputChange,
-    int histogramBins,
-    ProgressListener listener) {
+    int histogramBins, ProgressListener listener) {
 
   /// @throws IllegalArgumentException if a number is out of its range
   public PruningOptions {
@@ -44,16 +42,14 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
               .formatted(sparsity));
     }
     if (minPerLayer < 0 || batchSize.orElse(1) < 1 || histogramBins < 0) {
-      throw new IllegalArgumentException(
-          "min-per-layer %d, batch size %d, histogram bins %d: use at least 0, 1, 0"
-              .formatted(minPerLayer, batchSize.orElse(1), histogramBins));
+      throw new IllegalArgumentException("min-per-layer %d, batch size %d, histogram bins %d: use at least 0, 1, 0"
+          .formatted(minPerLayer, batchSize.orElse(1), histogramBins));
     }
   }
 
   /// The compensation in force.
   public Compensation effectiveCompensation() {
-    return compensation
-        .orElse(criterion == Criterion.ELIMINATION_COMPENSATION ? Compensation.BIAS : Compensation.NONE);
+    return compensation.orElse(criterion == Criterion.ELIMINATION_COMPENSATION ? Compensation.BIAS : Compensation.NONE);
   }
 
   /// The sparsity in force.
@@ -180,8 +176,7 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
     ///
     /// @throws IllegalArgumentException if a number is out of its range
     public PruningOptions build() {
-      return new PruningOptions(sparsity, criterion, compensation, sensitivity, scope, schedule, excluded,
-          minPerLayer,
+      return new PruningOptions(sparsity, criterion, compensation, sensitivity, scope, schedule, excluded, minPerLayer,
           newBias, loss, batchSize, seed, measureOutputChange, histogramBins, listener);
     }
   }

@@ -46,8 +46,7 @@ public record Verification(long samples, List<Layer> layers) {
   public static Verification of(Backend backend, DenseNetwork network, IntPredicate wanted,
       Optional<CalibrationSource> calibration, ScoringOptions options) throws IOException {
     List<Integer> all = IntStream.range(0, network.layers().size()).filter(wanted).boxed().toList();
-    List<Integer> some = IntStream.of(0, all.size() / 2, all.size() - 1).distinct().mapToObj(all::get)
-        .toList();
+    List<Integer> some = IntStream.of(0, all.size() / 2, all.size() - 1).distinct().mapToObj(all::get).toList();
     Optional<CalibrationSource> first = calibration.map(source -> first(source, network, options));
     List<Layer> layers = new ArrayList<>();
     try (Backend reference = new ReferenceBackend(); Arena arena = Arena.ofConfined()) {
@@ -56,21 +55,17 @@ public record Verification(long samples, List<Layer> layers) {
       for (int i = 0; i < some.size(); i++) {
         MatrixView[] right = expected.get(i);
         layers.add(new Layer(network.layers().get(some.get(i)).name(), deviation(right[0], found.get(i)[0]),
-            right.length == 1
-                ? OptionalDouble.empty()
-                : OptionalDouble.of(deviation(right[1], found.get(i)[1]))));
+            right.length == 1 ? OptionalDouble.empty() : OptionalDouble.of(deviation(right[1], found.get(i)[1]))));
       }
     }
     return new Verification(first.map(source -> source.samples().samples()).orElse(0L), layers);
   }
 
-  private static CalibrationSource first(CalibrationSource source, DenseNetwork network,
-      ScoringOptions options) {
+  private static CalibrationSource first(CalibrationSource source, DenseNetwork network, ScoringOptions options) {
     double operations = 2.0 * network.weights() * (3 + options.sensitivity().passes(network.outputs()));
     long samples = Math.clamp((long) (OPERATIONS / operations), LEAST_SAMPLES, MOST_SAMPLES);
     LimitedSamples limited = new LimitedSamples(source.samples(), samples);
-    return source.labels()
-        .map(labels -> CalibrationSource.of(limited, new LimitedSamples(labels, samples)))
+    return source.labels().map(labels -> CalibrationSource.of(limited, new LimitedSamples(labels, samples)))
         .orElseGet(() -> CalibrationSource.of(limited));
   }
 
@@ -81,10 +76,12 @@ public record Verification(long samples, List<Layer> layers) {
       List<LayerScores> scores = Scorer.score(backend, device, layers::contains, calibration, options,
           ProgressListener.NONE);
       try {
-        return scores.stream().map(layer -> layer.compensation()
-            .map(compensation -> new MatrixView[]{download(backend, layer.importance(), arena),
-                download(backend, compensation, arena)})
-            .orElseGet(() -> new MatrixView[]{download(backend, layer.importance(), arena)})).toList();
+        return scores.stream()
+            .map(layer -> layer.compensation()
+                .map(compensation -> new MatrixView[]{download(backend, layer.importance(), arena),
+                    download(backend, compensation, arena)})
+                .orElseGet(() -> new MatrixView[]{download(backend, layer.importance(), arena)}))
+            .toList();
       } finally {
         scores.forEach(LayerScores::close);
       }

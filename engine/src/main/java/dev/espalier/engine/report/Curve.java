@@ -16,8 +16,8 @@ public record Curve(String criterion, List<Point> points) {
     }
     for (int i = 1; i < points.size(); i++) {
       if (points.get(i).sparsity() <= points.get(i - 1).sparsity()) {
-        throw new IllegalArgumentException("%s: sparsity %s follows %s".formatted(criterion,
-            points.get(i).sparsity(), points.get(i - 1).sparsity()));
+        throw new IllegalArgumentException(
+            "%s: sparsity %s follows %s".formatted(criterion, points.get(i).sparsity(), points.get(i - 1).sparsity()));
       }
     }
   }

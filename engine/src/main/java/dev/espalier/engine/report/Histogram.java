@@ -67,8 +67,7 @@ public record Histogram(double logMin, double logMax, List<Long> counts, long ze
 
   private static int load(MatrixView importance, long first, int[] bits) {
     int count = (int) Math.min(bits.length, importance.elements() - first);
-    MemorySegment.copy(importance.segment(), ValueLayout.JAVA_INT_UNALIGNED, first * Float.BYTES, bits, 0,
-        count);
+    MemorySegment.copy(importance.segment(), ValueLayout.JAVA_INT_UNALIGNED, first * Float.BYTES, bits, 0, count);
     return count;
   }
 
@@ -91,9 +90,8 @@ public record Histogram(double logMin, double logMax, List<Long> counts, long ze
       for (int i = 0; i < count; i++) {
         float value = Float.intBitsToFloat(bits[i]);
         if (!(value >= 0 && value < Float.POSITIVE_INFINITY)) {
-          throw new IllegalArgumentException(
-              "importance[%d, %d] is %s".formatted((first + i) / importance.columns(),
-                  (first + i) % importance.columns(), value));
+          throw new IllegalArgumentException("importance[%d, %d] is %s".formatted((first + i) / importance.columns(),
+              (first + i) % importance.columns(), value));
         }
       }
     }
@@ -138,8 +136,7 @@ public record Histogram(double logMin, double logMax, List<Long> counts, long ze
     }
 
     private int exact(int magnitude) {
-      return Math.clamp((long) ((Math.log10(Float.intBitsToFloat(magnitude)) - logMin) * scale), 0,
-          bins - 1);
+      return Math.clamp((long) ((Math.log10(Float.intBitsToFloat(magnitude)) - logMin) * scale), 0, bins - 1);
     }
   }
 

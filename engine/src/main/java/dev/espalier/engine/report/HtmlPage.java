@@ -28,14 +28,13 @@ final class HtmlPage {
   private static final Pattern PLACEHOLDER = Pattern.compile("\\{\\{(\\w+)}}");
   private static final List<Metric> METRICS = List.of(
       new Metric("accuracy", "Accuracy", "Highest accuracy", true, Point::accuracy, Numbers::percent),
-      new Metric("loss", "Loss", "Lowest loss", false, point -> OptionalDouble.of(point.loss()),
-          Numbers::value),
-      new Metric("outputChange", "Mean squared output change", "Least output change", false,
-          Point::outputChange, Numbers::value));
+      new Metric("loss", "Loss", "Lowest loss", false, point -> OptionalDouble.of(point.loss()), Numbers::value),
+      new Metric("outputChange", "Mean squared output change", "Least output change", false, Point::outputChange,
+          Numbers::value));
   private static final String KEY = """
       <span class="key"><i class="removed"></i>removed <i class="kept"></i>kept</span>""";
-  private static final DateTimeFormatter TIME = DateTimeFormatter
-      .ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH).withZone(ZoneOffset.UTC);
+  private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
+      .withZone(ZoneOffset.UTC);
 
   private final Report report;
   private final String json;
@@ -47,12 +46,11 @@ final class HtmlPage {
   }
 
   String render() {
-    String body = String.join("", header(), cards(), comparison(), layers(), sparsity(), importance(),
-        timings(), notes(), options());
-    Map<String, String> parts = Map.of("title", escape("espalier " + report.command()), "css",
-        resource("report.css"), "body", body, "version", escape(report.version()), "data",
-        json.replace("<", "\\u003c"), "echarts", resource("echarts.common.min.js"), "script",
-        resource("report.js"));
+    String body = String.join("", header(), cards(), comparison(), layers(), sparsity(), importance(), timings(),
+        notes(), options());
+    Map<String, String> parts = Map.of("title", escape("espalier " + report.command()), "css", resource("report.css"),
+        "body", body, "version", escape(report.version()), "data", json.replace("<", "\\u003c"), "echarts",
+        resource("echarts.common.min.js"), "script", resource("report.js"));
     return PLACEHOLDER.matcher(resource("report.html"))
         .replaceAll(match -> Matcher.quoteReplacement(parts.get(match.group(1))));
   }
@@ -63,8 +61,7 @@ final class HtmlPage {
           <p class="origin">Espalier %s <span>·</span> <time datetime="%s">%s</time></p>
           <h1>espalier %s</h1>%s
         </header>
-        """.formatted(escape(report.version()), report.time(), TIME.format(report.time()),
-        escape(report.command()),
+        """.formatted(escape(report.version()), report.time(), TIME.format(report.time()), escape(report.command()),
         report.summary().map(text -> "<p class=\"summary\">" + escape(text) + "</p>").orElse(""));
   }
 
@@ -72,31 +69,29 @@ final class HtmlPage {
     List<String> cards = new ArrayList<>();
     report.model().ifPresent(model -> cards.add(card("Sparsity", Numbers.percent(model.sparsity()),
         Numbers.count(model.removed()) + " of " + Numbers.count(model.weights()) + " weights removed")));
-    report.accuracy().ifPresent(accuracy -> cards.add(card("Accuracy", Numbers.percent(accuracy),
-        report.denseAccuracy().isEmpty()
-            ? ""
-            : "%s; before pruning %s".formatted(
-                Numbers.points(accuracy - report.denseAccuracy().getAsDouble()),
-                Numbers.percent(report.denseAccuracy().getAsDouble())))));
-    report.loss().ifPresent(loss -> cards.add(card("Loss", Numbers.value(loss), report.lossName().orElse("")
-        + (report.denseLoss().isEmpty()
-            ? ""
-            : "; before pruning " + Numbers.value(report.denseLoss().getAsDouble())))));
-    report.outputChange().ifPresent(change -> cards.add(card("Output change", Numbers.value(change),
-        "mean squared, all outputs summed")));
+    report.accuracy()
+        .ifPresent(accuracy -> cards.add(card("Accuracy", Numbers.percent(accuracy),
+            report.denseAccuracy().isEmpty()
+                ? ""
+                : "%s; before pruning %s".formatted(Numbers.points(accuracy - report.denseAccuracy().getAsDouble()),
+                    Numbers.percent(report.denseAccuracy().getAsDouble())))));
+    report.loss()
+        .ifPresent(loss -> cards.add(card("Loss", Numbers.value(loss),
+            report.lossName().orElse("") + (report.denseLoss().isEmpty()
+                ? ""
+                : "; before pruning " + Numbers.value(report.denseLoss().getAsDouble())))));
+    report.outputChange().ifPresent(
+        change -> cards.add(card("Output change", Numbers.value(change), "mean squared, all outputs summed")));
     cards.addAll(bestCurves());
     double total = totalSeconds();
-    report.timings().entrySet().stream().max(Map.Entry.comparingByValue())
-        .ifPresent(longest -> cards.add(card("Time", Numbers.seconds(total),
-            "longest: %s, %s".formatted(longest.getKey(), Numbers.seconds(longest.getValue())))));
-    return cards.isEmpty()
-        ? ""
-        : "<div class=\"cards\" id=\"figures\">\n" + String.join("", cards) + "</div>\n";
+    report.timings().entrySet().stream().max(Map.Entry.comparingByValue()).ifPresent(longest -> cards.add(card("Time",
+        Numbers.seconds(total), "longest: %s, %s".formatted(longest.getKey(), Numbers.seconds(longest.getValue())))));
+    return cards.isEmpty() ? "" : "<div class=\"cards\" id=\"figures\">\n" + String.join("", cards) + "</div>\n";
   }
 
   private static String card(String name, String value, String detail) {
-    return "<div class=\"card\"><h2>%s</h2><p class=\"figure\">%s</p><p>%s</p></div>\n".formatted(name,
-        escape(value), escape(detail));
+    return "<div class=\"card\"><h2>%s</h2><p class=\"figure\">%s</p><p>%s</p></div>\n".formatted(name, escape(value),
+        escape(detail));
   }
 
   /// For each metric the best criterion at the highest sparsity that all curves have.
@@ -108,17 +103,17 @@ final class HtmlPage {
       return List.of();
     }
     double sparsity = highest.get();
-    return METRICS.stream().flatMap(metric -> report.comparison().stream()
-        .filter(curve -> isBest(metric, curve, sparsity)).findFirst()
-        .map(curve -> card(metric.best + " at " + Numbers.shortPercent(sparsity), curve.criterion(),
-            metric.format.apply(valueAt(metric, curve, sparsity).getAsDouble())))
-        .stream()).toList();
+    return METRICS.stream()
+        .flatMap(metric -> report.comparison().stream().filter(curve -> isBest(metric, curve, sparsity)).findFirst()
+            .map(curve -> card(metric.best + " at " + Numbers.shortPercent(sparsity), curve.criterion(),
+                metric.format.apply(valueAt(metric, curve, sparsity).getAsDouble())))
+            .stream())
+        .toList();
   }
 
   private boolean isBest(Metric metric, Curve curve, double sparsity) {
     OptionalDouble value = valueAt(metric, curve, sparsity);
-    DoubleStream all = report.comparison().stream()
-        .flatMapToDouble(each -> valueAt(metric, each, sparsity).stream());
+    DoubleStream all = report.comparison().stream().flatMapToDouble(each -> valueAt(metric, each, sparsity).stream());
     OptionalDouble best = metric.higherIsBetter ? all.max() : all.min();
     return report.comparison().size() > 1 && value.isPresent() && value.equals(best);
   }
@@ -135,24 +130,20 @@ final class HtmlPage {
     }
     return charts.isEmpty()
         ? ""
-        : section("comparison", "What each criterion loses",
-            "Test data, over the fraction of weights removed.",
+        : section("comparison", "What each criterion loses", "Test data, over the fraction of weights removed.",
             "<div class=\"charts\">\n" + String.join("", charts) + "</div>\n" + String.join("", tables));
   }
 
   private String lineChart(Metric metric) {
-    String scale = metric.higherIsBetter
-        ? ""
-        : """
-            <button type="button" class="scale" aria-pressed="%s">log scale</button>
-            """.formatted(metric.key.equals("outputChange"));
+    String scale = metric.higherIsBetter ? "" : """
+        <button type="button" class="scale" aria-pressed="%s">log scale</button>
+        """.formatted(metric.key.equals("outputChange"));
     return """
         <figure>
           <figcaption><h3>%s</h3>%s</figcaption>
           <div class="chart line" data-chart="curve" data-metric="%s" role="img" aria-label="%s over sparsity"></div>
         </figure>
-        """
-        .formatted(title(metric), scale, metric.key, title(metric));
+        """.formatted(title(metric), scale, metric.key, title(metric));
   }
 
   private String metricTable(Metric metric) {
@@ -173,9 +164,8 @@ final class HtmlPage {
         <thead><tr><th scope="col">removed</th>%s</tr></thead>
         <tbody>
         %s</tbody></table></div>
-        """.formatted(140 + 84 * sparsities().size(), title(metric),
-        sparsities().stream().map(sparsity -> "<th scope=\"col\">" + Numbers.shortPercent(sparsity) + "</th>")
-            .collect(Collectors.joining()),
+        """.formatted(140 + 84 * sparsities().size(), title(metric), sparsities().stream()
+        .map(sparsity -> "<th scope=\"col\">" + Numbers.shortPercent(sparsity) + "</th>").collect(Collectors.joining()),
         rows);
   }
 
@@ -220,9 +210,7 @@ final class HtmlPage {
       }
       rows.append("</tr>\n");
     }
-    String heads = changes
-        ? "<th scope=\"col\">Predicted change</th><th scope=\"col\">Measured change</th>"
-        : "";
+    String heads = changes ? "<th scope=\"col\">Predicted change</th><th scope=\"col\">Measured change</th>" : "";
     return section("layers", "Layers",
         changes
             ? "Outputs × inputs from the input on. A change is the mean squared change of the network’s output: "
@@ -249,13 +237,11 @@ final class HtmlPage {
   private String sparsity() {
     return report.layers().isEmpty()
         ? ""
-        : section("sparsity", "Sparsity per layer",
-            "The fraction of each layer’s weights that is zero. " + KEY,
-            """
-                <div class="chart" style="height:%dpx" data-chart="sparsity" data-overall="%s" role="img"
-                  aria-label="Sparsity per layer; the figures are in the table above"></div>
-                """.formatted(70 + 36 * report.layers().size(),
-                report.model().map(model -> Numbers.percent(model.sparsity())).orElse("")));
+        : section("sparsity", "Sparsity per layer", "The fraction of each layer’s weights that is zero. " + KEY, """
+            <div class="chart" style="height:%dpx" data-chart="sparsity" data-overall="%s" role="img"
+              aria-label="Sparsity per layer; the figures are in the table above"></div>
+            """.formatted(70 + 36 * report.layers().size(),
+            report.model().map(model -> Numbers.percent(model.sparsity())).orElse("")));
   }
 
   private String importance() {
@@ -308,12 +294,11 @@ final class HtmlPage {
           share < 0.0005 ? "&lt; 0.1 %" : Numbers.percent(share, 1)));
       colour = (colour + 1) % 8;
     }
-    return section("timings", "Time", Numbers.seconds(total) + " in all.",
-        """
-            <div class="timeline" aria-hidden="true">%s</div>
-            <ul class="phases">
-            %s</ul>
-            """.formatted(bar, rows));
+    return section("timings", "Time", Numbers.seconds(total) + " in all.", """
+        <div class="timeline" aria-hidden="true">%s</div>
+        <ul class="phases">
+        %s</ul>
+        """.formatted(bar, rows));
   }
 
   private double totalSeconds() {
@@ -330,10 +315,11 @@ final class HtmlPage {
   private String options() {
     return report.options().isEmpty()
         ? ""
-        : section("options", "Options in force", "", report.options().entrySet().stream()
-            .map(option -> "<div><dt>%s</dt><dd>%s</dd></div>\n".formatted(escape(option.getKey()),
-                escape(text(option.getValue()))))
-            .collect(Collectors.joining("", "<dl>\n", "</dl>\n")));
+        : section("options", "Options in force", "",
+            report
+                .options().entrySet().stream().map(option -> "<div><dt>%s</dt><dd>%s</dd></div>\n"
+                    .formatted(escape(option.getKey()), escape(text(option.getValue()))))
+                .collect(Collectors.joining("", "<dl>\n", "</dl>\n")));
   }
 
   private static String text(Object value) {
@@ -349,8 +335,8 @@ final class HtmlPage {
 
   /// Safe between tags and in quoted attributes.
   static String escape(String text) {
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\"", "&quot;")
-        .replace("'", "&#39;");
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\"", "&quot;").replace("'",
+        "&#39;");
   }
 
   private static String resource(String name) {

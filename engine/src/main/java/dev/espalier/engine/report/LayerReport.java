@@ -45,8 +45,8 @@ public record LayerReport(String name, int outputs, int inputs, String activatio
 
   /// A layer of which only the shape and the count of zeros are known.
   public static LayerReport of(String name, int outputs, int inputs, String activation, long removed) {
-    return new LayerReport(name, outputs, inputs, activation, removed, OptionalDouble.empty(),
-        OptionalDouble.empty(), Optional.empty(), OptionalDouble.empty());
+    return new LayerReport(name, outputs, inputs, activation, removed, OptionalDouble.empty(), OptionalDouble.empty(),
+        Optional.empty(), OptionalDouble.empty());
   }
 
   /// Weights in the layer, its bias not counted.

@@ -77,8 +77,7 @@ final class Numbers {
 
   private static String superscript(int exponent) {
     StringBuilder text = new StringBuilder(exponent < 0 ? "⁻" : "");
-    String.valueOf(Math.abs(exponent)).chars()
-        .forEach(digit -> text.append(SUPERSCRIPTS.charAt(digit - '0')));
+    String.valueOf(Math.abs(exponent)).chars().forEach(digit -> text.append(SUPERSCRIPTS.charAt(digit - '0')));
     return text.toString();
   }
 }

@@ -31,11 +31,10 @@ import java.util.OptionalDouble;
 /// @param options every option in force, in order: text, booleans, finite numbers, lists of these; anything
 ///                else is kept as its `toString()`
 @JsonPropertyOrder({"command", "version", "time", "summary"})
-public record Report(String command, String version, Instant time, Optional<String> summary,
-    OptionalDouble accuracy, OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy,
-    OptionalDouble denseLoss, OptionalDouble outputChange, Optional<ModelSummary> model,
-    List<LayerReport> layers, List<Curve> comparison, Map<String, Double> timings, List<String> notes,
-    Map<String, Object> options) {
+public record Report(String command, String version, Instant time, Optional<String> summary, OptionalDouble accuracy,
+    OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy, OptionalDouble denseLoss,
+    OptionalDouble outputChange, Optional<ModelSummary> model, List<LayerReport> layers, List<Curve> comparison,
+    Map<String, Double> timings, List<String> notes, Map<String, Object> options) {
 
   /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
   ///                                  name

@@ -33,8 +33,7 @@ public final class ReportWriter {
   }
 
   /// As the other; the files appear when `outputs` are committed.
-  public static void write(AtomicOutputs outputs, Report report, Path directory, boolean overwrite)
-      throws IOException {
+  public static void write(AtomicOutputs outputs, Report report, Path directory, boolean overwrite) throws IOException {
     String data = json(report);
     String page = new HtmlPage(report, data).render();
     outputs.createFolder(directory);

@@ -20,8 +20,7 @@ public final class Selector {
   /// @param sparsity    fraction removed, 0..1; a [Scope.Grouped] has its own
   /// @param minPerLayer weights that every layer keeps at least, 0 or more, where it has as many; `n:m` keeps what it says
   /// @return a cut for each layer
-  public static List<Cut> select(Backend backend, List<Matrix> scores, Scope scope, double sparsity,
-      long minPerLayer) {
+  public static List<Cut> select(Backend backend, List<Matrix> scores, Scope scope, double sparsity, long minPerLayer) {
     long[] most = scores.stream().mapToLong(s -> Math.max(0, s.elements() - minPerLayer)).toArray();
     return switch (scope) {
       case Scope.Global() -> global(backend, scores, count(sparsity, elements(scores)), most);
@@ -37,8 +36,8 @@ public final class Selector {
           return grouped(backend, layer, layer.columns(), (double) counts[l] / layer.rows());
         }).toList();
       }
-      case Scope.Grouped(int kept, int width) -> scores.stream()
-          .map(layer -> grouped(backend, layer, width, (double) width - kept)).toList();
+      case Scope.Grouped(int kept, int width) ->
+        scores.stream().map(layer -> grouped(backend, layer, width, (double) width - kept)).toList();
     };
   }
 
@@ -60,8 +59,7 @@ public final class Selector {
     while (!open.isEmpty()) {
       List<Matrix> rest = open.stream().map(scores::get).toList();
       List<Cut> cuts = backend.cuts(rest, Math.min(left, elements(rest)));
-      List<Integer> full = IntStream.range(0, cuts.size())
-          .filter(i -> cuts.get(i).removed() > most[open.get(i)])
+      List<Integer> full = IntStream.range(0, cuts.size()).filter(i -> cuts.get(i).removed() > most[open.get(i)])
           .mapToObj(open::get).toList();
       if (full.isEmpty()) {
         IntStream.range(0, cuts.size()).forEach(i -> settled[open.get(i)] = cuts.get(i));

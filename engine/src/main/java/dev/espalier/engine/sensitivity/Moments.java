@@ -77,9 +77,8 @@ public final class Moments implements Resource {
   /// @throws IllegalArgumentException if the shapes differ
   public void merge(Moments other) {
     if (other.m1.rows() != m1.rows() || other.m1.columns() != m1.columns()) {
-      throw new IllegalArgumentException(
-          "moments of a %d × %d layer do not merge with those of a %d × %d layer"
-              .formatted(other.m1.rows(), other.m1.columns(), m1.rows(), m1.columns()));
+      throw new IllegalArgumentException("moments of a %d × %d layer do not merge with those of a %d × %d layer"
+          .formatted(other.m1.rows(), other.m1.columns(), m1.rows(), m1.columns()));
     }
     if (samples == 0 && shifted) {
       backend.add(1, other.pilotMean, pilotMean);

@@ -25,8 +25,7 @@ public final class SensitivityPass implements Resource {
 
   /// @param batchSize most samples of a batch
   /// @param seed of the probes
-  public SensitivityPass(Backend backend, DeviceNetwork network, Sensitivity sensitivity, int batchSize,
-      long seed) {
+  public SensitivityPass(Backend backend, DeviceNetwork network, Sensitivity sensitivity, int batchSize, long seed) {
     this.backend = backend;
     this.sensitivity = sensitivity;
     this.seed = seed;
@@ -34,8 +33,7 @@ public final class SensitivityPass implements Resource {
     copies = MemoryPlan.stackedCopies(batchSize, network.widestOutput(), passes);
     try {
       for (DeviceNetwork.Layer layer : network.layers()) {
-        gradients
-            .add(resources.own(backend.allocate(Math.multiplyExact(copies, batchSize), layer.outputs())));
+        gradients.add(resources.own(backend.allocate(Math.multiplyExact(copies, batchSize), layer.outputs())));
         sensitivities.add(resources.own(backend.allocate(batchSize, layer.outputs())));
       }
     } catch (RuntimeException e) {
@@ -74,8 +72,7 @@ public final class SensitivityPass implements Resource {
       Matrix gradient = backend.rows(gradients.get(l), 0, count * samples);
       Matrix s = sensitivity(l, samples);
       if (l == last) {
-        backend.activationBackward(layer.activation(), forward.preActivation(l), forward.activation(l),
-            upstream,
+        backend.activationBackward(layer.activation(), forward.preActivation(l), forward.activation(l), upstream,
             gradient);
         backend.addSquares(scale, gradient, s);
       } else {

@@ -30,8 +30,8 @@ public record Evaluation(long samples, Loss lossName, double loss, OptionalDoubl
       int batchSize, ProgressListener listener) throws IOException {
     samples.requireWidth(network.inputs());
     loss.requireFits(network);
-    Targets targets = new Targets(samples.labels().orElseThrow(
-        () -> new IllegalArgumentException("evaluation needs labels")), network.outputs());
+    Targets targets = new Targets(
+        samples.labels().orElseThrow(() -> new IllegalArgumentException("evaluation needs labels")), network.outputs());
     boolean classes = targets.areClasses() || loss == Loss.CROSS_ENTROPY;
     long total = samples.samples().samples();
     int capacity = (int) Math.min(batchSize, total);

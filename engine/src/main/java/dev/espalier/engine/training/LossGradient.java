@@ -28,8 +28,7 @@ public final class LossGradient implements Resource {
     try {
       targets = resources.own(backend.allocate(batchSize, network.layers().getLast().outputs()));
       losses = resources.own(backend.allocate(batchSize, 1));
-      network.layers()
-          .forEach(layer -> gradients.add(resources.own(backend.allocate(batchSize, layer.outputs()))));
+      network.layers().forEach(layer -> gradients.add(resources.own(backend.allocate(batchSize, layer.outputs()))));
     } catch (RuntimeException e) {
       resources.close();
       throw e;
@@ -53,8 +52,7 @@ public final class LossGradient implements Resource {
     Matrix each = backend.rows(losses, 0, samples);
 
     switch (loss) {
-      case CROSS_ENTROPY ->
-        backend.crossEntropy(forward.preActivation(last), t, gradient(last, samples), each);
+      case CROSS_ENTROPY -> backend.crossEntropy(forward.preActivation(last), t, gradient(last, samples), each);
       case MSE -> {
         backend.squaredError(forward.output(), t, gradient(last, samples), each);
         backend.activationBackward(network.layers().get(last).activation(), forward.preActivation(last),
@@ -72,8 +70,7 @@ public final class LossGradient implements Resource {
     int samples = forward.samples();
     for (int l = network.layers().size() - 2; l >= 0; l--) {
       backend.denseBackward(gradient(l + 1, samples), network.layers().get(l + 1).weights(),
-          network.layers().get(l).activation(), forward.preActivation(l), forward.activation(l),
-          gradient(l, samples));
+          network.layers().get(l).activation(), forward.preActivation(l), forward.activation(l), gradient(l, samples));
     }
     return each;
   }

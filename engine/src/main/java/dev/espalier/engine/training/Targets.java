@@ -48,9 +48,8 @@ public final class Targets {
   private int classIndex(MatrixView labels, int n, long firstSample) throws IOException {
     float label = labels.get(n, 0);
     if (label < 0 || label >= outputs || label != Math.rint(label)) {
-      throw new IOException(
-          "%s is %s at sample %d: a class index is an integer from 0 to %d".formatted(name, label,
-              firstSample + n, outputs - 1));
+      throw new IOException("%s is %s at sample %d: a class index is an integer from 0 to %d".formatted(name, label,
+          firstSample + n, outputs - 1));
     }
     return (int) label;
   }

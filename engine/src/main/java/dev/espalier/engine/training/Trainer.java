@@ -73,8 +73,7 @@ public final class Trainer implements Resource {
   /// @param widths      of the input and of each layer's output, at least two
   /// @param activations one for each layer
   /// @throws IllegalArgumentException if the numbers do not fit
-  public static DenseNetwork initialise(List<Integer> widths, List<Activation> activations, long seed,
-      Arena arena) {
+  public static DenseNetwork initialise(List<Integer> widths, List<Activation> activations, long seed, Arena arena) {
     if (widths.size() < 2 || activations.size() != widths.size() - 1) {
       throw new IllegalArgumentException("%d widths make %d layers, but there are %d activations"
           .formatted(widths.size(), widths.size() - 1, activations.size()));
@@ -92,8 +91,8 @@ public final class Trainer implements Resource {
       for (long i = 0; i < weights.elements(); i++) {
         weights.segment().setAtIndex(MatrixView.ELEMENT, i, (float) random.nextGaussian(0, deviation));
       }
-      layers.add(new DenseLayer(String.valueOf(2 * l), weights,
-          Optional.of(MatrixView.allocate(arena, 1, outputs)), activations.get(l)));
+      layers.add(new DenseLayer(String.valueOf(2 * l), weights, Optional.of(MatrixView.allocate(arena, 1, outputs)),
+          activations.get(l)));
     }
     return new DenseNetwork(layers);
   }
@@ -110,8 +109,8 @@ public final class Trainer implements Resource {
       TrainingOptions options, Arena arena) throws IOException {
     samples.requireWidth(initial.inputs());
     options.loss().requireFits(initial);
-    Targets targets = new Targets(samples.labels().orElseThrow(
-        () -> new IllegalArgumentException("training needs labels")), initial.outputs());
+    Targets targets = new Targets(
+        samples.labels().orElseThrow(() -> new IllegalArgumentException("training needs labels")), initial.outputs());
     backend.enter(Phase.LOAD);
     try (Arena memory = Arena.ofConfined(); DeviceNetwork network = new DeviceNetwork(backend, initial)) {
       int count = Math.toIntExact(samples.samples().samples());
@@ -125,8 +124,7 @@ public final class Trainer implements Resource {
     }
   }
 
-  private static void load(CalibrationSource source, Targets targets, MatrixView x, MatrixView t)
-      throws IOException {
+  private static void load(CalibrationSource source, Targets targets, MatrixView x, MatrixView t) throws IOException {
     try (Batches batches = new Batches(source, Math.min(x.rows(), 1024))) {
       while (batches.next()) {
         int first = (int) batches.first();
@@ -143,9 +141,7 @@ public final class Trainer implements Resource {
     for (int i = 0; i < order.length; i++) {
       order[i] = i;
     }
-    try (Arena arena = Arena.ofConfined();
-        Matrix mean = backend.allocate(1, 1);
-        Matrix sum = backend.allocate(1, 1)) {
+    try (Arena arena = Arena.ofConfined(); Matrix mean = backend.allocate(1, 1); Matrix sum = backend.allocate(1, 1)) {
       MatrixView batch = MatrixView.allocate(arena, Math.min(options.batchSize(), x.rows()), x.columns());
       MatrixView batchTargets = MatrixView.allocate(arena, batch.rows(), t.columns());
       for (int epoch = 1; epoch <= options.epochs(); epoch++) {
@@ -158,8 +154,7 @@ public final class Trainer implements Resource {
           Matrix losses = step(batch.slice(0, rows), batchTargets.slice(0, rows));
           backend.columnMeans(losses, mean);
           backend.add((double) rows / order.length, mean, sum);
-          options.listener().report("epoch %d/%d".formatted(epoch, options.epochs()), first + rows,
-              order.length);
+          options.listener().report("epoch %d/%d".formatted(epoch, options.epochs()), first + rows, order.length);
         }
         requireFinite(sum, epoch);
       }
@@ -191,8 +186,7 @@ public final class Trainer implements Resource {
       if (parameter.isBias) {
         backend.columnMeans(gradient, parameter.gradient);
       } else {
-        backend.product(1.0 / samples, gradient, true, forward.input(parameter.layer), false, 0,
-            parameter.gradient);
+        backend.product(1.0 / samples, gradient, true, forward.input(parameter.layer), false, 0, parameter.gradient);
       }
     }
   }

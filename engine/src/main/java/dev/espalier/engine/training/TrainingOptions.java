@@ -17,8 +17,7 @@ public record TrainingOptions(int epochs, int batchSize, Adam adam, Loss loss, l
   /// @throws IllegalArgumentException if a number is below 1
   public TrainingOptions {
     if (epochs < 1 || batchSize < 1) {
-      throw new IllegalArgumentException(
-          "epochs %d, batch size %d: use at least 1".formatted(epochs, batchSize));
+      throw new IllegalArgumentException("epochs %d, batch size %d: use at least 1".formatted(epochs, batchSize));
     }
   }
 }

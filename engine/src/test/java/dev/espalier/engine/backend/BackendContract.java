@@ -55,10 +55,9 @@ abstract class BackendContract {
 
   /// Sizes that straddle vector lanes and tiles, and some that are cut into tiles.
   static Stream<Arguments> shapes() {
-    return Stream.of(Arguments.of(1, 1, 1), Arguments.of(1, 7, 9), Arguments.of(8, 9, 31),
-        Arguments.of(33, 31, 7),
-        Arguments.of(65, 33, 8), Arguments.of(9, 1, 33), Arguments.of(130, 300, 140),
-        Arguments.of(70, 60, 520), Arguments.of(120, 9, 2048));
+    return Stream.of(Arguments.of(1, 1, 1), Arguments.of(1, 7, 9), Arguments.of(8, 9, 31), Arguments.of(33, 31, 7),
+        Arguments.of(65, 33, 8), Arguments.of(9, 1, 33), Arguments.of(130, 300, 140), Arguments.of(70, 60, 520),
+        Arguments.of(120, 9, 2048));
   }
 
   @ParameterizedTest
@@ -68,8 +67,7 @@ abstract class BackendContract {
     Matrix matrix = upload(size, size + 1, values);
     assertArrayEquals(values, download(matrix));
     if (size > 2) {
-      assertArrayEquals(Arrays.copyOfRange(values, size + 1, 3 * (size + 1)),
-          download(backend.rows(matrix, 1, 2)));
+      assertArrayEquals(Arrays.copyOfRange(values, size + 1, 3 * (size + 1)), download(backend.rows(matrix, 1, 2)));
     }
   }
 
@@ -116,8 +114,8 @@ abstract class BackendContract {
     float[] b = normal(outputs);
     Matrix z = backend.allocate(samples, outputs);
     Matrix a = backend.allocate(samples, outputs);
-    backend.denseForward(upload(samples, inputs, x), upload(outputs, inputs, w), upload(1, outputs, b),
-        activation, z, a);
+    backend.denseForward(upload(samples, inputs, x), upload(outputs, inputs, w), upload(1, outputs, b), activation, z,
+        a);
     Sums sums = new Sums(samples * outputs);
     for (int n = 0; n < samples; n++) {
       for (int i = 0; i < outputs; i++) {
@@ -222,8 +220,7 @@ abstract class BackendContract {
     Matrix again = backend.allocate(copies * samples, outputs);
     float[] before = positive(samples * outputs);
     Matrix s = upload(samples, outputs, before);
-    backend.denseBackward(gradientAbove, weightsAbove, Activation.TANH, preActivation, activated, again, 0.25,
-        s);
+    backend.denseBackward(gradientAbove, weightsAbove, Activation.TANH, preActivation, activated, again, 0.25, s);
     sums.check("gradient with squares", again);
     // What is squared need not have been rounded to float32, as what is downloaded was.
     checkSquares(before, 0.25, download(again), 2 * FLOAT_ROUNDOFF / unitRoundoff(), s);
@@ -344,8 +341,8 @@ abstract class BackendContract {
     Matrix zeroth = upload(1, outputs, m0);
     Matrix first = upload(outputs, inputs, m1);
     Matrix second = upload(outputs, inputs, m2);
-    backend.addMoments(upload(samples, outputs, s), upload(samples, inputs, a), upload(1, inputs, c), zeroth,
-        first, second);
+    backend.addMoments(upload(samples, outputs, s), upload(samples, inputs, a), upload(1, inputs, c), zeroth, first,
+        second);
     Sums sums0 = new Sums(outputs);
     Sums sums1 = new Sums(outputs * inputs);
     Sums sums2 = new Sums(outputs * inputs);
@@ -384,8 +381,7 @@ abstract class BackendContract {
     float[] to = normal(inputs);
     Matrix first = upload(outputs, inputs, m1);
     Matrix second = upload(outputs, inputs, m2);
-    backend.shiftMoments(upload(1, outputs, m0), first, second, upload(1, inputs, from),
-        upload(1, inputs, to));
+    backend.shiftMoments(upload(1, outputs, m0), first, second, upload(1, inputs, from), upload(1, inputs, to));
     Sums sums1 = new Sums(outputs * inputs);
     Sums sums2 = new Sums(outputs * inputs);
     for (int at = 0; at < outputs * inputs; at++) {
@@ -486,8 +482,7 @@ abstract class BackendContract {
     Matrix scores = upload(2, 3, 3, 2, 1, 7, 0, 5);
     assertEquals(-1, backend.rankZerosFirst(weights, scores));
     assertArrayEquals(new float[]{3, -1, 1, -1, 0, 5}, download(scores));
-    assertEquals(4,
-        backend.rankZerosFirst(weights, upload(2, 3, 3, 2, 1, 7, Float.NaN, Float.POSITIVE_INFINITY)));
+    assertEquals(4, backend.rankZerosFirst(weights, upload(2, 3, 3, 2, 1, 7, Float.NaN, Float.POSITIVE_INFINITY)));
     assertEquals(5, backend.rankZerosFirst(weights, upload(2, 3, 3, 2, 1, 7, 0, Float.NEGATIVE_INFINITY)));
   }
 
@@ -510,8 +505,7 @@ abstract class BackendContract {
         float[] left = download(weights);
         double expectedSum = 0;
         for (int i = 0; i < left.length; i++) {
-          assertEquals(expected.get(l)[i] ? 0 : 3, left[i],
-              "count %d, layer %d, index %d".formatted(count, l, i));
+          assertEquals(expected.get(l)[i] ? 0 : 3, left[i], "count %d, layer %d, index %d".formatted(count, l, i));
           expectedSum += expected.get(l)[i] ? Math.max(0, layers.get(l)[i]) : 0;
         }
         assertEquals(expectedSum, sum, columns * 3 * unitRoundoff() * expectedSum);
@@ -528,8 +522,7 @@ abstract class BackendContract {
         all.add(new Entry(layers.get(l)[i], l, i));
       }
     }
-    all.sort(Comparator.comparingDouble(Entry::score).thenComparingInt(Entry::layer)
-        .thenComparingInt(Entry::index));
+    all.sort(Comparator.comparingDouble(Entry::score).thenComparingInt(Entry::layer).thenComparingInt(Entry::index));
     List<boolean[]> removed = layers.stream().map(layer -> new boolean[layer.length]).toList();
     all.subList(0, count).forEach(entry -> removed.get(entry.layer)[entry.index] = true);
     return removed;
@@ -634,8 +627,7 @@ abstract class BackendContract {
     }
     float[] actual = download(parameter);
     for (int i = 0; i < 4; i++) {
-      assertEquals(expected[i], actual[i],
-          64 * (FLOAT_ROUNDOFF + unitRoundoff()) * (Math.abs(expected[i]) + 0.03));
+      assertEquals(expected[i], actual[i], 64 * (FLOAT_ROUNDOFF + unitRoundoff()) * (Math.abs(expected[i]) + 0.03));
     }
     assertEquals(0, actual[1]);
     backend.adamStep(parameter, upload(1, 4, g), first, second, adam, 4, false);
@@ -685,16 +677,14 @@ abstract class BackendContract {
       float[] found = download(actual);
       for (int i = 0; i < values.length; i++) {
         if (!(Math.abs(found[i] - values[i]) <= tolerance(i))) {
-          fail("%s, %d × %d, index %d: expected %s ± %s, found %s".formatted(what, actual.rows(),
-              actual.columns(), i,
+          fail("%s, %d × %d, index %d: expected %s ± %s, found %s".formatted(what, actual.rows(), actual.columns(), i,
               values[i], tolerance(i), found[i]));
         }
       }
     }
 
     double tolerance(int at) {
-      return (terms[at] + 4) * unitRoundoff() * magnitudes[at] + FLOAT_ROUNDOFF * Math.abs(values[at])
-          + 1e-44;
+      return (terms[at] + 4) * unitRoundoff() * magnitudes[at] + FLOAT_ROUNDOFF * Math.abs(values[at]) + 1e-44;
     }
   }
 

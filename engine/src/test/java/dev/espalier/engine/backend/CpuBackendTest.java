@@ -88,14 +88,12 @@ final class CpuBackendTest extends BackendContract {
       CalibrationSource samples = CalibrationSource.of(
           new MatrixSamples("x", TestNetworks.normal(arena, random, 700, 70, 1, 0.5)),
           new MatrixSamples("y", TestNetworks.normal(arena, random, 700, 10, 1, 0)));
-      float[] expected = importances(new ReferenceBackend(), network, samples, criterion,
-          ProgressListener.NONE);
+      float[] expected = importances(new ReferenceBackend(), network, samples, criterion, ProgressListener.NONE);
       float[] once = importances(new CpuBackend(), network, samples, criterion, ProgressListener.NONE);
       // Gradients of either sign cancel, to about √n of n terms.
       double bound = criterion == Criterion.GRADIENT ? 4e-6 * Math.sqrt(700) : 1e-6;
       assertTrue(relativeError(expected, once) < bound, "error: " + relativeError(expected, once));
-      assertArrayEquals(once,
-          importances(new CpuBackend(), network, samples, criterion, ProgressListener.NONE));
+      assertArrayEquals(once, importances(new CpuBackend(), network, samples, criterion, ProgressListener.NONE));
     }
   }
 
@@ -144,12 +142,11 @@ final class CpuBackendTest extends BackendContract {
           List.of(Activation.RELU, Activation.RELU, Activation.IDENTITY));
       CalibrationSource samples = TestNetworks
           .source(TestNetworks.normal(arena, TestNetworks.random(5), 150, 70, 1, -0.5));
-      float[] all = importances(new CpuBackend(threads, Precision.FP32, new CpuProducts(), Optional.empty()),
-          network, samples);
+      float[] all = importances(new CpuBackend(threads, Precision.FP32, new CpuProducts(), Optional.empty()), network,
+          samples);
       float[] active = importances(new CpuBackend(threads, Precision.FP32), network, samples);
       assertTrue(relativeError(all, active) < 1e-6, "error: " + relativeError(all, active));
-      assertTrue(!Arrays.equals(all, active),
-          "the sums should differ in their last bits: nothing was skipped");
+      assertTrue(!Arrays.equals(all, active), "the sums should differ in their last bits: nothing was skipped");
       assertArrayEquals(active, importances(new CpuBackend(threads, Precision.FP32), network, samples));
     }
   }
@@ -164,8 +161,7 @@ final class CpuBackendTest extends BackendContract {
           .source(TestNetworks.normal(arena, TestNetworks.random(5), 600, 70, 1, 0.5));
       float[] expected = importances(new ReferenceBackend(), network, samples);
       float[] exact = importances(new CpuBackend(), network, samples);
-      float[] rounded = importances(
-          new CpuBackend(2, Precision.BF16, new RoundedProducts(), Optional.empty()), network,
+      float[] rounded = importances(new CpuBackend(2, Precision.BF16, new RoundedProducts(), Optional.empty()), network,
           samples);
       double float32Error = relativeError(expected, exact);
       double bfloat16Error = relativeError(expected, rounded);
@@ -184,9 +180,8 @@ final class CpuBackendTest extends BackendContract {
           List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
       CalibrationSource samples = TestNetworks
           .source(TestNetworks.normal(arena, TestNetworks.random(5), 150, 70, 1, 0.5));
-      float[] expected = importances(
-          new CpuBackend(2, Precision.BF16, new RoundedProducts(), Optional.empty()), network,
-          samples);
+      float[] expected = importances(new CpuBackend(2, Precision.BF16, new RoundedProducts(), Optional.empty()),
+          network, samples);
       float[] found = importances(new CpuBackend(2, Precision.BF16), network, samples);
       assertTrue(relativeError(expected, found) < 2e-6, "error: " + relativeError(expected, found));
     }
@@ -197,13 +192,12 @@ final class CpuBackendTest extends BackendContract {
     OneDnn.load();
     assumeTrue(OneDnn.multipliesBfloat16(), "this CPU has no bfloat16 instructions");
     List<String> notices = new ArrayList<>();
-    Device.CPU.open(new BackendOptions(1, Optional.of(Precision.BF16), OptionalLong.empty()), notices::add)
-        .close();
+    Device.CPU.open(new BackendOptions(1, Optional.of(Precision.BF16), OptionalLong.empty()), notices::add).close();
     double rate = CpuBackend.bfloat16Rate().orElseThrow();
     assertTrue(rate > 0.05 && rate < 50, "rate: " + rate);
     assertEquals(rate < 1
-        ? List.of("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32: "
-            .formatted(rate) + "--precision fp32 is faster, and rounds less")
+        ? List.of("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32: ".formatted(rate)
+            + "--precision fp32 is faster, and rounds less")
         : List.of(), notices);
   }
 
@@ -260,14 +254,11 @@ final class CpuBackendTest extends BackendContract {
 
   private static float[] importances(Backend backend, DenseNetwork network, CalibrationSource samples,
       Criterion criterion, ProgressListener listener) throws IOException {
-    ScoringOptions options = new ScoringOptions(criterion, true, true,
-        new Sensitivity.Jacobian(), Optional.empty(), 64, 1);
+    ScoringOptions options = new ScoringOptions(criterion, true, true, new Sensitivity.Jacobian(), Optional.empty(), 64,
+        1);
     List<Float> all = new ArrayList<>();
-    try (backend;
-        DeviceNetwork there = new DeviceNetwork(backend, network);
-        Arena arena = Arena.ofConfined()) {
-      for (LayerScores layer : Scorer.score(backend, there, _ -> true, Optional.of(samples), options,
-          listener)) {
+    try (backend; DeviceNetwork there = new DeviceNetwork(backend, network); Arena arena = Arena.ofConfined()) {
+      for (LayerScores layer : Scorer.score(backend, there, _ -> true, Optional.of(samples), options, listener)) {
         Matrix importance = layer.importance();
         MatrixView view = MatrixView.allocate(arena, importance.rows(), importance.columns());
         backend.download(importance, view);
@@ -302,8 +293,7 @@ final class CpuBackendTest extends BackendContract {
       return (a, add, c, leadingC, m, count, apartA, apartC) -> {
         try (Arena arena = Arena.ofConfined()) {
           for (int i = 0; i < count; i++) {
-            multiply(1, rounded(arena, a.from((long) i * apartA, 0), m, k), rounded(arena, second, k, n),
-                add ? 1 : 0,
+            multiply(1, rounded(arena, a.from((long) i * apartA, 0), m, k), rounded(arena, second, k, n), add ? 1 : 0,
                 c.asSlice((long) i * apartC * leadingC * Float.BYTES), leadingC, m, n, k);
           }
         }

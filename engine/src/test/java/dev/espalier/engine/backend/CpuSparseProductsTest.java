@@ -28,9 +28,8 @@ final class CpuSparseProductsTest {
   /// than are added at a time.
   @ParameterizedTest
   @CsvSource({"1, 1, 1, 1", "3, 2, 7, 5", "4, 3, 16, 63", "2, 4, 33, 64", "5, 5, 64, 65", "3, 6, 129, 128",
-      "2, 7, 40, 200",
-      "1, 8, 31, 16", "2, 9, 15, 33", "3, 10, 100, 130", "2, 11, 17, 70", "1, 16, 50, 64", "2, 3, 2048, 20",
-      "2, 5, 2049, 20", "3, 4, 4200, 70"})
+      "2, 7, 40, 200", "1, 8, 31, 16", "2, 9, 15, 33", "3, 10, 100, 130", "2, 11, 17, 70", "1, 16, 50, 64",
+      "2, 3, 2048, 20", "2, 5, 2049, 20", "3, 4, 4200, 70"})
   void multipliesWhatIsNotZero(int rows, int copies, int k, int n) {
     try (Arena arena = Arena.ofConfined()) {
       MatrixView a = gradients(arena, rows, copies, k, 0.4);
@@ -141,10 +140,10 @@ final class CpuSparseProductsTest {
   private static void multiply(Arena arena, MatrixView a, MatrixView b, boolean add, MatrixView c, int rows,
       int copies) {
     CpuSparseProducts products = new CpuSparseProducts();
-    products.second(Factor.of(b.segment(), b.columns()), b.rows(), b.columns(),
-        memory(arena, products, b.rows(), b.columns()))
-        .multiply(Factor.of(a.segment(), a.columns()), add, c.segment(), c.columns(), rows, copies, rows,
-            rows);
+    products
+        .second(Factor.of(b.segment(), b.columns()), b.rows(), b.columns(),
+            memory(arena, products, b.rows(), b.columns()))
+        .multiply(Factor.of(a.segment(), a.columns()), add, c.segment(), c.columns(), rows, copies, rows, rows);
   }
 
   private static MemorySegment memory(Arena arena, CpuSparseProducts products, int k, int n) {

@@ -52,8 +52,7 @@ final class CudaBackendTest {
 
   private static CudaBackend open(EmulatedDriver driver, Precision precision, long slotBytes) {
     CudaMemory memory = new CudaMemory(driver, driver.totalMemory());
-    return new CudaBackend(driver, memory, CudaProducts.ofKernels(driver, memory, precision), precision,
-        slotBytes);
+    return new CudaBackend(driver, memory, CudaProducts.ofKernels(driver, memory, precision), precision, slotBytes);
   }
 
   @Nested
@@ -102,10 +101,9 @@ final class CudaBackendTest {
     arena.close();
   }
 
-  private PruningResult prune(Backend backend, Criterion criterion, Sensitivity sensitivity)
-      throws IOException {
-    PruningOptions options = PruningOptions.builder().sparsity(0.7).criterion(criterion)
-        .sensitivity(sensitivity).seed(3).build();
+  private PruningResult prune(Backend backend, Criterion criterion, Sensitivity sensitivity) throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.7).criterion(criterion).sensitivity(sensitivity)
+        .seed(3).build();
     return new Pruner(backend, options).prune(network, source, arena);
   }
 
@@ -140,8 +138,7 @@ final class CudaBackendTest {
         assertEquals(wanted[i] == 0, weights[i] == 0, before.name() + ".weight, element " + i);
       }
       assertArrayEquals(wanted, weights, (float) tolerance);
-      assertArrayEquals(before.bias().orElseThrow().toArray(), after.bias().orElseThrow().toArray(),
-          (float) tolerance);
+      assertArrayEquals(before.bias().orElseThrow().toArray(), after.bias().orElseThrow().toArray(), (float) tolerance);
     }
   }
 
@@ -154,8 +151,7 @@ final class CudaBackendTest {
       PruningResult found = new Pruner(cuda, options).prune(network, source, arena);
       assertEquals(4, driver.graphs(),
           "of the six full batches the first takes the pilot mean, the second brings memory into place");
-      assertSameNetwork(new Pruner(reference, options).prune(network, source, arena).network(),
-          found.network(), 1e-5);
+      assertSameNetwork(new Pruner(reference, options).prune(network, source, arena).network(), found.network(), 1e-5);
     }
   }
 
@@ -173,8 +169,8 @@ final class CudaBackendTest {
         Backend cpu = new CpuBackend()) {
       gpu.upload(weights, w);
       gpu.clear(b);
-      ReadmeExampleTest.pruneInPlace(gpu, ((CudaMatrix) w).device().address(),
-          ((CudaMatrix) b).device().address(), features.segment());
+      ReadmeExampleTest.pruneInPlace(gpu, ((CudaMatrix) w).device().address(), ((CudaMatrix) b).device().address(),
+          features.segment());
       MatrixView pruned = MatrixView.allocate(arena, 100, 512);
       gpu.download(w, pruned);
       float[] found = pruned.toArray();
@@ -182,8 +178,8 @@ final class CudaBackendTest {
       MatrixView bias = MatrixView.allocate(arena, 1, 100);
       gpu.download(b, bias);
       float[] expected = new Pruner(cpu, PruningOptions.builder().sparsity(0.9).build())
-          .prune(head, TestNetworks.source(features), arena).network().layers().getFirst().bias()
-          .orElseThrow().toArray();
+          .prune(head, TestNetworks.source(features), arena).network().layers().getFirst().bias().orElseThrow()
+          .toArray();
       assertArrayEquals(expected, bias.toArray(), 0.01f);
     }
   }
@@ -198,8 +194,7 @@ final class CudaBackendTest {
         CudaBackend limited = open(small, Precision.FP32, 1 << 14)) {
       network = TestNetworks.network(arena, 1, List.of(36, 800, 300, 5),
           List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
-      PruningResult expected = prune(unlimited, Criterion.ELIMINATION_COMPENSATION,
-          new Sensitivity.Jacobian());
+      PruningResult expected = prune(unlimited, Criterion.ELIMINATION_COMPENSATION, new Sensitivity.Jacobian());
       PruningResult found = prune(limited, Criterion.ELIMINATION_COMPENSATION, new Sensitivity.Jacobian());
       assertSameNetwork(expected.network(), found.network(), 1e-5);
       assertGivesAllBack(limited, small);
@@ -229,8 +224,7 @@ final class CudaBackendTest {
     EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
     CudaMemory memory = new CudaMemory(driver, MEMORY);
     try (
-        Backend backend = new CudaBackend(driver, memory,
-            CudaProducts.ofKernels(driver, memory, Precision.FP32),
+        Backend backend = new CudaBackend(driver, memory, CudaProducts.ofKernels(driver, memory, Precision.FP32),
             Precision.FP32, SLOT);
         DeviceNetwork device = new DeviceNetwork(backend, network)) {
       String excluded = network.layers().get(1).name();
@@ -256,10 +250,8 @@ final class CudaBackendTest {
     long budget = 1 << 20;
     try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
         Backend backend = open(driver, Precision.FP32)) {
-      String message = assertThrows(OutOfBackendMemoryException.class, () -> backend.allocate(1000, 1000))
-          .getMessage();
-      assertTrue(message.startsWith("a 1000 × 1000 matrix needs 3.8 MiB: of 1.0 MiB of GPU memory "),
-          message);
+      String message = assertThrows(OutOfBackendMemoryException.class, () -> backend.allocate(1000, 1000)).getMessage();
+      assertTrue(message.startsWith("a 1000 × 1000 matrix needs 3.8 MiB: of 1.0 MiB of GPU memory "), message);
     }
   }
 

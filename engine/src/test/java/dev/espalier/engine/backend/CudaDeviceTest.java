@@ -89,8 +89,8 @@ final class CudaDeviceTest {
   }
 
   private PruningResult prune(Backend backend) throws IOException {
-    return new Pruner(backend, PruningOptions.builder().sparsity(0.8).batchSize(600).build())
-        .prune(network, source, arena);
+    return new Pruner(backend, PruningOptions.builder().sparsity(0.8).batchSize(600).build()).prune(network, source,
+        arena);
   }
 
   /// The fraction of weights that are zero in one network and not in the other.
@@ -126,8 +126,7 @@ final class CudaDeviceTest {
   void prunesWhatDoesNotFit() throws IOException {
     network = TestNetworks.network(arena, 1, List.of(300, 6000, 6000, 10),
         List.of(Activation.RELU, Activation.RELU, Activation.IDENTITY));
-    try (Backend small = open(Precision.FP32, OptionalLong.of(300L << 20));
-        Backend large = open(Precision.FP32)) {
+    try (Backend small = open(Precision.FP32, OptionalLong.of(300L << 20)); Backend large = open(Precision.FP32)) {
       assertTrue(difference(prune(large).network(), prune(small).network()) < 1e-5);
     }
   }

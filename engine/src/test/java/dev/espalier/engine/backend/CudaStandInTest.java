@@ -46,8 +46,7 @@ final class CudaStandInTest {
   private static CudaBackend openWithoutCublas(Precision precision) {
     CudaGpu gpu = new CudaGpu(0);
     CudaMemory memory = new CudaMemory(gpu, MEMORY);
-    return new CudaBackend(gpu, memory, CudaProducts.ofKernels(gpu, memory, precision), precision,
-        SMALL_SLOT);
+    return new CudaBackend(gpu, memory, CudaProducts.ofKernels(gpu, memory, precision), precision, SMALL_SLOT);
   }
 
   private static CudaBackend openSmall(Precision precision) {
@@ -133,8 +132,7 @@ final class CudaStandInTest {
     try (Arena arena = Arena.ofConfined()) {
       DenseNetwork network = TestNetworks.network(arena, 1, List.of(6, 5, 3),
           List.of(Activation.RELU, Activation.IDENTITY));
-      CalibrationSource source = TestNetworks
-          .source(TestNetworks.normal(arena, TestNetworks.random(2), 30, 6, 1, 0.5));
+      CalibrationSource source = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 30, 6, 1, 0.5));
       // Three batches, so that the work of a batch is done, recorded and launched.
       PruningOptions options = PruningOptions.builder().sparsity(0.5).batchSize(10).build();
       float[] expected = biases(openSmall(Precision.FP32), options, network, source, arena);
@@ -146,8 +144,8 @@ final class CudaStandInTest {
   }
 
   /// Of the first layer, after pruning; closes the backend.
-  private static float[] biases(Backend backend, PruningOptions options, DenseNetwork network,
-      CalibrationSource source, Arena arena) throws IOException {
+  private static float[] biases(Backend backend, PruningOptions options, DenseNetwork network, CalibrationSource source,
+      Arena arena) throws IOException {
     try (backend) {
       return new Pruner(backend, options).prune(network, source, arena).network().layers().getFirst().bias()
           .orElseThrow().toArray();
@@ -188,9 +186,7 @@ final class CudaStandInTest {
   void autoTakesIt() {
     try (Backend backend = Device.AUTO.open()) {
       String description = backend.description();
-      assertTrue(
-          description
-              .startsWith("cuda (Stand-in, compute capability 9.0, products in tf32 by cuBLAS 13.0.0, "),
+      assertTrue(description.startsWith("cuda (Stand-in, compute capability 9.0, products in tf32 by cuBLAS 13.0.0, "),
           description);
     }
   }

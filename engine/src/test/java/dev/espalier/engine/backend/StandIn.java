@@ -12,8 +12,7 @@ import java.util.List;
 /// What the library that stands in for the driver has counted.
 final class StandIn {
   /// All that must be as it was before once it is given back.
-  private static final List<String> HELD = List.of("allocations", "registrations", "handles", "contexts",
-      "used",
+  private static final List<String> HELD = List.of("allocations", "registrations", "handles", "contexts", "used",
       "reserved", "threshold");
 
   private StandIn() {}
@@ -35,8 +34,7 @@ final class StandIn {
   /// A line of all counts.
   static String counts() {
     StringBuilder text = new StringBuilder();
-    HELD.forEach(
-        what -> text.append(text.isEmpty() ? "" : ", ").append(what).append(' ').append(count(what)));
+    HELD.forEach(what -> text.append(text.isEmpty() ? "" : ", ").append(what).append(' ').append(count(what)));
     return text.toString();
   }
 }

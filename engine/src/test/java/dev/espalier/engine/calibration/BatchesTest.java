@@ -87,8 +87,7 @@ class BatchesTest {
         found.add(threads.submit(() -> firsts(part)));
       }
       assertEquals(List.of(0L, 12L), found.get(0).get());
-      assertEquals(
-          "x is Infinity at [17, 1] (sample, column): samples and labels must be finite",
+      assertEquals("x is Infinity at [17, 1] (sample, column): samples and labels must be finite",
           assertThrows(ExecutionException.class, () -> found.get(1).get()).getCause().getMessage());
       assertEquals(List.of(8L), found.get(2).get());
     }

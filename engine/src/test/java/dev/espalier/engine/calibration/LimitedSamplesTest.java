@@ -44,8 +44,7 @@ class LimitedSamplesTest {
     try (Arena arena = Arena.ofConfined()) {
       MatrixSamples source = new MatrixSamples("m", MatrixView.allocate(arena, 1, 2));
       assertThrows(IllegalArgumentException.class, () -> new LimitedSamples(source, 0));
-      assertThrows(IllegalArgumentException.class,
-          () -> source.open().read(MatrixView.allocate(arena, 1, 3)));
+      assertThrows(IllegalArgumentException.class, () -> source.open().read(MatrixView.allocate(arena, 1, 3)));
     }
   }
 }

@@ -69,8 +69,7 @@ final class PaperFormulaTest {
   }
 
   static ScoringOptions options(Criterion criterion, int batchSize) {
-    return new ScoringOptions(criterion, true, true, new Sensitivity.Jacobian(), Optional.empty(), batchSize,
-        0);
+    return new ScoringOptions(criterion, true, true, new Sensitivity.Jacobian(), Optional.empty(), batchSize, 0);
   }
 
   /// ∂y/∂W and ∂y/∂b of one weight and its adjacent bias for every sample, samples × outputs.
@@ -217,8 +216,7 @@ final class PaperFormulaTest {
       Sensitivity sensitivity) throws IOException {
     ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true, sensitivity,
         Optional.empty(), 500, 9);
-    List<LayerScores> scores = Scorer.score(backend, device, l -> l == 0, Optional.of(TestNetworks.source(x)),
-        options,
+    List<LayerScores> scores = Scorer.score(backend, device, l -> l == 0, Optional.of(TestNetworks.source(x)), options,
         ProgressListener.NONE);
     double[] values = ReferenceValues.of(backend, scores.getFirst().importance());
     assertTrue(scores.size() == 1);

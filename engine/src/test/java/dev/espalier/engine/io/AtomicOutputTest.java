@@ -33,8 +33,7 @@ class AtomicOutputTest {
   void anExistingFileIsKeptUnlessOverwritten() throws IOException {
     Path target = Files.writeString(folder.resolve("out"), "old");
     var e = assertThrows(IOException.class, () -> AtomicOutput.writeText(target, false, "new"));
-    assertEquals(target + ": already exists; choose another output, or --force to overwrite it",
-        e.getMessage());
+    assertEquals(target + ": already exists; choose another output, or --force to overwrite it", e.getMessage());
     assertEquals("old", Files.readString(target));
     AtomicOutput.writeText(target, true, "new");
     assertEquals("new", Files.readString(target));
@@ -111,12 +110,10 @@ class AtomicOutputTest {
   @Test
   void aFullDiskLeavesNothing() throws IOException, InterruptedException {
     Path disk = Files.createDirectory(folder.resolve("disk"));
-    assumeTrue(run("mount", "-t", "tmpfs", "-o", "size=64k", "none", disk.toString()),
-        "needs to mount a tmpfs");
+    assumeTrue(run("mount", "-t", "tmpfs", "-o", "size=64k", "none", disk.toString()), "needs to mount a tmpfs");
     try {
       Path target = disk.resolve("out");
-      var e = assertThrows(IOException.class,
-          () -> AtomicOutput.writeText(target, false, "x".repeat(1 << 17)));
+      var e = assertThrows(IOException.class, () -> AtomicOutput.writeText(target, false, "x".repeat(1 << 17)));
       assertEquals(target + ": not written: No space left on device; free space or choose another output",
           e.getMessage());
       assertEquals(List.of(), list(disk));

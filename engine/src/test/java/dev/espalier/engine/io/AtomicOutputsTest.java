@@ -53,8 +53,7 @@ class AtomicOutputsTest {
     assertEquals(List.of("old"), list(folder));
 
     try (AtomicOutputs outputs = new AtomicOutputs()) {
-      assertThrows(IOException.class,
-          () -> outputs.createFolder(folder.resolve("a").resolve("b".repeat(300))));
+      assertThrows(IOException.class, () -> outputs.createFolder(folder.resolve("a").resolve("b".repeat(300))));
     }
     assertEquals(List.of("old"), list(folder));
     try (AtomicOutputs outputs = new AtomicOutputs()) {
@@ -114,8 +113,8 @@ class AtomicOutputsTest {
 
   /// A process in the middle of writing a file.
   private static Process writer(Path target) throws IOException {
-    Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-        "-cp", System.getProperty("java.class.path") + ":" + System.getProperty("jdk.module.path", ""),
+    Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+        System.getProperty("java.class.path") + ":" + System.getProperty("jdk.module.path", ""),
         HalfWriter.class.getName(), target.toString()).redirectErrorStream(true).start();
     assertEquals("half\n", new String(process.getInputStream().readNBytes(5), StandardCharsets.UTF_8));
     return process;

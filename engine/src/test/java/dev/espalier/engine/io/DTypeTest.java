@@ -61,8 +61,7 @@ class DTypeTest {
 
   @Test
   void numbersAreReadInEitherByteOrder() {
-    byte[] bytes = {(byte) 0xff, (byte) 0xfe, (byte) 0xfd, (byte) 0xfc, (byte) 0xfb, (byte) 0xfa, (byte) 0xf9,
-        2};
+    byte[] bytes = {(byte) 0xff, (byte) 0xfe, (byte) 0xfd, (byte) 0xfc, (byte) 0xfb, (byte) 0xfa, (byte) 0xf9, 2};
     MemorySegment segment = MemorySegment.ofArray(bytes);
     for (ByteOrder order : new ByteOrder[]{ByteOrder.LITTLE_ENDIAN, ByteOrder.BIG_ENDIAN}) {
       ByteBuffer buffer = ByteBuffer.wrap(bytes).order(order);

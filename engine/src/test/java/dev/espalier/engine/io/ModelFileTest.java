@@ -40,8 +40,7 @@ final class ModelFileTest {
     Path path = write(Map.of("activations", "tanh, relu,softmax"), matrix("net.10.weight", 2, 5),
         matrix("net.2.weight", 4, 3), matrix("net.9.weight", 5, 4));
     DenseNetwork network = ModelFile.load(path, Optional.empty(), arena).network();
-    assertEquals(List.of("net.2", "net.9", "net.10"),
-        network.layers().stream().map(DenseLayer::name).toList());
+    assertEquals(List.of("net.2", "net.9", "net.10"), network.layers().stream().map(DenseLayer::name).toList());
     assertEquals(List.of(Activation.TANH, Activation.RELU, Activation.SOFTMAX),
         network.layers().stream().map(DenseLayer::activation).toList());
   }
@@ -56,8 +55,7 @@ final class ModelFileTest {
 
   @Test
   void writesWhatItReadsAndNothingElseChanges() throws IOException {
-    NewTensor half = new NewTensor("0.weight", DType.F16, List.of(2L, 2L),
-        MatrixView.of(arena, 2, 2, 1, 2, 3, 4));
+    NewTensor half = new NewTensor("0.weight", DType.F16, List.of(2L, 2L), MatrixView.of(arena, 2, 2, 1, 2, 3, 4));
     Path path = write(Map.of("activations", "relu", "author", "somebody"), half,
         new NewTensor("steps", DType.F64, List.of(3L), MatrixView.of(arena, 1, 3, 7, 8, 9)));
     ModelFile model = ModelFile.load(path, Optional.empty(), arena);
@@ -67,19 +65,17 @@ final class ModelFileTest {
 
     DenseLayer layer = model.network().layers().getFirst();
     MatrixView pruned = MatrixView.of(arena, 2, 2, 1, 0, 3, 0);
-    DenseNetwork changed = new DenseNetwork(List.of(new DenseLayer("0", pruned,
-        Optional.of(MatrixView.of(arena, 1, 2, 0.5f, -2)), layer.activation())));
+    DenseNetwork changed = new DenseNetwork(
+        List.of(new DenseLayer("0", pruned, Optional.of(MatrixView.of(arena, 1, 2, 0.5f, -2)), layer.activation())));
     Path target = folder.resolve("pruned.safetensors");
     model.save(target, changed, false);
     SafetensorsFile written = SafetensorsFile.open(target, arena);
-    assertEquals(List.of("0.weight", "steps", "0.bias"),
-        written.tensors().stream().map(Tensor::name).toList());
+    assertEquals(List.of("0.weight", "steps", "0.bias"), written.tensors().stream().map(Tensor::name).toList());
     assertEquals(DType.F16, written.tensor("0.bias").orElseThrow().dtype());
     assertEquals("somebody", written.metadata().get("author"));
     ModelFile reread = ModelFile.load(target, Optional.empty(), arena);
     assertArrayEquals(new float[]{1, 0, 3, 0}, reread.network().layers().getFirst().weights().toArray());
-    assertArrayEquals(new float[]{0.5f, -2},
-        reread.network().layers().getFirst().bias().orElseThrow().toArray());
+    assertArrayEquals(new float[]{0.5f, -2}, reread.network().layers().getFirst().bias().orElseThrow().toArray());
     assertEquals(8, written.asFloat32(written.tensor("steps").orElseThrow(), arena).get(0, 1));
   }
 
@@ -107,8 +103,8 @@ final class ModelFileTest {
     assertArrayEquals(content, Files.readAllBytes(out));
 
     DenseLayer layer = model.network().layers().getFirst();
-    DenseNetwork pruned = new DenseNetwork(List.of(
-        new DenseLayer("0", MatrixView.of(arena, 1, 2, 0, 2), layer.bias(), layer.activation())));
+    DenseNetwork pruned = new DenseNetwork(
+        List.of(new DenseLayer("0", MatrixView.of(arena, 1, 2, 0, 2), layer.bias(), layer.activation())));
     model.save(out, pruned, true);
     byte[] expected = content.clone();
     expected[weight] = 0;
@@ -125,8 +121,7 @@ final class ModelFileTest {
   void saysWhatIsWrong() throws IOException {
     refuse(write(Map.of(), NewTensor.vector("x", MatrixView.allocate(arena, 1, 3))),
         "no tensor is called <layer>.weight");
-    refuse(
-        write(Map.of("activations", "relu"), NewTensor.vector("0.weight", MatrixView.allocate(arena, 1, 3))),
+    refuse(write(Map.of("activations", "relu"), NewTensor.vector("0.weight", MatrixView.allocate(arena, 1, 3))),
         "tensor \"0.weight\" is F32 of shape [3]; a fully-connected layer has");
     refuse(write(Map.of("activations", "relu,relu"), matrix("0.weight", 4, 3), matrix("2.weight", 2, 5)),
         "layers do not chain: 2 takes 5 inputs, 0 before it has 4 outputs");
@@ -134,11 +129,13 @@ final class ModelFileTest {
     refuse(write(Map.of("activations", "relu,relu,relu"), matrix("0.weight", 4, 3), matrix("2.weight", 2, 4)),
         "3 activations (relu,relu,relu) for 2 layers");
     refuse(write(Map.of("activations", "swish"), matrix("0.weight", 4, 3)), "unknown activation 'swish'");
-    refuse(write(Map.of("activations", "relu"), matrix("0.weight", 4, 3),
-        NewTensor.vector("0.bias", MatrixView.allocate(arena, 1, 3))),
+    refuse(
+        write(Map.of("activations", "relu"), matrix("0.weight", 4, 3),
+            NewTensor.vector("0.bias", MatrixView.allocate(arena, 1, 3))),
         "layer 0: the bias has 3 elements, the weights have 4 rows");
-    refuse(write(Map.of("activations", "relu"),
-        NewTensor.matrix("0.weight", MatrixView.of(arena, 1, 2, 1, Float.POSITIVE_INFINITY))),
+    refuse(
+        write(Map.of("activations", "relu"),
+            NewTensor.matrix("0.weight", MatrixView.of(arena, 1, 2, 1, Float.POSITIVE_INFINITY))),
         "tensor 0.weight is Infinity at [0, 1]");
   }
 

@@ -76,9 +76,7 @@ class SafetensorsFileTest {
     byte[] eight = new byte[8];
     String end = "\"shape\":[2],\"data_offsets\":[0,8]}";
     String entry = "{\"dtype\":\"F32\"," + end;
-    return Stream.of(
-        Arguments.of("file is empty", new byte[0]),
-        Arguments.of("7 bytes are too few", new byte[7]),
+    return Stream.of(Arguments.of("file is empty", new byte[0]), Arguments.of("7 bytes are too few", new byte[7]),
         Arguments.of("not a JSON object", new byte[8]),
         Arguments.of("18446744073709551615 bytes is beyond the limit", filled(8, -1)),
         Arguments.of("the header has 123 bytes, but only 8 are left", headerLength(123)),
@@ -92,8 +90,7 @@ class SafetensorsFileTest {
         Arguments.of("__metadata__ is not an object", safetensors("{\"__metadata__\":3}")),
         Arguments.of("tensor \"a\" is not an object", safetensors("{\"a\":[]}")),
         Arguments.of("are needed", safetensors("{\"a\":{}}")),
-        Arguments.of("are needed",
-            safetensors("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0]}}", eight)),
+        Arguments.of("are needed", safetensors("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0]}}", eight)),
         Arguments.of("unknown dtype \"F31\"", safetensors("{\"a\":{\"dtype\":\"F31\"," + end + "}", eight)),
         Arguments.of("dtype is not a string", safetensors("{\"a\":{\"dtype\":null," + end + "}", eight)),
         Arguments.of("unknown member \"x\"", safetensors("{\"a\":{\"x\":0," + end + "}", eight)),
@@ -138,8 +135,8 @@ class SafetensorsFileTest {
     StringBuilder header = new StringBuilder();
     for (int i = 0; i < tensors.length; i++) {
       String[] parts = tensors[i].split(" ", 4);
-      header.append("%s\"t%d\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%s,%s]}"
-          .formatted(i == 0 ? "{" : ",", i, parts[0], parts[1], parts[2], parts[3]));
+      header.append("%s\"t%d\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%s,%s]}".formatted(i == 0 ? "{" : ",",
+          i, parts[0], parts[1], parts[2], parts[3]));
     }
     return safetensors(header + "}", new byte[dataBytes]);
   }
@@ -161,8 +158,7 @@ class SafetensorsFileTest {
     Path path = file(folder, "m.safetensors",
         safetensors("{\"\\u001b[31m\\n" + "x".repeat(10_000) + "\":{\"dtype\":1}}"));
     try (Arena arena = Arena.ofConfined()) {
-      String message = assertThrows(FormatException.class, () -> SafetensorsFile.open(path, arena))
-          .getMessage();
+      String message = assertThrows(FormatException.class, () -> SafetensorsFile.open(path, arena)).getMessage();
       assertTrue(message.chars().noneMatch(Character::isISOControl), message);
       assertTrue(message.length() < 400 + path.toString().length(), message);
     }
@@ -186,8 +182,7 @@ class SafetensorsFileTest {
     byte[] valid = ABC.getBytes(StandardCharsets.UTF_8);
     Random random = new Random(seed);
     byte[] header = valid;
-    String[] pieces = {"9223372036854775807", "-1", "{", "}", "[", "]", "\"", ",", "null", "1e999", "F64",
-        "\\u0000",
+    String[] pieces = {"9223372036854775807", "-1", "{", "}", "[", "]", "\"", ",", "null", "1e999", "F64", "\\u0000",
         "\"shape\":[", "\"__metadata__\":{", "true"};
     for (int change = random.nextInt(1, 4); change > 0; change--) {
       int at = random.nextInt(header.length);

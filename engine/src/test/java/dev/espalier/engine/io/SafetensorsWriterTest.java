@@ -57,8 +57,7 @@ class SafetensorsWriterTest {
         metadata);
     SafetensorsFile opened = SafetensorsFile.open(path, arena);
     assertEquals(List.copyOf(metadata.entrySet()), List.copyOf(opened.metadata().entrySet()));
-    assertEquals(List.of("h", "0.weight", "0.bias", "d"),
-        opened.tensors().stream().map(Tensor::name).toList());
+    assertEquals(List.of("h", "0.weight", "0.bias", "d"), opened.tensors().stream().map(Tensor::name).toList());
     assertArrayEquals(new float[]{1, 2, 3, 4}, floats(opened, "0.weight"));
     assertArrayEquals(new float[]{5, Float.NaN}, floats(opened, "0.bias"));
     assertArrayEquals(new float[]{1, -2, 0.5f}, floats(opened, "h"));
@@ -81,10 +80,8 @@ class SafetensorsWriterTest {
   }
 
   private static byte[] fileOf(DType dtype, byte[] data) {
-    return safetensors(
-        "{\"w\" : {\"data_offsets\":[0,%d],\"dtype\":\"%s\",\"shape\":[%d]}}  ".formatted(data.length,
-            dtype, data.length / dtype.bytes()),
-        data);
+    return safetensors("{\"w\" : {\"data_offsets\":[0,%d],\"dtype\":\"%s\",\"shape\":[%d]}}  ".formatted(data.length,
+        dtype, data.length / dtype.bytes()), data);
   }
 
   @ParameterizedTest
@@ -92,8 +89,9 @@ class SafetensorsWriterTest {
   void allTypesArePassedThrough(DType dtype) throws IOException {
     byte[] data = new byte[24];
     new Random(1).nextBytes(data);
-    byte[] content = safetensors("{\"w\" : {\"data_offsets\":[0,24],\"dtype\":\"%s\",\"shape\":[%d]}}  "
-        .formatted(dtype, 24 * 8 / dtype.bits()), data);
+    byte[] content = safetensors(
+        "{\"w\" : {\"data_offsets\":[0,24],\"dtype\":\"%s\",\"shape\":[%d]}}  ".formatted(dtype, 24 * 8 / dtype.bits()),
+        data);
     SafetensorsFile original = SafetensorsFile.open(file(folder, "in", content), arena);
     Path copy = folder.resolve("copy");
     SafetensorsWriter.rewrite(original, copy, false, Map.of(), List.of());
@@ -134,8 +132,7 @@ class SafetensorsWriterTest {
     byte[] data = TestFiles.floats(1, 2, 3);
     Path path = file(folder, "m", fileOf(DType.F32, data));
     SafetensorsFile original = SafetensorsFile.open(path, arena);
-    SafetensorsWriter.rewrite(original, path, true, Map.of("w", MatrixView.of(arena, 1, 3, 1, 0, 3)),
-        List.of());
+    SafetensorsWriter.rewrite(original, path, true, Map.of("w", MatrixView.of(arena, 1, 3, 1, 0, 3)), List.of());
     assertArrayEquals(fileOf(DType.F32, TestFiles.floats(1, 0, 3)), Files.readAllBytes(path));
     assertArrayEquals(new float[]{1, 2, 3}, floats(original, "w"));
     assertEquals(List.of("m"), list(folder));
@@ -143,14 +140,8 @@ class SafetensorsWriterTest {
 
   @Test
   void addedTensorsLeaveTheRestAndStayAligned() throws IOException {
-    byte[] data = ByteBuffer.allocate(14)
-        .order(ByteOrder.LITTLE_ENDIAN)
-        .putFloat(1)
-        .putFloat(2)
-        .putShort((short) 0x3c00)
-        .putShort((short) 0x4000)
-        .putShort((short) 0x4200)
-        .array();
+    byte[] data = ByteBuffer.allocate(14).order(ByteOrder.LITTLE_ENDIAN).putFloat(1).putFloat(2)
+        .putShort((short) 0x3c00).putShort((short) 0x4000).putShort((short) 0x4200).array();
     String header = """
         {"__metadata__":{"k":"v"},"half":{"dtype":"F16","shape":[3],"data_offsets":[8,14]},\
         "w":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]}}""";
@@ -174,11 +165,9 @@ class SafetensorsWriterTest {
 
   @Test
   void aValueBeyondTheTypeIsRefusedAndLeavesNoFile() throws IOException {
-    SafetensorsFile original = SafetensorsFile.open(file(folder, "in", fileOf(DType.F16, new byte[4])),
-        arena);
-    var e = assertThrows(FormatException.class,
-        () -> SafetensorsWriter.rewrite(original, folder.resolve("out"),
-            false, Map.of("w", MatrixView.of(arena, 1, 2, 0, 70000)), List.of()));
+    SafetensorsFile original = SafetensorsFile.open(file(folder, "in", fileOf(DType.F16, new byte[4])), arena);
+    var e = assertThrows(FormatException.class, () -> SafetensorsWriter.rewrite(original, folder.resolve("out"), false,
+        Map.of("w", MatrixView.of(arena, 1, 2, 0, 70000)), List.of()));
     assertTrue(e.getMessage().contains("element 1 of tensor \"w\" is 70000.0, beyond the range of F16"),
         e.getMessage());
     assertEquals(List.of("in"), list(folder));
@@ -186,8 +175,7 @@ class SafetensorsWriterTest {
 
   @Test
   void changesThatDoNotFitAreRefused() throws IOException {
-    SafetensorsFile original = SafetensorsFile.open(file(folder, "in", fileOf(DType.F32, new byte[24])),
-        arena);
+    SafetensorsFile original = SafetensorsFile.open(file(folder, "in", fileOf(DType.F32, new byte[24])), arena);
     Path out = folder.resolve("out");
     MatrixView six = MatrixView.allocate(arena, 1, 6);
     for (Map<String, MatrixView> changed : List.of(Map.of("missing", six),

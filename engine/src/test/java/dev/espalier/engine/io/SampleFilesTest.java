@@ -79,8 +79,7 @@ class SampleFilesTest {
         Arguments.of("header.csv", text("\ufeffa,\"b\nb\",c\r\n 1, 2.0,+3e0\r\n\r\n\"4\",5.,.6e1")),
         Arguments.of("plain.csv.gz", gzip(text("1,2,3\n4,5,6\n"))),
         Arguments.of("floats-idx2", idx(0x0d, new int[]{2, 3}, big)),
-        Arguments.of("shorts.idx",
-            idx(0x0b, new int[]{2, 3}, new byte[]{0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6})),
+        Arguments.of("shorts.idx", idx(0x0b, new int[]{2, 3}, new byte[]{0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6})),
         Arguments.of("floats.gz", gzip(idx(0x0d, new int[]{2, 3}, big))));
   }
 
@@ -112,8 +111,7 @@ class SampleFilesTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"f2, F16, F32", "f4, F32, F32", "f8, F64, F32", "i1, I8, ''", "i2, I16, ''", "i4, I32, ''",
-      "i8, I64, ''",
+  @CsvSource({"f2, F16, F32", "f4, F32, F32", "f8, F64, F32", "i1, I8, ''", "i2, I16, ''", "i4, I32, ''", "i8, I64, ''",
       "u1, U8, ''", "u2, U16, ''", "u4, U32, ''", "u8, U64, ''", "b1, BOOL, ''"})
   void everyNumpyTypeIsReadInBothOrders(String code, DType dtype) throws IOException {
     for (ByteOrder order : List.of(ByteOrder.LITTLE_ENDIAN, ByteOrder.BIG_ENDIAN)) {
@@ -130,8 +128,7 @@ class SampleFilesTest {
 
   @Test
   void imagesAreScaledAndLabelsAreNot() throws IOException {
-    Path images = file(folder, "train-images-idx3-ubyte",
-        idx(8, new int[]{2, 1, 2}, new byte[]{0, 51, -1, 1}));
+    Path images = file(folder, "train-images-idx3-ubyte", idx(8, new int[]{2, 1, 2}, new byte[]{0, 51, -1, 1}));
     assertArrayEquals(new float[][]{{0, 0.2f}, {1, 1 / 255f}}, read(SampleFiles.samples(images), 9));
     assertArrayEquals(new float[][]{{0, 51}, {255, 1}}, read(SampleFiles.labels(images), 9));
     Path labels = file(folder, "labels.gz", gzip(idx(8, new int[]{3}, new byte[]{7, 0, -1})));
@@ -144,8 +141,9 @@ class SampleFilesTest {
   @Test
   void arraysAreChosenByRoleOrName() throws IOException {
     String entry = "\"%s\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}";
-    Path file = file(folder, "d.safetensors", safetensors("{" + entry.formatted("x", 0, 1) + ","
-        + entry.formatted("y", 1, 2) + "," + entry.formatted("a:b", 2, 3) + "}", new byte[]{1, 2, 3}));
+    Path file = file(folder, "d.safetensors", safetensors(
+        "{" + entry.formatted("x", 0, 1) + "," + entry.formatted("y", 1, 2) + "," + entry.formatted("a:b", 2, 3) + "}",
+        new byte[]{1, 2, 3}));
     assertArrayEquals(new float[][]{{1}}, read(SampleFiles.samples(file), 1));
     assertArrayEquals(new float[][]{{2}}, read(SampleFiles.labels(file), 1));
     assertArrayEquals(new float[][]{{3}}, read(SampleFiles.samples(Path.of(file + ":a:b")), 1));
@@ -155,8 +153,7 @@ class SampleFilesTest {
     Path npz = file(folder, "d.npz", zip(ZipEntry.DEFLATED, "im.npy", npy("|u1", false, "(1,)", (byte) 5)));
     assertArrayEquals(new float[][]{{5}}, read(SampleFiles.samples(Path.of(npz + ":im")), 1));
     assertThrows(FormatException.class, () -> SampleFiles.samples(Path.of(npz + ":x")));
-    Path colon = file(folder, "odd.npz:im",
-        zip(ZipEntry.DEFLATED, "k.npy", npy("|u1", false, "(1,)", (byte) 6)));
+    Path colon = file(folder, "odd.npz:im", zip(ZipEntry.DEFLATED, "k.npy", npy("|u1", false, "(1,)", (byte) 6)));
     assertArrayEquals(new float[][]{{6}}, read(SampleFiles.samples(colon), 1));
   }
 
@@ -172,8 +169,7 @@ class SampleFilesTest {
     byte[] npy = npy("<f4", false, "(2, 3)", SIX);
     byte[] deflated = zip(ZipEntry.DEFLATED, "x.npy", npy);
     byte[] wrongChecksum = zip(ZipEntry.STORED, "x.npy", npy);
-    wrongChecksum[new String(wrongChecksum, StandardCharsets.ISO_8859_1).indexOf("NUMPY") + npy.length
-        - 2] ^= 1;
+    wrongChecksum[new String(wrongChecksum, StandardCharsets.ISO_8859_1).indexOf("NUMPY") + npy.length - 2] ^= 1;
     byte[] images = idx(8, new int[]{2, 2}, new byte[4]);
     return Stream.of(Arguments.of("empty.npy", new byte[0], "the file is empty"),
         Arguments.of("text.npy", text("hello"), "begins like no .npy"),
@@ -185,8 +181,7 @@ class SampleFilesTest {
         Arguments.of("v9.npy", npy(9, "{}"), "version 9"),
         Arguments.of("a.npy", npy(2, " ".repeat(1 << 21)), "is too long"),
         Arguments.of("a.npy", npy(1, "{'descr': '<f4'}"), "its header is not that"),
-        Arguments.of("a.npy", npy(1, "{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}"),
-            "its header is not"),
+        Arguments.of("a.npy", npy(1, "{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}"), "its header is not"),
         Arguments.of("a.npy", npy("<f4", false, "(2, 3) junk", SIX), "its header is not that"),
         Arguments.of("a.npy", npy("<f4", false, "(2, -3)", SIX), "its header is not that"),
         Arguments.of("a.npy", npy("<f4", false, "(2 3)", SIX), "its header is not that"),
@@ -202,8 +197,7 @@ class SampleFilesTest {
         Arguments.of("a.npy", npy("<f4", false, "(1, 4294967296)"), "is too large"),
         Arguments.of("a.npy", npy("<f4", false, "(1000000, 1000000)"), "but there are only"),
         Arguments.of("a.npy", npy("<f4", true, "(1, 2, 3)", SIX), "Fortran order"),
-        Arguments.of("a.npy", npy("<f4", false, "(" + "1,".repeat(30_000) + ")", SIX),
-            "its header is not that"),
+        Arguments.of("a.npy", npy("<f4", false, "(" + "1,".repeat(30_000) + ")", SIX), "its header is not that"),
         Arguments.of("a.npy.gz", gzip(npy("<f4", false, "(1000000, 1000000)")), "but there are only"),
         Arguments.of("a.npy.gz", gzip(Arrays.copyOf(npy, npy.length - 1)), "but there are only"),
         Arguments.of("a.npy.gz", gzip(Arrays.copyOf(npy, npy.length + 1)), "follow the last of 2 samples"),
@@ -214,12 +208,10 @@ class SampleFilesTest {
         Arguments.of("a.npz", Arrays.copyOf(deflated, deflated.length - 5), "is damaged"),
         Arguments.of("a.npz", wrongChecksum, "wrong checksum"),
         Arguments.of("a.npz", zip(ZipEntry.DEFLATED, "readme.txt", npy), "has no array \"x\", it has none"),
-        Arguments.of("a.npz", zip(ZipEntry.DEFLATED, "x.npy", text("no")),
-            "does not begin as a .npy file does"),
+        Arguments.of("a.npz", zip(ZipEntry.DEFLATED, "x.npy", text("no")), "does not begin as a .npy file does"),
         Arguments.of("a.npz", zip(ZipEntry.DEFLATED, "x.npy", npy("<f4", false, "(1000, 1000)", SIX)),
             "but there are only"),
-        Arguments.of("bomb.npz",
-            zip(ZipEntry.DEFLATED, "x.npy", npy("<f4", false, "(2, 3)", new byte[1 << 22])),
+        Arguments.of("bomb.npz", zip(ZipEntry.DEFLATED, "x.npy", npy("<f4", false, "(2, 3)", new byte[1 << 22])),
             "bytes follow the last of 2 samples"),
         Arguments.of("a.npz.gz", gzip(deflated), "compressed archives are not read"),
         Arguments.of("a.safetensors", text("{}"), "too few for a safetensors file"),
@@ -273,18 +265,16 @@ class SampleFilesTest {
         assertThrows(IOException.class, () -> SampleFiles.samples(folder)).getMessage());
     Path misnamed = file(folder, "a.npz", npy("<f4", false, "(2, 3)", SIX));
     assertEquals(misnamed + ": its array has no name; leave out \":x\"",
-        assertThrows(FormatException.class, () -> SampleFiles.samples(Path.of(misnamed + ":x")))
-            .getMessage());
+        assertThrows(FormatException.class, () -> SampleFiles.samples(Path.of(misnamed + ":x"))).getMessage());
   }
 
   @Test
   void integerLabelsBeyondFloat32AreRefused() throws IOException {
-    byte[] data = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(1 << 24)
-        .putLong((1 << 24) + 1).array();
+    byte[] data = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN).putLong(1 << 24).putLong((1 << 24) + 1)
+        .array();
     Path file = file(folder, "l.npy", npy("<i8", false, "(2,)", data));
     var e = assertThrows(FormatException.class, () -> read(SampleFiles.labels(file), 2));
-    assertEquals(file + ": the label of sample 1 is 16777217, beyond 2²⁴; use smaller class indices",
-        e.getMessage());
+    assertEquals(file + ": the label of sample 1 is 16777217, beyond 2²⁴; use smaller class indices", e.getMessage());
     assertArrayEquals(new float[][]{{0x1p24f}, {0x1p24f}}, read(SampleFiles.samples(file), 2));
     Path csv = file(folder, "l.csv", text("16777216\n-16777217\n"));
     e = assertThrows(FormatException.class, () -> SampleFiles.labels(csv));
@@ -323,13 +313,12 @@ class SampleFilesTest {
       }
       content = lines.toByteArray();
     }
-    SampleSource source = SampleFiles
-        .samples(file(folder, name, name.endsWith(".gz") ? gzip(content) : content));
+    SampleSource source = SampleFiles.samples(file(folder, name, name.endsWith(".gz") ? gzip(content) : content));
     float[][] expected = new float[rows][];
     Arrays.setAll(expected, row -> Arrays.copyOfRange(values, row * width, (row + 1) * width));
     try (var threads = Executors.newFixedThreadPool(4)) {
-      List<Callable<float[][]>> passes = List.of(() -> read(source, 1), () -> read(source, 2),
-          () -> read(source, 3), () -> read(source, 10));
+      List<Callable<float[][]>> passes = List.of(() -> read(source, 1), () -> read(source, 2), () -> read(source, 3),
+          () -> read(source, 10));
       for (Future<float[][]> pass : threads.invokeAll(passes)) {
         assertArrayEquals(expected, pass.get());
       }
@@ -351,8 +340,7 @@ class SampleFilesTest {
     for (int change = random.nextInt(1, 4); change > 0; change--) {
       content[random.nextInt(content.length)] = (byte) (random.nextBoolean() ? random.nextInt(256) : '9');
     }
-    content = Arrays.copyOf(content,
-        random.nextInt(4) == 0 ? random.nextInt(content.length + 4) : content.length);
+    content = Arrays.copyOf(content, random.nextInt(4) == 0 ? random.nextInt(content.length + 4) : content.length);
     Path own = Files.createTempDirectory("mutated");
     Path file = file(own, (String) chosen[0], content);
     try {

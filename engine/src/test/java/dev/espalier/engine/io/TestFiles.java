@@ -25,18 +25,13 @@ final class TestFiles {
 
   static byte[] safetensors(String header, byte... data) {
     byte[] json = header.getBytes(StandardCharsets.UTF_8);
-    return ByteBuffer.allocate(Long.BYTES + json.length + data.length)
-        .order(ByteOrder.LITTLE_ENDIAN)
-        .putLong(json.length)
-        .put(json)
-        .put(data)
-        .array();
+    return ByteBuffer.allocate(Long.BYTES + json.length + data.length).order(ByteOrder.LITTLE_ENDIAN)
+        .putLong(json.length).put(json).put(data).array();
   }
 
   static byte[] npy(String descr, boolean fortran, String shape, byte... data) {
     return npy(1,
-        "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }".formatted(descr, fortran ? "True" : "False",
-            shape),
+        "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }".formatted(descr, fortran ? "True" : "False", shape),
         data);
   }
 

@@ -33,8 +33,7 @@ final class ActivationTest {
 
   @Test
   void namesThoseThereAre() {
-    String message = assertThrows(IllegalArgumentException.class, () -> Activation.parse("swish"))
-        .getMessage();
+    String message = assertThrows(IllegalArgumentException.class, () -> Activation.parse("swish")).getMessage();
     assertTrue(message.contains("'swish'") && message.contains("silu"), message);
   }
 }

@@ -26,8 +26,7 @@ final class DenseNetworkTest {
 
   @Test
   void refusesLayersThatDoNotChain() {
-    refuse("layers do not chain: 2 takes 3 inputs, 0 before it has 4 outputs",
-        layer("0", 4, 2, Activation.RELU),
+    refuse("layers do not chain: 2 takes 3 inputs, 0 before it has 4 outputs", layer("0", 4, 2, Activation.RELU),
         layer("2", 1, 3, Activation.IDENTITY));
   }
 
@@ -40,8 +39,7 @@ final class DenseNetworkTest {
   @Test
   void refusesNoLayerAndTwoOfOneName() {
     refuse("a network needs at least one layer");
-    refuse("two layers are called 0", layer("0", 4, 2, Activation.RELU),
-        layer("0", 1, 4, Activation.IDENTITY));
+    refuse("two layers are called 0", layer("0", 4, 2, Activation.RELU), layer("0", 1, 4, Activation.IDENTITY));
   }
 
   @Test
@@ -77,8 +75,7 @@ final class DenseNetworkTest {
       assertEquals(3, matrix.get(49_999, 49_998));
       assertEquals(3, matrix.slice(49_999, 1).get(0, 49_998));
     }
-    assertThrows(ArithmeticException.class,
-        () -> MatrixView.allocate(arena, Integer.MAX_VALUE, Integer.MAX_VALUE));
+    assertThrows(ArithmeticException.class, () -> MatrixView.allocate(arena, Integer.MAX_VALUE, Integer.MAX_VALUE));
   }
 
   private void refuse(String message, DenseLayer... layers) {

@@ -67,8 +67,7 @@ final class PrunerTest {
   void sparsityZeroChangesNothing(Criterion criterion) throws IOException {
     PruningResult result = prune(network, PruningOptions.builder().sparsity(0).criterion(criterion));
     for (int l = 0; l < 3; l++) {
-      assertArrayEquals(bytes(network.layers().get(l).weights()),
-          bytes(result.network().layers().get(l).weights()));
+      assertArrayEquals(bytes(network.layers().get(l).weights()), bytes(result.network().layers().get(l).weights()));
       assertArrayEquals(bytes(network.layers().get(l).bias().orElseThrow()),
           bytes(result.network().layers().get(l).bias().orElseThrow()));
     }
@@ -157,9 +156,9 @@ final class PrunerTest {
         columns.set(k, i, second.weights().get(k, order[i]));
       }
     }
-    DenseNetwork permuted = new DenseNetwork(List.of(
-        new DenseLayer("layer0", rows, Optional.of(bias), first.activation()),
-        new DenseLayer("layer1", columns, second.bias(), second.activation()), network.layers().get(2)));
+    DenseNetwork permuted = new DenseNetwork(
+        List.of(new DenseLayer("layer0", rows, Optional.of(bias), first.activation()),
+            new DenseLayer("layer1", columns, second.bias(), second.activation()), network.layers().get(2)));
     PruningResult expected = prune(network, PruningOptions.builder().sparsity(0.6));
     PruningResult actual = prune(permuted, PruningOptions.builder().sparsity(0.6));
     for (int i = 0; i < 10; i++) {
@@ -180,10 +179,8 @@ final class PrunerTest {
   @ValueSource(ints = {1, 7, 100, 1000})
   void theBatchSizeDoesNotMatter(int batchSize) throws IOException {
     for (Sensitivity sensitivity : List.of(new Sensitivity.Jacobian(), new Sensitivity.Probes(2))) {
-      PruningResult expected = prune(network,
-          PruningOptions.builder().sensitivity(sensitivity).batchSize(33));
-      PruningResult actual = prune(network,
-          PruningOptions.builder().sensitivity(sensitivity).batchSize(batchSize));
+      PruningResult expected = prune(network, PruningOptions.builder().sensitivity(sensitivity).batchSize(33));
+      PruningResult actual = prune(network, PruningOptions.builder().sensitivity(sensitivity).batchSize(batchSize));
       for (int l = 0; l < 3; l++) {
         assertArrayEquals(expected.network().layers().get(l).weights().toArray(),
             actual.network().layers().get(l).weights().toArray());
@@ -195,8 +192,7 @@ final class PrunerTest {
 
   @Test
   void prunersSideBySideGiveTheSameBits() throws Exception {
-    float[] expected = prune(network, PruningOptions.builder().sparsity(0.7)).network().layers().get(1)
-        .weights()
+    float[] expected = prune(network, PruningOptions.builder().sparsity(0.7)).network().layers().get(1).weights()
         .toArray();
     MatrixView x;
     DenseNetwork shared;
@@ -228,8 +224,8 @@ final class PrunerTest {
     assertEquals(76, result.removed());
     assertTrue(result.layers().get(1).excluded());
     assertEquals("all layers are excluded: nothing is left to prune",
-        assertThrows(IllegalArgumentException.class,
-            () -> prune(network, PruningOptions.builder().exclude(_ -> true))).getMessage());
+        assertThrows(IllegalArgumentException.class, () -> prune(network, PruningOptions.builder().exclude(_ -> true)))
+            .getMessage());
   }
 
   @Test
@@ -253,16 +249,13 @@ final class PrunerTest {
   void withoutANewBiasAWeightCostsItsWholeContribution() throws IOException {
     MatrixView w = MatrixView.of(arena, 1, 2, 1, 0.1f);
     MatrixView x = MatrixView.of(arena, 2, 2, 1, 100, 1.5f, 100);
-    DenseNetwork single = new DenseNetwork(
-        List.of(new DenseLayer("0", w, Optional.empty(), Activation.IDENTITY)));
+    DenseNetwork single = new DenseNetwork(List.of(new DenseLayer("0", w, Optional.empty(), Activation.IDENTITY)));
     // The second input never changes: with a bias its weight is free, without one it costs (0.1 · 100)².
     PruningOptions.Builder half = PruningOptions.builder().sparsity(0.5);
     PruningResult biased = new Pruner(backend, half.build()).prune(single, TestNetworks.source(x), arena);
     assertArrayEquals(new float[]{1, 0}, biased.network().layers().getFirst().weights().toArray());
-    assertArrayEquals(new float[]{10}, biased.network().layers().getFirst().bias().orElseThrow().toArray(),
-        1e-5f);
-    PruningResult plain = new Pruner(backend, half.newBias(false).build()).prune(single,
-        TestNetworks.source(x), arena);
+    assertArrayEquals(new float[]{10}, biased.network().layers().getFirst().bias().orElseThrow().toArray(), 1e-5f);
+    PruningResult plain = new Pruner(backend, half.newBias(false).build()).prune(single, TestNetworks.source(x), arena);
     assertArrayEquals(new float[]{0, 0.1f}, plain.network().layers().getFirst().weights().toArray());
     assertEquals((1 + 1.5 * 1.5) / 2, plain.layers().getFirst().predictedChange().orElseThrow(), 1e-6);
   }
@@ -278,17 +271,13 @@ final class PrunerTest {
 
   @Test
   void othersSayWhatTheyNeed() {
-    assertEquals("criterion ec needs calibration samples",
-        message(PruningOptions.builder(), Optional.empty()));
-    assertEquals("criterion magnitude with compensation bias needs calibration samples",
-        message(PruningOptions.builder().criterion(Criterion.MAGNITUDE).compensation(Compensation.BIAS),
-            Optional.empty()));
+    assertEquals("criterion ec needs calibration samples", message(PruningOptions.builder(), Optional.empty()));
+    assertEquals("criterion magnitude with compensation bias needs calibration samples", message(
+        PruningOptions.builder().criterion(Criterion.MAGNITUDE).compensation(Compensation.BIAS), Optional.empty()));
     assertEquals("criterion gradient needs labels",
-        message(PruningOptions.builder().criterion(Criterion.GRADIENT),
-            Optional.of(TestNetworks.source(samples))));
+        message(PruningOptions.builder().criterion(Criterion.GRADIENT), Optional.of(TestNetworks.source(samples))));
     assertEquals("samples has 5 numbers a sample, the network takes 12",
-        message(PruningOptions.builder(),
-            Optional.of(TestNetworks.source(MatrixView.allocate(arena, 3, 5)))));
+        message(PruningOptions.builder(), Optional.of(TestNetworks.source(MatrixView.allocate(arena, 3, 5)))));
   }
 
   private String message(PruningOptions.Builder options, Optional<CalibrationSource> calibration) {
@@ -300,16 +289,14 @@ final class PrunerTest {
   void namesTheSampleThatIsNotFinite() {
     samples.set(70, 5, Float.NaN);
     assertEquals("samples is NaN at [70, 5] (sample, column): samples and labels must be finite",
-        assertThrows(IOException.class, () -> prune(network, PruningOptions.builder().batchSize(32)))
-            .getMessage());
+        assertThrows(IOException.class, () -> prune(network, PruningOptions.builder().batchSize(32))).getMessage());
   }
 
   @Test
   void aListenerCancels() {
     ProgressListener afterHalf = (_, done, total) -> done < total / 2;
-    assertEquals("cancelled while scoring, after 64 of 100 samples",
-        assertThrows(CancellationException.class,
-            () -> prune(network, PruningOptions.builder().batchSize(32).listener(afterHalf))).getMessage());
+    assertEquals("cancelled while scoring, after 64 of 100 samples", assertThrows(CancellationException.class,
+        () -> prune(network, PruningOptions.builder().batchSize(32).listener(afterHalf))).getMessage());
   }
 
   @Test
@@ -322,8 +309,7 @@ final class PrunerTest {
       for (int i = 0; i < w.rows(); i++) {
         int row = i;
         for (int g = 0; g < w.columns(); g += 4) {
-          long kept = IntStream.range(g, Math.min(g + 4, w.columns())).filter(j -> w.get(row, j) != 0)
-              .count();
+          long kept = IntStream.range(g, Math.min(g + 4, w.columns())).filter(j -> w.get(row, j) != 0).count();
           assertEquals(2, kept);
         }
       }
@@ -340,8 +326,7 @@ final class PrunerTest {
   @Test
   void refusesASparsityOutsideZeroToOne() {
     for (double sparsity : new double[]{-0.1, 1.1, Double.NaN}) {
-      assertTrue(assertThrows(IllegalArgumentException.class,
-          () -> PruningOptions.builder().sparsity(sparsity).build())
+      assertTrue(assertThrows(IllegalArgumentException.class, () -> PruningOptions.builder().sparsity(sparsity).build())
           .getMessage().contains("use a fraction from 0 to 1"));
     }
   }

@@ -24,14 +24,12 @@ public final class TestNetworks {
   }
 
   /// A network of normal weights, scaled by 1/√inputs, and biases.
-  public static DenseNetwork network(Arena arena, long seed, List<Integer> widths,
-      List<Activation> activations) {
+  public static DenseNetwork network(Arena arena, long seed, List<Integer> widths, List<Activation> activations) {
     RandomGenerator random = random(seed);
     List<DenseLayer> layers = new ArrayList<>();
     for (int l = 0; l < activations.size(); l++) {
       int inputs = widths.get(l);
-      layers.add(new DenseLayer("layer" + l,
-          normal(arena, random, widths.get(l + 1), inputs, 1 / Math.sqrt(inputs), 0),
+      layers.add(new DenseLayer("layer" + l, normal(arena, random, widths.get(l + 1), inputs, 1 / Math.sqrt(inputs), 0),
           Optional.of(normal(arena, random, 1, widths.get(l + 1), 0.3, 0)), activations.get(l)));
     }
     return new DenseNetwork(layers);

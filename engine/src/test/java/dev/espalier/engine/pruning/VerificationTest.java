@@ -64,8 +64,8 @@ final class VerificationTest {
   void showsWhatIsWrong() throws IOException {
     try (Backend cpu = new CpuBackend()) {
       // Its biases are added twice.
-      Backend wrong = (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(),
-          new Class<?>[]{Backend.class}, (_, method, arguments) -> {
+      Backend wrong = (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(), new Class<?>[]{Backend.class},
+          (_, method, arguments) -> {
             if (method.getName().equals("denseForward")) {
               cpu.add(1, (Matrix) arguments[2], (Matrix) arguments[2]);
             }

@@ -32,9 +32,10 @@ class ReportWriterTest {
     ReportWriter.write(SampleReports.prune(), folder.resolve("new/report"), false);
     JsonNode json = JSON.readTree(Files.readString(folder.resolve("new/report/report.json")));
 
-    assertEquals(List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName",
-        "denseAccuracy", "denseLoss", "outputChange", "model", "layers", "comparison", "timings", "notes",
-        "options"), List.copyOf(json.propertyNames()));
+    assertEquals(
+        List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName", "denseAccuracy", "denseLoss",
+            "outputChange", "model", "layers", "comparison", "timings", "notes", "options"),
+        List.copyOf(json.propertyNames()));
     assertEquals("prune", json.get("command").stringValue());
     assertEquals("2026-11-23T06:12:31Z", json.get("time").stringValue());
     assertEquals(0.9779, json.get("accuracy").doubleValue());
@@ -48,14 +49,13 @@ class ReportWriterTest {
     assertEquals("relu", json.get("options").get("activations").get(0).stringValue());
 
     JsonNode layer = json.get("layers").get(0);
-    assertEquals(List.of("name", "outputs", "inputs", "activation", "weights", "removed", "sparsity",
-        "predictedChange", "measuredChange", "importance", "threshold"), List.copyOf(layer.propertyNames()));
+    assertEquals(List.of("name", "outputs", "inputs", "activation", "weights", "removed", "sparsity", "predictedChange",
+        "measuredChange", "importance", "threshold"), List.copyOf(layer.propertyNames()));
     assertEquals(300, layer.get("outputs").intValue());
     assertEquals(784, layer.get("inputs").intValue());
     assertEquals(235_200, layer.get("weights").longValue());
     assertEquals(layer.get("removed").longValue() / 235_200.0, layer.get("sparsity").doubleValue());
-    assertEquals(List.of("logMin", "logMax", "counts", "zeros"),
-        List.copyOf(layer.get("importance").propertyNames()));
+    assertEquals(List.of("logMin", "logMax", "counts", "zeros"), List.copyOf(layer.get("importance").propertyNames()));
     assertEquals(60, layer.get("importance").get("counts").size());
   }
 
@@ -71,8 +71,8 @@ class ReportWriterTest {
   @Test
   void absentValuesAreOmitted() {
     Report report = ReportTest.empty().layers(List.of(LayerReport.of("a", 2, 3, "relu", 1)))
-        .comparison(List.of(new Curve("ec",
-            List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty())))))
+        .comparison(
+            List.of(new Curve("ec", List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty())))))
         .build();
     JsonNode json = JSON.readTree(ReportWriter.json(report));
 
@@ -86,17 +86,15 @@ class ReportWriterTest {
 
   @Test
   void hostileNamesStayText() {
-    Report hostile = Report.builder(HOSTILE, HOSTILE, SampleReports.TIME).summary(HOSTILE)
-        .loss(HOSTILE, 1).model(6, 1).layers(List.of(LayerReport.of(HOSTILE, 2, 3, HOSTILE, 1)))
-        .comparison(List.of(new Curve(HOSTILE,
-            List.of(new Point(0.5, 1, OptionalDouble.of(1), OptionalDouble.of(1))))))
+    Report hostile = Report.builder(HOSTILE, HOSTILE, SampleReports.TIME).summary(HOSTILE).loss(HOSTILE, 1).model(6, 1)
+        .layers(List.of(LayerReport.of(HOSTILE, 2, 3, HOSTILE, 1)))
+        .comparison(List.of(new Curve(HOSTILE, List.of(new Point(0.5, 1, OptionalDouble.of(1), OptionalDouble.of(1))))))
         .timings(Map.of(HOSTILE, 1.0)).notes(List.of(HOSTILE)).options(Map.of(HOSTILE, HOSTILE)).build();
     String page = page(hostile);
 
     assertFalse(page.contains("<b onload"), "markup of a name is in the page");
     assertEquals(3, count(page, "</script"), "the page's own three scripts");
-    assertTrue(
-        page.contains("&lt;/script&gt;&lt;b onload=&#39;x&#39; data-y=&quot;z&quot;&gt;&amp;{{data}}$1"));
+    assertTrue(page.contains("&lt;/script&gt;&lt;b onload=&#39;x&#39; data-y=&quot;z&quot;&gt;&amp;{{data}}$1"));
     assertEquals(HOSTILE, data(page).get("layers").get(0).get("name").stringValue());
     assertEquals(HOSTILE, data(page).get("options").get(HOSTILE).stringValue());
   }
@@ -110,10 +108,8 @@ class ReportWriterTest {
           Pattern.compile("(?i)\\b(src|srcset|href|action)\\s*=\\s*[\"'][^\"']*[\"']").matcher(own).results()
               .map(match -> match.group()).toList());
       assertFalse(Pattern.compile("(?i)@import|url\\(|https?://|sourceMappingURL").matcher(own).find());
-      assertFalse(
-          Pattern.compile("(?i)(src|href)\\s*=\\s*[\"']?https?:|url\\(\\s*[\"']?https?:|import\\s*\\(")
-              .matcher(page)
-              .find());
+      assertFalse(Pattern.compile("(?i)(src|href)\\s*=\\s*[\"']?https?:|url\\(\\s*[\"']?https?:|import\\s*\\(")
+          .matcher(page).find());
       assertTrue(page.contains("default-src 'none'"));
       assertTrue(page.contains("registerTheme"), "echarts is in the page");
     }
@@ -130,8 +126,10 @@ class ReportWriterTest {
     assertFalse(page(ReportTest.empty().build()).contains("class=\"cards\""));
     assertTrue(page(SampleReports.prune()).contains("97.79\u202f%"));
 
-    String lossOnly = page(ReportTest.empty().comparison(List.of(new Curve("ec",
-        List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty()))))).build());
+    String lossOnly = page(ReportTest.empty()
+        .comparison(
+            List.of(new Curve("ec", List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty())))))
+        .build());
     assertTrue(lossOnly.contains("data-metric=\"loss\""));
     assertFalse(lossOnly.contains("data-metric=\"accuracy\""));
     assertFalse(lossOnly.contains("data-metric=\"outputChange\""));
@@ -140,8 +138,7 @@ class ReportWriterTest {
   @Test
   void existingFilesAreKept() throws IOException {
     Path html = Files.writeString(folder.resolve("report.html"), "mine");
-    assertThrows(IOException.class,
-        () -> ReportWriter.write(SampleReports.prune(), folder, false));
+    assertThrows(IOException.class, () -> ReportWriter.write(SampleReports.prune(), folder, false));
     assertEquals("mine", Files.readString(html));
     assertEquals(Set.of("report.html"), names());
 
@@ -153,8 +150,7 @@ class ReportWriterTest {
   @Test
   void failedWriteLeavesNothing() throws IOException {
     Files.createDirectories(folder.resolve("report.html/occupied"));
-    assertThrows(IOException.class,
-        () -> ReportWriter.write(SampleReports.prune(), folder, true));
+    assertThrows(IOException.class, () -> ReportWriter.write(SampleReports.prune(), folder, true));
     assertEquals(Set.of("report.html"), names());
 
     Path file = Files.writeString(folder.resolve("file"), "mine");
@@ -180,8 +176,8 @@ class ReportWriterTest {
   }
 
   private static Set<String> sections(Report report) {
-    return Pattern.compile("<section id=\"(\\w+)\">").matcher(page(report)).results()
-        .map(match -> match.group(1)).collect(Collectors.toSet());
+    return Pattern.compile("<section id=\"(\\w+)\">").matcher(page(report)).results().map(match -> match.group(1))
+        .collect(Collectors.toSet());
   }
 
   private static long count(String text, String part) {

@@ -32,8 +32,8 @@ final class SampleReports {
     return Report.builder("prune", "0.1.0", TIME)
         .summary("Removed 90 % of the weights of lenet-300-100.safetensors and compensated their biases, "
             + "by 10 000 calibration samples.")
-        .model(266_200, removed).accuracy(0.9779).denseAccuracy(0.9799).loss("cross-entropy", 0.0742)
-        .denseLoss(0.0671).outputChange(2.714).layers(layers).timings(timings()).options(options())
+        .model(266_200, removed).accuracy(0.9779).denseAccuracy(0.9799).loss("cross-entropy", 0.0742).denseLoss(0.0671)
+        .outputChange(2.714).layers(layers).timings(timings()).options(options())
         .notes(List.of("sensitivity: jacobian, 10 outputs", "device: reference, as no GPU was found",
             "layer 4.weight had no bias and gained one"))
         .build();
@@ -49,13 +49,15 @@ final class SampleReports {
     accuracies.put("gradient", new double[]{0.9781, 0.9761, 0.9694, 0.941, 0.718, 0.484, 0.25});
     accuracies.put("random", new double[]{0.83, 0.61, 0.44, 0.26, 0.12, 0.1, 0.098});
     List<Curve> curves = new ArrayList<>();
-    accuracies.forEach((criterion, accuracy) -> curves.add(new Curve(criterion,
-        IntStream.range(0, sparsities.length).mapToObj(i -> new Point(sparsities[i],
-            0.02 + 2.5 * (1 - accuracy[i]), OptionalDouble.of(accuracy[i]),
-            OptionalDouble.of(900 * Math.pow(1 - accuracy[i], 1.4)))).toList())));
+    accuracies.forEach((criterion,
+        accuracy) -> curves.add(new Curve(criterion,
+            IntStream
+                .range(0, sparsities.length).mapToObj(i -> new Point(sparsities[i], 0.02 + 2.5 * (1 - accuracy[i]),
+                    OptionalDouble.of(accuracy[i]), OptionalDouble.of(900 * Math.pow(1 - accuracy[i], 1.4))))
+                .toList())));
     return Report.builder("compare", "0.1.0", TIME)
-        .summary("Five criteria on lenet-300-100.safetensors, one shot, without fine-tuning.")
-        .lossName("cross-entropy").comparison(curves).timings(timings()).options(options()).build();
+        .summary("Five criteria on lenet-300-100.safetensors, one shot, without fine-tuning.").lossName("cross-entropy")
+        .comparison(curves).timings(timings()).options(options()).build();
   }
 
   private static Map<String, Double> timings() {
@@ -90,16 +92,14 @@ final class SampleReports {
   }
 
   /// A layer whose log10 importance is about normal.
-  private static LayerReport layer(String name, int outputs, int inputs, String activation, long zeros,
-      double mean, double deviation, double predicted, double measured) {
+  private static LayerReport layer(String name, int outputs, int inputs, String activation, long zeros, double mean,
+      double deviation, double predicted, double measured) {
     int bins = 60;
     double min = mean - 4 * deviation;
     double max = mean + 3 * deviation;
     double step = (max - min) / bins;
-    double[] shares = IntStream.range(0, bins)
-        .mapToDouble(i -> (min + (i + 0.5) * step - mean) / deviation)
-        .map(z -> Math.exp(-z * z / 2 + 0.25 * z))
-        .toArray();
+    double[] shares = IntStream.range(0, bins).mapToDouble(i -> (min + (i + 0.5) * step - mean) / deviation)
+        .map(z -> Math.exp(-z * z / 2 + 0.25 * z)).toArray();
     double sum = IntStream.range(0, bins).mapToDouble(i -> shares[i]).sum();
     long left = (long) outputs * inputs - zeros;
     long removed = zeros;

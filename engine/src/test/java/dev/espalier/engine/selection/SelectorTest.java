@@ -34,8 +34,7 @@ final class SelectorTest {
 
   @Property
   void globalRemovesExactlyTheRoundedFractionAndEmptiesNoLayer(@ForAll long seed,
-      @ForAll @DoubleRange(min = 0, max = 1) double sparsity,
-      @ForAll @LongRange(min = 0, max = 3) long minPerLayer) {
+      @ForAll @DoubleRange(min = 0, max = 1) double sparsity, @ForAll @LongRange(min = 0, max = 3) long minPerLayer) {
     List<double[]> weights = select(seed, new Scope.Global(), sparsity, minPerLayer);
     long total = 0;
     long zeros = 0;
@@ -77,8 +76,7 @@ final class SelectorTest {
       for (int row = 0; row < shapes.get(l)[0]; row++) {
         for (int start = 0; start < columns; start += width) {
           int end = Math.min(columns, start + width);
-          long stay = Arrays.stream(weights.get(l), row * columns + start, row * columns + end)
-              .filter(w -> w != 0)
+          long stay = Arrays.stream(weights.get(l), row * columns + start, row * columns + end).filter(w -> w != 0)
               .count();
           assertEquals(Math.min(kept, end - start), stay);
         }

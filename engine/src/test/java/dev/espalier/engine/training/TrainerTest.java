@@ -57,13 +57,10 @@ final class TrainerTest {
     DenseNetwork trained = Trainer.train(backend, initial(Activation.IDENTITY), circle,
         options(30, Loss.CROSS_ENTROPY, false), arena);
     assertTrue(accuracy(trained, circle, Loss.CROSS_ENTROPY) > 0.95);
-    PruningResult pruned = new Pruner(backend, PruningOptions.builder().sparsity(0.7).build()).prune(trained,
-        circle,
+    PruningResult pruned = new Pruner(backend, PruningOptions.builder().sparsity(0.7).build()).prune(trained, circle,
         arena);
-    DenseNetwork tuned = Trainer.train(backend, pruned.network(), circle,
-        options(10, Loss.CROSS_ENTROPY, true), arena);
-    assertTrue(
-        accuracy(tuned, circle, Loss.CROSS_ENTROPY) > accuracy(pruned.network(), circle, Loss.CROSS_ENTROPY));
+    DenseNetwork tuned = Trainer.train(backend, pruned.network(), circle, options(10, Loss.CROSS_ENTROPY, true), arena);
+    assertTrue(accuracy(tuned, circle, Loss.CROSS_ENTROPY) > accuracy(pruned.network(), circle, Loss.CROSS_ENTROPY));
     for (int l = 0; l < 2; l++) {
       MatrixView before = pruned.network().layers().get(l).weights();
       MatrixView after = tuned.layers().get(l).weights();
@@ -78,22 +75,19 @@ final class TrainerTest {
   @Test
   void learnsBySquaredErrorAndThroughSoftmax() throws IOException {
     CalibrationSource circle = circle();
+    assertTrue(
+        accuracy(Trainer.train(backend, initial(Activation.SIGMOID), circle, options(30, Loss.MSE, false), arena),
+            circle, Loss.MSE) > 0.95);
     assertTrue(accuracy(
-        Trainer.train(backend, initial(Activation.SIGMOID), circle, options(30, Loss.MSE, false), arena),
-        circle, Loss.MSE) > 0.95);
-    assertTrue(accuracy(
-        Trainer.train(backend, initial(Activation.SOFTMAX), circle, options(30, Loss.CROSS_ENTROPY, false),
-            arena),
+        Trainer.train(backend, initial(Activation.SOFTMAX), circle, options(30, Loss.CROSS_ENTROPY, false), arena),
         circle, Loss.CROSS_ENTROPY) > 0.95);
   }
 
   @Test
   void theSameSeedGivesTheSameBits() throws IOException {
-    float[] first = Trainer
-        .train(backend, initial(Activation.IDENTITY), circle(), options(2, Loss.MSE, false), arena)
+    float[] first = Trainer.train(backend, initial(Activation.IDENTITY), circle(), options(2, Loss.MSE, false), arena)
         .layers().getFirst().weights().toArray();
-    float[] second = Trainer
-        .train(backend, initial(Activation.IDENTITY), circle(), options(2, Loss.MSE, false), arena)
+    float[] second = Trainer.train(backend, initial(Activation.IDENTITY), circle(), options(2, Loss.MSE, false), arena)
         .layers().getFirst().weights().toArray();
     assertArrayEquals(first, second);
   }
@@ -115,10 +109,8 @@ final class TrainerTest {
         double down = Evaluation.of(backend, network, circle, loss, 64, ProgressListener.NONE).loss();
         weights.set(1, 1, value);
         // The first step of Adam is −rate · sign of the gradient.
-        TrainingOptions oneStep = new TrainingOptions(1, 600, Adam.of(1e-3), loss, 5, false,
-            ProgressListener.NONE);
-        float moved = Trainer.train(backend, network, circle, oneStep, arena).layers().get(l).weights().get(1,
-            1);
+        TrainingOptions oneStep = new TrainingOptions(1, 600, Adam.of(1e-3), loss, 5, false, ProgressListener.NONE);
+        float moved = Trainer.train(backend, network, circle, oneStep, arena).layers().get(l).weights().get(1, 1);
         assertEquals(-1e-3 * Math.signum(up - down), moved - value, 1e-5, loss + ", layer " + l);
       }
     }
@@ -127,38 +119,34 @@ final class TrainerTest {
   @Test
   void saysWhatDoesNotFit() {
     CalibrationSource circle = circle();
-    assertEquals("cross-entropy needs identity or softmax as the last activation, not relu: use mse",
-        assertThrows(IllegalArgumentException.class,
-            () -> Trainer.train(backend, initial(Activation.RELU), circle,
-                options(1, Loss.CROSS_ENTROPY, false), arena))
-            .getMessage());
+    assertEquals("cross-entropy needs identity or softmax as the last activation, not relu: use mse", assertThrows(
+        IllegalArgumentException.class,
+        () -> Trainer.train(backend, initial(Activation.RELU), circle, options(1, Loss.CROSS_ENTROPY, false), arena))
+        .getMessage());
     MatrixView bad = MatrixView.allocate(arena, 600, 1);
     bad.set(17, 0, 2);
     CalibrationSource labelled = TestNetworks.source(MatrixView.allocate(arena, 600, 2), bad);
     assertEquals("labels is 2.0 at sample 17: a class index is an integer from 0 to 1",
-        assertThrows(IOException.class, () -> Trainer.train(backend, initial(Activation.IDENTITY), labelled,
-            options(1, Loss.MSE, false), arena)).getMessage());
+        assertThrows(IOException.class,
+            () -> Trainer.train(backend, initial(Activation.IDENTITY), labelled, options(1, Loss.MSE, false), arena))
+            .getMessage());
     CalibrationSource wide = TestNetworks.source(MatrixView.allocate(arena, 600, 2),
         MatrixView.allocate(arena, 600, 3));
-    assertEquals(
-        "labels has 3 columns: labels need 1 (a class index) or 2 (a value for each output of the network)",
+    assertEquals("labels has 3 columns: labels need 1 (a class index) or 2 (a value for each output of the network)",
         assertThrows(IllegalArgumentException.class,
-            () -> Trainer.train(backend, initial(Activation.IDENTITY), wide,
-                options(1, Loss.MSE, false), arena))
+            () -> Trainer.train(backend, initial(Activation.IDENTITY), wide, options(1, Loss.MSE, false), arena))
             .getMessage());
   }
 
   @Test
   void saysWhenItDiverges() {
-    TrainingOptions wild = new TrainingOptions(3, 32, Adam.of(1e30), Loss.MSE, 5, false,
-        ProgressListener.NONE);
+    TrainingOptions wild = new TrainingOptions(3, 32, Adam.of(1e30), Loss.MSE, 5, false, ProgressListener.NONE);
     assertTrue(assertThrows(ArithmeticException.class,
         () -> Trainer.train(backend, initial(Activation.IDENTITY), circle(), wild, arena)).getMessage()
         .contains("use a lower learning rate"));
   }
 
   private double accuracy(DenseNetwork network, CalibrationSource samples, Loss loss) throws IOException {
-    return Evaluation.of(backend, network, samples, loss, 128, ProgressListener.NONE).accuracy()
-        .orElseThrow();
+    return Evaluation.of(backend, network, samples, loss, 128, ProgressListener.NONE).accuracy().orElseThrow();
   }
 }
