@@ -1,8 +1,7 @@
 package dev.espalier.bench;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CpuBackend;
-
+import dev.espalier.engine.backend.cpu.CpuBackend;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -2,7 +2,6 @@ package dev.espalier.bench;
 
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.network.Activation;
-
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;

@@ -1,21 +1,21 @@
 package dev.espalier.bench;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Device;
-import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.MemoryPlan;
 import dev.espalier.engine.backend.OutOfBackendMemoryException;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.MatrixSamples;
-import dev.espalier.engine.calibration.ProgressListener;
-import dev.espalier.engine.criterion.Criterion;
-import dev.espalier.engine.criterion.LayerScores;
-import dev.espalier.engine.criterion.Scorer;
-import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
+import dev.espalier.engine.device.Device;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.sensitivity.Sensitivity;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.engine.scoring.LayerScores;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.ScoringOptions;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.lang.foreign.Arena;
@@ -101,7 +101,7 @@ public final class GpuScoring {
     try (Arena arena = Arena.ofShared()) {
       DenseNetwork network = Inputs.network(arena, text.substring(0, colon));
       MatrixView x = Inputs.normal(arena, 9, samples, network.inputs());
-      CalibrationSource source = CalibrationSource.of(new MatrixSamples("samples", x));
+      Dataset source = Dataset.of(new MatrixSamples("samples", x));
       int passes = sensitivity.passes(network.outputs());
       long bytes = Scorer.bytes(network, _ -> true, Criterion.ELIMINATION_COMPENSATION, true);
       int batch = MemoryPlan.of(backend, network, bytes, passes, OptionalInt.empty()).batchSize();

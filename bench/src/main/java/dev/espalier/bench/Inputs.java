@@ -1,12 +1,11 @@
 package dev.espalier.bench;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;

@@ -2,7 +2,6 @@ package dev.espalier.bench;
 
 import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsWriter;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;

@@ -1,9 +1,8 @@
 package dev.espalier.bench;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.bindings.OneDnn;
-import dev.espalier.engine.backend.CpuBackend;
-
+import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import org.openjdk.jmh.annotations.AuxCounters;

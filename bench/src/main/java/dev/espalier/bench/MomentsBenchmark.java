@@ -1,7 +1,6 @@
 package dev.espalier.bench;
 
 import dev.espalier.engine.backend.Matrix;
-
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;

@@ -1,10 +1,9 @@
 package dev.espalier.bench;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CpuBackend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Resources;
-
+import dev.espalier.engine.backend.cpu.CpuBackend;
 import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Scope;
 import org.openjdk.jmh.annotations.Setup;

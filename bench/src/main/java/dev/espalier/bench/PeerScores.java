@@ -1,25 +1,23 @@
 package dev.espalier.bench;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.BackendOptions;
-import dev.espalier.engine.backend.CpuBackend;
-import dev.espalier.engine.backend.Device;
-import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.MatrixSamples;
-import dev.espalier.engine.calibration.ProgressListener;
-import dev.espalier.engine.criterion.Criterion;
-import dev.espalier.engine.criterion.LayerScores;
-import dev.espalier.engine.criterion.Scorer;
-import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
+import dev.espalier.engine.device.BackendOptions;
+import dev.espalier.engine.device.Device;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-
-import dev.espalier.engine.sensitivity.Sensitivity;
-
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.LayerScores;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.ScoringOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -61,8 +59,8 @@ public final class PeerScores {
       throws IOException {
     ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
         new Sensitivity.Jacobian(), Optional.empty(), backend.batchSize(), 1);
-    return Scorer.score(backend, network, _ -> true,
-        Optional.of(CalibrationSource.of(new MatrixSamples("samples", samples))), options, ProgressListener.NONE);
+    return Scorer.score(backend, network, _ -> true, Optional.of(Dataset.of(new MatrixSamples("samples", samples))),
+        options, ProgressListener.NONE);
   }
 
   private static void write(DenseNetwork network, MatrixView samples, Path folder) throws IOException {

@@ -1,11 +1,10 @@
 package dev.espalier.bench;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.bindings.OneDnn;
 import dev.espalier.bindings.OneDnnMatmul;
-import dev.espalier.engine.backend.CpuBackend;
 import dev.espalier.engine.backend.Matrix;
-
+import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;

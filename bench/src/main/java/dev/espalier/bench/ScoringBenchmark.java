@@ -1,22 +1,19 @@
 package dev.espalier.bench;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CpuBackend;
-import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.backend.ReferenceBackend;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.MatrixSamples;
-import dev.espalier.engine.calibration.ProgressListener;
-import dev.espalier.engine.criterion.Criterion;
-import dev.espalier.engine.criterion.LayerScores;
-import dev.espalier.engine.criterion.Scorer;
-import dev.espalier.engine.criterion.ScoringOptions;
-
+import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.DenseNetwork;
-
-import dev.espalier.engine.sensitivity.Sensitivity;
-
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.LayerScores;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.ScoringOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -49,7 +46,7 @@ public class ScoringBenchmark {
   private Backend backend;
   private DenseNetwork source;
   private DeviceNetwork onDevice;
-  private CalibrationSource samples;
+  private Dataset samples;
   private ScoringOptions options;
   private double flops;
 
@@ -70,13 +67,13 @@ public class ScoringBenchmark {
     check();
   }
 
-  private CalibrationSource samples(int count) {
-    return CalibrationSource.of(new MatrixSamples("samples", Inputs.normal(arena, 9, count, source.inputs())));
+  private Dataset samples(int count) {
+    return Dataset.of(new MatrixSamples("samples", Inputs.normal(arena, 9, count, source.inputs())));
   }
 
   /// On the first layer, whose scores depend on everything above it.
   private void check() throws IOException {
-    CalibrationSource few = samples(4);
+    Dataset few = samples(4);
     try (ReferenceBackend reference = new ReferenceBackend();
         DeviceNetwork there = new DeviceNetwork(reference, source)) {
       float[] expected = firstImportance(reference, there, few);
@@ -86,7 +83,7 @@ public class ScoringBenchmark {
     }
   }
 
-  private float[] firstImportance(Backend on, DeviceNetwork there, CalibrationSource few) throws IOException {
+  private float[] firstImportance(Backend on, DeviceNetwork there, Dataset few) throws IOException {
     List<LayerScores> scores = Scorer.score(on, there, l -> l == 0, Optional.of(few), options, ProgressListener.NONE);
     try (LayerScores first = scores.getFirst()) {
       return Inputs.download(on, first.importance());

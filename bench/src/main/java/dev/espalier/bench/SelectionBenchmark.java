@@ -2,7 +2,6 @@ package dev.espalier.bench;
 
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Matrix;
-
 import java.util.Arrays;
 import java.util.List;
 import org.openjdk.jmh.annotations.Benchmark;

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,15 +45,15 @@ class OneDnnTest {
       for (int transposes = 0; transposes < 4; transposes++) {
         boolean transposeA = (transposes & 1) != 0;
         boolean transposeB = (transposes & 2) != 0;
-        MatrixView a = transposeA ? product.a.transposed : product.a.plain;
-        MatrixView b = transposeB ? product.b.transposed : product.b.plain;
-        MatrixView c = product.before.copy(arena);
+        Floats a = transposeA ? product.a.transposed : product.a.plain;
+        Floats b = transposeB ? product.b.transposed : product.b.plain;
+        Floats c = product.before.copy(arena);
         OneDnn.sgemm(transposeA, transposeB, m, n, k, 0.5f, a.segment(), a.columns(), b.segment(), b.columns(), 2,
             c.segment(), n);
         product.check(0.5, 2, c, FLOAT * (k + 3));
 
         boolean add = transposeA;
-        MatrixView d = product.before.copy(arena);
+        Floats d = product.before.copy(arena);
         try (OneDnnMatmul matmul = new OneDnnMatmul(
             new OneDnnMatmul.Shape(transposeA, transposeB, m, n, k, a.columns(), b.columns(), n, add))) {
           matmul.multiply(a.segment(), b.segment(), d.segment());
@@ -75,12 +76,12 @@ class OneDnnTest {
         for (int kind = 0; kind < 4; kind++) {
           boolean transposed = (kind & 1) != 0;
           boolean add = (kind & 2) != 0;
-          MatrixView a = transposed ? product.a.transposed : product.a.plain;
+          Floats a = transposed ? product.a.transposed : product.a.plain;
           int rowsA = a.rows() + 2;
-          MatrixView both = MatrixView.allocate(arena, rowsA + a.rows(), a.columns());
+          Floats both = Floats.allocate(arena, rowsA + a.rows(), a.columns());
           both.segment().copyFrom(a.segment());
           both.segment().asSlice((long) rowsA * a.columns() * Float.BYTES).copyFrom(a.segment());
-          MatrixView results = MatrixView.allocate(arena, 2 * m + 2, n);
+          Floats results = Floats.allocate(arena, 2 * m + 2, n);
           MemorySegment second = results.segment().asSlice((m + 2L) * n * Float.BYTES);
           results.segment().copyFrom(product.before.segment());
           second.copyFrom(product.before.segment());
@@ -89,23 +90,44 @@ class OneDnnTest {
             matmul.multiply(both.segment(), arena.allocate(matmul.roundedBytes(), 64), packed, results.segment());
           }
           double unit = 2 * BFLOAT16 + BFLOAT16 * BFLOAT16 + (k + 3) * FLOAT;
-          product.check(1, add ? 1 : 0, new MatrixView(results.segment().asSlice(0, (long) m * n * Float.BYTES), m, n),
+          product.check(1, add ? 1 : 0, new Floats(results.segment().asSlice(0, (long) m * n * Float.BYTES), m, n),
               unit);
-          product.check(1, add ? 1 : 0, new MatrixView(second, m, n), unit);
+          product.check(1, add ? 1 : 0, new Floats(second, m, n), unit);
           for (int i = 0; i < 2 * n; i++) {
-            assertEquals(0, results.segment().getAtIndex(MatrixView.ELEMENT, (long) m * n + i), "between the results");
+            assertEquals(0, results.segment().getAtIndex(ValueLayout.JAVA_FLOAT, (long) m * n + i),
+                "between the results");
           }
         }
       }
     }
   }
 
+  /// A row-major matrix of float32.
+  private record Floats(MemorySegment segment, int rows, int columns) {
+    static Floats allocate(Arena arena, int rows, int columns) {
+      return new Floats(arena.allocate(ValueLayout.JAVA_FLOAT, (long) rows * columns), rows, columns);
+    }
+
+    Floats copy(Arena arena) {
+      Floats copy = allocate(arena, rows, columns);
+      copy.segment.copyFrom(segment);
+      return copy;
+    }
+
+    float get(int row, int column) {
+      return segment.getAtIndex(ValueLayout.JAVA_FLOAT, (long) row * columns + column);
+    }
+
+    void set(int row, int column, float value) {
+      segment.setAtIndex(ValueLayout.JAVA_FLOAT, (long) row * columns + column, value);
+    }
+  }
+
   /// op(A) and op(B) both ways round, and C before the product.
   private static final class Product {
-    private record Factor(MatrixView plain, MatrixView transposed) {
+    private record Factor(Floats plain, Floats transposed) {
       static Factor random(Arena arena, Random random, int rows, int columns) {
-        Factor factor = new Factor(MatrixView.allocate(arena, rows, columns),
-            MatrixView.allocate(arena, columns, rows));
+        Factor factor = new Factor(Floats.allocate(arena, rows, columns), Floats.allocate(arena, columns, rows));
         for (int i = 0; i < rows; i++) {
           for (int j = 0; j < columns; j++) {
             factor.plain.set(i, j, (float) random.nextGaussian());
@@ -118,7 +140,7 @@ class OneDnnTest {
 
     private final Factor a;
     private final Factor b;
-    private final MatrixView before;
+    private final Floats before;
 
     Product(Arena arena, int m, int n, int k) {
       Random random = new Random(m + 31L * n + 961L * k);
@@ -128,7 +150,7 @@ class OneDnnTest {
     }
 
     /// Compares with α A·B + β C, with an error of `unit` times the sum of the terms' magnitudes.
-    void check(double alpha, double beta, MatrixView actual, double unit) {
+    void check(double alpha, double beta, Floats actual, double unit) {
       for (int i = 0; i < actual.rows(); i++) {
         for (int j = 0; j < actual.columns(); j++) {
           double sum = beta * before.get(i, j);

@@ -1,7 +1,6 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.network.Activation;
-
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;

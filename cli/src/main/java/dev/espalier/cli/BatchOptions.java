@@ -1,8 +1,8 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.MemoryPlan;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.MemoryPlan;
 import java.util.OptionalInt;
 import picocli.CommandLine.Option;
 

@@ -2,11 +2,10 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.training.Evaluation;
-import dev.espalier.engine.training.Loss;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -83,7 +82,7 @@ final class CompareCommand implements Callable<Integer> {
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       DenseNetwork network = reading.load(model, arena).network();
       scoring.check(network, global);
-      CalibrationSource judges = test.open();
+      Dataset judges = test.open();
       Loss loss = scoring.loss == null ? Loss.defaultFor(network, judges.labels().orElseThrow()) : scoring.loss;
       Comparison comparison = new Comparison(backend, network, data.open(), judges, loss,
           run.batchSize(backend, network), progress);

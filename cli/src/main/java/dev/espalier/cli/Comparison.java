@@ -1,8 +1,9 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.OutputChange;
 import dev.espalier.engine.pruning.Pruner;
@@ -11,8 +12,6 @@ import dev.espalier.engine.report.Curve;
 import dev.espalier.engine.report.Point;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
-import dev.espalier.engine.training.Loss;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -24,8 +23,8 @@ import java.util.function.Function;
 ///
 /// @param calibration what the network is pruned with
 /// @param test        labelled, what the results are judged by
-record Comparison(Backend backend, DenseNetwork network, CalibrationSource calibration, CalibrationSource test,
-    Loss loss, int batchSize, ProgressListener listener) {
+record Comparison(Backend backend, DenseNetwork network, Dataset calibration, Dataset test, Loss loss, int batchSize,
+    ProgressListener listener) {
   /// @param dense  the network as it was
   /// @param curves one a method
   record Result(Evaluation dense, List<Curve> curves) {

@@ -1,10 +1,8 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.compensation.Compensation;
-import dev.espalier.engine.criterion.Criterion;
-
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.pruning.PruningOptions;
-
 import java.util.Optional;
 import picocli.CommandLine.Option;
 

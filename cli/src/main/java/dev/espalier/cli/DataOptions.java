@@ -1,7 +1,6 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.calibration.CalibrationSource;
-
+import dev.espalier.engine.data.Dataset;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.OptionalLong;
@@ -22,7 +21,7 @@ final class DataOptions {
       description = {"Use only the first N samples of --data."})
   Long maxSamples;
 
-  CalibrationSource open() throws IOException {
+  Dataset open() throws IOException {
     return Samples.open(data, labels, maxSamples == null ? OptionalLong.empty() : OptionalLong.of(maxSamples));
   }
 }

@@ -3,20 +3,19 @@ package dev.espalier.cli;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.MatrixSamples;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsWriter;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
-import dev.espalier.engine.training.Loss;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
@@ -73,9 +72,9 @@ final class DemoCommand implements Callable<Integer> {
     Reports.check(output, true);
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       global.say("simulating %d columns of soil, with noise of %s".formatted(TRAINING_SIMULATIONS, NOISE));
-      CalibrationSource training = DiffusionSorptionData.generate("training samples", TRAINING_SIMULATIONS, NOISE,
-          2 * seed, arena);
-      CalibrationSource test = DiffusionSorptionData.generate("test samples", TEST_SIMULATIONS, 0, 2 * seed + 1, arena);
+      Dataset training = DiffusionSorptionData.generate("training samples", TRAINING_SIMULATIONS, NOISE, 2 * seed,
+          arena);
+      Dataset test = DiffusionSorptionData.generate("test samples", TEST_SIMULATIONS, 0, 2 * seed + 1, arena);
       DenseNetwork network = train(backend, training, progress, arena);
       Comparison.Result comparison = compare(backend, network, training, test, progress);
       PruningResult pruned = new Pruner(backend,
@@ -89,8 +88,7 @@ final class DemoCommand implements Callable<Integer> {
     return 0;
   }
 
-  private DenseNetwork train(Backend backend, CalibrationSource training, Progress progress, Arena arena)
-      throws IOException {
+  private DenseNetwork train(Backend backend, Dataset training, Progress progress, Arena arena) throws IOException {
     List<Integer> widths = List.of(DiffusionSorptionData.PLACES, WIDTH, WIDTH, DiffusionSorptionData.PLACES);
     global.say("training a network of widths %s on %d samples".formatted(widths, training.samples().samples()));
     DenseNetwork initial = Trainer.initialise(widths, List.of(Activation.TANH, Activation.TANH, Activation.IDENTITY),
@@ -101,8 +99,8 @@ final class DemoCommand implements Callable<Integer> {
     return trained;
   }
 
-  private Comparison.Result compare(Backend backend, DenseNetwork network, CalibrationSource training,
-      CalibrationSource test, Progress progress) throws IOException {
+  private Comparison.Result compare(Backend backend, DenseNetwork network, Dataset training, Dataset test,
+      Progress progress) throws IOException {
     global.say("pruning it %d times".formatted(METHODS.size() * SPARSITIES.size()));
     Comparison.Result result = new Comparison(backend, network, training, test, Loss.MSE, backend.batchSize(), progress)
         .run(SPARSITIES, METHODS, method -> options(method, progress));
@@ -117,8 +115,8 @@ final class DemoCommand implements Callable<Integer> {
     return options;
   }
 
-  private void write(Backend backend, DenseNetwork network, PruningResult pruned, CalibrationSource training,
-      CalibrationSource test, Comparison.Result comparison) throws IOException {
+  private void write(Backend backend, DenseNetwork network, PruningResult pruned, Dataset training, Dataset test,
+      Comparison.Result comparison) throws IOException {
     backend.enter(Phase.WRITE);
     Files.createDirectories(output);
     ModelFile.write(output.resolve("dense.safetensors"), network, true);
@@ -135,7 +133,7 @@ final class DemoCommand implements Callable<Integer> {
         .notes(pruned.notes()).timings(Reports.timings(backend)).options(options).build(), output, true, global);
   }
 
-  private static void writeData(Path file, CalibrationSource source) throws IOException {
+  private static void writeData(Path file, Dataset source) throws IOException {
     MatrixSamples x = (MatrixSamples) source.samples();
     MatrixSamples y = (MatrixSamples) source.labels().orElseThrow();
     SafetensorsWriter.write(file, true, List.of(NewTensor.matrix("x", x.values()), NewTensor.matrix("y", y.values())),

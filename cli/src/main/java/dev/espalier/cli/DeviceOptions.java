@@ -1,11 +1,11 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.BackendOptions;
-import dev.espalier.engine.backend.CpuBackend;
-import dev.espalier.engine.backend.Device;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.device.BackendOptions;
+import dev.espalier.engine.device.Device;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
@@ -41,8 +41,7 @@ class DeviceOptions {
   private boolean verify;
 
   /// Checks the backend if that is asked for, by the default scores.
-  void verify(GlobalOptions global, Backend backend, DenseNetwork network, CalibrationSource samples)
-      throws IOException {
+  void verify(GlobalOptions global, Backend backend, DenseNetwork network, Dataset samples) throws IOException {
     verify(global, backend, network, _ -> true, Optional.of(samples), PruningOptions.builder().build());
   }
 
@@ -50,7 +49,7 @@ class DeviceOptions {
   ///
   /// @param wanted the layers, by number from 0, that may be looked at
   void verify(GlobalOptions global, Backend backend, DenseNetwork network, IntPredicate wanted,
-      Optional<CalibrationSource> samples, PruningOptions options) throws IOException {
+      Optional<Dataset> samples, PruningOptions options) throws IOException {
     if (!verify) {
       return;
     }

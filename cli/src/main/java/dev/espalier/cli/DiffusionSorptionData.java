@@ -1,9 +1,8 @@
 package dev.espalier.cli;
 
-import dev.espalier.bindings.MatrixView;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.MatrixSamples;
-
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
+import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
@@ -25,7 +24,7 @@ final class DiffusionSorptionData {
 
   /// @param simulations each gives 16 samples
   /// @param noise       standard deviation of what is added to every value, as if it had been measured
-  static CalibrationSource generate(String name, int simulations, double noise, long seed, Arena arena) {
+  static Dataset generate(String name, int simulations, double noise, long seed, Arena arena) {
     RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
     MatrixView now = MatrixView.allocate(arena, simulations * SAMPLES, PLACES);
     MatrixView later = MatrixView.allocate(arena, simulations * SAMPLES, PLACES);
@@ -40,7 +39,7 @@ final class DiffusionSorptionData {
         fill(later, s * SAMPLES + i, solution[i + STEPS_AHEAD], noise, random);
       }
     }
-    return CalibrationSource.of(new MatrixSamples(name, now), new MatrixSamples(name + " targets", later));
+    return Dataset.of(new MatrixSamples(name, now), new MatrixSamples(name + " targets", later));
   }
 
   private static void fill(MatrixView matrix, int row, double[] solution, double noise, RandomGenerator random) {

@@ -3,9 +3,8 @@ package dev.espalier.cli;
 import dev.espalier.bindings.CudaDriver;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Device;
 import dev.espalier.engine.backend.OutOfBackendMemoryException;
-
+import dev.espalier.engine.device.Device;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;

@@ -1,9 +1,8 @@
 package dev.espalier.cli;
 
 import dev.espalier.bindings.NativeLibraryException;
-import dev.espalier.engine.backend.DeviceUnavailableException;
 import dev.espalier.engine.backend.OutOfBackendMemoryException;
-
+import dev.espalier.engine.device.DeviceUnavailableException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;

@@ -1,14 +1,13 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.backend.Device;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.compensation.Compensation;
-import dev.espalier.engine.criterion.Criterion;
-import dev.espalier.engine.schedule.Schedule;
-import dev.espalier.engine.selection.Scope;
-import dev.espalier.engine.sensitivity.Sensitivity;
-import dev.espalier.engine.training.Loss;
-
+import dev.espalier.engine.device.Device;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Sensitivity;
 import java.util.function.Function;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;

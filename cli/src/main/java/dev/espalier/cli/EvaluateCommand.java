@@ -2,13 +2,12 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
-import dev.espalier.engine.training.Loss;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -57,7 +56,7 @@ final class EvaluateCommand implements Callable<Integer> {
     report.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       DenseNetwork network = reading.load(model, arena).network();
-      CalibrationSource samples = data.open();
+      Dataset samples = data.open();
       Loss used = loss == null ? Loss.defaultFor(network, samples.labels().orElseThrow()) : loss;
       Evaluation evaluation = Evaluation.of(backend, network, samples, used, run.batchSize(backend, network), progress);
       progress.clear();

@@ -3,7 +3,6 @@ package dev.espalier.cli;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;

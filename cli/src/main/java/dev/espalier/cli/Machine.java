@@ -4,8 +4,7 @@ import com.sun.management.OperatingSystemMXBean;
 import dev.espalier.bindings.Cublas;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.bindings.Nvml;
-import dev.espalier.engine.backend.CpuBackend;
-
+import dev.espalier.engine.backend.cpu.CpuBackend;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;

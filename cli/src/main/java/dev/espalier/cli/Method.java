@@ -1,8 +1,7 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.compensation.Compensation;
-import dev.espalier.engine.criterion.Criterion;
-
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
 import java.util.Optional;
 
 /// A way of pruning to compare: a criterion, such as `ec`, or a criterion with a compensation, such as `ec/none`.

@@ -1,7 +1,6 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.io.ModelFile;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;

@@ -1,7 +1,6 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.io.AtomicOutput;
-
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;

@@ -1,7 +1,6 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.calibration.ProgressListener;
-
+import dev.espalier.engine.ProgressListener;
 import java.io.Console;
 import java.io.PrintWriter;
 import java.io.Writer;

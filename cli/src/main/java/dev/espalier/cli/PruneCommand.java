@@ -1,13 +1,15 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.ProgressListener;
-import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
@@ -16,10 +18,8 @@ import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
-import dev.espalier.engine.schedule.Schedule;
-import dev.espalier.engine.selection.Scope;
+import dev.espalier.engine.scoring.ScoringOptions;
 import dev.espalier.engine.training.Evaluation;
-import dev.espalier.engine.training.Loss;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
@@ -140,8 +140,8 @@ final class PruneCommand implements Callable<Integer> {
       ModelFile file = reading.load(model, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
-      Optional<CalibrationSource> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
-      Optional<CalibrationSource> judges = test.isGiven()
+      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
+      Optional<Dataset> judges = test.isGiven()
           ? Optional.of(test.open())
           : calibration.filter(source -> source.labels().isPresent());
       PruningOptions options = options(progress);
@@ -216,11 +216,11 @@ final class PruneCommand implements Callable<Integer> {
     return selection.sparsity == null ? builder.build() : builder.sparsity(selection.sparsity).build();
   }
 
-  private Loss loss(DenseNetwork network, CalibrationSource judges) {
+  private Loss loss(DenseNetwork network, Dataset judges) {
     return scoring.loss == null ? Loss.defaultFor(network, judges.labels().orElseThrow()) : scoring.loss;
   }
 
-  private Optional<Evaluation> evaluate(Backend backend, DenseNetwork network, Optional<CalibrationSource> judges,
+  private Optional<Evaluation> evaluate(Backend backend, DenseNetwork network, Optional<Dataset> judges,
       ProgressListener progress) throws IOException {
     return judges.isEmpty()
         ? Optional.empty()
@@ -228,8 +228,8 @@ final class PruneCommand implements Callable<Integer> {
             run.batchSize(backend, network), progress));
   }
 
-  private DenseNetwork fineTune(Backend backend, DenseNetwork network, CalibrationSource samples,
-      ProgressListener progress, Arena arena) throws IOException {
+  private DenseNetwork fineTune(Backend backend, DenseNetwork network, Dataset samples, ProgressListener progress,
+      Arena arena) throws IOException {
     TrainingOptions training = new TrainingOptions(fineTuning.epochs, FINE_TUNING_BATCH,
         Adam.of(fineTuning.learningRate()), loss(network, samples), run.seed, true, progress);
     return Trainer.train(backend, network, samples, training, arena);

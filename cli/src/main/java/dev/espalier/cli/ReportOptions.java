@@ -1,7 +1,6 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.report.Report;
-
 import java.io.IOException;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;

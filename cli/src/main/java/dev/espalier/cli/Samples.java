@@ -1,10 +1,9 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.LimitedSamples;
-import dev.espalier.engine.calibration.SampleSource;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.LimitedSamples;
+import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.io.SampleFiles;
-
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -18,12 +17,12 @@ final class Samples {
   /// @param limit  samples to use at the most
   /// @throws IOException              if a file cannot be read or is not what its format demands
   /// @throws IllegalArgumentException if samples and labels differ in number
-  static CalibrationSource open(Path data, Path labels, OptionalLong limit) throws IOException {
-    CalibrationSource whole = new CalibrationSource(SampleFiles.samples(data),
+  static Dataset open(Path data, Path labels, OptionalLong limit) throws IOException {
+    Dataset whole = new Dataset(SampleFiles.samples(data),
         labels == null ? Optional.empty() : Optional.of(SampleFiles.labels(labels)));
     return limit.isEmpty()
         ? whole
-        : new CalibrationSource(limited(whole.samples(), limit), whole.labels().map(l -> limited(l, limit)));
+        : new Dataset(limited(whole.samples(), limit), whole.labels().map(l -> limited(l, limit)));
   }
 
   private static SampleSource limited(SampleSource source, OptionalLong limit) {

@@ -1,20 +1,19 @@
 package dev.espalier.cli;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.criterion.LayerScores;
-import dev.espalier.engine.criterion.Scorer;
-import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsWriter;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
-
+import dev.espalier.engine.scoring.LayerScores;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.ScoringOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -70,7 +69,7 @@ final class ScoreCommand implements Callable<Integer> {
       ModelFile file = reading.load(model, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
-      Optional<CalibrationSource> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
+      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
       PruningOptions pruning = scoring.builder(run).build();
       ScoringOptions options = new Pruner(backend, pruning).scoringOptions(network);
       List<NewTensor> tensors = score(backend, file, calibration, options, progress, arena);
@@ -84,8 +83,8 @@ final class ScoreCommand implements Callable<Integer> {
     return 0;
   }
 
-  private List<NewTensor> score(Backend backend, ModelFile file, Optional<CalibrationSource> calibration,
-      ScoringOptions options, Progress progress, Arena arena) throws IOException {
+  private List<NewTensor> score(Backend backend, ModelFile file, Optional<Dataset> calibration, ScoringOptions options,
+      Progress progress, Arena arena) throws IOException {
     List<NewTensor> tensors = new ArrayList<>();
     DenseNetwork network = file.network();
     try (DeviceNetwork device = new DeviceNetwork(backend, network)) {
@@ -116,7 +115,7 @@ final class ScoreCommand implements Callable<Integer> {
     return view;
   }
 
-  private static Map<String, String> metadata(ScoringOptions options, Optional<CalibrationSource> calibration) {
+  private static Map<String, String> metadata(ScoringOptions options, Optional<Dataset> calibration) {
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put("espalier", Espalier.version());
     metadata.put("criterion", options.criterion().toString());

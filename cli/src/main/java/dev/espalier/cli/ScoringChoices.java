@@ -1,13 +1,12 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.compensation.Compensation;
-import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
-import dev.espalier.engine.sensitivity.Sensitivity;
-import dev.espalier.engine.training.Loss;
-
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;

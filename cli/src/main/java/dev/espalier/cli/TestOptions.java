@@ -1,7 +1,6 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.calibration.CalibrationSource;
-
+import dev.espalier.engine.data.Dataset;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.OptionalLong;
@@ -23,7 +22,7 @@ final class TestOptions {
     global.require((data == null) == (labels == null), "--test-data and --test-labels belong together: give both");
   }
 
-  CalibrationSource open() throws IOException {
+  Dataset open() throws IOException {
     return Samples.open(data, labels, OptionalLong.empty());
   }
 }

@@ -2,15 +2,14 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.training.Evaluation;
-import dev.espalier.engine.training.Loss;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -84,12 +83,12 @@ final class TrainCommand implements Callable<Integer> {
     try (Backend backend = training.open(global);
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
-      CalibrationSource samples = data.open();
+      Dataset samples = data.open();
       DenseNetwork initial = Trainer.initialise(training.layers, activations, training.seed, arena);
       Loss loss = training.loss == null ? Loss.defaultFor(initial, samples.labels().orElseThrow()) : training.loss;
       DenseNetwork trained = Trainer.train(backend, initial, samples, new TrainingOptions(training.epochs,
           training.batchSize, Adam.of(training.learningRate), loss, training.seed, false, progress), arena);
-      CalibrationSource judges = test.isGiven() ? test.open() : samples;
+      Dataset judges = test.isGiven() ? test.open() : samples;
       Evaluation evaluation = Evaluation.of(backend, trained, judges, loss, training.batchSize, progress);
       progress.clear();
       ModelFile.write(output.output, trained, output.force);

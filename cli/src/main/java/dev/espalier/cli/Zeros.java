@@ -1,6 +1,6 @@
 package dev.espalier.cli;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 

@@ -5,9 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.io.SafetensorsFile;
 import dev.espalier.engine.io.Tensor;
+import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;

@@ -3,24 +3,23 @@ package dev.espalier.engine;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CudaBackend;
-import dev.espalier.engine.backend.Device;
-import dev.espalier.engine.backend.DeviceNetwork;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.MatrixSamples;
-import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.backend.cuda.CudaBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
+import dev.espalier.engine.device.Device;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsWriter;
 import dev.espalier.engine.io.SampleFiles;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
-import dev.espalier.engine.pruning.TestNetworks;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -42,7 +41,7 @@ public final class ReadmeExampleTest {
   static void prune(Path folder) throws IOException {
     try (Arena arena = Arena.ofConfined(); Backend backend = Device.AUTO.open()) {
       ModelFile model = ModelFile.load(folder.resolve("lenet.safetensors"), Optional.empty(), arena);
-      CalibrationSource calibration = CalibrationSource.of(SampleFiles.samples(folder.resolve("train.npy")));
+      Dataset calibration = Dataset.of(SampleFiles.samples(folder.resolve("train.npy")));
       PruningOptions options = PruningOptions.builder().sparsity(0.9).criterion(Criterion.ELIMINATION_COMPENSATION)
           .listener((task, done, total) -> !Thread.interrupted()) // false cancels
           .build();
@@ -60,8 +59,7 @@ public final class ReadmeExampleTest {
   public static void pruneInPlace(CudaBackend gpu, long weights, long bias, MemorySegment features) throws IOException {
     DeviceNetwork head = new DeviceNetwork(gpu, List.of(new DeviceNetwork.Layer("head", gpu.wrap(weights, 100, 512),
         gpu.wrap(bias, 1, 100), true, Activation.IDENTITY)));
-    CalibrationSource calibration = CalibrationSource
-        .of(new MatrixSamples("features", new MatrixView(features, 2000, 512)));
+    Dataset calibration = Dataset.of(new MatrixSamples("features", new MatrixView(features, 2000, 512)));
     PruningOptions options = PruningOptions.builder().sparsity(0.9).build();
     new Pruner(gpu, options).prune(head, Optional.of(calibration));
     gpu.synchronize(); // from here on others may use weights and bias

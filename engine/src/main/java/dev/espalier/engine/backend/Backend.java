@@ -1,8 +1,7 @@
 package dev.espalier.engine.backend;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
-
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;

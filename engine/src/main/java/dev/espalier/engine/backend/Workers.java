@@ -9,7 +9,8 @@ public final class Workers {
   private final List<Backend> backends;
   private final Consumer<List<Runnable>> together;
 
-  Workers(List<? extends Backend> backends, Consumer<List<Runnable>> together) {
+  /// @param together runs the tasks concurrently, the first on this thread, and waits for all
+  public Workers(List<? extends Backend> backends, Consumer<List<Runnable>> together) {
     this.backends = List.copyOf(backends);
     this.together = together;
   }

@@ -1,7 +1,7 @@
 package dev.espalier.engine.io;
 
-import dev.espalier.bindings.MatrixView;
-import dev.espalier.engine.calibration.SampleSource;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;

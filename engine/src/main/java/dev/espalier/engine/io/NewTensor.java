@@ -1,6 +1,6 @@
 package dev.espalier.engine.io;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.matrix.MatrixView;
 import java.util.List;
 import java.util.Objects;
 

@@ -1,6 +1,6 @@
 package dev.espalier.engine.io;
 
-import dev.espalier.engine.calibration.SampleSource;
+import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.io.ArrayFormat.Role;
 import java.io.IOException;
 import java.io.InputStream;

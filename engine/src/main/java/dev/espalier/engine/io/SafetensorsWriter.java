@@ -2,8 +2,8 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.io.SafetensorsHeader.Entry;
+import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;

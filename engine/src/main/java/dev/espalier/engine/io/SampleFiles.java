@@ -2,7 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
-import dev.espalier.engine.calibration.SampleSource;
+import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.io.ArrayFormat.Role;
 import java.io.IOException;
 import java.io.InputStream;

@@ -1,6 +1,6 @@
 package dev.espalier.engine.network;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.matrix.MatrixView;
 import java.util.Optional;
 
 /// A fully-connected layer a = φ(x·Wᵀ + b).

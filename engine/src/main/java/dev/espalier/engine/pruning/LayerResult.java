@@ -1,7 +1,6 @@
 package dev.espalier.engine.pruning;
 
-import dev.espalier.engine.report.Histogram;
-
+import dev.espalier.engine.statistics.Histogram;
 import java.util.Optional;
 import java.util.OptionalDouble;
 

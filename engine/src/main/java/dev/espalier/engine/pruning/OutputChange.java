@@ -1,16 +1,15 @@
 package dev.espalier.engine.pruning;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.DeviceNetwork;
-import dev.espalier.engine.backend.ForwardPass;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.calibration.Batches;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseNetwork;
-
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.ForwardPass;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
@@ -25,7 +24,7 @@ public record OutputChange(double total, List<Double> perLayer) {
   ///
   /// @param source samples
   /// @throws IOException if a sample cannot be read or is not finite
-  public static OutputChange measure(Backend backend, DenseNetwork before, DenseNetwork after, CalibrationSource source,
+  public static OutputChange measure(Backend backend, DenseNetwork before, DenseNetwork after, Dataset source,
       int batchSize, ProgressListener listener) throws IOException {
     try (DeviceNetwork original = new DeviceNetwork(backend, before);
         DeviceNetwork changed = new DeviceNetwork(backend, after)) {
@@ -33,12 +32,12 @@ public record OutputChange(double total, List<Double> perLayer) {
     }
   }
 
-  static OutputChange measure(Backend backend, DeviceNetwork before, DeviceNetwork after, CalibrationSource source,
-      int batchSize, ProgressListener listener) throws IOException {
+  static OutputChange measure(Backend backend, DeviceNetwork before, DeviceNetwork after, Dataset source, int batchSize,
+      ProgressListener listener) throws IOException {
     int layers = before.layers().size();
     int outputs = before.outputs();
     int rows = (int) Math.min(batchSize, source.samples().samples());
-    CalibrationSource unlabelled = CalibrationSource.of(source.samples());
+    Dataset unlabelled = Dataset.of(source.samples());
     double total = 0;
     double[] perLayer = new double[layers];
     backend.enter(Phase.LOAD);

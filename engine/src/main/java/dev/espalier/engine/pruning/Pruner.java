@@ -1,25 +1,24 @@
 package dev.espalier.engine.pruning;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
-import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.MemoryPlan;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.compensation.Compensation;
-import dev.espalier.engine.criterion.Criterion;
-import dev.espalier.engine.criterion.LayerScores;
-import dev.espalier.engine.criterion.Scorer;
-import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.report.Histogram;
-import dev.espalier.engine.selection.Selector;
-import dev.espalier.engine.sensitivity.Sensitivity;
-
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.engine.scoring.LayerScores;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.ScoringOptions;
+import dev.espalier.engine.scoring.Selector;
+import dev.espalier.engine.statistics.Histogram;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -46,7 +45,7 @@ public final class Pruner {
   }
 
   /// As [#prune(DenseNetwork, Optional, Arena)], with calibration samples.
-  public PruningResult prune(DenseNetwork network, CalibrationSource calibration, Arena arena) throws IOException {
+  public PruningResult prune(DenseNetwork network, Dataset calibration, Arena arena) throws IOException {
     return prune(network, Optional.of(calibration), arena);
   }
 
@@ -61,8 +60,7 @@ public final class Pruner {
   /// @throws ArithmeticException        if a score is NaN or infinite; the message names layer and index
   /// @throws CancellationException      if the listener ends the run
   /// @throws dev.espalier.engine.backend.OutOfBackendMemoryException if the backend's memory does not suffice
-  public PruningResult prune(DenseNetwork network, Optional<CalibrationSource> calibration, Arena arena)
-      throws IOException {
+  public PruningResult prune(DenseNetwork network, Optional<Dataset> calibration, Arena arena) throws IOException {
     List<LayerProgress> progress = progress(network, calibration);
     ScoringOptions scoring = scoringOptions(network);
     try (DeviceNetwork device = new DeviceNetwork(backend, network)) {
@@ -79,7 +77,7 @@ public final class Pruner {
   ///
   /// @param calibration as of [#prune(DenseNetwork, Optional, Arena)], and so are the errors
   /// @return the weights that the last round removed, in order of the layers; of an excluded layer none
-  public List<Cut> prune(DeviceNetwork network, Optional<CalibrationSource> calibration) throws IOException {
+  public List<Cut> prune(DeviceNetwork network, Optional<Dataset> calibration) throws IOException {
     List<LayerProgress> progress = progress(network, calibration);
     rounds(network, progress, calibration, scoringOptions(network));
     List<Cut> cuts = new ArrayList<>(Collections.nCopies(network.layers().size(), Cut.NOTHING));
@@ -88,7 +86,7 @@ public final class Pruner {
   }
 
   /// One for each layer that is not excluded.
-  private List<LayerProgress> progress(Architecture network, Optional<CalibrationSource> calibration) {
+  private List<LayerProgress> progress(Architecture network, Optional<Dataset> calibration) {
     calibration.ifPresent(source -> source.requireWidth(network.inputs()));
     List<LayerProgress> progress = IntStream.range(0, network.layers().size())
         .filter(l -> !options.excluded().test(network.layers().get(l).name())).mapToObj(LayerProgress::new).toList();
@@ -98,7 +96,7 @@ public final class Pruner {
     return progress;
   }
 
-  private void rounds(DeviceNetwork device, List<LayerProgress> progress, Optional<CalibrationSource> calibration,
+  private void rounds(DeviceNetwork device, List<LayerProgress> progress, Optional<Dataset> calibration,
       ScoringOptions scoring) throws IOException {
     Set<Integer> prunable = progress.stream().map(layer -> layer.number).collect(Collectors.toSet());
     for (double sparsity : options.schedule().sparsities(options.effectiveSparsity())) {
@@ -140,7 +138,7 @@ public final class Pruner {
   }
 
   private void round(DeviceNetwork device, List<LayerProgress> progress, IntPredicate prunable,
-      Optional<CalibrationSource> calibration, ScoringOptions scoring, double sparsity) throws IOException {
+      Optional<Dataset> calibration, ScoringOptions scoring, double sparsity) throws IOException {
     List<LayerScores> scores = Scorer.score(backend, device, prunable, calibration, scoring, options.listener());
     try {
       backend.enter(Phase.SELECT);
@@ -181,8 +179,8 @@ public final class Pruner {
     }
   }
 
-  private OutputChange measure(DeviceNetwork pruned, DenseNetwork original, CalibrationSource calibration,
-      int batchSize) throws IOException {
+  private OutputChange measure(DeviceNetwork pruned, DenseNetwork original, Dataset calibration, int batchSize)
+      throws IOException {
     try (DeviceNetwork before = new DeviceNetwork(backend, original)) {
       return OutputChange.measure(backend, before, pruned, calibration, batchSize, options.listener());
     }

@@ -1,13 +1,12 @@
 package dev.espalier.engine.pruning;
 
-import dev.espalier.engine.calibration.ProgressListener;
-import dev.espalier.engine.compensation.Compensation;
-import dev.espalier.engine.criterion.Criterion;
-import dev.espalier.engine.schedule.Schedule;
-import dev.espalier.engine.selection.Scope;
-import dev.espalier.engine.sensitivity.Sensitivity;
-import dev.espalier.engine.training.Loss;
-
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Sensitivity;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Predicate;

@@ -1,7 +1,6 @@
 package dev.espalier.engine.pruning;
 
 import dev.espalier.engine.network.DenseNetwork;
-
 import java.util.List;
 import java.util.OptionalDouble;
 

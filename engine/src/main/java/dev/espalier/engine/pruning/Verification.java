@@ -1,17 +1,17 @@
 package dev.espalier.engine.pruning;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.DeviceNetwork;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.ReferenceBackend;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.LimitedSamples;
-import dev.espalier.engine.calibration.ProgressListener;
-import dev.espalier.engine.criterion.LayerScores;
-import dev.espalier.engine.criterion.Scorer;
-import dev.espalier.engine.criterion.ScoringOptions;
+import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.LimitedSamples;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.LayerScores;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.ScoringOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -44,10 +44,10 @@ public record Verification(long samples, List<Layer> layers) {
   /// @param calibration as of [Scorer#score]
   /// @throws IOException if a sample cannot be read or is not finite
   public static Verification of(Backend backend, DenseNetwork network, IntPredicate wanted,
-      Optional<CalibrationSource> calibration, ScoringOptions options) throws IOException {
+      Optional<Dataset> calibration, ScoringOptions options) throws IOException {
     List<Integer> all = IntStream.range(0, network.layers().size()).filter(wanted).boxed().toList();
     List<Integer> some = IntStream.of(0, all.size() / 2, all.size() - 1).distinct().mapToObj(all::get).toList();
-    Optional<CalibrationSource> first = calibration.map(source -> first(source, network, options));
+    Optional<Dataset> first = calibration.map(source -> first(source, network, options));
     List<Layer> layers = new ArrayList<>();
     try (Backend reference = new ReferenceBackend(); Arena arena = Arena.ofConfined()) {
       List<MatrixView[]> expected = scores(reference, network, some, first, options, arena);
@@ -61,17 +61,17 @@ public record Verification(long samples, List<Layer> layers) {
     return new Verification(first.map(source -> source.samples().samples()).orElse(0L), layers);
   }
 
-  private static CalibrationSource first(CalibrationSource source, DenseNetwork network, ScoringOptions options) {
+  private static Dataset first(Dataset source, DenseNetwork network, ScoringOptions options) {
     double operations = 2.0 * network.weights() * (3 + options.sensitivity().passes(network.outputs()));
     long samples = Math.clamp((long) (OPERATIONS / operations), LEAST_SAMPLES, MOST_SAMPLES);
     LimitedSamples limited = new LimitedSamples(source.samples(), samples);
-    return source.labels().map(labels -> CalibrationSource.of(limited, new LimitedSamples(labels, samples)))
-        .orElseGet(() -> CalibrationSource.of(limited));
+    return source.labels().map(labels -> Dataset.of(limited, new LimitedSamples(labels, samples)))
+        .orElseGet(() -> Dataset.of(limited));
   }
 
   /// Importance and, where there is one, compensation of each layer.
   private static List<MatrixView[]> scores(Backend backend, DenseNetwork network, List<Integer> layers,
-      Optional<CalibrationSource> calibration, ScoringOptions options, Arena arena) throws IOException {
+      Optional<Dataset> calibration, ScoringOptions options, Arena arena) throws IOException {
     try (DeviceNetwork device = new DeviceNetwork(backend, network)) {
       List<LayerScores> scores = Scorer.score(backend, device, layers::contains, calibration, options,
           ProgressListener.NONE);

@@ -1,16 +1,18 @@
 package dev.espalier.engine.training;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.DeviceNetwork;
-import dev.espalier.engine.backend.ForwardPass;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.calibration.Batches;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.Targets;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
-
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.ForwardPass;
+import dev.espalier.engine.pass.LossGradient;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.OptionalDouble;
@@ -26,8 +28,8 @@ public record Evaluation(long samples, Loss lossName, double loss, OptionalDoubl
   ///
   /// @throws IOException              if a sample cannot be read or is not finite
   /// @throws IllegalArgumentException if samples, labels or loss do not fit the network
-  public static Evaluation of(Backend backend, DenseNetwork network, CalibrationSource samples, Loss loss,
-      int batchSize, ProgressListener listener) throws IOException {
+  public static Evaluation of(Backend backend, DenseNetwork network, Dataset samples, Loss loss, int batchSize,
+      ProgressListener listener) throws IOException {
     samples.requireWidth(network.inputs());
     loss.requireFits(network);
     Targets targets = new Targets(

@@ -1,19 +1,20 @@
 package dev.espalier.engine.training;
 
-import dev.espalier.bindings.MatrixView;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.DeviceNetwork;
-import dev.espalier.engine.backend.ForwardPass;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
-import dev.espalier.engine.calibration.Batches;
-import dev.espalier.engine.calibration.CalibrationSource;
+import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.Targets;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.ForwardPass;
+import dev.espalier.engine.pass.LossGradient;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -105,8 +106,8 @@ public final class Trainer implements Resource {
   /// @throws IllegalArgumentException if samples, labels or loss do not fit the network
   /// @throws ArithmeticException      if the loss stops being finite
   /// @throws CancellationException    if the listener ends the run
-  public static DenseNetwork train(Backend backend, DenseNetwork initial, CalibrationSource samples,
-      TrainingOptions options, Arena arena) throws IOException {
+  public static DenseNetwork train(Backend backend, DenseNetwork initial, Dataset samples, TrainingOptions options,
+      Arena arena) throws IOException {
     samples.requireWidth(initial.inputs());
     options.loss().requireFits(initial);
     Targets targets = new Targets(
@@ -124,7 +125,7 @@ public final class Trainer implements Resource {
     }
   }
 
-  private static void load(CalibrationSource source, Targets targets, MatrixView x, MatrixView t) throws IOException {
+  private static void load(Dataset source, Targets targets, MatrixView x, MatrixView t) throws IOException {
     try (Batches batches = new Batches(source, Math.min(x.rows(), 1024))) {
       while (batches.next()) {
         int first = (int) batches.first();

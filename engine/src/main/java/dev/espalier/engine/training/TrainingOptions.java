@@ -1,7 +1,8 @@
 package dev.espalier.engine.training;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
-import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.method.Loss;
 
 /// How a network is trained.
 ///

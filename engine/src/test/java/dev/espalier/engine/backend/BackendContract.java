@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -27,7 +27,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /// What every backend must compute, each primitive against loops in double written here. Tolerances are derived: n terms
 /// summed at unit roundoff u may be off by n·u·Σ|term|, and a result is rounded to float32 when it is downloaded.
-abstract class BackendContract {
+public abstract class BackendContract {
   private static final double FLOAT_ROUNDOFF = 0x1p-24;
 
   /// Bound on the relative error of an activation or its derivative beyond a unit in the last place of its argument.
@@ -37,10 +37,10 @@ abstract class BackendContract {
   private final Arena arena = Arena.ofConfined();
   private Backend backend;
 
-  abstract Backend open();
+  protected abstract Backend open();
 
   /// u of the backend's arithmetic.
-  abstract double unitRoundoff();
+  protected abstract double unitRoundoff();
 
   @BeforeEach
   void openBackend() {

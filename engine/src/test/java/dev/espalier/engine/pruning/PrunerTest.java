@@ -6,18 +6,19 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.ReferenceBackend;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.ProgressListener;
-import dev.espalier.engine.compensation.Compensation;
-import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.selection.Scope;
-import dev.espalier.engine.sensitivity.Sensitivity;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
@@ -42,7 +43,7 @@ final class PrunerTest {
   private final Backend backend = new ReferenceBackend();
   private DenseNetwork network;
   private MatrixView samples;
-  private CalibrationSource source;
+  private Dataset source;
 
   @BeforeEach
   void generate() {
@@ -280,7 +281,7 @@ final class PrunerTest {
         message(PruningOptions.builder(), Optional.of(TestNetworks.source(MatrixView.allocate(arena, 3, 5)))));
   }
 
-  private String message(PruningOptions.Builder options, Optional<CalibrationSource> calibration) {
+  private String message(PruningOptions.Builder options, Optional<Dataset> calibration) {
     return assertThrows(IllegalArgumentException.class,
         () -> new Pruner(backend, options.build()).prune(network, calibration, arena)).getMessage();
   }

@@ -3,12 +3,13 @@ package dev.espalier.engine.pruning;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CpuBackend;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.ReferenceBackend;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.criterion.Criterion;
+import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
@@ -23,7 +24,7 @@ final class VerificationTest {
   private final Arena arena = Arena.ofConfined();
   private final DenseNetwork network = TestNetworks.network(arena, 1, List.of(30, 20, 20, 20, 5),
       List.of(Activation.RELU, Activation.TANH, Activation.RELU, Activation.IDENTITY));
-  private final CalibrationSource source = TestNetworks
+  private final Dataset source = TestNetworks
       .source(TestNetworks.normal(arena, TestNetworks.random(2), 300, 30, 1, 0.5));
 
   @AfterEach

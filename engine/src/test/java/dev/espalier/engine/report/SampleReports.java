@@ -1,5 +1,6 @@
 package dev.espalier.engine.report;
 
+import dev.espalier.engine.statistics.Histogram;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.ArrayList;

@@ -5,18 +5,19 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.espalier.bindings.MatrixView;
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.ReferenceBackend;
-import dev.espalier.engine.calibration.CalibrationSource;
-import dev.espalier.engine.calibration.ProgressListener;
+import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
-import dev.espalier.engine.pruning.TestNetworks;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -34,7 +35,7 @@ final class TrainerTest {
   }
 
   /// Two classes: inside and outside of a circle.
-  private CalibrationSource circle() {
+  private Dataset circle() {
     MatrixView x = TestNetworks.normal(arena, TestNetworks.random(1), 600, 2, 1, 0);
     MatrixView labels = MatrixView.allocate(arena, 600, 1);
     for (int n = 0; n < 600; n++) {
@@ -53,7 +54,7 @@ final class TrainerTest {
 
   @Test
   void learnsAndFineTunesWithoutBringingWeightsBack() throws IOException {
-    CalibrationSource circle = circle();
+    Dataset circle = circle();
     DenseNetwork trained = Trainer.train(backend, initial(Activation.IDENTITY), circle,
         options(30, Loss.CROSS_ENTROPY, false), arena);
     assertTrue(accuracy(trained, circle, Loss.CROSS_ENTROPY) > 0.95);
@@ -74,7 +75,7 @@ final class TrainerTest {
 
   @Test
   void learnsBySquaredErrorAndThroughSoftmax() throws IOException {
-    CalibrationSource circle = circle();
+    Dataset circle = circle();
     assertTrue(
         accuracy(Trainer.train(backend, initial(Activation.SIGMOID), circle, options(30, Loss.MSE, false), arena),
             circle, Loss.MSE) > 0.95);
@@ -95,7 +96,7 @@ final class TrainerTest {
   /// The gradient that training follows is that of the loss: central differences over one weight of each layer.
   @Test
   void followsTheGradientOfTheLoss() throws IOException {
-    CalibrationSource circle = circle();
+    Dataset circle = circle();
     DenseNetwork network = TestNetworks.network(arena, 4, List.of(2, 5, 2),
         List.of(Activation.GELU, Activation.SOFTMAX));
     for (Loss loss : Loss.values()) {
@@ -118,20 +119,19 @@ final class TrainerTest {
 
   @Test
   void saysWhatDoesNotFit() {
-    CalibrationSource circle = circle();
+    Dataset circle = circle();
     assertEquals("cross-entropy needs identity or softmax as the last activation, not relu: use mse", assertThrows(
         IllegalArgumentException.class,
         () -> Trainer.train(backend, initial(Activation.RELU), circle, options(1, Loss.CROSS_ENTROPY, false), arena))
         .getMessage());
     MatrixView bad = MatrixView.allocate(arena, 600, 1);
     bad.set(17, 0, 2);
-    CalibrationSource labelled = TestNetworks.source(MatrixView.allocate(arena, 600, 2), bad);
+    Dataset labelled = TestNetworks.source(MatrixView.allocate(arena, 600, 2), bad);
     assertEquals("labels is 2.0 at sample 17: a class index is an integer from 0 to 1",
         assertThrows(IOException.class,
             () -> Trainer.train(backend, initial(Activation.IDENTITY), labelled, options(1, Loss.MSE, false), arena))
             .getMessage());
-    CalibrationSource wide = TestNetworks.source(MatrixView.allocate(arena, 600, 2),
-        MatrixView.allocate(arena, 600, 3));
+    Dataset wide = TestNetworks.source(MatrixView.allocate(arena, 600, 2), MatrixView.allocate(arena, 600, 3));
     assertEquals("labels has 3 columns: labels need 1 (a class index) or 2 (a value for each output of the network)",
         assertThrows(IllegalArgumentException.class,
             () -> Trainer.train(backend, initial(Activation.IDENTITY), wide, options(1, Loss.MSE, false), arena))
@@ -146,7 +146,7 @@ final class TrainerTest {
         .contains("use a lower learning rate"));
   }
 
-  private double accuracy(DenseNetwork network, CalibrationSource samples, Loss loss) throws IOException {
+  private double accuracy(DenseNetwork network, Dataset samples, Loss loss) throws IOException {
     return Evaluation.of(backend, network, samples, loss, 128, ProgressListener.NONE).accuracy().orElseThrow();
   }
 }

@@ -1,0 +1,27 @@
+package dev.espalier.engine;
+
+import java.util.concurrent.CancellationException;
+
+/// Told how far a run is, and able to end it.
+@FunctionalInterface
+public interface ProgressListener {
+  /// Listens to nothing.
+  ProgressListener NONE = (_, _, _) -> true;
+
+  /// Called on the running thread, after every batch.
+  ///
+  /// @param task what is being done, for example `scoring`
+  /// @param done samples done, up to `total`
+  /// @param total samples of this task
+  /// @return whether to go on
+  boolean proceed(String task, long done, long total);
+
+  /// Reports, and ends the run if it is not to go on.
+  ///
+  /// @throws CancellationException if it is not
+  default void report(String task, long done, long total) {
+    if (!proceed(task, done, total)) {
+      throw new CancellationException("cancelled while %s, after %d of %d samples".formatted(task, done, total));
+    }
+  }
+}

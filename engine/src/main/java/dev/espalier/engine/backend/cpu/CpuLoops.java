@@ -1,0 +1,143 @@
+package dev.espalier.engine.backend.cpu;
+
+import dev.espalier.engine.backend.Adam;
+
+/// The loops of [CpuBackend] over the first `count` elements of arrays. Each is a method of its own, small enough for C2 to
+/// vectorise what can be.
+final class CpuLoops {
+  private CpuLoops() {}
+
+  /// y = x ∘ y
+  static void multiply(float[] x, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] *= x[i];
+    }
+  }
+
+  /// y += α x
+  static void add(float alpha, float[] x, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] += alpha * x[i];
+    }
+  }
+
+  /// y += x
+  static void add(float[] x, double[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] += x[i];
+    }
+  }
+
+  /// y += α x ∘ x
+  static void addSquares(float alpha, float[] x, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] += alpha * x[i] * x[i];
+    }
+  }
+
+  /// y += α x ∘ x ∘ squares
+  static void addSquaredProducts(float alpha, float[] x, float[] squares, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] += alpha * (x[i] * x[i] * squares[i]);
+    }
+  }
+
+  /// y = x ∘ y and sums += α y ∘ y
+  static void multiplyAndAddSquares(float[] x, float[] y, float alpha, float[] sums, int count) {
+    for (int i = 0; i < count; i++) {
+      float product = y[i] * x[i];
+      y[i] = product;
+      sums[i] += alpha * product * product;
+    }
+  }
+
+  /// a −= c and squares = a ∘ a.
+  static void shift(float[] a, float[] c, float[] squares, int count) {
+    for (int i = 0; i < count; i++) {
+      float difference = a[i] - c[i];
+      a[i] = difference;
+      squares[i] = difference * difference;
+    }
+  }
+
+  /// See [Backend#shiftMoments]; one row, whose M0 is `total`.
+  static void shiftMoments(float total, float[] from, float[] to, float[] first, float[] second, int count) {
+    for (int i = 0; i < count; i++) {
+      double d = (double) from[i] - to[i];
+      second[i] = (float) (second[i] + 2 * d * first[i] + d * d * total);
+      first[i] = (float) (first[i] + d * total);
+    }
+  }
+
+  /// See [Backend#eliminationScores]; one row, whose M0 is `total`.
+  static void eliminationScores(float[] weights, double total, float[] pilotMean, float[] first, float[] second,
+      double samples, int count) {
+    double inverse = total == 0 ? 0 : 1 / total;
+    double alive = total == 0 ? 0 : 1;
+    for (int i = 0; i < count; i++) {
+      double mean = first[i] * inverse;
+      double variance = Math.max(0, second[i] - mean * first[i]) / samples;
+      double weight = weights[i];
+      second[i] = (float) (weight * weight * variance);
+      first[i] = (float) (weight * (alive * pilotMean[i] + mean));
+    }
+  }
+
+  /// y = |x ∘ y|
+  static void absoluteProduct(float[] x, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] = Math.abs(x[i] * y[i]);
+    }
+  }
+
+  /// See [Backend#crossEntropy]; one row.
+  ///
+  /// @return the loss
+  static double crossEntropy(float[] z, float[] targets, float[] gradient, int count) {
+    double logSum = CpuActivation.softmax(z, gradient, count);
+    double loss = 0;
+    double mass = 0;
+    for (int k = 0; k < count; k++) {
+      loss += targets[k] * (logSum - z[k]);
+      mass += targets[k];
+    }
+    for (int k = 0; k < count; k++) {
+      gradient[k] = (float) (gradient[k] * mass - targets[k]);
+    }
+    return loss;
+  }
+
+  /// See [Backend#squaredError]; one row, whose gradient takes the place of its activations.
+  ///
+  /// @return the loss
+  static double squaredError(float[] targets, float[] activated, int count) {
+    double loss = 0;
+    for (int k = 0; k < count; k++) {
+      double difference = (double) activated[k] - targets[k];
+      loss += difference * difference / count;
+      activated[k] = (float) (2 * difference / count);
+    }
+    return loss;
+  }
+
+  /// A step of Adam with its constants rounded to float32. 1 − β is formed in double: in float32 it would lose the digits
+  /// that set the moments' size.
+  record AdamStep(float beta1, float rest1, float beta2, float rest2, float rate, float correction2, float epsilon,
+      boolean keepZeros) {
+    static AdamStep of(Adam adam, double step, boolean keepZeros) {
+      return new AdamStep((float) adam.beta1(), (float) (1 - adam.beta1()), (float) adam.beta2(),
+          (float) (1 - adam.beta2()), (float) (adam.learningRate() / (1 - Math.pow(adam.beta1(), step))),
+          (float) (1 / (1 - Math.pow(adam.beta2(), step))), (float) adam.epsilon(), keepZeros);
+    }
+
+    void run(float[] gradient, float[] parameter, float[] mean, float[] square, int count) {
+      for (int i = 0; i < count; i++) {
+        float slope = gradient[i];
+        mean[i] = beta1 * mean[i] + rest1 * slope;
+        square[i] = beta2 * square[i] + rest2 * slope * slope;
+        float change = rate * mean[i] / ((float) Math.sqrt(square[i] * correction2) + epsilon);
+        parameter[i] -= keepZeros && parameter[i] == 0 ? 0 : change;
+      }
+    }
+  }
+}

@@ -1,0 +1,76 @@
+package dev.espalier.engine.backend.cuda;
+
+import dev.espalier.bindings.Cublas.MathMode;
+import dev.espalier.engine.backend.Precision;
+import dev.espalier.kernels.Arithmetic;
+import dev.espalier.kernels.CublasProducts;
+import dev.espalier.kernels.CudaGpu;
+import dev.espalier.kernels.DeviceBuffer;
+import dev.espalier.kernels.Driver;
+import dev.espalier.kernels.KernelProducts;
+import dev.espalier.kernels.MatrixBlock;
+import dev.espalier.kernels.MatrixProducts;
+import dev.espalier.kernels.ProductKernel;
+import java.util.function.Function;
+
+/// Products on a GPU whose workspace counts as memory of the backend.
+final class CudaProducts implements MatrixProducts {
+  private final CudaMemory memory;
+  private final CudaMemory.Block workspace;
+  private final MatrixProducts products;
+
+  private CudaProducts(CudaMemory memory, long workspaceBytes, String name,
+      Function<DeviceBuffer, MatrixProducts> products) {
+    this.memory = memory;
+    workspace = memory.allocate(workspaceBytes, name);
+    try {
+      this.products = products.apply(new DeviceBuffer(workspace.address(), workspace.bytes()));
+    } catch (RuntimeException e) {
+      memory.free(workspace);
+      throw e;
+    }
+  }
+
+  /// By cuBLAS.
+  ///
+  /// @throws NativeLibraryException if there is no cuBLAS, or it does not start
+  static CudaProducts ofCublas(CudaGpu gpu, CudaMemory memory, Precision precision) {
+    MathMode mode = switch (precision) {
+      case FP32 -> MathMode.FP32;
+      case TF32 -> MathMode.TF32;
+      case BF16 -> MathMode.BF16;
+    };
+    return new CudaProducts(memory, CublasProducts.WORKSPACE_BYTES, "cuBLAS",
+        buffer -> new CublasProducts(gpu, mode, buffer));
+  }
+
+  /// By our own kernels, which need nothing but the driver; bf16 is TF32 here.
+  static CudaProducts ofKernels(Driver driver, CudaMemory memory, Precision precision) {
+    ProductKernel kernel = new ProductKernel(driver);
+    Arithmetic arithmetic = arithmetic(precision);
+    return new CudaProducts(memory, kernel.largestWorkspace(arithmetic), "products",
+        buffer -> new KernelProducts(kernel, arithmetic, buffer));
+  }
+
+  /// How kernels round for a precision.
+  static Arithmetic arithmetic(Precision precision) {
+    return precision == Precision.FP32 ? Arithmetic.FP32 : Arithmetic.TF32;
+  }
+
+  @Override
+  public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, double beta,
+      MatrixBlock c) {
+    products.multiply(alpha, a, transposeA, b, transposeB, beta, c);
+  }
+
+  @Override
+  public String description() {
+    return products.description();
+  }
+
+  @Override
+  public void close() {
+    products.close();
+    memory.free(workspace);
+  }
+}

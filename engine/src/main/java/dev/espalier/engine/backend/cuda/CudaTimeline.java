@@ -1,0 +1,64 @@
+package dev.espalier.engine.backend.cuda;
+
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.kernels.Driver;
+import dev.espalier.kernels.Driver.Stream;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.EnumMap;
+import java.util.Map;
+
+/// The GPU's time by phase: events in the stream of the kernels, so that nobody waits. Where the GPU waits for the
+/// host, that counts as the phase that the host was in.
+final class CudaTimeline implements AutoCloseable {
+  private static final int MOST_OPEN = 256;
+
+  private final Driver driver;
+  private final Map<Phase, Double> seconds = new EnumMap<>(Phase.class);
+  private final Deque<Mark> marks = new ArrayDeque<>();
+
+  private record Mark(Phase phase, Driver.Event event) {}
+
+  CudaTimeline(Driver driver) {
+    this.driver = driver;
+    enter(Phase.LOAD);
+  }
+
+  void enter(Phase phase) {
+    if (marks.isEmpty() || marks.getLast().phase() != phase) {
+      mark(phase);
+    }
+    while (marks.size() > MOST_OPEN) {
+      settle();
+    }
+  }
+
+  private void mark(Phase phase) {
+    Driver.Event event = driver.event();
+    driver.record(event, Stream.COMPUTE);
+    marks.add(new Mark(phase, event));
+  }
+
+  /// Counts the time between the two oldest marks.
+  private void settle() {
+    Mark start = marks.remove();
+    Driver.Event end = marks.element().event();
+    driver.synchronize(end);
+    seconds.merge(start.phase(), driver.seconds(start.event(), end), Double::sum);
+    start.event().close();
+  }
+
+  Map<Phase, Double> seconds() {
+    mark(marks.getLast().phase());
+    while (marks.size() > 1) {
+      settle();
+    }
+    return new EnumMap<>(seconds);
+  }
+
+  @Override
+  public void close() {
+    marks.forEach(mark -> mark.event().close());
+    marks.clear();
+  }
+}

@@ -1,0 +1,173 @@
+package dev.espalier.engine.backend.cuda;
+
+import dev.espalier.engine.backend.OutOfBackendMemoryException;
+import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.kernels.DeviceMatrix;
+import dev.espalier.kernels.Driver;
+import dev.espalier.kernels.Driver.Stream;
+import dev.espalier.kernels.MatrixBlock;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Copies between host and GPU beside the kernels, through two page-locked buffers of each side that take turns:
+/// while kernels work on what one brought, the other is filled.
+final class CudaTransfers implements AutoCloseable {
+  static final long SLOT_BYTES = 32L << 20;
+  private static final int SLOTS = 2;
+  private static final int RESULT_BYTES = 1 << 16;
+
+  private final Driver driver;
+  private final CudaMemory memory;
+  private final long slotBytes;
+  private final List<Slot> slots = new ArrayList<>();
+  private Driver.HostMemory results;
+  private int next;
+
+  /// A buffer on each side.
+  ///
+  /// @param copied the copy between them is done
+  /// @param consumed the kernels are done with the device's
+  private record Slot(Driver.HostMemory host, CudaMemory.Block device, Driver.Event copied, Driver.Event consumed) {}
+
+  /// What is done with rows that lie on the device.
+  interface RowsUse {
+    /// @param rows in memory that is used again for others
+    /// @param first the number of the first
+    void accept(MatrixBlock rows, int first);
+  }
+
+  CudaTransfers(Driver driver, CudaMemory memory, long slotBytes) {
+    this.driver = driver;
+    this.memory = memory;
+    this.slotBytes = slotBytes;
+  }
+
+  /// Bytes of device memory that are taken once something was copied.
+  long deviceBytes() {
+    return SLOTS * slotBytes;
+  }
+
+  private Slot nextSlot() {
+    if (slots.size() < SLOTS) {
+      Slot slot = new Slot(driver.allocateHost(slotBytes), memory.allocate(slotBytes, "the transfer of data"),
+          driver.event(), driver.event());
+      driver.record(slot.consumed(), Stream.COMPUTE); // memory is there from this point of that stream on
+      slots.add(slot);
+    }
+    Slot slot = slots.get(next % SLOTS);
+    next++;
+    return slot;
+  }
+
+  /// Copies `source`, which may be used again on return, into `target`.
+  void upload(MemorySegment source, CudaMatrix target) {
+    if (target.memory().isOnHost()) {
+      driver.synchronize();
+      target.memory().host().segment().asSlice(target.offset(), source.byteSize()).copyFrom(source);
+      return;
+    }
+    for (long at = 0; at < source.byteSize(); at += slotBytes) {
+      long bytes = Math.min(slotBytes, source.byteSize() - at);
+      Slot slot = nextSlot();
+      driver.synchronize(slot.copied());
+      slot.host().segment().asSlice(0, bytes).copyFrom(source.asSlice(at, bytes));
+      bring(slot, slot.host(), 0, bytes);
+      driver.copy(slot.device().address(), target.device().address() + at, bytes);
+      driver.record(slot.consumed(), Stream.COMPUTE);
+    }
+  }
+
+  /// Copies into the slot's device memory; kernels from here on see it.
+  private void bring(Slot slot, Driver.HostMemory from, long offset, long bytes) {
+    driver.await(slot.consumed(), Stream.COPY);
+    driver.copyIn(from, offset, slot.device().address(), bytes, Stream.COPY);
+    driver.record(slot.copied(), Stream.COPY);
+    driver.await(slot.copied(), Stream.COMPUTE);
+  }
+
+  /// Copies `source` into `target` and waits for it.
+  void download(CudaMatrix source, MemorySegment target) {
+    if (source.memory().isOnHost()) {
+      driver.synchronize();
+      target.copyFrom(source.memory().host().segment().asSlice(source.offset(), target.byteSize()));
+      return;
+    }
+    Slot before = null;
+    for (long at = 0; at < target.byteSize(); at += slotBytes) {
+      long bytes = Math.min(slotBytes, target.byteSize() - at);
+      Slot slot = nextSlot();
+      driver.synchronize(slot.copied());
+      driver.copyOut(source.device().address() + at, slot.host(), 0, bytes, Stream.COMPUTE);
+      driver.record(slot.copied(), Stream.COMPUTE);
+      if (before != null) {
+        take(before, target.asSlice(at - slotBytes, slotBytes));
+      }
+      before = slot;
+    }
+    long last = (target.byteSize() - 1) / slotBytes * slotBytes;
+    take(before, target.asSlice(last));
+  }
+
+  private void take(Slot slot, MemorySegment target) {
+    driver.synchronize(slot.copied());
+    target.copyFrom(slot.host().segment().asSlice(0, target.byteSize()));
+  }
+
+  /// Brings the rows of a matrix that lies on the host to the device, some at a time.
+  void forEachRows(CudaMatrix matrix, RowsUse use) {
+    long rowBytes = (long) matrix.columns() * Float.BYTES;
+    int most = (int) Math.min(matrix.rows(), slotBytes / rowBytes);
+    if (most == 0) {
+      throw new OutOfBackendMemoryException(
+          "a weight matrix of %d columns lies on the host, and a row of it is ".formatted(matrix.columns())
+              + "longer than the %s that are copied at a time: use a larger --device-memory"
+                  .formatted(MemoryPlan.text(slotBytes)));
+    }
+    // Kernels may have written it where it lies.
+    try (Driver.Event written = driver.event()) {
+      driver.record(written, Stream.COMPUTE);
+      driver.await(written, Stream.COPY);
+      for (int first = 0; first < matrix.rows(); first += most) {
+        int count = Math.min(most, matrix.rows() - first);
+        Slot slot = nextSlot();
+        bring(slot, matrix.memory().host(), matrix.offset() + first * rowBytes, count * rowBytes);
+        use.accept(MatrixBlock.of(new DeviceMatrix(slot.device().address(), count, matrix.columns())), first);
+        driver.record(slot.consumed(), Stream.COMPUTE);
+      }
+    }
+  }
+
+  /// The first `count` 64-bit words at a device address, once the work before is done.
+  long[] words(long address, int count) {
+    if (results == null) {
+      results = driver.allocateHost(RESULT_BYTES);
+    }
+    long[] words = new long[count];
+    int most = RESULT_BYTES / Long.BYTES;
+    for (int first = 0; first < count; first += most) {
+      int some = Math.min(most, count - first);
+      driver.copyOut(address + (long) first * Long.BYTES, results, 0, (long) some * Long.BYTES, Stream.COMPUTE);
+      driver.synchronize();
+      MemorySegment.copy(results.segment(), ValueLayout.JAVA_LONG, 0, words, first, some);
+    }
+    return words;
+  }
+
+  @Override
+  public void close() {
+    driver.synchronize();
+    for (Slot slot : slots) {
+      driver.free(slot.host());
+      memory.free(slot.device());
+      slot.copied().close();
+      slot.consumed().close();
+    }
+    slots.clear();
+    if (results != null) {
+      driver.free(results);
+      results = null;
+    }
+  }
+}

@@ -1,0 +1,47 @@
+package dev.espalier.engine.data;
+
+import dev.espalier.engine.matrix.MatrixView;
+import java.lang.foreign.MemorySegment;
+
+/// Samples that are in memory: the rows of a matrix, whose memory must outlive all passes.
+public record MatrixSamples(String name, MatrixView values) implements SampleSource {
+  @Override
+  public long samples() {
+    return values.rows();
+  }
+
+  @Override
+  public int width() {
+    return values.columns();
+  }
+
+  @Override
+  public boolean isThreadConfined() {
+    return values.isThreadConfined();
+  }
+
+  @Override
+  public Pass open() {
+    return new Pass() {
+      private int position;
+
+      @Override
+      public int read(MatrixView target) {
+        if (target.columns() != width()) {
+          throw new IllegalArgumentException(
+              "%s has rows of %d, the target of %d".formatted(name, width(), target.columns()));
+        }
+        int rows = Math.min(target.rows(), values.rows() - position);
+        if (rows > 0) {
+          MatrixView next = values.slice(position, rows);
+          MemorySegment.copy(next.segment(), 0, target.segment(), 0, next.segment().byteSize());
+          position += rows;
+        }
+        return rows;
+      }
+
+      @Override
+      public void close() {}
+    };
+  }
+}

@@ -1,0 +1,212 @@
+package dev.espalier.engine.backend.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.BackendContract;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.OutOfBackendMemoryException;
+import dev.espalier.engine.backend.Precision;
+import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.device.BackendOptions;
+import dev.espalier.engine.device.Device;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.Pruner;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.kernels.CudaGpu;
+import dev.espalier.kernels.NeedsGpu;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/// The backend as users open it, through JCuda, over a libcuda.so.1 that stands in for the driver and a libcublas.so.13 over
+/// it (kernels/src/test/cuda/driver): what a GPU would be asked is asked, by the calls it would be asked with.
+@Tag("stand-in")
+@ExtendWith(NeedsGpu.class)
+final class CudaStandInTest {
+  private static final long MEMORY = 256L << 20;
+  private static final int ROUNDS = 100;
+  /// Of transfer buffers, where backends are opened often.
+  private static final long SMALL_SLOT = 1 << 12;
+
+  private static final String NOTHING = "allocations 0, registrations 0, handles 0, contexts 0, used 0, reserved 0, "
+      + "threshold 0";
+
+  private static CudaBackend open(Precision precision) {
+    return CudaBackend.open(0, new BackendOptions(1, Optional.of(precision), OptionalLong.of(MEMORY)));
+  }
+
+  /// As where there is no cuBLAS.
+  private static CudaBackend openWithoutCublas(Precision precision) {
+    CudaGpu gpu = new CudaGpu(0);
+    CudaMemory memory = new CudaMemory(gpu, MEMORY);
+    return new CudaBackend(gpu, memory, CudaProducts.ofKernels(gpu, memory, precision), precision, SMALL_SLOT);
+  }
+
+  private static CudaBackend openSmall(Precision precision) {
+    CudaGpu gpu = new CudaGpu(0);
+    CudaMemory memory = new CudaMemory(gpu, MEMORY);
+    return new CudaBackend(gpu, memory, CudaProducts.ofCublas(gpu, memory, precision), precision, SMALL_SLOT);
+  }
+
+  @Nested
+  final class Cublas extends BackendContract {
+    @Override
+    protected Backend open() {
+      return CudaStandInTest.open(Precision.FP32);
+    }
+
+    @Override
+    protected double unitRoundoff() {
+      return 0x1p-24;
+    }
+  }
+
+  @Nested
+  final class WithoutCublas extends BackendContract {
+    @Override
+    protected Backend open() {
+      return openWithoutCublas(Precision.FP32);
+    }
+
+    @Override
+    protected double unitRoundoff() {
+      return 0x1p-24;
+    }
+  }
+
+  /// 1 + 2⁻¹² has more bits than TF32, 1 + 2⁻⁹ more than bfloat16.
+  @Test
+  void cublasRoundsAsThePrecisionSays() {
+    float[] factors = {1, 1 + 0x1p-9f, 1 + 0x1p-12f};
+    assertArrayEquals(factors, productsWithOne(Precision.FP32, factors));
+    assertArrayEquals(new float[]{1, 1 + 0x1p-9f, 1}, productsWithOne(Precision.TF32, factors));
+    assertArrayEquals(new float[]{1, 1, 1}, productsWithOne(Precision.BF16, factors));
+  }
+
+  private static float[] productsWithOne(Precision precision, float[] factors) {
+    try (Arena arena = Arena.ofConfined();
+        Backend backend = open(precision);
+        Matrix column = backend.allocate(factors.length, 1);
+        Matrix one = backend.allocate(1, 1);
+        Matrix products = backend.allocate(factors.length, 1)) {
+      MatrixView view = view(arena, factors);
+      backend.upload(view, column);
+      backend.upload(view(arena, 1), one);
+      backend.product(1, column, false, one, false, 0, products);
+      backend.download(products, view);
+      return view.toArray();
+    }
+  }
+
+  private static MatrixView view(Arena arena, float... column) {
+    MatrixView view = MatrixView.allocate(arena, column.length, 1);
+    view.segment().copyFrom(MemorySegment.ofArray(column));
+    return view;
+  }
+
+  @Test
+  void prunesAsTheReferenceDoes() throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      DenseNetwork network = TestNetworks.network(arena, 1, List.of(40, 36, 20, 4),
+          List.of(Activation.RELU, Activation.TANH, Activation.SOFTMAX));
+      Dataset source = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 100, 40, 1, 0.5));
+      PruningOptions options = PruningOptions.builder().sparsity(0.7).batchSize(20).build();
+      float[] expected = biases(new ReferenceBackend(), options, network, source, arena);
+      for (Backend backend : List.of(open(Precision.TF32), openWithoutCublas(Precision.TF32))) {
+        assertArrayEquals(expected, biases(backend, options, network, source, arena), 0.01f);
+      }
+      assertEquals(NOTHING, StandIn.counts());
+    }
+  }
+
+  @Test
+  void givesEverythingBackEveryTime() throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      DenseNetwork network = TestNetworks.network(arena, 1, List.of(6, 5, 3),
+          List.of(Activation.RELU, Activation.IDENTITY));
+      Dataset source = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 30, 6, 1, 0.5));
+      // Three batches, so that the work of a batch is done, recorded and launched.
+      PruningOptions options = PruningOptions.builder().sparsity(0.5).batchSize(10).build();
+      float[] expected = biases(openSmall(Precision.FP32), options, network, source, arena);
+      for (int i = 0; i < ROUNDS; i++) {
+        assertArrayEquals(expected, biases(openSmall(Precision.FP32), options, network, source, arena));
+        assertEquals(NOTHING, StandIn.counts());
+      }
+    }
+  }
+
+  /// Of the first layer, after pruning; closes the backend.
+  private static float[] biases(Backend backend, PruningOptions options, DenseNetwork network, Dataset source,
+      Arena arena) throws IOException {
+    try (backend) {
+      return new Pruner(backend, options).prune(network, source, arena).network().layers().getFirst().bias()
+          .orElseThrow().toArray();
+    }
+  }
+
+  @Test
+  void memoryStaysInThePoolWhileABackendIsOpen() {
+    assertEquals(NOTHING, StandIn.counts());
+    try (CudaBackend backend = open(Precision.TF32)) {
+      assertEquals(-1, StandIn.count("threshold")); // the most, unsigned
+      long used = StandIn.count("used");
+      backend.allocate(1000, 1000).close();
+      backend.synchronize();
+      assertEquals(used, StandIn.count("used"));
+      assertTrue(StandIn.count("reserved") >= used + 4_000_000);
+      try (CudaBackend other = open(Precision.TF32)) {
+        other.synchronize();
+      }
+      assertEquals(-1, StandIn.count("threshold"));
+      assertEquals(StandIn.count("used"), StandIn.count("reserved")); // closing gave back what was unused
+    }
+    assertEquals(NOTHING, StandIn.counts());
+  }
+
+  @Test
+  void memoryInThePoolCountsAsFree() {
+    try (CudaGpu gpu = new CudaGpu(0)) {
+      long free = gpu.freeMemory();
+      gpu.free(gpu.allocate(1 << 20));
+      gpu.synchronize();
+      assertEquals(1 << 20, StandIn.count("reserved"));
+      assertEquals(free, gpu.freeMemory());
+    }
+  }
+
+  @Test
+  void autoTakesIt() {
+    try (Backend backend = Device.AUTO.open()) {
+      String description = backend.description();
+      assertTrue(description.startsWith("cuda (Stand-in, compute capability 9.0, products in tf32 by cuBLAS 13.0.0, "),
+          description);
+    }
+  }
+
+  @Test
+  void refusesAGpuThatIsNotThere() {
+    assertEquals("there is no GPU 3: this process sees 1, numbered from 0",
+        assertThrows(IllegalStateException.class, () -> Device.parse("cuda:3").open()).getMessage());
+  }
+
+  @Test
+  void refusesABudgetThatIsTooSmall() {
+    BackendOptions options = new BackendOptions(1, Optional.empty(), OptionalLong.of(1 << 10));
+    assertThrows(OutOfBackendMemoryException.class, () -> Device.CUDA.open(options, _ -> {}));
+  }
+}
