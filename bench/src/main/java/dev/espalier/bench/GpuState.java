@@ -1,6 +1,7 @@
 package dev.espalier.bench;
 
 import dev.espalier.bindings.CudaDriver;
+import dev.espalier.bindings.NativeCallException;
 import dev.espalier.bindings.Nvml;
 import java.util.Locale;
 import java.util.Optional;
@@ -21,7 +22,7 @@ final class GpuState {
     }
     try (Nvml nvml = found.get()) {
       return text(nvml.read());
-    } catch (IllegalStateException e) {
+    } catch (NativeCallException e) {
       return "clocks unknown, " + e.getMessage();
     }
   }

@@ -17,12 +17,12 @@ public record KernelLaunch(long function, Extent grid, Extent block, int sharedB
   /// Launches into the context that is current on this thread. Needs the driver (see [CudaDriver#probe]).
   ///
   /// @param arguments of the kernel: a C array of pointers to them; they are copied before this returns
-  /// @throws IllegalStateException if the driver refuses the launch
+  /// @throws NativeCallException if the driver refuses the launch
   public void launch(MemorySegment arguments) {
     int status = cuLaunchKernel(MemorySegment.ofAddress(function), grid.x(), grid.y(), grid.z(), block.x(), block.y(),
         block.z(), sharedBytes, MemorySegment.ofAddress(stream), arguments, MemorySegment.NULL);
     if (status != CUDA_SUCCESS()) {
-      throw new IllegalStateException("cuLaunchKernel returns %d for %s".formatted(status, this));
+      throw new NativeCallException("cuLaunchKernel", status, "", toString());
     }
   }
 }

@@ -118,6 +118,7 @@ public final class OneDnn {
   /// @param n columns of op(B) and C
   /// @param k columns of op(A), rows of op(B)
   /// @param leadingA elements from one row of A, as it lies in memory, to the next
+  /// @throws NativeCallException if oneDNN fails
   public static void sgemm(boolean transposeA, boolean transposeB, long m, long n, long k, float alpha, MemorySegment a,
       long leadingA, MemorySegment b, long leadingB, float beta, MemorySegment c, long leadingC) {
     check(dnnl_sgemm(transpose(transposeA), transpose(transposeB), m, n, k, alpha, a, leadingA, b, leadingB, beta, c,
@@ -146,7 +147,7 @@ public final class OneDnn {
 
   static void check(int status, String function) {
     if (status != dnnl_success()) {
-      throw new IllegalStateException("%s returned status %d".formatted(function, status));
+      throw new NativeCallException(function, status);
     }
   }
 }

@@ -27,7 +27,7 @@ public record TensorMap(long address, long rows, long columns, long stride, int 
 
   /// The map as a kernel takes it, 128 bytes in memory of `arena`. Needs the driver (see [CudaDriver#probe]).
   ///
-  /// @throws IllegalArgumentException if the driver refuses the map
+  /// @throws NativeCallException if the driver refuses the map
   public MemorySegment encode(Arena arena) {
     MemorySegment encoded = arena.allocate(CUtensorMap_st.sizeof(), ALIGNMENT);
     try (Arena call = Arena.ofConfined()) {
@@ -39,7 +39,7 @@ public record TensorMap(long address, long rows, long columns, long stride, int 
           MemorySegment.ofAddress(address), size, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE(),
           CU_TENSOR_MAP_SWIZZLE_128B(), CU_TENSOR_MAP_L2_PROMOTION_L2_256B(), CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE());
       if (status != CUDA_SUCCESS()) {
-        throw new IllegalArgumentException("cuTensorMapEncodeTiled returns %d for %s".formatted(status, this));
+        throw new NativeCallException("cuTensorMapEncodeTiled", status, "", toString());
       }
     }
     return encoded;

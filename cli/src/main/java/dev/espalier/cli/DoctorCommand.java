@@ -1,6 +1,7 @@
 package dev.espalier.cli;
 
 import dev.espalier.bindings.CudaDriver;
+import dev.espalier.bindings.NativeCallException;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Device;
@@ -50,7 +51,7 @@ final class DoctorCommand implements Callable<Integer> {
     try (Backend backend = device.open()) {
       devices.row(device.toString(), "yes", backend.description() + "; " + remark);
       return true;
-    } catch (NativeLibraryException | IllegalStateException | OutOfBackendMemoryException e) {
+    } catch (NativeLibraryException | NativeCallException | IllegalStateException | OutOfBackendMemoryException e) {
       devices.row(device.toString(), "no", e.getMessage());
       return false;
     }

@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import com.sun.management.OperatingSystemMXBean;
 import dev.espalier.bindings.Cublas;
+import dev.espalier.bindings.NativeCallException;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.bindings.Nvml;
 import dev.espalier.engine.backend.CpuBackend;
@@ -95,7 +96,7 @@ final class Machine {
     }
     try (Nvml nvml = found.get()) {
       return Optional.of(gpuNow(nvml.read()));
-    } catch (IllegalStateException e) {
+    } catch (NativeCallException e) {
       return Optional.of("unknown: " + e.getMessage());
     }
   }
