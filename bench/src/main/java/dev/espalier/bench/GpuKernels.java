@@ -2,10 +2,9 @@ package dev.espalier.bench;
 
 import dev.espalier.bench.GpuTimer.Memory;
 import dev.espalier.bench.GpuTimer.Times;
-import dev.espalier.bindings.Cublas;
+import dev.espalier.bindings.MathMode;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.kernels.ApplyKernel;
-import dev.espalier.kernels.Arithmetic;
 import dev.espalier.kernels.CublasProducts;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DenseForwardKernel;
@@ -93,17 +92,17 @@ public final class GpuKernels {
   /// TF32 products by cuBLAS, or by our own kernels where there is none.
   private static MatrixProducts library(CudaGpu gpu, Memory memory) {
     try {
-      return new CublasProducts(gpu, Cublas.MathMode.TF32, memory.buffer(CublasProducts.WORKSPACE_BYTES, 0));
+      return new CublasProducts(gpu, MathMode.TF32, memory.buffer(CublasProducts.WORKSPACE_BYTES, 0));
     } catch (NativeLibraryException e) {
       System.err.println("GpuKernels: the limit is our own product's: " + e.getMessage());
-      return own(gpu, memory, Arithmetic.TF32);
+      return own(gpu, memory, MathMode.TF32);
     }
   }
 
   /// Our own products.
-  static MatrixProducts own(Driver driver, Memory memory, Arithmetic arithmetic) {
+  static MatrixProducts own(Driver driver, Memory memory, MathMode mode) {
     ProductKernel kernel = new ProductKernel(driver);
-    return new KernelProducts(kernel, arithmetic, memory.buffer(kernel.largestWorkspace(arithmetic), 0));
+    return new KernelProducts(kernel, mode, memory.buffer(kernel.largestWorkspace(mode), 0));
   }
 
   /// Measures the limits, then every kernel.
@@ -190,17 +189,17 @@ public final class GpuKernels {
     int samples = sizes.samples();
     double flops = 4.0 * samples * width * width;
     checkMoments(kernel, width);
-    for (Arithmetic arithmetic : List.of(Arithmetic.TF32, Arithmetic.FP32)) {
-      measure("dual_moments " + arithmetic, shape(samples, width, width), flops, 0,
-          memory -> Batch.of(memory, samples, width, kernel.workspace(arithmetic, samples, width, width)),
-          b -> addMoments(kernel, arithmetic, b));
+    for (MathMode mode : List.of(MathMode.TF32, MathMode.FP32)) {
+      measure("dual_moments " + mode, shape(samples, width, width), flops, 0,
+          memory -> Batch.of(memory, samples, width, kernel.workspace(mode, samples, width, width)),
+          b -> addMoments(kernel, mode, b));
     }
     measure("squares and two products", shape(samples, width, width), flops, 0,
         memory -> Batch.of(memory, samples, width, 1), this::addMomentsByProducts);
   }
 
-  private static void addMoments(DualMomentsKernel kernel, Arithmetic arithmetic, Batch b) {
-    kernel.addMoments(arithmetic, b.s(), b.a(), b.pilot(), b.m0(), b.m1(), b.m2(), b.workspace());
+  private static void addMoments(DualMomentsKernel kernel, MathMode mode, Batch b) {
+    kernel.addMoments(mode, b.s(), b.a(), b.pilot(), b.m0(), b.m1(), b.m2(), b.workspace());
   }
 
   /// What a library offers: M0 and the shift are left out, in its favour.
@@ -216,8 +215,8 @@ public final class GpuKernels {
   private void checkMoments(DualMomentsKernel kernel, int width) {
     try (Memory memory = new Memory(driver)) {
       Batch ours = Batch.of(memory, sizes.samples(), width,
-          kernel.workspace(Arithmetic.TF32, sizes.samples(), width, width));
-      addMoments(kernel, Arithmetic.TF32, ours);
+          kernel.workspace(MathMode.TF32, sizes.samples(), width, width));
+      addMoments(kernel, MathMode.TF32, ours);
       float[] second = firstRow(ours.m2());
       driver.fill(ours.m2().address(), ours.m2().bytes(), (byte) 0);
       addMomentsByProducts(ours);
@@ -240,13 +239,13 @@ public final class GpuKernels {
     int tall = sizes.samples();
     double flops = 2.0 * width * width;
     try (Memory own = new Memory(driver)) {
-      for (Arithmetic arithmetic : List.of(Arithmetic.TF32, Arithmetic.FP32)) {
-        MatrixProducts products = own(driver, own, arithmetic);
-        measure("product, forward " + arithmetic, shape(tall, width, width), flops * tall, 0,
+      for (MathMode mode : List.of(MathMode.TF32, MathMode.FP32)) {
+        MatrixProducts products = own(driver, own, mode);
+        measure("product, forward " + mode, shape(tall, width, width), flops * tall, 0,
             memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], false, m[1], true, 0, m[2]));
-        measure("product, backward " + arithmetic, shape(tall, width, width), flops * tall, 0,
+        measure("product, backward " + mode, shape(tall, width, width), flops * tall, 0,
             memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], false, m[1], false, 0, m[2]));
-        measure("product, gradients " + arithmetic, shape(width, width, tall), flops * tall, 0,
+        measure("product, gradients " + mode, shape(width, width, tall), flops * tall, 0,
             memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], true, m[2], false, 0, m[1]));
       }
     }

@@ -34,24 +34,6 @@ import java.lang.foreign.MemorySegment;
 public final class Cublas implements AutoCloseable {
   private static final long WORKSPACE_ALIGNMENT = 256;
 
-  /// How factors are rounded; sums are float32 in any case.
-  public enum MathMode {
-    /// Not at all.
-    FP32,
-    /// To TF32, 11 bits.
-    TF32,
-    /// To bfloat16, 8 bits; or to TF32 where cuBLAS prefers that.
-    BF16;
-
-    private int computeType() {
-      return switch (this) {
-        case FP32 -> CUBLAS_COMPUTE_32F();
-        case TF32 -> CUBLAS_COMPUTE_32F_FAST_TF32();
-        case BF16 -> CUBLAS_COMPUTE_32F_FAST_16BF();
-      };
-    }
-  }
-
   /// What came of loading; the failure is kept, since a class whose initialiser throws cannot say why a second time.
   private record Loading(String description, NativeLibraryException failure) {
     static final Loading ONCE = loading();
@@ -189,11 +171,19 @@ public final class Cublas implements AutoCloseable {
     this.beta.set(JAVA_FLOAT, 0, beta);
     int status = cublasGemmEx(handle, operation(transposeB), operation(transposeA), n, m, k, this.alpha,
         MemorySegment.ofAddress(b), CUDA_R_32F(), ldb, MemorySegment.ofAddress(a), CUDA_R_32F(), lda, this.beta,
-        MemorySegment.ofAddress(c), CUDA_R_32F(), ldc, math.computeType(), CUBLAS_GEMM_DEFAULT());
+        MemorySegment.ofAddress(c), CUDA_R_32F(), ldc, computeType(math), CUBLAS_GEMM_DEFAULT());
     if (status != CUBLAS_STATUS_SUCCESS()) {
       throw new NativeCallException("cublasGemmEx", status, name(status),
           "%s, %s".formatted(math, describe(m, n, k, lda, transposeA, ldb, transposeB, ldc)));
     }
+  }
+
+  private static int computeType(MathMode math) {
+    return switch (math) {
+      case FP32 -> CUBLAS_COMPUTE_32F();
+      case TF32 -> CUBLAS_COMPUTE_32F_FAST_TF32();
+      case BF16 -> CUBLAS_COMPUTE_32F_FAST_16BF();
+    };
   }
 
   private static int operation(boolean transposed) {

@@ -114,7 +114,7 @@ class CublasTest {
       c = new Matrix(arena.allocate(c.elements.byteSize(), Float.BYTES), c.leading, false);
       c.elements.fill((byte) 0xff); // NaN
     }
-    cublas.multiply(Cublas.MathMode.FP32, m, n, k, 0.5f, a.elements.address(), a.leading, transposeA, b.elements.address(),
+    cublas.multiply(MathMode.FP32, m, n, k, 0.5f, a.elements.address(), a.leading, transposeA, b.elements.address(),
         b.leading, transposeB, beta, c.elements.address(), c.leading);
     for (int i = 0; i < m; i++) {
       for (int j = 0; j < c.leading && (beta != 0 || j < n); j++) {
@@ -130,7 +130,7 @@ class CublasTest {
   void saysWhichArithmeticToUse() throws Throwable {
     try (Arena arena = Arena.ofConfined()) {
       long element = arena.allocate(ValueLayout.JAVA_FLOAT).address();
-      for (Cublas.MathMode math : Cublas.MathMode.values()) {
+      for (MathMode math : MathMode.values()) {
         cublas.multiply(math, 1, 1, 1, 1, element, 1, false, element, 1, false, 0, element, 1);
       }
     }
@@ -160,7 +160,7 @@ class CublasTest {
       "true, true, 2, 4, 2"})
   void refusesLeadingDimensionsShorterThanARow(boolean transposeA, boolean transposeB, int lda, int ldb, int ldc) {
     String message = assertThrows(IllegalArgumentException.class,
-        () -> cublas.multiply(Cublas.MathMode.FP32, 2, 3, 4, 1, 0, lda, transposeA, 0, ldb, transposeB, 0, 0, ldc))
+        () -> cublas.multiply(MathMode.FP32, 2, 3, 4, 1, 0, lda, transposeA, 0, ldb, transposeB, 0, 0, ldc))
         .getMessage();
     assertEquals("m=2, n=3, k=4, A%s lda=%d, B%s ldb=%d, ldc=%d: empty, or rows overlap"
         .formatted(transposeA ? "ᵀ" : "", lda, transposeB ? "ᵀ" : "", ldb, ldc), message);
@@ -169,7 +169,7 @@ class CublasTest {
   @Test
   void refusesEmptyMatrices() {
     assertThrows(IllegalArgumentException.class,
-        () -> cublas.multiply(Cublas.MathMode.FP32, 1, 1, 0, 1, 0, 1, false, 0, 1, false, 0, 0, 1));
+        () -> cublas.multiply(MathMode.FP32, 1, 1, 0, 1, 0, 1, false, 0, 1, false, 0, 0, 1));
   }
 
   @Test
@@ -179,7 +179,7 @@ class CublasTest {
         "cublasGemmEx returned 13 (CUBLAS_STATUS_EXECUTION_FAILED, the function failed to launch on the GPU) for TF32, "
             + "m=1, n=2, k=3, A lda=3, Bᵀ ldb=3, ldc=2",
         assertThrows(NativeCallException.class,
-            () -> cublas.multiply(Cublas.MathMode.TF32, 1, 2, 3, 1, 0, 3, false, 0, 3, true, 0, 0, 2)).getMessage());
+            () -> cublas.multiply(MathMode.TF32, 1, 2, 3, 1, 0, 3, false, 0, 3, true, 0, 0, 2)).getMessage());
     assertEquals(
         "cublasSetStream_v2 returned 13 (CUBLAS_STATUS_EXECUTION_FAILED, the function failed to launch on the GPU)",
         assertThrows(NativeCallException.class, () -> cublas.setStream(1)).getMessage());

@@ -1,7 +1,7 @@
 package dev.espalier.kernels;
 
 import dev.espalier.bindings.Cublas;
-import dev.espalier.bindings.Cublas.MathMode;
+import dev.espalier.bindings.MathMode;
 import dev.espalier.bindings.NativeLibraryException;
 
 /// Products by cuBLAS, in the stream of the kernels, with a workspace of their own.

@@ -172,7 +172,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public long workspace(int samples, int outputs, int inputs) {
-    return moments.workspace(CudaProducts.arithmetic(precision), samples, outputs, inputs);
+    return moments.workspace(CudaProducts.mode(precision), samples, outputs, inputs);
   }
 
   @Override
@@ -397,7 +397,7 @@ public final class CudaBackend implements Backend {
   @Override
   public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1, Matrix m2) {
     DeviceBuffer workspace = memory.scratch(workspace(activation.rows(), sensitivity.columns(), activation.columns()));
-    moments.addMoments(CudaProducts.arithmetic(precision), device(sensitivity), device(activation), device(pilotMean),
+    moments.addMoments(CudaProducts.mode(precision), device(sensitivity), device(activation), device(pilotMean),
         device(m0), device(m1), device(m2), workspace);
   }
 

@@ -1,8 +1,7 @@
 package dev.espalier.engine.backend;
 
-import dev.espalier.bindings.Cublas.MathMode;
+import dev.espalier.bindings.MathMode;
 import dev.espalier.bindings.NativeLibraryException;
-import dev.espalier.kernels.Arithmetic;
 import dev.espalier.kernels.CublasProducts;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DeviceBuffer;
@@ -36,26 +35,26 @@ final class CudaProducts implements MatrixProducts {
   ///
   /// @throws NativeLibraryException if there is no cuBLAS, or it does not start
   static CudaProducts ofCublas(CudaGpu gpu, CudaMemory memory, Precision precision) {
-    MathMode mode = switch (precision) {
-      case FP32 -> MathMode.FP32;
-      case TF32 -> MathMode.TF32;
-      case BF16 -> MathMode.BF16;
-    };
+    MathMode mode = mode(precision);
     return new CudaProducts(memory, CublasProducts.WORKSPACE_BYTES, "cuBLAS",
         buffer -> new CublasProducts(gpu, mode, buffer));
   }
 
-  /// By our own kernels, which need nothing but the driver; bf16 is TF32 here.
+  /// By our own kernels, which need nothing but the driver and round to TF32 for bf16.
   static CudaProducts ofKernels(Driver driver, CudaMemory memory, Precision precision) {
     ProductKernel kernel = new ProductKernel(driver);
-    Arithmetic arithmetic = arithmetic(precision);
-    return new CudaProducts(memory, kernel.largestWorkspace(arithmetic), "products",
-        buffer -> new KernelProducts(kernel, arithmetic, buffer));
+    MathMode mode = mode(precision);
+    return new CudaProducts(memory, kernel.largestWorkspace(mode), "products",
+        buffer -> new KernelProducts(kernel, mode, buffer));
   }
 
-  /// How kernels round for a precision.
-  static Arithmetic arithmetic(Precision precision) {
-    return precision == Precision.FP32 ? Arithmetic.FP32 : Arithmetic.TF32;
+  /// How products round for a precision.
+  static MathMode mode(Precision precision) {
+    return switch (precision) {
+      case FP32 -> MathMode.FP32;
+      case TF32 -> MathMode.TF32;
+      case BF16 -> MathMode.BF16;
+    };
   }
 
   @Override
