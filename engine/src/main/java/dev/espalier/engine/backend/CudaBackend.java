@@ -11,6 +11,7 @@ import dev.espalier.kernels.DeviceMatrix;
 import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.DualMomentsKernel;
 import dev.espalier.kernels.EliminationScoresKernel;
+import dev.espalier.kernels.GpuException;
 import dev.espalier.kernels.JCudaLoader;
 import dev.espalier.kernels.LossesKernel;
 import dev.espalier.kernels.MatrixBlock;
@@ -103,6 +104,9 @@ public final class CudaBackend implements Backend {
       Precision precision = options.precision().orElse(Precision.TF32);
       CudaMemory memory = new CudaMemory(gpu, options.deviceMemory().orElseGet(() -> mostOf(gpu.freeMemory())));
       return new CudaBackend(gpu, memory, products(gpu, memory, precision), precision, CudaTransfers.SLOT_BYTES);
+    } catch (GpuException e) {
+      gpu.close();
+      throw new DeviceUnavailableException(e);
     } catch (RuntimeException e) {
       gpu.close();
       throw e;
@@ -112,7 +116,7 @@ public final class CudaBackend implements Backend {
   private static CudaGpu gpu(int number) {
     try {
       return new CudaGpu(number);
-    } catch (IllegalStateException e) {
+    } catch (GpuException e) {
       throw new DeviceUnavailableException(e);
     }
   }

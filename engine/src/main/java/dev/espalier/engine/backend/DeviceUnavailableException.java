@@ -4,7 +4,7 @@ package dev.espalier.engine.backend;
 public final class DeviceUnavailableException extends IllegalStateException {
   private static final long serialVersionUID = 1;
 
-  DeviceUnavailableException(IllegalStateException cause) {
+  DeviceUnavailableException(RuntimeException cause) {
     super(cause.getMessage(), cause);
   }
 }
