@@ -6,15 +6,14 @@
 //
 // W, M1, M2, scores (outputs, inputs)  M0 (outputs)  c, from, to (inputs): float32, row-major. M1 and M2 are sums over
 // `samples` samples of activations shifted by c. A row with M0 = 0 (dead neuron) gets 0. A difference below 0 is
-// rounding and becomes 0; a NaN stays one. first: a 64-bit word, lowered to the row-major index of every result
-// that is NaN or infinite.
+// rounding and becomes 0; a NaN stays a NaN, which rank_zeros_first (select.cu) reports.
 //
 // block: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); needs inputs % (C/32) == 0.
 #include "elementwise.cuh"
 
 template <class T>
 __device__ __forceinline__ void scores(const float* weights, const float* m0, float* m1, float* m2, const float* pilot,
-                                       float samples, unsigned long long* first, int outputs, int inputs) {
+                                       float samples, int outputs, int inputs) {
   T::for_each(outputs, inputs, [&](int row, int column, int64_t at) {
     auto w = load<T::V>(weights + at);
     auto one = load<T::V>(m1 + at);
@@ -29,7 +28,6 @@ __device__ __forceinline__ void scores(const float* weights, const float* m0, fl
       float center = total == 0.f ? 0.f : c.v[i] + mean;
       two.v[i] = w.v[i] * w.v[i] * variance;
       one.v[i] = w.v[i] * center;
-      if (!is_finite(two.v[i]) || !is_finite(one.v[i])) report_first(first, at + i);
     }
     store(m1 + at, one);
     store(m2 + at, two);
@@ -70,9 +68,9 @@ __device__ __forceinline__ void shift(const float* m0, float* m1, float* m2, con
 
 #define TILED(C, R)                                                                                                   \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) elimination_scores_##C##x##R(                    \
-      const float* weights, const float* m0, float* m1, float* m2, const float* pilot, float samples,                 \
-      unsigned long long* first, int outputs, int inputs) {                                                           \
-    scores<Tile<C, R>>(weights, m0, m1, m2, pilot, samples, first, outputs, inputs);                                  \
+      const float* weights, const float* m0, float* m1, float* m2, const float* pilot, float samples, int outputs,    \
+      int inputs) {                                                                                                   \
+    scores<Tile<C, R>>(weights, m0, m1, m2, pilot, samples, outputs, inputs);                                         \
   }                                                                                                                   \
   EXPORT_KERNEL(elimination_scores_##C##x##R);                                                                        \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) absolute_product_##C##x##R(                      \

@@ -34,6 +34,13 @@ __device__ __forceinline__ uint32_t key(float score) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+__device__ __forceinline__ bool is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }
+
+/// Lowers *first to `index`; the order of threads does not matter.
+__device__ __forceinline__ void report_first(unsigned long long* first, int64_t index) {
+  atomicMin(first, (unsigned long long)index);
+}
+
 struct Digit {
   int shift, bits;
 };

@@ -95,7 +95,7 @@ MUTANTS = [
     ("elimination_scores.cu", "fmaxf hides NaN", "EliminationScores", "(variance < 0.f ? 0.f : variance)", "fmaxf(0.f, variance)"),
     ("elimination_scores.cu", "no clamp", "EliminationScores", "(variance < 0.f ? 0.f : variance)", "variance"),
     ("elimination_scores.cu", "dead rows divided by zero", "EliminationScores", "total == 0.f ? 0.f : one.v[i] / total", "one.v[i] / total"),
-    ("elementwise.cuh", "first bad index stored, not lowered", "EliminationScores", "atomicMin(first, (unsigned long long)index);", "*first = (unsigned long long)index;"),
+    ("select.cu", "first bad index stored, not lowered", "Select", "atomicMin(first, (unsigned long long)index);", "*first = (unsigned long long)index;"),
     ("select.cu", "histogram: not atomic in shared memory", "Select",
      "if ((k & mask) == prefix) atomicAdd(&bins.count[k >> digit.shift & ((1u << digit.bits) - 1)], 1u);", "if ((k & mask) == prefix) bins.count[k >> digit.shift & ((1u << digit.bits) - 1)]++;"),
     ("select.cu", "histogram: not atomic in global memory", "Select",

@@ -301,11 +301,10 @@ public final class GpuKernels {
     EliminationScoresKernel scores = new EliminationScoresKernel(driver);
     measure("elimination_scores", shape, 0, 20 * elements, memory -> {
       DeviceMatrix[] m = matrices(memory, 3, width, width);
-      DeviceBuffer first = memory.buffer(Long.BYTES, -1);
-      // Bytes 0x42 are 48.6: dividing by small numbers time and again would end in infinities, which are reported.
+      // Bytes 0x42 are 48.6: dividing by small numbers time and again would end in infinities.
       DeviceMatrix m0 = new DeviceMatrix(memory.buffer((long) width * Float.BYTES, 0x42).address(), 1, width);
       DeviceMatrix pilot = memory.matrix(1, width);
-      return (Runnable) () -> scores.scores(m[0], m0, m[1], m[2], pilot, 1, first);
+      return (Runnable) () -> scores.scores(m[0], m0, m[1], m[2], pilot, 1);
     }, Runnable::run);
     measure("absolute_product", shape, 0, 12 * elements, memory -> matrices(memory, 3, width, width),
         m -> scores.absoluteProduct(m[0], m[1], m[2]));

@@ -23,21 +23,20 @@ public final class EliminationScoresKernel {
   /// @param m1 outputs × inputs, becomes Δb
   /// @param m2 outputs × inputs, becomes I
   /// @param pilotMean c, 1 × inputs
-  /// @param firstNonFinite a 64-bit word, lowered to the row-major index of every result that is not finite
+  /// @param samples in the moments, at least 1
   public void scores(DeviceMatrix weights, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceMatrix pilotMean,
-      long samples, DeviceBuffer firstNonFinite) {
+      long samples) {
     int outputs = weights.rows();
     int inputs = weights.columns();
     checkMoments(outputs, inputs, m0, m1, m2);
     Kernels.shape("pilotMean", pilotMean, 1, inputs);
-    Kernels.room("firstNonFinite", firstNonFinite, Long.BYTES);
     if (samples < 1) {
       throw new IllegalArgumentException("samples=" + samples);
     }
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, m1, m2, pilotMean);
     launch(tile, "elimination_scores", outputs, inputs,
         List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(pilotMean),
-            Argument.of((float) samples), Argument.of(firstNonFinite), Argument.of(outputs), Argument.of(inputs)));
+            Argument.of((float) samples), Argument.of(outputs), Argument.of(inputs)));
   }
 
   /// |W ∘ F|.

@@ -417,8 +417,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples) {
-    scoring.scores(device(weights), device(m0), device(m1), device(m2), device(pilotMean), samples,
-        filledWord(NON_FINITE, -1));
+    scoring.scores(device(weights), device(m0), device(m1), device(m2), device(pilotMean), samples);
   }
 
   @Override
