@@ -84,6 +84,7 @@ MUTANTS = [
     ("reductions.cu", "column sums: no barrier", "SmallKernels", "  __syncthreads();\n  if (threadIdx.y == 0", "  if (threadIdx.y == 0"),
     ("reductions.cu", "column sums: parts overlap by a row", "SmallKernels",
      "(blockIdx.z + 1) * part);", "(blockIdx.z + 1) * part + 1);"),
+    ("reductions.cu", "column sums: magnitudes, not squares", "SmallKernels", "return fmaf(x, x, sum);", "return sum + fabsf(x);"),
     ("reductions.cu", "partials: old values read when overwriting", "SmallKernels",
      "beta == 0.f ? alpha * sum : fmaf(alpha, sum, beta * to)", "fmaf(alpha, sum, beta * to)"),
     ("reductions.cu", "partials: rows taken to lie together", "Product", "y[columns == stride ? at : at / columns * stride + at % columns]", "y[at]"),

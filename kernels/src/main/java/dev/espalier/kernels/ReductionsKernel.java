@@ -46,6 +46,11 @@ public final class ReductionsKernel {
     columnSums("column_sums_tf32", alpha, x, beta, y, workspace);
   }
 
+  /// y = α Σ over the rows of x∘x + β y; as [#columnSums].
+  public void columnSquareSums(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
+    columnSums("column_square_sums", alpha, x, beta, y, workspace);
+  }
+
   private void columnSums(String kernel, double alpha, DeviceMatrix x, double beta, DeviceMatrix y,
       DeviceBuffer workspace) {
     Kernels.shape("sums", y, 1, x.columns());

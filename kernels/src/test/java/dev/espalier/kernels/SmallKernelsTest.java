@@ -41,6 +41,29 @@ class SmallKernelsTest {
   }
 
   @Test
+  void columnSquareSums() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = integers(1, (long) rows * columns, 50);
+      float[] squares = squares(x);
+      ReductionsKernel kernel = new ReductionsKernel(gpu);
+      DeviceBuffer workspace = gpu.buffer(kernel.columnSumsWorkspace(rows, columns), -1);
+      DeviceMatrix y = gpu.matrix(1, columns);
+      kernel.columnSquareSums(2, gpu.matrix(rows, columns, x), 0, y, workspace);
+      assertSame("written", gpu.read(y), j -> 2 * columnSum(squares, j, columns));
+      kernel.columnSquareSums(1, gpu.matrix(rows, columns, x), 3, y, workspace);
+      assertSame("added", gpu.read(y), j -> 7 * columnSum(squares, j, columns));
+    });
+  }
+
+  private static float[] squares(float[] x) {
+    float[] squares = x.clone();
+    for (int i = 0; i < x.length; i++) {
+      squares[i] *= x[i];
+    }
+    return squares;
+  }
+
+  @Test
   void sum() {
     onEveryOrder(gpu -> {
       for (int elements : new int[]{1, 31, 1024, 1025, 5000}) {
