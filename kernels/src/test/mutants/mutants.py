@@ -135,6 +135,9 @@ MUTANTS = [
      "for (int bit = 16; bit; bit >>= 1) value += __shfl_xor_sync(kAllLanes, value, bit);", "for (int bit = 16; bit; bit >>= 1)\n    if (threadIdx.x % 32 < 2 * (unsigned)bit) value += __shfl_xor_sync(kAllLanes, value, bit);"),
     ("random.cu", "words of 32 bits", "SmallKernels", "((uint64_t)outputs + 63) / 64", "((uint64_t)outputs + 31) / 32"),
     ("updates.cu", "zeros do not stay", "SmallKernels", "if (!keep_zeros || p.v[i] != 0.f) ", ""),
+    ("updates.cu", "columns: added though copied", "SmallKernels", "if (ADD) {", "{"),
+    ("updates.cu", "columns: rows taken to lie together", "SmallKernels", "(int64_t)row * from_stride", "(int64_t)row * columns"),
+    ("updates.cu", "columns: 32-bit offset of a row", "LargeOffsets", "(int64_t)row * to_stride", "(int)((unsigned)row * (unsigned)to_stride)"),
     ("losses.cu", "targets' mass taken as 1", "SmallKernels", "scale = mass / sum", "scale = 1.f / sum"),
 ]
 

@@ -355,6 +355,10 @@ public final class GpuKernels {
     UpdatesKernel updates = new UpdatesKernel(driver);
     measure("axpy", shape, 0, 12 * elements, memory -> matrices(memory, 2, rows, width),
         m -> updates.add(1, m[0], m[1]));
+    measure("copy_columns", shape, 0, 8 * elements, memory -> halves(memory, rows, width),
+        b -> updates.copyColumns(b[0], b[1]));
+    measure("add_columns", shape, 0, 12 * elements, memory -> halves(memory, rows, width),
+        b -> updates.addColumns(b[0], b[1]));
     measure("adam", shape, 0, 28 * elements, memory -> matrices(memory, 4, rows, width),
         m -> updates.adamStep(m[0], m[1], m[2], m[3], 1e-3, 0.9, 0.999, 1e-8, 1, true));
     LossesKernel losses = new LossesKernel(driver);
@@ -366,6 +370,12 @@ public final class GpuKernels {
     measure("rademacher", shape, 0, 4 * elements, memory -> memory.matrix(rows, width),
         m -> random.rademacherVectors(m, rows, 0, 0, 1));
     measure("uniform", shape, 0, 4 * elements, memory -> memory.matrix(rows, width), m -> random.uniform(m, 1, 1));
+  }
+
+  /// The left halves of two matrices.
+  private static MatrixBlock[] halves(Memory memory, int rows, int columns) {
+    return new MatrixBlock[]{MatrixBlock.of(memory.matrix(rows, 2 * columns)).columns(0, columns),
+        MatrixBlock.of(memory.matrix(rows, 2 * columns)).columns(0, columns)};
   }
 
   /// Counted as four passes over the scores: three that find the cut, one that counts.

@@ -84,6 +84,15 @@ class LargeOffsetsTest {
   }
 
   @Test
+  void columns() {
+    DeviceMatrix to = gpu.sparse(ROWS, COLUMNS);
+    UpdatesKernel kernel = new UpdatesKernel(gpu);
+    kernel.copyColumns(MatrixBlock.of(withLastRow(3)), MatrixBlock.of(to));
+    kernel.addColumns(MatrixBlock.of(withLastRow(2)), MatrixBlock.of(to));
+    assertEquals(5, lastElement(to));
+  }
+
+  @Test
   void apply() {
     int outputs = (1 << 19) + 8; // few rows: one block counts their ties
     int inputs = 4096;
