@@ -43,12 +43,12 @@ __device__ __forceinline__ void column_sums(RowSums& shared, const float* x, flo
   }
 }
 
-#define COLUMN_SUMS(name, Term)                                                   \
-  extern "C" __global__ void __launch_bounds__(256)                               \
-      name##_32x8(const float* x, float* partials, int rows, int columns) {       \
-    STATIC_SHARED(RowSums, shared);                                               \
-    column_sums<Term>(shared, x, partials, rows, columns);                        \
-  }                                                                               \
+#define COLUMN_SUMS(name, Term)                                             \
+  extern "C" __global__ void __launch_bounds__(256)                         \
+      name##_32x8(const float* x, float* partials, int rows, int columns) { \
+    STATIC_SHARED(RowSums, shared);                                         \
+    column_sums<Term>(shared, x, partials, rows, columns);                  \
+  }                                                                         \
   EXPORT_KERNEL(name##_32x8)
 
 COLUMN_SUMS(column_sums, Plain);

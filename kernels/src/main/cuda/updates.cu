@@ -83,11 +83,11 @@ __device__ __forceinline__ void move_columns(const float* from, float* to, int r
   });
 }
 
-#define COLUMNS(name, ADD, C, R)                                                                          \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) name##_##C##x##R(                    \
-      const float* from, float* to, int rows, int columns, int from_stride, int to_stride) {              \
-    move_columns<ADD, Tile<C, R>>(from, to, rows, columns, from_stride, to_stride);                       \
-  }                                                                                                       \
+#define COLUMNS(name, ADD, C, R)                                                             \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) name##_##C##x##R(       \
+      const float* from, float* to, int rows, int columns, int from_stride, int to_stride) { \
+    move_columns<ADD, Tile<C, R>>(from, to, rows, columns, from_stride, to_stride);          \
+  }                                                                                          \
   EXPORT_KERNEL(name##_##C##x##R)
 
 COLUMNS(copy_columns, false, 128, 32);

@@ -282,6 +282,9 @@ public final class GpuKernels {
       measure("dense_forward " + nonlinearity, plain, 0, 12 * elements, forward,
           m -> kernel.forward(nonlinearity, m[0], m[1], m[2]));
     }
+    measure("add_bias", plain, 0, 8 * elements, forward, m -> kernel.addBias(m[0], m[1]));
+    measure("activation alone, gelu", plain, 0, 8 * elements, forward,
+        m -> kernel.activate(Nonlinearity.GELU, m[0], m[2]));
     measure("softmax_forward", plain, 0, 12 * elements, forward, m -> kernel.softmaxForward(m[0], m[1], m[2]));
     Function<Memory, DeviceMatrix[]> backward = memory -> new DeviceMatrix[]{memory.matrix(rows, width),
         memory.matrix(copies * rows, width), memory.matrix(copies * rows, width), memory.matrix(rows, width)};
