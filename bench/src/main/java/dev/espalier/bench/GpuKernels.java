@@ -332,8 +332,8 @@ public final class GpuKernels {
       return (Runnable) () -> select.rankZerosFirst(m[0], m[1], first);
     }, Runnable::run);
     for (int group : new int[]{4, width}) {
-      measure("keep_per_group of " + group, shape, 0, 8 * elements, memory -> memory.matrix(width, width),
-          m -> select.keepPerGroup(m, group, group / 2.0));
+      measure("keep_per_group of " + group, shape, 0, 8 * elements, memory -> matrices(memory, 2, width, width),
+          m -> select.keepPerGroup(m[0], m[1], group, group / 2.0));
     }
   }
 

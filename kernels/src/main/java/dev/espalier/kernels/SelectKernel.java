@@ -83,18 +83,21 @@ public final class SelectKernel {
         "scores " + scores);
   }
 
-  /// Marks with +∞ the scores that are kept when the least of each group of neighbours in a row are removed.
-  /// Group g, counted in row-major order, removes round((g+1)·q) − round(g·q) of its scores with q =
+  /// Marks with +∞ the scores that are kept when the least of each group of neighbours in a row are removed, and copies
+  /// the scores that are removed. Group g, counted in row-major order, removes round((g+1)·q) − round(g·q) of its scores with q =
   /// `removedPerGroup` (halves up), fewer by what a last group of a row is narrower; ties break by column.
   ///
   /// @param scores none of them NaN
+  /// @param marked of the shape of the scores, written; may be `scores` itself
   /// @param groupWidth 1 up to the columns
   /// @return how many scores are left to remove
-  public long keepPerGroup(DeviceMatrix scores, int groupWidth, double removedPerGroup) {
+  public long keepPerGroup(DeviceMatrix scores, DeviceMatrix marked, int groupWidth, double removedPerGroup) {
     if (groupWidth < 1 || groupWidth > scores.columns() || !(removedPerGroup >= 0 && removedPerGroup <= groupWidth)) {
       throw new IllegalArgumentException(
           "groups of %d in %s, removing %s".formatted(groupWidth, scores, removedPerGroup));
     }
+    Kernels.shape("marked", marked, scores.rows(), scores.columns());
+    Kernels.apart("marked", marked, scores);
     int groupsPerRow = Math.ceilDiv(scores.columns(), groupWidth);
     long groups = (long) scores.rows() * groupsPerRow;
     boolean narrow = groupWidth <= WARP;
@@ -103,8 +106,8 @@ public final class SelectKernel {
     Dimensions grid = Dimensions
         .of(narrow ? Math.toIntExact(blocks) : (int) Math.min(blocks, 16L * gpu.multiprocessors()));
     launch("keep_per_group_%s_%d".formatted(narrow ? "narrow" : "wide", THREADS), grid, Dimensions.of(THREADS),
-        List.of(Argument.of(scores), Argument.of(groups), Argument.of(scores.columns()), Argument.of(groupWidth),
-            Argument.of(removedPerGroup)),
+        List.of(Argument.of(scores), Argument.of(marked), Argument.of(groups), Argument.of(scores.columns()),
+            Argument.of(groupWidth), Argument.of(removedPerGroup)),
         "scores %s, groups of %d".formatted(scores, groupWidth));
     return leftToRemove(scores.rows(), groupsPerRow, groupWidth, groupsPerRow * groupWidth - scores.columns(),
         removedPerGroup);

@@ -467,7 +467,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public long keepPerGroup(Matrix scores, int groupWidth, double removedPerGroup) {
-    return selecting.keepPerGroup(device(scores), groupWidth, removedPerGroup);
+    return selecting.keepPerGroup(device(scores), device(scores), groupWidth, removedPerGroup);
   }
 
   private ApplyKernel.Cut cut(Matrix scores, Cut cut) {
