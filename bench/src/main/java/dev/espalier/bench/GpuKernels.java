@@ -320,10 +320,9 @@ public final class GpuKernels {
     measure("apply", shape, 0, 20 * elements, memory -> {
       DeviceMatrix[] m = matrices(memory, 3, width, width);
       DeviceMatrix bias = memory.matrix(1, width);
-      DeviceBuffer sum = memory.buffer(Double.BYTES, 0);
-      ApplyKernel.Cut cut = new ApplyKernel.Cut(m[0], 0.5f, 1, memory.buffer(Long.BYTES, 0),
-          memory.buffer(ApplyKernel.workspace(width), 0));
-      return (Runnable) () -> apply.eliminateAndCompensate(cut, m[1], sum, bias, m[2]);
+      DeviceBuffer removed = memory.buffer(ApplyKernel.REMOVED_BYTES, 0);
+      ApplyKernel.Cut cut = new ApplyKernel.Cut(m[0], 0.5f, 1, memory.buffer(ApplyKernel.workspace(width), 0));
+      return (Runnable) () -> apply.remove(cut, m[1], removed, bias, m[2]);
     }, Runnable::run);
     SelectKernel select = new SelectKernel(driver);
     measure("rank_zeros_first", shape, 0, 12 * elements, memory -> {

@@ -78,9 +78,16 @@ public final class ReductionsKernel {
   ///
   /// @param total 8 bytes, written
   public void sum(DeviceBuffer numbers, long elements, DeviceBuffer total) {
-    Kernels.room("numbers", numbers, elements * Double.BYTES);
     Kernels.room("total", total, Double.BYTES);
+    sum(numbers, elements, Argument.of(total));
+  }
+
+  /// As [#sum(DeviceBuffer, long, DeviceBuffer)], with a total inside a buffer.
+  ///
+  /// @param total the address of a float64
+  void sum(DeviceBuffer numbers, long elements, Argument total) {
+    Kernels.room("numbers", numbers, elements * Double.BYTES);
     gpu.launch(new Launch(FAMILY, "sum_1024", Dimensions.of(1), Dimensions.of(1024), 0,
-        List.of(Argument.of(numbers), Argument.of(total), Argument.of(elements)), elements + " numbers"));
+        List.of(Argument.of(numbers), total, Argument.of(elements)), elements + " numbers"));
   }
 }

@@ -102,10 +102,9 @@ class LargeOffsetsTest {
     java.util.Arrays.fill(ones, 1);
     gpu.write(last(w), ones);
     gpu.write(last(s), ones);
-    DeviceBuffer removed = gpu.buffer(Long.BYTES, 0);
+    DeviceBuffer removed = gpu.buffer(ApplyKernel.REMOVED_BYTES, 0);
     DeviceBuffer workspace = gpu.buffer(ApplyKernel.workspace(outputs), 0);
-    new ApplyKernel(gpu).eliminate(new ApplyKernel.Cut(s, 1, inputs - 1, removed, workspace), w,
-        gpu.buffer(Double.BYTES, 0));
+    new ApplyKernel(gpu).remove(new ApplyKernel.Cut(s, 1, inputs - 1, workspace), w, removed);
     assertEquals(1, lastElement(w)); // the one tie too many
     assertEquals(8L * inputs - 1, gpu.readLong(removed, 0)); // the rows of the last block
   }

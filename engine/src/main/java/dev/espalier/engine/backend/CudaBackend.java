@@ -42,7 +42,6 @@ public final class CudaBackend implements Backend {
   /// The words that kernels report in: see [#word].
   private static final int WORDS = 8;
   private static final int REMOVED = 0;
-  private static final int SCORE_SUM = 2;
   private static final int NON_FINITE = 4;
 
   private final Driver driver;
@@ -471,20 +470,25 @@ public final class CudaBackend implements Backend {
   }
 
   private ApplyKernel.Cut cut(Matrix scores, Cut cut) {
-    return new ApplyKernel.Cut(device(scores), cut.threshold(), cut.ties(), filledWord(REMOVED, 0),
+    return new ApplyKernel.Cut(device(scores), cut.threshold(), cut.ties(),
         memory.scratch(ApplyKernel.workspace(scores.rows())));
+  }
+
+  private DeviceBuffer removed() {
+    return new DeviceBuffer(word(REMOVED).address(), ApplyKernel.REMOVED_BYTES);
   }
 
   @Override
   public double eliminate(Matrix weights, Matrix scores, Cut cut) {
-    DeviceBuffer sum = word(SCORE_SUM);
-    applying.eliminate(cut(scores, cut), device(weights), sum);
-    return Double.longBitsToDouble(transfers.words(sum.address(), 1)[0]);
+    applying.remove(cut(scores, cut), device(weights), removed());
+    return Double.longBitsToDouble(transfers.words(removed().address(), 2)[1]);
   }
 
+  /// The kernel removes weights in the same pass. Here they are the compensations themselves, which nobody reads again: a
+  /// thread reads an element before it writes the same one.
   @Override
   public void compensate(Matrix bias, Matrix scores, Matrix compensation, Cut cut) {
-    applying.compensate(cut(scores, cut), device(bias), device(compensation));
+    applying.remove(cut(scores, cut), device(compensation), removed(), device(bias), device(compensation));
   }
 
   // ---- training ----
