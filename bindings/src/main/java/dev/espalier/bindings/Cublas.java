@@ -29,7 +29,7 @@ import java.lang.foreign.MemorySegment;
 /// cuBLAS, NVIDIA's matrix library, version 11, 12 or 13: products of float32 matrices in device memory, in one CUDA
 /// context. To be used by one thread at a time, with that context current.
 ///
-/// Products are asynchronous: they run after what was put into the stream before. With a workspace of their own they can be
+/// Products are asynchronous: they run after the earlier work in the stream. With a workspace of their own they can be
 /// captured in a CUDA graph.
 public final class Cublas implements AutoCloseable {
   private static final long WORKSPACE_ALIGNMENT = 256;

@@ -6,7 +6,7 @@ import static dev.espalier.bindings.cuda.cuda_h.cuLaunchKernel;
 import dev.espalier.bindings.ClusterLaunch.Extent;
 import java.lang.foreign.MemorySegment;
 
-/// The launch of a kernel, by FFM where JCuda has JNI: what a benchmark compares with JCuda's.
+/// The launch of a kernel by FFM, which a benchmark compares with JCuda's by JNI.
 ///
 /// @param function    a `CUfunction`
 /// @param grid        in blocks

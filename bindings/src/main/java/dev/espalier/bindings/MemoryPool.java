@@ -18,13 +18,13 @@ import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
 
-/// A device's default stream-ordered memory pool, which while one of these is open keeps memory that is freed. By default
-/// it gives that back to the driver at the next synchronisation, to fetch it again for the next allocation. JCuda lacks
-/// the call that changes it. May be used from any thread.
+/// A device's default stream-ordered memory pool, which keeps freed memory while a `MemoryPool` of the device is open. By
+/// default it returns freed memory to the driver at the next synchronisation, and fetches it again for the next
+/// allocation. JCuda lacks the call that changes this. May be used from any thread.
 public final class MemoryPool implements AutoCloseable {
   private static final long KEEP_ALL = -1; // unsigned
 
-  /// How many are open for a device, and what its pool kept before.
+  /// The number of open pools of a device, and the threshold of its pool before the first was opened.
   private record Use(int count, long threshold) {}
 
   private static final Map<Integer, Use> USES = new HashMap<>();

@@ -120,7 +120,7 @@ public final class Nvml implements AutoCloseable {
     }
   }
 
-  /// Lets go of NVML. May be called twice.
+  /// Shuts NVML down. May be called twice.
   ///
   /// @throws NativeCallException if NVML fails
   @Override

@@ -19,14 +19,14 @@ public interface Driver extends Gpu, AutoCloseable {
 
   /// A point in a stream.
   interface Event extends AutoCloseable {
-    /// Gives it back; what waits for it still does.
+    /// Releases the event; work that waits for it still does.
     @Override
     void close();
   }
 
   /// Work that was recorded, to be repeated.
   interface Graph extends AutoCloseable {
-    /// Gives it back once it has run.
+    /// Releases the recording once it has run.
     @Override
     void close();
   }

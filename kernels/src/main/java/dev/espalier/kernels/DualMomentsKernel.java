@@ -177,8 +177,7 @@ public final class DualMomentsKernel {
     }
   }
 
-  /// M0 sums the sensitivities as the products see them, so that M2 − M1²/M0 is a variance under
-  /// one weighting.
+  /// M0 sums the sensitivities as the products round them, so that M2 − M1²/M0 is a variance under one weighting.
   private void addWeights(Tile tile, DeviceMatrix sensitivity, DeviceMatrix m0, DeviceBuffer workspace) {
     if (tile instanceof Fma) {
       reductions.columnSums(1, sensitivity, 1, m0, workspace);

@@ -4,13 +4,13 @@ package dev.espalier.kernels;
 public final class GpuUnavailableException extends GpuException {
   private static final long serialVersionUID = 1;
 
-  /// @param message what is missing
+  /// @param message names the missing part
   public GpuUnavailableException(String message) {
     super(message);
   }
 
-  /// @param message what is missing
-  /// @param cause   how it was noticed
+  /// @param message names the missing part
+  /// @param cause   the failed step
   public GpuUnavailableException(String message, Throwable cause) {
     super(message, cause);
   }

@@ -3,7 +3,7 @@ package dev.espalier.kernels;
 import dev.espalier.bindings.MathMode;
 import java.util.List;
 
-/// Plain matrix products, for where no library has them: c = α op(a)·op(b) + β c. Limited by arithmetic:
+/// Plain matrix products for machines without cuBLAS: c = α op(a)·op(b) + β c. Limited by arithmetic:
 /// 2 · rows · columns · inner operations on 4 · (rows · ⌈columns/tile⌉ + columns · ⌈rows/tile⌉) · inner bytes from L2.
 public final class ProductKernel {
   /// A kernel and its tile.

@@ -5,9 +5,9 @@ import java.util.List;
 /// The k-th smallest score over all layers, by the digits of the floats' bits. Limited by memory: three
 /// passes over the scores find it and a fourth counts, 4 bytes a score each, whatever k is.
 public final class SelectKernel {
-  /// Bytes of the state of a selection: what is fixed, how many are to go, a histogram of 2048 bins.
+  /// Bytes of the state of a selection: the digits fixed so far, the rank within them, a histogram of 2048 bins.
   public static final int STATE_BYTES = 2 * Integer.BYTES + Long.BYTES + 2048 * Long.BYTES;
-  /// Bytes of the counts of a cut: how many are below, how many are equal.
+  /// Bytes of the counts of a cut: scores below the threshold, scores equal to it.
   public static final int COUNTS_BYTES = 2 * Long.BYTES;
 
   private static final String FAMILY = "select";
@@ -84,8 +84,9 @@ public final class SelectKernel {
   }
 
   /// Marks with +∞ the scores that are kept when the least of each group of neighbours in a row are removed, and copies
-  /// the scores that are removed. Group g, counted in row-major order, removes round((g+1)·q) − round(g·q) of its scores with q =
-  /// `removedPerGroup` (halves up), fewer by what a last group of a row is narrower; ties break by column.
+  /// the scores that are removed. Group g, counted in row-major order, removes round((g+1)·q) − round(g·q) of its scores
+  /// with q = `removedPerGroup` (halves up); the last group of a row, if narrower, removes fewer by the missing columns.
+  /// Ties break by column.
   ///
   /// @param scores none of them NaN
   /// @param marked of the shape of the scores, written; may be `scores` itself
