@@ -311,11 +311,6 @@ public final class GpuKernels {
     }, Runnable::run);
     measure("absolute_product", shape, 0, 12 * elements, memory -> matrices(memory, 3, width, width),
         m -> scores.absoluteProduct(m[0], m[1], m[2]));
-    measure("shift_moments", shape, 0, 16 * elements, memory -> {
-      DeviceMatrix[] m = matrices(memory, 2, width, width);
-      DeviceMatrix[] rows = matrices(memory, 3, 1, width);
-      return (Runnable) () -> scores.shiftMoments(rows[0], m[0], m[1], rows[1], rows[2]);
-    }, Runnable::run);
     ApplyKernel apply = new ApplyKernel(driver);
     measure("apply", shape, 0, 20 * elements, memory -> {
       DeviceMatrix[] m = matrices(memory, 3, width, width);

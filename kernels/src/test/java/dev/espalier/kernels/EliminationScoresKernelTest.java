@@ -96,33 +96,12 @@ class EliminationScoresKernelTest {
   }
 
   @Test
-  void shiftedMoments() {
-    onEveryShape((gpu, outputs, inputs) -> {
-      int elements = outputs * inputs;
-      float[] m0 = integers(1, outputs, 9);
-      float[] m1 = integers(2, elements, 9);
-      float[] m2 = integers(3, elements, 9);
-      float[] from = integers(4, inputs, 9);
-      float[] to = integers(5, inputs, 9);
-      DeviceMatrix first = gpu.matrix(outputs, inputs, m1);
-      DeviceMatrix second = gpu.matrix(outputs, inputs, m2);
-      new EliminationScoresKernel(gpu).shiftMoments(gpu.matrix(1, outputs, m0), first, second,
-          gpu.matrix(1, inputs, from), gpu.matrix(1, inputs, to));
-      assertSame("m1", gpu.read(first), i -> m1[i] + (from[i % inputs] - to[i % inputs]) * m0[i / inputs]);
-      assertSame("m2", gpu.read(second), i -> {
-        double d = from[i % inputs] - to[i % inputs];
-        return m2[i] + 2 * d * m1[i] + d * d * m0[i / inputs];
-      });
-    });
-  }
-
-  @Test
   void refusesOtherShapes() {
     try (TestGpu gpu = TestGpu.open()) {
       EliminationScoresKernel kernel = new EliminationScoresKernel(gpu);
       DeviceMatrix m = gpu.matrix(4, 3);
       var overlap = assertThrows(IllegalArgumentException.class,
-          () -> kernel.shiftMoments(gpu.matrix(1, 4), m, m, gpu.matrix(1, 3), gpu.matrix(1, 3)));
+          () -> kernel.scores(gpu.matrix(4, 3), gpu.matrix(1, 4), m, m, gpu.matrix(1, 3), 1));
       assertEquals("m1 overlaps m2", overlap.getMessage());
       var samples = assertThrows(IllegalArgumentException.class,
           () -> kernel.scores(m, gpu.matrix(1, 4), gpu.matrix(4, 3), gpu.matrix(4, 3), gpu.matrix(1, 3), 0));
