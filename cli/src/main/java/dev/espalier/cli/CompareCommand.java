@@ -1,12 +1,13 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Loss;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -93,7 +94,7 @@ final class CompareCommand implements Callable<Integer> {
       if (report.folder != null) {
         backend.enter(Phase.WRITE);
         report.write(result.report(Reports.begin("compare"))
-            .summary("%s pruned by %d criteria.".formatted(model.getFileName(), result.curves().size()))
+            .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(result.curves().size())))
             .model(network.weights(), Zeros.in(network)).layers(Reports.layers(network))
             .timings(Reports.timings(backend)).options(inForce(backend, result.dense())).build(), global);
       }

@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.calibration.CalibrationSource;
 import dev.espalier.engine.calibration.ProgressListener;
@@ -12,7 +14,6 @@ import dev.espalier.engine.report.Point;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Loss;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -32,13 +33,13 @@ record Comparison(Backend backend, DenseNetwork network, CalibrationSource calib
     /// A row for each sparsity and method, the dense network first.
     Table table() {
       Table table = new Table(2, "sparsity", "criterion", dense.lossName().toString(), "accuracy", "output change");
-      table.row("-", "dense", Table.value(dense.loss()), Table.percent(dense.accuracy()), "0");
+      table.row("-", "dense", PLAIN.value(dense.loss()), PLAIN.percent(dense.accuracy()), "0");
       for (int i = 0; i < curves.getFirst().points().size(); i++) {
         table.rule();
         for (Curve curve : curves) {
           Point point = curve.points().get(i);
-          table.row(Table.chosen(point.sparsity()), curve.criterion(), Table.value(point.loss()),
-              Table.percent(point.accuracy()), Table.value(point.outputChange()));
+          table.row(PLAIN.exactPercent(point.sparsity()), curve.criterion(), PLAIN.value(point.loss()),
+              PLAIN.percent(point.accuracy()), PLAIN.value(point.outputChange()));
         }
       }
       return table;

@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
@@ -16,7 +18,6 @@ import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.training.Loss;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
@@ -146,10 +147,10 @@ final class DemoCommand implements Callable<Integer> {
     double magnitude = result.loss(MAGNITUDE, SHOWN_SPARSITY);
     double compensated = result.loss(COMPENSATED, SHOWN_SPARSITY);
     return "With %s of the weights removed, the test error is %s by magnitude, %s by ec without compensation, and %s by ec."
-        .formatted(Table.chosen(SHOWN_SPARSITY), Table.value(magnitude),
-            Table.value(result.loss(UNCOMPENSATED, SHOWN_SPARSITY)), Table.value(compensated))
-        + " That is what moving the biases buys: an error %.0f times smaller than magnitude's, without any training."
-            .formatted(magnitude / compensated);
+        .formatted(PLAIN.exactPercent(SHOWN_SPARSITY), PLAIN.value(magnitude),
+            PLAIN.value(result.loss(UNCOMPENSATED, SHOWN_SPARSITY)), PLAIN.value(compensated))
+        + " That is what moving the biases buys: an error %s times smaller than magnitude's, without any training."
+            .formatted(PLAIN.fixed(magnitude / compensated, 0));
   }
 
   private void print(Comparison.Result result) {
@@ -157,11 +158,11 @@ final class DemoCommand implements Callable<Integer> {
     global.out().println();
     Table table = new Table(1,
         Stream.concat(Stream.of("removed"), METHODS.stream().map(Method::toString)).toArray(String[]::new));
-    table.row(Stream.concat(Stream.of("nothing"), METHODS.stream().map(_ -> Table.value(result.dense().loss())))
+    table.row(Stream.concat(Stream.of("nothing"), METHODS.stream().map(_ -> PLAIN.value(result.dense().loss())))
         .toArray(String[]::new));
     for (double sparsity : SPARSITIES) {
-      table.row(Stream.concat(Stream.of(Table.chosen(sparsity)),
-          METHODS.stream().map(method -> Table.value(result.loss(method, sparsity)))).toArray(String[]::new));
+      table.row(Stream.concat(Stream.of(PLAIN.exactPercent(sparsity)),
+          METHODS.stream().map(method -> PLAIN.value(result.loss(method, sparsity)))).toArray(String[]::new));
     }
     table.lines().forEach(global.out()::println);
     global.out().println();

@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.BackendOptions;
 import dev.espalier.engine.backend.CpuBackend;
@@ -58,11 +60,11 @@ class DeviceOptions {
         new Pruner(backend, options).scoringOptions(network));
     Table table = new Table(1, "deviation from the reference", "importance", "compensation");
     verification.layers()
-        .forEach(layer -> table.row(layer.name(), Table.value(layer.importance()), Table.value(layer.compensation())));
+        .forEach(layer -> table.row(layer.name(), PLAIN.value(layer.importance()), PLAIN.value(layer.compensation())));
     global.out().println();
     table.lines().forEach(global.out()::println);
-    global.out().println("Deviations are the largest on %d samples, as a fraction of the layer's largest value."
-        .formatted(verification.samples()));
+    global.out().println("Deviations are the largest on %s samples, as a fraction of the layer's largest value."
+        .formatted(PLAIN.count(verification.samples())));
   }
 
   /// A backend, after saying which one and why.

@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.calibration.CalibrationSource;
@@ -8,7 +10,6 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Loss;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -76,7 +77,7 @@ final class EvaluateCommand implements Callable<Integer> {
     inForce.put("loss", evaluation.lossName());
     inForce.put("backend", backend.description());
     Report.Builder builder = Reports.begin("evaluate")
-        .summary("%s on %d samples of %s.".formatted(model.getFileName(), evaluation.samples(), data.data))
+        .summary("%s on %s samples of %s.".formatted(model.getFileName(), PLAIN.count(evaluation.samples()), data.data))
         .model(network.weights(), Zeros.in(network)).layers(Reports.layers(network)).timings(Reports.timings(backend))
         .options(inForce);
     Reports.now(builder, evaluation);
@@ -86,19 +87,18 @@ final class EvaluateCommand implements Callable<Integer> {
   private void print(DenseNetwork network, Evaluation evaluation) {
     Table table = new Table(3, "layer", "shape", "activation", "weights", "zero", "sparsity");
     for (DenseLayer layer : network.layers()) {
-      table.row(layer.name(), Table.shape(layer.outputs(), layer.inputs()), layer.activation().toString(),
-          String.valueOf(layer.weights().elements()), String.valueOf(Zeros.in(layer)),
-          Table.percent(Zeros.sparsity(layer)));
+      table.row(layer.name(), PLAIN.shape(layer.outputs(), layer.inputs()), layer.activation().toString(),
+          PLAIN.count(layer.weights().elements()), PLAIN.count(Zeros.in(layer)), PLAIN.percent(Zeros.sparsity(layer)));
     }
     table.rule();
-    table.row("total", "", "", String.valueOf(network.weights()), String.valueOf(Zeros.in(network)),
-        Table.percent(Zeros.sparsity(network)));
+    table.row("total", "", "", PLAIN.count(network.weights()), PLAIN.count(Zeros.in(network)),
+        PLAIN.percent(Zeros.sparsity(network)));
     table.lines().forEach(global.out()::println);
     global.out().println();
-    global.out().println("samples   %d".formatted(evaluation.samples()));
-    global.out().println("loss      %s (%s)".formatted(Table.value(evaluation.loss()), evaluation.lossName()));
+    global.out().println("samples   %s".formatted(PLAIN.count(evaluation.samples())));
+    global.out().println("loss      %s (%s)".formatted(PLAIN.value(evaluation.loss()), evaluation.lossName()));
     if (evaluation.accuracy().isPresent()) {
-      global.out().println("accuracy  %s".formatted(Table.percent(evaluation.accuracy())));
+      global.out().println("accuracy  %s".formatted(PLAIN.percent(evaluation.accuracy())));
     }
   }
 }

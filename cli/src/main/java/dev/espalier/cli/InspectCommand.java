@@ -1,9 +1,10 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -35,14 +36,14 @@ final class InspectCommand implements Callable<Integer> {
       Table table = new Table(5, "layer", "shape", "type", "bias", "activation", "weights", "zero", "sparsity");
       for (int l = 0; l < network.layers().size(); l++) {
         DenseLayer layer = network.layers().get(l);
-        table.row(layer.name(), Table.shape(layer.outputs(), layer.inputs()), file.weightTensor(l).dtype().toString(),
+        table.row(layer.name(), PLAIN.shape(layer.outputs(), layer.inputs()), file.weightTensor(l).dtype().toString(),
             layer.bias().isPresent() ? "yes" : "no", layer.activation().toString(),
-            String.valueOf(layer.weights().elements()), String.valueOf(Zeros.in(layer)),
-            Table.percent(Zeros.sparsity(layer)));
+            PLAIN.count(layer.weights().elements()), PLAIN.count(Zeros.in(layer)),
+            PLAIN.percent(Zeros.sparsity(layer)));
       }
       table.rule();
-      table.row("total", "", "", "", "", String.valueOf(network.weights()), String.valueOf(Zeros.in(network)),
-          Table.percent(Zeros.sparsity(network)));
+      table.row("total", "", "", "", "", PLAIN.count(network.weights()), PLAIN.count(Zeros.in(network)),
+          PLAIN.percent(Zeros.sparsity(network)));
       table.lines().forEach(global.out()::println);
       file.file().metadata().forEach((key, value) -> global.out().println("metadata %s: %s".formatted(key, value)));
     }

@@ -1,11 +1,12 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import com.sun.management.OperatingSystemMXBean;
 import dev.espalier.bindings.Cublas;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.bindings.Nvml;
 import dev.espalier.engine.backend.CpuBackend;
-
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -37,7 +38,7 @@ final class Machine {
     List<String> lines = cpuInfo();
     String model = field(lines, "model name").orElse(System.getProperty("os.arch"));
     int cores = Runtime.getRuntime().availableProcessors();
-    return "%s, %d %s, %s".formatted(model, cores, cores == 1 ? "core" : "cores",
+    return "%s, %s %s, %s".formatted(model, PLAIN.count(cores), cores == 1 ? "core" : "cores",
         vectors(field(lines, "flags").or(() -> field(lines, "Features")).orElse("")));
   }
 
@@ -59,7 +60,7 @@ final class Machine {
     try {
       OptionalDouble rate = CpuBackend.bfloat16Rate();
       return rate.isPresent()
-          ? "multiplied at %.2f times the rate of float32, on one core".formatted(rate.getAsDouble())
+          ? "multiplied at %s times the rate of float32, on one core".formatted(PLAIN.fixed(rate.getAsDouble(), 2))
           : "no instructions for it";
     } catch (NativeLibraryException e) {
       return "unknown: " + e.getMessage();
@@ -103,7 +104,7 @@ final class Machine {
   static String gpuNow(Nvml.Reading reading) {
     return "%s of %s free, clock %s MHz, memory clock %s MHz, power %s W, %s °C".formatted(
         gibibytes(reading.freeMemory()), gibibytes(reading.totalMemory()), number(reading.clock()),
-        number(reading.memoryClock()), Table.value(reading.power()), number(reading.temperature()));
+        number(reading.memoryClock()), PLAIN.value(reading.power()), number(reading.temperature()));
   }
 
   private static String gibibytes(OptionalLong bytes) {
@@ -124,7 +125,7 @@ final class Machine {
   }
 
   private static String gibibytes(long bytes) {
-    return Table.value(bytes / (double) (1 << 30)) + " GiB";
+    return PLAIN.value(bytes / (double) (1 << 30)) + " GiB";
   }
 
   private static List<String> cpuInfo() {

@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
@@ -255,9 +257,10 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private String summary(PruningResult result) {
-    return "%s of %s: %d of %d weights removed (%s), criterion %s, compensation %s.".formatted(
-        output.dryRun ? "Trial pruning" : "Pruning", model.getFileName(), result.removed(), result.prunableWeights(),
-        Table.percent(result.sparsity()), scoring.criterion, scoring.compensates() ? "bias" : "none");
+    return "%s of %s: %s of %s weights removed (%s), criterion %s, compensation %s.".formatted(
+        output.dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(result.removed()),
+        PLAIN.count(result.prunableWeights()), PLAIN.percent(result.sparsity()), scoring.criterion,
+        scoring.compensates() ? "bias" : "none");
   }
 
   private void print(DenseNetwork network, PruningResult result, Judgement judgement) {
@@ -266,13 +269,13 @@ final class PruneCommand implements Callable<Integer> {
     for (int l = 0; l < result.layers().size(); l++) {
       DenseLayer layer = network.layers().get(l);
       LayerResult done = result.layers().get(l);
-      layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""), Table.shape(layer.outputs(), layer.inputs()),
-          layer.activation().toString(), String.valueOf(done.kept()), String.valueOf(done.removed()),
-          Table.percent(done.sparsity()), Table.value(done.predictedChange()), Table.value(done.measuredChange()));
+      layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""), PLAIN.shape(layer.outputs(), layer.inputs()),
+          layer.activation().toString(), PLAIN.count(done.kept()), PLAIN.count(done.removed()),
+          PLAIN.percent(done.sparsity()), PLAIN.value(done.predictedChange()), PLAIN.value(done.measuredChange()));
     }
     layers.rule();
-    layers.row("total", "", "", String.valueOf(result.prunableWeights() - result.removed()),
-        String.valueOf(result.removed()), Table.percent(result.sparsity()), "", Table.value(result.measuredChange()));
+    layers.row("total", "", "", PLAIN.count(result.prunableWeights() - result.removed()), PLAIN.count(result.removed()),
+        PLAIN.percent(result.sparsity()), "", PLAIN.value(result.measuredChange()));
     layers.lines().forEach(global.out()::println);
     if (result.measuredChange().isPresent()) {
       global.out().println("Changes are mean squared changes of the network's output on the calibration samples.");
@@ -291,6 +294,6 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private static void row(Table table, String name, Evaluation evaluation) {
-    table.row(name, Table.value(evaluation.loss()), Table.percent(evaluation.accuracy()));
+    table.row(name, PLAIN.value(evaluation.loss()), PLAIN.percent(evaluation.accuracy()));
   }
 }

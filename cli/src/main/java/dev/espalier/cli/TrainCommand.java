@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.calibration.CalibrationSource;
@@ -10,7 +12,6 @@ import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Loss;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
-
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -120,7 +121,7 @@ final class TrainCommand implements Callable<Integer> {
   private void print(Evaluation evaluation) {
     Table table = new Table(1, test.isGiven() ? "on test data" : "on training data", evaluation.lossName().toString(),
         "accuracy");
-    table.row("trained", Table.value(evaluation.loss()), Table.percent(evaluation.accuracy()));
+    table.row("trained", PLAIN.value(evaluation.loss()), PLAIN.percent(evaluation.accuracy()));
     table.lines().forEach(global.out()::println);
     global.say("model: " + output.output);
   }

@@ -13,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -155,6 +156,28 @@ class CommandsTest {
     assertTrue(lines.get(1).contains("dense"), result.out());
     assertEquals(12, lines.stream().filter(line -> line.startsWith("50 %") || line.startsWith("90 %")).count());
     assertTrue(Files.readString(report.resolve("report.json")).contains("ec/none"));
+  }
+
+  @Test
+  void resultsHaveTheSameDigitsInEveryLocale() {
+    Object[][] commands = {
+        {"prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity", 0.5,
+            "--verify", "--dry-run"},
+        {"evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels()},
+        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels",
+            fixture.labels()},
+        {"inspect", fixture.model()}};
+    Locale before = Locale.getDefault();
+    try {
+      for (Object[] command : commands) {
+        Locale.setDefault(Locale.ROOT);
+        String expected = Cli.succeed(command).out();
+        Locale.setDefault(Locale.forLanguageTag("ar-EG"));
+        assertEquals(expected, Cli.succeed(command).out());
+      }
+    } finally {
+      Locale.setDefault(before);
+    }
   }
 
   @Test

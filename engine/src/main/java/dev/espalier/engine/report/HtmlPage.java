@@ -27,10 +27,11 @@ import java.util.stream.IntStream;
 final class HtmlPage {
   private static final Pattern PLACEHOLDER = Pattern.compile("\\{\\{(\\w+)}}");
   private static final List<Metric> METRICS = List.of(
-      new Metric("accuracy", "Accuracy", "Highest accuracy", true, Point::accuracy, Numbers::percent),
-      new Metric("loss", "Loss", "Lowest loss", false, point -> OptionalDouble.of(point.loss()), Numbers::value),
+      new Metric("accuracy", "Accuracy", "Highest accuracy", true, Point::accuracy, Numbers.TYPOGRAPHIC::percent),
+      new Metric("loss", "Loss", "Lowest loss", false, point -> OptionalDouble.of(point.loss()),
+          Numbers.TYPOGRAPHIC::value),
       new Metric("outputChange", "Mean squared output change", "Least output change", false, Point::outputChange,
-          Numbers::value));
+          Numbers.TYPOGRAPHIC::value));
   private static final String KEY = """
       <span class="key"><i class="removed"></i>removed <i class="kept"></i>kept</span>""";
   private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
@@ -67,25 +68,29 @@ final class HtmlPage {
 
   private String cards() {
     List<String> cards = new ArrayList<>();
-    report.model().ifPresent(model -> cards.add(card("Sparsity", Numbers.percent(model.sparsity()),
-        Numbers.count(model.removed()) + " of " + Numbers.count(model.weights()) + " weights removed")));
+    report.model()
+        .ifPresent(model -> cards.add(
+            card("Sparsity", Numbers.TYPOGRAPHIC.percent(model.sparsity()), Numbers.TYPOGRAPHIC.count(model.removed())
+                + " of " + Numbers.TYPOGRAPHIC.count(model.weights()) + " weights removed")));
     report.accuracy()
-        .ifPresent(accuracy -> cards.add(card("Accuracy", Numbers.percent(accuracy),
+        .ifPresent(accuracy -> cards.add(card("Accuracy", Numbers.TYPOGRAPHIC.percent(accuracy),
             report.denseAccuracy().isEmpty()
                 ? ""
-                : "%s; before pruning %s".formatted(Numbers.points(accuracy - report.denseAccuracy().getAsDouble()),
-                    Numbers.percent(report.denseAccuracy().getAsDouble())))));
+                : "%s; before pruning %s".formatted(
+                    Numbers.TYPOGRAPHIC.points(accuracy - report.denseAccuracy().getAsDouble()),
+                    Numbers.TYPOGRAPHIC.percent(report.denseAccuracy().getAsDouble())))));
     report.loss()
-        .ifPresent(loss -> cards.add(card("Loss", Numbers.value(loss),
+        .ifPresent(loss -> cards.add(card("Loss", Numbers.TYPOGRAPHIC.value(loss),
             report.lossName().orElse("") + (report.denseLoss().isEmpty()
                 ? ""
-                : "; before pruning " + Numbers.value(report.denseLoss().getAsDouble())))));
-    report.outputChange().ifPresent(
-        change -> cards.add(card("Output change", Numbers.value(change), "mean squared, all outputs summed")));
+                : "; before pruning " + Numbers.TYPOGRAPHIC.value(report.denseLoss().getAsDouble())))));
+    report.outputChange().ifPresent(change -> cards
+        .add(card("Output change", Numbers.TYPOGRAPHIC.value(change), "mean squared, all outputs summed")));
     cards.addAll(bestCurves());
     double total = totalSeconds();
-    report.timings().entrySet().stream().max(Map.Entry.comparingByValue()).ifPresent(longest -> cards.add(card("Time",
-        Numbers.seconds(total), "longest: %s, %s".formatted(longest.getKey(), Numbers.seconds(longest.getValue())))));
+    report.timings().entrySet().stream().max(Map.Entry.comparingByValue())
+        .ifPresent(longest -> cards.add(card("Time", Numbers.TYPOGRAPHIC.seconds(total),
+            "longest: %s, %s".formatted(longest.getKey(), Numbers.TYPOGRAPHIC.seconds(longest.getValue())))));
     return cards.isEmpty() ? "" : "<div class=\"cards\" id=\"figures\">\n" + String.join("", cards) + "</div>\n";
   }
 
@@ -103,10 +108,10 @@ final class HtmlPage {
       return List.of();
     }
     double sparsity = highest.get();
-    return METRICS.stream()
-        .flatMap(metric -> report.comparison().stream().filter(curve -> isBest(metric, curve, sparsity)).findFirst()
-            .map(curve -> card(metric.best + " at " + Numbers.shortPercent(sparsity), curve.criterion(),
-                metric.format.apply(valueAt(metric, curve, sparsity).getAsDouble())))
+    return METRICS
+        .stream().flatMap(metric -> report.comparison().stream().filter(curve -> isBest(metric, curve, sparsity))
+            .findFirst().map(curve -> card(metric.best + " at " + Numbers.TYPOGRAPHIC.exactPercent(sparsity),
+                curve.criterion(), metric.format.apply(valueAt(metric, curve, sparsity).getAsDouble())))
             .stream())
         .toList();
   }
@@ -164,8 +169,10 @@ final class HtmlPage {
         <thead><tr><th scope="col">removed</th>%s</tr></thead>
         <tbody>
         %s</tbody></table></div>
-        """.formatted(140 + 84 * sparsities().size(), title(metric), sparsities().stream()
-        .map(sparsity -> "<th scope=\"col\">" + Numbers.shortPercent(sparsity) + "</th>").collect(Collectors.joining()),
+        """.formatted(140 + 84 * sparsities().size(), title(metric),
+        sparsities().stream()
+            .map(sparsity -> "<th scope=\"col\">" + Numbers.TYPOGRAPHIC.exactPercent(sparsity) + "</th>")
+            .collect(Collectors.joining()),
         rows);
   }
 
@@ -196,12 +203,13 @@ final class HtmlPage {
         .anyMatch(layer -> layer.predictedChange().isPresent() || layer.measuredChange().isPresent());
     StringBuilder rows = new StringBuilder();
     for (LayerReport layer : report.layers()) {
-      String percent = Numbers.percent(layer.sparsity());
+      String percent = Numbers.TYPOGRAPHIC.percent(layer.sparsity());
       rows.append("<tr><th scope=\"row\">").append(escape(layer.name())).append("</th>");
-      cell(rows, "Shape", Numbers.count(layer.outputs()) + " × " + Numbers.count(layer.inputs()));
+      cell(rows, "Shape",
+          Numbers.TYPOGRAPHIC.count(layer.outputs()) + " × " + Numbers.TYPOGRAPHIC.count(layer.inputs()));
       cell(rows, "Activation", escape(layer.activation()));
-      cell(rows, "Kept", Numbers.count(layer.weights() - layer.removed()));
-      cell(rows, "Removed", Numbers.count(layer.removed()));
+      cell(rows, "Kept", Numbers.TYPOGRAPHIC.count(layer.weights() - layer.removed()));
+      cell(rows, "Removed", Numbers.TYPOGRAPHIC.count(layer.removed()));
       cell(rows, "Sparsity", "<span class=\"bar\"><span style=\"width:%s%%\"></span></span><span>%s</span>"
           .formatted(String.format(Locale.ROOT, "%.2f", 100 * layer.sparsity()), percent));
       if (changes) {
@@ -231,7 +239,7 @@ final class HtmlPage {
   }
 
   private static String optional(OptionalDouble value) {
-    return value.isEmpty() ? "–" : Numbers.value(value.getAsDouble());
+    return value.isEmpty() ? "–" : Numbers.TYPOGRAPHIC.value(value.getAsDouble());
   }
 
   private String sparsity() {
@@ -241,7 +249,7 @@ final class HtmlPage {
             <div class="chart" style="height:%dpx" data-chart="sparsity" data-overall="%s" role="img"
               aria-label="Sparsity per layer; the figures are in the table above"></div>
             """.formatted(70 + 36 * report.layers().size(),
-            report.model().map(model -> Numbers.percent(model.sparsity())).orElse("")));
+            report.model().map(model -> Numbers.TYPOGRAPHIC.percent(model.sparsity())).orElse("")));
   }
 
   private String importance() {
@@ -264,9 +272,9 @@ final class HtmlPage {
     LayerReport layer = report.layers().get(index);
     long zeros = layer.importance().orElseThrow().zeros();
     List<String> facts = new ArrayList<>();
-    layer.threshold().ifPresent(threshold -> facts.add("threshold " + Numbers.value(threshold)));
+    layer.threshold().ifPresent(threshold -> facts.add("threshold " + Numbers.TYPOGRAPHIC.value(threshold)));
     if (zeros > 0) {
-      facts.add(Numbers.count(zeros) + " zeros not shown");
+      facts.add(Numbers.TYPOGRAPHIC.count(zeros) + " zeros not shown");
     }
     return """
         <figure>
@@ -290,11 +298,11 @@ final class HtmlPage {
       bar.append("<span class=\"t%d\" style=\"flex-grow:%s\"></span>".formatted(colour,
           String.format(Locale.ROOT, "%.5f", share)));
       rows.append("<li><i class=\"t%d\"></i><span>%s</span><b>%s</b><em>%s</em></li>\n".formatted(colour,
-          escape(timing.getKey()), Numbers.seconds(timing.getValue()),
-          share < 0.0005 ? "&lt; 0.1 %" : Numbers.percent(share, 1)));
+          escape(timing.getKey()), Numbers.TYPOGRAPHIC.seconds(timing.getValue()),
+          escape(Numbers.TYPOGRAPHIC.share(share))));
       colour = (colour + 1) % 8;
     }
-    return section("timings", "Time", Numbers.seconds(total) + " in all.", """
+    return section("timings", "Time", Numbers.TYPOGRAPHIC.seconds(total) + " in all.", """
         <div class="timeline" aria-hidden="true">%s</div>
         <ul class="phases">
         %s</ul>

@@ -127,39 +127,12 @@ class ReportTest {
     assertEquals(Map.of("file", Path.of("a", "b").toString()), report.options());
   }
 
-  @Test
-  void numbersReadWell() {
-    assertEquals("1 234 567", spaced(Numbers.count(1_234_567)));
-    assertEquals("90.00 %", spaced(Numbers.percent(0.9)));
-    assertEquals("99.9996 %", spaced(Numbers.percent(0.999996)));
-    assertEquals("100.00 %", spaced(Numbers.percent(1)));
-    assertEquals("97.5 %", spaced(Numbers.shortPercent(0.975)));
-    assertEquals("100 %", spaced(Numbers.shortPercent(1)));
-    assertEquals("0.07420", Numbers.value(0.0742));
-    assertEquals("426.1", Numbers.value(426.13));
-    assertEquals("−1.500", Numbers.value(-1.5));
-    assertEquals("2.40 × 10⁻⁵", spaced(Numbers.value(2.4e-5)));
-    assertEquals("1.00 × 10¹²", spaced(Numbers.value(1e12)));
-    assertEquals("8.1 ms", spaced(Numbers.seconds(0.0081)));
-    assertEquals("412 ms", spaced(Numbers.seconds(0.412)));
-    assertEquals("1.00 s", spaced(Numbers.seconds(0.9999)));
-    assertEquals("10.0 s", spaced(Numbers.seconds(9.999)));
-    assertEquals("2 min 05 s", spaced(Numbers.seconds(125)));
-    assertEquals("1 h 01 min", spaced(Numbers.seconds(3661)));
-    assertEquals("−0.20 points", spaced(Numbers.points(-0.002)));
-    assertEquals("+0.00 points", spaced(Numbers.points(-1e-9)));
-  }
-
   static Report.Builder empty() {
     return Report.builder("inspect", "0.1.0", SampleReports.TIME);
   }
 
   private static Point point(double sparsity) {
     return new Point(sparsity, 1, OptionalDouble.empty(), OptionalDouble.empty());
-  }
-
-  private static String spaced(String text) {
-    return text.replace('\u202f', ' ');
   }
 
   private static void refused(String message, Runnable action) {
