@@ -2,6 +2,7 @@
 module dev.espalier.engine {
   requires transitive dev.espalier.bindings;
   requires dev.espalier.kernels;
+  requires com.samskivert.jmustache;
   requires de.siegmar.fastcsv;
   requires org.apache.commons.numbers.gamma;
   requires tools.jackson.databind;
@@ -19,4 +20,7 @@ module dev.espalier.engine {
   exports dev.espalier.engine.selection;
   exports dev.espalier.engine.sensitivity;
   exports dev.espalier.engine.training;
+
+  // The page's view is a record that no other package needs.
+  opens dev.espalier.engine.report to com.samskivert.jmustache;
 }
