@@ -21,6 +21,6 @@ module dev.espalier.engine {
   exports dev.espalier.engine.sensitivity;
   exports dev.espalier.engine.training;
 
-  // The page's view is a record that no other package needs.
-  opens dev.espalier.engine.report to com.samskivert.jmustache;
+  // The page's view and labels are records that no other package needs.
+  opens dev.espalier.engine.report to com.samskivert.jmustache, tools.jackson.databind;
 }

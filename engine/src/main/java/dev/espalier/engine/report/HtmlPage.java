@@ -18,9 +18,10 @@ final class HtmlPage {
   private HtmlPage() {}
 
   /// @param data the report as JSON, from which `report.js` draws the charts
-  static String render(Report report, String data) {
+  /// @param labels the figures of the charts as JSON, from [ChartLabels]
+  static String render(Report report, String data, String labels) {
     Map<String, String> parts = Map.of("css", resource("report.css"), "echarts", resource("echarts.common.min.js"),
-        "script", resource("report.js"), "data", inScript(data));
+        "script", resource("report.js"), "data", inScript(data), "labels", inScript(labels));
     StringWriter page = new StringWriter();
     Mustache.compiler().strictSections(true).withCollector(new Optionals()).compile(resource("report.html"))
         .execute(ReportView.of(report), parts, page);

@@ -96,7 +96,7 @@ class ReportWriterTest {
     String page = page(hostile);
 
     assertFalse(page.contains("<b onload"), "markup of a name is in the page");
-    assertEquals(3, count(page, "</script"), "the page's own three scripts");
+    assertEquals(4, count(page, "</script"), "the page's own four scripts");
     assertTrue(
         page.contains("&lt;/script&gt;&lt;b onload&#x3D;&#39;x&#39; data-y&#x3D;&quot;z&quot;&gt;&amp;{{data}}$1"));
     assertEquals(HOSTILE, json(page, "report").get("layers").get(0).get("name").stringValue());
@@ -122,6 +122,7 @@ class ReportWriterTest {
     String page = page(SampleReports.named(name));
     assertEquals(withoutJson(plain).replace("NAME", escaped), withoutJson(page));
     assertEquals(JSON.readTree(ReportWriter.json(SampleReports.named(name))), json(page, "report"));
+    assertEquals(json(plain, "labels"), json(page, "labels"));
   }
 
   @ParameterizedTest
@@ -172,6 +173,43 @@ class ReportWriterTest {
     List<String> best = rows(compare, "<td class=\"best\">(.*?)</td>");
     assertEquals(21, best.size(), "one at each of seven sparsities by each of three metrics");
     assertTrue(best.containsAll(List.of("97.91 %", "97.20 %", "0.09000", "6.029")), best::toString);
+  }
+
+  @Test
+  void chartsGetTheirFiguresAsText() {
+    JsonNode layers = json(page(SampleReports.prune()), "labels").get("layers");
+    JsonNode layer = layers.get(0);
+    assertEquals(3, layers.size());
+    assertEquals("217 994|17 206|92.68 %", spaced(String.join("|", layer.get("removed").stringValue(),
+        layer.get("kept").stringValue(), layer.get("sparsity").stringValue())));
+    assertEquals(61, layer.get("edges").size());
+    assertEquals("6.310 × 10⁻⁹", spaced(layer.get("edges").get(0).stringValue()));
+    assertEquals("0.01259", spaced(layer.get("edges").get(60).stringValue()));
+    assertEquals(
+        SampleReports.prune().layers().getFirst().importance().orElseThrow().counts().stream()
+            .map(count -> String.format(Locale.ROOT, "%,d", count)).toList(),
+        layer.get("counts").valueStream().map(text -> text.stringValue().replace('\u202f', ',')).toList());
+
+    String compare = page(SampleReports.compare());
+    JsonNode curves = json(compare, "labels").get("comparison");
+    assertEquals(5, curves.size());
+    for (JsonNode curve : curves) {
+      assertEquals(7, curve.size());
+      for (JsonNode point : curve) {
+        assertTrue(compare.contains("<th scope=\"col\">" + point.get("sparsity").stringValue() + "</th>"));
+        for (String metric : List.of("accuracy", "loss", "outputChange")) {
+          assertTrue(compare.contains(">" + point.get(metric).stringValue() + "</td>"), point::toString);
+        }
+      }
+    }
+
+    Report few = ReportTest.empty().layers(List.of(LayerReport.of("a", 2, 3, "relu", 1)))
+        .comparison(
+            List.of(new Curve("ec", List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty())))))
+        .build();
+    assertEquals(JSON.readTree("""
+        {"layers": [{"removed": "1", "kept": "5", "sparsity": "16.67\u202f%", "edges": [], "counts": []}],
+         "comparison": [[{"sparsity": "50\u202f%", "loss": "1.000"}]]}"""), json(page(few), "labels"));
   }
 
   @Test
@@ -241,7 +279,7 @@ class ReportWriterTest {
   }
 
   private static String page(Report report) {
-    return HtmlPage.render(report, ReportWriter.json(report));
+    return HtmlPage.render(report, ReportWriter.json(report), ReportWriter.labels(report));
   }
 
   private static JsonNode json(String page, String id) {
