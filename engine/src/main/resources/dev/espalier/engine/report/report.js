@@ -22,6 +22,8 @@
   // Labels are measured on a canvas, which knows neither "inherit" nor var(--…).
   const fontFamily = getComputedStyle(document.body).fontFamily;
   const text = { color: "var(--muted)", fontFamily, fontSize: 12 };
+  // Below the lowest label of the y-axis, which is at the height of the x-axis.
+  const xText = { ...text, margin: 12 };
   const valueAxis = {
     type: "value",
     axisLabel: text,
@@ -74,7 +76,7 @@
             tipRow("", "removed", removed) + tipRow("", "kept", kept) + tipRow("", "sparsity", sparsity);
         },
       },
-      xAxis: { ...valueAxis, min: 0, max: 1, axisLabel: { ...text, formatter: percentTick } },
+      xAxis: { ...valueAxis, min: 0, max: 1, axisLabel: { ...xText, formatter: percentTick } },
       yAxis: {
         type: "category", inverse: true, data: layers.map(layer => layer.name),
         axisLabel: { ...text, color: "var(--ink)", fontSize: 13, width: narrow ? 90 : 220, overflow: "truncate" },
@@ -131,7 +133,7 @@
       },
       xAxis: {
         ...valueAxis, min: logMin, max: logMax, interval: decadesPerTick, splitLine: { show: false },
-        axisLabel: { ...text, formatter: power, hideOverlap: true },
+        axisLabel: { ...xText, formatter: power, hideOverlap: true },
       },
       yAxis: { ...valueAxis, splitNumber: 3, axisLabel: { ...text, formatter: tick } },
       series: [series],
@@ -169,7 +171,7 @@
         ...legend, top: 4, left: 0, itemHeight: 9, inactiveColor: "var(--line)",
         textStyle: { ...legendFont, color: "var(--ink)" },
       },
-      grid: { left: 4, right: 22, top: 16 + 28 * rows, bottom: 26, containLabel: true },
+      grid: { left: 4, right: 22, top: 16 + 28 * rows, bottom: 30, containLabel: true },
       tooltip: {
         ...base.tooltip, trigger: "axis",
         formatter: points => `<b>${points[0].data.labels.sparsity} removed</b>` +
@@ -179,9 +181,9 @@
               p.seriesName, p.data.labels[metric])).join(""),
       },
       xAxis: {
-        ...valueAxis, name: "weights removed", nameLocation: "middle", nameGap: 28, splitLine: { show: false },
+        ...valueAxis, name: "weights removed", nameLocation: "middle", nameGap: 32, splitLine: { show: false },
         min: Math.min(...sparsities), max: Math.max(...sparsities),
-        axisLabel: { ...text, formatter: percentTick, hideOverlap: true, showMaxLabel: true },
+        axisLabel: { ...xText, formatter: percentTick, hideOverlap: true, showMaxLabel: true },
       },
       yAxis: {
         ...valueAxis, type: log ? "log" : "value",
