@@ -41,7 +41,7 @@ const char *cublasGetStatusString(int status) {
 int cublasGetProperty(int type, int *value) {
   static const int version[] = {12, 8, 4};
   *value = version[type];
-  return in_cublas_lt();
+  return failure | in_cublas_lt();
 }
 
 int cublasCreate_v2(cublasHandle_t *handle) {

@@ -64,6 +64,9 @@ static uint64_t threshold = 4096;
 /* What the pool keeps, in KiB; -1 for all. */
 int stub_threshold(void) { return threshold == UINT64_MAX ? -1 : (int)(threshold / 1024); }
 
+/* Sets it. */
+void stub_keep(int kibibytes) { threshold = (uint64_t)kibibytes * 1024; }
+
 int cuDeviceGetDefaultMemPool(void **out, int device) {
   *out = &pool;
   return device == 70 ? STATUS : 1;

@@ -1,7 +1,6 @@
 /// The command line.
 @SuppressWarnings("requires-automatic") // the progress bar's terminal library has no module name of its own
 module dev.espalier.cli {
-  requires dev.espalier.bindings;
   requires dev.espalier.engine;
   requires info.picocli;
   requires java.management;

@@ -6,9 +6,9 @@ if [ -t 2 ]; then
   columns=$(stty size <&2 2>/dev/null | cut -d ' ' -f 2)
   [ "${columns:-0}" -gt 0 ] || columns=80
 fi
-# Names of files may hold any letters.
-case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
-  '' | C | POSIX) export LC_ALL=C.UTF-8 ;;
+# Names of files may hold any letters, also where no locale is set, or one that is not installed.
+case $(locale charmap 2>/dev/null || true) in
+  '' | ANSI_X3.4-1968 | US-ASCII) export LC_ALL=C.UTF-8 ;;
 esac
 
 # shellcheck disable=SC2086,SC2154 # the options are words; the launcher sets the rest

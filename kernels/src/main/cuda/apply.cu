@@ -1,17 +1,23 @@
 // Removes what a cut removes, and compensates.                                           launcher: ApplyKernel
 //
 // count_ties_{C}x8   ties[row] = scores of the row that equal the threshold
-// scan_ties_1024     ties becomes its running sum, each row's own left out, by one block
+// scan_ties_1024     ties becomes its running sum, each row's own left out, by one block; removed->count = 0
 // apply_{C}x8        a weight is removed whose score is below the threshold, or equals it with fewer than `ties`
 //                    such scores before it in row-major order. weights: removed ones become 0;
 //                    bias += Σ over the row's removed of compensation; row_sums[row] = Σ over them of max(0, score);
-//                    *removed += how many
+//                    removed->count += how many
 //
 // weights, scores, compensation (outputs, inputs)  bias (outputs): float32, row-major; row_sums (outputs) float64;
-// tie counts int64. weights and bias may be null: then they, row_sums and compensation are left alone.
+// tie counts int64. bias may be null: then compensation is not read. sum_1024 (reductions.cu) adds row_sums up into
+// removed->score_sum.
 // block: 32×8 threads, a warp a row, C columns at a time; a row's sums run by lanes over the columns, then over the
 // warp, so every run gives the same bits. needs inputs % (C/32) == 0 and as much alignment
 #include "elementwise.cuh"
+
+struct Removed {
+  unsigned long long count;
+  double score_sum;
+};
 
 template <int V>
 __device__ __forceinline__ void count_ties(const float* scores, int64_t* ties, float threshold, int outputs,
@@ -31,7 +37,7 @@ __device__ __forceinline__ void count_ties(const float* scores, int64_t* ties, f
 template <int V>
 __device__ __forceinline__ void apply(float* weights, float* bias, const float* scores, const float* compensation,
                                       const int64_t* ties_before, float threshold, int64_t ties, double* row_sums,
-                                      unsigned long long* removed, int outputs, int inputs) {
+                                      Removed* removed, int outputs, int inputs) {
   const int64_t row = (int64_t)blockIdx.x * 8 + threadIdx.y;
   if (row >= outputs) return;
   const unsigned lanes_before = (1u << threadIdx.x) - 1;
@@ -53,8 +59,7 @@ __device__ __forceinline__ void apply(float* weights, float* bias, const float* 
       rank += __popc(votes);
     }
     if (!inside) continue;
-    Vector<V> w = {};
-    if (weights) w = load<V>(weights + at);
+    auto w = load<V>(weights + at);
 #pragma unroll
     for (int i = 0; i < V; i++) {
       bool tie = s.v[i] == threshold;
@@ -66,15 +71,15 @@ __device__ __forceinline__ void apply(float* weights, float* bias, const float* 
       }
       mine += tie;
     }
-    if (weights) store(weights + at, w);
+    store(weights + at, w);
   }
   count = warp_sum(count);
   moved = warp_sum(moved);
   score_sum = warp_sum(score_sum);
   if (threadIdx.x == 0) {
     if (bias) bias[row] += moved;
-    if (weights) row_sums[row] = score_sum;
-    atomicAdd(removed, (unsigned long long)count);
+    row_sums[row] = score_sum;
+    atomicAdd(&removed->count, (unsigned long long)count);
   }
 }
 
@@ -86,7 +91,7 @@ __device__ __forceinline__ void apply(float* weights, float* bias, const float* 
   EXPORT_KERNEL(count_ties_##C##x8);                                                                                 \
   extern "C" __global__ void __launch_bounds__(256) apply_##C##x8(                                                   \
       float* weights, float* bias, const float* scores, const float* compensation, const int64_t* ties_before,       \
-      float threshold, int64_t ties, double* row_sums, unsigned long long* removed, int outputs, int inputs) {       \
+      float threshold, int64_t ties, double* row_sums, Removed* removed, int outputs, int inputs) {                  \
     apply<C / kLanes>(weights, bias, scores, compensation, ties_before, threshold, ties, row_sums, removed, outputs, \
                       inputs);                                                                                       \
   }                                                                                                                  \
@@ -99,9 +104,10 @@ struct TieScan {
   int64_t warp[kLanes];
 };
 
-extern "C" __global__ void __launch_bounds__(1024) scan_ties_1024(int64_t* ties, int outputs) {
+extern "C" __global__ void __launch_bounds__(1024) scan_ties_1024(int64_t* ties, Removed* removed, int outputs) {
   STATIC_SHARED(TieScan, shared);
   const int lane = threadIdx.x % kLanes, warp = threadIdx.x / kLanes;
+  if (threadIdx.x == 0) removed->count = 0;
   int64_t carried = 0;
   for (int first = 0; first < outputs; first += 1024) {
     const int row = first + (int)threadIdx.x;

@@ -1,14 +1,15 @@
 // What surrounds a dense layer's matrix products.                              launcher: DenseForwardKernel
 //
-// dense_forward_{φ}_{C}x{R}    z += b;  a = φ(z)
+// dense_forward_{φ}_{C}x{R}    z += b unless b is null;  a = φ(z)
+// add_bias_{C}x{R}             z += b
 // dense_backward_{φ}_{C}x{R}   g = u ∘ φ′(z);  s += scale · Σ over copies of g²
 // add_squares_{C}x{R}          s += scale · Σ over copies of g²
-// softmax_forward_8            z += b;  a = softmax(z) by rows
+// softmax_forward_8            z += b unless b is null;  a = softmax(z) by rows
 // softmax_backward_8           g = a ∘ (u − aᵀu) by rows;  s += scale · Σ over copies of g²
 //
 // z, a, s (samples, outputs)  b (outputs)  u, g (copies · samples, outputs): float32, row-major. Row c·samples + n
-// of u and g belongs to sample n of copy c. z is read and written, a and g only written; g may be u. A null s is
-// not added to. φ: see below; needs outputs % (C/32) == 0 and as much alignment.
+// of u and g belongs to sample n of copy c. z is written where b is added to it, and else only read; a and g are only
+// written; g may be u. A null s is not added to. φ: see below; needs outputs % (C/32) == 0 and as much alignment.
 //
 // elementwise: block 32×8 owns a tile of C columns × R samples (elementwise.cuh); a thread keeps φ′(z) while it
 // walks over the copies, so z is read once and every sum has one order. The launch bounds' 4 blocks allow 64 registers:
@@ -64,19 +65,24 @@ struct Tanh {
   }
 };
 
-template <class Activation, class T>
+/// z + b, stored.
+template <int V>
+__device__ __forceinline__ Vector<V> add_bias(float* z, const float* bias, int column, int64_t at) {
+  auto x = load<V>(z + at);
+  auto b = load<V>(bias + column);
+#pragma unroll
+  for (int i = 0; i < V; i++) x.v[i] += b.v[i];
+  store(z + at, x);
+  return x;
+}
+
+template <class Activation, class T, bool BIAS>
 __device__ __forceinline__ void forward(float* z, const float* bias, float* activated, int samples, int outputs) {
   T::for_each(samples, outputs, [&](int, int column, int64_t at) {
-    auto x = load<T::V>(z + at);
-    auto b = load<T::V>(bias + column);
-    Vector<T::V> a;
+    auto x = BIAS ? add_bias<T::V>(z, bias, column, at) : load<T::V>(z + at);
 #pragma unroll
-    for (int i = 0; i < T::V; i++) {
-      x.v[i] += b.v[i];
-      a.v[i] = Activation::value(x.v[i]);
-    }
-    store(z + at, x);
-    store(activated + at, a);
+    for (int i = 0; i < T::V; i++) x.v[i] = Activation::value(x.v[i]);
+    store(activated + at, x);
   });
 }
 
@@ -127,7 +133,10 @@ __device__ __forceinline__ void squares(const float* gradient, float* sensitivit
 #define DENSE(name, Activation, C, R)                                                                             \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                           \
       dense_forward_##name##_##C##x##R(float* z, const float* bias, float* activated, int samples, int outputs) { \
-    forward<Activation, Tile<C, R>>(z, bias, activated, samples, outputs);                                        \
+    if (bias)                                                                                                     \
+      forward<Activation, Tile<C, R>, true>(z, bias, activated, samples, outputs);                                \
+    else                                                                                                          \
+      forward<Activation, Tile<C, R>, false>(z, bias, activated, samples, outputs);                               \
   }                                                                                                               \
   EXPORT_KERNEL(dense_forward_##name##_##C##x##R);                                                                \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                           \
@@ -136,6 +145,14 @@ __device__ __forceinline__ void squares(const float* gradient, float* sensitivit
     backward<Activation, Tile<C, R>>(z, upstream, gradient, sensitivity, scale, copies, samples, outputs);        \
   }                                                                                                               \
   EXPORT_KERNEL(dense_backward_##name##_##C##x##R)
+
+#define ADD_BIAS(C, R)                                                                                        \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads)                                          \
+      add_bias_##C##x##R(float* z, const float* bias, int samples, int outputs) {                             \
+    using T = Tile<C, R>;                                                                                     \
+    T::for_each(samples, outputs, [&](int, int column, int64_t at) { add_bias<T::V>(z, bias, column, at); }); \
+  }                                                                                                           \
+  EXPORT_KERNEL(add_bias_##C##x##R)
 
 #define SQUARES(C, R)                                                                                 \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4) add_squares_##C##x##R(        \
@@ -154,6 +171,7 @@ __device__ __forceinline__ void squares(const float* gradient, float* sensitivit
   DENSE(softplus, Softplus, C, R);    \
   DENSE(tanh, Tanh, C, R);            \
   DENSE(sigmoid, Sigmoid, C, R);      \
+  ADD_BIAS(C, R);                     \
   SQUARES(C, R)
 
 TILED(128, 16);
@@ -167,10 +185,13 @@ extern "C" __global__ void __launch_bounds__(256)
   z += sample * outputs;
   activated += sample * outputs;
   float top = -INFINITY, sum = 0.f;
-  for (int k = lane; k < outputs; k += kLanes) {
-    z[k] += bias[k];
-    top = fmaxf(top, z[k]);
-  }
+  if (bias)
+    for (int k = lane; k < outputs; k += kLanes) {
+      z[k] += bias[k];
+      top = fmaxf(top, z[k]);
+    }
+  else
+    for (int k = lane; k < outputs; k += kLanes) top = fmaxf(top, z[k]);
   top = warp_max(top);
   for (int k = lane; k < outputs; k += kLanes) {
     activated[k] = expf(z[k] - top);

@@ -75,10 +75,3 @@ __device__ __forceinline__ float warp_max(float value) {
   for (int bit = 16; bit; bit >>= 1) value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, bit));
   return value;
 }
-
-__device__ __forceinline__ bool is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }
-
-/// Lowers *first to `index`; the order of threads does not matter.
-__device__ __forceinline__ void report_first(unsigned long long* first, int64_t index) {
-  atomicMin(first, (unsigned long long)index);
-}

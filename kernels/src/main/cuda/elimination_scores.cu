@@ -2,19 +2,17 @@
 //
 // elimination_scores_{C}x{R}   M2 ← W² max(0, M2 − M1²/M0)/samples (importance);  M1 ← W (c + M1/M0) (compensation)
 // absolute_product_{C}x{R}     scores = |W ∘ F|, where F has the shape of W or is one row for all
-// shift_moments_{C}x{R}        M2 += 2 d∘M1 + d² M0;  M1 += d M0  with d = from − to
 //
-// W, M1, M2, scores (outputs, inputs)  M0 (outputs)  c, from, to (inputs): float32, row-major. M1 and M2 are sums over
+// W, M1, M2, scores (outputs, inputs)  M0 (outputs)  c (inputs): float32, row-major. M1 and M2 are sums over
 // `samples` samples of activations shifted by c. A row with M0 = 0 (dead neuron) gets 0. A difference below 0 is
-// rounding and becomes 0; a NaN stays one. first: a 64-bit word, lowered to the row-major index of every result
-// that is NaN or infinite.
+// rounding and becomes 0; a NaN stays a NaN, which rank_zeros_first (select.cu) reports.
 //
 // block: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); needs inputs % (C/32) == 0.
 #include "elementwise.cuh"
 
 template <class T>
 __device__ __forceinline__ void scores(const float* weights, const float* m0, float* m1, float* m2, const float* pilot,
-                                       float samples, unsigned long long* first, int outputs, int inputs) {
+                                       float samples, int outputs, int inputs) {
   T::for_each(outputs, inputs, [&](int row, int column, int64_t at) {
     auto w = load<T::V>(weights + at);
     auto one = load<T::V>(m1 + at);
@@ -29,7 +27,6 @@ __device__ __forceinline__ void scores(const float* weights, const float* m0, fl
       float center = total == 0.f ? 0.f : c.v[i] + mean;
       two.v[i] = w.v[i] * w.v[i] * variance;
       one.v[i] = w.v[i] * center;
-      if (!is_finite(two.v[i]) || !is_finite(one.v[i])) report_first(first, at + i);
     }
     store(m1 + at, one);
     store(m2 + at, two);
@@ -48,44 +45,18 @@ __device__ __forceinline__ void product(const float* weights, const float* facto
   });
 }
 
-template <class T>
-__device__ __forceinline__ void shift(const float* m0, float* m1, float* m2, const float* from, const float* to,
-                                      int outputs, int inputs) {
-  T::for_each(outputs, inputs, [&](int row, int column, int64_t at) {
-    auto one = load<T::V>(m1 + at);
-    auto two = load<T::V>(m2 + at);
-    auto f = load<T::V>(from + column);
-    auto t = load<T::V>(to + column);
-    const float total = m0[row];
-#pragma unroll
-    for (int i = 0; i < T::V; i++) {
-      float d = f.v[i] - t.v[i];
-      two.v[i] += d * (2.f * one.v[i] + d * total);
-      one.v[i] = fmaf(d, total, one.v[i]);
-    }
-    store(m1 + at, one);
-    store(m2 + at, two);
-  });
-}
-
-#define TILED(C, R)                                                                                                   \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) elimination_scores_##C##x##R(                    \
-      const float* weights, const float* m0, float* m1, float* m2, const float* pilot, float samples,                 \
-      unsigned long long* first, int outputs, int inputs) {                                                           \
-    scores<Tile<C, R>>(weights, m0, m1, m2, pilot, samples, first, outputs, inputs);                                  \
-  }                                                                                                                   \
-  EXPORT_KERNEL(elimination_scores_##C##x##R);                                                                        \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) absolute_product_##C##x##R(                      \
-      const float* weights, const float* factor, float* scores, int factor_rows, int outputs, int inputs) {           \
-    product<Tile<C, R>>(weights, factor, scores, factor_rows, outputs, inputs);                                       \
-  }                                                                                                                   \
-  EXPORT_KERNEL(absolute_product_##C##x##R);                                                                          \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads)                                                  \
-      shift_moments_##C##x##R(const float* m0, float* m1, float* m2, const float* from, const float* to, int outputs, \
-                              int inputs) {                                                                           \
-    shift<Tile<C, R>>(m0, m1, m2, from, to, outputs, inputs);                                                         \
-  }                                                                                                                   \
-  EXPORT_KERNEL(shift_moments_##C##x##R)
+#define TILED(C, R)                                                                                                \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) elimination_scores_##C##x##R(                 \
+      const float* weights, const float* m0, float* m1, float* m2, const float* pilot, float samples, int outputs, \
+      int inputs) {                                                                                                \
+    scores<Tile<C, R>>(weights, m0, m1, m2, pilot, samples, outputs, inputs);                                      \
+  }                                                                                                                \
+  EXPORT_KERNEL(elimination_scores_##C##x##R);                                                                     \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) absolute_product_##C##x##R(                   \
+      const float* weights, const float* factor, float* scores, int factor_rows, int outputs, int inputs) {        \
+    product<Tile<C, R>>(weights, factor, scores, factor_rows, outputs, inputs);                                    \
+  }                                                                                                                \
+  EXPORT_KERNEL(absolute_product_##C##x##R)
 
 TILED(128, 32);
 TILED(32, 32);

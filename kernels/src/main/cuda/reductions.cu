@@ -1,9 +1,10 @@
 // Sums, in an order that depends on the shape alone.                               launcher: ReductionsKernel
 //
-// column_sums_{C}x{R}        partials[z] = Σ over the z-th part of the rows of x
-// column_sums_tf32_{C}x{R}   the same with every element rounded to TF32 first
-// add_partials_256           y = α Σ over parts of partials[part] + β y; y is not read when β = 0; its rows may lie apart
-// sum_1024                   total = Σ x over doubles, by one block
+// column_sums_{C}x{R}          partials[z] = Σ over the z-th part of the rows of x
+// column_sums_tf32_{C}x{R}     the same with every element rounded to TF32 first
+// column_square_sums_{C}x{R}   partials[z] = Σ over the z-th part of the rows of x∘x
+// add_partials_256             y = α Σ over parts of partials[part] + β y; y is not read when β = 0; its rows may lie apart
+// sum_1024                     total = Σ x over doubles, by one block
 //
 // x (rows, columns)  partials (parts, elements)  y (elements): float32, row-major. A part is ⌈rows/parts⌉ rows.
 // column_sums: block 32×8 owns C = 32 columns of one part, thread row t adds rows t, t+8, …, then the eight are added
@@ -14,17 +15,25 @@ struct RowSums {
   float of[8][kLanes];
 };
 
-template <bool TF32>
+struct Plain {
+  static __device__ __forceinline__ float add(float sum, float x) { return sum + x; }
+};
+struct Tf32 {
+  static __device__ __forceinline__ float add(float sum, float x) { return sum + __uint_as_float(to_tf32(x)); }
+};
+struct Square {
+  static __device__ __forceinline__ float add(float sum, float x) { return fmaf(x, x, sum); }
+};
+
+template <class Term>
 __device__ __forceinline__ void column_sums(RowSums& shared, const float* x, float* partials, int rows, int columns) {
   const int column = (int)blockIdx.x * kLanes + threadIdx.x;
   const int64_t part = ((int64_t)rows + gridDim.z - 1) / gridDim.z;
   const int64_t end = min((int64_t)rows, (blockIdx.z + 1) * part);
   float sum = 0.f;
   if (column < columns)
-    for (int64_t row = blockIdx.z * part + threadIdx.y; row < end; row += 8) {
-      float value = x[row * columns + column];
-      sum += TF32 ? __uint_as_float(to_tf32(value)) : value;
-    }
+    for (int64_t row = blockIdx.z * part + threadIdx.y; row < end; row += 8)
+      sum = Term::add(sum, x[row * columns + column]);
   shared.of[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y == 0 && column < columns) {
@@ -34,19 +43,17 @@ __device__ __forceinline__ void column_sums(RowSums& shared, const float* x, flo
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-    column_sums_32x8(const float* x, float* partials, int rows, int columns) {
-  STATIC_SHARED(RowSums, shared);
-  column_sums<false>(shared, x, partials, rows, columns);
-}
-EXPORT_KERNEL(column_sums_32x8);
+#define COLUMN_SUMS(name, Term)                                             \
+  extern "C" __global__ void __launch_bounds__(256)                         \
+      name##_32x8(const float* x, float* partials, int rows, int columns) { \
+    STATIC_SHARED(RowSums, shared);                                         \
+    column_sums<Term>(shared, x, partials, rows, columns);                  \
+  }                                                                         \
+  EXPORT_KERNEL(name##_32x8)
 
-extern "C" __global__ void __launch_bounds__(256)
-    column_sums_tf32_32x8(const float* x, float* partials, int rows, int columns) {
-  STATIC_SHARED(RowSums, shared);
-  column_sums<true>(shared, x, partials, rows, columns);
-}
-EXPORT_KERNEL(column_sums_tf32_32x8);
+COLUMN_SUMS(column_sums, Plain);
+COLUMN_SUMS(column_sums_tf32, Tf32);
+COLUMN_SUMS(column_square_sums, Square);
 
 extern "C" __global__ void __launch_bounds__(256)
     add_partials_256(const float* partials, float* y, float alpha, float beta, int parts, int64_t elements, int columns,

@@ -6,15 +6,15 @@
 // select_histogram_2048       histogram += counts of the next digit over the scores that match the digits fixed so far
 // select_digit_1024           fixes the next digit, clears the histogram
 // select_count_2048           counts[0] += scores below the threshold, counts[1] += scores equal to it
-// keep_per_group_narrow_256   scores that are kept when the least of each group are removed become +∞; groups of
-// keep_per_group_wide_256     up to 32, and of any width
+// keep_per_group_narrow_256   marked = +∞ where the score is kept when the least of each group are removed, else the
+// keep_per_group_wide_256     score; groups of up to 32, and of any width
 //
 // A score's bits, reordered so that they compare as unsigned numbers, are three digits of 11, 11 and 10 bits. Per
 // digit every layer's scores are read once into one histogram, so the k-th smallest of any number of layers costs
 // three passes, and the cuts' counts a fourth. All counts are 64-bit integers: their order of addition is free.
 // Nothing returns to the host between passes.
 //
-// scores, weights (outputs, inputs): float32, row-major. histogram, count: a grid of any size, 256 threads a block,
+// scores, weights, marked (outputs, inputs): float32, row-major; marked is written, and may be scores. histogram, count: a grid of any size, 256 threads a block,
 // 2048 bins in shared memory. narrow: a warp holds whole groups in its lanes. wide: a block per group, three passes
 // over the group's scores.
 #include "elementwise.cuh"
@@ -32,6 +32,13 @@ struct SelectState {
 __device__ __forceinline__ uint32_t key(float score) {
   uint32_t bits = __float_as_uint(score);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+__device__ __forceinline__ bool is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }
+
+/// Lowers *first to `index`; the order of threads does not matter.
+__device__ __forceinline__ void report_first(unsigned long long* first, int64_t index) {
+  atomicMin(first, (unsigned long long)index);
 }
 
 struct Digit {
@@ -181,7 +188,8 @@ __device__ __forceinline__ Group group_of(int64_t g, int columns, int width, dou
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    keep_per_group_narrow_256(float* scores, int64_t groups, int columns, int width, double removed_per_group) {
+    keep_per_group_narrow_256(const float* scores, float* marked, int64_t groups, int columns, int width,
+                              double removed_per_group) {
   const int lane = threadIdx.x % kLanes, per_warp = kLanes / width, slot = lane / width, position = lane % width;
   const int64_t g = ((int64_t)blockIdx.x * 8 + threadIdx.x / kLanes) * per_warp + slot;
   const Group group = slot < per_warp && g < groups ? group_of(g, columns, width, removed_per_group) : Group{0, 0, 0};
@@ -192,7 +200,7 @@ extern "C" __global__ void __launch_bounds__(256)
     float theirs = __shfl_sync(kAllLanes, score, (slot * width + other) % kLanes);
     rank += other < group.width && (theirs < score || (theirs == score && other < position));
   }
-  if (mine && rank >= group.removed) scores[group.offset + position] = INFINITY;
+  if (mine) marked[group.offset + position] = rank < group.removed ? score : INFINITY;
 }
 EXPORT_KERNEL(keep_per_group_narrow_256);
 
@@ -204,12 +212,13 @@ struct GroupSelect {
 };
 
 extern "C" __global__ void __launch_bounds__(256)
-    keep_per_group_wide_256(float* scores, int64_t groups, int columns, int width, double removed_per_group) {
+    keep_per_group_wide_256(const float* scores, float* marked, int64_t groups, int columns, int width,
+                            double removed_per_group) {
   STATIC_SHARED(GroupSelect, shared);
   const int t = threadIdx.x;
   for (int64_t g = blockIdx.x; g < groups; g += gridDim.x) {
     const Group group = group_of(g, columns, width, removed_per_group);
-    float* mine = scores + group.offset;
+    const float* mine = scores + group.offset;
     if (t == 0) {
       shared.prefix = shared.mask = 0;
       shared.remaining = (unsigned)group.removed;
@@ -243,11 +252,12 @@ extern "C" __global__ void __launch_bounds__(256)
     unsigned passed = 0;
     for (int first = 0; first < group.width; first += 256) {
       const int i = first + t;
-      const uint32_t k = i < group.width ? key(mine[i]) : 0;
+      const float score = i < group.width ? mine[i] : 0.f;
+      const uint32_t k = key(score);
       const bool tie = group.removed > 0 && i < group.width && k == threshold;
       const unsigned rank = passed + exclusive_sum(shared.scan, (unsigned)tie);
       const bool removed = group.removed > 0 && (k < threshold || (tie && rank < ties));
-      if (i < group.width && !removed) mine[i] = INFINITY;
+      if (i < group.width) marked[group.offset + i] = removed ? score : INFINITY;
       if (t == 255) shared.count[0] = rank + tie;
       __syncthreads();
       passed = shared.count[0];

@@ -1,13 +1,18 @@
-// Element by element over whole buffers.                                              launcher: UpdatesKernel
+// Element by element over whole buffers, or over blocks of matrices.                  launcher: UpdatesKernel
 //
 // axpy_{N}   y += α x
 // adam_{N}   one step of Adam: m = β₁ m + (1−β₁) g;  v = β₂ v + (1−β₂) g²;
 //            p −= rate · (m/correction₁) / (√(v/correction₂) + ε), with correction = 1 − βᵗ;
 //            elements of p that are 0 stay 0 if keep_zeros.
 //            rest = 1 − β and correction come from the host: in float32 they would cancel
+// copy_columns_{C}x{R}   to = from
+// add_columns_{C}x{R}    to += from
 //
-// all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh)
+// axpy, adam: all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh)
 // needs alignment to 4 · N/256 bytes
+// columns: from, to (rows, columns) float32, row-major, `stride` elements from one row to the next; they do not overlap.
+// block: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); columns, strides and alignment as for vectors of
+// C/32 floats
 #include "elementwise.cuh"
 
 template <class R>
@@ -62,3 +67,30 @@ __device__ __forceinline__ void adam(float* parameter, const float* gradient, fl
 
 RUNS(1024);
 RUNS(256);
+
+template <bool ADD, class T>
+__device__ __forceinline__ void move_columns(const float* from, float* to, int rows, int columns, int from_stride,
+                                             int to_stride) {
+  T::for_each(rows, columns, [&](int row, int column, int64_t) {
+    auto x = load<T::V>(from + (int64_t)row * from_stride + column);
+    float* there = to + (int64_t)row * to_stride + column;
+    if (ADD) {
+      auto y = load<T::V>(there);
+#pragma unroll
+      for (int i = 0; i < T::V; i++) x.v[i] += y.v[i];
+    }
+    store(there, x);
+  });
+}
+
+#define COLUMNS(name, ADD, C, R)                                                             \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) name##_##C##x##R(       \
+      const float* from, float* to, int rows, int columns, int from_stride, int to_stride) { \
+    move_columns<ADD, Tile<C, R>>(from, to, rows, columns, from_stride, to_stride);          \
+  }                                                                                          \
+  EXPORT_KERNEL(name##_##C##x##R)
+
+COLUMNS(copy_columns, false, 128, 32);
+COLUMNS(copy_columns, false, 32, 32);
+COLUMNS(add_columns, true, 128, 32);
+COLUMNS(add_columns, true, 32, 32);

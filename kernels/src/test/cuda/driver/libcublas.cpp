@@ -14,10 +14,14 @@ int stand_in_run(void* stream, std::function<int()> work);
 bool stand_in_is_recording(void* stream);
 bool stand_in_holds(uintptr_t address, size_t bytes);
 bool stand_in_has_context();
+int stand_in_demanded(const char* function);
+void stand_in_count_handle(int change);
 
 struct cublasContext {
   void* stream = nullptr;
   bool workspace = false;
+  cublasContext() { stand_in_count_handle(1); }
+  ~cublasContext() { stand_in_count_handle(-1); }
 };
 
 namespace {
@@ -31,6 +35,8 @@ float rounded(float value, int compute_type) {
   memcpy(&value, &bits, sizeof bits);
   return value;
 }
+
+int demanded(const char* function) { return stand_in_demanded(function) ? EXECUTION_FAILED : OK; }
 
 bool on_device(const void* matrix, int rows, int columns, int leading) {
   return leading >= rows && stand_in_holds((uintptr_t)matrix, ((columns - 1) * (size_t)leading + rows) * sizeof(float));
@@ -50,18 +56,21 @@ int cublasGetProperty(int type, int* value) { return *value = type == MAJOR_VERS
 
 int cublasCreate_v2(cublasHandle_t* handle) {
   if (!stand_in_has_context()) return NOT_INITIALIZED;
+  if (int status = demanded(__func__)) return status;
   return *handle = new cublasContext, OK;
 }
 int cublasDestroy_v2(cublasHandle_t handle) {
   if (!handle || !stand_in_has_context()) return NOT_INITIALIZED;
-  return delete handle, OK;
+  return delete handle, demanded(__func__);
 }
 int cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+  if (int status = demanded(__func__)) return status;
   handle->stream = stream;
   return handle->workspace = false, OK;
 }
 int cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, size_t bytes) {
   if ((uintptr_t)workspace % 256 || !stand_in_holds((uintptr_t)workspace, bytes)) return INVALID_VALUE;
+  if (int status = demanded(__func__)) return status;
   return handle->workspace = true, OK;
 }
 
@@ -69,6 +78,7 @@ int cublasGemmEx(cublasHandle_t handle, int transa, int transb, int m, int n, in
                  int atype, int lda, const void* b, int btype, int ldb, const void* beta, void* c, int ctype, int ldc,
                  int compute_type, int algo) {
   if (!handle || !stand_in_has_context()) return NOT_INITIALIZED;
+  if (int status = demanded(__func__)) return status;
   if (atype != CUDA_R_32F || btype != CUDA_R_32F || ctype != CUDA_R_32F || algo != CUBLAS_GEMM_DEFAULT) return NOT_SUPPORTED;
   if (!on_device(a, transa ? k : m, transa ? m : k, lda) || !on_device(b, transb ? n : k, transb ? k : n, ldb) ||
       !on_device(c, m, n, ldc))

@@ -1,7 +1,9 @@
 // Stands in for libcuda.so.1 over kernels built for the CPU (../simt), so that what calls the driver, JCuda's natives
 // included, runs without a GPU: one device of compute capability 9.0 whose memory is the host's. Work is done at once; in a
 // stream that records it is kept for the graph. Calls with a null handle or in no context fail as the driver's do. The
-// default pool holds what was freed until it is trimmed, or until a synchronisation finds more than its threshold.
+// default pool holds freed memory until it is trimmed, or until a synchronisation finds more than its threshold. A test can
+// let a call fail (stand_in_fail): then it does nothing, but for a call that releases something, which releases it, and the
+// end of a recording, which drops it.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -23,11 +25,11 @@ extern "C" int simt_tensor_map(void* map, const void* address, uint64_t columns,
 
 namespace {
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
-       LAUNCH_FAILED = 719 };
+       LAUNCH_FAILED = 719, UNKNOWN = 999 };
 
 constexpr size_t kMemory = size_t(1) << 30;
 
-std::atomic<int> handles = 0;  // streams, events and graphs that are not destroyed
+std::atomic<int> handles = 0;  // streams, events, graphs and modules, and of cuBLAS, that are not destroyed
 
 struct Handle {
   Handle() { handles++; }
@@ -53,6 +55,22 @@ uint64_t threshold = 0;
 char pool;
 std::atomic<int> contexts = 0;  // retained and not released
 thread_local bool in_context = false;
+std::map<std::string, long long> failing;  // calls until one fails, by function; "" counts calls of any
+std::string failed;                        // the last function that failed so
+
+/// UNKNOWN if a test lets this call fail, else OK.
+int demanded(const char* function) {
+  std::lock_guard<std::mutex> guard(lock);
+  for (const char* key : {function, ""}) {
+    auto at = failing.find(key);
+    if (at == failing.end() || --at->second > 0) continue;
+    failing.erase(at);
+    failed = function;
+    return UNKNOWN;
+  }
+  return OK;
+}
+#define MAY_FAIL if (int status = demanded(__func__)) return status
 
 void trim(size_t keep) {
   std::lock_guard<std::mutex> guard(lock);
@@ -96,6 +114,8 @@ int stand_in_run(void* stream, std::function<int()> work) { return run(stream, s
 bool stand_in_is_recording(void* stream) { return stream && ((Stream*)stream)->recording; }
 bool stand_in_holds(uintptr_t address, size_t bytes) { return holds(allocations, address, bytes); }
 bool stand_in_has_context() { return in_context; }
+int stand_in_demanded(const char* function) { return demanded(function); }
+void stand_in_count_handle(int change) { handles += change; }
 
 extern "C" {
 // What the driver itself does not tell: what is held of a kind, or the pool's threshold; -2 of what it does not know.
@@ -107,14 +127,49 @@ long long stand_in(const char* what) {
   return found == held.end() ? -2 : found->second;
 }
 
-int cuInit(unsigned flags) { return flags ? INVALID_VALUE : OK; }
-int cuDriverGetVersion(int* version) { return *version = 13000, OK; }
-int cuDeviceGetCount(int* count) { return *count = 1, OK; }
-int cuDeviceGet(int* device, int ordinal) { return *device = 7, ordinal == 0 ? OK : INVALID_VALUE; }
-int cuDeviceGetName(char* name, int length, int) { return snprintf(name, length, "Stand-in"), OK; }
-int cuDeviceGetPCIBusId(char* id, int length, int) { return snprintf(id, length, "0000:00:00.0"), OK; }
-int cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = kMemory, OK; }
+// Lets the nth call of a function from now on fail, once; the nth of any if its name is empty. 0: none fails any more.
+void stand_in_fail(const char* function, long long nth) {
+  std::lock_guard<std::mutex> guard(lock);
+  if (nth) {
+    failing[function] = nth;
+  } else {
+    failing.clear();
+    failed.clear();
+  }
+}
+// The last function that failed so, empty if none did.
+const char* stand_in_failed() { return failed.c_str(); }
+
+int cuInit(unsigned flags) {
+  MAY_FAIL;
+  return flags ? INVALID_VALUE : OK;
+}
+int cuDriverGetVersion(int* version) {
+  MAY_FAIL;
+  return *version = 13000, OK;
+}
+int cuDeviceGetCount(int* count) {
+  MAY_FAIL;
+  return *count = 1, OK;
+}
+int cuDeviceGet(int* device, int ordinal) {
+  MAY_FAIL;
+  return *device = 7, ordinal == 0 ? OK : INVALID_VALUE;
+}
+int cuDeviceGetName(char* name, int length, int) {
+  MAY_FAIL;
+  return snprintf(name, length, "Stand-in"), OK;
+}
+int cuDeviceGetPCIBusId(char* id, int length, int) {
+  MAY_FAIL;
+  return snprintf(id, length, "0000:00:00.0"), OK;
+}
+int cuDeviceTotalMem_v2(size_t* bytes, int) {
+  MAY_FAIL;
+  return *bytes = kMemory, OK;
+}
 int cuDeviceGetAttribute(int* value, int attribute, int) {
+  MAY_FAIL;
   switch (attribute) {
     case 16: return *value = 4, OK;  // multiprocessors
     case 75: return *value = 9, OK;  // compute capability
@@ -124,20 +179,29 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
 }
 
 int cuDevicePrimaryCtxRetain(void** context, int device) {
+  MAY_FAIL;
   if (device != 7) return INVALID_VALUE;
   return contexts++, *context = (void*)0xC0, OK;
 }
-int cuDevicePrimaryCtxRelease_v2(int) { return contexts-- > 0 ? OK : INVALID_CONTEXT; }
+int cuDevicePrimaryCtxRelease_v2(int) { return contexts-- > 0 ? demanded(__func__) : INVALID_CONTEXT; }
 int cuDevicePrimaryCtxRelease(int device) { return cuDevicePrimaryCtxRelease_v2(device); }
-int cuCtxSetCurrent(void* context) { return in_context = context == (void*)0xC0, in_context ? OK : INVALID_CONTEXT; }
+int cuCtxSetCurrent(void* context) {
+  MAY_FAIL;
+  return in_context = context == (void*)0xC0, in_context ? OK : INVALID_CONTEXT;
+}
 
 // ---- memory ----
 int cuMemGetInfo_v2(size_t* free, size_t* total) {
+  MAY_FAIL;
   std::lock_guard<std::mutex> guard(lock);
   return *free = kMemory - reserved, *total = kMemory, in_context ? OK : INVALID_CONTEXT;
 }
-int cuDeviceGetDefaultMemPool(void** out, int device) { return *out = &pool, device == 7 ? OK : INVALID_VALUE; }
+int cuDeviceGetDefaultMemPool(void** out, int device) {
+  MAY_FAIL;
+  return *out = &pool, device == 7 ? OK : INVALID_VALUE;
+}
 int cuMemPoolGetAttribute(void* of, int attribute, void* value) {
+  MAY_FAIL;
   if (of != &pool) return INVALID_VALUE;
   std::lock_guard<std::mutex> guard(lock);
   switch (attribute) {
@@ -148,12 +212,16 @@ int cuMemPoolGetAttribute(void* of, int attribute, void* value) {
   }
 }
 int cuMemPoolSetAttribute(void* of, int attribute, void* value) {
+  MAY_FAIL;
   if (of != &pool || attribute != 4) return INVALID_VALUE;
   std::lock_guard<std::mutex> guard(lock);
   return threshold = *(uint64_t*)value, OK;
 }
-int cuMemPoolTrimTo(void* of, size_t keep) { return of == &pool ? (trim(keep), OK) : INVALID_VALUE; }
+int cuMemPoolTrimTo(void* of, size_t keep) {
+  return of == &pool ? (trim(keep), demanded(__func__)) : INVALID_VALUE;
+}
 int cuMemAllocAsync(uintptr_t* address, size_t bytes, void* stream) {
+  MAY_FAIL;
   if (!in_context || !stream || ((Stream*)stream)->recording) return INVALID_HANDLE;
   std::lock_guard<std::mutex> guard(lock);
   if (bytes > kMemory - used) return OUT_OF_MEMORY;
@@ -164,6 +232,7 @@ int cuMemAllocAsync(uintptr_t* address, size_t bytes, void* stream) {
   return OK;
 }
 int cuMemFreeAsync(uintptr_t address, void* stream) {
+  int status = demanded(__func__);
   if (!in_context || !stream) return INVALID_HANDLE;
   std::lock_guard<std::mutex> guard(lock);
   auto at = allocations.find(address);
@@ -171,22 +240,26 @@ int cuMemFreeAsync(uintptr_t address, void* stream) {
   used -= at->second;
   allocations.erase(at);
   free((void*)address);
-  return OK;
+  return status;
 }
 int cuMemHostRegister_v2(void* pages, size_t bytes, unsigned) {
+  MAY_FAIL;
   if ((uintptr_t)pages % 4096 || !bytes) return INVALID_VALUE;
   std::lock_guard<std::mutex> guard(lock);
   return registered[(uintptr_t)pages] = bytes, OK;
 }
 int cuMemHostRegister(void* pages, size_t bytes, unsigned flags) { return cuMemHostRegister_v2(pages, bytes, flags); }
 int cuMemHostUnregister(void* pages) {
+  int status = demanded(__func__);
   std::lock_guard<std::mutex> guard(lock);
-  return registered.erase((uintptr_t)pages) ? OK : INVALID_VALUE;
+  return registered.erase((uintptr_t)pages) ? status : INVALID_VALUE;
 }
 int cuMemHostGetDevicePointer_v2(uintptr_t* address, void* pages, unsigned) {
+  MAY_FAIL;
   return *address = (uintptr_t)pages, holds(registered, (uintptr_t)pages, 1) ? OK : INVALID_VALUE;
 }
 int cuMemsetD8Async(uintptr_t address, unsigned char value, size_t bytes, void* stream) {
+  MAY_FAIL;
   if (!holds(allocations, address, bytes) && !holds(registered, address, bytes)) return INVALID_VALUE;
   return run(stream, [=] {
     memset((void*)address, value, bytes);
@@ -194,72 +267,108 @@ int cuMemsetD8Async(uintptr_t address, unsigned char value, size_t bytes, void* 
   });
 }
 int cuMemcpyAsync(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
+  MAY_FAIL;
   return holds(allocations, to, bytes) && holds(allocations, from, bytes) ? copy(to, from, bytes, stream) : INVALID_VALUE;
 }
 int cuMemcpyHtoD_v2(uintptr_t to, const void* from, size_t bytes) {
+  MAY_FAIL;
   if (!in_context || !holds(allocations, to, bytes)) return INVALID_VALUE;
   return memcpy((void*)to, from, bytes), OK;
 }
 int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void* stream) {
+  MAY_FAIL;
   bool known = holds(allocations, to, bytes) && holds(registered, (uintptr_t)from, bytes);
   return known ? copy(to, (uintptr_t)from, bytes, stream) : INVALID_VALUE;
 }
 int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void* stream) {
+  MAY_FAIL;
   bool known = holds(registered, (uintptr_t)to, bytes) && holds(allocations, from, bytes);
   return known ? copy((uintptr_t)to, from, bytes, stream) : INVALID_VALUE;
 }
 
 // ---- streams, events, graphs ----
-int cuStreamCreate(void** stream, unsigned) { return *stream = new Stream, in_context ? OK : INVALID_CONTEXT; }
-int cuStreamDestroy_v2(void* stream) { return delete (Stream*)stream, OK; }
-int cuStreamSynchronize(void* stream) { return stream && !((Stream*)stream)->recording ? synchronized() : INVALID_HANDLE; }
-int cuStreamWaitEvent(void* stream, void* event, unsigned) { return stream && event ? OK : INVALID_HANDLE; }
-int cuStreamBeginCapture_v2(void* stream, int) { return stream ? (((Stream*)stream)->recording = new Graph, OK) : INVALID_HANDLE; }
+int cuStreamCreate(void** stream, unsigned) {
+  MAY_FAIL;
+  return *stream = new Stream, in_context ? OK : INVALID_CONTEXT;
+}
+int cuStreamDestroy_v2(void* stream) { return delete (Stream*)stream, demanded(__func__); }
+int cuStreamSynchronize(void* stream) {
+  MAY_FAIL;
+  return stream && !((Stream*)stream)->recording ? synchronized() : INVALID_HANDLE;
+}
+int cuStreamWaitEvent(void* stream, void* event, unsigned) {
+  MAY_FAIL;
+  return stream && event ? OK : INVALID_HANDLE;
+}
+int cuStreamBeginCapture_v2(void* stream, int) {
+  MAY_FAIL;
+  return stream ? (((Stream*)stream)->recording = new Graph, OK) : INVALID_HANDLE;
+}
 int cuStreamEndCapture(void* stream, void** graph) {
-  *graph = ((Stream*)stream)->recording;
+  Graph* recorded = ((Stream*)stream)->recording;
   ((Stream*)stream)->recording = nullptr;
-  return *graph ? OK : INVALID_HANDLE;
+  *graph = nullptr;
+  if (int status = demanded(__func__)) return delete recorded, status;
+  return (*graph = recorded) ? OK : INVALID_HANDLE;
 }
 int cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long) {
+  MAY_FAIL;
   return *executable = new Graph(*(Graph*)graph), OK;
 }
 int cuGraphInstantiate_v2(void** executable, void* graph, void**, char*, size_t) {
+  MAY_FAIL;
   return *executable = new Graph(*(Graph*)graph), OK;
 }
-int cuGraphDestroy(void* graph) { return delete (Graph*)graph, OK; }
-int cuGraphExecDestroy(void* executable) { return delete (Graph*)executable, OK; }
+int cuGraphDestroy(void* graph) { return delete (Graph*)graph, demanded(__func__); }
+int cuGraphExecDestroy(void* executable) { return delete (Graph*)executable, demanded(__func__); }
 int cuGraphLaunch(void* executable, void* stream) {
+  MAY_FAIL;
   if (!executable || !stream) return INVALID_HANDLE;
   for (auto& work : ((Graph*)executable)->work)
     if (int status = work()) return status;
   return OK;
 }
-int cuEventCreate(void** event, unsigned) { return *event = new Event, in_context ? OK : INVALID_CONTEXT; }
-int cuEventDestroy_v2(void* event) { return delete (Event*)event, OK; }
+int cuEventCreate(void** event, unsigned) {
+  MAY_FAIL;
+  return *event = new Event, in_context ? OK : INVALID_CONTEXT;
+}
+int cuEventDestroy_v2(void* event) { return delete (Event*)event, demanded(__func__); }
 int cuEventRecord(void* event, void* stream) {
+  MAY_FAIL;
   if (!event || !stream) return INVALID_HANDLE;
   return ((Event*)event)->at = std::chrono::steady_clock::now(), OK;
 }
-int cuEventSynchronize(void* event) { return event ? synchronized() : INVALID_HANDLE; }
+int cuEventSynchronize(void* event) {
+  MAY_FAIL;
+  return event ? synchronized() : INVALID_HANDLE;
+}
 int cuEventElapsedTime(float* milliseconds, void* from, void* to) {
+  MAY_FAIL;
   *milliseconds = std::chrono::duration<float, std::milli>(((Event*)to)->at - ((Event*)from)->at).count();
   return OK;
 }
 
 // ---- kernels ----
 int cuModuleLoadData(void** module, const void* fatbin) {
-  return *module = (void*)fatbin, *(const uint32_t*)fatbin == 0xba55ed50 ? OK : INVALID_VALUE;
+  MAY_FAIL;
+  if (*(const uint32_t*)fatbin != 0xba55ed50) return INVALID_VALUE;
+  return *module = new Handle, OK;
 }
-int cuModuleUnload(void*) { return OK; }
+int cuModuleUnload(void* module) { return delete (Handle*)module, demanded(__func__); }
 int cuModuleGetFunction(void** function, void*, const char* name) {
+  MAY_FAIL;
   if (simt_parameter_bytes(name, 0) <= 0) return NOT_FOUND;
   static std::map<std::string, int> names;
   std::lock_guard<std::mutex> guard(lock);
   return *function = (void*)names.try_emplace(name).first->first.c_str(), OK;
 }
-int cuFuncSetAttribute(void* function, int attribute, int) { return function && attribute == 8 ? OK : INVALID_VALUE; }
+int cuFuncSetAttribute(void* function, int attribute, int) {
+  MAY_FAIL;
+  return function && attribute == 8 ? OK : INVALID_VALUE;
+}
 int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared_bytes, void* stream, void** parameters, void** extra) {
+  MAY_FAIL;
   if (!function || extra) return INVALID_HANDLE;
   // Copied, as the driver does: the caller may use the memory again.
   std::vector<std::vector<char>> values;
@@ -281,10 +390,12 @@ struct Configuration {
   void* stream;
 };
 int cuLaunchKernelEx(const Configuration* c, void* function, void** parameters, void** extra) {
+  MAY_FAIL;
   return cuLaunchKernel(function, c->gx, c->gy, c->gz, c->bx, c->by, c->bz, c->shared_bytes, c->stream, parameters, extra);
 }
 int cuTensorMapEncodeTiled(void* map, int type, uint32_t rank, void* address, const uint64_t* size, const uint64_t* stride,
                            const uint32_t* box, const uint32_t* step, int interleave, int swizzle, int, int) {
+  MAY_FAIL;
   if (type != 7 || rank != 2 || step[0] != 1 || step[1] != 1 || interleave || swizzle != 3) return INVALID_VALUE;
   return simt_tensor_map(map, address, size[0], size[1], stride[0], box[0], box[1]) ? INVALID_VALUE : OK;
 }

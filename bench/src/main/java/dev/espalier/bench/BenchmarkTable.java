@@ -1,7 +1,7 @@
 package dev.espalier.bench;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.device.Device;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -47,13 +47,14 @@ public final class BenchmarkTable {
     }
     Options options = new OptionsBuilder().parent(commandLine).forks(1).warmupIterations(WARM_UPS)
         .warmupTime(TimeValue.seconds(SECONDS)).measurementIterations(ITERATIONS)
-        .measurementTime(TimeValue.seconds(SECONDS)).jvmArgsPrepend("-Xmx2g").build(); // the other options are those of this JVM
+        .measurementTime(TimeValue.seconds(SECONDS)).jvmArgsPrepend("-Xmx2g") // the other options are those of this JVM
+        .build();
     Collection<RunResult> results = new Runner(options).run();
     System.out.print(machine() + table(results));
   }
 
   private static String machine() throws IOException {
-    try (Backend backend = new CpuBackend()) {
+    try (Backend backend = Device.CPU.open()) {
       return "\n%s, %s; %s; Java %s\n\n".formatted(processor(), backend.description(), System.getProperty("os.name"),
           System.getProperty("java.version"));
     }

@@ -36,7 +36,7 @@ public class DenseForwardBenchmark {
     bias = cpu.normal(3, 1, sizes[1]);
     z = cpu.zeros(sizes[0], sizes[1]);
     a = cpu.zeros(sizes[0], sizes[1]);
-    cpu.backend().denseForward(x, weights, bias, function, z, a);
+    cpu.backend().network().denseForward(x, weights, bias, function, z, a);
     float[] samples = Inputs.download(cpu.backend(), x);
     float[] first = Inputs.download(cpu.backend(), weights);
     double expected = Inputs.download(cpu.backend(), bias)[0];
@@ -50,7 +50,7 @@ public class DenseForwardBenchmark {
   /// The layer.
   @Benchmark
   public Matrix layer(OnCpu cpu, Work work, Limit limit) {
-    cpu.backend().denseForward(x, weights, bias, function, z, a);
+    cpu.backend().network().denseForward(x, weights, bias, function, z, a);
     work.flops(2.0 * x.elements() * weights.rows());
     return a;
   }
@@ -58,7 +58,7 @@ public class DenseForwardBenchmark {
   /// Its product alone.
   @Benchmark
   public Matrix product(OnCpu cpu, Work work, Limit limit) {
-    cpu.backend().product(1, x, false, weights, true, 0, z);
+    cpu.backend().network().product(1, x, false, weights, true, 0, z);
     work.flops(2.0 * x.elements() * weights.rows());
     return z;
   }

@@ -33,7 +33,7 @@ public class ElementwiseBenchmark {
     upstream = cpu.normal(2, COPIES * SAMPLES, WIDTH);
     gradient = cpu.zeros(COPIES * SAMPLES, WIDTH);
     sensitivity = cpu.zeros(SAMPLES, WIDTH);
-    cpu.backend().activationBackward(function, z, z, upstream, gradient);
+    cpu.backend().network().activationBackward(function, z, z, upstream, gradient);
     double slope = function.derivative(Inputs.download(cpu.backend(), z)[5]);
     Inputs.requireClose("gradient", new float[]{(float) (slope * Inputs.download(cpu.backend(), upstream)[5])},
         new float[]{Inputs.download(cpu.backend(), gradient)[5]}, 1e-5);
@@ -42,7 +42,7 @@ public class ElementwiseBenchmark {
   /// u ∘ φ′(z): reads u, writes g.
   @Benchmark
   public Matrix activationBackward(OnCpu cpu, Work work, Limit limit) {
-    cpu.backend().activationBackward(function, z, z, upstream, gradient);
+    cpu.backend().network().activationBackward(function, z, z, upstream, gradient);
     work.bytes(2.0 * Float.BYTES * upstream.elements());
     return gradient;
   }
@@ -50,7 +50,7 @@ public class ElementwiseBenchmark {
   /// s += Σ g²: reads g.
   @Benchmark
   public Matrix addSquares(OnCpu cpu, Work work, Limit limit) {
-    cpu.backend().addSquares(1, upstream, sensitivity);
+    cpu.backend().network().addSquares(1, upstream, sensitivity);
     work.bytes((double) Float.BYTES * upstream.elements());
     return sensitivity;
   }

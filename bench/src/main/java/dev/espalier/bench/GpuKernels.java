@@ -2,10 +2,9 @@ package dev.espalier.bench;
 
 import dev.espalier.bench.GpuTimer.Memory;
 import dev.espalier.bench.GpuTimer.Times;
-import dev.espalier.bindings.Cublas;
+import dev.espalier.bindings.MathMode;
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.kernels.ApplyKernel;
-import dev.espalier.kernels.Arithmetic;
 import dev.espalier.kernels.CublasProducts;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DenseForwardKernel;
@@ -93,17 +92,17 @@ public final class GpuKernels {
   /// TF32 products by cuBLAS, or by our own kernels where there is none.
   private static MatrixProducts library(CudaGpu gpu, Memory memory) {
     try {
-      return new CublasProducts(gpu, Cublas.MathMode.TF32, memory.buffer(CublasProducts.WORKSPACE_BYTES, 0));
+      return new CublasProducts(gpu, MathMode.TF32, memory.buffer(CublasProducts.WORKSPACE_BYTES, 0));
     } catch (NativeLibraryException e) {
       System.err.println("GpuKernels: the limit is our own product's: " + e.getMessage());
-      return own(gpu, memory, Arithmetic.TF32);
+      return own(gpu, memory, MathMode.TF32);
     }
   }
 
   /// Our own products.
-  static MatrixProducts own(Driver driver, Memory memory, Arithmetic arithmetic) {
+  static MatrixProducts own(Driver driver, Memory memory, MathMode mode) {
     ProductKernel kernel = new ProductKernel(driver);
-    return new KernelProducts(kernel, arithmetic, memory.buffer(kernel.largestWorkspace(arithmetic), 0));
+    return new KernelProducts(kernel, mode, memory.buffer(kernel.largestWorkspace(mode), 0));
   }
 
   /// Measures the limits, then every kernel.
@@ -190,17 +189,17 @@ public final class GpuKernels {
     int samples = sizes.samples();
     double flops = 4.0 * samples * width * width;
     checkMoments(kernel, width);
-    for (Arithmetic arithmetic : List.of(Arithmetic.TF32, Arithmetic.FP32)) {
-      measure("dual_moments " + arithmetic, shape(samples, width, width), flops, 0,
-          memory -> Batch.of(memory, samples, width, kernel.workspace(arithmetic, samples, width, width)),
-          b -> addMoments(kernel, arithmetic, b));
+    for (MathMode mode : List.of(MathMode.TF32, MathMode.FP32)) {
+      measure("dual_moments " + mode, shape(samples, width, width), flops, 0,
+          memory -> Batch.of(memory, samples, width, kernel.workspace(mode, samples, width, width)),
+          b -> addMoments(kernel, mode, b));
     }
     measure("squares and two products", shape(samples, width, width), flops, 0,
         memory -> Batch.of(memory, samples, width, 1), this::addMomentsByProducts);
   }
 
-  private static void addMoments(DualMomentsKernel kernel, Arithmetic arithmetic, Batch b) {
-    kernel.addMoments(arithmetic, b.s(), b.a(), b.pilot(), b.m0(), b.m1(), b.m2(), b.workspace());
+  private static void addMoments(DualMomentsKernel kernel, MathMode mode, Batch b) {
+    kernel.addMoments(mode, b.s(), b.a(), b.pilot(), b.m0(), b.m1(), b.m2(), b.workspace());
   }
 
   /// What a library offers: M0 and the shift are left out, in its favour.
@@ -216,8 +215,8 @@ public final class GpuKernels {
   private void checkMoments(DualMomentsKernel kernel, int width) {
     try (Memory memory = new Memory(driver)) {
       Batch ours = Batch.of(memory, sizes.samples(), width,
-          kernel.workspace(Arithmetic.TF32, sizes.samples(), width, width));
-      addMoments(kernel, Arithmetic.TF32, ours);
+          kernel.workspace(MathMode.TF32, sizes.samples(), width, width));
+      addMoments(kernel, MathMode.TF32, ours);
       float[] second = firstRow(ours.m2());
       driver.fill(ours.m2().address(), ours.m2().bytes(), (byte) 0);
       addMomentsByProducts(ours);
@@ -240,13 +239,13 @@ public final class GpuKernels {
     int tall = sizes.samples();
     double flops = 2.0 * width * width;
     try (Memory own = new Memory(driver)) {
-      for (Arithmetic arithmetic : List.of(Arithmetic.TF32, Arithmetic.FP32)) {
-        MatrixProducts products = own(driver, own, arithmetic);
-        measure("product, forward " + arithmetic, shape(tall, width, width), flops * tall, 0,
+      for (MathMode mode : List.of(MathMode.TF32, MathMode.FP32)) {
+        MatrixProducts products = own(driver, own, mode);
+        measure("product, forward " + mode, shape(tall, width, width), flops * tall, 0,
             memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], false, m[1], true, 0, m[2]));
-        measure("product, backward " + arithmetic, shape(tall, width, width), flops * tall, 0,
+        measure("product, backward " + mode, shape(tall, width, width), flops * tall, 0,
             memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], false, m[1], false, 0, m[2]));
-        measure("product, gradients " + arithmetic, shape(width, width, tall), flops * tall, 0,
+        measure("product, gradients " + mode, shape(width, width, tall), flops * tall, 0,
             memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], true, m[2], false, 0, m[1]));
       }
     }
@@ -283,6 +282,9 @@ public final class GpuKernels {
       measure("dense_forward " + nonlinearity, plain, 0, 12 * elements, forward,
           m -> kernel.forward(nonlinearity, m[0], m[1], m[2]));
     }
+    measure("add_bias", plain, 0, 8 * elements, forward, m -> kernel.addBias(m[0], m[1]));
+    measure("activation alone, gelu", plain, 0, 8 * elements, forward,
+        m -> kernel.activate(Nonlinearity.GELU, m[0], m[2]));
     measure("softmax_forward", plain, 0, 12 * elements, forward, m -> kernel.softmaxForward(m[0], m[1], m[2]));
     Function<Memory, DeviceMatrix[]> backward = memory -> new DeviceMatrix[]{memory.matrix(rows, width),
         memory.matrix(copies * rows, width), memory.matrix(copies * rows, width), memory.matrix(rows, width)};
@@ -302,27 +304,20 @@ public final class GpuKernels {
     EliminationScoresKernel scores = new EliminationScoresKernel(driver);
     measure("elimination_scores", shape, 0, 20 * elements, memory -> {
       DeviceMatrix[] m = matrices(memory, 3, width, width);
-      DeviceBuffer first = memory.buffer(Long.BYTES, -1);
-      // Bytes 0x42 are 48.6: dividing by small numbers time and again would end in infinities, which are reported.
+      // Bytes 0x42 are 48.6: dividing by small numbers time and again would end in infinities.
       DeviceMatrix m0 = new DeviceMatrix(memory.buffer((long) width * Float.BYTES, 0x42).address(), 1, width);
       DeviceMatrix pilot = memory.matrix(1, width);
-      return (Runnable) () -> scores.scores(m[0], m0, m[1], m[2], pilot, 1, first);
+      return (Runnable) () -> scores.scores(m[0], m0, m[1], m[2], pilot, 1);
     }, Runnable::run);
     measure("absolute_product", shape, 0, 12 * elements, memory -> matrices(memory, 3, width, width),
         m -> scores.absoluteProduct(m[0], m[1], m[2]));
-    measure("shift_moments", shape, 0, 16 * elements, memory -> {
-      DeviceMatrix[] m = matrices(memory, 2, width, width);
-      DeviceMatrix[] rows = matrices(memory, 3, 1, width);
-      return (Runnable) () -> scores.shiftMoments(rows[0], m[0], m[1], rows[1], rows[2]);
-    }, Runnable::run);
     ApplyKernel apply = new ApplyKernel(driver);
     measure("apply", shape, 0, 20 * elements, memory -> {
       DeviceMatrix[] m = matrices(memory, 3, width, width);
       DeviceMatrix bias = memory.matrix(1, width);
-      DeviceBuffer sum = memory.buffer(Double.BYTES, 0);
-      ApplyKernel.Cut cut = new ApplyKernel.Cut(m[0], 0.5f, 1, memory.buffer(Long.BYTES, 0),
-          memory.buffer(ApplyKernel.workspace(width), 0));
-      return (Runnable) () -> apply.eliminateAndCompensate(cut, m[1], sum, bias, m[2]);
+      DeviceBuffer removed = memory.buffer(ApplyKernel.REMOVED_BYTES, 0);
+      ApplyKernel.Cut cut = new ApplyKernel.Cut(m[0], 0.5f, 1, memory.buffer(ApplyKernel.workspace(width), 0));
+      return (Runnable) () -> apply.remove(cut, m[1], removed, bias, m[2]);
     }, Runnable::run);
     SelectKernel select = new SelectKernel(driver);
     measure("rank_zeros_first", shape, 0, 12 * elements, memory -> {
@@ -331,8 +326,8 @@ public final class GpuKernels {
       return (Runnable) () -> select.rankZerosFirst(m[0], m[1], first);
     }, Runnable::run);
     for (int group : new int[]{4, width}) {
-      measure("keep_per_group of " + group, shape, 0, 8 * elements, memory -> memory.matrix(width, width),
-          m -> select.keepPerGroup(m, group, group / 2.0));
+      measure("keep_per_group of " + group, shape, 0, 8 * elements, memory -> matrices(memory, 2, width, width),
+          m -> select.keepPerGroup(m[0], m[1], group, group / 2.0));
     }
   }
 
@@ -348,9 +343,19 @@ public final class GpuKernels {
       DeviceBuffer workspace = memory.buffer(reductions.columnSumsWorkspace(rows, width), 0);
       return (Runnable) () -> reductions.columnSums(1, x, 0, y, workspace);
     }, Runnable::run);
+    measure("column_square_sums", shape, 0, 4 * elements, memory -> {
+      DeviceMatrix x = memory.matrix(rows, width);
+      DeviceMatrix y = memory.matrix(1, width);
+      DeviceBuffer workspace = memory.buffer(reductions.columnSumsWorkspace(rows, width), 0);
+      return (Runnable) () -> reductions.columnSquareSums(1, x, 0, y, workspace);
+    }, Runnable::run);
     UpdatesKernel updates = new UpdatesKernel(driver);
     measure("axpy", shape, 0, 12 * elements, memory -> matrices(memory, 2, rows, width),
         m -> updates.add(1, m[0], m[1]));
+    measure("copy_columns", shape, 0, 8 * elements, memory -> halves(memory, rows, width),
+        b -> updates.copyColumns(b[0], b[1]));
+    measure("add_columns", shape, 0, 12 * elements, memory -> halves(memory, rows, width),
+        b -> updates.addColumns(b[0], b[1]));
     measure("adam", shape, 0, 28 * elements, memory -> matrices(memory, 4, rows, width),
         m -> updates.adamStep(m[0], m[1], m[2], m[3], 1e-3, 0.9, 0.999, 1e-8, 1, true));
     LossesKernel losses = new LossesKernel(driver);
@@ -362,6 +367,12 @@ public final class GpuKernels {
     measure("rademacher", shape, 0, 4 * elements, memory -> memory.matrix(rows, width),
         m -> random.rademacherVectors(m, rows, 0, 0, 1));
     measure("uniform", shape, 0, 4 * elements, memory -> memory.matrix(rows, width), m -> random.uniform(m, 1, 1));
+  }
+
+  /// The left halves of two matrices.
+  private static MatrixBlock[] halves(Memory memory, int rows, int columns) {
+    return new MatrixBlock[]{MatrixBlock.of(memory.matrix(rows, 2 * columns)).columns(0, columns),
+        MatrixBlock.of(memory.matrix(rows, 2 * columns)).columns(0, columns)};
   }
 
   /// Counted as four passes over the scores: three that find the cut, one that counts.

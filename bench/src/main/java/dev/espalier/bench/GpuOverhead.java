@@ -4,9 +4,10 @@ import dev.espalier.bench.GpuTimer.Memory;
 import dev.espalier.bindings.ClusterLaunch;
 import dev.espalier.bindings.ClusterLaunch.Extent;
 import dev.espalier.bindings.KernelLaunch;
+import dev.espalier.engine.backend.GpuBackend;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.cuda.CudaBackend;
 import dev.espalier.engine.device.BackendOptions;
+import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DeviceMatrix;
@@ -24,7 +25,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.OptionalLong;
 import jcuda.Pointer;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUfunction;
@@ -33,7 +33,8 @@ import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 
-/// Times on the host what a launch costs, by JCuda and by FFM, and what copies to a GPU reach, from memory of each kind.
+/// Times on the host what a launch costs, by JCuda and by FFM, and what copies to a GPU reach, from memory of each
+/// kind.
 public final class GpuOverhead {
   /// How much is timed.
   ///
@@ -230,7 +231,7 @@ public final class GpuOverhead {
 
   /// As the backend brings samples: through two page-locked buffers, which the host fills.
   private void doubleBuffers(int bytes, MatrixView source) {
-    try (CudaBackend backend = CudaBackend.open(0, new BackendOptions(1, Optional.empty(), OptionalLong.empty()));
+    try (GpuBackend backend = Device.CUDA.openGpu(BackendOptions.DEFAULT);
         Matrix target = backend.allocate(1, source.columns())) {
       copies(bytes, "double buffers", () -> {
         backend.upload(source, target);

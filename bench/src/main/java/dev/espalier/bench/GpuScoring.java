@@ -1,21 +1,20 @@
 package dev.espalier.bench;
 
+import dev.espalier.engine.EspalierException;
+import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
-import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
-import dev.espalier.engine.scoring.LayerScores;
 import dev.espalier.engine.scoring.Scorer;
-import dev.espalier.engine.scoring.ScoringOptions;
+import dev.espalier.engine.scoring.ScoringPlan;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.lang.foreign.Arena;
@@ -54,7 +53,7 @@ public final class GpuScoring {
       new GpuScoring(backend, System.out).run(networks.isEmpty() ? tiny ? TINY : NETWORKS : networks,
           tiny ? TINY_LIMIT_WIDTH : LIMIT_WIDTH, RUNS);
       System.out.printf("%nafter: %s%n", GpuState.now());
-    } catch (IllegalStateException e) {
+    } catch (EspalierException e) {
       System.err.println("GpuScoring: no GPU to measure: " + e.getMessage());
       System.exit(1);
     }
@@ -78,14 +77,13 @@ public final class GpuScoring {
     double[] seconds = new double[runs];
     try (Matrix a = backend.allocate(width, width);
         Matrix b = backend.allocate(width, width);
-        Matrix c = backend.allocate(width, width);
-        Matrix one = backend.allocate(1, 1)) {
-      backend.uniform(a, 1, 0);
-      backend.uniform(b, 1, 1);
+        Matrix c = backend.allocate(width, width)) {
+      backend.moments().uniform(a, 1, 0);
+      backend.moments().uniform(b, 1, 1);
       for (int run = -1; run < runs; run++) {
         long start = System.nanoTime();
-        backend.product(1, a, false, b, true, 0, c);
-        Inputs.download(backend, one); // waits
+        backend.network().product(1, a, false, b, true, 0, c);
+        Inputs.await(backend);
         if (run >= 0) {
           seconds[run] = (System.nanoTime() - start) * 1e-9;
         }
@@ -103,21 +101,20 @@ public final class GpuScoring {
       MatrixView x = Inputs.normal(arena, 9, samples, network.inputs());
       Dataset source = Dataset.of(new MatrixSamples("samples", x));
       int passes = sensitivity.passes(network.outputs());
-      long bytes = Scorer.bytes(network, _ -> true, Criterion.ELIMINATION_COMPENSATION, true);
-      int batch = MemoryPlan.of(backend, network, bytes, passes, OptionalInt.empty()).batchSize();
-      ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true, sensitivity,
-          Optional.empty(), batch, 1);
+      ScoringPlan any = Inputs.plan(network, sensitivity, 1);
+      long bytes = network.layers().stream()
+          .mapToLong(layer -> ScoringPlan.bytes(layer, any.criterion(), any.compensation())).sum();
+      int batch = MemoryPlan.of(backend, network.graph(), bytes, passes, OptionalInt.empty()).batchSize();
+      ScoringPlan plan = Inputs.plan(network, sensitivity, batch);
       double[] seconds = new double[runs];
-      try (DeviceNetwork there = new DeviceNetwork(backend, network)) {
+      try (DeviceNetwork there = DeviceNetwork.copyOf(backend, network)) {
         for (int run = -1; run < runs; run++) {
           long start = System.nanoTime();
-          List<LayerScores> scores = Scorer.score(backend, there, _ -> true, Optional.of(source), options,
-              ProgressListener.NONE);
-          scores.getFirst().meanSensitivity(); // waits
+          Scorer.score(backend, there, plan, Optional.of(source), ProgressListener.NONE).close();
+          Inputs.await(backend);
           if (run >= 0) {
             seconds[run] = (System.nanoTime() - start) * 1e-9;
           }
-          scores.forEach(LayerScores::close);
         }
       }
       Arrays.sort(seconds);

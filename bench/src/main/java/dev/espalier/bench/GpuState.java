@@ -1,14 +1,15 @@
 package dev.espalier.bench;
 
 import dev.espalier.bindings.CudaDriver;
+import dev.espalier.bindings.NativeCallException;
 import dev.espalier.bindings.Nvml;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 
-/// What the first GPU does at the moment, for the record of a run: a clock that has fallen from before a run to after it,
-/// with the power at its limit or a high temperature, tells of throttling.
+/// What the first GPU does at the moment, for the record of a run: a clock that has fallen from before a run to after
+/// it, with the power at its limit or a high temperature, tells of throttling.
 final class GpuState {
   private GpuState() {}
 
@@ -21,7 +22,7 @@ final class GpuState {
     }
     try (Nvml nvml = found.get()) {
       return text(nvml.read());
-    } catch (IllegalStateException e) {
+    } catch (NativeCallException e) {
       return "clocks unknown, " + e.getMessage();
     }
   }

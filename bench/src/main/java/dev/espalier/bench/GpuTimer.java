@@ -12,8 +12,8 @@ import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.Function;
 
-/// Times work on a GPU by events, on operands that are not in its cache: each run takes the next of several sets of them,
-/// which together exceed the cache.
+/// Times work on a GPU by events, on operands that are not in its cache: each run takes the next of several sets of
+/// them, which together exceed the cache.
 final class GpuTimer {
   private final Driver driver;
   private final int warmUps;

@@ -3,15 +3,21 @@ package dev.espalier.bench;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.scoring.ScoringPlan;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 
 /// Seeded matrices and networks.
 final class Inputs {
@@ -62,6 +68,14 @@ final class Inputs {
     return new DenseNetwork(layers);
   }
 
+  /// Elimination and compensation of every layer.
+  static ScoringPlan plan(Architecture network, Sensitivity sensitivity, int batchSize) {
+    List<ScoringPlan.Layer> layers = IntStream.range(0, network.layers().size())
+        .mapToObj(l -> new ScoringPlan.Layer(l, true)).toList();
+    return new ScoringPlan(new Criterion.EliminationCompensation(), new Compensation.Bias(), layers, sensitivity,
+        Optional.empty(), batchSize, 1);
+  }
+
   /// Operations of a scoring pass for each sample: forward 2 |W|, backward 2 |W| for each pass but through the first
   /// layer, moments 4 |W|.
   static double scoringFlops(DenseNetwork network, int passes) {
@@ -76,9 +90,14 @@ final class Inputs {
   /// The elements of a matrix.
   static float[] download(Backend backend, Matrix matrix) {
     try (Arena arena = Arena.ofConfined()) {
-      MatrixView view = MatrixView.allocate(arena, matrix.rows(), matrix.columns());
-      backend.download(matrix, view);
-      return view.toArray();
+      return backend.download(matrix, arena).toArray();
+    }
+  }
+
+  /// Waits for all work that `backend` has queued.
+  static void await(Backend backend) {
+    try (Matrix one = backend.allocate(1, 1)) {
+      download(backend, one);
     }
   }
 

@@ -8,8 +8,8 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 
-/// Writes what `bench/memory.sh` prunes: `LargeLayer WIDTH SAMPLES FOLDER` makes `model.safetensors`, one layer of WIDTH ×
-/// WIDTH weights and a bias, and `samples.safetensors`.
+/// Writes what `bench/memory.sh` prunes: `LargeLayer WIDTH SAMPLES FOLDER` makes `model.safetensors`, one layer of
+/// WIDTH × WIDTH weights and a bias, and `samples.safetensors`.
 public final class LargeLayer {
   private LargeLayer() {}
 

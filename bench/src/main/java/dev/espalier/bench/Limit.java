@@ -1,7 +1,7 @@
 package dev.espalier.bench;
 
 import dev.espalier.bindings.OneDnn;
-import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -50,7 +50,7 @@ public class Limit {
   public void measure() {
     sgemm = 0;
     copy = 0;
-    OneDnn.setThreads(CpuBackend.availableThreads());
+    OneDnn.setThreads(BackendOptions.availableThreads());
     for (int i = 0; i < TRIES; i++) {
       sgemm = Math.max(sgemm, 2e-9 * WIDTH * WIDTH * WIDTH / seconds(() -> OneDnn.sgemm(false, false, WIDTH, WIDTH,
           WIDTH, 1, a.segment(), WIDTH, b.segment(), WIDTH, 0, c.segment(), WIDTH)));

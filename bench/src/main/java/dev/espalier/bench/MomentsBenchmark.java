@@ -31,16 +31,16 @@ public class MomentsBenchmark {
     m0 = cpu.zeros(1, sizes[1]);
     m1 = cpu.zeros(sizes[1], sizes[2]);
     m2 = cpu.zeros(sizes[1], sizes[2]);
-    cpu.backend().product(1, sensitivity, true, activation, false, 0, m2);
+    cpu.backend().network().product(1, sensitivity, true, activation, false, 0, m2);
     float[] expected = Inputs.download(cpu.backend(), m2);
-    cpu.backend().addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
+    cpu.backend().moments().addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
     Inputs.requireClose("M1", expected, Inputs.download(cpu.backend(), m1), 1e-4);
   }
 
   /// The moments.
   @Benchmark
   public Matrix moments(OnCpu cpu, Work work, Limit limit) {
-    cpu.backend().addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
+    cpu.backend().moments().addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
     work.flops(4.0 * sensitivity.elements() * activation.columns());
     return m2;
   }
@@ -48,8 +48,8 @@ public class MomentsBenchmark {
   /// Two products into M1 and M2, of the activations as they are.
   @Benchmark
   public Matrix twoProducts(OnCpu cpu, Work work, Limit limit) {
-    cpu.backend().product(1, sensitivity, true, activation, false, 1, m1);
-    cpu.backend().product(1, sensitivity, true, activation, false, 1, m2);
+    cpu.backend().network().product(1, sensitivity, true, activation, false, 1, m1);
+    cpu.backend().network().product(1, sensitivity, true, activation, false, 1, m2);
     work.flops(4.0 * sensitivity.elements() * activation.columns());
     return m2;
   }

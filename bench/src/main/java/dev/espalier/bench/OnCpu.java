@@ -3,7 +3,7 @@ package dev.espalier.bench;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Resources;
-import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.device.Device;
 import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Scope;
 import org.openjdk.jmh.annotations.Setup;
@@ -19,7 +19,7 @@ public class OnCpu {
   /// Opens the backend.
   @Setup(Level.Trial)
   public void open() {
-    backend = new CpuBackend();
+    backend = Device.CPU.open();
   }
 
   Backend backend() {

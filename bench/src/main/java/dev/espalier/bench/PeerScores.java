@@ -4,20 +4,17 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
-import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.scoring.LayerScores;
 import dev.espalier.engine.scoring.Scorer;
-import dev.espalier.engine.scoring.ScoringOptions;
+import dev.espalier.engine.scoring.Scores;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -29,15 +26,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalLong;
 
 /// Our side of `bench/peers/race.sh`: writes a network, samples and their scores for the peers, and times the scoring.
 ///
-/// `PeerScores write NETWORK SAMPLES FOLDER` or `PeerScores time NETWORK SAMPLES SECONDS DEVICE PRECISION`; a network is its
-/// widths, such as `784-300-100-10`.
+/// `PeerScores write NETWORK SAMPLES FOLDER` or `PeerScores time NETWORK SAMPLES SECONDS DEVICE PRECISION`; a network
+/// is its widths, such as `784-300-100-10`.
 public final class PeerScores {
   private PeerScores() {}
 
@@ -55,37 +51,31 @@ public final class PeerScores {
     }
   }
 
-  private static List<LayerScores> score(Backend backend, DeviceNetwork network, MatrixView samples)
-      throws IOException {
-    ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true,
-        new Sensitivity.Jacobian(), Optional.empty(), backend.batchSize(), 1);
-    return Scorer.score(backend, network, _ -> true, Optional.of(Dataset.of(new MatrixSamples("samples", samples))),
-        options, ProgressListener.NONE);
+  private static Scores score(Backend backend, DeviceNetwork network, MatrixView samples) throws IOException {
+    return Scorer.score(backend, network, Inputs.plan(network, new Sensitivity.Jacobian(), backend.batchSize()),
+        Optional.of(Dataset.of(new MatrixSamples("samples", samples))), ProgressListener.NONE);
   }
 
   private static void write(DenseNetwork network, MatrixView samples, Path folder) throws IOException {
     Files.createDirectories(folder);
     Files.writeString(folder.resolve("network.json"), "{\"layers\": %d}%n".formatted(network.layers().size()));
     writeArray(folder, "samples", samples);
-    try (Backend backend = new CpuBackend(); DeviceNetwork there = new DeviceNetwork(backend, network)) {
-      List<LayerScores> scores = score(backend, there, samples);
-      for (int l = 0; l < scores.size(); l++) {
+    try (Backend backend = Device.CPU.open();
+        DeviceNetwork there = DeviceNetwork.copyOf(backend, network);
+        Scores scores = score(backend, there, samples)) {
+      for (int l = 0; l < network.layers().size(); l++) {
         DenseLayer layer = network.layers().get(l);
         writeArray(folder, "weight" + l, layer.weights());
         writeArray(folder, "bias" + l, layer.bias().orElseThrow());
-        try (LayerScores layerScores = scores.get(l)) {
-          writeArray(folder, "importance" + l, backend, layerScores.importance());
-          writeArray(folder, "compensation" + l, backend, layerScores.compensation().orElseThrow());
-        }
+        writeArray(folder, "importance" + l, backend, scores.importance(l));
+        writeArray(folder, "compensation" + l, backend, scores.compensation(l).orElseThrow());
       }
     }
   }
 
   private static void writeArray(Path folder, String name, Backend backend, Matrix matrix) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      MatrixView view = MatrixView.allocate(arena, matrix.rows(), matrix.columns());
-      backend.download(matrix, view);
-      writeArray(folder, name, view);
+      writeArray(folder, name, backend.download(matrix, arena));
     }
   }
 
@@ -111,16 +101,14 @@ public final class PeerScores {
   private static void time(DenseNetwork network, MatrixView samples, double seconds, Device device, Precision precision)
       throws IOException {
     StringBuilder times = new StringBuilder();
-    try (
-        Backend backend = device.open(
-            new BackendOptions(CpuBackend.availableThreads(), Optional.of(precision), OptionalLong.empty()), _ -> {});
-        DeviceNetwork there = new DeviceNetwork(backend, network)) {
+    try (Backend backend = device.open(
+        new BackendOptions(BackendOptions.availableThreads(), Optional.of(precision), OptionalLong.empty()), _ -> {});
+        DeviceNetwork there = DeviceNetwork.copyOf(backend, network)) {
       long begin = System.nanoTime();
       for (int run = 0; run < 4 || System.nanoTime() - begin < seconds * 1e9; run++) {
         long start = System.nanoTime();
-        List<LayerScores> scores = score(backend, there, samples);
-        scores.getFirst().meanSensitivity(); // waits
-        scores.forEach(LayerScores::close);
+        score(backend, there, samples).close();
+        Inputs.await(backend);
         if (run > 0) {
           times.append(run > 1 ? ", " : "").append((System.nanoTime() - start) * 1e-9);
         }

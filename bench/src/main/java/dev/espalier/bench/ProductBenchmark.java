@@ -3,7 +3,7 @@ package dev.espalier.bench;
 import dev.espalier.bindings.OneDnn;
 import dev.espalier.bindings.OneDnnMatmul;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -41,7 +41,7 @@ public class ProductBenchmark {
     n = sizes[1];
     k = sizes[2];
     OneDnn.load();
-    OneDnn.setThreads(CpuBackend.availableThreads());
+    OneDnn.setThreads(BackendOptions.availableThreads());
     arena = Arena.ofShared();
     a = Inputs.normal(arena, 1, m, k);
     b = Inputs.normal(arena, 2, k, n);
@@ -54,14 +54,14 @@ public class ProductBenchmark {
     float[] expected = c.toArray();
     matmul.multiply(a.segment(), b.segment(), c.segment());
     Inputs.requireClose("matmul", expected, c.toArray(), 1e-5);
-    cpu.backend().product(1, first, false, second, false, 0, result);
+    cpu.backend().network().product(1, first, false, second, false, 0, result);
     Inputs.requireClose("backend", expected, Inputs.download(cpu.backend(), result), 1e-5);
   }
 
-  /// [dev.espalier.engine.backend.Backend#product].
+  /// The product of the backend.
   @Benchmark
   public Matrix backend(OnCpu cpu, Work work, Limit limit) {
-    cpu.backend().product(1, first, false, second, false, 0, result);
+    cpu.backend().network().product(1, first, false, second, false, 0, result);
     work.flops(2.0 * m * n * k);
     return result;
   }

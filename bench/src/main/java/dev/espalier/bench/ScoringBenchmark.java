@@ -3,21 +3,20 @@ package dev.espalier.bench;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.backend.cpu.CpuBackend;
-import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
-import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.device.BackendOptions;
+import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.scoring.LayerScores;
 import dev.espalier.engine.scoring.Scorer;
-import dev.espalier.engine.scoring.ScoringOptions;
+import dev.espalier.engine.scoring.Scores;
+import dev.espalier.engine.scoring.ScoringPlan;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
@@ -47,7 +46,7 @@ public class ScoringBenchmark {
   private DenseNetwork source;
   private DeviceNetwork onDevice;
   private Dataset samples;
-  private ScoringOptions options;
+  private ScoringPlan plan;
   private double flops;
 
   /// Makes network and samples, and compares the scores of a few samples with the reference backend's.
@@ -59,10 +58,10 @@ public class ScoringBenchmark {
     int count = Integer.parseInt(network.substring(colon + 1));
     source = Inputs.network(arena, network.substring(0, colon));
     samples = samples(count);
-    options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true, Sensitivity.parse(sensitivity),
-        Optional.empty(), BATCH_SIZE, 1);
-    backend = new CpuBackend(CpuBackend.availableThreads(), Precision.parse(precision));
-    onDevice = new DeviceNetwork(backend, source);
+    plan = Inputs.plan(source, Sensitivity.parse(sensitivity), BATCH_SIZE);
+    backend = Device.CPU.open(new BackendOptions(BackendOptions.availableThreads(),
+        Optional.of(Precision.parse(precision)), OptionalLong.empty()), _ -> {});
+    onDevice = DeviceNetwork.copyOf(backend, source);
     flops = count * Inputs.scoringFlops(source, Sensitivity.parse(sensitivity).passes(source.outputs()));
     check();
   }
@@ -74,8 +73,7 @@ public class ScoringBenchmark {
   /// On the first layer, whose scores depend on everything above it.
   private void check() throws IOException {
     Dataset few = samples(4);
-    try (ReferenceBackend reference = new ReferenceBackend();
-        DeviceNetwork there = new DeviceNetwork(reference, source)) {
+    try (Backend reference = Device.REFERENCE.open(); DeviceNetwork there = DeviceNetwork.copyOf(reference, source)) {
       float[] expected = firstImportance(reference, there, few);
       // A single weight over few samples: some roundings of bfloat16, which cancel out over many.
       double tolerance = Precision.parse(precision) == Precision.BF16 ? 5 * 0x1p-8 : 1e-3;
@@ -84,20 +82,18 @@ public class ScoringBenchmark {
   }
 
   private float[] firstImportance(Backend on, DeviceNetwork there, Dataset few) throws IOException {
-    List<LayerScores> scores = Scorer.score(on, there, l -> l == 0, Optional.of(few), options, ProgressListener.NONE);
-    try (LayerScores first = scores.getFirst()) {
-      return Inputs.download(on, first.importance());
+    try (Scores scores = Scorer.score(on, there, plan, Optional.of(few), ProgressListener.NONE)) {
+      return Inputs.download(on, scores.importance(0));
     }
   }
 
   /// One pass.
   @Benchmark
   public long score(Work work, Limit limit) throws IOException {
-    List<LayerScores> scores = Scorer.score(backend, onDevice, _ -> true, Optional.of(samples), options,
-        ProgressListener.NONE);
     work.flops(flops);
-    scores.forEach(LayerScores::close);
-    return scores.size();
+    try (Scores scores = Scorer.score(backend, onDevice, plan, Optional.of(samples), ProgressListener.NONE)) {
+      return scores.size();
+    }
   }
 
   /// Gives the memory back.

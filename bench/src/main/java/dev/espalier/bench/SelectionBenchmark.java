@@ -32,7 +32,7 @@ public class SelectionBenchmark {
     all = new float[count];
     int length = 0;
     for (Matrix matrix : scores) {
-      cpu.backend().uniform(matrix, 1, length);
+      cpu.backend().moments().uniform(matrix, 1, length);
       float[] values = Inputs.download(cpu.backend(), matrix);
       System.arraycopy(values, 0, all, length, values.length);
       length += values.length;
@@ -44,13 +44,13 @@ public class SelectionBenchmark {
     }
   }
 
-  private List<Cut> select(OnCpu cpu) {
-    return cpu.backend().cuts(scores, (long) REMOVED * (count / 10));
+  private List<Cut.Below> select(OnCpu cpu) {
+    return cpu.backend().selection().cuts(scores, (long) REMOVED * (count / 10));
   }
 
   /// The backend's; reads the scores three times.
   @Benchmark
-  public List<Cut> cuts(OnCpu cpu, Work work, Limit limit) {
+  public List<Cut.Below> cuts(OnCpu cpu, Work work, Limit limit) {
     work.bytes((double) PASSES * Float.BYTES * count);
     return select(cpu);
   }

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.bench.GpuTimer.Memory;
-import dev.espalier.kernels.Arithmetic;
+import dev.espalier.bindings.MathMode;
 import dev.espalier.kernels.EmulatedDriver;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -19,7 +19,7 @@ class GpuKernelsTest {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     try (EmulatedDriver driver = new EmulatedDriver(90, 1 << 30, EmulatedDriver.Order.LATE)) {
       try (Memory memory = new Memory(driver)) {
-        new GpuKernels(driver, GpuKernels.own(driver, memory, Arithmetic.TF32), GpuKernels.Sizes.TINY,
+        new GpuKernels(driver, GpuKernels.own(driver, memory, MathMode.TF32), GpuKernels.Sizes.TINY,
             new PrintStream(text, true, StandardCharsets.UTF_8)).run();
       }
       driver.synchronize();
@@ -41,7 +41,7 @@ class GpuKernelsTest {
         tiny.copies(), List.of(100_000_000L), tiny.copyBytes(), 0, 1, tiny.rotation());
     try (EmulatedDriver driver = new EmulatedDriver(80, 1 << 26, EmulatedDriver.Order.LATE);
         Memory memory = new Memory(driver)) {
-      new GpuKernels(driver, GpuKernels.own(driver, memory, Arithmetic.TF32), sizes,
+      new GpuKernels(driver, GpuKernels.own(driver, memory, MathMode.TF32), sizes,
           new PrintStream(text, true, StandardCharsets.UTF_8)).run();
     }
     assertTrue(text.toString(StandardCharsets.UTF_8)

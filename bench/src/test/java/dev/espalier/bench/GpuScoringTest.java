@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.device.Device;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -17,7 +17,7 @@ class GpuScoringTest {
   @Test
   void measuresEveryNetwork() throws IOException {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
-    try (Backend cpu = new CpuBackend()) {
+    try (Backend cpu = Device.CPU.open()) {
       new GpuScoring(cpu, new PrintStream(text, true, StandardCharsets.UTF_8)).run(List.of("20-16-4:100", "10-4:30"),
           64, 3);
     }

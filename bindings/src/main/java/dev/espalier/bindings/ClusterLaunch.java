@@ -26,7 +26,7 @@ public record ClusterLaunch(long function, Extent grid, Extent block, Extent clu
   /// Launches into the context that is current on this thread. Needs the driver (see [CudaDriver#probe]).
   ///
   /// @param arguments of the kernel, each the value itself; they are copied before this returns
-  /// @throws IllegalStateException if the driver refuses the launch
+  /// @throws NativeCallException if the driver refuses the launch
   public void launch(MemorySegment... arguments) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment attribute = CUlaunchAttribute_st.allocate(arena);
@@ -42,7 +42,7 @@ public record ClusterLaunch(long function, Extent grid, Extent block, Extent clu
       int status = cuLaunchKernelEx(configuration(attribute, arena), MemorySegment.ofAddress(function), pointers,
           MemorySegment.NULL);
       if (status != CUDA_SUCCESS()) {
-        throw new IllegalStateException("cuLaunchKernelEx returns %d for %s".formatted(status, this));
+        throw new NativeCallException("cuLaunchKernelEx", status, "", toString());
       }
     }
   }

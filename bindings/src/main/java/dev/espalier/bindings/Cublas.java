@@ -29,28 +29,10 @@ import java.lang.foreign.MemorySegment;
 /// cuBLAS, NVIDIA's matrix library, version 11, 12 or 13: products of float32 matrices in device memory, in one CUDA
 /// context. To be used by one thread at a time, with that context current.
 ///
-/// Products are asynchronous: they run after what was put into the stream before. With a workspace of their own they can be
+/// Products are asynchronous: they run after the earlier work in the stream. With a workspace of their own they can be
 /// captured in a CUDA graph.
 public final class Cublas implements AutoCloseable {
   private static final long WORKSPACE_ALIGNMENT = 256;
-
-  /// How factors are rounded; sums are float32 in any case.
-  public enum MathMode {
-    /// Not at all.
-    FP32,
-    /// To TF32, 11 bits.
-    TF32,
-    /// To bfloat16, 8 bits; or to TF32 where cuBLAS prefers that.
-    BF16;
-
-    private int computeType() {
-      return switch (this) {
-        case FP32 -> CUBLAS_COMPUTE_32F();
-        case TF32 -> CUBLAS_COMPUTE_32F_FAST_TF32();
-        case BF16 -> CUBLAS_COMPUTE_32F_FAST_16BF();
-      };
-    }
-  }
 
   /// What came of loading; the failure is kept, since a class whose initialiser throws cannot say why a second time.
   private record Loading(String description, NativeLibraryException failure) {
@@ -77,15 +59,23 @@ public final class Cublas implements AutoCloseable {
   /// @param description of the library, which is loaded
   Cublas(String description) {
     this.description = description;
+    try {
+      handle = create(description);
+    } catch (RuntimeException | Error e) {
+      arena.close();
+      throw e;
+    }
+  }
+
+  private static MemorySegment create(String description) {
     try (Arena call = Arena.ofConfined()) {
       MemorySegment out = call.allocate(ADDRESS);
       int status = cublasCreate_v2(out);
       if (status != CUBLAS_STATUS_SUCCESS()) {
-        arena.close();
-        throw new NativeLibraryException("%s does not start: cublasCreate_v2 returned %s: name another one with %s"
-            .formatted(description, name(status), CublasLibrary.OVERRIDE));
+        throw new NativeLibraryException("%s does not start: cublasCreate_v2 returned %d (%s): name another one with %s"
+            .formatted(description, status, name(status), CublasLibrary.OVERRIDE));
       }
-      handle = out.get(ADDRESS, 0);
+      return out.get(ADDRESS, 0);
     }
   }
 
@@ -102,8 +92,13 @@ public final class Cublas implements AutoCloseable {
 
   static String load(CublasLibrary library) {
     String file = library.load().toString();
-    return "cuBLAS %d.%d.%d, %s".formatted(property(MAJOR_VERSION()), property(MINOR_VERSION()),
-        property(PATCH_LEVEL()), file);
+    try {
+      return "cuBLAS %d.%d.%d, %s".formatted(property(MAJOR_VERSION()), property(MINOR_VERSION()),
+          property(PATCH_LEVEL()), file);
+    } catch (NativeCallException e) {
+      throw new NativeLibraryException(
+          "cuBLAS: %s: %s: name another one with %s".formatted(file, e.getMessage(), CublasLibrary.OVERRIDE), e);
+    }
   }
 
   private static int property(int type) {
@@ -129,6 +124,7 @@ public final class Cublas implements AutoCloseable {
   /// Sets the stream that products run in from here on; at first it is the default stream.
   ///
   /// @param stream a `CUstream` of this context
+  /// @throws NativeCallException if cuBLAS fails
   public void setStream(long stream) {
     check(cublasSetStream_v2(handle, MemorySegment.ofAddress(stream)), "cublasSetStream_v2");
     if (workspaceBytes > 0) { // cuBLAS takes its own again when the stream changes
@@ -141,6 +137,7 @@ public final class Cublas implements AutoCloseable {
   /// @param address in device memory, a multiple of 256
   /// @param bytes   at least 1; NVIDIA's advice is 32 MiB on compute capability 9.0, 4 MiB on older ones
   /// @throws IllegalArgumentException if the address or size is not as above
+  /// @throws NativeCallException      if cuBLAS refuses the workspace
   public void setWorkspace(long address, long bytes) {
     if (address == 0 || address % WORKSPACE_ALIGNMENT != 0 || bytes < 1) {
       throw new IllegalArgumentException("workspace of %d bytes at 0x%x: needs at least 1, at a multiple of %d"
@@ -154,8 +151,8 @@ public final class Cublas implements AutoCloseable {
 
   /// C = α op(A)·op(B) + β C in float32, where op transposes or not; C is not read when β is 0. All are row-major.
   ///
-  /// A row-major matrix is its transpose in column-major order, and Cᵀ = op(B)ᵀ·op(A)ᵀ: cuBLAS, which is column-major, gets
-  /// the factors in the other order, with the same transposes.
+  /// A row-major matrix is its transpose in column-major order, and Cᵀ = op(B)ᵀ·op(A)ᵀ: cuBLAS, which is column-major,
+  /// gets the factors in the other order, with the same transposes.
   ///
   /// @param m   rows of op(A) and C
   /// @param n   columns of op(B) and C
@@ -163,7 +160,7 @@ public final class Cublas implements AutoCloseable {
   /// @param a   address in device memory; likewise b and c
   /// @param lda elements from one row of A, as it lies in memory, to the next; likewise ldb and ldc
   /// @throws IllegalArgumentException if a dimension is below 1 or a leading dimension shorter than a row
-  /// @throws IllegalStateException    if cuBLAS refuses or fails
+  /// @throws NativeCallException      if cuBLAS refuses or fails
   public void multiply(MathMode math, int m, int n, int k, float alpha, long a, int lda, boolean transposeA, long b,
       int ldb, boolean transposeB, float beta, long c, int ldc) {
     if (m < 1 || n < 1 || k < 1 || lda < (transposeA ? m : k) || ldb < (transposeB ? k : n) || ldc < n) {
@@ -174,11 +171,19 @@ public final class Cublas implements AutoCloseable {
     this.beta.set(JAVA_FLOAT, 0, beta);
     int status = cublasGemmEx(handle, operation(transposeB), operation(transposeA), n, m, k, this.alpha,
         MemorySegment.ofAddress(b), CUDA_R_32F(), ldb, MemorySegment.ofAddress(a), CUDA_R_32F(), lda, this.beta,
-        MemorySegment.ofAddress(c), CUDA_R_32F(), ldc, math.computeType(), CUBLAS_GEMM_DEFAULT());
+        MemorySegment.ofAddress(c), CUDA_R_32F(), ldc, computeType(math), CUBLAS_GEMM_DEFAULT());
     if (status != CUBLAS_STATUS_SUCCESS()) {
-      throw new IllegalStateException("cublasGemmEx returned %s for %s, %s".formatted(name(status), math,
-          describe(m, n, k, lda, transposeA, ldb, transposeB, ldc)));
+      throw new NativeCallException("cublasGemmEx", status, name(status),
+          "%s, %s".formatted(math, describe(m, n, k, lda, transposeA, ldb, transposeB, ldc)));
     }
+  }
+
+  private static int computeType(MathMode math) {
+    return switch (math) {
+      case FP32 -> CUBLAS_COMPUTE_32F();
+      case TF32 -> CUBLAS_COMPUTE_32F_FAST_TF32();
+      case BF16 -> CUBLAS_COMPUTE_32F_FAST_16BF();
+    };
   }
 
   private static int operation(boolean transposed) {
@@ -193,21 +198,26 @@ public final class Cublas implements AutoCloseable {
 
   private static void check(int status, String function) {
     if (status != CUBLAS_STATUS_SUCCESS()) {
-      throw new IllegalStateException("%s returned %s".formatted(function, name(status)));
+      throw new NativeCallException(function, status, name(status), "");
     }
   }
 
   private static String name(int status) {
-    return "%s (%s)".formatted(cublasGetStatusName(status).getString(0), cublasGetStatusString(status).getString(0));
+    return "%s, %s".formatted(cublasGetStatusName(status).getString(0), cublasGetStatusString(status).getString(0));
   }
 
-  /// Lets go of what cuBLAS holds in the context; the products must be done.
+  /// Releases cuBLAS's resources in the context; the products must be done. May be called twice.
+  ///
+  /// @throws NativeCallException if cuBLAS fails; this is closed all the same
   @Override
   public void close() {
     if (!closed) {
       closed = true;
-      check(cublasDestroy_v2(handle), "cublasDestroy_v2");
-      arena.close();
+      try {
+        check(cublasDestroy_v2(handle), "cublasDestroy_v2");
+      } finally {
+        arena.close();
+      }
     }
   }
 }

@@ -20,12 +20,12 @@ import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/// Where cuBLAS is found, and its loading: into the class loader of this module, whose generated bindings look symbols up
-/// there.
+/// Where cuBLAS is found, and its loading: into the class loader of this module, whose generated bindings look symbols
+/// up there.
 ///
 /// A path in the environment variable `ESPALIER_CUBLAS` comes first and is then the only one. Else, in this order: the
-/// folders of CUDA toolkits, what the system's loader finds, and the packages `nvidia-cublas` of the Python that is on the
-/// path. In each place the newest version counts that the driver can run.
+/// folders of CUDA toolkits, what the system's loader finds, and the packages `nvidia-cublas` of the Python that is on
+/// the path. In each place the newest version counts that the driver can run.
 ///
 /// @param environment variables
 /// @param toolkits    the folder in which toolkits are, in `cuda` and `cuda-…`
@@ -150,7 +150,8 @@ record CublasLibrary(Map<String, String> environment, Path toolkits, Function<St
     return folders;
   }
 
-  /// A Python of a virtual environment is a link to the system's; packages are where the link is, or else where it leads.
+  /// A Python of a virtual environment is a link to the system's; packages are where the link is, or else where it
+  /// leads.
   private Stream<Path> pythonPrefixes() {
     return Stream.of(environment.getOrDefault("PATH", "").split(":")).filter(folder -> !folder.isEmpty())
         .flatMap(folder -> Stream.of("python3", "python").map(Path.of(folder)::resolve)).filter(Files::isExecutable)

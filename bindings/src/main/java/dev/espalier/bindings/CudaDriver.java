@@ -87,7 +87,8 @@ public final class CudaDriver {
   /// Comes before the first touch of the generated class, which fails, and so for good, where there is no library.
   private static Optional<SymbolLookup> library() {
     try {
-      return Optional.of(SymbolLookup.libraryLookup(LIBRARY, Arena.global())); // never unloaded: the driver keeps threads
+      // Never unloaded: the driver keeps threads.
+      return Optional.of(SymbolLookup.libraryLookup(LIBRARY, Arena.global()));
     } catch (IllegalArgumentException e) {
       return Optional.empty();
     }

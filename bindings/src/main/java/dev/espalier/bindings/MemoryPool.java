@@ -18,13 +18,13 @@ import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
 
-/// A device's default stream-ordered memory pool, which while one of these is open keeps memory that is freed. By default
-/// it gives that back to the driver at the next synchronisation, to fetch it again for the next allocation. JCuda lacks
-/// the call that changes it. May be used from any thread.
+/// A device's default stream-ordered memory pool, which keeps freed memory while a `MemoryPool` of the device is open.
+/// By default it returns freed memory to the driver at the next synchronisation, and fetches it again for the next
+/// allocation. JCuda lacks the call that changes this. May be used from any thread.
 public final class MemoryPool implements AutoCloseable {
   private static final long KEEP_ALL = -1; // unsigned
 
-  /// How many are open for a device, and what its pool kept before.
+  /// The number of open pools of a device, and the threshold of its pool before the first was opened.
   private record Use(int count, long threshold) {}
 
   private static final Map<Integer, Use> USES = new HashMap<>();
@@ -41,7 +41,7 @@ public final class MemoryPool implements AutoCloseable {
   /// The pool of a device. Needs the driver (see [CudaDriver#probe]), initialised.
   ///
   /// @param ordinal of the device, from 0
-  /// @throws IllegalStateException if the driver refuses
+  /// @throws NativeCallException if the driver refuses
   public static MemoryPool open(int ordinal) {
     synchronized (USES) {
       MemoryPool pool = new MemoryPool(ordinal, defaultPool(ordinal));
@@ -80,18 +80,22 @@ public final class MemoryPool implements AutoCloseable {
     }
   }
 
-  /// Bytes that it keeps for later allocations: the driver does not count them as free.
+  /// Bytes that the pool keeps for later allocations: the driver does not count them as free.
+  ///
+  /// @throws NativeCallException if the driver fails
   public long unused() {
     return get(CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT()) - get(CU_MEMPOOL_ATTR_USED_MEM_CURRENT());
   }
 
   private static void check(int status, String function) {
     if (status != CUDA_SUCCESS()) {
-      throw new IllegalStateException("%s returns %d".formatted(function, status));
+      throw new NativeCallException(function, status);
     }
   }
 
-  /// Gives what is unused back to the driver. The last to close for a device sets back what its pool keeps.
+  /// Gives unused memory back to the driver. The last pool that is closed for a device restores its threshold.
+  ///
+  /// @throws NativeCallException if the driver fails; the pool is closed all the same
   @Override
   public void close() {
     synchronized (USES) {
@@ -100,12 +104,15 @@ public final class MemoryPool implements AutoCloseable {
       }
       closed = true;
       Use use = USES.remove(ordinal);
-      if (use.count() > 1) {
-        USES.put(ordinal, new Use(use.count() - 1, use.threshold()));
-      } else {
-        setThreshold(use.threshold());
+      try {
+        if (use.count() > 1) {
+          USES.put(ordinal, new Use(use.count() - 1, use.threshold()));
+        } else {
+          setThreshold(use.threshold());
+        }
+      } finally {
+        check(cuMemPoolTrimTo(pool, 0), "cuMemPoolTrimTo");
       }
-      check(cuMemPoolTrimTo(pool, 0), "cuMemPoolTrimTo");
     }
   }
 }

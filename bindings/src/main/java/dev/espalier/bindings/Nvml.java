@@ -78,7 +78,7 @@ public final class Nvml implements AutoCloseable {
 
   /// The figures of now.
   ///
-  /// @throws IllegalStateException if NVML fails, for example because the GPU was lost
+  /// @throws NativeCallException if NVML fails, for example because the GPU was lost
   public Reading read() {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment memory = nvmlMemory_st.allocate(arena);
@@ -116,11 +116,13 @@ public final class Nvml implements AutoCloseable {
 
   private static void check(int status, String function) {
     if (status != NVML_SUCCESS()) {
-      throw new IllegalStateException(
-          "%s returned %d: %s".formatted(function, status, nvmlErrorString(status).getString(0)));
+      throw new NativeCallException(function, status, nvmlErrorString(status).getString(0), "");
     }
   }
 
+  /// Shuts NVML down. May be called twice.
+  ///
+  /// @throws NativeCallException if NVML fails
   @Override
   public void close() {
     if (!closed) {

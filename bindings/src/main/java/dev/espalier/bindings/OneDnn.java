@@ -19,11 +19,11 @@ import dev.espalier.bindings.onednn.onednn_h;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
-/// oneDNN, the matrix library for CPUs. The first call of [#load] loads it, for the life of the process; everything else
-/// here needs it loaded.
+/// oneDNN, the matrix library for CPUs. The first call of [#load] loads it, for the life of the process; everything
+/// else here needs it loaded.
 ///
-/// A call runs on the thread that makes it and on OpenMP threads that belong to that one, as many as [#setThreads] said.
-/// All methods may be called by many threads at a time.
+/// A call runs on the thread that makes it and on OpenMP threads that belong to that one, as many as [#setThreads]
+/// said. All methods may be called by many threads at a time.
 public final class OneDnn {
   private static final int TESTED_MAJOR_VERSION = 3;
 
@@ -49,7 +49,8 @@ public final class OneDnn {
     }
   }
 
-  /// The CPU, and a stream for each thread, since a stream must not be shared; pool threads live as long as the process.
+  /// The CPU, and a stream for each thread, since a stream must not be shared; pool threads live as long as the
+  /// process.
   private static final class Streams {
     private static final MemorySegment ENGINE = created("dnnl_engine_create",
         out -> dnnl_engine_create(out, dnnl_cpu(), 0));
@@ -118,6 +119,7 @@ public final class OneDnn {
   /// @param n columns of op(B) and C
   /// @param k columns of op(A), rows of op(B)
   /// @param leadingA elements from one row of A, as it lies in memory, to the next
+  /// @throws NativeCallException if oneDNN fails
   public static void sgemm(boolean transposeA, boolean transposeB, long m, long n, long k, float alpha, MemorySegment a,
       long leadingA, MemorySegment b, long leadingB, float beta, MemorySegment c, long leadingC) {
     check(dnnl_sgemm(transpose(transposeA), transpose(transposeB), m, n, k, alpha, a, leadingA, b, leadingB, beta, c,
@@ -146,7 +148,7 @@ public final class OneDnn {
 
   static void check(int status, String function) {
     if (status != dnnl_success()) {
-      throw new IllegalStateException("%s returned status %d".formatted(function, status));
+      throw new NativeCallException(function, status);
     }
   }
 }

@@ -5,9 +5,9 @@ import static dev.espalier.bindings.onednn.onednn_h.dnnl_f32;
 
 import java.lang.foreign.MemorySegment;
 
-/// C = op(A)·B, or C += op(A)·B, for several A and C and one B, by instructions that multiply bfloat16 numbers and sum in
-/// float32. A and C are row-major float32; A is rounded on the way, to nearest even, B by [OneDnnPacking]. Many threads
-/// may use one at a time; it runs on as many threads as the one that made it was allowed.
+/// C = op(A)·B, or C += op(A)·B, for several A and C and one B, by instructions that multiply bfloat16 numbers and sum
+/// in float32. A and C are row-major float32; A is rounded on the way, to nearest even, B by [OneDnnPacking]. Many
+/// threads may use one at a time; it runs on as many threads as the one that made it was allowed.
 public final class OneDnnBfloat16Matmul implements AutoCloseable {
   /// The shapes, as in [OneDnn#sgemm]; n and k are those of the packed B.
   ///

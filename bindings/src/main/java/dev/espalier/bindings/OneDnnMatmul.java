@@ -15,8 +15,8 @@ import static dev.espalier.bindings.onednn.onednn_h.dnnl_primitive_attr_set_post
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 
-/// C = op(A)·op(B), or C += op(A)·op(B), for matrices of fixed shapes in float32 memory, row-major. Many threads may use
-/// one at a time; it runs on as many threads as the one that made it was allowed.
+/// C = op(A)·op(B), or C += op(A)·op(B), for matrices of fixed shapes in float32 memory, row-major. Many threads may
+/// use one at a time; it runs on as many threads as the one that made it was allowed.
 public final class OneDnnMatmul implements AutoCloseable {
   /// The shapes, as in [OneDnn#sgemm].
   ///

@@ -14,8 +14,8 @@ import dev.espalier.bindings.cuda.CUtensorMap_st;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
-/// A float32 matrix in device memory, of which the copy engine of compute capability 9.0 and later moves boxes, swizzled by
-/// 128 bytes; elements outside the matrix read as 0. JCuda lacks the call that encodes it.
+/// A float32 matrix in device memory, of which the copy engine of compute capability 9.0 and later moves boxes,
+/// swizzled by 128 bytes; elements outside the matrix read as 0. JCuda lacks the call that encodes it.
 ///
 /// @param address    of the first element, a multiple of 16
 /// @param stride     elements from one row to the next, a multiple of 4
@@ -27,7 +27,7 @@ public record TensorMap(long address, long rows, long columns, long stride, int 
 
   /// The map as a kernel takes it, 128 bytes in memory of `arena`. Needs the driver (see [CudaDriver#probe]).
   ///
-  /// @throws IllegalArgumentException if the driver refuses the map
+  /// @throws NativeCallException if the driver refuses the map
   public MemorySegment encode(Arena arena) {
     MemorySegment encoded = arena.allocate(CUtensorMap_st.sizeof(), ALIGNMENT);
     try (Arena call = Arena.ofConfined()) {
@@ -39,7 +39,7 @@ public record TensorMap(long address, long rows, long columns, long stride, int 
           MemorySegment.ofAddress(address), size, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE(),
           CU_TENSOR_MAP_SWIZZLE_128B(), CU_TENSOR_MAP_L2_PROMOTION_L2_256B(), CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE());
       if (status != CUDA_SUCCESS()) {
-        throw new IllegalArgumentException("cuTensorMapEncodeTiled returns %d for %s".formatted(status, this));
+        throw new NativeCallException("cuTensorMapEncodeTiled", status, "", toString());
       }
     }
     return encoded;

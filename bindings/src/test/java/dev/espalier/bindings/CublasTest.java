@@ -42,9 +42,13 @@ class CublasTest {
     Path file = StubLibrary.compile(library, "libcublas.so.12", "cublas.c",
         library.resolve("libcublasLt.so.12").toString());
     Files.writeString(library.resolve("libcublas.so.13"), "not a library");
-    description = Cublas.load(new CublasLibrary(Map.of(), folder, _ -> Optional.empty(), Integer.MAX_VALUE));
+    description = Cublas.load(library());
     assertEquals("cuBLAS 12.8.4, " + file, description);
     stub = StubLibrary.load(file);
+  }
+
+  private static CublasLibrary library() {
+    return new CublasLibrary(Map.of(), folder, _ -> Optional.empty(), Integer.MAX_VALUE);
   }
 
   @BeforeEach
@@ -110,8 +114,8 @@ class CublasTest {
       c = new Matrix(arena.allocate(c.elements.byteSize(), Float.BYTES), c.leading, false);
       c.elements.fill((byte) 0xff); // NaN
     }
-    cublas.multiply(Cublas.MathMode.FP32, m, n, k, 0.5f, a.elements.address(), a.leading, transposeA,
-        b.elements.address(), b.leading, transposeB, beta, c.elements.address(), c.leading);
+    cublas.multiply(MathMode.FP32, m, n, k, 0.5f, a.elements.address(), a.leading, transposeA, b.elements.address(),
+        b.leading, transposeB, beta, c.elements.address(), c.leading);
     for (int i = 0; i < m; i++) {
       for (int j = 0; j < c.leading && (beta != 0 || j < n); j++) {
         double want = j < n ? expected[i][j] : UNTOUCHED;
@@ -126,7 +130,7 @@ class CublasTest {
   void saysWhichArithmeticToUse() throws Throwable {
     try (Arena arena = Arena.ofConfined()) {
       long element = arena.allocate(ValueLayout.JAVA_FLOAT).address();
-      for (Cublas.MathMode math : Cublas.MathMode.values()) {
+      for (MathMode math : MathMode.values()) {
         cublas.multiply(math, 1, 1, 1, 1, element, 1, false, element, 1, false, 0, element, 1);
       }
     }
@@ -156,7 +160,7 @@ class CublasTest {
       "true, true, 2, 4, 2"})
   void refusesLeadingDimensionsShorterThanARow(boolean transposeA, boolean transposeB, int lda, int ldb, int ldc) {
     String message = assertThrows(IllegalArgumentException.class,
-        () -> cublas.multiply(Cublas.MathMode.FP32, 2, 3, 4, 1, 0, lda, transposeA, 0, ldb, transposeB, 0, 0, ldc))
+        () -> cublas.multiply(MathMode.FP32, 2, 3, 4, 1, 0, lda, transposeA, 0, ldb, transposeB, 0, 0, ldc))
         .getMessage();
     assertEquals("m=2, n=3, k=4, A%s lda=%d, B%s ldb=%d, ldc=%d: empty, or rows overlap"
         .formatted(transposeA ? "ᵀ" : "", lda, transposeB ? "ᵀ" : "", ldb, ldc), message);
@@ -165,24 +169,37 @@ class CublasTest {
   @Test
   void refusesEmptyMatrices() {
     assertThrows(IllegalArgumentException.class,
-        () -> cublas.multiply(Cublas.MathMode.FP32, 1, 1, 0, 1, 0, 1, false, 0, 1, false, 0, 0, 1));
+        () -> cublas.multiply(MathMode.FP32, 1, 1, 0, 1, 0, 1, false, 0, 1, false, 0, 0, 1));
   }
 
   @Test
   void failuresHaveTheNameOfTheStatus() throws Throwable {
     stub.set("stub_fail", 13);
     assertEquals(
-        "cublasGemmEx returned CUBLAS_STATUS_EXECUTION_FAILED (the function failed to launch on the GPU) for TF32, "
+        "cublasGemmEx returned 13 (CUBLAS_STATUS_EXECUTION_FAILED, the function failed to launch on the GPU) for TF32, "
             + "m=1, n=2, k=3, A lda=3, Bᵀ ldb=3, ldc=2",
-        assertThrows(IllegalStateException.class,
-            () -> cublas.multiply(Cublas.MathMode.TF32, 1, 2, 3, 1, 0, 3, false, 0, 3, true, 0, 0, 2)).getMessage());
+        assertThrows(NativeCallException.class,
+            () -> cublas.multiply(MathMode.TF32, 1, 2, 3, 1, 0, 3, false, 0, 3, true, 0, 0, 2)).getMessage());
     assertEquals(
-        "cublasSetStream_v2 returned CUBLAS_STATUS_EXECUTION_FAILED (the function failed to launch on the GPU)",
-        assertThrows(IllegalStateException.class, () -> cublas.setStream(1)).getMessage());
+        "cublasSetStream_v2 returned 13 (CUBLAS_STATUS_EXECUTION_FAILED, the function failed to launch on the GPU)",
+        assertThrows(NativeCallException.class, () -> cublas.setStream(1)).getMessage());
     stub.set("stub_fail", 1);
     assertEquals(
-        description + " does not start: cublasCreate_v2 returned CUBLAS_STATUS_NOT_INITIALIZED (not initialized): "
+        description + " does not start: cublasCreate_v2 returned 1 (CUBLAS_STATUS_NOT_INITIALIZED, not initialized): "
             + "name another one with ESPALIER_CUBLAS",
         assertThrows(NativeLibraryException.class, () -> new Cublas(description)).getMessage());
+    assertEquals(
+        description.replaceFirst(".*, ", "cuBLAS: ") + ": cublasGetProperty returned 1 (CUBLAS_STATUS_NOT_INITIALIZED, "
+            + "not initialized): name another one with ESPALIER_CUBLAS",
+        assertThrows(NativeLibraryException.class, () -> Cublas.load(library())).getMessage());
+  }
+
+  @Test
+  void closesThoughCublasFails() throws Throwable {
+    stub.set("stub_fail", 13);
+    assertEquals("cublasDestroy_v2", assertThrows(NativeCallException.class, cublas::close).function());
+    cublas.close();
+    stub.set("stub_fail", 0);
+    cublas = new Cublas(description);
   }
 }

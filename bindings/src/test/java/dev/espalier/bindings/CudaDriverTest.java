@@ -18,7 +18,8 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// [CudaDriver], [MemoryPool], [TensorMap], [KernelLaunch] and [ClusterLaunch] against a library that remembers what it was called with.
+/// [CudaDriver], [MemoryPool], [TensorMap], [KernelLaunch] and [ClusterLaunch] against a library that remembers what it
+/// was called with.
 class CudaDriverTest {
   @TempDir
   private static Path folder;
@@ -75,14 +76,28 @@ class CudaDriverTest {
   }
 
   @Test
+  void closesAPoolThatTheDriverRefusesToRestore() throws Throwable {
+    MemoryPool pool = MemoryPool.open(0);
+    stub.set("stub_fail", "cuMemPoolSetAttribute");
+    assertEquals("cuMemPoolSetAttribute returned 999",
+        assertThrows(NativeCallException.class, pool::close).getMessage());
+    assertEquals("trim to 0, keep -1 KiB", stub.text("stub_call"));
+    pool.close();
+    stub.set("stub_fail", "");
+    stub.set("stub_keep", 4);
+  }
+
+  @Test
   void saysThatThereIsNoPool() throws Throwable {
     for (String function : List.of("cuDeviceGetDefaultMemPool", "cuMemPoolGetAttribute", "cuMemPoolSetAttribute")) {
       stub.set("stub_fail", function);
-      assertEquals(function + " returns 999",
-          assertThrows(IllegalStateException.class, () -> MemoryPool.open(0)).getMessage());
+      NativeCallException e = assertThrows(NativeCallException.class, () -> MemoryPool.open(0));
+      assertEquals(function + " returned 999", e.getMessage());
+      assertEquals(function, e.function());
+      assertEquals(999, e.status());
     }
-    assertEquals("cuDeviceGetDefaultMemPool returns 1",
-        assertThrows(IllegalStateException.class, () -> MemoryPool.open(1)).getMessage());
+    assertEquals("cuDeviceGetDefaultMemPool returned 1",
+        assertThrows(NativeCallException.class, () -> MemoryPool.open(1)).getMessage());
     assertEquals(4, stub.number("stub_threshold"));
   }
 
@@ -97,8 +112,8 @@ class CudaDriverTest {
       assertEquals("aligned 1 type 7 rank 2 address 7f00 size 100 5000000000 stride 4000000000 box 32 64 "
           + "steps 1 1 interleave 0 swizzle 3 promotion 3 fill 0", stub.text("stub_call"));
       stub.set("stub_fail", "cuTensorMapEncodeTiled");
-      assertEquals("cuTensorMapEncodeTiled returns 999 for " + map,
-          assertThrows(IllegalArgumentException.class, () -> map.encode(arena)).getMessage());
+      assertEquals("cuTensorMapEncodeTiled returned 999 for " + map,
+          assertThrows(NativeCallException.class, () -> map.encode(arena)).getMessage());
     }
   }
 
@@ -115,8 +130,8 @@ class CudaDriverTest {
           "function f00 grid 8 6 5 block 128 2 1 shared 99000 stream abc arguments 1099511627776 0.5 " + "extra 0",
           stub.text("stub_call"));
       stub.set("stub_fail", "cuLaunchKernel");
-      assertEquals("cuLaunchKernel returns 999 for " + launch,
-          assertThrows(IllegalStateException.class, () -> launch.launch(arguments)).getMessage());
+      assertEquals("cuLaunchKernel returned 999 for " + launch,
+          assertThrows(NativeCallException.class, () -> launch.launch(arguments)).getMessage());
     }
   }
 
@@ -132,8 +147,8 @@ class CudaDriverTest {
       assertEquals("function f00 grid 8 6 5 block 128 2 1 shared 99000 stream abc attributes 1: 4 = 4 3 1 "
           + "arguments 1099511627776 0.5 extra 0", stub.text("stub_call"));
       stub.set("stub_fail", "cuLaunchKernelEx");
-      assertEquals("cuLaunchKernelEx returns 999 for " + launch,
-          assertThrows(IllegalStateException.class, () -> launch.launch(first, second)).getMessage());
+      assertEquals("cuLaunchKernelEx returned 999 for " + launch,
+          assertThrows(NativeCallException.class, () -> launch.launch(first, second)).getMessage());
     }
   }
 }

@@ -41,8 +41,8 @@ class NvmlTest {
         assertEquals(reading(OptionalDouble.empty()), nvml.read());
       }
       stub.set("stub_power_status", 15);
-      assertEquals("nvmlDeviceGetPowerUsage returned 15: GPU is lost",
-          assertThrows(IllegalStateException.class, nvml::read).getMessage());
+      assertEquals("nvmlDeviceGetPowerUsage returned 15 (GPU is lost)",
+          assertThrows(NativeCallException.class, nvml::read).getMessage());
       stub.set("stub_power_status", 0);
     }
     assertEquals(0, stub.number("stub_users"));

@@ -45,7 +45,8 @@ final class StubLibrary {
     return library;
   }
 
-  /// Loads a library for good. A later look-up of the name it was compiled with gives this one, wherever another may be.
+  /// Loads a library for good. A later look-up of the name it was compiled with gives this one, wherever another may
+  /// be.
   static StubLibrary load(Path library) {
     return new StubLibrary(SymbolLookup.libraryLookup(library, Arena.global()));
   }

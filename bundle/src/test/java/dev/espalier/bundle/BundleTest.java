@@ -1,5 +1,9 @@
 package dev.espalier.bundle;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
 import java.io.File;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -22,17 +26,13 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeFalse;
-
 /// Unpacks the archives, and runs what is in them by a link, in folders with spaces in their names, where neither a JDK
 /// nor any variable of the environment is in reach.
 final class BundleTest {
   private static final Path TARGET = Path.of("target").toAbsolutePath();
   /// All that the launchers call.
-  private static final List<String> TOOLS = List.of("sh", "dirname", "readlink", "stty", "cut", "bash", "mkdir",
-      "tail");
+  private static final List<String> TOOLS = List.of("sh", "dirname", "readlink", "stty", "cut", "bash", "mkdir", "tail",
+      "locale");
   /// Jackson and JUnit do without them, and JMH does not use the geometry of commons-math.
   private static final Set<String> OPTIONAL = Set.of("java.desktop", "java.sql", "jdk.jfr");
   private static final long GPU_LIMIT = 45L << 20;

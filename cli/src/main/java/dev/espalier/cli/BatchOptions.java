@@ -8,10 +8,7 @@ import picocli.CommandLine.Option;
 
 /// Where a command computes, and how much at once.
 class BatchOptions extends DeviceOptions {
-  @Option(names = "--batch-size", paramLabel = "N", order = 64, converter = Values.AtLeastOne.class,
-      description = {
-          "Samples computed at once; changes results by rounding only; default: what suits the device and fits its"
-              + " memory."})
+  @Option(names = "--batch-size", paramLabel = "N", order = 64, converter = Values.AtLeastOne.class)
   private Integer batchSize;
 
   /// As it was given, if it was.
@@ -21,6 +18,6 @@ class BatchOptions extends DeviceOptions {
 
   /// For forward passes of a network.
   int batchSize(Backend backend, DenseNetwork network) {
-    return MemoryPlan.of(backend, network, 0, 1, batchSize()).batchSize();
+    return MemoryPlan.of(backend, network.graph(), 0, 1, batchSize()).batchSize();
   }
 }

@@ -1,10 +1,15 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.experiment.Comparison;
+import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -20,62 +25,52 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `espalier compare`.
-@Command(name = "compare", sortOptions = false, synopsisHeading = "%nUsage: ",
-    customSynopsis = "espalier compare MODEL --data FILE --test-data FILE --test-labels FILE [OPTION]...",
-    header = "Prune by several criteria and show what each loses.",
-    description = "%nPrunes the model by each criterion to each sparsity, with --data, and judges the results by the"
-        + " test data. Writes no model.%n",
-    footerHeading = "%nExample:%n",
-    footer = {"    espalier compare model.safetensors --data x.npy --labels y.npy \\",
-        "      --test-data test-x.npy --test-labels test-y.npy --sparsities .5,.8,.9 \\",
-        "      --criteria ec,ec/none,magnitude,gradient --report comparison"})
+@Command(name = "compare", sortOptions = false)
 final class CompareCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
 
-  @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
+  @Parameters(paramLabel = "MODEL")
   private Path model;
 
   @Mixin
   private ModelOptions reading;
 
-  @ArgGroup(validate = false, order = 1, heading = "%nData to prune with:%n")
+  @ArgGroup(validate = false, order = 1, headingKey = "data.heading")
   private DataOptions data = new DataOptions();
 
-  @ArgGroup(validate = false, order = 2, heading = "%nData to judge by:%n")
+  @ArgGroup(validate = false, order = 2, headingKey = "test.heading")
   private TestOptions test = new TestOptions();
 
-  @ArgGroup(validate = false, order = 3, heading = "%nWhat to compare:%n")
+  @ArgGroup(validate = false, order = 3, headingKey = "grid.heading")
   private Grid grid = new Grid();
 
-  @ArgGroup(validate = false, order = 4, heading = "%nHow weights are scored:%n")
+  @ArgGroup(validate = false, order = 4, headingKey = "scoring.heading")
   private ScoringChoices scoring = new ScoringChoices();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nComputation:%n")
+  @ArgGroup(validate = false, order = 5, headingKey = "computation.heading")
   private RunOptions run = new RunOptions();
 
-  @ArgGroup(validate = false, order = 6, heading = "%nOutput:%n")
+  @ArgGroup(validate = false, order = 6, headingKey = "output.heading")
   private ReportOptions report = new ReportOptions();
 
   private static final class Grid {
-    @Option(names = "--sparsities", paramLabel = "R", split = ",", order = 10, converter = Values.Fraction.class,
-        description = {"Fractions of weights to remove, separated by commas (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--sparsities", paramLabel = "R", split = ",", order = 10, converter = Values.Fraction.class)
     private List<Double> sparsities = List.of(0.5, 0.8, 0.9);
 
-    @Option(names = "--criteria", paramLabel = "NAME", split = ",", order = 11,
-        description = {
-            "ec, magnitude, gradient (needs --labels), wanda and random, separated by commas; ec/none is ec without its"
-                + " compensation, wanda/bias is wanda with one (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--criteria", paramLabel = "NAME", split = ",", order = 11)
     private List<Method> criteria = List.of(Method.parse("ec"), Method.parse("magnitude"));
   }
 
   @Override
   public Integer call() throws IOException {
-    global.require(data.data != null, "--data is missing: samples to prune with");
+    global.require(data.data != null, "--data is missing: give calibration samples");
     test.check(global);
-    global.require(test.isGiven(), "--test-data and --test-labels are missing: what the results are judged by");
+    global.require(test.isGiven(), "--test-data and --test-labels are missing: give samples to evaluate on");
+    global.require(!grid.sparsities.isEmpty() && !grid.criteria.isEmpty(),
+        "--sparsities and --criteria each need at least one value");
     for (Method method : grid.criteria) {
-      global.require(data.labels != null || !method.criterion().needsLabels(),
+      global.require(data.labels != null || !method.criterion().needs().labels(),
           "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(method.criterion()));
     }
     report.check();
@@ -83,23 +78,43 @@ final class CompareCommand implements Callable<Integer> {
       DenseNetwork network = reading.load(model, arena).network();
       scoring.check(network, global);
       Dataset judges = test.open();
-      Loss loss = scoring.loss == null ? Loss.defaultFor(network, judges.labels().orElseThrow()) : scoring.loss;
+      Loss loss = Losses.inForce(scoring.loss, network.graph(), judges);
+      Losses.note(scoring.loss, network.graph(), judges).ifPresent(global::note);
       Comparison comparison = new Comparison(backend, network, data.open(), judges, loss,
           run.batchSize(backend, network), progress);
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
-          method -> scoring.builder(method.criterion(), method.compensation(), run).listener(progress));
+          method -> scoring.builder(method.criterion(), method.compensation(), run).build());
       progress.clear();
       if (report.folder != null) {
         backend.enter(Phase.WRITE);
-        report.write(result.report(Reports.begin("compare"))
-            .summary("%s pruned by %d criteria.".formatted(model.getFileName(), result.curves().size()))
-            .model(network.weights(), Zeros.in(network)).layers(Reports.layers(network))
-            .timings(Reports.timings(backend)).options(inForce(backend, result.dense())).build(), global);
+        Report.Builder builder = Reports.begin("compare").lossName(loss.toString()).comparison(Reports.curves(result));
+        Reports.dense(builder, result.dense());
+        report.write(builder
+            .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(result.methods().size())))
+            .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
+            .options(inForce(backend, result.dense())).build(), global);
       }
-      result.table().lines().forEach(global.out()::println);
+      table(result).lines().forEach(global.out()::println);
       run.verify(global, backend, network, data.open());
     }
     return 0;
+  }
+
+  /// A row for each sparsity and method, the dense network first.
+  private static Table table(Comparison.Result result) {
+    Evaluation dense = result.dense();
+    Table table = new Table(2, "sparsity", "criterion", dense.lossName().toString(), "accuracy", "output change");
+    table.row("-", "dense", PLAIN.value(dense.loss()), PLAIN.percent(dense.accuracy()), "0");
+    for (int i = 0; i < result.methods().getFirst().outcomes().size(); i++) {
+      table.rule();
+      for (Comparison.MethodResult method : result.methods()) {
+        Comparison.Outcome outcome = method.outcomes().get(i);
+        table.row(PLAIN.exactPercent(outcome.sparsity()), method.method().toString(),
+            PLAIN.value(outcome.evaluation().loss()), PLAIN.percent(outcome.evaluation().accuracy()),
+            PLAIN.value(outcome.outputChange()));
+      }
+    }
+    return table;
   }
 
   private Map<String, Object> inForce(Backend backend, Evaluation dense) {

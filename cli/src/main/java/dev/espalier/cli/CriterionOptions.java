@@ -2,41 +2,31 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Needs;
 import dev.espalier.engine.pruning.PruningOptions;
 import java.util.Optional;
 import picocli.CommandLine.Option;
 
 /// How one pruning scores weights.
 final class CriterionOptions extends ScoringChoices {
-  @Option(names = "--criterion", paramLabel = "NAME", order = 20,
-      description = {
-          "What a weight's importance is: ec (elimination-compensation), magnitude, gradient (needs --labels), wanda or"
-              + " random (default: ${DEFAULT-VALUE})."})
-  Criterion criterion = Criterion.ELIMINATION_COMPENSATION;
+  @Option(names = "--criterion", paramLabel = "NAME", order = 20)
+  Criterion criterion = new Criterion.EliminationCompensation();
 
-  @Option(names = "--compensation", paramLabel = "KIND", order = 21,
-      description = {"What makes up for removed weights: bias or none; default: bias for ec, else none."})
+  @Option(names = "--compensation", paramLabel = "KIND", order = 21)
   Compensation compensation;
 
-  private Optional<Compensation> compensation() {
-    return Optional.ofNullable(compensation);
-  }
-
   PruningOptions.Builder builder(RunOptions run) {
-    return builder(criterion, compensation(), run);
-  }
-
-  boolean compensates() {
-    return compensation().map(c -> c == Compensation.BIAS).orElse(criterion == Criterion.ELIMINATION_COMPENSATION);
+    return builder(criterion, Optional.ofNullable(compensation), run);
   }
 
   /// Refuses to begin without the data that the choice needs.
   void check(DataOptions data, GlobalOptions global) {
-    global.require(data.data != null || !(criterion.needsSamples() || compensates()),
-        "--data is missing: criterion %s%s needs calibration samples".formatted(criterion,
-            criterion.needsSamples() ? "" : " with --compensation bias"));
-    global.require(data.labels != null || !criterion.needsLabels(),
+    Compensation inForce = compensation == null ? criterion.defaultCompensation() : compensation;
+    Needs needs = criterion.needs().and(inForce.needs());
+    global.require(data.data != null || !needs.samples(), "--data is missing: criterion %s%s needs calibration samples"
+        .formatted(criterion, criterion.needs().samples() ? "" : " with --compensation " + inForce));
+    global.require(data.labels != null || !needs.labels(),
         "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(criterion));
-    global.require(data.data != null || data.labels == null, "--labels is of no use without --data");
+    global.require(data.data != null || data.labels == null, "--labels needs --data: give both, or neither");
   }
 }

@@ -1,10 +1,14 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
+import dev.espalier.engine.experiment.Comparison;
+import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsWriter;
@@ -14,6 +18,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.training.RandomNetwork;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
@@ -23,6 +28,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
@@ -30,13 +36,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /// `espalier demo`.
-@Command(name = "demo", sortOptions = false, synopsisHeading = "%nUsage: ",
-    customSynopsis = "espalier demo [OPTION]...",
-    header = "Train a small network, prune it, and show what each method loses.",
-    description = "%nSimulates the diffusion of a substance through a column that sorbs it, trains a network to foretell"
-        + " the concentrations 100 s ahead, and prunes it by several criteria. Takes less than a minute. The numbers"
-        + " are the same every time.%n",
-    footerHeading = "%nExample:%n", footer = {"    espalier demo"})
+@Command(name = "demo", sortOptions = false)
 final class DemoCommand implements Callable<Integer> {
   private static final int TRAINING_SIMULATIONS = 200;
   private static final int TEST_SIMULATIONS = 50;
@@ -50,18 +50,16 @@ final class DemoCommand implements Callable<Integer> {
   private static final Method UNCOMPENSATED = Method.parse("ec/none");
   private static final Method COMPENSATED = Method.parse("ec");
   private static final List<Method> METHODS = List.of(MAGNITUDE, Method.parse("gradient"), UNCOMPENSATED, COMPENSATED);
+  private static final Loss LOSS = new Loss.SquaredError();
   private static final int HISTOGRAM_BINS = 60;
 
   @Mixin
   private GlobalOptions global;
 
-  @Option(names = {"-o", "--output"}, paramLabel = "DIR", order = 1,
-      description = {"Folder for the models, the data and the report; files of an earlier demo are overwritten"
-          + " (default: ${DEFAULT-VALUE})."})
+  @Option(names = {"-o", "--output"}, paramLabel = "DIR", order = 1)
   private Path output = Path.of("espalier-demo");
 
-  @Option(names = "--seed", paramLabel = "N", order = 2,
-      description = {"Of the simulations, the noise and the training (default: ${DEFAULT-VALUE})."})
+  @Option(names = "--seed", paramLabel = "N", order = 2)
   private long seed;
 
   @Mixin
@@ -71,15 +69,16 @@ final class DemoCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     Reports.check(output, true);
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      global.say("simulating %d columns of soil, with noise of %s".formatted(TRAINING_SIMULATIONS, NOISE));
+      global.say(
+          "simulating %d soil columns, with noise of standard deviation %s".formatted(TRAINING_SIMULATIONS, NOISE));
       Dataset training = DiffusionSorptionData.generate("training samples", TRAINING_SIMULATIONS, NOISE, 2 * seed,
           arena);
       Dataset test = DiffusionSorptionData.generate("test samples", TEST_SIMULATIONS, 0, 2 * seed + 1, arena);
       DenseNetwork network = train(backend, training, progress, arena);
       Comparison.Result comparison = compare(backend, network, training, test, progress);
       PruningResult pruned = new Pruner(backend,
-          options(COMPENSATED, progress).sparsity(SHOWN_SPARSITY).histogramBins(HISTOGRAM_BINS).build())
-          .prune(network, training, arena);
+          options(COMPENSATED).sparsity(SHOWN_SPARSITY).histogramBins(HISTOGRAM_BINS).build())
+          .prune(network, Optional.of(training), progress, arena);
       progress.clear();
       write(backend, network, pruned, training, test, comparison);
       print(comparison);
@@ -91,26 +90,25 @@ final class DemoCommand implements Callable<Integer> {
   private DenseNetwork train(Backend backend, Dataset training, Progress progress, Arena arena) throws IOException {
     List<Integer> widths = List.of(DiffusionSorptionData.PLACES, WIDTH, WIDTH, DiffusionSorptionData.PLACES);
     global.say("training a network of widths %s on %d samples".formatted(widths, training.samples().samples()));
-    DenseNetwork initial = Trainer.initialise(widths, List.of(Activation.TANH, Activation.TANH, Activation.IDENTITY),
+    DenseNetwork initial = RandomNetwork.chain(widths, List.of(Activation.TANH, Activation.TANH, Activation.IDENTITY),
         seed, arena);
     DenseNetwork trained = Trainer.train(backend, initial, training,
-        new TrainingOptions(EPOCHS, BATCH_SIZE, Adam.of(1e-3), Loss.MSE, seed, false, progress), arena);
+        new TrainingOptions(EPOCHS, BATCH_SIZE, Adam.of(1e-3), LOSS, seed, false), progress, arena);
     progress.clear();
     return trained;
   }
 
   private Comparison.Result compare(Backend backend, DenseNetwork network, Dataset training, Dataset test,
       Progress progress) throws IOException {
-    global.say("pruning it %d times".formatted(METHODS.size() * SPARSITIES.size()));
-    Comparison.Result result = new Comparison(backend, network, training, test, Loss.MSE, backend.batchSize(), progress)
-        .run(SPARSITIES, METHODS, method -> options(method, progress));
+    global.say("pruning the network %d times".formatted(METHODS.size() * SPARSITIES.size()));
+    Comparison.Result result = new Comparison(backend, network, training, test, LOSS, backend.batchSize(), progress)
+        .run(SPARSITIES, METHODS, method -> options(method).build());
     progress.clear();
     return result;
   }
 
-  private PruningOptions.Builder options(Method method, Progress progress) {
-    PruningOptions.Builder options = PruningOptions.builder().criterion(method.criterion()).seed(seed)
-        .listener(progress);
+  private PruningOptions.Builder options(Method method) {
+    PruningOptions.Builder options = PruningOptions.builder().criterion(method.criterion()).seed(seed);
     method.compensation().ifPresent(options::compensation);
     return options;
   }
@@ -127,9 +125,9 @@ final class DemoCommand implements Callable<Integer> {
     options.put("backend", backend.description());
     options.put("criteria", METHODS);
     options.put("sparsities", SPARSITIES);
-    Reports.write(comparison.report(Reports.begin("demo")).summary(summary(comparison))
-        .loss(Loss.MSE.toString(), comparison.loss(COMPENSATED, SHOWN_SPARSITY))
-        .model(network.weights(), Zeros.in(pruned.network())).layers(Reports.layers(network, pruned.layers()))
+    Reports.write(Reports.begin("demo").lossName(LOSS.toString()).comparison(Reports.curves(comparison))
+        .summary(summary(comparison)).loss(LOSS.toString(), loss(comparison, COMPENSATED, SHOWN_SPARSITY))
+        .model(network.weights(), pruned.network().zeros()).layers(Reports.layers(network, pruned.layers()))
         .notes(pruned.notes()).timings(Reports.timings(backend)).options(options).build(), output, true, global);
   }
 
@@ -141,25 +139,29 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   private static String summary(Comparison.Result result) {
-    double magnitude = result.loss(MAGNITUDE, SHOWN_SPARSITY);
-    double compensated = result.loss(COMPENSATED, SHOWN_SPARSITY);
-    return "With %s of the weights removed, the test error is %s by magnitude, %s by ec without compensation, and %s by ec."
-        .formatted(Table.chosen(SHOWN_SPARSITY), Table.value(magnitude),
-            Table.value(result.loss(UNCOMPENSATED, SHOWN_SPARSITY)), Table.value(compensated))
-        + " That is what moving the biases buys: an error %.0f times smaller than magnitude's, without any training."
-            .formatted(magnitude / compensated);
+    double magnitude = loss(result, MAGNITUDE, SHOWN_SPARSITY);
+    double compensated = loss(result, COMPENSATED, SHOWN_SPARSITY);
+    return "With %s of the weights removed, the test error is %s by magnitude, %s by ec/none, and %s by ec.".formatted(
+        PLAIN.exactPercent(SHOWN_SPARSITY), PLAIN.value(magnitude),
+        PLAIN.value(loss(result, UNCOMPENSATED, SHOWN_SPARSITY)), PLAIN.value(compensated))
+        + " Compensation by the biases makes the error %s times smaller than magnitude's, without retraining."
+            .formatted(PLAIN.fixed(magnitude / compensated, 0));
+  }
+
+  private static double loss(Comparison.Result result, Method method, double sparsity) {
+    return result.outcome(method, sparsity).evaluation().loss();
   }
 
   private void print(Comparison.Result result) {
-    global.out().println("Mean squared error on test data (without noise, from other simulations):");
+    global.out().println("Mean squared error on test data (other simulations, without noise):");
     global.out().println();
     Table table = new Table(1,
         Stream.concat(Stream.of("removed"), METHODS.stream().map(Method::toString)).toArray(String[]::new));
-    table.row(Stream.concat(Stream.of("nothing"), METHODS.stream().map(_ -> Table.value(result.dense().loss())))
+    table.row(Stream.concat(Stream.of("nothing"), METHODS.stream().map(_ -> PLAIN.value(result.dense().loss())))
         .toArray(String[]::new));
     for (double sparsity : SPARSITIES) {
-      table.row(Stream.concat(Stream.of(Table.chosen(sparsity)),
-          METHODS.stream().map(method -> Table.value(result.loss(method, sparsity)))).toArray(String[]::new));
+      table.row(Stream.concat(Stream.of(PLAIN.exactPercent(sparsity)),
+          METHODS.stream().map(method -> PLAIN.value(loss(result, method, sparsity)))).toArray(String[]::new));
     }
     table.lines().forEach(global.out()::println);
     global.out().println();

@@ -1,67 +1,58 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.Verification;
 import java.io.IOException;
 import java.util.Optional;
 import java.util.OptionalLong;
-import java.util.function.IntPredicate;
 import picocli.CommandLine.Option;
 
 /// Where a command computes.
 class DeviceOptions {
-  @Option(names = "--device", paramLabel = "DEVICE", order = 60, description = {
-      "auto, cuda (an NVIDIA GPU; cuda:1 is the second), cpu, or reference: slow, in double precision, to check others"
-          + " by (default: ${DEFAULT-VALUE})."})
+  @Option(names = "--device", paramLabel = "DEVICE", order = 60)
   Device device = Device.AUTO;
 
-  @Option(names = "--threads", paramLabel = "N", order = 61, converter = Values.AtLeastOne.class,
-      description = {"Threads of the CPU; default: all cores that this process may use."})
-  int threads = CpuBackend.availableThreads();
+  @Option(names = "--threads", paramLabel = "N", order = 61, converter = Values.AtLeastOne.class)
+  int threads = BackendOptions.availableThreads();
 
-  @Option(names = "--precision", paramLabel = "PRECISION", order = 62, description = {
-      "Of large products: fp32, tf32 on GPUs, or bf16 on GPUs and on CPUs that multiply bfloat16: less exact; default:"
-          + " tf32 on a GPU, else fp32."})
+  @Option(names = "--precision", paramLabel = "PRECISION", order = 62)
   private Precision precision;
 
-  @Option(names = "--device-memory", paramLabel = "SIZE", order = 63, converter = Values.Bytes.class,
-      description = {"GPU memory to take at most, for example 20G or 512M; default: what is free, less a reserve."})
+  @Option(names = "--device-memory", paramLabel = "SIZE", order = 63, converter = Values.Bytes.class)
   private Long deviceMemory;
 
-  @Option(names = "--verify", order = 66,
-      description = {"Score a few layers and samples also on the reference, and show the largest deviations."})
+  @Option(names = "--verify", order = 66)
   private boolean verify;
 
-  /// Checks the backend if that is asked for, by the default scores.
-  void verify(GlobalOptions global, Backend backend, DenseNetwork network, Dataset samples) throws IOException {
-    verify(global, backend, network, _ -> true, Optional.of(samples), PruningOptions.builder().build());
+  /// Checks the backend by the default scores, if that is asked for.
+  void verify(GlobalOptions global, Backend backend, DenseNetwork network, Dataset data) throws IOException {
+    verify(global, backend, network, PruningOptions.builder().build(), Optional.of(data));
   }
 
-  /// Checks the backend if that is asked for.
-  ///
-  /// @param wanted the layers, by number from 0, that may be looked at
-  void verify(GlobalOptions global, Backend backend, DenseNetwork network, IntPredicate wanted,
-      Optional<Dataset> samples, PruningOptions options) throws IOException {
+  /// Checks the backend by the scores that the options ask for, if that is asked for.
+  void verify(GlobalOptions global, Backend backend, DenseNetwork network, PruningOptions options,
+      Optional<Dataset> data) throws IOException {
     if (!verify) {
       return;
     }
-    Verification verification = Verification.of(backend, network, wanted, samples,
-        new Pruner(backend, options).scoringOptions(network));
+    Verification verification = Verification.of(backend, network, PruningPlan.of(options, network, data, backend),
+        data);
     Table table = new Table(1, "deviation from the reference", "importance", "compensation");
     verification.layers()
-        .forEach(layer -> table.row(layer.name(), Table.value(layer.importance()), Table.value(layer.compensation())));
+        .forEach(layer -> table.row(layer.name(), PLAIN.value(layer.importance()), PLAIN.value(layer.compensation())));
     global.out().println();
     table.lines().forEach(global.out()::println);
-    global.out().println("Deviations are the largest on %d samples, as a fraction of the layer's largest value."
-        .formatted(verification.samples()));
+    global.out().println("Each deviation is the largest over %s samples, relative to the layer's largest value."
+        .formatted(PLAIN.count(verification.samples())));
   }
 
   /// A backend, after saying which one and why.

@@ -10,10 +10,10 @@ import java.util.Arrays;
 /// with u(x, t) the concentration relative to that at the inlet (no unit), x in (0, 1) m, t in s; u(0, t) = 1,
 /// u(1, t) = −D ∂u/∂x (what diffuses out), and u(x, 0) constant.
 ///
-/// Discretisation: finite volumes of equal width h with u at their centres. The boundaries are faces, half a cell from the
-/// next centre, with u = 1 at the inlet; at the outlet u = D (uₙ − u)/(h/2), solved for u, with uₙ that of the last cell.
-/// Second order in h. In time Heun's explicit method, second order, in steps of at most 0.4 h² R(1) / D, which keeps it
-/// stable and u within its bounds, for R falls with u.
+/// Discretisation: finite volumes of equal width h with u at their centres. The boundaries are faces, half a cell from
+/// the next centre, with u = 1 at the inlet; at the outlet u = D (uₙ − u)/(h/2), solved for u, with uₙ that of the last
+/// cell. Second order in h. In time Heun's explicit method, second order, in steps of at most 0.4 h² R(1) / D, which
+/// keeps it stable and u within its bounds, for R falls with u.
 ///
 /// @param cells       at least 2
 /// @param diffusivity D, m²/s

@@ -1,20 +1,15 @@
 package dev.espalier.cli;
 
-import dev.espalier.bindings.CudaDriver;
-import dev.espalier.bindings.NativeLibraryException;
+import dev.espalier.engine.EspalierException;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
 import dev.espalier.engine.device.Device;
+import dev.espalier.engine.device.Hardware;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
 /// `espalier doctor`.
-@Command(name = "doctor", sortOptions = false, synopsisHeading = "%nUsage: ",
-    customSynopsis = "espalier doctor [OPTION]...",
-    header = "Show what this machine offers and which devices can be used.",
-    description = "%nShows Java, CPU, memory, GPU and cuBLAS, and for each device whether Espalier can use it, or why not.%n",
-    footerHeading = "%nExample:%n", footer = {"    espalier doctor"})
+@Command(name = "doctor", sortOptions = false)
 final class DoctorCommand implements Callable<Integer> {
   private static final String AUTO = "what --device auto picks";
 
@@ -30,10 +25,11 @@ final class DoctorCommand implements Callable<Integer> {
     machine.row("bfloat16", Machine.bfloat16());
     machine.row("vector api", Machine.vectorApi());
     machine.row("memory", Machine.memory());
-    CudaDriver.Probe gpu = CudaDriver.probe();
-    machine.row("gpu", gpu.device().orElse("none: " + gpu.problem()));
-    Machine.gpuNow(gpu.pciBusId()).ifPresent(now -> machine.row("gpu now", now));
-    machine.row("cublas", Machine.cublas());
+    Hardware.Answer<Hardware.Gpu> gpu = Hardware.gpu();
+    machine.row("gpu", gpu.value().map(Hardware.Gpu::description).orElse("none: " + gpu.problem()));
+    gpu.value().flatMap(Hardware.Gpu::now).ifPresent(now -> machine.row("gpu now", Machine.gpuNow(now)));
+    Hardware.Answer<String> cublas = Hardware.cublas();
+    machine.row("cublas", cublas.value().orElse(cublas.problem()));
     machine.lines().forEach(global.out()::println);
     global.out().println();
     Table devices = new Table(3, "device", "usable", "");
@@ -49,7 +45,7 @@ final class DoctorCommand implements Callable<Integer> {
     try (Backend backend = device.open()) {
       devices.row(device.toString(), "yes", backend.description() + "; " + remark);
       return true;
-    } catch (NativeLibraryException | IllegalStateException | OutOfBackendMemoryException e) {
+    } catch (EspalierException e) {
       devices.row(device.toString(), "no", e.getMessage());
       return false;
     }

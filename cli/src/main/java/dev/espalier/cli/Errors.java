@@ -1,16 +1,19 @@
 package dev.espalier.cli;
 
-import dev.espalier.bindings.NativeLibraryException;
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
-import dev.espalier.engine.device.DeviceUnavailableException;
+import dev.espalier.engine.EspalierException;
+import dev.espalier.engine.MissingDataException;
+import dev.espalier.engine.OutOfBackendMemoryException;
+import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
+import dev.espalier.engine.UnsupportedPrecisionException;
+import dev.espalier.engine.io.FileErrors;
+import dev.espalier.engine.io.MissingActivationsException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileSystemException;
-import java.nio.file.NoSuchFileException;
 import java.util.concurrent.CancellationException;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import picocli.CommandLine;
 import picocli.CommandLine.ExecutionException;
 import picocli.CommandLine.ExitCode;
@@ -19,10 +22,12 @@ import picocli.CommandLine.ParseResult;
 
 /// Turns whatever went wrong into one line on stderr and an exit code.
 final class Errors {
+  private static final String LARGER_HEAP = "ESPALIER_JAVA_OPTIONS=-Xmx16g, for example";
+
   private Errors() {}
 
-  /// Wrong use: a line that ends in where the right use is explained; exit code 2.
-  static int wrongUse(ParameterException e, String... arguments) {
+  /// A usage error: one line, which ends with the place of help; exit code 2.
+  static int usageError(ParameterException e, String... arguments) {
     CommandLine commandLine = e.getCommandLine();
     print(commandLine.getErr(),
         "%s; see '%s --help'".formatted(startingSmall(e.getMessage()), commandLine.getCommandSpec().qualifiedName()));
@@ -50,21 +55,42 @@ final class Errors {
     err.flush();
   }
 
+  /// What went wrong, and by which options it can be helped.
   private static String explained(Throwable e) {
     return switch (e) {
       case ExecutionException execution when execution.getCause() != null -> explained(execution.getCause());
       case UncheckedIOException unchecked -> explained(unchecked.getCause());
-      case NoSuchFileException file -> file.getFile() + ": no such file; check the path";
-      case AccessDeniedException file -> file.getFile() + ": no permission; change it or choose another path";
-      case FileAlreadyExistsException file -> file.getFile() + ": already exists; choose another path or add --force";
-      case FileSystemException file when file.getReason() != null -> file.getFile() + ": " + file.getReason();
+      case FileAlreadyExistsException file -> FileErrors.explained(file) + " or add --force";
+      case MissingActivationsException _ -> e.getMessage() + ", for example --activations relu";
+      case IOException io -> FileErrors.explained(io);
+      case OutOfBackendMemoryException memory -> memory.getMessage() + remedies(memory);
+      case MissingDataException missing -> missing.getMessage() + switch (missing.part()) {
+        case SAMPLES -> ": give --data";
+        case LABELS -> ": give --labels";
+      };
+      case UnsupportedPrecisionException _ -> e.getMessage() + "; use --precision fp32, or another --device";
       case OutOfMemoryError _ ->
         "out of memory with a heap of %d MiB; lower --batch-size or --max-samples, or start with %s"
-            .formatted(Runtime.getRuntime().maxMemory() >> 20, "ESPALIER_JAVA_OPTIONS=-Xmx16g, for example");
-      case IOException _,IllegalArgumentException _,ArithmeticException _,CancellationException _,OutOfBackendMemoryException _,DeviceUnavailableException _,NativeLibraryException _ when e
-          .getMessage() != null ->
+            .formatted(Runtime.getRuntime().maxMemory() >> 20, LARGER_HEAP);
+      case EspalierException _,IllegalArgumentException _,CancellationException _ when e.getMessage() != null ->
         e.getMessage();
       default -> "internal error: %s; please report it with what --verbose prints".formatted(e);
+    };
+  }
+
+  private static String remedies(OutOfBackendMemoryException e) {
+    return e.remedies().isEmpty()
+        ? ""
+        : "; use " + Stream.of(Remedy.values()).filter(e.remedies()::contains).map(Errors::option)
+            .collect(Collectors.joining(", or "));
+  }
+
+  private static String option(Remedy remedy) {
+    return switch (remedy) {
+      case SMALLER_BATCH -> "a smaller --batch-size";
+      case MORE_DEVICE_MEMORY -> "a larger --device-memory if the GPU has it";
+      case LARGER_HEAP -> LARGER_HEAP;
+      case OTHER_DEVICE -> "another --device";
     };
   }
 

@@ -2,35 +2,41 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.device.Device;
+import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Schedule;
-import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.network.Activations;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.ResourceBundle;
 import java.util.function.Function;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.ArgGroupSpec;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.OverwrittenOptionException;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.ParseResult.GroupMatch;
+import picocli.CommandLine.RunLast;
 import picocli.CommandLine.Spec;
 import picocli.CommandLine.TypeConversionException;
 
-/// The command `espalier`: results on stdout, progress and errors on stderr, exit codes 0 done, 1 failed, 2 wrong use.
-@Command(name = "espalier", versionProvider = Espalier.Version.class,
+/// The command `espalier`: results on stdout, progress and errors on stderr, exit codes 0 done, 1 failed, 2 usage
+/// error.
+@Command(name = "espalier", sortOptions = false, versionProvider = Espalier.Version.class,
     subcommands = {DemoCommand.class, PruneCommand.class, ScoreCommand.class, EvaluateCommand.class,
-        CompareCommand.class, TrainCommand.class, InspectCommand.class, DoctorCommand.class},
-    header = "Espalier prunes trained fully-connected networks: it removes the weights that the network can do "
-        + "without, and moves the biases to make up for them.",
-    sortOptions = false, synopsisHeading = "%nUsage: ", synopsisSubcommandLabel = "COMMAND",
-    commandListHeading = "%nCommands:%n", optionListHeading = "%nOptions:%n", footerHeading = "%nFirst steps:%n",
-    footer = {"  espalier demo              trains a small network, prunes it, shows what is lost",
-        "  espalier prune --help      options and examples of the main command",
-        "  espalier doctor            what this machine offers", "", "Exit codes: 0 done, 1 failed, 2 wrong use."})
+        CompareCommand.class, TrainCommand.class, InspectCommand.class, DoctorCommand.class})
 public final class Espalier implements Runnable {
   @Spec
   private CommandSpec spec;
@@ -38,13 +44,17 @@ public final class Espalier implements Runnable {
   @Mixin
   GlobalOptions global;
 
-  @Option(names = {"-V", "--version"}, versionHelp = true, description = "Show the version and end.")
+  @Option(names = {"-V", "--version"}, versionHelp = true)
   boolean version;
 
   private Espalier() {}
 
-  /// Runs a command and ends the virtual machine with its exit code.
+  /// Runs a command and ends the virtual machine with its exit code. Numbers are written the same way in every country.
   public static void main(String... arguments) {
+    Locale.setDefault(Locale.ROOT);
+    if (GlobalOptions.isVerbose(arguments)) {
+      System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "info"); // read once, by the first logger
+    }
     System.exit(run(commandLine(), arguments));
   }
 
@@ -62,19 +72,23 @@ public final class Espalier implements Runnable {
 
   static CommandLine commandLine() {
     CommandLine commandLine = new CommandLine(new Espalier());
+    // Loaded here, for picocli sees no resources of this module.
+    commandLine.setResourceBundle(ResourceBundle.getBundle("dev.espalier.cli.Help", Locale.ROOT));
     values(commandLine, Criterion.class, Criterion::parse);
     values(commandLine, Compensation.class, Compensation::parse);
     values(commandLine, Sensitivity.class, Sensitivity::parse);
-    values(commandLine, Scope.class, Scope::parse);
+    values(commandLine, ScopeOption.class, ScopeOption::parse);
     values(commandLine, Schedule.class, Schedule::parse);
     values(commandLine, Loss.class, Loss::parse);
     values(commandLine, Device.class, Device::parse);
     values(commandLine, Precision.class, Precision::parse);
     values(commandLine, Method.class, Method::parse);
     values(commandLine, Activations.class, Activations::parse);
+    values(commandLine, Path.class, Espalier::path);
     commandLine.setUsageHelpAutoWidth(false);
     commandLine.setUsageHelpWidth(100);
-    commandLine.setParameterExceptionHandler(Errors::wrongUse);
+    commandLine.setExecutionStrategy(Espalier::execute);
+    commandLine.setParameterExceptionHandler(Errors::usageError);
     commandLine.setExecutionExceptionHandler(Errors::failed);
     return commandLine;
   }
@@ -88,6 +102,35 @@ public final class Espalier implements Runnable {
       }
     };
     commandLine.registerConverter(type, converter);
+  }
+
+  /// Java reads file names by the locale, and gives up on letters that it lacks.
+  private static Path path(String text) {
+    try {
+      return Path.of(text);
+    } catch (InvalidPathException e) {
+      throw new IllegalArgumentException(
+          "'%s' is not a valid file name in this locale; set LC_ALL=C.UTF-8".formatted(e.getInput()), e);
+    }
+  }
+
+  private static int execute(ParseResult parsed) {
+    refuseRepeated(parsed.subcommands().isEmpty() ? parsed : parsed.subcommands().getLast());
+    return new RunLast().execute(parsed);
+  }
+
+  /// For an option that is repeated, picocli begins its group anew, and forgets the group's options before it.
+  private static void refuseRepeated(ParseResult command) {
+    for (ArgGroupSpec group : command.commandSpec().argGroups()) {
+      List<GroupMatch> matches = command.findMatches(group).stream().flatMap(found -> found.matches().stream())
+          .toList();
+      for (OptionSpec option : group.options()) {
+        if (matches.stream().filter(match -> !match.matchedValues(option).isEmpty()).count() > 1) {
+          throw new OverwrittenOptionException(command.commandSpec().commandLine(), option,
+              "option '%s' should be specified only once".formatted(option.longestName()));
+        }
+      }
+    }
   }
 
   @Override

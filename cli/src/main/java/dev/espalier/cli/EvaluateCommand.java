@@ -1,11 +1,14 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
@@ -21,44 +24,42 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `espalier evaluate`.
-@Command(name = "evaluate", sortOptions = false, synopsisHeading = "%nUsage: ",
-    customSynopsis = "espalier evaluate MODEL --data FILE --labels FILE [OPTION]...",
-    header = "Judge a model by labelled samples.",
-    description = "%nPrints the loss, the accuracy where labels are classes, and the sparsity of each layer.%n",
-    footerHeading = "%nExample:%n",
-    footer = {"    espalier evaluate pruned.safetensors --data test-x.npy --labels test-y.npy"})
+@Command(name = "evaluate", sortOptions = false)
 final class EvaluateCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
 
-  @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
+  @Parameters(paramLabel = "MODEL")
   private Path model;
 
   @Mixin
   private ModelOptions reading;
 
-  @Option(names = "--loss", paramLabel = "LOSS", order = 1,
-      description = {"mse or cross-entropy; default: cross-entropy for class indices, else mse."})
+  @Option(names = "--loss", paramLabel = "LOSS", order = 1)
   private Loss loss;
 
-  @ArgGroup(validate = false, order = 2, heading = "%nData:%n")
+  @ArgGroup(validate = false, order = 2, headingKey = "data.heading")
   private DataOptions data = new DataOptions();
 
-  @ArgGroup(validate = false, order = 3, heading = "%nComputation:%n")
+  @ArgGroup(validate = false, order = 3, headingKey = "computation.heading")
   private BatchOptions run = new BatchOptions();
 
-  @ArgGroup(validate = false, order = 4, heading = "%nOutput:%n")
+  @ArgGroup(validate = false, order = 4, headingKey = "output.heading")
   private ReportOptions report = new ReportOptions();
 
   @Override
   public Integer call() throws IOException {
-    global.require(data.data != null && data.labels != null, "--data and --labels are needed: give both");
+    global.require(data.data != null && data.labels != null, "--data or --labels is missing: give both");
     report.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       DenseNetwork network = reading.load(model, arena).network();
       Dataset samples = data.open();
-      Loss used = loss == null ? Loss.defaultFor(network, samples.labels().orElseThrow()) : loss;
-      Evaluation evaluation = Evaluation.of(backend, network, samples, used, run.batchSize(backend, network), progress);
+      Loss used = Losses.inForce(loss, network.graph(), samples);
+      Losses.note(loss, network.graph(), samples).ifPresent(global::note);
+      Evaluation evaluation;
+      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+        evaluation = Evaluation.of(backend, device, samples, used, run.batchSize(backend, network), progress);
+      }
       progress.clear();
       if (report.folder != null) {
         backend.enter(Phase.WRITE);
@@ -75,8 +76,8 @@ final class EvaluateCommand implements Callable<Integer> {
     inForce.put("loss", evaluation.lossName());
     inForce.put("backend", backend.description());
     Report.Builder builder = Reports.begin("evaluate")
-        .summary("%s on %d samples of %s.".formatted(model.getFileName(), evaluation.samples(), data.data))
-        .model(network.weights(), Zeros.in(network)).layers(Reports.layers(network)).timings(Reports.timings(backend))
+        .summary("%s on %s samples of %s.".formatted(model.getFileName(), PLAIN.count(evaluation.samples()), data.data))
+        .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
         .options(inForce);
     Reports.now(builder, evaluation);
     return builder.build();
@@ -85,19 +86,19 @@ final class EvaluateCommand implements Callable<Integer> {
   private void print(DenseNetwork network, Evaluation evaluation) {
     Table table = new Table(3, "layer", "shape", "activation", "weights", "zero", "sparsity");
     for (DenseLayer layer : network.layers()) {
-      table.row(layer.name(), Table.shape(layer.outputs(), layer.inputs()), layer.activation().toString(),
-          String.valueOf(layer.weights().elements()), String.valueOf(Zeros.in(layer)),
-          Table.percent(Zeros.sparsity(layer)));
+      table.row(layer.name(), PLAIN.shape(layer.outputs(), layer.inputs()), layer.activation().toString(),
+          PLAIN.count(layer.weights().elements()), PLAIN.count(layer.weights().zeros()),
+          PLAIN.percent(layer.sparsity()));
     }
     table.rule();
-    table.row("total", "", "", String.valueOf(network.weights()), String.valueOf(Zeros.in(network)),
-        Table.percent(Zeros.sparsity(network)));
+    table.row("total", "", "", PLAIN.count(network.weights()), PLAIN.count(network.zeros()),
+        PLAIN.percent(network.sparsity()));
     table.lines().forEach(global.out()::println);
     global.out().println();
-    global.out().println("samples   %d".formatted(evaluation.samples()));
-    global.out().println("loss      %s (%s)".formatted(Table.value(evaluation.loss()), evaluation.lossName()));
+    global.out().println("samples   %s".formatted(PLAIN.count(evaluation.samples())));
+    global.out().println("loss      %s (%s)".formatted(PLAIN.value(evaluation.loss()), evaluation.lossName()));
     if (evaluation.accuracy().isPresent()) {
-      global.out().println("accuracy  %s".formatted(Table.percent(evaluation.accuracy())));
+      global.out().println("accuracy  %s".formatted(PLAIN.percent(evaluation.accuracy())));
     }
   }
 }

@@ -1,9 +1,9 @@
 package dev.espalier.cli;
 
 import java.io.PrintWriter;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
@@ -21,18 +21,19 @@ final class GlobalOptions {
   @Spec(Spec.Target.MIXEE)
   private CommandSpec command;
 
-  @Option(names = {"-h", "--help"}, usageHelp = true, order = 100, description = "Show this help and end.")
+  @Option(names = {"-h", "--help"}, usageHelp = true, order = 100)
   boolean help;
 
-  @Option(names = {"-v", "--verbose"}, order = 101, description = "Show the stack trace of an error.")
+  @Option(names = {"-v", "--verbose"}, order = 101)
   boolean verbose;
 
-  @Option(names = {"-q", "--quiet"}, order = 102, description = "Show results and errors only.")
+  @Option(names = {"-q", "--quiet"}, order = 102)
   private boolean quiet;
 
-  /// Whether arguments that were not understood as a whole ask for stack traces.
+  /// Whether arguments that were not yet understood, or not as a whole, ask for it; also where `-v` is one of several
+  /// letters.
   static boolean isVerbose(String... arguments) {
-    return List.of(arguments).contains("--verbose") || List.of(arguments).contains("-v");
+    return Arrays.stream(arguments).anyMatch(argument -> argument.matches("--verbose|-[hqVf]*v.*"));
   }
 
   /// For results.
@@ -47,6 +48,10 @@ final class GlobalOptions {
       err.println(message);
       err.flush();
     }
+  }
+
+  void note(String note) {
+    say("note: " + note);
   }
 
   Progress progress() {

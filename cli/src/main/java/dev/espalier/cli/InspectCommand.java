@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -12,15 +14,12 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
 
 /// `espalier inspect`.
-@Command(name = "inspect", sortOptions = false, synopsisHeading = "%nUsage: ",
-    customSynopsis = "espalier inspect MODEL [OPTION]...", header = "Show the layers of a model.",
-    description = "%nShows shapes, element types, activations, how many weights are zero, and the metadata.%n",
-    footerHeading = "%nExample:%n", footer = {"    espalier inspect model.safetensors"})
+@Command(name = "inspect", sortOptions = false)
 final class InspectCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
 
-  @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
+  @Parameters(paramLabel = "MODEL")
   private Path model;
 
   @Mixin
@@ -34,14 +33,14 @@ final class InspectCommand implements Callable<Integer> {
       Table table = new Table(5, "layer", "shape", "type", "bias", "activation", "weights", "zero", "sparsity");
       for (int l = 0; l < network.layers().size(); l++) {
         DenseLayer layer = network.layers().get(l);
-        table.row(layer.name(), Table.shape(layer.outputs(), layer.inputs()), file.weightTensor(l).dtype().toString(),
+        table.row(layer.name(), PLAIN.shape(layer.outputs(), layer.inputs()), file.weightTensor(l).dtype().toString(),
             layer.bias().isPresent() ? "yes" : "no", layer.activation().toString(),
-            String.valueOf(layer.weights().elements()), String.valueOf(Zeros.in(layer)),
-            Table.percent(Zeros.sparsity(layer)));
+            PLAIN.count(layer.weights().elements()), PLAIN.count(layer.weights().zeros()),
+            PLAIN.percent(layer.sparsity()));
       }
       table.rule();
-      table.row("total", "", "", "", "", String.valueOf(network.weights()), String.valueOf(Zeros.in(network)),
-          Table.percent(Zeros.sparsity(network)));
+      table.row("total", "", "", "", "", PLAIN.count(network.weights()), PLAIN.count(network.zeros()),
+          PLAIN.percent(network.sparsity()));
       table.lines().forEach(global.out()::println);
       file.file().metadata().forEach((key, value) -> global.out().println("metadata %s: %s".formatted(key, value)));
     }

@@ -1,10 +1,9 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import com.sun.management.OperatingSystemMXBean;
-import dev.espalier.bindings.Cublas;
-import dev.espalier.bindings.NativeLibraryException;
-import dev.espalier.bindings.Nvml;
-import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.device.Hardware;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
@@ -36,7 +35,7 @@ final class Machine {
     List<String> lines = cpuInfo();
     String model = field(lines, "model name").orElse(System.getProperty("os.arch"));
     int cores = Runtime.getRuntime().availableProcessors();
-    return "%s, %d %s, %s".formatted(model, cores, cores == 1 ? "core" : "cores",
+    return "%s, %s %s, %s".formatted(model, PLAIN.count(cores), cores == 1 ? "core" : "cores",
         vectors(field(lines, "flags").or(() -> field(lines, "Features")).orElse("")));
   }
 
@@ -55,24 +54,24 @@ final class Machine {
 
   /// Whether `--precision bf16` is worth it on the CPU.
   static String bfloat16() {
-    try {
-      OptionalDouble rate = CpuBackend.bfloat16Rate();
-      return rate.isPresent()
-          ? "multiplied at %.2f times the rate of float32, on one core".formatted(rate.getAsDouble())
-          : "no instructions for it";
-    } catch (NativeLibraryException e) {
-      return "unknown: " + e.getMessage();
+    Hardware.Answer<OptionalDouble> rate = Hardware.bfloat16Rate();
+    if (rate.value().isEmpty()) {
+      return "unknown: " + rate.problem();
     }
+    return rate.value().get().isPresent()
+        ? "multiplied at %s times the rate of float32, on one core"
+            .formatted(PLAIN.fixed(rate.value().get().getAsDouble(), 2))
+        : "no instructions for it";
   }
 
   /// Whether scoring on the CPU skips dead units.
   static String vectorApi() {
-    if (CpuBackend.skipsDeadUnits()) {
+    if (Hardware.skipsDeadUnits()) {
       return "loaded: scoring on the CPU skips the units that ReLU leaves dead";
     }
     return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()
         ? "loaded, but vectors are too short to skip dead units by"
-        : "not loaded: ESPALIER_JAVA_OPTIONS='--add-modules jdk.incubator.vector' makes scoring on the CPU skip dead ReLU units";
+        : "not loaded: with ESPALIER_JAVA_OPTIONS='--add-modules jdk.incubator.vector', the CPU skips dead units";
   }
 
   static String memory() {
@@ -81,28 +80,10 @@ final class Machine {
         gibibytes(system.getFreeMemorySize()), gibibytes(Runtime.getRuntime().maxMemory()));
   }
 
-  /// What a GPU does at the moment, where NVML can say.
-  ///
-  /// @param pciBusId empty for none
-  static Optional<String> gpuNow(String pciBusId) {
-    if (pciBusId.isEmpty()) {
-      return Optional.empty();
-    }
-    Optional<Nvml> found = Nvml.open(pciBusId);
-    if (found.isEmpty()) {
-      return Optional.empty();
-    }
-    try (Nvml nvml = found.get()) {
-      return Optional.of(gpuNow(nvml.read()));
-    } catch (IllegalStateException e) {
-      return Optional.of("unknown: " + e.getMessage());
-    }
-  }
-
-  static String gpuNow(Nvml.Reading reading) {
+  static String gpuNow(Hardware.GpuState state) {
     return "%s of %s free, clock %s MHz, memory clock %s MHz, power %s W, %s °C".formatted(
-        gibibytes(reading.freeMemory()), gibibytes(reading.totalMemory()), number(reading.clock()),
-        number(reading.memoryClock()), Table.value(reading.power()), number(reading.temperature()));
+        gibibytes(state.freeMemory()), gibibytes(state.totalMemory()), number(state.clock()),
+        number(state.memoryClock()), PLAIN.value(state.power()), number(state.temperature()));
   }
 
   private static String gibibytes(OptionalLong bytes) {
@@ -113,17 +94,8 @@ final class Machine {
     return number.isPresent() ? String.valueOf(number.getAsInt()) : "-";
   }
 
-  /// Which cuBLAS there is, or why there is none.
-  static String cublas() {
-    try {
-      return Cublas.load();
-    } catch (NativeLibraryException e) {
-      return e.getMessage();
-    }
-  }
-
   private static String gibibytes(long bytes) {
-    return Table.value(bytes / (double) (1 << 30)) + " GiB";
+    return PLAIN.value(bytes / (double) (1 << 30)) + " GiB";
   }
 
   private static List<String> cpuInfo() {

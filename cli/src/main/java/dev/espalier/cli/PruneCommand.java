@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
@@ -7,25 +9,29 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
-import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
-import dev.espalier.engine.scoring.ScoringOptions;
+import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -36,19 +42,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
 /// `espalier prune`.
-@Command(name = "prune", sortOptions = false, synopsisHeading = "%nUsage: ",
-    customSynopsis = "espalier prune MODEL --data FILE --sparsity R -o FILE [OPTION]...",
-    header = "Prune a model: remove the weights it can do without.",
-    description = "%nReads a safetensors model and calibration samples, removes the least important weights, moves"
-        + " the biases to make up for them, and writes the model with everything else in it as it was.%n",
-    footerHeading = "%nExamples:%n",
-    footer = {"  Remove 90 %% of the weights:",
-        "    espalier prune model.safetensors --data samples.npy --sparsity 0.9 -o pruned.safetensors",
-        "  The same, with accuracy before and after, and a report:",
-        "    espalier prune model.safetensors --data x.npy --labels y.npy --sparsity 0.9 \\",
-        "      -o pruned.safetensors --report report",
-        "  See what it would do, with two of four weights removed and the last layer left alone:",
-        "    espalier prune model.safetensors --data x.npy --scope 2:4 --exclude 4 --dry-run"})
+@Command(name = "prune", sortOptions = false)
 final class PruneCommand implements Callable<Integer> {
   private static final int HISTOGRAM_BINS = 60;
   private static final int FINE_TUNING_BATCH = 128;
@@ -56,60 +50,52 @@ final class PruneCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
 
-  @Parameters(paramLabel = "MODEL", description = {
-      "A safetensors file of *.weight (outputs x inputs) and *.bias, such as the state dict of a PyTorch Sequential."})
+  @Parameters(paramLabel = "MODEL")
   private Path model;
 
   @Mixin
   private ModelOptions reading;
 
-  @ArgGroup(validate = false, order = 1, heading = "%nData:%n")
+  @ArgGroup(validate = false, order = 1, headingKey = "data.heading")
   private DataOptions data = new DataOptions();
 
-  @ArgGroup(validate = false, order = 2, heading = "%nTest data, to judge the result by (default: the data above):%n")
+  @ArgGroup(validate = false, order = 2, headingKey = "test.heading")
   private TestOptions test = new TestOptions();
 
-  @ArgGroup(validate = false, order = 3, heading = "%nWhat to remove:%n")
+  @ArgGroup(validate = false, order = 3, headingKey = "selection.heading")
   private Selection selection = new Selection();
 
-  @ArgGroup(validate = false, order = 4, heading = "%nHow weights are scored:%n")
+  @ArgGroup(validate = false, order = 4, headingKey = "scoring.heading")
   private CriterionOptions scoring = new CriterionOptions();
 
-  @ArgGroup(validate = false, order = 6, heading = "%nTraining after it:%n")
+  @ArgGroup(validate = false, order = 6, headingKey = "fine-tuning.heading")
   private FineTuning fineTuning = new FineTuning();
 
-  @ArgGroup(validate = false, order = 7, heading = "%nComputation:%n")
+  @ArgGroup(validate = false, order = 7, headingKey = "computation.heading")
   private RunOptions run = new RunOptions();
 
-  @ArgGroup(validate = false, order = 8, heading = "%nOutput:%n")
+  @ArgGroup(validate = false, order = 8, headingKey = "output.heading")
   private Output output = new Output();
 
   private static final class Selection {
-    @Option(names = "--sparsity", paramLabel = "R", order = 10, converter = Values.Fraction.class,
-        description = {"Fraction of the weights that are zero afterwards, 0 to 1: 0.9 removes 90 %%."})
+    @Option(names = "--sparsity", paramLabel = "R", order = 10, converter = Values.Fraction.class)
     private Double sparsity;
 
-    @Option(names = "--scope", paramLabel = "SCOPE", order = 11, description = {
-        "Where the least important weights are sought: global, in each layer, in each row (the weights of a neuron),"
-            + " or n:m, which keeps n of each m neighbours, such as 2:4 (default: ${DEFAULT-VALUE})."})
-    private Scope scope = new Scope.Global();
+    @Option(names = "--scope", paramLabel = "SCOPE", order = 11)
+    private ScopeOption scope = new ScopeOption.Of(new Scope.Global());
 
-    @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 12,
-        description = {"In which rounds (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 12)
     private Schedule schedule = new Schedule.OneShot();
 
-    @Option(names = "--min-per-layer", paramLabel = "N", order = 13, converter = Values.AtLeastZeroLong.class,
-        description = {"Weights that each layer keeps at least (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--min-per-layer", paramLabel = "N", order = 13, converter = Values.AtLeastZeroLong.class)
     private long minPerLayer = 1;
   }
 
   private static final class FineTuning {
-    @Option(names = "--fine-tune", paramLabel = "EPOCHS", order = 40, converter = Values.AtLeastOne.class,
-        description = {"Train what is left for so many epochs; removed weights stay removed (needs --labels)."})
+    @Option(names = "--fine-tune", paramLabel = "EPOCHS", order = 40, converter = Values.AtLeastOne.class)
     private Integer epochs;
 
-    @Option(names = "--learning-rate", paramLabel = "RATE", order = 41, converter = Values.Positive.class,
-        description = {"Of Adam in the fine-tuning; default: 0.0001."})
+    @Option(names = "--learning-rate", paramLabel = "RATE", order = 41, converter = Values.Positive.class)
     private Double learningRate;
 
     private double learningRate() {
@@ -118,11 +104,10 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private static final class Output extends OutputOptions {
-    @Option(names = "--dry-run", order = 81, description = "Do everything but write the model.")
+    @Option(names = "--dry-run", order = 81)
     private boolean dryRun;
 
-    @Option(names = "--report", paramLabel = "DIR", order = 82,
-        description = {"Write report.json and report.html into this folder."})
+    @Option(names = "--report", paramLabel = "DIR", order = 82)
     private Path report;
   }
 
@@ -144,42 +129,48 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> judges = test.isGiven()
           ? Optional.of(test.open())
           : calibration.filter(source -> source.labels().isPresent());
-      PruningOptions options = options(progress);
+      PruningOptions options = options();
+      PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
       if (output.dryRun) {
-        global.say("plan: " + new Pruner(backend, options).plan(network));
+        plan.toString().lines().forEach(line -> global.say("plan: " + line));
       }
-
-      Optional<Evaluation> dense = evaluate(backend, network, judges, progress);
-      PruningResult result = new Pruner(backend, options).prune(network, calibration, arena);
-      Optional<Evaluation> pruned = evaluate(backend, result.network(), judges, progress);
-      DenseNetwork last = result.network();
-      Optional<Evaluation> tuned = Optional.empty();
-      if (fineTuning.epochs != null) {
-        last = fineTune(backend, last, calibration.orElseThrow(), progress, arena);
-        tuned = evaluate(backend, last, judges, progress);
+      PruningResult result;
+      Judgement judgement;
+      DenseNetwork last;
+      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+        Optional<Evaluation> dense = evaluate(backend, device, network, judges, progress);
+        PruningResult pruning = new Pruner(backend, options).prune(plan, network, device, calibration, progress, arena);
+        result = noted(plan, pruning, network, judges);
+        Optional<Evaluation> pruned = evaluate(backend, device, network, judges, progress);
+        if (fineTuning.epochs == null) {
+          last = result.network();
+          judgement = new Judgement(dense, pruned, Optional.empty());
+        } else {
+          fineTune(backend, device, calibration.orElseThrow(), progress);
+          last = device.download(arena);
+          judgement = new Judgement(dense, pruned, evaluate(backend, device, network, judges, progress));
+        }
       }
-      Judgement judgement = new Judgement(dense, pruned, tuned);
       progress.clear();
 
       backend.enter(Phase.WRITE);
-      write(backend, options, file, last, result, judgement);
+      write(backend, plan, file, last, result, judgement);
       print(network, result, judgement);
-      run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()), calibration,
-          options);
+      run.verify(global, backend, network, options, calibration);
     }
     return 0;
   }
 
   /// The model and the report, which appear together or not at all.
-  private void write(Backend backend, PruningOptions options, ModelFile file, DenseNetwork last, PruningResult result,
+  private void write(Backend backend, PruningPlan plan, ModelFile file, DenseNetwork last, PruningResult result,
       Judgement judgement) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (!output.dryRun) {
-        boolean removes = options.effectiveSparsity() > 0;
+        boolean removes = plan.options().target().sparsity() > 0;
         file.save(outputs, output.output, last, l -> removes && !result.layers().get(l).excluded(), output.force);
       }
       if (output.report != null) {
-        ReportWriter.write(outputs, report(backend, options, result, judgement, file.network()), output.report,
+        ReportWriter.write(outputs, report(backend, plan, result, judgement, file.network()), output.report,
             output.force);
       }
       outputs.commit();
@@ -190,63 +181,57 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private void check() throws IOException {
-    boolean grouped = selection.scope instanceof Scope.Grouped;
+    boolean grouped = selection.scope instanceof ScopeOption.Pattern;
     global.require(output.dryRun || output.output != null,
-        "an output is missing: give -o FILE, or --dry-run to write none");
+        "--output is missing: give -o FILE, or --dry-run to write no model");
     global.require(grouped || selection.sparsity != null,
         "--sparsity is missing: give the fraction of weights to remove, for example --sparsity 0.9");
     global.require(!grouped || selection.sparsity == null,
-        "--scope %s says itself how much is removed: leave out --sparsity".formatted(selection.scope));
+        "--scope %s sets the sparsity: leave out --sparsity".formatted(selection.scope));
     scoring.check(data, global);
     test.check(global);
     global.require(fineTuning.epochs == null || data.labels != null,
         "--labels is missing: --fine-tune trains with labels");
     global.require(fineTuning.learningRate == null || fineTuning.epochs != null,
-        "--learning-rate is of no use without --fine-tune");
+        "--learning-rate needs --fine-tune: give both, or neither");
     if (output.output != null) {
       output.check();
     }
     Reports.check(output.report, output.force);
   }
 
-  private PruningOptions options(ProgressListener progress) {
-    PruningOptions.Builder builder = scoring.builder(run).scope(selection.scope).schedule(selection.schedule)
-        .minPerLayer(selection.minPerLayer).histogramBins(output.report == null ? 0 : HISTOGRAM_BINS)
-        .listener(progress);
-    return selection.sparsity == null ? builder.build() : builder.sparsity(selection.sparsity).build();
+  private PruningOptions options() {
+    return scoring.builder(run).target(switch (selection.scope) {
+      case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
+      case ScopeOption.Of(Scope scope) -> new Target.Fraction(selection.sparsity, scope);
+    }).schedule(selection.schedule).minPerLayer(selection.minPerLayer)
+        .histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).build();
   }
 
-  private Loss loss(DenseNetwork network, Dataset judges) {
-    return scoring.loss == null ? Loss.defaultFor(network, judges.labels().orElseThrow()) : scoring.loss;
-  }
-
-  private Optional<Evaluation> evaluate(Backend backend, DenseNetwork network, Optional<Dataset> judges,
-      ProgressListener progress) throws IOException {
+  private Optional<Evaluation> evaluate(Backend backend, DeviceNetwork device, DenseNetwork network,
+      Optional<Dataset> judges, ProgressListener progress) throws IOException {
     return judges.isEmpty()
         ? Optional.empty()
-        : Optional.of(Evaluation.of(backend, network, judges.get(), loss(network, judges.get()),
-            run.batchSize(backend, network), progress));
+        : Optional.of(Evaluation.of(backend, device, judges.get(),
+            Losses.inForce(scoring.loss, network.graph(), judges.get()), run.batchSize(backend, network), progress));
   }
 
-  private DenseNetwork fineTune(Backend backend, DenseNetwork network, Dataset samples, ProgressListener progress,
-      Arena arena) throws IOException {
+  private void fineTune(Backend backend, DeviceNetwork device, Dataset samples, ProgressListener progress)
+      throws IOException {
     TrainingOptions training = new TrainingOptions(fineTuning.epochs, FINE_TUNING_BATCH,
-        Adam.of(fineTuning.learningRate()), loss(network, samples), run.seed, true, progress);
-    return Trainer.train(backend, network, samples, training, arena);
+        Adam.of(fineTuning.learningRate()), Losses.inForce(scoring.loss, device.graph(), samples), run.seed, true);
+    Trainer.train(backend, device, samples, training, progress);
   }
 
-  private Report report(Backend backend, PruningOptions options, PruningResult result, Judgement judgement,
+  private Report report(Backend backend, PruningPlan plan, PruningResult result, Judgement judgement,
       DenseNetwork network) {
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
-    inForce.put("compensation", options.effectiveCompensation());
-    inForce.put("sparsity", options.effectiveSparsity());
-    ScoringOptions scoringOptions = new Pruner(backend, options).scoringOptions(network);
-    inForce.put("sensitivity", scoringOptions.sensitivity());
-    inForce.put("batch-size", scoringOptions.batchSize());
+    inForce.putAll(plan.inForce());
+    inForce.put("sparsity", plan.options().target().sparsity());
     judgement.now().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
     inForce.put("backend", backend.description());
-    Report.Builder report = Reports.begin("prune").summary(summary(result))
-        .model(network.weights(), Zeros.in(result.network())).layers(Reports.layers(network, result.layers()))
+    Report.Builder report = Reports.begin("prune").summary(summary(plan, result))
+        .model(network.weights(), result.network().zeros()).layers(Reports.layers(network, result.layers()))
         .timings(Reports.timings(backend)).notes(result.notes()).options(inForce);
     result.measuredChange().ifPresent(report::outputChange);
     judgement.dense().ifPresent(evaluation -> Reports.dense(report, evaluation));
@@ -254,10 +239,28 @@ final class PruneCommand implements Callable<Integer> {
     return report.build();
   }
 
-  private String summary(PruningResult result) {
-    return "%s of %s: %d of %d weights removed (%s), criterion %s, compensation %s.".formatted(
-        output.dryRun ? "Trial pruning" : "Pruning", model.getFileName(), result.removed(), result.prunableWeights(),
-        Table.percent(result.sparsity()), scoring.criterion, scoring.compensates() ? "bias" : "none");
+  /// With notes of what options do about it.
+  private PruningResult noted(PruningPlan plan, PruningResult result, DenseNetwork network, Optional<Dataset> judges) {
+    List<String> notes = new ArrayList<>(result.notes());
+    if (result.layers().stream().anyMatch(LayerResult::gainedBias)) {
+      notes.add("--no-new-bias leaves layers without a bias as they are");
+    }
+    if (plan.options().target() instanceof Target.Fraction(double sparsity, Scope _)) {
+      long missing = Selector.count(sparsity, result.prunableWeights()) - result.removed();
+      if (missing > 0) {
+        notes.add("%s weights short of a sparsity of %s: --min-per-layer %s keeps them".formatted(PLAIN.count(missing),
+            PLAIN.exactPercent(sparsity), PLAIN.count(selection.minPerLayer)));
+      }
+    }
+    judges.flatMap(data -> Losses.note(scoring.loss, network.graph(), data)).ifPresent(notes::add);
+    return new PruningResult(result.network(), result.layers(), result.measuredChange(), notes);
+  }
+
+  private String summary(PruningPlan plan, PruningResult result) {
+    return "%s of %s: %s of %s weights removed (%s), criterion %s, compensation %s.".formatted(
+        output.dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(result.removed()),
+        PLAIN.count(result.prunableWeights()), PLAIN.percent(result.sparsity()), plan.scoring().criterion(),
+        plan.scoring().compensation());
   }
 
   private void print(DenseNetwork network, PruningResult result, Judgement judgement) {
@@ -266,13 +269,13 @@ final class PruneCommand implements Callable<Integer> {
     for (int l = 0; l < result.layers().size(); l++) {
       DenseLayer layer = network.layers().get(l);
       LayerResult done = result.layers().get(l);
-      layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""), Table.shape(layer.outputs(), layer.inputs()),
-          layer.activation().toString(), String.valueOf(done.kept()), String.valueOf(done.removed()),
-          Table.percent(done.sparsity()), Table.value(done.predictedChange()), Table.value(done.measuredChange()));
+      layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""), PLAIN.shape(layer.outputs(), layer.inputs()),
+          layer.activation().toString(), PLAIN.count(done.kept()), PLAIN.count(done.removed()),
+          PLAIN.percent(done.sparsity()), PLAIN.value(done.predictedChange()), PLAIN.value(done.measuredChange()));
     }
     layers.rule();
-    layers.row("total", "", "", String.valueOf(result.prunableWeights() - result.removed()),
-        String.valueOf(result.removed()), Table.percent(result.sparsity()), "", Table.value(result.measuredChange()));
+    layers.row("total", "", "", PLAIN.count(result.prunableWeights() - result.removed()), PLAIN.count(result.removed()),
+        PLAIN.percent(result.sparsity()), "", PLAIN.value(result.measuredChange()));
     layers.lines().forEach(global.out()::println);
     if (result.measuredChange().isPresent()) {
       global.out().println("Changes are mean squared changes of the network's output on the calibration samples.");
@@ -286,11 +289,11 @@ final class PruneCommand implements Callable<Integer> {
       judgement.fineTuned().ifPresent(evaluation -> row(table, "fine-tuned", evaluation));
       table.lines().forEach(global.out()::println);
     });
-    result.notes().forEach(note -> global.say("note: " + note));
+    result.notes().forEach(global::note);
     global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);
   }
 
   private static void row(Table table, String name, Evaluation evaluation) {
-    table.row(name, Table.value(evaluation.loss()), Table.percent(evaluation.accuracy()));
+    table.row(name, PLAIN.value(evaluation.loss()), PLAIN.percent(evaluation.accuracy()));
   }
 }

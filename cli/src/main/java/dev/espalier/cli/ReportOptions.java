@@ -7,11 +7,10 @@ import picocli.CommandLine.Option;
 
 /// The report of a command that writes nothing else.
 final class ReportOptions {
-  @Option(names = "--report", paramLabel = "DIR", order = 82,
-      description = {"Write report.json and report.html into this folder."})
+  @Option(names = "--report", paramLabel = "DIR", order = 82)
   Path folder;
 
-  @Option(names = {"-f", "--force"}, order = 83, description = "Overwrite files that exist.")
+  @Option(names = {"-f", "--force"}, order = 83)
   boolean force;
 
   void check() throws IOException {

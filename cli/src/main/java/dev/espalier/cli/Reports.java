@@ -2,16 +2,18 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.io.AtomicOutput;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
+import dev.espalier.engine.report.Curve;
 import dev.espalier.engine.report.LayerReport;
+import dev.espalier.engine.report.Point;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -19,6 +21,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 
 /// Reports of what a command did: `report.json` and `report.html` in a folder.
@@ -36,9 +39,6 @@ final class Reports {
       return;
     }
     for (String name : List.of("report.json", "report.html")) {
-      if (Files.exists(folder.resolve(name)) && !force) {
-        throw new FileAlreadyExistsException(folder.resolve(name).toString());
-      }
       if (Files.isDirectory(folder)) {
         AtomicOutput.check(folder.resolve(name), force);
       }
@@ -48,7 +48,7 @@ final class Reports {
       existing = existing.getParent();
     }
     if (existing == null || !Files.isDirectory(existing) || !Files.isWritable(existing)) {
-      throw new IOException(folder + ": no reports can be written there; choose another folder for --report");
+      throw new IOException(folder + ": cannot write a report there; choose another folder for --report");
     }
   }
 
@@ -81,7 +81,7 @@ final class Reports {
   /// Of a network as it is.
   static List<LayerReport> layers(DenseNetwork network) {
     return network.layers().stream().map(layer -> LayerReport.of(layer.name(), layer.outputs(), layer.inputs(),
-        layer.activation().toString(), Zeros.in(layer))).toList();
+        layer.activation().toString(), layer.weights().zeros())).toList();
   }
 
   /// Of a network as it was pruned.
@@ -92,6 +92,18 @@ final class Reports {
       return new LayerReport(layer.name(), layer.outputs(), layer.inputs(), layer.activation().toString(),
           result.removed(), result.predictedChange(), result.measuredChange(), result.importance(), result.threshold());
     }).toList();
+  }
+
+  /// One curve for each method of a comparison.
+  static List<Curve> curves(Comparison.Result result) {
+    return result.methods().stream()
+        .map(
+            method -> new Curve(method.method().toString(),
+                method.outcomes().stream()
+                    .map(outcome -> new Point(outcome.sparsity(), outcome.evaluation().loss(),
+                        outcome.evaluation().accuracy(), OptionalDouble.of(outcome.outputChange())))
+                    .toList()))
+        .toList();
   }
 
   static void dense(Report.Builder report, Evaluation evaluation) {

@@ -4,7 +4,6 @@ import picocli.CommandLine.Option;
 
 /// Where a command computes, how much at once, and from which seed.
 final class RunOptions extends BatchOptions {
-  @Option(names = "--seed", paramLabel = "N", order = 65,
-      description = {"Of everything random: the same seed gives the same result (default: ${DEFAULT-VALUE})."})
+  @Option(names = "--seed", paramLabel = "N", order = 65)
   long seed;
 }

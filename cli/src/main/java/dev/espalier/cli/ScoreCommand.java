@@ -1,7 +1,6 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
@@ -9,11 +8,11 @@ import dev.espalier.engine.io.SafetensorsWriter;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
-import dev.espalier.engine.scoring.LayerScores;
+import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.scoring.Scorer;
-import dev.espalier.engine.scoring.ScoringOptions;
+import dev.espalier.engine.scoring.Scores;
+import dev.espalier.engine.scoring.ScoringPlan;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -29,40 +28,32 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
 
 /// `espalier score`.
-@Command(name = "score", sortOptions = false, synopsisHeading = "%nUsage: ",
-    customSynopsis = "espalier score MODEL --data FILE -o FILE [OPTION]...",
-    header = "Write how important each weight is, and prune nothing.",
-    description = "%nWrites a safetensors file with, for each weight matrix: NAME.importance and NAME.compensation"
-        + " (as large as the weights: what the removal of a weight costs, and what its bias gains then) and"
-        + " NAME.sensitivity (the mean sensitivity of the output to each neuron).%n",
-    footerHeading = "%nExamples:%n",
-    footer = {"    espalier score model.safetensors --data samples.npy -o scores.safetensors",
-        "    espalier score model.safetensors --criterion wanda --data x.npy -o scores.safetensors"})
+@Command(name = "score", sortOptions = false)
 final class ScoreCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
 
-  @Parameters(paramLabel = "MODEL", description = "A safetensors file.")
+  @Parameters(paramLabel = "MODEL")
   private Path model;
 
   @Mixin
   private ModelOptions reading;
 
-  @ArgGroup(validate = false, order = 1, heading = "%nData:%n")
+  @ArgGroup(validate = false, order = 1, headingKey = "data.heading")
   private DataOptions data = new DataOptions();
 
-  @ArgGroup(validate = false, order = 2, heading = "%nHow weights are scored:%n")
+  @ArgGroup(validate = false, order = 2, headingKey = "scoring.heading")
   private CriterionOptions scoring = new CriterionOptions();
 
-  @ArgGroup(validate = false, order = 4, heading = "%nComputation:%n")
+  @ArgGroup(validate = false, order = 4, headingKey = "computation.heading")
   private RunOptions run = new RunOptions();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nOutput:%n")
+  @ArgGroup(validate = false, order = 5, headingKey = "output.heading")
   private OutputOptions output = new OutputOptions();
 
   @Override
   public Integer call() throws IOException {
-    global.require(output.output != null, "an output is missing: give -o FILE");
+    global.require(output.output != null, "--output is missing: give -o FILE");
     scoring.check(data, global);
     output.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
@@ -70,57 +61,41 @@ final class ScoreCommand implements Callable<Integer> {
       DenseNetwork network = file.network();
       scoring.check(network, global);
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
-      PruningOptions pruning = scoring.builder(run).build();
-      ScoringOptions options = new Pruner(backend, pruning).scoringOptions(network);
-      List<NewTensor> tensors = score(backend, file, calibration, options, progress, arena);
+      PruningOptions options = scoring.builder(run).build();
+      PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
+      List<NewTensor> tensors = score(backend, file, plan.scoring(), calibration, progress, arena);
       progress.clear();
-      SafetensorsWriter.write(output.output, output.force, tensors, metadata(options, calibration));
+      SafetensorsWriter.write(output.output, output.force, tensors, metadata(plan.scoring(), calibration));
       tensors.forEach(tensor -> global.out().println("%s %s".formatted(tensor.name(), tensor.shape())));
       global.say("scores: " + output.output);
-      run.verify(global, backend, network, l -> !scoring.isExcluded(network.layers().get(l).name()), calibration,
-          pruning);
+      run.verify(global, backend, network, options, calibration);
     }
     return 0;
   }
 
-  private List<NewTensor> score(Backend backend, ModelFile file, Optional<Dataset> calibration, ScoringOptions options,
+  private static List<NewTensor> score(Backend backend, ModelFile file, ScoringPlan plan, Optional<Dataset> data,
       Progress progress, Arena arena) throws IOException {
     List<NewTensor> tensors = new ArrayList<>();
-    DenseNetwork network = file.network();
-    try (DeviceNetwork device = new DeviceNetwork(backend, network)) {
-      List<LayerScores> scores = Scorer.score(backend, device, l -> !scoring.isExcluded(network.layers().get(l).name()),
-          calibration, options, progress);
-      try {
-        for (LayerScores layer : scores) {
-          add(backend, file.weightTensor(layer.number()).name(), layer, tensors, arena);
-        }
-      } finally {
-        scores.forEach(LayerScores::close);
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, file.network());
+        Scores scores = Scorer.score(backend, device, plan, data, progress)) {
+      for (int i = 0; i < scores.size(); i++) {
+        String weight = file.weightTensor(scores.layer(i)).name();
+        tensors.add(NewTensor.matrix(weight + ".importance", backend.download(scores.importance(i), arena)));
+        scores.compensation(i).ifPresent(compensation -> tensors
+            .add(NewTensor.matrix(weight + ".compensation", backend.download(compensation, arena))));
+        scores.meanSensitivity(i).ifPresent(sensitivity -> tensors
+            .add(NewTensor.vector(weight + ".sensitivity", MatrixView.of(arena, 1, sensitivity.length, sensitivity))));
       }
     }
     return tensors;
   }
 
-  private static void add(Backend backend, String weight, LayerScores scores, List<NewTensor> tensors, Arena arena) {
-    tensors.add(NewTensor.matrix(weight + ".importance", download(backend, scores.importance(), arena)));
-    scores.compensation().ifPresent(compensation -> tensors
-        .add(NewTensor.matrix(weight + ".compensation", download(backend, compensation, arena))));
-    scores.meanSensitivity().ifPresent(sensitivity -> tensors
-        .add(NewTensor.vector(weight + ".sensitivity", MatrixView.of(arena, 1, sensitivity.length, sensitivity))));
-  }
-
-  private static MatrixView download(Backend backend, Matrix matrix, Arena arena) {
-    MatrixView view = MatrixView.allocate(arena, matrix.rows(), matrix.columns());
-    backend.download(matrix, view);
-    return view;
-  }
-
-  private static Map<String, String> metadata(ScoringOptions options, Optional<Dataset> calibration) {
+  private static Map<String, String> metadata(ScoringPlan plan, Optional<Dataset> calibration) {
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put("espalier", Espalier.version());
-    metadata.put("criterion", options.criterion().toString());
-    if (options.needsMoments()) {
-      metadata.put("sensitivity", options.sensitivity().toString());
+    metadata.put("criterion", plan.criterion().toString());
+    if (plan.needs().sensitivities()) {
+      metadata.put("sensitivity", plan.sensitivity().toString());
     }
     calibration.ifPresent(source -> metadata.put("samples", String.valueOf(source.samples().samples())));
     return metadata;

@@ -1,11 +1,7 @@
 package dev.espalier.cli;
 
-import java.math.BigDecimal;
-import java.math.RoundingMode;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
-import java.util.OptionalDouble;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
@@ -42,42 +38,5 @@ final class Table {
       String space = " ".repeat(widths[c] - row.get(c).length());
       return c < words ? row.get(c) + space : space + row.get(c);
     }).collect(Collectors.joining(GAP)).stripTrailing();
-  }
-
-  /// 0.9 as `90.00 %`.
-  static String percent(double fraction) {
-    return String.format(Locale.ROOT, "%.2f %%", 100 * fraction);
-  }
-
-  /// A fraction that a user chose, without zeros behind: 0.9 as `90 %`.
-  static String chosen(double fraction) {
-    return BigDecimal.valueOf(fraction).movePointRight(2).stripTrailingZeros().toPlainString() + " %";
-  }
-
-  /// As [#percent(double)], or a dash.
-  static String percent(OptionalDouble fraction) {
-    return fraction.isPresent() ? percent(fraction.getAsDouble()) : "-";
-  }
-
-  /// Four significant digits.
-  static String value(double value) {
-    double magnitude = Math.abs(value);
-    if (magnitude == 0) {
-      return "0";
-    }
-    if (magnitude < 1e-3 || magnitude >= 1e6) {
-      return String.format(Locale.ROOT, "%.3e", value);
-    }
-    int decimals = Math.clamp(3 - (int) Math.floor(Math.log10(magnitude)), 0, 6);
-    return BigDecimal.valueOf(value).setScale(decimals, RoundingMode.HALF_EVEN).toPlainString();
-  }
-
-  /// As [#value(double)], or a dash.
-  static String value(OptionalDouble value) {
-    return value.isPresent() ? value(value.getAsDouble()) : "-";
-  }
-
-  static String shape(int outputs, int inputs) {
-    return outputs + " x " + inputs;
   }
 }

@@ -8,10 +8,10 @@ import picocli.CommandLine.Option;
 
 /// Data to judge a network by, other than those it was trained or pruned with.
 final class TestOptions {
-  @Option(names = "--test-data", paramLabel = "FILE", order = 4, description = {"Samples to judge the network by."})
+  @Option(names = "--test-data", paramLabel = "FILE", order = 4)
   Path data;
 
-  @Option(names = "--test-labels", paramLabel = "FILE", order = 5, description = {"Their labels."})
+  @Option(names = "--test-labels", paramLabel = "FILE", order = 5)
   Path labels;
 
   boolean isGiven() {
@@ -19,7 +19,8 @@ final class TestOptions {
   }
 
   void check(GlobalOptions global) {
-    global.require((data == null) == (labels == null), "--test-data and --test-labels belong together: give both");
+    global.require((data == null) == (labels == null),
+        "--test-data or --test-labels is missing: give both, or neither");
   }
 
   Dataset open() throws IOException {

@@ -1,13 +1,19 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
+import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Activations;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.training.Evaluation;
+import dev.espalier.engine.training.RandomNetwork;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
@@ -20,59 +26,43 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /// `espalier train`.
-@Command(name = "train", sortOptions = false, synopsisHeading = "%nUsage: ",
-    customSynopsis = "espalier train --data FILE --labels FILE --layers WIDTHS -o FILE [OPTION]...",
-    header = "Train a network, so that there is one to prune.",
-    description = "%nTrains a fully-connected network by Adam and writes it as a safetensors file.%n",
-    footerHeading = "%nExample:%n",
-    footer = {"  MNIST, with the network known as LeNet-300-100:",
-        "    espalier train --data train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz \\",
-        "      --layers 784,300,100,10 --activations relu --epochs 6 -o lenet.safetensors"})
+@Command(name = "train", sortOptions = false)
 final class TrainCommand implements Callable<Integer> {
   @Mixin
   private GlobalOptions global;
 
-  @ArgGroup(validate = false, order = 1, heading = "%nData:%n")
+  @ArgGroup(validate = false, order = 1, headingKey = "data.heading")
   private DataOptions data = new DataOptions();
 
-  @ArgGroup(validate = false, order = 2, heading = "%nTest data, to judge the result by:%n")
+  @ArgGroup(validate = false, order = 2, headingKey = "test.heading")
   private TestOptions test = new TestOptions();
 
-  @ArgGroup(validate = false, order = 3, heading = "%nThe network and its training:%n")
+  @ArgGroup(validate = false, order = 3, headingKey = "training.heading")
   private Training training = new Training();
 
-  @ArgGroup(validate = false, order = 4, heading = "%nOutput:%n")
+  @ArgGroup(validate = false, order = 4, headingKey = "output.heading")
   private OutputOptions output = new OutputOptions();
 
   private static final class Training extends DeviceOptions {
-    @Option(names = "--layers", paramLabel = "WIDTHS", split = ",", order = 10, converter = Values.AtLeastOne.class,
-        description = {"Widths of the input and of each layer, separated by commas, for example 784,300,100,10."})
+    @Option(names = "--layers", paramLabel = "WIDTHS", split = ",", order = 10, converter = Values.AtLeastOne.class)
     private List<Integer> layers;
 
-    @Option(names = "--activations", paramLabel = "NAMES", order = 11, description = {
-        "One for all hidden layers (the last is identity then), or one for each layer separated by commas: identity,"
-            + " relu, leaky_relu, elu, gelu, silu, softplus, tanh, sigmoid, and softmax for the last"
-            + " (default: ${DEFAULT-VALUE})."})
-    private Activations activations = new Activations(List.of(Activation.RELU));
+    @Option(names = "--activations", paramLabel = "NAMES", order = 11)
+    private Activations activations;
 
-    @Option(names = "--loss", paramLabel = "LOSS", order = 12,
-        description = {"mse or cross-entropy; default: cross-entropy for class indices, else mse."})
+    @Option(names = "--loss", paramLabel = "LOSS", order = 12)
     private Loss loss;
 
-    @Option(names = "--epochs", paramLabel = "N", order = 13, converter = Values.AtLeastOne.class,
-        description = {"Passes over the data (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--epochs", paramLabel = "N", order = 13, converter = Values.AtLeastOne.class)
     private int epochs = 10;
 
-    @Option(names = "--learning-rate", paramLabel = "RATE", order = 14, converter = Values.Positive.class,
-        description = {"Of Adam (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--learning-rate", paramLabel = "RATE", order = 14, converter = Values.Positive.class)
     private double learningRate = 1e-3;
 
-    @Option(names = "--batch-size", paramLabel = "N", order = 15, converter = Values.AtLeastOne.class,
-        description = {"Samples in a step (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--batch-size", paramLabel = "N", order = 15, converter = Values.AtLeastOne.class)
     private int batchSize = 128;
 
-    @Option(names = "--seed", paramLabel = "N", order = 16,
-        description = {"Of the first weights and the order of samples (default: ${DEFAULT-VALUE})."})
+    @Option(names = "--seed", paramLabel = "N", order = 16)
     private long seed;
   }
 
@@ -84,12 +74,19 @@ final class TrainCommand implements Callable<Integer> {
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
       Dataset samples = data.open();
-      DenseNetwork initial = Trainer.initialise(training.layers, activations, training.seed, arena);
-      Loss loss = training.loss == null ? Loss.defaultFor(initial, samples.labels().orElseThrow()) : training.loss;
-      DenseNetwork trained = Trainer.train(backend, initial, samples, new TrainingOptions(training.epochs,
-          training.batchSize, Adam.of(training.learningRate), loss, training.seed, false, progress), arena);
+      DenseNetwork initial = RandomNetwork.chain(training.layers, activations, training.seed, arena);
+      Loss loss = Losses.inForce(training.loss, initial.graph(), samples);
+      Losses.note(training.loss, initial.graph(), samples).ifPresent(global::note);
+      TrainingOptions options = new TrainingOptions(training.epochs, training.batchSize, Adam.of(training.learningRate),
+          loss, training.seed, false);
       Dataset judges = test.isGiven() ? test.open() : samples;
-      Evaluation evaluation = Evaluation.of(backend, trained, judges, loss, training.batchSize, progress);
+      Evaluation evaluation;
+      DenseNetwork trained;
+      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, initial)) {
+        Trainer.train(backend, device, samples, options, progress);
+        evaluation = Evaluation.of(backend, device, judges, loss, training.batchSize, progress);
+        trained = device.download(arena);
+      }
       progress.clear();
       ModelFile.write(output.output, trained, output.force);
       print(evaluation);
@@ -99,19 +96,22 @@ final class TrainCommand implements Callable<Integer> {
   }
 
   private void check() throws IOException {
-    global.require(data.data != null && data.labels != null, "--data and --labels are needed: give both");
+    global.require(data.data != null && data.labels != null, "--data or --labels is missing: give both");
     global.require(training.layers != null && training.layers.size() > 1,
-        "--layers is missing or too short: give the widths of the input and of each layer, such as 784,300,100,10");
-    global.require(output.output != null, "an output is missing: give -o FILE");
+        "--layers is missing or too short: give the widths of the input and of each layer, for example 784,300,100,10");
+    global.require(output.output != null, "--output is missing: give -o FILE");
     test.check(global);
     output.check();
   }
 
   private List<Activation> activations() {
+    int layers = training.layers.size() - 1;
     try {
-      return training.activations.forLayers(training.layers.size() - 1);
-    } catch (IllegalArgumentException e) {
-      global.require(false, e.getMessage());
+      return training.activations == null
+          ? new Activations(List.of(layers > 1 ? Activation.RELU : Activation.IDENTITY)).forLayers(layers)
+          : training.activations.forLayers(layers);
+    } catch (MismatchException e) {
+      global.require(false, "--activations: " + e.getMessage());
       throw e;
     }
   }
@@ -119,7 +119,7 @@ final class TrainCommand implements Callable<Integer> {
   private void print(Evaluation evaluation) {
     Table table = new Table(1, test.isGiven() ? "on test data" : "on training data", evaluation.lossName().toString(),
         "accuracy");
-    table.row("trained", Table.value(evaluation.loss()), Table.percent(evaluation.accuracy()));
+    table.row("trained", PLAIN.value(evaluation.loss()), PLAIN.percent(evaluation.accuracy()));
     table.lines().forEach(global.out()::println);
     global.say("model: " + output.output);
   }

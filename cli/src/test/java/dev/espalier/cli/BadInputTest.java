@@ -15,6 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Whatever is wrong ends in one line that says so, exit code 1 or 2, and no file.
 class BadInputTest {
@@ -93,9 +94,24 @@ class BadInputTest {
   void activations() throws IOException {
     String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]}}";
     Path none = fixture.safetensors("none.safetensors", header, 32);
-    assertContains(prune(1, none), "activations");
+    assertContains(prune(1, none), "none.safetensors", "activations", "--activations relu");
     assertContains(prune(1, fixture.model(), "--activations", "relu,relu,identity"), "activations", "2 layers");
     assertContains(prune(2, fixture.model(), "--activations", "rleu"), "rleu", "relu");
+  }
+
+  @Test
+  void modelsOfWhichOnlyAPartWouldBeRead() throws IOException {
+    for (String[] tensor : new String[][]{{"2.bias", "\"2.weight\""}, {"1.running_mean", "BatchNorm"},
+        {"2.weight_orig", "torch.nn.utils.prune.remove"}}) {
+      Path model = fixture.safetensors("part.safetensors",
+          "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
+              + "\"%s\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[32,40]}}".formatted(tensor[0]),
+          40);
+      assertContains(prune(1, model, "--activations", "identity"), "part.safetensors", "\"" + tensor[0] + "\"",
+          tensor[1]);
+    }
+    Path shard = Files.copy(fixture.model(), fixture.file("model-00001-of-00002.safetensors"));
+    assertContains(prune(1, shard), "model-00001-of-00002.safetensors", "one part", "single file");
   }
 
   @Test
@@ -138,6 +154,30 @@ class BadInputTest {
         "nan.safetensors", "NaN", "[1, 2]");
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"a;b;c;d\n1;2;3;4\n", "1,5;2;3;4\n", "1\t2\t3\t4\n", "a\tb\n1\t2\n"})
+  void otherSeparatorsThanCommas(String content) throws IOException {
+    Path file = Files.writeString(fixture.file("other.csv"), content);
+    assertContains(pruneWith("--data", file), "other.csv", content.contains("\t") ? "tabs" : "semicolons", "commas");
+  }
+
+  @Test
+  void outputBeyondFloat32() throws IOException {
+    String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,4],\"data_offsets\":[0,16]},"
+        + "\"2.weight\":{\"dtype\":\"F32\",\"shape\":[3,1],\"data_offsets\":[16,28]}}";
+    Path model = fixture.safetensors("huge.safetensors", header, 1e25f, 1e25f, 1e25f, 1e25f, 1e25f, -1e25f, 1e25f);
+    assertContains(Cli.fail(1, folder, "evaluate", model, "--activations", "identity", "--data", fixture.data(),
+        "--labels", fixture.labels()), "x.csv", "float32", "scale");
+  }
+
+  @Test
+  void crossEntropyOfOneOutput() throws IOException {
+    String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,4],\"data_offsets\":[0,16]}}";
+    Path model = fixture.safetensors("one.safetensors", header, 1, 2, 3, 4);
+    assertContains(Cli.fail(1, folder, "evaluate", model, "--activations", "identity", "--data", fixture.data(),
+        "--labels", fixture.labels(), "--loss", "cross-entropy"), "two outputs", "mse");
+  }
+
   @Test
   void labelBeyondTheClasses() throws IOException {
     Path bad = Files.writeString(fixture.file("bad.csv"), "7\n".repeat(Fixture.SAMPLES));
@@ -156,11 +196,12 @@ class BadInputTest {
       --threads      | 0          | '0'
       --precision    | fp8        | fp32, tf32 or bf16
       --device       | tpu        | unknown device 'tpu'
-      --compensation | much       | unknown compensation
+      --compensation | much       | use none or bias
       --sensitivity  | probes:0   | at least one
       --scope        | 5:4        | 5:4
-      --schedule     | never      | unknown schedule
-      --loss         | hinge      | unknown loss
+      --scope        | column     | use global, layer or row, or n:m
+      --schedule     | never      | use oneshot
+      --loss         | hinge      | use mse or cross-entropy
       --batch-size   | 0          | '0'
       --max-samples  | -1         | '-1'
       --min-per-layer| -1         | '-1'
@@ -176,6 +217,32 @@ class BadInputTest {
         ? Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "-o", output(), option, value)
         : prune(2, fixture.model(), option, value);
     assertContains(line, said, "see 'espalier prune --help'");
+  }
+
+  /// Also of options that share a heading with others, which picocli would reset.
+  @Test
+  void repeatedOptions() {
+    assertContains(prune(2, fixture.model(), "--sparsity", 0.6), "'--sparsity'", "only once");
+    assertContains(prune(2, fixture.model(), "--no-new-bias", "--loss", "mse", "--no-new-bias"), "'--no-new-bias'",
+        "only once");
+    assertContains(prune(2, fixture.model(), "--activations", "relu", "--activations", "relu"), "'--activations'",
+        "only once");
+    assertContains(Cli.fail(2, folder, "train", "--epochs", 1, "--epochs", 2), "'--epochs'", "only once");
+    assertContains(prune(2, fixture.model(), "--exclude", "0", "--loss", "mse", "--exclude", "2"), "all layers");
+  }
+
+  @Test
+  void emptyLists() {
+    for (String option : new String[]{"--sparsities", "--criteria"}) {
+      assertContains(Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data(), "--test-data",
+          fixture.data(), "--test-labels", fixture.labels(), option, ","), option, "at least one");
+    }
+  }
+
+  @Test
+  void precisionThatTheDeviceLacks() {
+    assertContains(prune(1, fixture.model(), "--device", "reference", "--precision", "bf16"), "bf16",
+        "--precision fp32", "--device");
   }
 
   @Test

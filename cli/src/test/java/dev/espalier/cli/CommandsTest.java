@@ -13,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -94,6 +95,51 @@ class CommandsTest {
   }
 
   @Test
+  void saysWhichWeightsMinPerLayerKeeps() {
+    Cli.Result all = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 1, "--dry-run");
+    assertTrue(all.err().contains("note: 2 weights short of a sparsity of 100 %: --min-per-layer 1 keeps them"),
+        all.err());
+    for (String scope : List.of("global", "layer", "row")) {
+      Cli.Result some = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.45, "--scope",
+          scope, "--dry-run");
+      assertFalse(some.err().contains("short of"), some.err());
+    }
+  }
+
+  @Test
+  void saysThatRowsOfLabelsAreJudgedByMse() throws IOException {
+    Path rows = Files.writeString(fixture.file("rows.csv"), "1,0,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    String note = "note: loss: mse (default for 3 label columns); for class probabilities, give --loss cross-entropy";
+    Object[][] commands = {{"evaluate", fixture.model(), "--data", fixture.data(), "--labels", rows},
+        {"prune", fixture.model(), "--data", fixture.data(), "--labels", rows, "--sparsity", 0.5, "--dry-run"},
+        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels", rows},
+        {"train", "--data", fixture.data(), "--labels", rows, "--layers", "4,3", "--epochs", 1, "-o",
+            fixture.file("trained.safetensors")}};
+    for (Object[] command : commands) {
+      List<String> told = Cli.succeed(command).errLines();
+      assertEquals(1, told.stream().filter(note::equals).count(), told::toString);
+      Object[] asked = Stream.concat(Stream.of(command), Stream.of("--loss", "cross-entropy", "-f")).toArray();
+      assertFalse(Cli.succeed(asked).err().contains("note: loss"));
+    }
+    assertFalse(Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels()).err()
+        .contains("note: loss"));
+  }
+
+  @Test
+  void layersAreInTheOrderOfTheirNames() throws IOException {
+    StringBuilder header = new StringBuilder("{");
+    for (String name : List.of("fc2", "fc", "fc10")) {
+      int at = header.toString().split("F32", -1).length - 1;
+      header.append(at == 0 ? "" : ",").append("\"%s.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],".formatted(name))
+          .append("\"data_offsets\":[%d,%d]}".formatted(16 * at, 16 * at + 16));
+    }
+    Path model = fixture.safetensors("order.safetensors", header.append('}').toString(), 48);
+    List<String> lines = Cli.succeed("inspect", model, "--activations", "relu").out().lines().toList();
+    assertEquals(List.of("fc", "fc2", "fc10"),
+        lines.subList(1, 4).stream().map(line -> line.substring(0, line.indexOf(' '))).toList());
+  }
+
+  @Test
   void magnitudeNeedsNoData() throws IOException {
     Path pruned = fixture.file("pruned.safetensors");
     Cli.succeed("prune", fixture.model(), "--criterion", "magnitude", "--sparsity", 0.25, "--exclude", "2*", "-o",
@@ -158,6 +204,28 @@ class CommandsTest {
   }
 
   @Test
+  void resultsHaveTheSameDigitsInEveryLocale() {
+    Object[][] commands = {
+        {"prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity", 0.5,
+            "--verify", "--dry-run"},
+        {"evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels()},
+        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels",
+            fixture.labels()},
+        {"inspect", fixture.model()}};
+    Locale before = Locale.getDefault();
+    try {
+      for (Object[] command : commands) {
+        Locale.setDefault(Locale.ROOT);
+        String expected = Cli.succeed(command).out();
+        Locale.setDefault(Locale.forLanguageTag("ar-EG"));
+        assertEquals(expected, Cli.succeed(command).out());
+      }
+    } finally {
+      Locale.setDefault(before);
+    }
+  }
+
+  @Test
   void inspectShowsLayersAndMetadata() {
     String out = Cli.succeed("inspect", fixture.model()).out();
     assertTrue(out.contains("8 x 4"), out);
@@ -178,7 +246,8 @@ class CommandsTest {
             .anyMatch(line -> line.matches(
                 "bfloat16 +(multiplied at \\d+\\.\\d\\d times the rate of float32.*|no instructions.*|unknown: .*)")),
         result.out());
-    assertTrue(result.out().contains("vector api  not loaded: ESPALIER_JAVA_OPTIONS='--add-modules "), result.out());
+    assertTrue(result.out().contains("vector api  not loaded: with ESPALIER_JAVA_OPTIONS='--add-modules "),
+        result.out());
     assertEquals("", result.err());
   }
 
@@ -199,7 +268,7 @@ class CommandsTest {
 
   private static long zeros(Path model) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      return Zeros.in(new ModelOptions().load(model, arena).network());
+      return new ModelOptions().load(model, arena).network().zeros();
     }
   }
 }

@@ -17,6 +17,7 @@ import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// The launcher, with programs that stand for Java, Maven and others where it would start them.
@@ -52,15 +53,32 @@ class LauncherTest {
           *) mkdir -p '%s' && touch '%s' ;;
         esac""".formatted(fatbin.getParent(), fatbin));
 
-    assertTrue(launch(launcher).contains("mvn --batch-mode --quiet -Dexec.skip -Dmaven.test.skip"), "no nvcc");
+    assertTrue(launch(launcher).contains("--quiet -Dexec.skip -Dmaven.test.skip"), "no nvcc");
     program(root.resolve("tools"), "nvcc", "");
     program(root.resolve("tools"), "ldconfig", "echo libc.so.6");
     assertFalse(launch(launcher).contains("mvn"), "built again without a driver");
     program(root.resolve("tools"), "ldconfig", "echo 'libcuda.so.1 (libc6,x86-64) => /usr/lib/libcuda.so.1'");
-    assertTrue(launch(launcher).contains("mvn --batch-mode --quiet -Dmaven.test.skip"), "a driver");
+    assertTrue(launch(launcher).contains("--quiet -Dmaven.test.skip"), "a driver");
     String again = launch(launcher);
     assertFalse(again.contains("mvn"), again);
     assertTrue(again.contains("-m dev.espalier.cli/dev.espalier.cli.Espalier an argument --version"), again);
+  }
+
+  /// A locale that is not installed has ASCII's letters only.
+  @ParameterizedTest
+  @CsvSource(textBlock = """
+      ANSI_X3.4-1968 | C.UTF-8
+      US-ASCII       | C.UTF-8
+      UTF-8          | none
+      ISO-8859-15    | none
+      """, delimiter = '|')
+  void anAsciiLocaleGivesWayToUtf8(String charmap, String expected) throws IOException, InterruptedException {
+    Path launcher = tree();
+    Path root = launcher.getParent();
+    program(root.resolve("tools"), "mvn", "mkdir -p bindings/target kernels/target engine/target cli/target/lib");
+    program(root.resolve("tools"), "locale", "[ \"$*\" = charmap ] && echo " + charmap);
+    program(root.resolve("jdk/bin"), "java", "echo LC_ALL=$LC_ALL");
+    assertTrue(launch(launcher).endsWith("LC_ALL=" + expected + "\n"), launch(launcher));
   }
 
   @ParameterizedTest
@@ -136,6 +154,7 @@ class LauncherTest {
         .redirectErrorStream(true);
     start.environment().put("ESPALIER_JAVA_HOME", root.resolve("jdk").toString());
     start.environment().put("PATH", path);
+    start.environment().put("LC_ALL", "none");
     return start.start();
   }
 

@@ -12,8 +12,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// The main job on real input: a LeNet-300-100 that `train` produced loses less by elimination and compensation than by
-/// magnitude. It is trained on the reference, whose bits do not depend on the processor: accuracies of different trainings
-/// differ by points. Skipped where there are no data in `shared/data/mnist` beside the repository.
+/// magnitude. It is trained on the reference, whose bits do not depend on the processor: accuracies of different
+/// trainings differ by points. Skipped where there are no data in `shared/data/mnist` beside the repository.
 class MnistTest {
   @TempDir
   private Path folder;

@@ -2,7 +2,7 @@ package dev.espalier.engine;
 
 import java.util.concurrent.CancellationException;
 
-/// Told how far a run is, and able to end it.
+/// Receives the progress of a run, and can cancel it.
 @FunctionalInterface
 public interface ProgressListener {
   /// Listens to nothing.

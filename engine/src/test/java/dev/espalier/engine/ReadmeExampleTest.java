@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.cuda.CudaBackend;
+import dev.espalier.engine.backend.GpuBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.device.Device;
@@ -42,10 +42,11 @@ public final class ReadmeExampleTest {
     try (Arena arena = Arena.ofConfined(); Backend backend = Device.AUTO.open()) {
       ModelFile model = ModelFile.load(folder.resolve("lenet.safetensors"), Optional.empty(), arena);
       Dataset calibration = Dataset.of(SampleFiles.samples(folder.resolve("train.npy")));
-      PruningOptions options = PruningOptions.builder().sparsity(0.9).criterion(Criterion.ELIMINATION_COMPENSATION)
-          .listener((task, done, total) -> !Thread.interrupted()) // false cancels
+      PruningOptions options = PruningOptions.builder().sparsity(0.9).criterion(new Criterion.EliminationCompensation())
           .build();
-      PruningResult result = new Pruner(backend, options).prune(model.network(), calibration, arena);
+      ProgressListener listener = (task, done, total) -> !Thread.interrupted(); // false cancels
+      PruningResult result = new Pruner(backend, options).prune(model.network(), Optional.of(calibration), listener,
+          arena);
       for (LayerResult layer : result.layers()) {
         System.out.printf("%s: %d removed, %d kept, output change %.3g predicted, %.3g measured%n", layer.name(),
             layer.removed(), layer.kept(), layer.predictedChange().orElseThrow(), layer.measuredChange().orElseThrow());
@@ -56,12 +57,12 @@ public final class ReadmeExampleTest {
   // README ends
 
   // README begins
-  public static void pruneInPlace(CudaBackend gpu, long weights, long bias, MemorySegment features) throws IOException {
+  public static void pruneInPlace(GpuBackend gpu, long weights, long bias, MemorySegment features) throws IOException {
     DeviceNetwork head = new DeviceNetwork(gpu, List.of(new DeviceNetwork.Layer("head", gpu.wrap(weights, 100, 512),
         gpu.wrap(bias, 1, 100), true, Activation.IDENTITY)));
     Dataset calibration = Dataset.of(new MatrixSamples("features", new MatrixView(features, 2000, 512)));
     PruningOptions options = PruningOptions.builder().sparsity(0.9).build();
-    new Pruner(gpu, options).prune(head, Optional.of(calibration));
+    new Pruner(gpu, options).pruneInPlace(head, Optional.of(calibration), ProgressListener.NONE);
     gpu.synchronize(); // from here on others may use weights and bias
   }
   // README ends

@@ -1,17 +1,28 @@
 package dev.espalier.engine;
 
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.backend.reference.ReferenceValues;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// Random networks and samples, and a plain evaluation of networks in double that shares no code with the engine.
 public final class TestNetworks {
@@ -32,6 +43,69 @@ public final class TestNetworks {
           Optional.of(normal(arena, random, 1, widths.get(l + 1), 0.3, 0)), activations.get(l)));
     }
     return new DenseNetwork(layers);
+  }
+
+  /// A random graph of `steps` layers, activations, sums and concatenations, whose values any number of nodes read,
+  /// behind which one node or two join what none of them reads.
+  public static Graph graph(long seed, int steps) {
+    RandomGenerator random = random(seed);
+    List<Activation> activations = Stream.of(Activation.values())
+        .filter(a -> a.isElementwise() && a != Activation.IDENTITY).toList();
+    Graph.Builder builder = new Graph.Builder(3);
+    List<Integer> widths = new ArrayList<>(List.of(3));
+    Set<Integer> unread = new TreeSet<>(List.of(0));
+    for (int n = 1; n <= steps; n++) {
+      int nodes = n;
+      // Later nodes are read more often, so that graphs are deep.
+      List<Integer> inputs = new ArrayList<>(
+          random.ints(1 + random.nextInt(3), 0, nodes).map(i -> Math.max(i, random.nextInt(nodes))).boxed().toList());
+      int input = inputs.getFirst();
+      int kind = n == 1 ? 0 : random.nextInt(5);
+      if (kind == 3) {
+        inputs.removeIf(other -> !widths.get(other).equals(widths.get(input)));
+      } else if (kind < 3 || inputs.stream().mapToInt(widths::get).sum() > 8) {
+        inputs.subList(1, inputs.size()).clear();
+      }
+      Integer[] read = inputs.toArray(Integer[]::new);
+      widths.add(switch (kind) {
+        case 3 -> widths.get(input);
+        case 4 -> inputs.stream().mapToInt(widths::get).sum();
+        default -> kind == 2 ? widths.get(input) : 1 + random.nextInt(4);
+      });
+      int added = switch (kind) {
+        case 2 -> builder.activate(input, activations.get(random.nextInt(activations.size())));
+        case 3 -> builder.add(read);
+        case 4 -> builder.concat(read);
+        default -> builder.dense("layer" + n, input, widths.getLast());
+      };
+      unread.removeAll(inputs);
+      unread.add(added);
+    }
+    int joined = unread.size() == 1 ? steps : builder.concat(unread.toArray(Integer[]::new));
+    switch (random.nextInt(4)) {
+      case 0 -> builder.activate(joined, Activation.SOFTMAX);
+      case 1 -> builder.activate(builder.dense("last", joined, 3), Activation.SOFTMAX);
+      case 2 -> builder.dense("last", joined, 2);
+      default -> {
+        // The output is that of the join.
+      }
+    }
+    return builder.build();
+  }
+
+  /// A network of normal weights, scaled by 1/√inputs, and biases, which one layer of four lacks.
+  public static DenseNetwork network(Arena arena, long seed, Graph graph) {
+    RandomGenerator random = random(seed);
+    List<DenseLayer> layers = new ArrayList<>();
+    for (Node.Dense dense : graph.layers()) {
+      MatrixView weights = normal(arena, random, dense.width(), dense.inputWidth(), 1 / Math.sqrt(dense.inputWidth()),
+          0);
+      Optional<MatrixView> bias = random.nextInt(4) == 0
+          ? Optional.empty()
+          : Optional.of(normal(arena, random, 1, dense.width(), 0.3, 0));
+      layers.add(new DenseLayer(dense.name(), weights, bias, graph.activation(layers.size())));
+    }
+    return new DenseNetwork(graph, layers);
   }
 
   /// Normal numbers.
@@ -56,63 +130,102 @@ public final class TestNetworks {
     return Dataset.of(new MatrixSamples("samples", samples), new MatrixSamples("labels", labels));
   }
 
-  /// Parameters of a network in double: `weights[l][i][j]` and `bias[l][i]`.
+  /// A network in double: its graph, and parameters `weights[l][i][j]` and `biases[l][i]`.
   @SuppressWarnings("ArrayRecordComponent")
-  public record Plain(double[][][] weights, double[][] biases, List<Activation> activations) {
+  public record Plain(Graph graph, double[][][] weights, double[][] biases) {
     /// A copy of `network`'s parameters.
     public static Plain of(DenseNetwork network) {
       double[][][] weights = new double[network.layers().size()][][];
       double[][] biases = new double[weights.length][];
       for (int l = 0; l < weights.length; l++) {
         DenseLayer layer = network.layers().get(l);
-        weights[l] = new double[layer.outputs()][layer.inputs()];
-        biases[l] = new double[layer.outputs()];
+        weights[l] = new double[layer.outputs()][];
         for (int i = 0; i < layer.outputs(); i++) {
-          for (int j = 0; j < layer.inputs(); j++) {
-            weights[l][i][j] = layer.weights().get(i, j);
-          }
-          int neuron = i;
-          biases[l][i] = layer.bias().map(b -> (double) b.get(0, neuron)).orElse(0.0);
+          weights[l][i] = row(layer.weights(), i);
         }
+        biases[l] = layer.bias().map(b -> row(b, 0)).orElse(new double[layer.outputs()]);
       }
-      return new Plain(weights, biases, network.layers().stream().map(DenseLayer::activation).toList());
+      return new Plain(network.graph(), weights, biases);
     }
 
     /// y of one sample.
     public double[] output(double[] x) {
-      return output(x, weights.length);
+      return value(graph.output(), x, new double[graph.nodes().size()][]);
     }
 
-    /// The activation after the first `layers` layers.
-    public double[] output(double[] x, int layers) {
-      double[] a = x;
-      for (int l = 0; l < layers; l++) {
-        double[] z = new double[biases[l].length];
-        for (int i = 0; i < z.length; i++) {
-          z[i] = biases[l][i];
-          for (int j = 0; j < a.length; j++) {
-            z[i] += weights[l][i][j] * a[j];
-          }
-        }
-        a = activate(activations.get(l), z);
+    /// The values of all nodes for one sample.
+    public double[][] values(double[] x) {
+      double[][] values = new double[graph.nodes().size()][];
+      value(graph.output(), x, values);
+      return values;
+    }
+
+    /// The value of node `n` by its definition, after those of the nodes that it reads.
+    ///
+    /// @param known values by node, null where there is none yet
+    private double[] value(int n, double[] x, double[][] known) {
+      if (known[n] == null) {
+        Node node = graph.nodes().get(n);
+        List<double[]> inputs = node.inputs().stream().map(input -> value(input, x, known)).toList();
+        known[n] = switch (node) {
+          case Node.Input _ -> x;
+          case Node.Dense dense -> dense(graph.layers().indexOf(dense), inputs.getFirst());
+          case Node.Activate activate -> activate(activate.activation(), inputs.getFirst());
+          case Node.Add _ -> IntStream.range(0, node.width())
+              .mapToDouble(i -> inputs.stream().mapToDouble(input -> input[i]).sum()).toArray();
+          case Node.Concat _ -> inputs.stream().flatMapToDouble(Arrays::stream).toArray();
+        };
       }
-      return a;
+      return known[n];
+    }
+
+    private double[] dense(int l, double[] a) {
+      double[] z = biases[l].clone();
+      for (int i = 0; i < z.length; i++) {
+        for (int j = 0; j < a.length; j++) {
+          z[i] += weights[l][i][j] * a[j];
+        }
+      }
+      return z;
     }
 
     private static double[] activate(Activation activation, double[] z) {
-      double[] a = new double[z.length];
-      double sum = 0;
-      for (int i = 0; i < z.length; i++) {
-        a[i] = activation == Activation.SOFTMAX ? Math.exp(z[i]) : activation.value(z[i]);
-        sum += a[i];
+      if (activation.isElementwise()) {
+        return Arrays.stream(z).map(activation::value).toArray();
       }
-      if (activation == Activation.SOFTMAX) {
-        for (int i = 0; i < z.length; i++) {
-          a[i] /= sum;
-        }
-      }
-      return a;
+      double sum = Arrays.stream(z).map(Math::exp).sum();
+      return Arrays.stream(z).map(k -> Math.exp(k) / sum).toArray();
     }
+
+    /// ∂y/∂p of one sample by central differences, with p element `at` of an array of these parameters.
+    public double[] derivative(double[] x, double[] parameters, int at) {
+      double h = 1e-6;
+      double value = parameters[at];
+      parameters[at] = value + h;
+      double[] up = output(x);
+      parameters[at] = value - h;
+      double[] down = output(x);
+      parameters[at] = value;
+      return IntStream.range(0, up.length).mapToDouble(k -> (up[k] - down[k]) / (2 * h)).toArray();
+    }
+  }
+
+  /// The elements of a matrix, row after row; unrounded of the reference backend.
+  public static double[] values(Backend backend, Matrix matrix) {
+    if (backend instanceof ReferenceBackend) {
+      return ReferenceValues.of(backend, matrix);
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      float[] values = backend.download(matrix, arena).toArray();
+      return IntStream.range(0, values.length).mapToDouble(i -> values[i]).toArray();
+    }
+  }
+
+  /// A copy of a matrix in the memory of a backend, closed by the caller.
+  public static Matrix upload(Backend backend, MatrixView view) {
+    Matrix matrix = backend.allocate(view.rows(), view.columns());
+    backend.upload(view, matrix);
+    return matrix;
   }
 
   /// Row n of a matrix in double.

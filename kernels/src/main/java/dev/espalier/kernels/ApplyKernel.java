@@ -2,10 +2,13 @@ package dev.espalier.kernels;
 
 import java.util.List;
 
-/// Removes weights and compensates. A weight is removed whose score is below the threshold, or equals it with
-/// fewer than `ties` such scores before it in row-major order. Limited by memory: per weight 4 bytes to count
-/// the ties, and 12 to remove it, 8 to compensate, 16 to do both.
+/// Removes weights, and compensates in the bias. A weight is removed whose score is below the threshold, or equals it
+/// with fewer than `ties` such scores before it in row-major order. Limited by memory: per weight 4 bytes to count the
+/// ties, and 12 to remove it, 16 to compensate too.
 public final class ApplyKernel {
+  /// Bytes of the result: the number of weights removed, an int64, then the sum of their scores, a float64.
+  public static final int REMOVED_BYTES = Long.BYTES + Double.BYTES;
+
   private static final String FAMILY = "apply";
 
   private final Gpu gpu;
@@ -17,20 +20,18 @@ public final class ApplyKernel {
     this.reductions = new ReductionsKernel(gpu);
   }
 
-  /// What is removed, and where the result of removing it goes.
+  /// The weights that are removed, by their scores.
   ///
   /// @param scores outputs × inputs
   /// @param threshold not NaN
   /// @param ties how many scores equal to the threshold are removed
-  /// @param removed a 64-bit word, raised by the number of weights removed
   /// @param workspace of [#workspace] bytes
-  public record Cut(DeviceMatrix scores, float threshold, long ties, DeviceBuffer removed, DeviceBuffer workspace) {
-    /// @throws IllegalArgumentException if the threshold is NaN, `ties` negative, or a buffer too small
+  public record Cut(DeviceMatrix scores, float threshold, long ties, DeviceBuffer workspace) {
+    /// @throws IllegalArgumentException if the threshold is NaN, `ties` negative, or the workspace too small
     public Cut {
       if (Float.isNaN(threshold) || ties < 0) {
         throw new IllegalArgumentException("threshold=%s, ties=%d".formatted(threshold, ties));
       }
-      Kernels.room("removed", removed, Long.BYTES);
       Kernels.room("workspace", workspace, ApplyKernel.workspace(scores.rows()));
     }
   }
@@ -44,66 +45,47 @@ public final class ApplyKernel {
     return Math.ceilDiv((long) outputs * Long.BYTES, 16) * 16;
   }
 
-  /// Zeroes the weights that the cut removes.
+  /// Sets the weights that the cut removes to 0.
   ///
-  /// @param scoreSum a float64 number, becomes the sum of their scores, negative ones left out
-  public void eliminate(Cut cut, DeviceMatrix weights, DeviceBuffer scoreSum) {
-    apply(cut, weights, null, null);
-    sum(cut, scoreSum);
+  /// @param weights outputs × inputs
+  /// @param removed of [#REMOVED_BYTES], written; negative scores count as 0 in the sum
+  public void remove(Cut cut, DeviceMatrix weights, DeviceBuffer removed) {
+    remove(cut, weights, removed, Argument.none(), Argument.none());
   }
 
-  /// b += Σⱼ Δbᵢⱼ over the weights of row i that the cut removes.
+  /// As [#remove(Cut, DeviceMatrix, DeviceBuffer)] and, in the same pass, b += Σⱼ Δbᵢⱼ over the weights of row i that
+  /// the cut removes.
   ///
   /// @param bias b, 1 × outputs
   /// @param compensation Δb, outputs × inputs
-  public void compensate(Cut cut, DeviceMatrix bias, DeviceMatrix compensation) {
-    apply(cut, null, bias, compensation);
-  }
-
-  /// Both in one pass over the scores.
-  public void eliminateAndCompensate(Cut cut, DeviceMatrix weights, DeviceBuffer scoreSum, DeviceMatrix bias,
+  public void remove(Cut cut, DeviceMatrix weights, DeviceBuffer removed, DeviceMatrix bias,
       DeviceMatrix compensation) {
-    apply(cut, weights, bias, compensation);
-    sum(cut, scoreSum);
+    Kernels.shape("bias", bias, 1, cut.scores().rows());
+    Kernels.shape("compensation", compensation, cut.scores().rows(), cut.scores().columns());
+    remove(cut, weights, removed, Argument.of(bias), Argument.of(compensation));
   }
 
-  private void apply(Cut cut, DeviceMatrix weights, DeviceMatrix bias, DeviceMatrix compensation) {
+  private void remove(Cut cut, DeviceMatrix weights, DeviceBuffer removed, Argument bias, Argument compensation) {
     DeviceMatrix scores = cut.scores();
     int outputs = scores.rows();
     int inputs = scores.columns();
-    boolean wide = scores.admits(4);
-    if (weights != null) {
-      Kernels.shape("weights", weights, outputs, inputs);
-      wide &= weights.admits(4);
-    }
-    if (bias != null) {
-      Kernels.shape("bias", bias, 1, outputs);
-      Kernels.shape("compensation", compensation, outputs, inputs);
-    }
-    int columns = wide ? 128 : 32;
+    Kernels.shape("weights", weights, outputs, inputs);
+    Kernels.room("removed", removed, REMOVED_BYTES);
+    int columns = scores.admits(4) && weights.admits(4) ? 128 : 32;
     Argument ties = Argument.of(cut.workspace());
-    Argument rowSums = new Argument.Address(cut.workspace().address() + rowSumsOffset(outputs));
+    DeviceBuffer rowSums = new DeviceBuffer(cut.workspace().address() + rowSumsOffset(outputs),
+        (long) outputs * Double.BYTES);
     String shapes = "scores " + scores;
     gpu.launch(new Launch(FAMILY, "count_ties_%dx8".formatted(columns), Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW,
         0, List.of(Argument.of(scores), ties, Argument.of(cut.threshold()), Argument.of(outputs), Argument.of(inputs)),
         shapes));
     gpu.launch(new Launch(FAMILY, "scan_ties_1024", Dimensions.of(1), Dimensions.of(1024), 0,
-        List.of(ties, Argument.of(outputs)), shapes));
+        List.of(ties, Argument.of(removed), Argument.of(outputs)), shapes));
     gpu.launch(new Launch(FAMILY, "apply_%dx8".formatted(columns), Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
-        List.of(orNull(weights), orNull(bias), Argument.of(scores), orNull(compensation), ties,
-            Argument.of(cut.threshold()), Argument.of(cut.ties()), rowSums, Argument.of(cut.removed()),
-            Argument.of(outputs), Argument.of(inputs)),
+        List.of(Argument.of(weights), bias, Argument.of(scores), compensation, ties, Argument.of(cut.threshold()),
+            Argument.of(cut.ties()), Argument.of(rowSums), Argument.of(removed), Argument.of(outputs),
+            Argument.of(inputs)),
         shapes));
-  }
-
-  private void sum(Cut cut, DeviceBuffer scoreSum) {
-    int outputs = cut.scores().rows();
-    DeviceBuffer rowSums = new DeviceBuffer(cut.workspace().address() + rowSumsOffset(outputs),
-        (long) outputs * Double.BYTES);
-    reductions.sum(rowSums, outputs, scoreSum);
-  }
-
-  private static Argument orNull(DeviceMatrix matrix) {
-    return matrix == null ? Argument.none() : Argument.of(matrix);
+    reductions.sum(rowSums, outputs, new Argument.Address(removed.address() + Long.BYTES));
   }
 }

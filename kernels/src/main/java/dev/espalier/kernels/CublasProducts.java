@@ -1,7 +1,8 @@
 package dev.espalier.kernels;
 
 import dev.espalier.bindings.Cublas;
-import dev.espalier.bindings.Cublas.MathMode;
+import dev.espalier.bindings.MathMode;
+import dev.espalier.bindings.NativeCallException;
 import dev.espalier.bindings.NativeLibraryException;
 
 /// Products by cuBLAS, in the stream of the kernels, with a workspace of their own.
@@ -17,6 +18,7 @@ public final class CublasProducts implements MatrixProducts {
   ///
   /// @param workspace of [#WORKSPACE_BYTES] bytes, owned by the caller, used by nothing else
   /// @throws NativeLibraryException if there is no cuBLAS, or it does not start
+  /// @throws GpuException if cuBLAS or the driver fails
   public CublasProducts(CudaGpu gpu, MathMode mode, DeviceBuffer workspace) {
     Kernels.room("workspace", workspace, WORKSPACE_BYTES);
     this.gpu = gpu;
@@ -27,8 +29,13 @@ public final class CublasProducts implements MatrixProducts {
       cublas.setStream(gpu.computeStream());
       cublas.setWorkspace(workspace.address(), workspace.bytes());
     } catch (RuntimeException e) {
-      cublas.close();
-      throw e;
+      RuntimeException failure = e instanceof NativeCallException call ? failure(call) : e;
+      try {
+        cublas.close();
+      } catch (NativeCallException second) {
+        failure.addSuppressed(second);
+      }
+      throw failure;
     }
   }
 
@@ -36,8 +43,16 @@ public final class CublasProducts implements MatrixProducts {
   public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, double beta,
       MatrixBlock c) {
     gpu.makeCurrent();
-    cublas.multiply(mode, c.rows(), c.columns(), transposeA ? a.rows() : a.columns(), (float) alpha, a.address(),
-        a.stride(), transposeA, b.address(), b.stride(), transposeB, (float) beta, c.address(), c.stride());
+    try {
+      cublas.multiply(mode, c.rows(), c.columns(), transposeA ? a.rows() : a.columns(), (float) alpha, a.address(),
+          a.stride(), transposeA, b.address(), b.stride(), transposeB, (float) beta, c.address(), c.stride());
+    } catch (NativeCallException e) {
+      throw failure(e);
+    }
+  }
+
+  private static GpuException failure(NativeCallException e) {
+    return new GpuException(e.getMessage(), e);
   }
 
   @Override
@@ -47,7 +62,10 @@ public final class CublasProducts implements MatrixProducts {
 
   @Override
   public void close() {
-    gpu.makeCurrent();
-    cublas.close();
+    try (cublas) {
+      gpu.makeCurrent();
+    } catch (NativeCallException e) {
+      throw failure(e);
+    }
   }
 }

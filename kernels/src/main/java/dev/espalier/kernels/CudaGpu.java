@@ -1,19 +1,22 @@
 package dev.espalier.kernels;
 
 import dev.espalier.bindings.MemoryPool;
+import dev.espalier.bindings.NativeCallException;
 import dev.espalier.bindings.TensorMap;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 import jcuda.CudaException;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
@@ -26,21 +29,24 @@ import jcuda.driver.CUfunction_attribute;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUmodule;
+import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstreamCaptureMode;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 
-/// An NVIDIA GPU by JCuda's driver API, in the device's primary context, which every call makes current on the
-/// calling thread and leaves so. Memory comes from the device's stream-ordered pool, which keeps what is freed until this
-/// is closed.
+/// An NVIDIA GPU by JCuda's driver API, in the device's primary context, which every call makes current on the calling
+/// thread and leaves so. Memory comes from the device's stream-ordered pool, which keeps freed memory until this is
+/// closed. Every failure of the driver, of JCuda or of a kernel is a [GpuException].
 public final class CudaGpu implements Driver {
   private static final int MOST_ARGUMENTS = 16;
   /// A tensor map is the largest argument, and aligned the most.
   private static final int ARGUMENT_SLOT = Argument.TensorMap.BYTES;
   private static final int PAGE = 4096;
 
-  private final Arena arena = Arena.ofShared();
+  private final Arena arena = Arena.ofShared(); // any thread may close this
+  /// What gives back each thing that was acquired, the last first.
+  private final Deque<Runnable> releases = new ArrayDeque<>();
   private final CUdevice device = new CUdevice();
   private final CUcontext context = new CUcontext();
   private final MemoryPool pool;
@@ -86,15 +92,18 @@ public final class CudaGpu implements Driver {
   private record CudaEvent(CudaGpu gpu, CUevent handle) implements Event {
     @Override
     public void close() {
-      gpu.call(() -> JCudaDriver.cuEventDestroy(handle));
+      gpu.giveBack(() -> JCudaDriver.cuEventDestroy(handle));
     }
   }
 
   private record CudaGraph(CudaGpu gpu, CUgraphExec handle) implements Graph {
     @Override
     public void close() {
-      gpu.synchronize();
-      gpu.call(() -> JCudaDriver.cuGraphExecDestroy(handle));
+      try {
+        gpu.synchronize();
+      } finally {
+        gpu.giveBack(() -> JCudaDriver.cuGraphExecDestroy(handle));
+      }
     }
   }
 
@@ -102,54 +111,85 @@ public final class CudaGpu implements Driver {
     int run();
   }
 
-  /// The device of a number, from 0, among those that CUDA shows this process.
+  /// Opens a device.
   ///
-  /// @throws IllegalStateException if there is none, or the build had no nvcc; the message says what to do
+  /// @param ordinal of the device, from 0, among those that CUDA shows this process
+  /// @throws GpuUnavailableException if there is no such device, or the build had no nvcc; the message says what to do
+  /// @throws GpuException if the driver fails
   public CudaGpu(int ordinal) {
+    releases.push(arena::close);
+    try {
+      requireJCudaAndKernels();
+      findDevice(ordinal);
+      int major = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+      int minor = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+      computeCapability = 10 * major + minor;
+      multiprocessors = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+      name = "%s, compute capability %d.%d".formatted(deviceName(), major, minor);
+      translated(() -> JCudaDriver.cuDevicePrimaryCtxRetain(context, device));
+      releases.push(() -> translated(() -> JCudaDriver.cuDevicePrimaryCtxRelease(device)));
+      pool = openPool(ordinal);
+      for (Stream stream : Stream.values()) {
+        streams.put(stream, openStream());
+      }
+      totalMemory = memory()[1];
+      MemorySegment addresses = arena.allocate(ValueLayout.JAVA_LONG, MOST_ARGUMENTS);
+      for (int i = 0; i < MOST_ARGUMENTS; i++) {
+        addresses.setAtIndex(ValueLayout.JAVA_LONG, i, slots.address() + (long) i * ARGUMENT_SLOT);
+      }
+      parameters = new HostAddress(addresses.address());
+    } catch (RuntimeException | Error e) {
+      release().ifPresent(e::addSuppressed);
+      throw e;
+    }
+  }
+
+  private static void requireJCudaAndKernels() {
     JCudaLoader.problem().ifPresent(problem -> {
-      throw new IllegalStateException(problem);
+      throw new GpuUnavailableException(problem);
     });
     if (!isBuilt()) {
-      throw new IllegalStateException(
+      throw new GpuUnavailableException(
           "this build of espalier has no GPU kernels: install CUDA's nvcc and build it again");
     }
-    JCudaDriver.cuInit(0);
+  }
+
+  private void findDevice(int ordinal) {
+    translated(() -> JCudaDriver.cuInit(0));
     int[] count = new int[1];
-    JCudaDriver.cuDeviceGetCount(count);
+    translated(() -> JCudaDriver.cuDeviceGetCount(count));
     if (ordinal < 0 || ordinal >= count[0]) {
-      throw new IllegalStateException(
+      throw new GpuUnavailableException(
           "there is no GPU %d: this process sees %d, numbered from 0".formatted(ordinal, count[0]));
     }
-    JCudaDriver.cuDeviceGet(device, ordinal);
-    int major = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
-    int minor = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
-    computeCapability = 10 * major + minor;
-    multiprocessors = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
-    name = "%s, compute capability %d.%d".formatted(deviceName(), major, minor);
-    JCudaDriver.cuDevicePrimaryCtxRetain(context, device);
-    pool = MemoryPool.open(ordinal);
-    for (Stream stream : Stream.values()) {
-      OwnStream handle = new OwnStream();
-      call(() -> JCudaDriver.cuStreamCreate(handle, CUstream_flags.CU_STREAM_NON_BLOCKING));
-      streams.put(stream, handle);
-    }
-    totalMemory = memory()[1];
-    MemorySegment addresses = arena.allocate(ValueLayout.JAVA_LONG, MOST_ARGUMENTS);
-    for (int i = 0; i < MOST_ARGUMENTS; i++) {
-      addresses.setAtIndex(ValueLayout.JAVA_LONG, i, slots.address() + (long) i * ARGUMENT_SLOT);
-    }
-    parameters = new HostAddress(addresses.address());
+    translated(() -> JCudaDriver.cuDeviceGet(device, ordinal));
+  }
+
+  private MemoryPool openPool(int ordinal) {
+    MemoryPool opened = translated(() -> MemoryPool.open(ordinal));
+    releases.push(() -> translated(() -> {
+      opened.close();
+      return null;
+    }));
+    return opened;
+  }
+
+  private OwnStream openStream() {
+    OwnStream stream = new OwnStream();
+    call(() -> JCudaDriver.cuStreamCreate(stream, CUstream_flags.CU_STREAM_NON_BLOCKING));
+    releases.push(() -> giveBack(() -> JCudaDriver.cuStreamDestroy(stream)));
+    return stream;
   }
 
   private int attribute(int attribute) {
     int[] value = new int[1];
-    JCudaDriver.cuDeviceGetAttribute(value, attribute, device);
+    translated(() -> JCudaDriver.cuDeviceGetAttribute(value, attribute, device));
     return value[0];
   }
 
   private String deviceName() {
     byte[] text = new byte[256];
-    JCudaDriver.cuDeviceGetName(text, text.length, device);
+    translated(() -> JCudaDriver.cuDeviceGetName(text, text.length, device));
     int end = 0;
     while (text[end] != 0) {
       end++;
@@ -162,20 +202,48 @@ public final class CudaGpu implements Driver {
     return CudaGpu.class.getResource("dual_moments.fatbin") != null;
   }
 
-  /// Makes the device's context that of the calling thread, for other libraries.
+  /// Makes the device's context current on the calling thread, for other libraries.
   public void makeCurrent() {
-    JCudaDriver.cuCtxSetCurrent(context);
+    translated(() -> JCudaDriver.cuCtxSetCurrent(context));
   }
 
   /// Calls the driver in this device's context.
   ///
-  /// @throws IllegalStateException if it fails, or work before it did
+  /// @throws GpuException if the call fails, or work before it did
   private void call(Call function) {
+    makeCurrent();
+    translated(function::run);
+  }
+
+  /// As [#call], for a function that gives something back: it is called in any case.
+  private void giveBack(Call function) {
     try {
-      JCudaDriver.cuCtxSetCurrent(context);
-      function.run();
-    } catch (CudaException e) {
-      throw new IllegalStateException("the GPU failed: " + e.getMessage(), e);
+      makeCurrent();
+    } finally {
+      translated(function::run);
+    }
+  }
+
+  /// A failure, after what was done before it is undone.
+  private static GpuException undone(GpuException failure, Runnable undo) {
+    try {
+      undo.run();
+    } catch (GpuException second) {
+      failure.addSuppressed(second);
+    }
+    return failure;
+  }
+
+  /// Calls JCuda or the bindings.
+  ///
+  /// @throws GpuException if the call fails, or work before it did
+  private static <T> T translated(Supplier<T> function) {
+    try {
+      return function.get();
+    } catch (CudaException | NativeCallException e) {
+      throw new GpuException("the GPU failed: " + e.getMessage(), e);
+    } catch (LinkageError e) {
+      throw new GpuUnavailableException("NVIDIA's driver or JCuda lacks a function: " + e.getMessage(), e);
     }
   }
 
@@ -210,7 +278,7 @@ public final class CudaGpu implements Driver {
 
   @Override
   public long freeMemory() {
-    return memory()[0] + pool.unused();
+    return memory()[0] + translated(pool::unused);
   }
 
   @Override
@@ -223,15 +291,15 @@ public final class CudaGpu implements Driver {
     Address address = new Address();
     try {
       call(() -> JCudaDriver.cuMemAllocAsync(address, bytes, streams.get(Stream.COMPUTE)));
-    } catch (IllegalStateException e) {
-      throw outOfMemory("%d bytes of GPU memory; %d are free".formatted(bytes, freeMemory()), e);
+    } catch (GpuException e) {
+      throw isOutOfMemory(e) ? outOfMemory("%d bytes of GPU memory; %d are free".formatted(bytes, freeMemory()), e) : e;
     }
     return address.value();
   }
 
   @Override
   public void free(long address) {
-    call(() -> JCudaDriver.cuMemFreeAsync(new Address(address), streams.get(Stream.COMPUTE)));
+    giveBack(() -> JCudaDriver.cuMemFreeAsync(new Address(address), streams.get(Stream.COMPUTE)));
   }
 
   @Override
@@ -247,26 +315,34 @@ public final class CudaGpu implements Driver {
     try {
       call(() -> JCudaDriver.cuMemHostRegister(pages, bytes,
           JCudaDriver.CU_MEMHOSTREGISTER_PORTABLE | JCudaDriver.CU_MEMHOSTREGISTER_DEVICEMAP));
-    } catch (IllegalStateException e) {
+    } catch (GpuException e) {
       own.free();
       throw outOfMemory("%d bytes of page-locked host memory".formatted(bytes), e);
     }
-    call(() -> JCudaDriver.cuMemHostGetDevicePointer(seen, pages, 0));
+    try {
+      call(() -> JCudaDriver.cuMemHostGetDevicePointer(seen, pages, 0));
+    } catch (GpuException e) {
+      throw undone(e, () -> {
+        giveBack(() -> JCudaDriver.cuMemHostUnregister(pages)); // if this fails, they stay locked, so they must stay
+        own.free();
+      });
+    }
     hostMemory.put(own.segment().address(), own);
     return new HostMemory(own.segment(), seen.value());
   }
 
+  private static boolean isOutOfMemory(GpuException e) {
+    return e.getMessage().contains(CUresult.stringFor(CUresult.CUDA_ERROR_OUT_OF_MEMORY));
+  }
+
   private static DeviceMemoryException outOfMemory(String wanted, Throwable cause) {
-    DeviceMemoryException failure = new DeviceMemoryException(
-        "no room for %s (%s)".formatted(wanted, cause.getMessage()));
-    failure.initCause(cause);
-    return failure;
+    return new DeviceMemoryException("no room for %s (%s)".formatted(wanted, cause.getMessage()), cause);
   }
 
   @Override
   public void free(HostMemory memory) {
     long address = memory.segment().address();
-    call(() -> JCudaDriver.cuMemHostUnregister(new HostAddress(address)));
+    giveBack(() -> JCudaDriver.cuMemHostUnregister(new HostAddress(address)));
     hostMemory.remove(address).free();
   }
 
@@ -343,14 +419,20 @@ public final class CudaGpu implements Driver {
   @Override
   public Graph endRecording() {
     CUgraph graph = new CUgraph();
-    CUgraphExec executable = new CUgraphExec();
-    call(() -> JCudaDriver.cuStreamEndCapture(streams.get(Stream.COMPUTE), graph));
+    // The context is current since #beginRecording.
+    translated(() -> JCudaDriver.cuStreamEndCapture(streams.get(Stream.COMPUTE), graph));
+    CudaGraph executable = new CudaGraph(this, new CUgraphExec());
     try {
-      call(() -> JCudaDriver.cuGraphInstantiate(executable, graph, 0));
-    } finally {
-      call(() -> JCudaDriver.cuGraphDestroy(graph));
+      call(() -> JCudaDriver.cuGraphInstantiate(executable.handle(), graph, 0));
+    } catch (GpuException e) {
+      throw undone(e, () -> giveBack(() -> JCudaDriver.cuGraphDestroy(graph)));
     }
-    return new CudaGraph(this, executable);
+    try {
+      giveBack(() -> JCudaDriver.cuGraphDestroy(graph));
+    } catch (GpuException e) {
+      throw undone(e, executable::close);
+    }
+    return executable;
   }
 
   @Override
@@ -373,16 +455,14 @@ public final class CudaGpu implements Driver {
       Dimensions block = launch.block();
       JCudaDriver.cuLaunchKernel(function, grid.x(), grid.y(), grid.z(), block.x(), block.y(), block.z(),
           launch.sharedBytes(), streams.get(Stream.COMPUTE), parameters, null);
-    } catch (CudaException e) {
-      KernelException failure = new KernelException(launch, e.getMessage());
-      failure.initCause(e);
-      throw failure;
+    } catch (CudaException | NativeCallException | LinkageError e) {
+      throw new KernelException(launch, e);
     }
   }
 
   private CUfunction load(Launch launch) {
     CUfunction function = new CUfunction();
-    JCudaDriver.cuModuleGetFunction(function, modules.computeIfAbsent(launch.family(), CudaGpu::loadModule),
+    JCudaDriver.cuModuleGetFunction(function, modules.computeIfAbsent(launch.family(), this::loadModule),
         launch.kernel());
     if (launch.sharedBytes() > 0) {
       JCudaDriver.cuFuncSetAttribute(function, CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
@@ -391,14 +471,21 @@ public final class CudaGpu implements Driver {
     return function;
   }
 
-  private static CUmodule loadModule(String family) {
+  private CUmodule loadModule(String family) {
+    byte[] fatbin = fatbin(family);
+    CUmodule module = new CUmodule();
+    JCudaDriver.cuModuleLoadData(module, fatbin);
+    releases.push(() -> giveBack(() -> JCudaDriver.cuModuleUnload(module)));
+    return module;
+  }
+
+  private static byte[] fatbin(String family) {
     try (InputStream fatbin = Optional.ofNullable(CudaGpu.class.getResourceAsStream(family + ".fatbin"))
-        .orElseThrow(() -> new IllegalStateException("no kernels of the family " + family))) {
-      CUmodule module = new CUmodule();
-      JCudaDriver.cuModuleLoadData(module, fatbin.readAllBytes());
-      return module;
+        .orElseThrow(() -> new GpuUnavailableException("no kernels of the family " + family))) {
+      return fatbin.readAllBytes();
     } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      throw new GpuUnavailableException(
+          "cannot read the kernels of the family %s: %s".formatted(family, e.getMessage()), e);
     }
   }
 
@@ -423,15 +510,36 @@ public final class CudaGpu implements Driver {
     }
   }
 
+  /// Waits for all work and gives everything back but memory. May be called twice.
+  ///
+  /// @throws GpuException the first failure, with the later ones suppressed; everything else was given back
   @Override
   public void close() {
-    synchronize();
-    functions.clear();
-    modules.values().forEach(module -> call(() -> JCudaDriver.cuModuleUnload(module)));
-    modules.clear();
-    streams.values().forEach(stream -> call(() -> JCudaDriver.cuStreamDestroy(stream)));
-    pool.close();
-    JCudaDriver.cuDevicePrimaryCtxRelease(device);
-    arena.close();
+    if (releases.isEmpty()) {
+      return;
+    }
+    releases.push(this::synchronize);
+    release().ifPresent(failure -> {
+      throw failure;
+    });
+  }
+
+  /// Runs all releases.
+  ///
+  /// @return the first failure, with the later ones suppressed
+  private Optional<GpuException> release() {
+    GpuException first = null;
+    while (!releases.isEmpty()) {
+      try {
+        releases.pop().run();
+      } catch (GpuException e) {
+        if (first == null) {
+          first = e;
+        } else {
+          first.addSuppressed(e);
+        }
+      }
+    }
+    return Optional.ofNullable(first);
   }
 }

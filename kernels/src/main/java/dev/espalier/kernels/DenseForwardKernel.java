@@ -2,9 +2,9 @@ package dev.espalier.kernels;
 
 import java.util.List;
 
-/// What surrounds a dense layer's matrix products: bias and activation, their derivative, and the squares
-/// that make a sensitivity. Limited by memory: per element `forward` moves 12 bytes, `backward` 8 and a copy's
-/// share of 4 to 12.
+/// The elementwise steps around a dense layer's matrix products: bias and activation, their derivative, and the squares
+/// that make a sensitivity. Limited by memory: per element `forward` moves 12 bytes, `addBias` and `activate` 8,
+/// `backward` 8 and a copy's share of 4 to 12.
 public final class DenseForwardKernel {
   private static final String FAMILY = "dense_forward";
   private static final int TILE_ROWS = 16;
@@ -23,22 +23,60 @@ public final class DenseForwardKernel {
   /// @param activated a, samples × outputs, written
   public void forward(Nonlinearity nonlinearity, DeviceMatrix preActivation, DeviceMatrix bias,
       DeviceMatrix activated) {
-    checkForward(preActivation, bias, activated);
+    checkBias(preActivation, bias);
+    forward(nonlinearity, preActivation, Argument.of(bias), activated,
+        ElementwiseTile.of(TILE_ROWS, preActivation, bias, activated));
+  }
+
+  /// a = φ(z); z is only read.
+  ///
+  /// @param preActivation z, bias included, samples × outputs
+  /// @param activated a, samples × outputs, written
+  public void activate(Nonlinearity nonlinearity, DeviceMatrix preActivation, DeviceMatrix activated) {
+    forward(nonlinearity, preActivation, Argument.none(), activated,
+        ElementwiseTile.of(TILE_ROWS, preActivation, activated));
+  }
+
+  private void forward(Nonlinearity nonlinearity, DeviceMatrix preActivation, Argument bias, DeviceMatrix activated,
+      ElementwiseTile tile) {
+    checkActivated(preActivation, activated);
     int samples = preActivation.rows();
     int outputs = preActivation.columns();
-    ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, preActivation, bias, activated);
-    launch(
-        tile.name("dense_forward_" + nonlinearity), tile.grid(samples, outputs), List.of(Argument.of(preActivation),
-            Argument.of(bias), Argument.of(activated), Argument.of(samples), Argument.of(outputs)),
+    launch(tile.name("dense_forward_" + nonlinearity), tile.grid(samples, outputs),
+        List.of(Argument.of(preActivation), bias, Argument.of(activated), Argument.of(samples), Argument.of(outputs)),
+        "z " + preActivation);
+  }
+
+  /// z += b.
+  ///
+  /// @param preActivation z without the bias, samples × outputs
+  /// @param bias b, 1 × outputs
+  public void addBias(DeviceMatrix preActivation, DeviceMatrix bias) {
+    checkBias(preActivation, bias);
+    int samples = preActivation.rows();
+    int outputs = preActivation.columns();
+    ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, preActivation, bias);
+    launch(tile.name("add_bias"), tile.grid(samples, outputs),
+        List.of(Argument.of(preActivation), Argument.of(bias), Argument.of(samples), Argument.of(outputs)),
         "z " + preActivation);
   }
 
   /// z += b and a = softmax(z) by rows; as [#forward].
   public void softmaxForward(DeviceMatrix preActivation, DeviceMatrix bias, DeviceMatrix activated) {
-    checkForward(preActivation, bias, activated);
-    launch("softmax_forward_8", Kernels.gridOfRows(preActivation.rows()),
-        List.of(Argument.of(preActivation), Argument.of(bias), Argument.of(activated),
-            Argument.of(preActivation.rows()), Argument.of(preActivation.columns())),
+    checkBias(preActivation, bias);
+    softmax(preActivation, Argument.of(bias), activated);
+  }
+
+  /// a = softmax(z) by rows; as [#activate].
+  public void softmax(DeviceMatrix preActivation, DeviceMatrix activated) {
+    softmax(preActivation, Argument.none(), activated);
+  }
+
+  private void softmax(DeviceMatrix preActivation, Argument bias, DeviceMatrix activated) {
+    checkActivated(preActivation, activated);
+    launch(
+        "softmax_forward_8", Kernels.gridOfRows(preActivation.rows()), List.of(Argument.of(preActivation), bias,
+            Argument.of(activated), Argument.of(preActivation.rows()), Argument.of(preActivation.columns())),
         "z " + preActivation);
   }
 
@@ -118,8 +156,11 @@ public final class DenseForwardKernel {
         "g %s, s %s".formatted(gradient, sensitivity));
   }
 
-  private static void checkForward(DeviceMatrix preActivation, DeviceMatrix bias, DeviceMatrix activated) {
+  private static void checkBias(DeviceMatrix preActivation, DeviceMatrix bias) {
     Kernels.shape("bias", bias, 1, preActivation.columns());
+  }
+
+  private static void checkActivated(DeviceMatrix preActivation, DeviceMatrix activated) {
     Kernels.shape("activated", activated, preActivation.rows(), preActivation.columns());
     if (activated.overlaps(preActivation)) {
       throw new IllegalArgumentException("activated overlaps preActivation");

@@ -4,7 +4,8 @@ import java.lang.foreign.MemorySegment;
 
 /// One GPU as a backend sees it: memory, copies and kernels in two streams, or in tests the CPU that plays
 /// one. Work in a stream takes effect in order; streams wait for each other by events alone. Used by one
-/// thread at a time, any.
+/// thread at a time, any. Every method throws a [GpuException] if the GPU fails, also
+/// when work of an earlier call does.
 ///
 /// Kernels ([#launch]), [#fill] and [#copy] run in [Stream#COMPUTE].
 public interface Driver extends Gpu, AutoCloseable {
@@ -18,14 +19,14 @@ public interface Driver extends Gpu, AutoCloseable {
 
   /// A point in a stream.
   interface Event extends AutoCloseable {
-    /// Gives it back; what waits for it still does.
+    /// Releases the event; work that waits for it still does.
     @Override
     void close();
   }
 
   /// Work that was recorded, to be repeated.
   interface Graph extends AutoCloseable {
-    /// Gives it back once it has run.
+    /// Releases the recording once it has run.
     @Override
     void close();
   }
@@ -90,7 +91,7 @@ public interface Driver extends Gpu, AutoCloseable {
 
   /// Waits for all work.
   ///
-  /// @throws IllegalStateException if it failed
+  /// @throws GpuException if it failed
   void synchronize();
 
   /// From here on work in [Stream#COMPUTE] is recorded and not done; nothing may be allocated, freed or waited

@@ -1,5 +1,6 @@
 package dev.espalier.kernels;
 
+import dev.espalier.bindings.MathMode;
 import java.util.List;
 
 /// Sums over samples of (s, a − c): M0 += Σ s, M1 += Σ s (a − c)ᵀ, M2 += Σ s ((a − c)∘(a − c))ᵀ. Limited by
@@ -109,10 +110,10 @@ public final class DualMomentsKernel {
 
   /// The bytes of workspace for a batch of this shape: transposed sensitivities, and the sums of each part of
   /// the samples.
-  public long workspace(Arithmetic arithmetic, int samples, int outputs, int inputs) {
+  public long workspace(MathMode mode, int samples, int outputs, int inputs) {
     long most = 0;
     for (Tile tile : TILES) {
-      if (isFor(tile, arithmetic)) {
+      if (isFor(tile, mode)) {
         most = Math.max(most, layout(tile, parts(tile, samples, outputs, inputs), samples, outputs, inputs).bytes());
       }
     }
@@ -128,14 +129,14 @@ public final class DualMomentsKernel {
   /// @param m1 outputs × inputs
   /// @param m2 outputs × inputs
   /// @param workspace of [#workspace] bytes
-  public void addMoments(Arithmetic arithmetic, DeviceMatrix sensitivity, DeviceMatrix activation,
-      DeviceMatrix pilotMean, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
-    Tile tile = choose(arithmetic, sensitivity, activation);
+  public void addMoments(MathMode mode, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix pilotMean,
+      DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
+    Tile tile = choose(mode, sensitivity, activation);
     int parts = parts(tile, activation.rows(), sensitivity.columns(), activation.columns());
     addMoments(tile, parts, sensitivity, activation, pilotMean, m0, m1, m2, workspace);
   }
 
-  /// As [#addMoments(Arithmetic, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix,
+  /// As [#addMoments(MathMode, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix, DeviceMatrix,
   /// DeviceMatrix, DeviceBuffer)], with a chosen kernel.
   void addMoments(Tile tile, int parts, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix pilotMean,
       DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
@@ -176,8 +177,7 @@ public final class DualMomentsKernel {
     }
   }
 
-  /// M0 sums the sensitivities as the products see them, so that M2 − M1²/M0 is a variance under
-  /// one weighting.
+  /// M0 sums the sensitivities as the products round them, so that M2 − M1²/M0 is a variance under one weighting.
   private void addWeights(Tile tile, DeviceMatrix sensitivity, DeviceMatrix m0, DeviceBuffer workspace) {
     if (tile instanceof Fma) {
       reductions.columnSums(1, sensitivity, 1, m0, workspace);
@@ -195,11 +195,11 @@ public final class DualMomentsKernel {
   }
 
   /// The kernel for a batch. The width that parts the two mma tiles is a model's, not yet a measurement's.
-  private Tile choose(Arithmetic arithmetic, DeviceMatrix sensitivity, DeviceMatrix activation) {
-    if (!isFor(MMA_SMALL, arithmetic)) {
+  private Tile choose(MathMode mode, DeviceMatrix sensitivity, DeviceMatrix activation) {
+    if (!isFor(MMA_SMALL, mode)) {
       return FMA;
     }
-    if (isFor(WGMMA, arithmetic) && admits(WGMMA, sensitivity, activation)) {
+    if (isFor(WGMMA, mode) && admits(WGMMA, sensitivity, activation)) {
       return WGMMA;
     }
     if (!admits(MMA_SMALL, sensitivity, activation)) {
@@ -208,12 +208,13 @@ public final class DualMomentsKernel {
     return Math.min(sensitivity.columns(), activation.columns()) >= WIDE ? MMA_LARGE : MMA_SMALL;
   }
 
-  /// Whether the device has a kernel, and it rounds as wanted.
-  private boolean isFor(Tile tile, Arithmetic arithmetic) {
+  /// Whether the device runs a kernel and the kernel rounds as the mode asks.
+  private boolean isFor(Tile tile, MathMode mode) {
+    boolean tf32 = Kernels.roundsToTf32(gpu, mode);
     return switch (tile) {
-      case Fma _ -> arithmetic == Arithmetic.FP32 || gpu.computeCapability() < 80;
-      case Mma _ -> arithmetic == Arithmetic.TF32 && gpu.computeCapability() >= 80;
-      case Wgmma _ -> arithmetic == Arithmetic.TF32 && gpu.computeCapability() == 90;
+      case Fma _ -> !tf32;
+      case Mma _ -> tf32;
+      case Wgmma _ -> tf32 && gpu.computeCapability() == 90;
     };
   }
 

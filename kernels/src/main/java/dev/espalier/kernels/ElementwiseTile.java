@@ -17,6 +17,16 @@ record ElementwiseTile(int columns, int rows) {
     return new ElementwiseTile(128, rows);
   }
 
+  /// The widest tile that blocks of one shape admit.
+  static ElementwiseTile of(int rows, MatrixBlock... blocks) {
+    for (MatrixBlock block : blocks) {
+      if (block.columns() % 4 != 0 || !block.admits(4)) {
+        return new ElementwiseTile(32, rows);
+      }
+    }
+    return new ElementwiseTile(128, rows);
+  }
+
   /// The exported name of the kernel with this tile.
   String name(String kernel) {
     return "%s_%dx%d".formatted(kernel, columns, rows);

@@ -2,8 +2,8 @@ package dev.espalier.kernels;
 
 import java.util.List;
 
-/// Scores from moments. Limited by memory: per weight `scores` moves 20 bytes, `absoluteProduct` 12 (8 with
-/// one row of factors), `shiftMoments` 16.
+/// Scores from moments. Limited by memory: per weight `scores` moves 20 bytes, `absoluteProduct` 12 (8 with one row of
+/// factors).
 public final class EliminationScoresKernel {
   private static final String FAMILY = "elimination_scores";
   private static final int TILE_ROWS = 32;
@@ -23,21 +23,20 @@ public final class EliminationScoresKernel {
   /// @param m1 outputs × inputs, becomes Δb
   /// @param m2 outputs × inputs, becomes I
   /// @param pilotMean c, 1 × inputs
-  /// @param firstNonFinite a 64-bit word, lowered to the row-major index of every result that is not finite
+  /// @param samples in the moments, at least 1
   public void scores(DeviceMatrix weights, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceMatrix pilotMean,
-      long samples, DeviceBuffer firstNonFinite) {
+      long samples) {
     int outputs = weights.rows();
     int inputs = weights.columns();
     checkMoments(outputs, inputs, m0, m1, m2);
     Kernels.shape("pilotMean", pilotMean, 1, inputs);
-    Kernels.room("firstNonFinite", firstNonFinite, Long.BYTES);
     if (samples < 1) {
       throw new IllegalArgumentException("samples=" + samples);
     }
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, m1, m2, pilotMean);
     launch(tile, "elimination_scores", outputs, inputs,
         List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(pilotMean),
-            Argument.of((float) samples), Argument.of(firstNonFinite), Argument.of(outputs), Argument.of(inputs)));
+            Argument.of((float) samples), Argument.of(outputs), Argument.of(inputs)));
   }
 
   /// |W ∘ F|.
@@ -53,21 +52,6 @@ public final class EliminationScoresKernel {
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, factor, scores);
     launch(tile, "absolute_product", outputs, inputs, List.of(Argument.of(weights), Argument.of(factor),
         Argument.of(scores), Argument.of(factor.rows()), Argument.of(outputs), Argument.of(inputs)));
-  }
-
-  /// Moments of a − c become moments of a − c′: with d = c − c′, M2 += 2 d∘M1 + d² M0 and M1 += d M0.
-  ///
-  /// @param from c, 1 × inputs
-  /// @param to c′, 1 × inputs
-  public void shiftMoments(DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceMatrix from, DeviceMatrix to) {
-    int outputs = m1.rows();
-    int inputs = m1.columns();
-    checkMoments(outputs, inputs, m0, m1, m2);
-    Kernels.shape("from", from, 1, inputs);
-    Kernels.shape("to", to, 1, inputs);
-    ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, m1, m2, from, to);
-    launch(tile, "shift_moments", outputs, inputs, List.of(Argument.of(m0), Argument.of(m1), Argument.of(m2),
-        Argument.of(from), Argument.of(to), Argument.of(outputs), Argument.of(inputs)));
   }
 
   static void checkMoments(int outputs, int inputs, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2) {

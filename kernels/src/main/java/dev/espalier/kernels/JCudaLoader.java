@@ -3,7 +3,6 @@ package dev.espalier.kernels;
 import dev.espalier.bindings.CudaDriver;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -18,8 +17,8 @@ public final class JCudaLoader {
 
   private JCudaLoader() {}
 
-  /// Why there is no CUDA on this machine, in one line that says what to do; empty if there is. Call it
-  /// before anything of JCuda.
+  /// Why CUDA cannot be used on this machine, in one line that says what to do; empty if it can. Comes before any other
+  /// use of JCuda.
   public static Optional<String> problem() {
     return PROBLEM;
   }
@@ -31,8 +30,9 @@ public final class JCudaLoader {
     }
     try {
       loadJCuda();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
+    } catch (IOException | LinkageError e) {
+      return Optional.of("JCuda does not load: "
+          + Optional.ofNullable(e.getMessage()).flatMap(text -> text.lines().findFirst()).orElse(e.toString()));
     }
     return Optional.empty();
   }

@@ -1,5 +1,7 @@
 package dev.espalier.kernels;
 
+import dev.espalier.bindings.MathMode;
+
 /// What the launchers share: checks of their arguments, and grids.
 final class Kernels {
   private Kernels() {}
@@ -26,6 +28,12 @@ final class Kernels {
         throw new IllegalArgumentException("%s overlaps another matrix".formatted(name));
       }
     }
+  }
+
+  /// Whether products round their factors to TF32. No kernel multiplies bfloat16: [MathMode#BF16] is TF32 here. Devices
+  /// below compute capability 8.0 have no TF32 and multiply float32.
+  static boolean roundsToTf32(Gpu gpu, MathMode mode) {
+    return mode != MathMode.FP32 && gpu.computeCapability() >= 80;
   }
 
   /// How often `rows` holds `samples`.

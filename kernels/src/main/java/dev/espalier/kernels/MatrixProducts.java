@@ -8,13 +8,14 @@ public interface MatrixProducts extends AutoCloseable {
   /// @param b inner × columns, or columns × inner if transposed
   /// @param c rows × columns, apart from a and b
   /// @throws IllegalArgumentException if the shapes do not fit
+  /// @throws GpuException if the GPU or a library fails
   void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, double beta,
       MatrixBlock c);
 
-  /// Who multiplies, for example `cuBLAS 13.1`.
+  /// The library or kernels that multiply, for example `cuBLAS 13.1`.
   String description();
 
-  /// Gives back what it holds; the products must be done.
+  /// Releases its resources; the products must be done. May be called twice.
   @Override
   default void close() {}
 }

@@ -1,8 +1,9 @@
 package dev.espalier.kernels;
 
+import dev.espalier.bindings.MathMode;
 import java.util.List;
 
-/// Plain matrix products, for where no library has them: c = α op(a)·op(b) + β c. Limited by arithmetic:
+/// Plain matrix products for machines without cuBLAS: c = α op(a)·op(b) + β c. Limited by arithmetic:
 /// 2 · rows · columns · inner operations on 4 · (rows · ⌈columns/tile⌉ + columns · ⌈rows/tile⌉) · inner bytes from L2.
 public final class ProductKernel {
   /// A kernel and its tile.
@@ -96,15 +97,15 @@ public final class ProductKernel {
   }
 
   /// The bytes of workspace for a product of this shape: sums of each part of the inner dimension.
-  public long workspace(Arithmetic arithmetic, int rows, int columns, int inner) {
-    return TILES.stream().filter(tile -> isFor(tile, arithmetic))
+  public long workspace(MathMode mode, int rows, int columns, int inner) {
+    return TILES.stream().filter(tile -> isFor(tile, mode))
         .mapToLong(tile -> workspace(parts(tile, rows, columns, inner), rows, columns)).max().orElseThrow();
   }
 
   /// The bytes of workspace for the products of any shape.
-  public long largestWorkspace(Arithmetic arithmetic) {
+  public long largestWorkspace(MathMode mode) {
     // Parts are made while tiles are fewer than multiprocessors, so there are fewer than two blocks for each.
-    return TILES.stream().filter(tile -> isFor(tile, arithmetic))
+    return TILES.stream().filter(tile -> isFor(tile, mode))
         .mapToLong(tile -> 2L * gpu.multiprocessors() * tile.rows() * tile.columns() * Float.BYTES).max().orElseThrow();
   }
 
@@ -114,8 +115,8 @@ public final class ProductKernel {
   }
 
   /// How products round, for people.
-  String description(Arithmetic arithmetic) {
-    return isFor(MMA_LARGE, arithmetic) ? "TF32 by mma.sync" : "float32 by FMA";
+  String description(MathMode mode) {
+    return isFor(MMA_LARGE, mode) ? "TF32 by mma.sync" : "float32 by FMA";
   }
 
   /// c = α op(a)·op(b) + β c, where op transposes or does not.
@@ -125,14 +126,14 @@ public final class ProductKernel {
   /// @param c rows × columns, apart from the others; not read when β is 0
   /// @param workspace of [#workspace] bytes
   /// @throws IllegalArgumentException if the shapes do not fit or c overlaps a or b
-  public void multiply(Arithmetic arithmetic, double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b,
+  public void multiply(MathMode mode, double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b,
       boolean transposeB, double beta, MatrixBlock c, DeviceBuffer workspace) {
     int inner = transposeA ? a.rows() : a.columns();
-    Tile tile = choose(arithmetic, a, b, c, inner);
+    Tile tile = choose(mode, a, b, c, inner);
     multiply(tile, parts(tile, c.rows(), c.columns(), inner), alpha, a, transposeA, b, transposeB, beta, c, workspace);
   }
 
-  /// As [#multiply(Arithmetic, double, MatrixBlock, boolean, MatrixBlock, boolean, double, MatrixBlock,
+  /// As [#multiply(MathMode, double, MatrixBlock, boolean, MatrixBlock, boolean, double, MatrixBlock,
   /// DeviceBuffer)], with a chosen kernel.
   void multiply(Tile tile, int parts, double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b,
       boolean transposeB, double beta, MatrixBlock c, DeviceBuffer workspace) {
@@ -167,8 +168,8 @@ public final class ProductKernel {
   }
 
   /// The large tile reads less and pays where it fills the device. A model's choice, not yet a measurement's.
-  private Tile choose(Arithmetic arithmetic, MatrixBlock a, MatrixBlock b, MatrixBlock c, int inner) {
-    boolean tf32 = isFor(MMA_LARGE, arithmetic);
+  private Tile choose(MathMode mode, MatrixBlock a, MatrixBlock b, MatrixBlock c, int inner) {
+    boolean tf32 = isFor(MMA_LARGE, mode);
     if (tf32 && !(a.admits(MMA_LARGE.vector()) && b.admits(MMA_LARGE.vector()))) {
       return MMA_UNALIGNED;
     }
@@ -178,9 +179,9 @@ public final class ProductKernel {
     return Math.min(c.rows(), c.columns()) > small.columns() && blocks >= gpu.multiprocessors() ? large : small;
   }
 
-  /// Whether the device has a kernel, and it rounds as wanted.
-  private boolean isFor(Tile tile, Arithmetic arithmetic) {
-    boolean tf32 = arithmetic == Arithmetic.TF32 && gpu.computeCapability() >= 80;
+  /// Whether the device runs a kernel and the kernel rounds as the mode asks.
+  private boolean isFor(Tile tile, MathMode mode) {
+    boolean tf32 = Kernels.roundsToTf32(gpu, mode);
     return switch (tile) {
       case Fma _ -> !tf32;
       case Mma _ -> tf32;

@@ -46,6 +46,11 @@ public final class ReductionsKernel {
     columnSums("column_sums_tf32", alpha, x, beta, y, workspace);
   }
 
+  /// y = α Σ over the rows of x∘x + β y; as [#columnSums].
+  public void columnSquareSums(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
+    columnSums("column_square_sums", alpha, x, beta, y, workspace);
+  }
+
   private void columnSums(String kernel, double alpha, DeviceMatrix x, double beta, DeviceMatrix y,
       DeviceBuffer workspace) {
     Kernels.shape("sums", y, 1, x.columns());
@@ -73,9 +78,16 @@ public final class ReductionsKernel {
   ///
   /// @param total 8 bytes, written
   public void sum(DeviceBuffer numbers, long elements, DeviceBuffer total) {
-    Kernels.room("numbers", numbers, elements * Double.BYTES);
     Kernels.room("total", total, Double.BYTES);
+    sum(numbers, elements, Argument.of(total));
+  }
+
+  /// As [#sum(DeviceBuffer, long, DeviceBuffer)], with a total inside a buffer.
+  ///
+  /// @param total the address of a float64
+  void sum(DeviceBuffer numbers, long elements, Argument total) {
+    Kernels.room("numbers", numbers, elements * Double.BYTES);
     gpu.launch(new Launch(FAMILY, "sum_1024", Dimensions.of(1), Dimensions.of(1024), 0,
-        List.of(Argument.of(numbers), Argument.of(total), Argument.of(elements)), elements + " numbers"));
+        List.of(Argument.of(numbers), total, Argument.of(elements)), elements + " numbers"));
   }
 }

@@ -5,9 +5,9 @@ import java.util.List;
 /// The k-th smallest score over all layers, by the digits of the floats' bits. Limited by memory: three
 /// passes over the scores find it and a fourth counts, 4 bytes a score each, whatever k is.
 public final class SelectKernel {
-  /// Bytes of the state of a selection: what is fixed, how many are to go, a histogram of 2048 bins.
+  /// Bytes of the state of a selection: the digits fixed so far, the rank within them, a histogram of 2048 bins.
   public static final int STATE_BYTES = 2 * Integer.BYTES + Long.BYTES + 2048 * Long.BYTES;
-  /// Bytes of the counts of a cut: how many are below, how many are equal.
+  /// Bytes of the counts of a cut: scores below the threshold, scores equal to it.
   public static final int COUNTS_BYTES = 2 * Long.BYTES;
 
   private static final String FAMILY = "select";
@@ -83,18 +83,22 @@ public final class SelectKernel {
         "scores " + scores);
   }
 
-  /// Marks with +∞ the scores that are kept when the least of each group of neighbours in a row are removed.
-  /// Group g, counted in row-major order, removes round((g+1)·q) − round(g·q) of its scores with q =
-  /// `removedPerGroup` (halves up), fewer by what a last group of a row is narrower; ties break by column.
+  /// Marks with +∞ the scores that are kept when the least of each group of neighbours in a row are removed, and copies
+  /// the scores that are removed. Group g, counted in row-major order, removes round((g+1)·q) − round(g·q) of its
+  /// scores with q = `removedPerGroup` (halves up); the last group of a row, if narrower, removes fewer by the missing
+  /// columns. Ties break by column.
   ///
   /// @param scores none of them NaN
+  /// @param marked of the shape of the scores, written; may be `scores` itself
   /// @param groupWidth 1 up to the columns
   /// @return how many scores are left to remove
-  public long keepPerGroup(DeviceMatrix scores, int groupWidth, double removedPerGroup) {
+  public long keepPerGroup(DeviceMatrix scores, DeviceMatrix marked, int groupWidth, double removedPerGroup) {
     if (groupWidth < 1 || groupWidth > scores.columns() || !(removedPerGroup >= 0 && removedPerGroup <= groupWidth)) {
       throw new IllegalArgumentException(
           "groups of %d in %s, removing %s".formatted(groupWidth, scores, removedPerGroup));
     }
+    Kernels.shape("marked", marked, scores.rows(), scores.columns());
+    Kernels.apart("marked", marked, scores);
     int groupsPerRow = Math.ceilDiv(scores.columns(), groupWidth);
     long groups = (long) scores.rows() * groupsPerRow;
     boolean narrow = groupWidth <= WARP;
@@ -103,8 +107,8 @@ public final class SelectKernel {
     Dimensions grid = Dimensions
         .of(narrow ? Math.toIntExact(blocks) : (int) Math.min(blocks, 16L * gpu.multiprocessors()));
     launch("keep_per_group_%s_%d".formatted(narrow ? "narrow" : "wide", THREADS), grid, Dimensions.of(THREADS),
-        List.of(Argument.of(scores), Argument.of(groups), Argument.of(scores.columns()), Argument.of(groupWidth),
-            Argument.of(removedPerGroup)),
+        List.of(Argument.of(scores), Argument.of(marked), Argument.of(groups), Argument.of(scores.columns()),
+            Argument.of(groupWidth), Argument.of(removedPerGroup)),
         "scores %s, groups of %d".formatted(scores, groupWidth));
     return leftToRemove(scores.rows(), groupsPerRow, groupWidth, groupsPerRow * groupWidth - scores.columns(),
         removedPerGroup);

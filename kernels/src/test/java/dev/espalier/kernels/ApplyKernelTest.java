@@ -44,42 +44,34 @@ class ApplyKernelTest {
         boolean[] removed = removed(s, threshold, ties);
         DeviceMatrix weights = gpu.matrix(outputs, inputs, w);
         DeviceMatrix bias = gpu.matrix(1, outputs, b);
-        DeviceBuffer count = gpu.buffer(Long.BYTES, 0);
-        DeviceBuffer sum = gpu.buffer(Double.BYTES, -1);
-        Cut cut = new Cut(gpu.matrix(outputs, inputs, s), threshold, ties, count,
+        DeviceBuffer result = gpu.buffer(ApplyKernel.REMOVED_BYTES, -1);
+        Cut cut = new Cut(gpu.matrix(outputs, inputs, s), threshold, ties,
             gpu.buffer(ApplyKernel.workspace(outputs), -1));
-        new ApplyKernel(gpu).eliminateAndCompensate(cut, weights, sum, bias, gpu.matrix(outputs, inputs, d));
-        check(gpu, "both, ties " + ties, removed, weights, w, sum, s, count);
+        new ApplyKernel(gpu).remove(cut, weights, result, bias, gpu.matrix(outputs, inputs, d));
+        check(gpu, "ties " + ties, removed, weights, w, s, result);
         checkBias(gpu, bias, b, d, removed, inputs);
       }
     });
   }
 
   @Test
-  void eitherAlone() {
+  void removesWithoutCompensation() {
     float threshold = 0;
     onEveryShape((gpu, outputs, inputs) -> {
       int elements = outputs * inputs;
       float[] w = normal(1, elements);
       float[] s = integers(2, elements, 1);
-      float[] d = normal(3, elements);
-      float[] b = normal(4, outputs);
       long ties = ties(s, threshold) / 2;
       boolean[] removed = removed(s, threshold, ties);
       ApplyKernel kernel = new ApplyKernel(gpu);
       DeviceMatrix weights = gpu.matrix(outputs, inputs, w);
-      DeviceMatrix bias = gpu.matrix(1, outputs, b);
-      DeviceBuffer count = gpu.buffer(Long.BYTES, 0);
-      DeviceBuffer sum = gpu.buffer(Double.BYTES, -1);
-      Cut cut = new Cut(gpu.matrix(outputs, inputs, s), threshold, ties, count,
+      DeviceBuffer result = gpu.buffer(ApplyKernel.REMOVED_BYTES, -1);
+      Cut cut = new Cut(gpu.matrix(outputs, inputs, s), threshold, ties,
           gpu.buffer(ApplyKernel.workspace(outputs), -1));
-      kernel.eliminate(cut, weights, sum);
-      assertSame("bias", gpu.read(bias), i -> b[i]);
-      check(gpu, "weights", removed, weights, w, sum, s, count);
-      gpu.fill(count, 0);
-      kernel.compensate(cut, bias, gpu.matrix(outputs, inputs, d));
-      checkBias(gpu, bias, b, d, removed, inputs);
-      check(gpu, "weights again", removed, weights, w, sum, s, count);
+      kernel.remove(cut, weights, result);
+      check(gpu, "weights", removed, weights, w, s, result);
+      kernel.remove(cut, weights, result);
+      check(gpu, "again", removed, weights, w, s, result);
     });
   }
 
@@ -92,25 +84,32 @@ class ApplyKernelTest {
       float[] s = integers(2, (long) outputs * inputs, 1);
       long ties = ties(s, 0) - 5;
       DeviceMatrix weights = gpu.matrix(outputs, inputs, w);
-      DeviceBuffer count = gpu.buffer(Long.BYTES, 0);
-      DeviceBuffer sum = gpu.buffer(Double.BYTES, -1);
-      Cut cut = new Cut(gpu.matrix(outputs, inputs, s), 0, ties, count, gpu.buffer(ApplyKernel.workspace(outputs), -1));
-      new ApplyKernel(gpu).eliminate(cut, weights, sum);
-      check(gpu, "weights", removed(s, 0, ties), weights, w, sum, s, count);
+      DeviceBuffer result = gpu.buffer(ApplyKernel.REMOVED_BYTES, -1);
+      Cut cut = new Cut(gpu.matrix(outputs, inputs, s), 0, ties, gpu.buffer(ApplyKernel.workspace(outputs), -1));
+      new ApplyKernel(gpu).remove(cut, weights, result);
+      check(gpu, "weights", removed(s, 0, ties), weights, w, s, result);
     });
   }
 
   @Test
-  void refusesNan() {
+  void refusesNanAndOtherShapes() {
     try (TestGpu gpu = TestGpu.open()) {
-      var e = assertThrows(IllegalArgumentException.class,
-          () -> new Cut(gpu.matrix(2, 2), Float.NaN, 0, gpu.buffer(8, 0), gpu.buffer(64, 0)));
-      assertEquals("threshold=NaN, ties=0", e.getMessage());
+      DeviceMatrix m = gpu.matrix(2, 2);
+      DeviceBuffer workspace = gpu.buffer(64, 0);
+      var nan = assertThrows(IllegalArgumentException.class, () -> new Cut(m, Float.NaN, 0, workspace));
+      assertEquals("threshold=NaN, ties=0", nan.getMessage());
+      ApplyKernel kernel = new ApplyKernel(gpu);
+      Cut cut = new Cut(m, 0, 0, workspace);
+      var room = assertThrows(IllegalArgumentException.class, () -> kernel.remove(cut, m, gpu.buffer(8, 0)));
+      assertEquals("removed has 8 bytes, 16 are needed", room.getMessage());
+      var bias = assertThrows(IllegalArgumentException.class,
+          () -> kernel.remove(cut, m, gpu.buffer(16, 0), gpu.matrix(1, 3), m));
+      assertEquals("bias is 1×3, not 1×2", bias.getMessage());
     }
   }
 
   private static void check(TestGpu gpu, String what, boolean[] removed, DeviceMatrix weights, float[] before,
-      DeviceBuffer sum, float[] scores, DeviceBuffer count) {
+      float[] scores, DeviceBuffer result) {
     assertSame(what, gpu.read(weights), i -> removed[i] ? 0 : before[i]);
     double expectedSum = 0;
     long expectedCount = 0;
@@ -118,8 +117,8 @@ class ApplyKernelTest {
       expectedSum += removed[i] ? Math.max(0, scores[i]) : 0;
       expectedCount += removed[i] ? 1 : 0;
     }
-    assertEquals(expectedSum, gpu.readDouble(sum, 0), what);
-    assertEquals(expectedCount, gpu.readLong(count, 0), what);
+    assertEquals(expectedCount, gpu.readLong(result, 0), what);
+    assertEquals(expectedSum, gpu.readDouble(result, 1), what);
   }
 
   private static void checkBias(TestGpu gpu, DeviceMatrix bias, float[] before, float[] compensation, boolean[] removed,

@@ -22,8 +22,8 @@ final class Checks {
       new Shape(32, 31), new Shape(33, 33), new Shape(7, 127), new Shape(129, 7), new Shape(5, 129), new Shape(19, 132),
       new Shape(300, 140));
 
-  /// Set for the sanitizers, which are slow: one shape of each kind is enough for them, and one order, for they see what
-  /// is not ordered in any.
+  /// Set for the sanitizers, which are slow: one shape of each kind is enough for them, and one order, for they see
+  /// what is not ordered in any.
   static final boolean BRIEF = Boolean.getBoolean("espalier.kernels.brief");
 
   private static final List<Order> ORDERS = BRIEF ? List.of(Order.RANDOM) : List.of(Order.values());

@@ -33,6 +33,30 @@ class DenseForwardKernelTest {
 
   @ParameterizedTest
   @EnumSource
+  void activationAlone(Nonlinearity nonlinearity) {
+    onEveryShape((gpu, samples, outputs) -> {
+      float[] z = normal(1, (long) samples * outputs);
+      DeviceMatrix preActivation = gpu.matrix(samples, outputs, z);
+      DeviceMatrix a = gpu.matrix(samples, outputs);
+      new DenseForwardKernel(gpu).activate(nonlinearity, preActivation, a);
+      assertSame("z", gpu.read(preActivation), i -> z[i]);
+      assertClose("a", gpu.read(a), i -> Nonlinearities.value(nonlinearity, z[i]), i -> tolerance(z[i]));
+    });
+  }
+
+  @Test
+  void biasAlone() {
+    onEveryShape((gpu, samples, outputs) -> {
+      float[] product = normal(1, (long) samples * outputs);
+      float[] bias = normal(2, outputs);
+      DeviceMatrix z = gpu.matrix(samples, outputs, product);
+      new DenseForwardKernel(gpu).addBias(z, gpu.matrix(1, outputs, bias));
+      assertSame("z", gpu.read(z), i -> product[i] + bias[i % outputs]);
+    });
+  }
+
+  @ParameterizedTest
+  @EnumSource
   void derivativeAndSquares(Nonlinearity nonlinearity) {
     int copies = 3;
     onEveryShape((gpu, samples, outputs) -> {
@@ -92,6 +116,19 @@ class DenseForwardKernelTest {
   }
 
   @Test
+  void softmaxAlone() {
+    onEveryShape((gpu, samples, outputs) -> {
+      float[] z = normal(1, (long) samples * outputs);
+      DeviceMatrix preActivation = gpu.matrix(samples, outputs, z);
+      DeviceMatrix a = gpu.matrix(samples, outputs);
+      new DenseForwardKernel(gpu).softmax(preActivation, a);
+      assertSame("z", gpu.read(preActivation), i -> z[i]);
+      double[] p = Nonlinearities.softmax(z, outputs);
+      assertClose("a", gpu.read(a), i -> p[i], i -> (outputs + 20) * UNIT * p[i]);
+    });
+  }
+
+  @Test
   void softmaxOfLargeNumbers() {
     onEveryOrder(gpu -> {
       DeviceMatrix a = gpu.matrix(1, 3);
@@ -146,6 +183,10 @@ class DenseForwardKernelTest {
       var overlap = assertThrows(IllegalArgumentException.class,
           () -> kernel.forward(Nonlinearity.RELU, z, gpu.matrix(1, 3), z));
       assertEquals("activated overlaps preActivation", overlap.getMessage());
+      assertEquals("bias is 1×4, not 1×3",
+          assertThrows(IllegalArgumentException.class, () -> kernel.addBias(z, gpu.matrix(1, 4))).getMessage());
+      assertThrows(IllegalArgumentException.class, () -> kernel.activate(Nonlinearity.RELU, z, z));
+      assertThrows(IllegalArgumentException.class, () -> kernel.softmax(z, gpu.matrix(3, 4)));
       var copies = assertThrows(IllegalArgumentException.class,
           () -> kernel.backward(Nonlinearity.RELU, z, gpu.matrix(6, 3), gpu.matrix(6, 3)));
       assertEquals("6 stacked rows of 4 samples", copies.getMessage());

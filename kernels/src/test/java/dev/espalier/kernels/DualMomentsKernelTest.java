@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.espalier.bindings.MathMode;
 import dev.espalier.kernels.DualMomentsKernel.Tile;
 import dev.espalier.kernels.EmulatedGpu.Schedule;
 import java.util.Arrays;
@@ -174,7 +175,7 @@ class DualMomentsKernelTest {
   @Test
   void picksAKernelThatAdmitsTheMatrices() {
     for (int computeCapability : new int[]{75, 80, 90, 100}) {
-      for (Arithmetic arithmetic : Arithmetic.values()) {
+      for (MathMode mode : MathMode.values()) {
         for (int inputs : new int[]{7, 8}) {
           try (TestGpu gpu = TestGpu.open(computeCapability)) {
             DualMomentsKernel kernel = new DualMomentsKernel(gpu);
@@ -183,9 +184,9 @@ class DualMomentsKernelTest {
             float[] s = integers(1, 600 * 4, 3);
             float[] a = integers(2, 600L * inputs, 3);
             Batch b = new Batch(600, 4, inputs, 1);
-            kernel.addMoments(arithmetic, gpu.matrix(600, 4, s), gpu.matrix(600, inputs, a),
+            kernel.addMoments(mode, gpu.matrix(600, 4, s), gpu.matrix(600, inputs, a),
                 gpu.matrix(1, inputs, new float[inputs]), gpu.matrix(1, 4, new float[4]), m1, m2,
-                gpu.buffer(kernel.workspace(arithmetic, 600, 4, inputs), -1));
+                gpu.buffer(kernel.workspace(mode, 600, 4, inputs), -1));
             Reference expected = Reference.of(b, s, a, new float[inputs], false);
             assertSame("m2", gpu.read(m2), i -> expected.m2[i]);
           }

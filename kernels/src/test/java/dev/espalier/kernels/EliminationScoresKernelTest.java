@@ -7,6 +7,7 @@ import static dev.espalier.kernels.Checks.integers;
 import static dev.espalier.kernels.Checks.normal;
 import static dev.espalier.kernels.Checks.onEveryOrder;
 import static dev.espalier.kernels.Checks.onEveryShape;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
@@ -34,10 +35,8 @@ class EliminationScoresKernelTest {
       }
       DeviceMatrix first = gpu.matrix(outputs, inputs, m1);
       DeviceMatrix second = gpu.matrix(outputs, inputs, m2);
-      DeviceBuffer nonFinite = gpu.buffer(Long.BYTES, -1);
       new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0), first, second,
-          gpu.matrix(1, inputs, c), SAMPLES, nonFinite);
-      assertEquals(-1, gpu.readLong(nonFinite, 0));
+          gpu.matrix(1, inputs, c), SAMPLES);
       assertClose("importance", gpu.read(second), i -> {
         double total = m0[i / inputs];
         double variance = total == 0 ? 0 : m2[i] - (double) m1[i] * m1[i] / total;
@@ -62,7 +61,7 @@ class EliminationScoresKernelTest {
       float[] m0 = new float[outputs];
       java.util.Arrays.fill(m0, 16);
       new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0), first, second,
-          gpu.matrix(1, inputs, new float[inputs]), 64, gpu.buffer(Long.BYTES, -1));
+          gpu.matrix(1, inputs, new float[inputs]), 64);
       assertSame("importance", gpu.read(second),
           i -> w[i] * w[i] * Math.max(0, m2[i] - (double) m1[i] * m1[i] / 16) / 64);
       assertSame("compensation", gpu.read(first), i -> w[i] * m1[i] / 16);
@@ -70,21 +69,14 @@ class EliminationScoresKernelTest {
   }
 
   @Test
-  void reportsTheFirstThatIsNotFinite() {
+  void whatIsNotFiniteStaysSo() {
     onEveryOrder(gpu -> {
-      int outputs = 40;
-      int inputs = 36;
-      float[] m2 = integers(1, (long) outputs * inputs, 10);
-      m2[700] = Float.POSITIVE_INFINITY;
-      m2[613] = Float.NaN;
-      m2[1400] = Float.NaN;
-      float[] ones = new float[outputs * inputs];
-      java.util.Arrays.fill(ones, 1);
-      DeviceBuffer nonFinite = gpu.buffer(Long.BYTES, -1);
-      new EliminationScoresKernel(gpu).scores(gpu.matrix(outputs, inputs, ones),
-          gpu.matrix(1, outputs, java.util.Arrays.copyOf(ones, outputs)), gpu.matrix(outputs, inputs, ones),
-          gpu.matrix(outputs, inputs, m2), gpu.matrix(1, inputs, new float[inputs]), SAMPLES, nonFinite);
-      assertEquals(613, gpu.readLong(nonFinite, 0));
+      DeviceMatrix m1 = gpu.matrix(1, 5, 1, 1, Float.NaN, Float.NEGATIVE_INFINITY, 1);
+      DeviceMatrix m2 = gpu.matrix(1, 5, Float.NaN, Float.POSITIVE_INFINITY, 4, 4, 4);
+      new EliminationScoresKernel(gpu).scores(gpu.matrix(1, 5, 1, 1, 1, 1, 1), gpu.matrix(1, 1, 1), m1, m2,
+          gpu.matrix(1, 5, new float[5]), 1);
+      assertArrayEquals(new float[]{Float.NaN, Float.POSITIVE_INFINITY, Float.NaN, 0, 3}, gpu.read(m2));
+      assertArrayEquals(new float[]{1, 1, Float.NaN, Float.NEGATIVE_INFINITY, 1}, gpu.read(m1));
     });
   }
 
@@ -104,37 +96,16 @@ class EliminationScoresKernelTest {
   }
 
   @Test
-  void shiftedMoments() {
-    onEveryShape((gpu, outputs, inputs) -> {
-      int elements = outputs * inputs;
-      float[] m0 = integers(1, outputs, 9);
-      float[] m1 = integers(2, elements, 9);
-      float[] m2 = integers(3, elements, 9);
-      float[] from = integers(4, inputs, 9);
-      float[] to = integers(5, inputs, 9);
-      DeviceMatrix first = gpu.matrix(outputs, inputs, m1);
-      DeviceMatrix second = gpu.matrix(outputs, inputs, m2);
-      new EliminationScoresKernel(gpu).shiftMoments(gpu.matrix(1, outputs, m0), first, second,
-          gpu.matrix(1, inputs, from), gpu.matrix(1, inputs, to));
-      assertSame("m1", gpu.read(first), i -> m1[i] + (from[i % inputs] - to[i % inputs]) * m0[i / inputs]);
-      assertSame("m2", gpu.read(second), i -> {
-        double d = from[i % inputs] - to[i % inputs];
-        return m2[i] + 2 * d * m1[i] + d * d * m0[i / inputs];
-      });
-    });
-  }
-
-  @Test
   void refusesOtherShapes() {
     try (TestGpu gpu = TestGpu.open()) {
       EliminationScoresKernel kernel = new EliminationScoresKernel(gpu);
       DeviceMatrix m = gpu.matrix(4, 3);
       var overlap = assertThrows(IllegalArgumentException.class,
-          () -> kernel.shiftMoments(gpu.matrix(1, 4), m, m, gpu.matrix(1, 3), gpu.matrix(1, 3)));
+          () -> kernel.scores(gpu.matrix(4, 3), gpu.matrix(1, 4), m, m, gpu.matrix(1, 3), 1));
       assertEquals("m1 overlaps m2", overlap.getMessage());
-      var room = assertThrows(IllegalArgumentException.class, () -> kernel.scores(m, gpu.matrix(1, 4), gpu.matrix(4, 3),
-          gpu.matrix(4, 3), gpu.matrix(1, 3), 1, gpu.buffer(4, 0)));
-      assertEquals("firstNonFinite has 4 bytes, 8 are needed", room.getMessage());
+      var samples = assertThrows(IllegalArgumentException.class,
+          () -> kernel.scores(m, gpu.matrix(1, 4), gpu.matrix(4, 3), gpu.matrix(4, 3), gpu.matrix(1, 3), 0));
+      assertEquals("samples=0", samples.getMessage());
     }
   }
 }

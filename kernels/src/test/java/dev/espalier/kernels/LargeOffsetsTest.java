@@ -78,10 +78,18 @@ class LargeOffsetsTest {
     DeviceMatrix m2 = withLastRow(13);
     DeviceMatrix m0 = gpu.sparse(1, ROWS);
     gpu.write(new DeviceMatrix(m0.address() + (ROWS - 1L) * Float.BYTES, 1, 1), 1);
-    DeviceBuffer first = gpu.buffer(Long.BYTES, -1);
-    new EliminationScoresKernel(gpu).scores(w, m0, m1, m2, gpu.matrix(1, COLUMNS, row(1)), 1, first);
+    new EliminationScoresKernel(gpu).scores(w, m0, m1, m2, gpu.matrix(1, COLUMNS, row(1)), 1);
     assertEquals(16, lastElement(m2));
     assertEquals(8, lastElement(m1));
+  }
+
+  @Test
+  void columns() {
+    DeviceMatrix to = gpu.sparse(ROWS, COLUMNS);
+    UpdatesKernel kernel = new UpdatesKernel(gpu);
+    kernel.copyColumns(MatrixBlock.of(withLastRow(3)), MatrixBlock.of(to));
+    kernel.addColumns(MatrixBlock.of(withLastRow(2)), MatrixBlock.of(to));
+    assertEquals(5, lastElement(to));
   }
 
   @Test
@@ -94,10 +102,9 @@ class LargeOffsetsTest {
     java.util.Arrays.fill(ones, 1);
     gpu.write(last(w), ones);
     gpu.write(last(s), ones);
-    DeviceBuffer removed = gpu.buffer(Long.BYTES, 0);
+    DeviceBuffer removed = gpu.buffer(ApplyKernel.REMOVED_BYTES, 0);
     DeviceBuffer workspace = gpu.buffer(ApplyKernel.workspace(outputs), 0);
-    new ApplyKernel(gpu).eliminate(new ApplyKernel.Cut(s, 1, inputs - 1, removed, workspace), w,
-        gpu.buffer(Double.BYTES, 0));
+    new ApplyKernel(gpu).remove(new ApplyKernel.Cut(s, 1, inputs - 1, workspace), w, removed);
     assertEquals(1, lastElement(w)); // the one tie too many
     assertEquals(8L * inputs - 1, gpu.readLong(removed, 0)); // the rows of the last block
   }

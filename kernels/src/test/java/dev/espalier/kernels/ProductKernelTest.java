@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.bindings.MathMode;
 import dev.espalier.kernels.EmulatedGpu.Schedule;
 import dev.espalier.kernels.ProductKernel.Tile;
 import java.util.Arrays;
@@ -138,17 +139,16 @@ class ProductKernelTest {
       float[] a = integers(1, (long) shape.rows() * shape.inner(), 3);
       float[] b = integers(2, (long) shape.inner() * shape.columns(), 3);
       for (int computeCapability : new int[]{75, 80, 90, 100}) {
-        for (Arithmetic arithmetic : Arithmetic.values()) {
+        for (MathMode mode : MathMode.values()) {
           try (TestGpu gpu = TestGpu.open(computeCapability)) {
             ProductKernel kernel = new ProductKernel(gpu);
-            MatrixProducts products = new KernelProducts(kernel, arithmetic,
-                gpu.buffer(kernel.largestWorkspace(arithmetic), -1));
+            MatrixProducts products = new KernelProducts(kernel, mode, gpu.buffer(kernel.largestWorkspace(mode), -1));
             DeviceMatrix c = gpu.matrix(shape.rows(), shape.columns());
             products.multiply(1, MatrixBlock.of(gpu.matrix(shape.rows(), shape.inner(), a)), false,
                 MatrixBlock.of(gpu.matrix(shape.inner(), shape.columns(), b)), false, 0, MatrixBlock.of(c));
             double[] expected = new Case(ProductKernel.FMA_SMALL, false, false, shape).reference(a, b, false)[0];
             assertSame("c", gpu.read(c), i -> expected[i]);
-            assertEquals(arithmetic == Arithmetic.TF32 && gpu.computeCapability() >= 80,
+            assertEquals(mode != MathMode.FP32 && gpu.computeCapability() >= 80,
                 products.description().contains("TF32"));
           }
         }
@@ -160,11 +160,11 @@ class ProductKernelTest {
   void theLargestWorkspaceIsEnoughForAnyShape() {
     try (TestGpu gpu = TestGpu.open()) {
       ProductKernel kernel = new ProductKernel(gpu);
-      for (Arithmetic arithmetic : Arithmetic.values()) {
-        long largest = kernel.largestWorkspace(arithmetic);
+      for (MathMode mode : MathMode.values()) {
+        long largest = kernel.largestWorkspace(mode);
         for (int rows = 1; rows < 1000; rows += 37) {
           for (int columns = 1; columns < 1000; columns += 41) {
-            assertTrue(kernel.workspace(arithmetic, rows, columns, 1_000_000) <= largest);
+            assertTrue(kernel.workspace(mode, rows, columns, 1_000_000) <= largest);
           }
         }
       }
@@ -191,8 +191,8 @@ class ProductKernelTest {
 
   private static void refuses(String message, TestGpu gpu, MatrixBlock a, MatrixBlock b, boolean transposeB,
       MatrixBlock c) {
-    var e = assertThrows(IllegalArgumentException.class, () -> new ProductKernel(gpu).multiply(Arithmetic.FP32, 1, a,
-        false, b, transposeB, 0, c, gpu.buffer(1 << 16, 0)));
+    var e = assertThrows(IllegalArgumentException.class,
+        () -> new ProductKernel(gpu).multiply(MathMode.FP32, 1, a, false, b, transposeB, 0, c, gpu.buffer(1 << 16, 0)));
     assertEquals(message, e.getMessage());
   }
 

@@ -119,9 +119,15 @@ class SelectKernelTest {
     }
     long expectedLeft = left;
     onEveryOrder(gpu -> {
+      String what = "groups of %d, %s removed".formatted(width, perGroup);
       DeviceMatrix scores = gpu.matrix(rows, columns, s);
-      assertEquals(expectedLeft, new SelectKernel(gpu).keepPerGroup(scores, width, perGroup));
-      assertSame("groups of %d, %s removed".formatted(width, perGroup), gpu.read(scores), i -> expected[i]);
+      DeviceMatrix marked = gpu.matrix(rows, columns);
+      SelectKernel kernel = new SelectKernel(gpu);
+      assertEquals(expectedLeft, kernel.keepPerGroup(scores, marked, width, perGroup));
+      assertSame(what, gpu.read(marked), i -> expected[i]);
+      assertSame(what + ", scores", gpu.read(scores), i -> s[i]);
+      kernel.keepPerGroup(scores, scores, width, perGroup);
+      assertSame(what + ", in place", gpu.read(scores), i -> expected[i]);
     });
   }
 
@@ -133,8 +139,14 @@ class SelectKernelTest {
       DeviceBuffer state = gpu.buffer(SelectKernel.STATE_BYTES, 0);
       var e = assertThrows(IllegalArgumentException.class, () -> kernel.select(scores, 8, state));
       assertEquals("count=8 of 7 scores", e.getMessage());
-      var groups = assertThrows(IllegalArgumentException.class, () -> kernel.keepPerGroup(scores.getFirst(), 4, 2));
+      DeviceMatrix six = scores.getFirst();
+      var groups = assertThrows(IllegalArgumentException.class, () -> kernel.keepPerGroup(six, six, 4, 2));
       assertEquals("groups of 4 in 2×3, removing 2.0", groups.getMessage());
+      var shape = assertThrows(IllegalArgumentException.class, () -> kernel.keepPerGroup(six, gpu.matrix(3, 2), 3, 1));
+      assertEquals("marked is 3×2, not 2×3", shape.getMessage());
+      var overlap = assertThrows(IllegalArgumentException.class,
+          () -> kernel.keepPerGroup(six.slice(0, 1), new DeviceMatrix(six.address() + 4, 1, 3), 3, 1));
+      assertEquals("marked overlaps another matrix", overlap.getMessage());
     }
   }
 

@@ -8,6 +8,7 @@ import static dev.espalier.kernels.Checks.normal;
 import static dev.espalier.kernels.Checks.onEveryOrder;
 import static dev.espalier.kernels.Checks.onEveryShape;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import org.junit.jupiter.api.Test;
 
@@ -41,6 +42,29 @@ class SmallKernelsTest {
   }
 
   @Test
+  void columnSquareSums() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = integers(1, (long) rows * columns, 50);
+      float[] squares = squares(x);
+      ReductionsKernel kernel = new ReductionsKernel(gpu);
+      DeviceBuffer workspace = gpu.buffer(kernel.columnSumsWorkspace(rows, columns), -1);
+      DeviceMatrix y = gpu.matrix(1, columns);
+      kernel.columnSquareSums(2, gpu.matrix(rows, columns, x), 0, y, workspace);
+      assertSame("written", gpu.read(y), j -> 2 * columnSum(squares, j, columns));
+      kernel.columnSquareSums(1, gpu.matrix(rows, columns, x), 3, y, workspace);
+      assertSame("added", gpu.read(y), j -> 7 * columnSum(squares, j, columns));
+    });
+  }
+
+  private static float[] squares(float[] x) {
+    float[] squares = x.clone();
+    for (int i = 0; i < x.length; i++) {
+      squares[i] *= x[i];
+    }
+    return squares;
+  }
+
+  @Test
   void sum() {
     onEveryOrder(gpu -> {
       for (int elements : new int[]{1, 31, 1024, 1025, 5000}) {
@@ -68,6 +92,60 @@ class SmallKernelsTest {
         assertSame("y", gpu.read(to), i -> y[i] - 0.5 * x[i]);
       }
     });
+  }
+
+  @Test
+  void columnsOfAnotherMatrix() {
+    onEveryShape((gpu, rows, columns) -> {
+      UpdatesKernel kernel = new UpdatesKernel(gpu);
+      for (int first : new int[]{0, 1, 4}) { // the second is aligned to 4 bytes only
+        int fromStride = first + columns + 4;
+        int toStride = 4 + columns + first;
+        float[] x = integers(1, (long) rows * fromStride, 100);
+        float[] y = integers(2, (long) rows * toStride, 100);
+        MatrixBlock from = MatrixBlock.of(gpu.matrix(rows, fromStride, x)).columns(first, columns);
+        DeviceMatrix target = gpu.matrix(rows, toStride, y);
+        MatrixBlock to = MatrixBlock.of(target).columns(4, columns);
+        kernel.addColumns(from, to);
+        assertSame("added", gpu.read(target), i -> {
+          int column = i % toStride - 4;
+          boolean inside = column >= 0 && column < columns;
+          return y[i] + (inside ? x[i / toStride * fromStride + first + column] : 0);
+        });
+        float[] before = gpu.read(target);
+        kernel.copyColumns(from, to);
+        assertSame("copied", gpu.read(target), i -> {
+          int column = i % toStride - 4;
+          boolean inside = column >= 0 && column < columns;
+          return inside ? x[i / toStride * fromStride + first + column] : before[i];
+        });
+      }
+    });
+  }
+
+  @Test
+  void columnsMayBeOfOneMatrix() {
+    onEveryOrder(gpu -> {
+      float[] x = normal(1, 9 * 24);
+      DeviceMatrix matrix = gpu.matrix(9, 24, x);
+      MatrixBlock all = MatrixBlock.of(matrix);
+      new UpdatesKernel(gpu).copyColumns(all.columns(4, 8), all.columns(12, 8));
+      assertSame("copied", gpu.read(matrix), i -> i % 24 >= 12 && i % 24 < 20 ? x[i - 8] : x[i]);
+    });
+  }
+
+  @Test
+  void refusesColumnsThatOverlap() {
+    try (TestGpu gpu = TestGpu.open()) {
+      UpdatesKernel kernel = new UpdatesKernel(gpu);
+      MatrixBlock all = MatrixBlock.of(gpu.matrix(3, 8));
+      var overlap = assertThrows(IllegalArgumentException.class,
+          () -> kernel.copyColumns(all.columns(0, 4), all.columns(3, 4)));
+      assertEquals("to overlaps from", overlap.getMessage());
+      var shapes = assertThrows(IllegalArgumentException.class,
+          () -> kernel.addColumns(all.columns(0, 4), all.columns(5, 3)));
+      assertEquals("from is 3×4 of stride 8, to 3×3 of stride 8", shapes.getMessage());
+    }
   }
 
   @Test

@@ -1,24 +1,40 @@
 package dev.espalier.engine.backend;
 
-/// Which of a layer's weights are removed: every one whose score is below the threshold, and of those whose
-/// score is the threshold the first in row-major order.
-///
-/// @param threshold score; +∞ stands above every score of a weight that may be removed
-/// @param below how many scores are below the threshold
-/// @param ties how many scores equal to the threshold are removed
-public record Cut(float threshold, long below, long ties) {
+/// The weights of one layer that a selection removes.
+public sealed interface Cut {
   /// Removes nothing.
-  public static final Cut NOTHING = new Cut(Float.NEGATIVE_INFINITY, 0, 0);
+  Below NOTHING = new Below(Float.NEGATIVE_INFINITY, 0, 0);
 
-  /// @throws IllegalArgumentException if the threshold is NaN or a count is negative
-  public Cut {
-    if (Float.isNaN(threshold) || below < 0 || ties < 0) {
-      throw new IllegalArgumentException("threshold=%s, below=%d, ties=%d".formatted(threshold, below, ties));
+  /// Every weight whose score is below the threshold, and the first in row-major order of those whose score equals it.
+  ///
+  /// @param threshold score; +∞ stands above every score of a weight that may be removed
+  /// @param below how many scores are below the threshold
+  /// @param ties how many scores equal to the threshold are removed
+  record Below(float threshold, long below, long ties) implements Cut {
+    /// @throws IllegalArgumentException if the threshold is NaN or a count is negative
+    public Below {
+      if (Float.isNaN(threshold) || below < 0 || ties < 0) {
+        throw new IllegalArgumentException("threshold=%s, below=%d, ties=%d".formatted(threshold, below, ties));
+      }
+    }
+
+    /// How many weights are removed.
+    public long removed() {
+      return below + ties;
     }
   }
 
-  /// How many weights are removed.
-  public long removed() {
-    return below + ties;
+  /// The weights of least score of each group of neighbours in a row, as [SelectionOperations#keepPerGroup] counts
+  /// them.
+  ///
+  /// @param groupWidth 1 up to the columns
+  /// @param removedPerGroup 0 up to the width; a fraction is spread over the groups
+  record PerGroup(int groupWidth, double removedPerGroup) implements Cut {
+    /// @throws IllegalArgumentException if a number is out of its range
+    public PerGroup {
+      if (groupWidth < 1 || !(removedPerGroup >= 0 && removedPerGroup <= groupWidth)) {
+        throw new IllegalArgumentException("groupWidth=%d, removedPerGroup=%s".formatted(groupWidth, removedPerGroup));
+      }
+    }
   }
 }

@@ -13,8 +13,10 @@ public interface Matrix extends Resource {
     return (long) rows() * columns();
   }
 
-  /// Gives the memory back once the work that uses it is done. May be called twice; of a view made by
-  /// [Backend#rows] it does nothing.
+  /// A view of `count` rows from `first` on; its owner must outlive it.
+  Matrix slice(int first, int count);
+
+  /// Gives the memory back once the work that uses it is done. May be called twice; does nothing to a [slice][#slice].
   @Override
   void close();
 }

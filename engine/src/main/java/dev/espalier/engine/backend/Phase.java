@@ -1,6 +1,6 @@
 package dev.espalier.engine.backend;
 
-/// What the time of a run went into.
+/// The phases of a run, for timings.
 public enum Phase {
   /// Reading models, samples and labels.
   LOAD,

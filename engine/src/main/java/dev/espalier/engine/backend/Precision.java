@@ -2,7 +2,7 @@ package dev.espalier.engine.backend;
 
 import java.util.Locale;
 
-/// The arithmetic of the large products: what `--precision` names. Sums are float32 at least in any case.
+/// The precision of large products. Sums are at least float32 in all of them.
 public enum Precision {
   /// float32 throughout.
   FP32,

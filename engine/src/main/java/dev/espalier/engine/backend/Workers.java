@@ -3,8 +3,8 @@ package dev.espalier.engine.backend;
 import java.util.List;
 import java.util.function.Consumer;
 
-/// Backends that share the samples of a pass, each used by one thread at a time, on matrices of its own and of the backend
-/// that has them. They are open as long as that one.
+/// Backends that share the samples of a pass, each used by one thread at a time, on matrices of its own and of the
+/// backend that has them. They are open as long as that one.
 public final class Workers {
   private final List<Backend> backends;
   private final Consumer<List<Runnable>> together;
@@ -25,8 +25,8 @@ public final class Workers {
     return backends;
   }
 
-  /// Does pieces of work at the same time, so that they may wait for each other, each with the backend of its number, the
-  /// first on this thread, and waits for all. What several read none may write.
+  /// Does pieces of work at the same time, so that they may wait for each other, each with the backend of its number,
+  /// the first on this thread, and waits for all. What several read none may write.
   ///
   /// @param work one for each backend
   public void run(List<Runnable> work) {

@@ -1,18 +1,18 @@
 package dev.espalier.engine.data;
 
+import dev.espalier.engine.MismatchException;
 import java.util.Optional;
 
-/// What a network is pruned with: samples, read in batches and never held whole, and labels where a criterion
-/// or a loss needs them.
+/// Samples, read in batches and never held whole, and their labels where a criterion or a loss needs them.
 ///
 /// @param samples X, samples × inputs
 /// @param labels as many rows: a class index (one column) or a target row
 public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
-  /// @throws IllegalArgumentException if samples and labels differ in number
+  /// @throws MismatchException if samples and labels differ in number
   public Dataset {
     labels.ifPresent(l -> {
       if (l.samples() != samples.samples()) {
-        throw new IllegalArgumentException("%s has %d samples, but %s has %d labels".formatted(samples.name(),
+        throw new MismatchException("%s has %d samples, but %s has %d labels".formatted(samples.name(),
             samples.samples(), l.name(), l.samples()));
       }
     });
@@ -25,7 +25,7 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
 
   /// Samples with labels.
   ///
-  /// @throws IllegalArgumentException if they differ in number
+  /// @throws MismatchException if they differ in number
   public static Dataset of(SampleSource samples, SampleSource labels) {
     return new Dataset(samples, Optional.of(labels));
   }
@@ -35,10 +35,10 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
     return samples.isThreadConfined() || labels.map(SampleSource::isThreadConfined).orElse(false);
   }
 
-  /// @throws IllegalArgumentException if the samples are not `inputs` numbers wide
+  /// @throws MismatchException if the samples are not `inputs` numbers wide
   public void requireWidth(int inputs) {
     if (samples.width() != inputs) {
-      throw new IllegalArgumentException(
+      throw new MismatchException(
           "%s has %d numbers a sample, the network takes %d".formatted(samples.name(), samples.width(), inputs));
     }
   }

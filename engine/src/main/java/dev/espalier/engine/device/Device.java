@@ -1,33 +1,40 @@
 package dev.espalier.engine.device;
 
-import dev.espalier.bindings.NativeLibraryException;
+import dev.espalier.engine.DeviceFailedException;
+import dev.espalier.engine.DeviceUnavailableException;
+import dev.espalier.engine.OutOfBackendMemoryException;
+import dev.espalier.engine.UnsupportedPrecisionException;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
+import dev.espalier.engine.backend.GpuBackend;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.cuda.CudaBackend;
+import dev.espalier.engine.backend.cuda.CudaOptions;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
-/// Where a run takes place: what `--device` names.
+/// A machine that a run can take place on.
 ///
-/// @param kind   of machine
+/// @param kind of machine
 /// @param number of the GPU, from 0, among those that CUDA shows this process; 0 of other kinds
 public record Device(Kind kind, int number) {
   /// The best there is: a GPU where its driver and kernels are there, else the CPU where its matrix library loads, else
   /// the reference.
   public static final Device AUTO = new Device(Kind.AUTO, 0);
-  /// The first GPU: [CudaBackend].
+  /// The first GPU.
   public static final Device CUDA = new Device(Kind.CUDA, 0);
-  /// [CpuBackend].
+  /// The CPU's vector units.
   public static final Device CPU = new Device(Kind.CPU, 0);
-  /// [ReferenceBackend].
+  /// Plain Java in double precision.
   public static final Device REFERENCE = new Device(Kind.REFERENCE, 0);
 
+  private static final Logger LOG = LoggerFactory.getLogger(Device.class);
   private static final Pattern NUMBERED_GPU = Pattern.compile("cuda:(\\d{1,4})");
 
   /// A kind of machine.
@@ -60,43 +67,56 @@ public record Device(Kind kind, int number) {
     };
   }
 
-  /// A backend on this device with the defaults of [BackendOptions], closed by the caller.
+  /// A backend on this device with the defaults of [BackendOptions], closed by the caller. Notices are logged as
+  /// warnings.
   ///
-  /// @throws NativeLibraryException if the CPU is asked for and its matrix library does not load
-  /// @throws DeviceUnavailableException if a GPU is asked for and cannot be used
+  /// @throws DeviceUnavailableException if it cannot be used; the message says what to do
   public Backend open() {
-    return open(BackendOptions.DEFAULT, _ -> {});
+    return open(BackendOptions.DEFAULT, LOG::warn);
   }
 
   /// A backend on this device, closed by the caller.
   ///
-  /// @param notice takes one line when auto picks something slower than a machine like this should need, or the precision is
-  ///               slower than another
-  /// @throws NativeLibraryException if the CPU is asked for and its matrix library does not load
-  /// @throws DeviceUnavailableException if a GPU is asked for and cannot be used; the message says what to do
-  /// @throws IllegalArgumentException if the device does not have the precision
+  /// @param notice takes one line when auto picks something slower than a machine like this should need, or another
+  ///               precision is faster
+  /// @throws DeviceUnavailableException if it cannot be used; the message says what to do
+  /// @throws DeviceFailedException if a GPU fails while it is opened
+  /// @throws UnsupportedPrecisionException if the device does not have the precision
+  /// @throws OutOfBackendMemoryException if next to nothing of a GPU's memory is free
   public Backend open(BackendOptions options, Consumer<String> notice) {
-    return switch (kind) {
-      case CUDA -> CudaBackend.open(number, options);
+    Backend backend = switch (kind) {
+      case CUDA -> openGpu(options);
       case CPU -> cpu(options, notice);
       case REFERENCE -> reference(options);
       case AUTO -> best(options, notice);
     };
+    LOG.info("device {}: {}", this, backend.description());
+    return backend;
+  }
+
+  /// A backend on the GPU of this number, closed by the caller.
+  ///
+  /// @throws DeviceUnavailableException if it cannot be used; the message says what to do
+  /// @throws DeviceFailedException if a GPU fails while it is opened
+  /// @throws OutOfBackendMemoryException if next to nothing of its memory is free
+  public GpuBackend openGpu(BackendOptions options) {
+    return CudaBackend.open(number,
+        new CudaOptions(options.precision().orElse(Precision.TF32), options.deviceMemory()));
   }
 
   private static Backend best(BackendOptions options, Consumer<String> notice) {
     if (CudaBackend.hasGpu()) {
       try {
-        return CudaBackend.open(0, options);
-      } catch (IllegalStateException | OutOfBackendMemoryException e) {
+        return CUDA.openGpu(options);
+      } catch (DeviceUnavailableException | DeviceFailedException | OutOfBackendMemoryException e) {
         notice.accept("device auto: not the GPU: " + e.getMessage());
       }
     }
     try {
       return cpu(options, notice);
-    } catch (NativeLibraryException e) {
-      notice
-          .accept("device auto: reference, slow but right, for the CPU's matrix library is missing: " + e.getMessage());
+    } catch (DeviceUnavailableException e) {
+      notice.accept(
+          "device auto: reference, slow but right, because the CPU's matrix library is missing: " + e.getMessage());
       return reference(options);
     }
   }
@@ -106,8 +126,8 @@ public record Device(Kind kind, int number) {
     Backend cpu = new CpuBackend(options.threads(), precision);
     double rate = precision == Precision.BF16 ? CpuBackend.bfloat16Rate().orElseThrow() : 1;
     if (rate < 1) {
-      notice.accept(("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32:"
-          + " --precision fp32 is faster, and rounds less").formatted(rate));
+      notice.accept(("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32: fp32 is faster,"
+          + " and rounds less").formatted(rate));
     }
     return cpu;
   }
@@ -115,13 +135,12 @@ public record Device(Kind kind, int number) {
   private static Backend reference(BackendOptions options) {
     Optional<Precision> other = options.precision().filter(precision -> precision != Precision.FP32);
     if (other.isPresent()) {
-      throw new IllegalArgumentException(
-          "precision %s: the reference backend computes in float64, leave --precision out".formatted(other.get()));
+      throw new UnsupportedPrecisionException(other.get().toString(), "the reference backend computes in float64");
     }
     return new ReferenceBackend();
   }
 
-  /// The name on the command line.
+  /// As [#parse] reads it.
   @Override
   public String toString() {
     return kind.name().toLowerCase(Locale.ROOT) + (number == 0 ? "" : ":" + number);

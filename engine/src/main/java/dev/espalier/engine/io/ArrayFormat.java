@@ -5,8 +5,8 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import java.util.List;
 
-/// How a file holds an array of numbers, and which rows they make: the first dimension counts samples, the
-/// others together are the row.
+/// The layout of an array of numbers in a file, and its rows: the first dimension counts samples, the others together
+/// make a row.
 ///
 /// @param name what messages call the array
 /// @param offset bytes before the first element

@@ -4,15 +4,11 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 
-/// Writes a file as a whole or not at all: into a temporary file beside it, forced to the disk, then renamed. For several
-/// that belong together there is [AtomicOutputs].
+/// Writes a file as a whole or not at all: into a temporary file beside it, forced to the disk, then renamed. For
+/// several that belong together there is [AtomicOutputs].
 public final class AtomicOutput {
   /// Writes what the file is to contain, from the channel's position 0 on. A stream is had by
   /// [java.nio.channels.Channels#newOutputStream].
@@ -25,14 +21,14 @@ public final class AtomicOutput {
 
   /// Refuses, before any work is done, what [#write] would refuse after it.
   ///
-  /// @throws IOException if `target` exists and is not a file, or is one that may not be overwritten, or its
-  ///                     folder is missing or not writable
+  /// @throws java.nio.file.FileAlreadyExistsException if `target` is a file that may not be overwritten
+  /// @throws IOException if it exists and is not a file, or its folder is missing or not writable
   public static void check(Path target, boolean overwrite) throws IOException {
     if (Files.exists(target) && !Files.isRegularFile(target)) {
       throw new IOException(target + ": exists and is not a regular file; choose another output");
     }
     if (!overwrite && Files.exists(target)) {
-      throw exists(target, null);
+      throw FileErrors.exists(target);
     }
     Path folder = target.toAbsolutePath().getParent();
     if (folder == null || !Files.isDirectory(folder)) {
@@ -70,25 +66,5 @@ public final class AtomicOutput {
     while (bytes.hasRemaining()) {
       channel.write(bytes);
     }
-  }
-
-  static IOException explained(Path target, IOException e) {
-    return switch (e) {
-      case FormatException known -> known;
-      case FileAlreadyExistsException _ -> exists(target, e);
-      case AccessDeniedException _ -> new IOException(target + ": no permission to write it; choose another output", e);
-      case NoSuchFileException _ ->
-        new IOException(target + ": its folder does not exist; create it or choose another output", e);
-      case FileSystemException f -> failed(target, f.getReason() == null ? f.getMessage() : f.getReason(), e);
-      default -> failed(target, e.getMessage(), e);
-    };
-  }
-
-  private static IOException exists(Path target, IOException cause) {
-    return new IOException(target + ": already exists; choose another output, or --force to overwrite it", cause);
-  }
-
-  private static IOException failed(Path target, String reason, IOException cause) {
-    return new IOException("%s: not written: %s; free space or choose another output".formatted(target, reason), cause);
   }
 }

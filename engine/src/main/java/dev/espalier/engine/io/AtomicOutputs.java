@@ -12,12 +12,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
 
-/// Files that appear together or not at all: each is written into a temporary file beside it and forced to the disk; then
-/// all are renamed, and if one cannot be, those before it are withdrawn. A link is followed: the file that it names is
-/// replaced.
+/// Files that appear together or not at all: each is written into a temporary file beside it and forced to the disk;
+/// then all are renamed, and if a renaming fails, the earlier ones are undone. A link is followed: the file that it
+/// names is replaced.
 ///
-/// No temporary file remains, not even when the JVM is asked to end. One that is killed may leave some, which disturb no
-/// later writing; one that ends between the renamings leaves the files renamed so far.
+/// No temporary file remains, not even when the JVM is asked to end. A JVM that is killed may leave some, which do not
+/// affect later runs; one that ends between the renamings leaves the files renamed so far.
 public final class AtomicOutputs implements AutoCloseable {
   private final List<Output> outputs = new ArrayList<>();
   private final List<Path> folders = new ArrayList<>();
@@ -69,7 +69,7 @@ public final class AtomicOutputs implements AutoCloseable {
       content.writeTo(channel);
       channel.force(true);
     } catch (IOException e) {
-      throw AtomicOutput.explained(target, e);
+      throw FileErrors.writing(target, e);
     }
   }
 
@@ -84,7 +84,7 @@ public final class AtomicOutputs implements AutoCloseable {
         }
         move(outputs.get(i));
       } catch (IOException e) {
-        IOException explained = AtomicOutput.explained(outputs.get(i).target, e);
+        IOException explained = FileErrors.writing(outputs.get(i).target, e);
         withdraw(outputs.subList(0, i), explained);
         throw explained;
       }

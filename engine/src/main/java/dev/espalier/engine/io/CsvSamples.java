@@ -105,6 +105,7 @@ record CsvSamples(Path file, Role role, long samples, int width) implements Samp
         if (first && records.hasNext()) {
           first = false;
           CsvRecord record = records.next();
+          refuseOtherSeparators(record);
           if (record.getFields().stream().anyMatch(field -> number(field).isPresent())) {
             parse(record);
             return true;
@@ -118,7 +119,16 @@ record CsvSamples(Path file, Role role, long samples, int width) implements Samp
       } catch (CsvParseException e) {
         throw new FormatException(file, "is not comma-separated numbers: " + e.getMessage(), e);
       } catch (UncheckedIOException e) {
-        throw InputFile.explained(file, e.getCause());
+        throw FileErrors.reading(file, e.getCause());
+      }
+    }
+
+    private void refuseOtherSeparators(CsvRecord record) throws FormatException {
+      for (String field : record.getFields()) {
+        if (field.strip().indexOf('\t') >= 0 || field.indexOf(';') >= 0) {
+          throw new FormatException(file, "fields are separated by %s; save it with commas, and with decimal points"
+              .formatted(field.indexOf(';') < 0 ? "tabs" : "semicolons"));
+        }
       }
     }
 

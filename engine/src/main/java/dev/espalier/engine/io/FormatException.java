@@ -1,10 +1,11 @@
 package dev.espalier.engine.io;
 
 import java.io.IOException;
+import java.nio.file.Path;
 
-/// The content of a file is not what its format demands. The message is one line of printable text: names
+/// The content of a file violates its format. The message is one line of printable text: names
 /// from the file may be anything, so their control characters are replaced.
-public final class FormatException extends IOException {
+public sealed class FormatException extends IOException permits MissingActivationsException {
   private static final long serialVersionUID = 1;
   private static final int LONGEST_NAME = 80;
   private static final int LONGEST_PROBLEM = 1000;
@@ -22,6 +23,13 @@ public final class FormatException extends IOException {
 
   private static String shortened(String text, int longest) {
     return text.length() > longest ? text.substring(0, longest) + "…" : text;
+  }
+
+  /// For readers of other packages.
+  ///
+  /// @param problem what is wrong and what to do
+  public static FormatException of(Path file, String problem) {
+    return new FormatException(file, problem);
   }
 
   /// A name from a file as a message shows it: in quotes, and shortened.

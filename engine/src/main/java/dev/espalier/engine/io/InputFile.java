@@ -1,21 +1,17 @@
 package dev.espalier.engine.io;
 
 import java.io.BufferedInputStream;
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileChannel.MapMode;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.zip.GZIPInputStream;
-import java.util.zip.ZipException;
 
-/// Opening files, with errors that say what to do.
+/// Opens files; its errors say what to do.
 final class InputFile {
   private static final int BUFFER = 1 << 16;
 
@@ -50,7 +46,7 @@ final class InputFile {
     try (FileChannel channel = FileChannel.open(file)) {
       return channel.map(MapMode.READ_ONLY, offset, length, arena);
     } catch (IOException e) {
-      throw explained(file, e);
+      throw FileErrors.reading(file, e);
     }
   }
 
@@ -58,7 +54,7 @@ final class InputFile {
     try (InputStream in = Files.newInputStream(file)) {
       return in.read() == 0x1f && in.read() == 0x8b;
     } catch (IOException e) {
-      throw explained(file, e);
+      throw FileErrors.reading(file, e);
     }
   }
 
@@ -74,20 +70,7 @@ final class InputFile {
       if (raw != null) {
         raw.close();
       }
-      throw explained(file, e);
+      throw FileErrors.reading(file, e);
     }
-  }
-
-  /// What to tell a user about a failure while reading `where`.
-  static IOException explained(Object where, IOException e) {
-    return switch (e) {
-      case FormatException known -> known;
-      case NoSuchFileException _ -> new IOException(where + ": no such file; check the path", e);
-      case AccessDeniedException _ -> new IOException(where + ": no permission to read it; change its permissions", e);
-      case EOFException _ -> new FormatException(where, "ends too early; copy or create it again", e);
-      case ZipException _ ->
-        new FormatException(where, "is damaged (%s); copy or create it again".formatted(e.getMessage()), e);
-      default -> new IOException("%s: cannot be read: %s".formatted(where, e.getMessage()), e);
-    };
   }
 }

@@ -2,15 +2,17 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Activations;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -20,17 +22,18 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntPredicate;
 import java.util.regex.Pattern;
-import java.util.stream.Collectors;
 
-/// A network in a safetensors file, such as PyTorch's state dict of an `nn.Sequential`: tensors `<prefix>.weight` of shape
-/// outputs × inputs, each with an optional `<prefix>.bias`, in the numeric order of their prefixes. The activations stand
-/// in the metadata under `activations`, or are given.
+/// A network in a safetensors file, such as PyTorch's state dict of an `nn.Sequential`: tensors `<prefix>.weight` of
+/// shape outputs × inputs, each with an optional `<prefix>.bias`, in the numeric order of their prefixes. The
+/// activations stand in the metadata under `activations`, or are given.
 public final class ModelFile {
   /// The metadata key of the activations: their names, separated by commas, one for each layer.
   public static final String ACTIVATIONS = "activations";
 
   private static final String WEIGHT = "weight";
-  private static final Pattern DIGIT_BOUNDARY = Pattern.compile("(?<=\\d)(?=\\D)|(?<=\\D)(?=\\d)");
+  /// How Hugging Face names the parts of a model.
+  private static final Pattern SHARD = Pattern.compile(".*-\\d{5}-of-(?!00001)\\d{5}\\.safetensors");
+  private static final Pattern BOUNDARY = Pattern.compile("(?<=\\d)(?=\\D)|(?<=\\D)(?=\\d)|(?=\\.)|(?<=\\.)(?=.)");
 
   private final SafetensorsFile file;
   private final List<Tensor> weights;
@@ -44,13 +47,13 @@ public final class ModelFile {
 
   /// Maps a model into `arena`; F32 weights are used where they lie.
   ///
-  /// @param activations one name for all hidden layers, the last being identity, or a comma-separated name for each
-  ///                    layer; empty: those of the file's metadata
-  /// @throws FormatException if the file is no valid safetensors file, holds no network, has no activations, or a weight
-  ///                         is not finite
+  /// @param activations empty: the activations that the file's metadata name
+  /// @throws MissingActivationsException if neither `activations` nor the metadata name them
+  /// @throws FormatException if the file is no valid safetensors file, holds no network, or a weight is not finite
   /// @throws IOException     if it cannot be read
-  public static ModelFile load(Path path, Optional<String> activations, Arena arena) throws IOException {
+  public static ModelFile load(Path path, Optional<Activations> activations, Arena arena) throws IOException {
     SafetensorsFile file = SafetensorsFile.open(path, arena);
+    refuseParts(file);
     List<Tensor> weights = file.tensors().stream()
         .filter(tensor -> tensor.name().equals(WEIGHT) || tensor.name().endsWith("." + WEIGHT))
         .sorted(Comparator.comparing(Tensor::name, ModelFile::compareNaturally)).toList();
@@ -61,12 +64,13 @@ public final class ModelFile {
     for (Tensor tensor : weights) {
       if (tensor.shape().size() != 2 || !tensor.dtype().isWritable()) {
         throw new FormatException(path,
-            "tensor %s is %s of shape %s; a fully-connected layer has F32, F16, BF16 or F64 weights of shape [outputs, inputs]"
+            "tensor %s is %s of shape %s; a dense layer needs F32, F16, BF16 or F64 of shape [outputs, inputs]"
                 .formatted(quote(tensor.name()), tensor.dtype(), tensor.shape()));
       }
     }
-    List<Activation> chosen = activations(file, activations, weights.size());
+    Activations named = activations(file, activations, weights.size());
     try {
+      List<Activation> chosen = named.forLayers(weights.size());
       List<DenseLayer> layers = new ArrayList<>();
       for (int l = 0; l < weights.size(); l++) {
         Optional<Tensor> bias = bias(file, weights.get(l));
@@ -77,37 +81,52 @@ public final class ModelFile {
             new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, chosen.get(l)));
       }
       return new ModelFile(file, weights, new DenseNetwork(layers));
-    } catch (IllegalArgumentException e) {
+    } catch (MismatchException | NonFiniteException e) {
       throw new FormatException(path, e.getMessage(), e);
     }
   }
 
-  private static List<Activation> activations(SafetensorsFile file, Optional<String> given, int layers)
+  /// Refuses files of which only a part would be read, as another network.
+  private static void refuseParts(SafetensorsFile file) throws FormatException {
+    if (SHARD.matcher(file.path().getFileName().toString()).matches()) {
+      throw new FormatException(file.path(), "is one part of a model; save the model as a single file");
+    }
+    for (Tensor tensor : file.tensors()) {
+      String name = tensor.name();
+      if (name.endsWith("." + WEIGHT + "_orig")) {
+        throw new FormatException(file.path(),
+            "tensor %s is that of a weight with a mask; call torch.nn.utils.prune.remove and save again"
+                .formatted(quote(name)));
+      }
+      if (name.endsWith(".running_mean")) {
+        throw new FormatException(file.path(),
+            "tensor %s is that of a BatchNorm, which is not read; fold it into the layer before it and save again"
+                .formatted(quote(name)));
+      }
+    }
+    for (Tensor tensor : file.tensors()) {
+      String weight = tensor.name().replaceFirst("\\.bias$", "." + WEIGHT);
+      if (!weight.equals(tensor.name()) && file.tensor(weight).isEmpty()) {
+        throw new FormatException(file.path(), "tensor %s has no %s beside it; save the model with all its weights"
+            .formatted(quote(tensor.name()), quote(weight)));
+      }
+    }
+  }
+
+  private static Activations activations(SafetensorsFile file, Optional<Activations> given, int layers)
       throws FormatException {
-    String text = given.or(() -> Optional.ofNullable(file.metadata().get(ACTIVATIONS)))
-        .orElseThrow(() -> new FormatException(file.path(),
-            "the metadata name no activations; give them, for example --activations relu (all hidden layers, the last is identity) or one for each of the %d layers"
-                .formatted(layers)));
-    List<Activation> parsed;
+    if (given.isPresent()) {
+      return given.get();
+    }
+    String text = file.metadata().get(ACTIVATIONS);
+    if (text == null) {
+      throw new MissingActivationsException(file.path(), layers);
+    }
     try {
-      parsed = Arrays.stream(text.split(",", -1)).map(Activation::parse)
-          .collect(Collectors.toCollection(ArrayList::new));
+      return Activations.parse(text);
     } catch (IllegalArgumentException e) {
       throw new FormatException(file.path(), e.getMessage(), e);
     }
-    if (parsed.size() == 1 && layers > 1) {
-      Activation hidden = parsed.getFirst();
-      while (parsed.size() < layers - 1) {
-        parsed.add(hidden);
-      }
-      parsed.add(Activation.IDENTITY);
-    }
-    if (parsed.size() != layers) {
-      throw new FormatException(file.path(),
-          "%d activations (%s) for %d layers; give one for each, or one for all hidden layers".formatted(parsed.size(),
-              text, layers));
-    }
-    return parsed;
   }
 
   private static Optional<Tensor> bias(SafetensorsFile file, Tensor weight) throws FormatException {
@@ -133,10 +152,11 @@ public final class ModelFile {
     return prefix(weight).isEmpty() ? weight.name() : prefix(weight).substring(0, prefix(weight).length() - 1);
   }
 
-  /// Runs of digits compare as numbers: `2.weight` comes before `10.weight`.
+  /// Runs of digits compare as numbers, and what stands between dots as words: `2.weight` comes before `10.weight`, and
+  /// `fc.weight` before `fc2.weight`.
   private static int compareNaturally(String a, String b) {
-    String[] left = DIGIT_BOUNDARY.split(a, -1);
-    String[] right = DIGIT_BOUNDARY.split(b, -1);
+    String[] left = BOUNDARY.split(a, -1);
+    String[] right = BOUNDARY.split(b, -1);
     for (int i = 0; i < Math.min(left.length, right.length); i++) {
       boolean numbers = Character.isDigit(left[i].charAt(0)) && Character.isDigit(right[i].charAt(0));
       String x = numbers ? left[i].replaceFirst("^0+(?=.)", "") : left[i];
@@ -164,8 +184,8 @@ public final class ModelFile {
     return weights.get(l);
   }
 
-  /// As [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)], of a network all layers of which were pruned,
-  /// and alone.
+  /// As [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)], of a network all layers of which were
+  /// pruned, and alone.
   public void save(Path target, DenseNetwork changed, boolean overwrite) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       save(outputs, target, changed, _ -> true, overwrite);
@@ -173,13 +193,13 @@ public final class ModelFile {
     }
   }
 
-  /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias that
-  /// a layer gained is added in the dtype of its weights.
+  /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias
+  /// that a layer gained is added in the dtype of its weights.
   ///
   /// @param outputs   with which the file appears
   /// @param target    may be the file itself
   /// @param changed   a network of the same shapes
-  /// @param pruned    whether weights were removed from the layer of a number, from 0: its zeros are written as zeros also
+  /// @param pruned whether weights were removed from the layer of a number, from 0: its zeros are written as zeros also
   ///                  where the file holds an F64 that float32 rounds to zero, which elsewhere keeps its bytes
   /// @param overwrite whether an existing file may be replaced
   /// @throws IOException              if it cannot be written; then nothing is left of it
@@ -222,8 +242,7 @@ public final class ModelFile {
       tensors.add(NewTensor.matrix(layer.name() + "." + WEIGHT, layer.weights()));
       layer.bias().ifPresent(bias -> tensors.add(NewTensor.vector(layer.name() + ".bias", bias)));
     }
-    String activations = network.layers().stream().map(layer -> layer.activation().toString())
-        .collect(Collectors.joining(","));
+    String activations = new Activations(network.layers().stream().map(DenseLayer::activation).toList()).toString();
     SafetensorsWriter.write(target, overwrite, tensors, Map.of("format", "pt", ACTIVATIONS, activations));
   }
 }

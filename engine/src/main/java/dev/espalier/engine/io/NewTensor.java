@@ -4,7 +4,7 @@ import dev.espalier.engine.matrix.MatrixView;
 import java.util.List;
 import java.util.Objects;
 
-/// A tensor that is about to be written.
+/// A tensor to write.
 ///
 /// @param dtype F16, BF16, F32 or F64
 /// @param shape any whose product is the number of values

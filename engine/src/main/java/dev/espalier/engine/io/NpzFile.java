@@ -33,7 +33,7 @@ final class NpzFile {
         return new StreamedSamples(format, () -> stream(file, entry, name));
       }
     } catch (IOException e) {
-      throw InputFile.explained(file, e);
+      throw FileErrors.reading(file, e);
     }
   }
 

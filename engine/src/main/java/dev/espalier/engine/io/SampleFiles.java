@@ -16,8 +16,8 @@ import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/// Opens data files as rows of float32: `.npy`, `.npz`, `.safetensors`, `.csv` and MNIST's IDX; `.npy`,
-/// `.csv` and IDX also compressed by gzip. What a file is, its content decides before its name.
+/// Opens data files as rows of float32: `.npy`, `.npz`, `.safetensors`, `.csv` and MNIST's IDX; `.npy`, `.csv` and IDX
+/// also compressed by gzip. The content of a file decides its format; its name decides only where the content does not.
 ///
 /// The first dimension of an array counts samples and the others are flattened; one dimension is a column.
 /// Where a file may hold several arrays, `file.npz:name` chooses one.
@@ -75,7 +75,7 @@ public final class SampleFiles {
     try (InputStream in = InputFile.stream(file)) {
       start = in.readNBytes(SNIFFED_BYTES);
     } catch (IOException e) {
-      throw InputFile.explained(file, e);
+      throw FileErrors.reading(file, e);
     }
     String name = file.getFileName().toString().toLowerCase(Locale.ROOT).replaceFirst("\\.gz$", "");
     boolean zip = begins(start, (byte) 'P', (byte) 'K', (byte) 3, (byte) 4);
@@ -108,7 +108,7 @@ public final class SampleFiles {
       String name = file.toString();
       format = kind == Format.NPY ? NpyHeader.read(in, name, role) : IdxHeader.read(in, name, role);
     } catch (IOException e) {
-      throw InputFile.explained(file, e);
+      throw FileErrors.reading(file, e);
     }
     long length = InputFile.length(file);
     if (!gzip) {

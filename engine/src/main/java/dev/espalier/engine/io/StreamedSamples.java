@@ -51,7 +51,7 @@ record StreamedSamples(ArrayFormat format, Opener opener) implements SampleSourc
       return new StreamedPass(format, in);
     } catch (IOException e) {
       in.close();
-      throw InputFile.explained(format.name(), e);
+      throw FileErrors.reading(format.name(), e);
     }
   }
 
@@ -63,7 +63,7 @@ record StreamedSamples(ArrayFormat format, Opener opener) implements SampleSourc
         out.transferFrom(Channels.newChannel(in), 0, format.end());
         checkEnd(format, in, out.size());
       } catch (IOException e) {
-        throw InputFile.explained(format.name(), e);
+        throw FileErrors.reading(format.name(), e);
       }
       Pass pass = new MappedSamples(copy, format).open();
       return new Pass() {
@@ -130,7 +130,7 @@ record StreamedSamples(ArrayFormat format, Opener opener) implements SampleSourc
           checkEnd(format, in, format.end());
         }
       } catch (IOException e) {
-        throw InputFile.explained(format.name(), e);
+        throw FileErrors.reading(format.name(), e);
       }
       return rows.rows();
     }

@@ -18,9 +18,10 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
   private static final int MAGNITUDE = 0x7fffffff;
   private static final int INFINITE = 0x7f800000;
 
-  /// Elements that are looked at at a time.
-  private static final Thread ANOTHER_THREAD = Thread.ofPlatform().unstarted(() -> {});
+  /// Elements that are scanned at a time.
   private static final int SCANNED = 2048;
+
+  private static final Thread ANOTHER_THREAD = Thread.ofPlatform().unstarted(() -> {});
 
   /// @throws IllegalArgumentException if a dimension is below 1 or the segment's size is not that of the
   ///                                  matrix
@@ -88,6 +89,16 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
     return segment.toArray(ELEMENT);
   }
 
+  /// Copies `count` elements from row-major index `first` on to the start of `target`.
+  public void load(long first, float[] target, int count) {
+    MemorySegment.copy(segment, ELEMENT, first * Float.BYTES, target, 0, count);
+  }
+
+  /// Copies the first `count` elements of `source` to row-major index `first` and on.
+  public void store(float[] source, int count, long first) {
+    MemorySegment.copy(source, 0, segment, ELEMENT, first * Float.BYTES, count);
+  }
+
   /// Whether only one thread may access the memory.
   public boolean isThreadConfined() {
     return !segment.isAccessibleBy(ANOTHER_THREAD);
@@ -117,6 +128,57 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
       largest = Math.max(largest, bits[i] & MAGNITUDE);
     }
     return largest;
+  }
+
+  /// Whether an element is below 0.
+  public boolean hasNegative() {
+    for (long i = 0; i < elements(); i++) {
+      if (segment.getAtIndex(ELEMENT, i) < 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// The column of the largest element of a row, the first of equal ones.
+  public int largest(int row) {
+    int largest = 0;
+    for (int k = 1; k < columns; k++) {
+      if (get(row, k) > get(row, largest)) {
+        largest = k;
+      }
+    }
+    return largest;
+  }
+
+  /// Σ (x − y)² over all elements x of this matrix and y of another of the same shape, summed in double.
+  public double squaredDistance(MatrixView other) {
+    double sum = 0;
+    for (long i = 0; i < elements(); i++) {
+      double difference = (double) segment.getAtIndex(ELEMENT, i) - other.segment.getAtIndex(ELEMENT, i);
+      sum += difference * difference;
+    }
+    return sum;
+  }
+
+  /// The number of elements that are 0 or −0.
+  public long zeros() {
+    int[] bits = new int[(int) Math.min(SCANNED, elements())];
+    long zeros = 0;
+    for (long first = 0; first < elements(); first += bits.length) {
+      int count = (int) Math.min(bits.length, elements() - first);
+      MemorySegment.copy(segment, ValueLayout.JAVA_INT_UNALIGNED, first * Float.BYTES, bits, 0, count);
+      zeros += zeros(bits, count);
+    }
+    return zeros;
+  }
+
+  private static int zeros(int[] bits, int count) {
+    int zeros = 0;
+    for (int i = 0; i < count; i++) {
+      zeros += (bits[i] & MAGNITUDE) == 0 ? 1 : 0;
+    }
+    return zeros;
   }
 
   private long offset(int row, int column) {

@@ -1,30 +1,51 @@
 package dev.espalier.engine.method;
 
-/// What is changed in the network to make up for removed weights.
-public enum Compensation {
+import dev.espalier.engine.statistics.Statistic;
+
+/// The change of the remaining network that compensates removed weights.
+public sealed interface Compensation {
   /// Nothing.
-  NONE,
-  /// Each bias gains the sum of Δb of the weights removed from its row [Ballini et al. 2026]; for any set of weights of
-  /// one row that is the best single change (METHOD.md, joint compensation).
-  BIAS;
+  record None() implements Compensation {
+    @Override
+    public Needs needs() {
+      return Needs.NOTHING;
+    }
+
+    @Override
+    public String toString() {
+      return "none";
+    }
+  }
+
+  /// Each bias gains the sum of Δb of the weights removed from its row [Ballini et al. 2026]. For any set of weights of
+  /// one row that is the best single change (docs/method.md, joint compensation).
+  record Bias() implements Compensation {
+    @Override
+    public Needs needs() {
+      return Needs.of(new Statistic.WeightedMoments());
+    }
+
+    @Override
+    public String toString() {
+      return "bias";
+    }
+  }
+
+  /// What it must know of the samples.
+  Needs needs();
 
   /// `none` or `bias`.
   ///
   /// @throws IllegalArgumentException for anything else
-  public static Compensation parse(String name) {
-    return switch (name) {
-      case "none" -> NONE;
-      case "bias" -> BIAS;
-      default -> throw new IllegalArgumentException("unknown compensation '%s': use none or bias".formatted(name));
+  static Compensation parse(String text) {
+    return switch (text) {
+      case "none" -> new None();
+      case "bias" -> new Bias();
+      default -> throw new IllegalArgumentException("unknown compensation '%s': use none or bias".formatted(text));
     };
   }
 
-  /// The name on the command line.
+  /// As [#parse] reads it.
   @Override
-  public String toString() {
-    return switch (this) {
-      case NONE -> "none";
-      case BIAS -> "bias";
-    };
-  }
+  String toString();
 }

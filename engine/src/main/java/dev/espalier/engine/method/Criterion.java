@@ -1,51 +1,104 @@
 package dev.espalier.engine.method;
 
-/// What the importance of a weight is. The least important weights are removed.
-public enum Criterion {
-  /// What the best change of the adjacent bias cannot repair of the weight's removal: `W² E[s] Var_s(a)`,
-  /// with s the sensitivity of the output to the neuron [Ballini et al. 2026; as factored in METHOD.md].
-  ELIMINATION_COMPENSATION("ec"),
-  /// |W|
-  MAGNITUDE("magnitude"),
-  /// |W ∂L/∂W|, with L the mean loss over the labelled calibration samples
-  GRADIENT("gradient"),
-  /// `|W| √E[a²]` [Sun et al. 2024], with a the weight's input
-  WANDA("wanda"),
-  /// Uniform random numbers
-  RANDOM("random");
+import dev.espalier.engine.statistics.Statistic;
 
-  private final String text;
-
-  Criterion(String text) {
-    this.text = text;
-  }
-
-  /// The criterion that the command line calls `name`, for example `ec`.
-  ///
-  /// @throws IllegalArgumentException if there is none; the message lists those there are
-  public static Criterion parse(String name) {
-    for (Criterion criterion : values()) {
-      if (criterion.text.equals(name)) {
-        return criterion;
-      }
+/// A definition of the importance of a weight. The least important weights are removed.
+public sealed interface Criterion {
+  /// The error that the best change of the adjacent bias leaves when the weight is removed: `W² E[s] Var_s(a)`, with s
+  /// the sensitivity of the output to the neuron [Ballini et al. 2026; docs/method.md, factored form].
+  record EliminationCompensation() implements Criterion {
+    @Override
+    public Needs needs() {
+      return Needs.of(new Statistic.WeightedMoments());
     }
-    throw new IllegalArgumentException(
-        "unknown criterion '%s': use ec, magnitude, gradient, wanda or random".formatted(name));
+
+    @Override
+    public Compensation defaultCompensation() {
+      return new Compensation.Bias();
+    }
+
+    @Override
+    public String toString() {
+      return "ec";
+    }
   }
 
-  /// Whether it looks at calibration samples.
-  public boolean needsSamples() {
-    return this != MAGNITUDE && this != RANDOM;
+  /// |W|
+  record Magnitude() implements Criterion {
+    @Override
+    public Needs needs() {
+      return Needs.NOTHING;
+    }
+
+    @Override
+    public String toString() {
+      return "magnitude";
+    }
   }
 
-  /// Whether it looks at labels.
-  public boolean needsLabels() {
-    return this == GRADIENT;
+  /// |W ∂L/∂W|, with L the mean loss over the labelled calibration samples.
+  record Gradient() implements Criterion {
+    @Override
+    public Needs needs() {
+      return Needs.of(new Statistic.LossGradient());
+    }
+
+    @Override
+    public String toString() {
+      return "gradient";
+    }
   }
 
-  /// The name on the command line.
+  /// `|W| √E[a²]` [Sun et al. 2024], with a the weight's input.
+  record Wanda() implements Criterion {
+    @Override
+    public Needs needs() {
+      return Needs.of(new Statistic.InputSquares());
+    }
+
+    @Override
+    public String toString() {
+      return "wanda";
+    }
+  }
+
+  /// Uniform random numbers.
+  record Random() implements Criterion {
+    @Override
+    public Needs needs() {
+      return Needs.NOTHING;
+    }
+
+    @Override
+    public String toString() {
+      return "random";
+    }
+  }
+
+  /// What it must know of the samples.
+  Needs needs();
+
+  /// The compensation that belongs to it: the bias for `ec`, whose importance counts on it, otherwise none.
+  default Compensation defaultCompensation() {
+    return new Compensation.None();
+  }
+
+  /// `ec`, `magnitude`, `gradient`, `wanda` or `random`.
+  ///
+  /// @throws IllegalArgumentException for anything else; the message lists those there are
+  static Criterion parse(String text) {
+    return switch (text) {
+      case "ec" -> new EliminationCompensation();
+      case "magnitude" -> new Magnitude();
+      case "gradient" -> new Gradient();
+      case "wanda" -> new Wanda();
+      case "random" -> new Random();
+      default -> throw new IllegalArgumentException(
+          "unknown criterion '%s': use ec, magnitude, gradient, wanda or random".formatted(text));
+    };
+  }
+
+  /// As [#parse] reads it.
   @Override
-  public String toString() {
-    return text;
-  }
+  String toString();
 }

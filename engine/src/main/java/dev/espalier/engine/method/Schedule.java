@@ -2,18 +2,14 @@ package dev.espalier.engine.method;
 
 import java.util.List;
 
-/// In which rounds a network is pruned. Every round scores what is left and removes down to its sparsity.
+/// A pruning schedule: the rounds that a pruning is split into. Every round scores the network as it is and removes
+/// weights down to its target.
 public sealed interface Schedule {
-  /// The sparsities reached after each round, ascending, the last being `target`.
-  ///
-  /// @param target fraction of weights removed at the end, 0..1
-  List<Double> sparsities(double target);
-
-  /// All in one round.
+  /// One round.
   record OneShot() implements Schedule {
     @Override
-    public List<Double> sparsities(double target) {
-      return List.of(target);
+    public List<Target> rounds(Target last) {
+      return List.of(last);
     }
 
     @Override
@@ -21,6 +17,11 @@ public sealed interface Schedule {
       return "oneshot";
     }
   }
+
+  /// The target of each round, ascending.
+  ///
+  /// @param last the target of the last round
+  List<Target> rounds(Target last);
 
   /// `oneshot`.
   ///
@@ -31,4 +32,8 @@ public sealed interface Schedule {
     }
     throw new IllegalArgumentException("unknown schedule '%s': use oneshot".formatted(text));
   }
+
+  /// As [#parse] reads it.
+  @Override
+  String toString();
 }

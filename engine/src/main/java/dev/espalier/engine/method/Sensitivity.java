@@ -1,15 +1,13 @@
 package dev.espalier.engine.method;
 
-import dev.espalier.engine.network.Architecture;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
-/// How the sensitivity s = ‖∂y/∂z‖² of each neuron to the network's output y is found (METHOD.md). It takes
-/// [#passes] backward passes a sample.
+/// A way to compute or estimate the sensitivity s = ‖∂y/∂z‖² of the network's output y to each neuron (docs/method.md,
+/// sensitivity).
 public sealed interface Sensitivity {
-  /// Outputs up to which [#defaultFor] takes the Jacobian.
+  /// The most outputs for which [#defaultFor] takes the Jacobian.
   int JACOBIAN_OUTPUTS = 64;
-
-  /// Backward passes for a network of `outputs` outputs.
-  int passes(int outputs);
 
   /// Exact: one backward pass for each output.
   record Jacobian() implements Sensitivity {
@@ -24,9 +22,9 @@ public sealed interface Sensitivity {
     }
   }
 
-  /// Unbiased: the mean of (vᵀ ∂y/∂z)² over `count` Rademacher vectors v, each a backward pass.
+  /// Unbiased: the mean of (vᵀ ∂y/∂z)² over Rademacher vectors v, each a backward pass.
   ///
-  /// @param count at least 1
+  /// @param count vectors for each sample, at least 1
   record Probes(int count) implements Sensitivity {
     /// @throws IllegalArgumentException if the count is below 1
     public Probes {
@@ -46,9 +44,12 @@ public sealed interface Sensitivity {
     }
   }
 
+  /// Backward passes for a network of `outputs` outputs.
+  int passes(int outputs);
+
   /// The Jacobian for networks of up to 64 outputs, 16 probes beyond.
-  static Sensitivity defaultFor(Architecture network) {
-    return network.outputs() <= JACOBIAN_OUTPUTS ? new Jacobian() : new Probes(16);
+  static Sensitivity defaultFor(int outputs) {
+    return outputs <= JACOBIAN_OUTPUTS ? new Jacobian() : new Probes(16);
   }
 
   /// `jacobian` or `probes:R`.
@@ -58,10 +59,15 @@ public sealed interface Sensitivity {
     if (text.equals("jacobian")) {
       return new Jacobian();
     }
-    if (text.matches("probes:\\d{1,6}")) {
-      return new Probes(Integer.parseInt(text.substring("probes:".length())));
+    Matcher probes = Pattern.compile("probes:(\\d{1,6})").matcher(text);
+    if (probes.matches()) {
+      return new Probes(Integer.parseInt(probes.group(1)));
     }
     throw new IllegalArgumentException(
         "unknown sensitivity '%s': use jacobian or probes:R, for example probes:16".formatted(text));
   }
+
+  /// As [#parse] reads it.
+  @Override
+  String toString();
 }

@@ -1,15 +1,43 @@
 package dev.espalier.engine.network;
 
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.NonFiniteException;
 import java.util.List;
 
 /// A fully-connected network with its weights in memory.
 ///
-/// @param layers from the input on, at least one, of different names
-public record DenseNetwork(List<DenseLayer> layers) implements Architecture {
-  /// @throws IllegalArgumentException if there is no layer, two share a name, the widths do not chain, or
-  ///                                  softmax stands anywhere but last
+/// @param graph how its layers are connected
+/// @param layers the dense layers in the order of the graph; each names the activation that follows it there
+public record DenseNetwork(Graph graph, List<DenseLayer> layers) implements Architecture {
+  /// @throws MismatchException if the layers are not those of the graph
+  /// @throws NonFiniteException if a weight or bias is NaN or infinite; the message names the tensor and the index
   public DenseNetwork {
     layers = List.copyOf(layers);
-    Architecture.requireNetwork(layers);
+    if (layers.size() != graph.layers().size()) {
+      throw new MismatchException("%d layers, but the graph has %d".formatted(layers.size(), graph.layers().size()));
+    }
+    for (int l = 0; l < layers.size(); l++) {
+      layers.get(l).requireFits(graph.layers().get(l), graph.activation(l));
+      layers.get(l).requireFinite();
+    }
+  }
+
+  /// A chain of layers.
+  ///
+  /// @throws MismatchException if there is no layer, two share a name, the widths do not chain, or softmax stands
+  ///                           anywhere but last
+  /// @throws NonFiniteException if a weight or bias is NaN or infinite; the message names the tensor and the index
+  public DenseNetwork(List<DenseLayer> layers) {
+    this(Graph.chain(layers), layers);
+  }
+
+  /// The fraction of all weights that are zero, 0..1.
+  public double sparsity() {
+    return (double) zeros() / weights();
+  }
+
+  /// Weights of all layers that are zero.
+  public long zeros() {
+    return layers.stream().mapToLong(layer -> layer.weights().zeros()).sum();
   }
 }

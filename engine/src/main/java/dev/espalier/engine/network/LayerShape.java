@@ -1,8 +1,8 @@
 package dev.espalier.engine.network;
 
-/// What a fully-connected layer is but for the values of its weights.
+/// The shape of a fully-connected layer, without its weights.
 public interface LayerShape {
-  /// What reports and `--exclude` call it.
+  /// What reports and exclusion patterns call it.
   String name();
 
   /// The number of neurons.
@@ -14,6 +14,11 @@ public interface LayerShape {
   /// Whether it has a bias.
   boolean hasBias();
 
-  /// φ
+  /// φ, the activation that follows it; identity if another node than an activation does.
   Activation activation();
+
+  /// The number of weights.
+  default long elements() {
+    return (long) outputs() * inputs();
+  }
 }

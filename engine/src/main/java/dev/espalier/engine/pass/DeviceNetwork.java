@@ -1,15 +1,15 @@
 package dev.espalier.engine.pass;
 
+import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
-import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.network.LayerShape;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -22,6 +22,7 @@ public final class DeviceNetwork implements Architecture, Resource {
   ///
   /// @param weights outputs × inputs
   /// @param bias 1 × outputs; zeros of a layer without one
+  /// @param hasBias whether the layer has a bias of its own
   public record Layer(String name, Matrix weights, Matrix bias, boolean hasBias,
       Activation activation) implements LayerShape {
     @Override
@@ -36,78 +37,90 @@ public final class DeviceNetwork implements Architecture, Resource {
   }
 
   private final Backend backend;
+  private final Graph graph;
+  private final List<Layer> layers;
+  private final Resources resources;
 
-  private final Resources resources = new Resources();
-  private final List<Layer> layers = new ArrayList<>();
-
-  /// A copy of `network` in the memory of `backend`.
-  ///
-  /// @throws OutOfBackendMemoryException if it does not fit
-  public DeviceNetwork(Backend backend, DenseNetwork network) {
+  private DeviceNetwork(Backend backend, Graph graph, List<Layer> layers, Resources resources) {
     this.backend = backend;
+    this.graph = graph;
+    this.layers = List.copyOf(layers);
+    this.resources = resources;
+  }
 
-    try {
+  /// A network whose matrices are the caller's, who closes them after it: a chain of layers.
+  ///
+  /// @throws MismatchException if the layers make no network, or a bias is not 1 × outputs
+  public DeviceNetwork(Backend backend, List<Layer> layers) {
+    this(backend, Graph.chain(layers), layers, new Resources());
+    for (Layer layer : layers) {
+      if (layer.bias().rows() != 1 || layer.bias().columns() != layer.outputs()) {
+        throw new MismatchException("layer %s: the bias is %d × %d, not 1 × %d".formatted(layer.name(),
+            layer.bias().rows(), layer.bias().columns(), layer.outputs()));
+      }
+    }
+  }
+
+  /// A copy of `network` in the memory of `backend`, closed by the caller.
+  ///
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit
+  public static DeviceNetwork copyOf(Backend backend, DenseNetwork network) {
+    return Resources.build(resources -> {
+      List<Layer> layers = new ArrayList<>();
       for (DenseLayer layer : network.layers()) {
         Matrix weights = resources.own(backend.allocateWeights(layer.outputs(), layer.inputs()));
         Matrix bias = resources.own(backend.allocate(1, layer.outputs()));
         layers.add(new Layer(layer.name(), weights, bias, layer.hasBias(), layer.activation()));
-        backend.upload(layer.weights(), weights);
-        layer.bias().ifPresent(b -> backend.upload(b, bias));
       }
-    } catch (OutOfBackendMemoryException e) {
-      close();
-      throw e;
+      DeviceNetwork copy = new DeviceNetwork(backend, network.graph(), layers, resources);
+      copy.load(network);
+      return copy;
+    });
+  }
+
+  /// Takes the weights and biases of a network of the same graph and shapes.
+  public void load(DenseNetwork network) {
+    for (int l = 0; l < layers.size(); l++) {
+      DenseLayer from = network.layers().get(l);
+      Layer to = layers.get(l);
+      backend.upload(from.weights(), to.weights());
+      if (from.bias().isPresent()) {
+        backend.upload(from.bias().get(), to.bias());
+      } else {
+        backend.clear(to.bias());
+      }
     }
   }
 
   @Override
+  public Graph graph() {
+    return graph;
+  }
+
+  @Override
   public List<Layer> layers() {
-    return List.copyOf(layers);
+    return layers;
   }
 
-  /// A network whose matrices are the caller's, who closes them after it.
+  /// The network as it is now, in memory of `arena`. A layer that had no bias has one if its bias is no longer zero.
   ///
-  /// @throws IllegalArgumentException if the layers make no network, or a bias is not 1 × outputs
-  public DeviceNetwork(Backend backend, List<Layer> layers) {
-    Architecture.requireNetwork(layers);
-    for (Layer layer : layers) {
-      if (layer.bias().rows() != 1 || layer.bias().columns() != layer.outputs()) {
-        throw new IllegalArgumentException("layer %s: the bias is %d × %d, not 1 × %d".formatted(layer.name(),
-            layer.bias().rows(), layer.bias().columns(), layer.outputs()));
-      }
-    }
-    this.backend = backend;
-    this.layers.addAll(layers);
-  }
-
-  /// The widest layer's outputs.
-  public int widestOutput() {
-    return layers.stream().mapToInt(Layer::outputs).max().orElseThrow();
-  }
-
-  /// The network as it is now, in memory of `arena`. A layer that had no bias has one if its bias is no
-  /// longer zero.
+  /// @throws dev.espalier.engine.NonFiniteException if a weight or bias is NaN or infinite
   public DenseNetwork download(Arena arena) {
     List<DenseLayer> downloaded = new ArrayList<>();
-    for (Layer layer : layers) {
-      MatrixView weights = MatrixView.allocate(arena, layer.outputs(), layer.inputs());
-      MatrixView bias = MatrixView.allocate(arena, 1, layer.outputs());
-      backend.download(layer.weights(), weights);
-      backend.download(layer.bias(), bias);
-      boolean biased = layer.hasBias() || !isZero(bias);
-      downloaded.add(
-          new DenseLayer(layer.name(), weights, biased ? Optional.of(bias) : Optional.empty(), layer.activation()));
+    for (int l = 0; l < layers.size(); l++) {
+      Layer layer = layers.get(l);
+      downloaded.add(new DenseLayer(layer.name(), backend.download(layer.weights(), arena),
+          isBiased(l) ? Optional.of(backend.download(layer.bias(), arena)) : Optional.empty(), layer.activation()));
     }
-    return new DenseNetwork(downloaded);
+    return new DenseNetwork(graph, downloaded);
   }
 
-  private static boolean isZero(MatrixView bias) {
-    for (int i = 0; i < bias.columns(); i++) {
-      if (bias.get(0, i) != 0) {
-        return false;
-      }
+  /// Whether a layer has a bias now: one of its own, or one that is no longer zero.
+  public boolean isBiased(int l) {
+    try (Arena arena = Arena.ofConfined()) {
+      Layer layer = layers.get(l);
+      return layer.hasBias() || backend.download(layer.bias(), arena).zeros() < layer.bias().elements();
     }
-    return true;
   }
 
   @Override

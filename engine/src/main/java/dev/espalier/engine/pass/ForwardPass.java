@@ -2,67 +2,109 @@ package dev.espalier.engine.pass;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
+import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.matrix.MatrixView;
-import java.util.ArrayList;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
 import java.util.List;
+import java.util.OptionalInt;
+import java.util.function.IntFunction;
 
-/// Pre-activations and activations of one batch in all layers, in memory that the next batch uses again.
+/// The values of all nodes of a graph for one batch, in memory that the next batch uses again.
 public final class ForwardPass implements Resource {
   private final Backend backend;
-  private final Resources resources = new Resources();
-  private final Matrix input;
-  private final List<Matrix> preActivations = new ArrayList<>();
-  private final List<Matrix> activations = new ArrayList<>();
+  private final Graph graph;
+  private final Wiring wiring;
+  private final List<Matrix> values;
+  private final Resources resources;
   private int samples;
 
-  /// @param batchSize most samples of a batch
-  /// @throws OutOfBackendMemoryException if the activations of a batch do not fit
-  public ForwardPass(Backend backend, DeviceNetwork network, int batchSize) {
+  private ForwardPass(Backend backend, Graph graph, int batchSize, Resources resources) {
     this.backend = backend;
-    try {
-      input = resources.own(backend.allocate(batchSize, network.layers().getFirst().inputs()));
-      for (DeviceNetwork.Layer layer : network.layers()) {
-        preActivations.add(resources.own(backend.allocate(batchSize, layer.outputs())));
-        activations.add(resources.own(backend.allocate(batchSize, layer.outputs())));
-      }
-    } catch (OutOfBackendMemoryException e) {
-      close();
-      throw e;
-    }
+    this.graph = graph;
+    this.resources = resources;
+    wiring = new Wiring(graph);
+    values = graph.nodes().stream().<Matrix>map(node -> resources.own(backend.allocate(batchSize, node.width())))
+        .toList();
+  }
+
+  /// Memory for batches of up to `batchSize` samples, closed by the caller.
+  ///
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if the values of a batch do not fit
+  public static ForwardPass allocate(Backend backend, Graph graph, int batchSize) {
+    return Resources.build(resources -> new ForwardPass(backend, graph, batchSize, resources));
   }
 
   /// Takes a batch for [#run(DeviceNetwork)].
   ///
-  /// @param batch samples × inputs, at most as many samples as this was made for
+  /// @param batch samples × inputs
   public void load(MatrixView batch) {
     samples = batch.rows();
-    backend.upload(batch, input(0));
+    backend.upload(batch, value(0));
   }
 
-  /// Runs `network`, of the shapes this was made for, on the batch that was loaded.
+  /// Runs `network`, whose graph this is, on the batch that was loaded.
   public void run(DeviceNetwork network) {
-    run(network, 0, network.layers().size(), input(0));
+    for (int n = 0; n < graph.nodes().size(); n++) {
+      run(n, network, this::value);
+    }
   }
 
-  /// Loads a batch and runs `network` on it.
-  public void run(DeviceNetwork network, MatrixView batch) {
-    load(batch);
-    run(network);
-  }
-
-  /// Runs some layers only: those from number `first` up to, not including, `end`.
+  /// Runs the nodes that depend on layer `l` of a network of which another pass has all values: this layer with the
+  /// parameters of `changed`, the layers above it with their own.
   ///
-  /// @param from what layer `first` reads, samples × inputs
-  public void run(DeviceNetwork network, int first, int end, Matrix from) {
-    samples = from.rows();
-    Matrix next = from;
-    for (int l = first; l < end; l++) {
-      DeviceNetwork.Layer layer = network.layers().get(l);
-      backend.denseForward(next, layer.weights(), layer.bias(), layer.activation(), preActivation(l), activation(l));
-      next = activation(l);
+  /// @param base has run `network` on the same batch
+  public void runFrom(int l, DeviceNetwork changed, DeviceNetwork network, ForwardPass base) {
+    samples = base.samples;
+    int first = graph.layerNodes()[l];
+    boolean[] downstream = wiring.downstream(first);
+    for (int n = first; n < downstream.length; n++) {
+      if (downstream[n]) {
+        run(n, n == first ? changed : network, node -> downstream[node] ? value(node) : base.value(node));
+      }
+    }
+  }
+
+  /// Computes the value of node `n`.
+  ///
+  /// @param values of the nodes by number
+  private void run(int n, DeviceNetwork network, IntFunction<Matrix> values) {
+    NetworkOperations on = backend.network();
+    Matrix value = values.apply(n);
+    switch (graph.nodes().get(n)) {
+      case Node.Input _ -> {
+        // The batch was loaded.
+      }
+      case Node.Dense dense -> {
+        DeviceNetwork.Layer layer = network.layers().get(wiring.layer(n));
+        Matrix input = values.apply(dense.input());
+        OptionalInt activation = wiring.forwardActivation(n);
+        if (activation.isPresent()) {
+          on.denseForward(input, layer.weights(), layer.bias(), layer.activation(), value,
+              values.apply(activation.getAsInt()));
+        } else {
+          on.denseForward(input, layer.weights(), layer.bias(), value);
+        }
+      }
+      case Node.Activate activate -> {
+        if (!wiring.runsWithDense(n)) {
+          on.activate(activate.activation(), values.apply(activate.input()), value);
+        }
+      }
+      case Node.Add add -> {
+        on.copyColumns(values.apply(add.inputs().getFirst()), 0, value, 0, add.width());
+        add.inputs().stream().skip(1).forEach(input -> on.add(1, values.apply(input), value));
+      }
+      case Node.Concat concat -> {
+        int column = 0;
+        for (int input : concat.inputs()) {
+          Matrix part = values.apply(input);
+          on.copyColumns(part, 0, value, column, part.columns());
+          column += part.columns();
+        }
+      }
     }
   }
 
@@ -71,24 +113,19 @@ public final class ForwardPass implements Resource {
     return samples;
   }
 
-  /// What layer `l` read, samples × inputs.
+  /// The value of node `n`, samples × width.
+  public Matrix value(int n) {
+    return values.get(n).slice(0, samples);
+  }
+
+  /// a, the input of layer `l`, samples × inputs.
   public Matrix input(int l) {
-    return backend.rows(l == 0 ? input : activations.get(l - 1), 0, samples);
-  }
-
-  /// z of layer `l`, samples × outputs.
-  public Matrix preActivation(int l) {
-    return backend.rows(preActivations.get(l), 0, samples);
-  }
-
-  /// a of layer `l`, samples × outputs.
-  public Matrix activation(int l) {
-    return backend.rows(activations.get(l), 0, samples);
+    return value(graph.layers().get(l).input());
   }
 
   /// The network's output y, samples × outputs.
   public Matrix output() {
-    return activation(activations.size() - 1);
+    return value(graph.output());
   }
 
   @Override

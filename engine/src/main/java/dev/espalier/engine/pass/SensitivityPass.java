@@ -4,39 +4,45 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.Squares;
 import dev.espalier.engine.method.Sensitivity;
-import java.util.ArrayList;
+import dev.espalier.engine.network.Graph;
 import java.util.List;
+import java.util.Optional;
 
-/// The backward passes of one batch: the sensitivities of all layers, in memory that the next batch uses
-/// again. Several passes are stacked into tall products, as many as [MemoryPlan#stackedCopies] allows.
+/// The backward passes of one batch: the sensitivities of all layers, in memory that the next batch uses again. Several
+/// passes are stacked into tall products, as many as [MemoryPlan#stackedCopies] allows.
 public final class SensitivityPass implements Resource {
   private final Backend backend;
+  private final Graph graph;
   private final Sensitivity sensitivity;
   private final long seed;
   private final int passes;
   private final int copies;
-  private final Resources resources = new Resources();
-  private final List<Matrix> gradients = new ArrayList<>();
-  private final List<Matrix> sensitivities = new ArrayList<>();
+  private final BackwardPass backward;
+  private final List<Matrix> sensitivities;
+  private final Resources resources;
 
-  /// @param batchSize most samples of a batch
-  /// @param seed of the probes
-  public SensitivityPass(Backend backend, DeviceNetwork network, Sensitivity sensitivity, int batchSize, long seed) {
+  private SensitivityPass(Backend backend, Graph graph, Sensitivity sensitivity, int batchSize, long seed,
+      Resources resources) {
     this.backend = backend;
+    this.graph = graph;
     this.sensitivity = sensitivity;
     this.seed = seed;
-    passes = sensitivity.passes(network.layers().getLast().outputs());
-    copies = MemoryPlan.stackedCopies(batchSize, network.widestOutput(), passes);
-    try {
-      for (DeviceNetwork.Layer layer : network.layers()) {
-        gradients.add(resources.own(backend.allocate(Math.multiplyExact(copies, batchSize), layer.outputs())));
-        sensitivities.add(resources.own(backend.allocate(batchSize, layer.outputs())));
-      }
-    } catch (RuntimeException e) {
-      close();
-      throw e;
-    }
+    this.resources = resources;
+    passes = sensitivity.passes(graph.outputs());
+    copies = MemoryPlan.stackedCopies(batchSize, graph, passes);
+    backward = resources.own(BackwardPass.allocate(backend, graph, Math.multiplyExact(copies, batchSize)));
+    sensitivities = graph.layers().stream()
+        .<Matrix>map(layer -> resources.own(backend.allocate(batchSize, layer.width()))).toList();
+  }
+
+  /// Memory for batches of up to `batchSize` samples, closed by the caller.
+  ///
+  /// @param seed of the probes
+  public static SensitivityPass allocate(Backend backend, Graph graph, Sensitivity sensitivity, int batchSize,
+      long seed) {
+    return Resources.build(resources -> new SensitivityPass(backend, graph, sensitivity, batchSize, seed, resources));
   }
 
   /// Computes the sensitivities for the batch that `forward` has just run.
@@ -44,46 +50,30 @@ public final class SensitivityPass implements Resource {
   /// @param firstSample the position of the batch's first sample in its source
   public void run(DeviceNetwork network, ForwardPass forward, long firstSample) {
     int samples = forward.samples();
-    sensitivities.forEach(s -> backend.clear(backend.rows(s, 0, samples)));
+    sensitivities.forEach(s -> backend.clear(s.slice(0, samples)));
     for (int first = 0; first < passes; first += copies) {
-      backward(network, forward, first, Math.min(copies, passes - first), firstSample);
+      int count = Math.min(copies, passes - first);
+      double scale = start(first, count, samples, firstSample);
+      backward.run(network, forward, graph.output(), count * samples,
+          (l, alone) -> Optional.of(new Squares(scale, sensitivity(l, samples), alone)));
     }
   }
 
-  private void backward(DeviceNetwork network, ForwardPass forward, int first, int count, long firstSample) {
-    int samples = forward.samples();
-    int last = network.layers().size() - 1;
-    Matrix upstream = backend.rows(gradients.get(last), 0, count * samples);
-    double scale = switch (sensitivity) {
+  /// Writes the upstream gradients of some passes.
+  ///
+  /// @return what their squares are multiplied by
+  private double start(int first, int count, int samples, long firstSample) {
+    Matrix upstream = backward.gradient(graph.output(), count * samples);
+    return switch (sensitivity) {
       case Sensitivity.Jacobian() -> {
-        backend.unitVectors(upstream, samples, first);
+        backend.network().unitVectors(upstream, samples, first);
         yield 1;
       }
       case Sensitivity.Probes(int probes) -> {
-        backend.rademacherVectors(upstream, samples, first, firstSample, seed);
+        backend.network().rademacherVectors(upstream, samples, first, firstSample, seed);
         yield 1.0 / probes;
       }
     };
-    for (int l = last; l >= 0; l--) {
-      DeviceNetwork.Layer layer = network.layers().get(l);
-      Matrix gradient = backend.rows(gradients.get(l), 0, count * samples);
-      Matrix s = sensitivity(l, samples);
-      if (l == last) {
-        backend.activationBackward(layer.activation(), forward.preActivation(l), forward.activation(l), upstream,
-            gradient);
-        backend.addSquares(scale, gradient, s);
-      } else {
-        Matrix above = backend.rows(gradients.get(l + 1), 0, count * samples);
-        Matrix weightsAbove = network.layers().get(l + 1).weights();
-        if (l > 0) {
-          backend.denseBackward(above, weightsAbove, layer.activation(), forward.preActivation(l),
-              forward.activation(l), gradient, scale, s);
-        } else {
-          backend.addSquaredGradient(above, weightsAbove, layer.activation(), forward.preActivation(l),
-              forward.activation(l), gradient, scale, s);
-        }
-      }
-    }
   }
 
   /// Whether the work is the same wherever the samples stand in their source.
@@ -93,7 +83,7 @@ public final class SensitivityPass implements Resource {
 
   /// s of layer `l` for a batch of `samples` samples, samples × outputs.
   public Matrix sensitivity(int l, int samples) {
-    return backend.rows(sensitivities.get(l), 0, samples);
+    return sensitivities.get(l).slice(0, samples);
   }
 
   @Override

@@ -4,14 +4,14 @@ import dev.espalier.engine.statistics.Histogram;
 import java.util.Optional;
 import java.util.OptionalDouble;
 
-/// What pruning did to one layer.
+/// The result of pruning for one layer.
 ///
 /// @param name            of the layer
 /// @param excluded        whether it was left alone
 /// @param weights         all it has
 /// @param removed         those that are zero now, whether pruned now or zero before
 /// @param gainedBias      whether it had no bias and has one now
-/// @param threshold       largest importance that was removed is below or at it; absent where there is no single one
+/// @param threshold       no removed weight had a larger importance; absent where there is no single threshold
 /// @param predictedChange sum of the importances of the weights removed now, in squared output units; of `ec` only
 /// @param measuredChange  E‖y − y′‖² on the calibration samples with this layer alone pruned, where it was measured
 /// @param importance      distribution of the importances before the last round, where it was asked for

@@ -1,22 +1,17 @@
 package dev.espalier.engine.pruning;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
-import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.matrix.MatrixView;
-import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
-import dev.espalier.engine.method.Sensitivity;
-import dev.espalier.engine.network.Architecture;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.pass.MemoryPlan;
-import dev.espalier.engine.scoring.LayerScores;
 import dev.espalier.engine.scoring.Scorer;
-import dev.espalier.engine.scoring.ScoringOptions;
+import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.statistics.Histogram;
 import java.io.IOException;
@@ -26,14 +21,17 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
-import java.util.Set;
-import java.util.concurrent.CancellationException;
-import java.util.function.IntPredicate;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 
-/// Prunes networks: scores, selects, removes and compensates, in the rounds of a schedule. A pruner uses its backend from
-/// the thread that calls it; pruners with backends of their own run side by side.
+/// Prunes networks: scores, selects, removes and compensates, in the rounds of a schedule. A pruner uses its backend
+/// from the thread that calls it; pruners with backends of their own run side by side.
+///
+/// All methods throw
+/// - [IOException] if a sample cannot be read or is not finite; the message names it,
+/// - [dev.espalier.engine.MissingDataException] if samples or labels are needed and missing,
+/// - [dev.espalier.engine.MismatchException] if they do not fit the network, or all layers are excluded,
+/// - [dev.espalier.engine.NonFiniteException] if a score is NaN or infinite,
+/// - [dev.espalier.engine.OutOfBackendMemoryException] if the backend's memory does not suffice, and
+/// - [java.util.concurrent.CancellationException] if the listener ends the run.
 public final class Pruner {
   private final Backend backend;
   private final PruningOptions options;
@@ -44,85 +42,49 @@ public final class Pruner {
     this.options = options;
   }
 
-  /// As [#prune(DenseNetwork, Optional, Arena)], with calibration samples.
-  public PruningResult prune(DenseNetwork network, Dataset calibration, Arena arena) throws IOException {
-    return prune(network, Optional.of(calibration), arena);
+  /// As [#prune(DenseNetwork, Optional, ProgressListener, Arena)], with calibration samples and no listener.
+  public PruningResult prune(DenseNetwork network, Dataset data, Arena arena) throws IOException {
+    return prune(network, Optional.of(data), ProgressListener.NONE, arena);
   }
 
   /// Prunes a copy of `network`, which stays as it is.
   ///
-  /// @param calibration samples, with labels for the gradient criterion; not needed by magnitude and random without
-  ///                    compensation
-  /// @param arena       takes the memory of the pruned network
-  /// @throws IOException                if a sample cannot be read or is not finite; the message names it
-  /// @throws IllegalArgumentException   if samples or labels are needed and missing, or do not fit the network, or all
-  ///                                    layers are excluded
-  /// @throws ArithmeticException        if a score is NaN or infinite; the message names layer and index
-  /// @throws CancellationException      if the listener ends the run
-  /// @throws dev.espalier.engine.backend.OutOfBackendMemoryException if the backend's memory does not suffice
-  public PruningResult prune(DenseNetwork network, Optional<Dataset> calibration, Arena arena) throws IOException {
-    List<LayerProgress> progress = progress(network, calibration);
-    ScoringOptions scoring = scoringOptions(network);
-    try (DeviceNetwork device = new DeviceNetwork(backend, network)) {
-      rounds(device, progress, calibration, scoring);
-      DenseNetwork pruned = device.download(arena);
-      Optional<OutputChange> change = options.measureOutputChange() && calibration.isPresent()
-          ? Optional.of(measure(device, network, calibration.get(), scoring.batchSize()))
-          : Optional.empty();
-      return result(network, pruned, progress, change, scoring);
+  /// @param data calibration samples, with labels for the gradient criterion; magnitude and random without compensation
+  ///             need none
+  /// @param arena takes the memory of the pruned network
+  public PruningResult prune(DenseNetwork network, Optional<Dataset> data, ProgressListener listener, Arena arena)
+      throws IOException {
+    PruningPlan plan = PruningPlan.of(options, network, data, backend);
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      return prune(plan, network, device, data, listener, arena);
     }
   }
 
-  /// Prunes a network where it lies, in the memory of the pruner's backend. If it fails, the network may be half pruned.
+  /// Prunes a network in the memory of the backend, for callers who go on with it there.
   ///
-  /// @param calibration as of [#prune(DenseNetwork, Optional, Arena)], and so are the errors
-  /// @return the weights that the last round removed, in order of the layers; of an excluded layer none
-  public List<Cut> prune(DeviceNetwork network, Optional<Dataset> calibration) throws IOException {
-    List<LayerProgress> progress = progress(network, calibration);
-    rounds(network, progress, calibration, scoringOptions(network));
-    List<Cut> cuts = new ArrayList<>(Collections.nCopies(network.layers().size(), Cut.NOTHING));
-    progress.forEach(layer -> cuts.set(layer.number, layer.cut));
-    return cuts;
+  /// @param plan of `network` with these options
+  /// @param network as it was before
+  /// @param device holds the same network, and the pruned one afterwards
+  /// @param arena takes the memory of the pruned network
+  public PruningResult prune(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
+      ProgressListener listener, Arena arena) throws IOException {
+    List<LayerProgress> progress = rounds(plan, device, data, listener);
+    DenseNetwork pruned = device.download(arena);
+    Optional<OutputChange> change = options.measureOutputChange() && data.isPresent()
+        ? Optional.of(measure(plan, network, device, data.get(), listener))
+        : Optional.empty();
+    return result(plan, network, pruned, progress, change);
   }
 
-  /// One for each layer that is not excluded.
-  private List<LayerProgress> progress(Architecture network, Optional<Dataset> calibration) {
-    calibration.ifPresent(source -> source.requireWidth(network.inputs()));
-    List<LayerProgress> progress = IntStream.range(0, network.layers().size())
-        .filter(l -> !options.excluded().test(network.layers().get(l).name())).mapToObj(LayerProgress::new).toList();
-    if (progress.isEmpty()) {
-      throw new IllegalArgumentException("all layers are excluded: nothing is left to prune");
-    }
-    return progress;
-  }
-
-  private void rounds(DeviceNetwork device, List<LayerProgress> progress, Optional<Dataset> calibration,
-      ScoringOptions scoring) throws IOException {
-    Set<Integer> prunable = progress.stream().map(layer -> layer.number).collect(Collectors.toSet());
-    for (double sparsity : options.schedule().sparsities(options.effectiveSparsity())) {
-      round(device, progress, prunable::contains, calibration, scoring, sparsity);
-    }
-  }
-
-  /// The scoring options that this pruner uses for `network`.
-  public ScoringOptions scoringOptions(Architecture network) {
-
-    return new ScoringOptions(options.criterion(), options.effectiveCompensation() == Compensation.BIAS,
-        options.newBias(), sensitivity(network), options.loss(), plan(network).batchSize(), options.seed());
-  }
-
-  /// What pruning `network` takes of the backend's memory.
+  /// Prunes a network where it lies, in the memory of the backend. If that fails, the network may be half pruned.
   ///
-  /// @throws dev.espalier.engine.backend.OutOfBackendMemoryException if it does not fit
-  public MemoryPlan plan(Architecture network) {
-    boolean compensated = options.effectiveCompensation() == Compensation.BIAS;
-    long scores = Scorer.bytes(network, l -> !options.excluded().test(network.layers().get(l).name()),
-        options.criterion(), compensated);
-    return MemoryPlan.of(backend, network, scores, sensitivity(network).passes(network.outputs()), options.batchSize());
-  }
-
-  private Sensitivity sensitivity(Architecture network) {
-    return options.sensitivity().orElseGet(() -> Sensitivity.defaultFor(network));
+  /// @return the sum of the importances of the removed weights of each layer; 0 of an excluded layer
+  public List<Double> pruneInPlace(DeviceNetwork network, Optional<Dataset> data, ProgressListener listener)
+      throws IOException {
+    List<LayerProgress> progress = rounds(PruningPlan.of(options, network, data, backend), network, data, listener);
+    List<Double> removed = new ArrayList<>(Collections.nCopies(network.layers().size(), 0.0));
+    progress.forEach(layer -> removed.set(layer.number, layer.predicted));
+    return removed;
   }
 
   /// What is gathered of one prunable layer over the rounds.
@@ -137,93 +99,78 @@ public final class Pruner {
     }
   }
 
-  private void round(DeviceNetwork device, List<LayerProgress> progress, IntPredicate prunable,
-      Optional<Dataset> calibration, ScoringOptions scoring, double sparsity) throws IOException {
-    List<LayerScores> scores = Scorer.score(backend, device, prunable, calibration, scoring, options.listener());
-    try {
-      backend.enter(Phase.SELECT);
-      for (int i = 0; i < scores.size(); i++) {
-        rank(device.layers().get(progress.get(i).number), scores.get(i).importance(), progress.get(i));
-      }
-      List<Matrix> importances = scores.stream().map(LayerScores::importance).toList();
-      List<Cut> cuts = Selector.select(backend, importances, options.scope(), sparsity, options.minPerLayer());
-      for (int i = 0; i < scores.size(); i++) {
-        LayerProgress layer = progress.get(i);
-        DeviceNetwork.Layer target = device.layers().get(layer.number);
-        Matrix importance = importances.get(i);
-        layer.cut = cuts.get(i);
-        scores.get(i).compensation()
-            .ifPresent(compensation -> backend.compensate(target.bias(), importance, compensation, layer.cut));
-        layer.predicted += backend.eliminate(target.weights(), importance, layer.cut);
-      }
-    } finally {
-      scores.forEach(LayerScores::close);
+  private List<LayerProgress> rounds(PruningPlan plan, DeviceNetwork device, Optional<Dataset> data,
+      ProgressListener listener) throws IOException {
+    List<LayerProgress> progress = plan.scoring().layers().stream().map(layer -> new LayerProgress(layer.number()))
+        .toList();
+    for (Target target : plan.rounds()) {
+      round(plan, device, progress, data, target, listener);
     }
+    return progress;
   }
 
-  private void rank(DeviceNetwork.Layer layer, Matrix importance, LayerProgress progress) {
-    if (options.histogramBins() > 0) {
-      try (Arena arena = Arena.ofConfined()) {
-        MatrixView values = MatrixView.allocate(arena, importance.rows(), importance.columns());
-        backend.download(importance, values);
-        if (values.firstNonFinite() < 0) {
-          progress.importance = Optional.of(Histogram.of(values, options.histogramBins()));
+  private void round(PruningPlan plan, DeviceNetwork device, List<LayerProgress> progress, Optional<Dataset> data,
+      Target target, ProgressListener listener) throws IOException {
+    try (Scores scores = Scorer.score(backend, device, plan.scoring(), data, listener)) {
+      backend.enter(Phase.SELECT);
+      if (options.histogramBins() > 0) {
+        for (int i = 0; i < progress.size(); i++) {
+          progress.get(i).importance = scores.histogram(i, options.histogramBins());
         }
       }
-    }
-    long bad = backend.rankZerosFirst(layer.weights(), importance);
-    if (bad >= 0) {
-      throw new ArithmeticException(
-          "the importance of %s.weight at [%d, %d] is not finite: the network's values are too large for it"
-              .formatted(layer.name(), bad / importance.columns(), bad % importance.columns()));
-    }
-  }
-
-  private OutputChange measure(DeviceNetwork pruned, DenseNetwork original, Dataset calibration, int batchSize)
-      throws IOException {
-    try (DeviceNetwork before = new DeviceNetwork(backend, original)) {
-      return OutputChange.measure(backend, before, pruned, calibration, batchSize, options.listener());
+      scores.rank(device);
+      List<Cut> cuts = Selector.select(backend, scores, target, options.minPerLayer());
+      List<Double> predicted = scores.apply(device, cuts);
+      for (int i = 0; i < progress.size(); i++) {
+        progress.get(i).cut = cuts.get(i);
+        progress.get(i).predicted += predicted.get(i);
+      }
     }
   }
 
-  private PruningResult result(DenseNetwork network, DenseNetwork pruned, List<LayerProgress> progress,
-      Optional<OutputChange> change, ScoringOptions scoring) {
+  private OutputChange measure(PruningPlan plan, DenseNetwork network, DeviceNetwork pruned, Dataset data,
+      ProgressListener listener) throws IOException {
+    try (DeviceNetwork before = DeviceNetwork.copyOf(backend, network)) {
+      return OutputChange.measure(backend, before, pruned, data, plan.scoring().batchSize(), listener);
+    }
+  }
+
+  private PruningResult result(PruningPlan plan, DenseNetwork network, DenseNetwork pruned,
+      List<LayerProgress> progress, Optional<OutputChange> change) {
     List<LayerResult> layers = new ArrayList<>();
     List<String> notes = new ArrayList<>();
     for (int l = 0; l < network.layers().size(); l++) {
-      DenseLayer before = network.layers().get(l);
-      DenseLayer after = pruned.layers().get(l);
       int number = l;
-      Optional<LayerProgress> layer = progress.stream().filter(p -> p.number == number).findFirst();
-      boolean gainedBias = before.bias().isEmpty() && after.bias().isPresent();
+      DenseLayer after = pruned.layers().get(l);
+      boolean gainedBias = !network.layers().get(l).hasBias() && after.hasBias();
       if (gainedBias) {
-        notes.add("layer %s had no bias and has gained one (--no-new-bias keeps it without)".formatted(before.name()));
+        notes.add("layer %s had no bias and has gained one".formatted(after.name()));
       }
-      layers.add(new LayerResult(before.name(), layer.isEmpty(), after.weights().elements(), zeros(after.weights()),
-          gainedBias,
-          layer.map(p -> p.cut.threshold()).filter(Float::isFinite).map(t -> OptionalDouble.of(Math.max(0, t)))
-              .orElse(OptionalDouble.empty()),
-          layer.isPresent() && options.criterion() == Criterion.ELIMINATION_COMPENSATION
-              ? OptionalDouble.of(layer.get().predicted)
-              : OptionalDouble.empty(),
-          change.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty()),
-          layer.flatMap(p -> p.importance)));
+      layers.add(result(after, gainedBias, progress.stream().filter(p -> p.number == number).findFirst(),
+          change.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty())));
     }
-    if (scoring.needsMoments()) {
-      notes.add("sensitivity: %s%s".formatted(scoring.sensitivity(),
+    if (plan.scoring().needs().sensitivities()) {
+      notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
           options.sensitivity().isPresent() ? "" : " (default for %d outputs)".formatted(network.outputs())));
     }
     return new PruningResult(pruned, layers,
         change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()), notes);
   }
 
-  private static long zeros(MatrixView weights) {
-    long zeros = 0;
-    for (long i = 0; i < weights.elements(); i++) {
-      if (weights.segment().getAtIndex(MatrixView.ELEMENT, i) == 0) {
-        zeros++;
+  /// @param progress empty for an excluded layer
+  private LayerResult result(DenseLayer after, boolean gainedBias, Optional<LayerProgress> progress,
+      OptionalDouble measuredChange) {
+    OptionalDouble threshold = OptionalDouble.empty();
+    OptionalDouble predicted = OptionalDouble.empty();
+    if (progress.isPresent()) {
+      if (progress.get().cut instanceof Cut.Below below && Float.isFinite(below.threshold())) {
+        threshold = OptionalDouble.of(Math.max(0, below.threshold()));
+      }
+      if (options.criterion() instanceof Criterion.EliminationCompensation) {
+        predicted = OptionalDouble.of(progress.get().predicted);
       }
     }
-    return zeros;
+    return new LayerResult(after.name(), progress.isEmpty(), after.weights().elements(), after.weights().zeros(),
+        gainedBias, threshold, predicted, measuredChange, progress.flatMap(p -> p.importance));
   }
 }

@@ -1,59 +1,121 @@
 package dev.espalier.engine.pruning;
 
-import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Schedule;
-import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.method.Target;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.function.Predicate;
+import java.util.function.Function;
+import java.util.stream.Stream;
 
-/// How a network is pruned. Made by [#builder].
+/// The options of a pruning: plain values, made by [#builder]. A [PruningPlan] resolves the ones that are left open
+/// against a network and a backend.
 ///
-/// @param sparsity            fraction of the prunable weights that are zero afterwards, 0..1; `n:m` scopes have their own
-/// @param criterion           what a weight's importance is
-/// @param compensation        what makes up for removed weights; empty: the bias for `ec`, else nothing
-/// @param sensitivity         empty: [Sensitivity#defaultFor] the network
-/// @param scope               among which weights the least important are sought
-/// @param schedule            in which rounds
-/// @param excluded            layers, by name, that are left alone and do not count
-/// @param minPerLayer         weights that every layer keeps at least
-/// @param newBias             whether a layer without a bias may gain one
-/// @param loss                of the gradient criterion; empty: what fits network and labels
-/// @param batchSize           samples in a batch; empty: what suits the backend and fits its memory
-/// @param seed                of probes and of the random criterion
-/// @param measureOutputChange whether to measure, on the calibration samples, what the pruning did to the output
-/// @param histogramBins       bins of each layer's importance histogram; 0: no histograms
-/// @param listener            told of progress
-public record PruningOptions(double sparsity, Criterion criterion, Optional<Compensation> compensation,
-    Optional<Sensitivity> sensitivity, Scope scope, Schedule schedule, Predicate<String> excluded, long minPerLayer,
+/// @param target how much is removed, and among which weights
+/// @param criterion how the importance of a weight is defined
+/// @param compensation what makes up for removed weights; empty: [Criterion#defaultCompensation]
+/// @param sensitivity empty: [Sensitivity#defaultFor] the network's outputs
+/// @param schedule how pruning is split into rounds
+/// @param excluded layers that are left alone and do not count
+/// @param minPerLayer weights that every layer keeps at least
+/// @param newBias whether a layer without a bias may gain one
+/// @param loss of the gradient criterion; empty: [Loss#defaultFor] network and labels
+/// @param batchSize samples in a batch; empty: what suits the backend and fits its memory
+/// @param seed of probes and of the random criterion
+/// @param measureOutputChange whether to measure, on the calibration samples, how far the output moved
+/// @param histogramBins bins of each layer's importance histogram; 0: no histograms
+public record PruningOptions(Target target, Criterion criterion, Optional<Compensation> compensation,
+    Optional<Sensitivity> sensitivity, Schedule schedule, List<LayerPattern> excluded, long minPerLayer,
     boolean newBias, Optional<Loss> loss, OptionalInt batchSize, long seed, boolean measureOutputChange,
-    int histogramBins, ProgressListener listener) {
+    int histogramBins) {
 
   /// @throws IllegalArgumentException if a number is out of its range
   public PruningOptions {
-    if (!(sparsity >= 0 && sparsity <= 1)) {
-      throw new IllegalArgumentException(
-          "sparsity %s: use a fraction from 0 to 1, for example 0.9 to remove 90 %% of the weights"
-              .formatted(sparsity));
-    }
+    excluded = List.copyOf(excluded);
     if (minPerLayer < 0 || batchSize.orElse(1) < 1 || histogramBins < 0) {
-      throw new IllegalArgumentException("min-per-layer %d, batch size %d, histogram bins %d: use at least 0, 1, 0"
-          .formatted(minPerLayer, batchSize.orElse(1), histogramBins));
+      throw new IllegalArgumentException(
+          "weights kept in each layer %d, batch size %d, histogram bins %d: use at least 0, 1, 0".formatted(minPerLayer,
+              batchSize.orElse(1), histogramBins));
     }
   }
 
   /// The compensation in force.
   public Compensation effectiveCompensation() {
-    return compensation.orElse(criterion == Criterion.ELIMINATION_COMPENSATION ? Compensation.BIAS : Compensation.NONE);
+    return compensation.orElseGet(criterion::defaultCompensation);
   }
 
-  /// The sparsity in force.
-  public double effectiveSparsity() {
-    return scope instanceof Scope.Grouped grouped ? grouped.sparsity() : sparsity;
+  /// Whether a layer is left alone.
+  public boolean excludes(String layer) {
+    return excluded.stream().anyMatch(pattern -> pattern.matches(layer));
+  }
+
+  /// The options as text by name, in the order of the record; options that are left open are absent. [#parse] reads it.
+  public Map<String, String> asText() {
+    Map<String, String> text = new LinkedHashMap<>();
+    text.put("target", target.toString());
+    text.put("criterion", criterion.toString());
+    compensation.ifPresent(value -> text.put("compensation", value.toString()));
+    sensitivity.ifPresent(value -> text.put("sensitivity", value.toString()));
+    text.put("schedule", schedule.toString());
+    text.put("excluded", String.join("\n", excluded.stream().map(LayerPattern::glob).toList()));
+    text.put("minPerLayer", String.valueOf(minPerLayer));
+    text.put("newBias", String.valueOf(newBias));
+    loss.ifPresent(value -> text.put("loss", value.toString()));
+    batchSize.ifPresent(value -> text.put("batchSize", String.valueOf(value)));
+    text.put("seed", String.valueOf(seed));
+    text.put("measureOutputChange", String.valueOf(measureOutputChange));
+    text.put("histogramBins", String.valueOf(histogramBins));
+    return text;
+  }
+
+  /// Options from their text.
+  ///
+  /// @param text as [#asText] makes it; absent options have their defaults
+  /// @throws IllegalArgumentException if there is no such option, or a value is unknown or out of its range
+  public static PruningOptions parse(Map<String, String> text) {
+    Builder builder = builder();
+    text.forEach((name, value) -> {
+      switch (name) {
+        case "target" -> builder.target(Target.parse(value));
+        case "criterion" -> builder.criterion(Criterion.parse(value));
+        case "compensation" -> builder.compensation(Compensation.parse(value));
+        case "sensitivity" -> builder.sensitivity(Sensitivity.parse(value));
+        case "schedule" -> builder.schedule(Schedule.parse(value));
+        case "excluded" -> builder.exclude(value.lines().toArray(String[]::new));
+        case "minPerLayer" -> builder.minPerLayer(number(name, value, Long::valueOf));
+        case "newBias" -> builder.newBias(truth(name, value));
+        case "loss" -> builder.loss(Loss.parse(value));
+        case "batchSize" -> builder.batchSize(number(name, value, Integer::valueOf));
+        case "seed" -> builder.seed(number(name, value, Long::valueOf));
+        case "measureOutputChange" -> builder.measureOutputChange(truth(name, value));
+        case "histogramBins" -> builder.histogramBins(number(name, value, Integer::valueOf));
+        default -> throw new IllegalArgumentException("unknown option '%s'".formatted(name));
+      }
+    });
+    return builder.build();
+  }
+
+  private static <T> T number(String name, String value, Function<String, T> parse) {
+    try {
+      return parse.apply(value);
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException("option %s is '%s', not a whole number".formatted(name, value), e);
+    }
+  }
+
+  private static boolean truth(String name, String value) {
+    return switch (value) {
+      case "true" -> true;
+      case "false" -> false;
+      default -> throw new IllegalArgumentException("option %s is '%s', not true or false".formatted(name, value));
+    };
   }
 
   /// The defaults: half of the weights, by `ec`, compensated, globally, in one shot.
@@ -63,13 +125,12 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
 
   /// Collects options; each may be given once or not at all.
   public static final class Builder {
-    private double sparsity = 0.5;
-    private Criterion criterion = Criterion.ELIMINATION_COMPENSATION;
+    private Target target = Target.sparsity(0.5);
+    private Criterion criterion = new Criterion.EliminationCompensation();
     private Optional<Compensation> compensation = Optional.empty();
     private Optional<Sensitivity> sensitivity = Optional.empty();
-    private Scope scope = new Scope.Global();
     private Schedule schedule = new Schedule.OneShot();
-    private Predicate<String> excluded = _ -> false;
+    private List<LayerPattern> excluded = List.of();
     private long minPerLayer = 1;
     private boolean newBias = true;
     private Optional<Loss> loss = Optional.empty();
@@ -77,17 +138,23 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
     private long seed;
     private boolean measureOutputChange = true;
     private int histogramBins;
-    private ProgressListener listener = ProgressListener.NONE;
 
     private Builder() {}
 
-    /// Fraction of the prunable weights that are zero afterwards, 0..1.
+    /// Removes a fraction of all prunable weights.
+    ///
+    /// @param value 0..1
     public Builder sparsity(double value) {
-      sparsity = value;
+      return target(Target.sparsity(value));
+    }
+
+    /// How much is removed, and among which weights.
+    public Builder target(Target value) {
+      target = value;
       return this;
     }
 
-    /// What a weight's importance is.
+    /// How the importance of a weight is defined.
     public Builder criterion(Criterion value) {
       criterion = value;
       return this;
@@ -105,21 +172,17 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
       return this;
     }
 
-    /// Among which weights the least important are sought.
-    public Builder scope(Scope value) {
-      scope = value;
-      return this;
-    }
-
-    /// In which rounds.
+    /// How pruning is split into rounds.
     public Builder schedule(Schedule value) {
       schedule = value;
       return this;
     }
 
-    /// Layers, by name, that are left alone and do not count.
-    public Builder exclude(Predicate<String> value) {
-      excluded = value;
+    /// Layers that are left alone and do not count.
+    ///
+    /// @param globs see [LayerPattern]
+    public Builder exclude(String... globs) {
+      excluded = Stream.of(globs).map(LayerPattern::new).toList();
       return this;
     }
 
@@ -135,7 +198,7 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
       return this;
     }
 
-    /// Of the gradient criterion.
+    /// The loss of the gradient criterion.
     public Builder loss(Loss value) {
       loss = Optional.of(value);
       return this;
@@ -147,13 +210,13 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
       return this;
     }
 
-    /// Of probes and of the random criterion.
+    /// The seed of probes and of the random criterion.
     public Builder seed(long value) {
       seed = value;
       return this;
     }
 
-    /// Whether to measure, on the calibration samples, what the pruning did to the output.
+    /// Whether to measure, on the calibration samples, how far the output moved.
     public Builder measureOutputChange(boolean value) {
       measureOutputChange = value;
       return this;
@@ -165,18 +228,12 @@ public record PruningOptions(double sparsity, Criterion criterion, Optional<Comp
       return this;
     }
 
-    /// Told of progress; may cancel.
-    public Builder listener(ProgressListener value) {
-      listener = value;
-      return this;
-    }
-
     /// The options.
     ///
     /// @throws IllegalArgumentException if a number is out of its range
     public PruningOptions build() {
-      return new PruningOptions(sparsity, criterion, compensation, sensitivity, scope, schedule, excluded, minPerLayer,
-          newBias, loss, batchSize, seed, measureOutputChange, histogramBins, listener);
+      return new PruningOptions(target, criterion, compensation, sensitivity, schedule, excluded, minPerLayer, newBias,
+          loss, batchSize, seed, measureOutputChange, histogramBins);
     }
   }
 }

@@ -4,12 +4,12 @@ import dev.espalier.engine.network.DenseNetwork;
 import java.util.List;
 import java.util.OptionalDouble;
 
-/// A pruned network and what the pruning did.
+/// A pruned network and a description of the pruning.
 ///
 /// @param network        the pruned network, in memory of the arena that was passed
 /// @param layers         one for each layer of the network
 /// @param measuredChange E‖y − y′‖² on the calibration samples, where it was measured
-/// @param notes          what a user should know, for example that a layer gained a bias; one sentence each
+/// @param notes          facts that a user should know, for example that a layer gained a bias; one sentence each
 public record PruningResult(DenseNetwork network, List<LayerResult> layers, OptionalDouble measuredChange,
     List<String> notes) {
   /// Copies the lists.

@@ -2,7 +2,7 @@ package dev.espalier.engine.report;
 
 import java.util.List;
 
-/// What one criterion loses as the sparsity grows.
+/// The results of one criterion at rising sparsities.
 ///
 /// @param criterion what the legend calls it, for example `ec`
 /// @param points at least one, by rising sparsity

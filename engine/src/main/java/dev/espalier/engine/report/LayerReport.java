@@ -7,12 +7,12 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
 
-/// What happened to one layer.
+/// The part of a report about one layer.
 ///
 /// @param name as in the model file, for example `0.weight`
 /// @param activation for example `relu`
 /// @param removed weights that are zero now; 0..`outputs · inputs`
-/// @param predictedChange what the criterion expects the removal to cost, in squared output units
+/// @param predictedChange the change that the criterion predicts, in squared output units
 /// @param measuredChange E‖y − y_pruned‖² on the calibration samples with this layer alone pruned
 /// @param importance of the layer's weights before the removal
 /// @param threshold the importance up to which weights were removed; absent where no single one applies, as

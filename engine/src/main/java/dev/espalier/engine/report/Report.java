@@ -12,12 +12,12 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
 
-/// What one command did. Absent values are absent from `report.json`, and their sections from `report.html`.
+/// The report of one command. Absent values are absent from `report.json`, and their sections from `report.html`.
 ///
 /// @param command for example `prune`
 /// @param version of Espalier
 /// @param time when the command ended, kept to the second
-/// @param summary one sentence that says what was done
+/// @param summary one sentence about the run
 /// @param accuracy of the network as it is now, 0..1
 /// @param loss of the network as it is now
 /// @param lossName for example `cross-entropy`
@@ -27,7 +27,7 @@ import java.util.OptionalDouble;
 /// @param layers from the input on
 /// @param comparison one curve a criterion
 /// @param timings seconds by phase, in order: load, forward, backward, moments, select, write
-/// @param notes what the user should know, for example that a layer gained a bias
+/// @param notes facts that the user should know, for example that a layer gained a bias
 /// @param options every option in force, in order: text, booleans, finite numbers, lists of these; anything
 ///                else is kept as its `toString()`
 @JsonPropertyOrder({"command", "version", "time", "summary"})

@@ -35,7 +35,7 @@ public final class ReportWriter {
   /// As the other; the files appear when `outputs` are committed.
   public static void write(AtomicOutputs outputs, Report report, Path directory, boolean overwrite) throws IOException {
     String data = json(report);
-    String page = new HtmlPage(report, data).render();
+    String page = HtmlPage.render(report, data, labels(report));
     outputs.createFolder(directory);
     outputs.write(directory.resolve("report.json"), overwrite, AtomicOutput.text(data));
     outputs.write(directory.resolve("report.html"), overwrite, AtomicOutput.text(page));
@@ -43,6 +43,10 @@ public final class ReportWriter {
 
   static String json(Report report) {
     return JSON.writeValueAsString(report) + "\n";
+  }
+
+  static String labels(Report report) {
+    return JSON.writer().without(SerializationFeature.INDENT_OUTPUT).writeValueAsString(ChartLabels.of(report)) + "\n";
   }
 
   private static JsonInclude.Value absentIsOmitted() {

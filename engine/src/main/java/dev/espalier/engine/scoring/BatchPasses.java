@@ -1,91 +1,76 @@
 package dev.espalier.engine.scoring;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.data.Targets;
+import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.matrix.MatrixView;
-import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Needs;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
-import dev.espalier.engine.pass.LossGradient;
+import dev.espalier.engine.pass.LossPass;
 import dev.espalier.engine.pass.SensitivityPass;
+import dev.espalier.engine.statistics.LayerBatch;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.util.Arrays;
 import java.util.Optional;
 
-/// The forward pass of a batch, and those backward passes that a criterion needs.
+/// The forward pass of a batch, and the backward passes that a plan needs.
 final class BatchPasses implements Resource {
   private final Backend backend;
   private final DeviceNetwork network;
-  private final Resources resources = new Resources();
   private final ForwardPass forward;
   private final Optional<SensitivityPass> sensitivity;
-  private final Optional<LossGradient> lossGradient;
-  private final Optional<Targets> targets;
-  private final Matrix ones;
+  private final Optional<LossPass> loss;
+  private final Optional<LabelEncoder> labels;
+  private final Resources resources;
   private long firstSample;
 
-  BatchPasses(Backend backend, DeviceNetwork network, Dataset source, ScoringOptions options, int batchSize) {
+  private BatchPasses(Backend backend, DeviceNetwork network, Dataset data, ScoringPlan plan, int batchSize,
+      Resources resources) {
     this.backend = backend;
     this.network = network;
-    int outputs = network.layers().getLast().outputs();
-    targets = options.criterion().needsLabels()
-        ? Optional.of(new Targets(
-            source.labels().orElseThrow(
-                () -> new IllegalArgumentException("criterion %s needs labels".formatted(options.criterion()))),
-            outputs))
+    this.resources = resources;
+    Needs needs = plan.needs();
+    forward = resources.own(ForwardPass.allocate(backend, network.graph(), batchSize));
+    sensitivity = needs.sensitivities()
+        ? Optional.of(resources
+            .own(SensitivityPass.allocate(backend, network.graph(), plan.sensitivity(), batchSize, plan.seed())))
         : Optional.empty();
-    Loss loss = options.loss()
-        .orElseGet(() -> source.labels().map(labels -> Loss.defaultFor(network, labels)).orElse(Loss.MSE));
-    if (targets.isPresent()) {
-      loss.requireFits(network);
-    }
-    try {
-      forward = resources.own(new ForwardPass(backend, network, batchSize));
-      sensitivity = options.needsMoments()
-          ? Optional.of(
-              resources.own(new SensitivityPass(backend, network, options.sensitivity(), batchSize, options.seed())))
-          : Optional.empty();
-      lossGradient = targets.isPresent()
-          ? Optional.of(resources.own(new LossGradient(backend, network, loss, batchSize)))
-          : Optional.empty();
-      ones = resources.own(backend.allocate(batchSize, 1));
-    } catch (RuntimeException e) {
-      resources.close();
-      throw e;
-    }
-    float[] values = new float[batchSize];
-    Arrays.fill(values, 1);
-    try (Arena arena = Arena.ofConfined()) {
-      backend.upload(MatrixView.of(arena, batchSize, 1, values), ones);
-    }
+    labels = needs.labels()
+        ? Optional.of(new LabelEncoder(data.labels().orElseThrow(), network.outputs()))
+        : Optional.empty();
+    loss = needs.labels()
+        ? Optional.of(resources.own(LossPass.allocate(backend, network.graph(), plan.loss().orElseThrow(), batchSize)))
+        : Optional.empty();
+  }
+
+  static BatchPasses allocate(Backend backend, DeviceNetwork network, Dataset data, ScoringPlan plan, int batchSize) {
+    return Resources.build(resources -> new BatchPasses(backend, network, data, plan, batchSize, resources));
   }
 
   void load(Batches batch) throws IOException {
     firstSample = batch.first();
     forward.load(batch.samples());
-    if (lossGradient.isPresent()) {
+    if (loss.isPresent()) {
       try (Arena arena = Arena.ofConfined()) {
-        MatrixView t = MatrixView.allocate(arena, batch.samples().rows(), network.outputs());
-        targets.orElseThrow().fill(batch.labels(), t, batch.first());
-        lossGradient.get().load(t);
+        MatrixView targets = MatrixView.allocate(arena, batch.samples().rows(), network.outputs());
+        labels.orElseThrow().encode(batch.labels(), targets, batch.first());
+        loss.get().load(targets);
       }
     }
   }
 
-  /// The passes of the batch that was loaded.
+  /// Runs the passes of the batch that was loaded.
   void run() {
     backend.enter(Phase.FORWARD);
     forward.run(network);
     backend.enter(Phase.BACKWARD);
     sensitivity.ifPresent(pass -> pass.run(network, forward, firstSample));
-    lossGradient.ifPresent(pass -> pass.run(network, forward));
+    loss.ifPresent(pass -> pass.run(network, forward));
   }
 
   /// Whether [#run] is the same work for each batch of one size: probes depend on the position of the samples.
@@ -97,21 +82,14 @@ final class BatchPasses implements Resource {
     return backend;
   }
 
-  ForwardPass forward() {
-    return forward;
+  int samples() {
+    return forward.samples();
   }
 
-  SensitivityPass sensitivity() {
-    return sensitivity.orElseThrow();
-  }
-
-  LossGradient lossGradient() {
-    return lossGradient.orElseThrow();
-  }
-
-  /// 1 for each sample of the batch, samples × 1.
-  Matrix ones() {
-    return backend.rows(ones, 0, forward.samples());
+  /// What the passes found at layer `l`.
+  LayerBatch layer(int l) {
+    return new LayerBatch(forward.input(l), sensitivity.map(pass -> pass.sensitivity(l, samples())),
+        loss.map(pass -> pass.gradient(l, samples())));
   }
 
   @Override

@@ -7,8 +7,6 @@ import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.method.Criterion;
-import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
 import java.io.IOException;
@@ -16,102 +14,85 @@ import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.IntPredicate;
-import java.util.stream.IntStream;
 
-/// Scores the weights of a network in one pass over the calibration samples: forward, backward for the
-/// sensitivities, moments. Memory beyond the network is two weight-sized arrays for moments, one for other
-/// criteria, and one batch; the [Workers] of a backend have the same each.
+/// Scores the weights of a network in one pass over the calibration samples: forward, backward where the plan needs it,
+/// sums. It needs memory for the sums of each layer and one batch, once for each of the [Workers] of a backend.
 public final class Scorer {
   private Scorer() {}
 
-  /// Bytes of a backend's memory that scores take from [#score] until they are closed.
+  /// Scores, closed by the caller.
   ///
-  /// @param wanted whether the layer of a number, from 0, is scored
-  /// @param compensation whether compensations are wanted beside importances
-  public static long bytes(Architecture network, IntPredicate wanted, Criterion criterion, boolean compensation) {
-    return IntStream.range(0, network.layers().size()).filter(wanted)
-        .mapToLong(l -> LayerScores.bytes(network.layers().get(l), criterion, compensation)).sum();
-  }
-
-  /// Scores of some layers.
-  ///
-  /// @param wanted whether the layer of a number, from 0, is scored
-  /// @param calibration samples, and labels for the gradient criterion
-  /// @return one for each layer wanted, in order; closed by the caller
+  /// @param data calibration samples, with labels where the plan needs them; empty if it needs no samples
   /// @throws IOException if a sample cannot be read or is not finite
-  /// @throws IllegalArgumentException if samples or labels are needed and missing, or do not fit the network
-  public static List<LayerScores> score(Backend backend, DeviceNetwork network, IntPredicate wanted,
-      Optional<Dataset> calibration, ScoringOptions options, ProgressListener listener) throws IOException {
-    List<LayerScores> scores = empty(backend, network, wanted, options);
+  public static Scores score(Backend backend, DeviceNetwork network, ScoringPlan plan, Optional<Dataset> data,
+      ProgressListener listener) throws IOException {
     try {
-      long samples = options.needsSamples()
-          ? pass(backend, network, wanted, scores, calibration, options, listener)
-          : 0;
-      backend.enter(Phase.MOMENTS);
-      scores.forEach(layer -> layer.finish(samples));
-      return scores;
-    } catch (IOException | RuntimeException e) {
-      scores.forEach(LayerScores::close);
-      throw e;
+      return Resources.build(resources -> {
+        List<LayerScorer> layers = plan.needs().samples()
+            ? gather(backend, network, plan, data.orElseThrow(), listener, resources)
+            : layers(backend, network, plan, resources);
+        backend.enter(Phase.MOMENTS);
+        return new Scores(backend, layers.stream().map(layer -> layer.finish(backend)).toList(), resources);
+      });
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
     }
   }
 
-  /// Scores of no samples.
-  private static List<LayerScores> empty(Backend backend, DeviceNetwork network, IntPredicate wanted,
-      ScoringOptions options) {
-    List<LayerScores> scores = new ArrayList<>();
-    try {
-      for (int l = 0; l < network.layers().size(); l++) {
-        if (wanted.test(l)) {
-          boolean compensable = options.newBias() || network.layers().get(l).hasBias();
-          scores.add(new LayerScores(backend, network.layers().get(l), l, options, compensable));
-        }
-      }
-      return scores;
-    } catch (RuntimeException e) {
-      scores.forEach(LayerScores::close);
-      throw e;
-    }
+  private static List<LayerScorer> layers(Backend backend, DeviceNetwork network, ScoringPlan plan,
+      Resources resources) {
+    return plan.layers().stream().map(layer -> resources.own(LayerScorer.allocate(backend, network, plan, layer)))
+        .toList();
   }
 
-  private static long pass(Backend backend, DeviceNetwork network, IntPredicate wanted, List<LayerScores> scores,
-      Optional<Dataset> calibration, ScoringOptions options, ProgressListener listener) throws IOException {
-    Dataset source = calibration
-        .orElseThrow(() -> new IllegalArgumentException("criterion %s%s needs calibration samples"
-            .formatted(options.criterion(), options.criterion().needsSamples() ? "" : " with compensation bias")));
-    source.requireWidth(network.inputs());
-    long total = source.samples().samples();
+  /// The sums over all samples, of which `resources` becomes the owner.
+  ///
+  /// @throws UncheckedIOException if a sample cannot be read or is not finite
+  private static List<LayerScorer> gather(Backend backend, DeviceNetwork network, ScoringPlan plan, Dataset data,
+      ProgressListener listener, Resources resources) {
     backend.enter(Phase.LOAD);
-    int passes = options.needsMoments() ? options.sensitivity().passes(network.outputs()) : 1;
-    Workers workers = source.isThreadConfined()
-        ? Workers.alone(backend)
-        : backend.workers(total, bytes(network, wanted, options.criterion(), options.compensation())
-            + MemoryPlan.batchBytes(backend, network, passes, options.batchSize()));
+    long samples = data.samples().samples();
+    Workers workers = workers(backend, network, plan, data);
     int count = workers.backends().size();
-    int batchSize = batchSize(total, count, options.batchSize());
-    try (Resources resources = new Resources()) {
+    int batchSize = batchSize(samples, count, plan.batchSize());
+    try (Resources temporary = new Resources()) {
       List<Share> shares = new ArrayList<>();
       for (Backend worker : workers.backends()) {
-        List<LayerScores> own = scores;
-        if (!shares.isEmpty()) {
-          own = empty(backend, network, wanted, options);
-          own.forEach(resources::own);
-        }
-        shares.add(new Share(resources.own(new BatchPasses(worker, network, source, options, batchSize)), own));
+        shares.add(new Share(temporary.own(BatchPasses.allocate(worker, network, data, plan, batchSize)),
+            layers(worker, network, plan, shares.isEmpty() ? resources : temporary)));
       }
-      run(workers, shares, Batches.divided(source, batchSize, count), listener);
-      backend.enter(Phase.MOMENTS);
-      shares.stream().skip(1).forEach(shares.getFirst()::merge);
+      run(workers, shares, Batches.divided(data, batchSize, count), listener);
+      List<LayerScorer> layers = shares.getFirst().layers();
+      if (count > 1) {
+        backend.enter(Phase.MOMENTS);
+        shares.stream().skip(1).forEach(share -> merge(share.layers(), layers));
+        listener.report("scoring", samples, samples);
+      }
+      return layers;
     }
-    if (count > 1) {
-      listener.report("scoring", total, total);
-    }
-    return total;
   }
 
-  private static void run(Workers workers, List<Share> shares, List<Batches> batches, ProgressListener listener)
-      throws IOException {
+  /// Adds the sums of one worker to those of another, as sums of processes are.
+  private static void merge(List<LayerScorer> from, List<LayerScorer> to) {
+    for (int i = 0; i < to.size(); i++) {
+      to.get(i).merge(from.get(i));
+    }
+  }
+
+  private static Workers workers(Backend backend, DeviceNetwork network, ScoringPlan plan, Dataset data) {
+    if (data.isThreadConfined()) {
+      return Workers.alone(backend);
+    }
+    long sums = plan.layers().stream()
+        .mapToLong(
+            layer -> ScoringPlan.bytes(network.layers().get(layer.number()), plan.criterion(), plan.compensation()))
+        .sum();
+    int passes = plan.needs().backwardPasses(plan.sensitivity(), network.outputs());
+    return backend.workers(data.samples().samples(),
+        sums + MemoryPlan.batchBytes(backend, network.graph(), passes, plan.batchSize()));
+  }
+
+  private static void run(Workers workers, List<Share> shares, List<Batches> batches, ProgressListener listener) {
     List<Runnable> work = new ArrayList<>();
     for (int i = 0; i < shares.size(); i++) {
       Share share = shares.get(i);
@@ -121,12 +102,16 @@ public final class Scorer {
     }
     try {
       workers.run(work);
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
     } finally {
-      for (Batches each : batches) {
-        each.close();
-      }
+      batches.forEach(Scorer::close);
+    }
+  }
+
+  private static void close(Batches batches) {
+    try {
+      batches.close();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 

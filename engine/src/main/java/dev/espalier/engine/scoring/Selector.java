@@ -4,40 +4,51 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Target;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/// Finds the weights to remove: exactly round(sparsity · weights) of them, zeros first, ties by layer, row, column.
+/// Finds the weights to remove: exactly round(sparsity · weights) of them, zeros first, ties by layer, row, column. It
+/// changes neither scores nor network.
 public final class Selector {
-  private Selector() {}
+  private final Backend backend;
+  private final List<Matrix> scores;
+  private final long[] most;
 
-  /// The cuts of some layers.
+  private Selector(Backend backend, List<Matrix> scores, long minPerLayer) {
+    this.backend = backend;
+    this.scores = scores;
+    most = scores.stream().mapToLong(s -> Math.max(0, s.elements() - minPerLayer)).toArray();
+  }
+
+  /// The cuts of the scored layers that reach a target.
   ///
-  /// @param scores      one matrix a layer, as left by [Backend#rankZerosFirst]; scopes within rows overwrite it
-  /// @param sparsity    fraction removed, 0..1; a [Scope.Grouped] has its own
-  /// @param minPerLayer weights that every layer keeps at least, 0 or more, where it has as many; `n:m` keeps what it says
-  /// @return a cut for each layer
-  public static List<Cut> select(Backend backend, List<Matrix> scores, Scope scope, double sparsity, long minPerLayer) {
-    long[] most = scores.stream().mapToLong(s -> Math.max(0, s.elements() - minPerLayer)).toArray();
-    return switch (scope) {
-      case Scope.Global() -> global(backend, scores, count(sparsity, elements(scores)), most);
-      case Scope.PerLayer() -> {
-        long[] counts = perLayer(scores, sparsity, most);
+  /// @param scores [ranked][Scores#rank], in the memory of `backend`
+  /// @param minPerLayer weights that every layer keeps at least, 0 or more, where it has as many; an n:m pattern keeps
+  ///                    what it says
+  /// @return a cut for each scored layer
+  public static List<Cut> select(Backend backend, Scores scores, Target target, long minPerLayer) {
+    return new Selector(backend, scores.ranked(), minPerLayer).select(target);
+  }
+
+  private List<Cut> select(Target target) {
+    return switch (target) {
+      case Target.Fraction(double sparsity, Scope.Global()) -> global(count(sparsity, elements(scores)));
+      case Target.Fraction(double sparsity, Scope.PerLayer()) -> {
+        long[] counts = perLayer(sparsity);
+        yield IntStream.range(0, counts.length).mapToObj(l -> cut(l, counts[l])).toList();
+      }
+      case Target.Fraction(double sparsity, Scope.PerRow()) -> {
+        long[] counts = perLayer(sparsity);
         yield IntStream.range(0, counts.length)
-            .mapToObj(l -> backend.cuts(List.of(scores.get(l)), counts[l]).getFirst()).toList();
+            .mapToObj(l -> grouped(scores.get(l), scores.get(l).columns(), (double) counts[l] / scores.get(l).rows()))
+            .toList();
       }
-      case Scope.PerRow() -> {
-        long[] counts = perLayer(scores, sparsity, most);
-        yield IntStream.range(0, counts.length).mapToObj(l -> {
-          Matrix layer = scores.get(l);
-          return grouped(backend, layer, layer.columns(), (double) counts[l] / layer.rows());
-        }).toList();
-      }
-      case Scope.Grouped(int kept, int width) ->
-        scores.stream().map(layer -> grouped(backend, layer, width, (double) width - kept)).toList();
+      case Target.Pattern(int kept, int width) ->
+        scores.stream().map(layer -> grouped(layer, width, (double) width - kept)).toList();
     };
   }
 
@@ -47,18 +58,22 @@ public final class Selector {
         .longValueExact();
   }
 
-  private static long elements(List<Matrix> scores) {
-    return scores.stream().mapToLong(Matrix::elements).sum();
+  private static long elements(List<Matrix> matrices) {
+    return matrices.stream().mapToLong(Matrix::elements).sum();
+  }
+
+  private Cut cut(int l, long count) {
+    return backend.selection().cuts(List.of(scores.get(l)), count).getFirst();
   }
 
   /// A layer that would keep too few gives up as many as it may; the others then make up for it.
-  private static List<Cut> global(Backend backend, List<Matrix> scores, long count, long[] most) {
+  private List<Cut> global(long count) {
     Cut[] settled = new Cut[scores.size()];
     List<Integer> open = new ArrayList<>(IntStream.range(0, scores.size()).boxed().toList());
     long left = count;
     while (!open.isEmpty()) {
       List<Matrix> rest = open.stream().map(scores::get).toList();
-      List<Cut> cuts = backend.cuts(rest, Math.min(left, elements(rest)));
+      List<Cut.Below> cuts = backend.selection().cuts(rest, Math.min(left, elements(rest)));
       List<Integer> full = IntStream.range(0, cuts.size()).filter(i -> cuts.get(i).removed() > most[open.get(i)])
           .mapToObj(open::get).toList();
       if (full.isEmpty()) {
@@ -66,7 +81,7 @@ public final class Selector {
         break;
       }
       for (int l : full) {
-        settled[l] = backend.cuts(List.of(scores.get(l)), most[l]).getFirst();
+        settled[l] = cut(l, most[l]);
         left -= most[l];
       }
       open.removeAll(full);
@@ -75,7 +90,7 @@ public final class Selector {
   }
 
   /// How many weights each layer loses; rounded so that they add up to round(sparsity · weights).
-  private static long[] perLayer(List<Matrix> scores, double sparsity, long[] most) {
+  private long[] perLayer(double sparsity) {
     long[] counts = new long[scores.size()];
     long before = 0;
     for (int l = 0; l < counts.length; l++) {
@@ -86,9 +101,8 @@ public final class Selector {
     return counts;
   }
 
-  private static Cut grouped(Backend backend, Matrix scores, int width, double removedPerGroup) {
+  private static Cut grouped(Matrix scores, int width, double removedPerGroup) {
     int groupWidth = Math.min(width, scores.columns());
-    double removed = Math.max(0, removedPerGroup - (width - groupWidth));
-    return new Cut(Float.POSITIVE_INFINITY, backend.keepPerGroup(scores, groupWidth, removed), 0);
+    return new Cut.PerGroup(groupWidth, Math.max(0, removedPerGroup - (width - groupWidth)));
   }
 }

@@ -4,20 +4,21 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.statistics.LayerBatch;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.List;
 
-/// A worker's share of a scoring pass: some of the batches, gathered in scores of its own.
+/// A worker's share of a scoring pass: some of the batches, with sums of its own.
 final class Share {
   private final BatchPasses passes;
-  private final List<LayerScores> scores;
+  private final List<LayerScorer> layers;
   private boolean begun;
 
-  /// @param scores to which the batches are added
-  Share(BatchPasses passes, List<LayerScores> scores) {
+  /// @param layers take the batches up, on the backend of the passes
+  Share(BatchPasses passes, List<LayerScorer> layers) {
     this.passes = passes;
-    this.scores = scores;
+    this.layers = layers;
   }
 
   /// Adds all batches of a division.
@@ -37,37 +38,39 @@ final class Share {
     }
   }
 
-  /// Runs the passes of the batch that was loaded, and adds it to the scores.
+  /// Runs the passes of the batch that was loaded, and adds what they find. Sums may look at the first batch, so its
+  /// passes come before it is counted; those of later batches may be repeated together with their sums.
   private void add() {
     Backend backend = passes.backend();
     if (!begun) {
       begun = true;
       passes.run();
-      scores.forEach(layer -> layer.begin(passes));
-      accumulate();
+      layers.forEach(layer -> layer.begin(batch(layer)));
+      sum();
       return;
     }
-    scores.forEach(layer -> layer.begin(passes));
+    layers.forEach(layer -> layer.begin(batch(layer)));
     Runnable work = () -> {
       passes.run();
-      accumulate();
+      sum();
     };
     if (passes.isRepeatable()) {
-      backend.repeat(List.of(passes, passes.forward().samples()), work);
+      backend.repeat(List.of(passes, passes.samples()), work);
     } else {
       work.run();
     }
   }
 
-  /// Adds what `other` gathered, which must then not be used again.
-  void merge(Share other) {
-    for (int i = 0; i < scores.size(); i++) {
-      scores.get(i).merge(other.scores.get(i));
-    }
+  private void sum() {
+    passes.backend().enter(Phase.MOMENTS);
+    layers.forEach(layer -> layer.add(batch(layer)));
   }
 
-  private void accumulate() {
-    passes.backend().enter(Phase.MOMENTS);
-    scores.forEach(layer -> layer.accumulate(passes));
+  private LayerBatch batch(LayerScorer layer) {
+    return passes.layer(layer.number());
+  }
+
+  List<LayerScorer> layers() {
+    return layers;
   }
 }

@@ -6,7 +6,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
 
-/// How the importance of a layer's weights is distributed: equal steps of its decimal logarithm.
+/// A histogram of the importances of a layer's weights, with bins of equal width in the decimal logarithm.
 ///
 /// @param logMin log10 of the importance where the first bin begins
 /// @param logMax where the last bin ends; above `logMin`
@@ -98,8 +98,8 @@ public record Histogram(double logMin, double logMax, List<Long> counts, long ze
     return largest;
   }
 
-  /// Counts of the bins, and of zeros behind them. The logarithm is taken of one number among those that share their upper
-  /// bits, unless a bin begins between them.
+  /// Counts of the bins, and of zeros behind them. The logarithm is taken of one number among those that share their
+  /// upper bits, unless a bin begins between them.
   private static final class Bins {
     /// Bits that numbers of a cell differ in.
     private static final int LOWER = 16;

@@ -1,20 +1,17 @@
 package dev.espalier.engine.training;
 
-import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.method.Loss;
 
-/// How a network is trained.
+/// The options of a training.
 ///
-/// @param epochs    passes over the samples, at least 1
+/// @param epochs passes over the samples, at least 1
 /// @param batchSize samples in a step, at least 1
-/// @param adam      the optimiser's constants
-/// @param loss      what is minimised
-/// @param seed      of the order of samples
+/// @param adam the optimiser's constants
+/// @param loss the function that is minimised
+/// @param seed of the order of samples
 /// @param keepZeros whether weights that are zero stay zero, as fine-tuning a pruned network needs
-/// @param listener  told of progress
-public record TrainingOptions(int epochs, int batchSize, Adam adam, Loss loss, long seed, boolean keepZeros,
-    ProgressListener listener) {
+public record TrainingOptions(int epochs, int batchSize, Adam adam, Loss loss, long seed, boolean keepZeros) {
   /// @throws IllegalArgumentException if a number is below 1
   public TrainingOptions {
     if (epochs < 1 || batchSize < 1) {

@@ -1,30 +1,29 @@
 (() => {
   "use strict";
-  const report = JSON.parse(document.getElementById("report").textContent);
+  // The charts are drawn from the report's numbers; labels has the same figures as text, in the same order.
+  const [report, labels] = ["report", "labels"].map(id => JSON.parse(document.getElementById(id).textContent));
   const layers = report.layers ?? [];
   const NARROW = "\u202f";
   const SYMBOLS = ["circle", "rect", "triangle", "diamond", "roundRect", "pin"];
   const DASHES = ["solid", "dashed", "dotted"];
 
   const escapeHtml = text => text.replace(/[&<>"']/g, c => "&#" + c.charCodeAt(0) + ";");
-  const count = n => n.toLocaleString("en").replace(/,/g, NARROW);
-  const percent = x => Number((100 * x).toFixed(3)) + NARROW + "%";
-  const superscript = n => String(n).replace(/./g, c => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
-  const power = n => "10" + superscript(n);
-  const scientific = x => {
-    const [digits, exponent] = x.toExponential(2).split("e");
-    return digits + NARROW + "×" + NARROW + power(Number(exponent));
-  };
-  const value = x => x === 0 || Math.abs(x) >= 1e-3 && Math.abs(x) < 1e5
-    ? String(Number(x.toPrecision(4))) : scientific(x);
 
-  // Four significant digits, as in the tables.
-  const figure = x => Math.abs(x) >= 1e-3 && Math.abs(x) < 1e5
-    ? x.toFixed(Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(Math.abs(x)))))) : value(x);
+  // Ticks are round numbers that the chart library picks, so their text is made here.
+  const power = exponent => "10" + String(exponent).replace(/./g, c => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+  const tick = x => {
+    const [digits, exponent] = Number(x.toPrecision(6)).toExponential().split("e").map(Number);
+    return x === 0 || exponent >= -3 && exponent < 5
+      ? x.toLocaleString("en", { maximumSignificantDigits: 6 }).replace(/,/g, NARROW)
+      : (digits === 1 ? "" : digits + NARROW + "×" + NARROW) + power(exponent);
+  };
+  const percentTick = x => tick(100 * x) + NARROW + "%";
 
   // Labels are measured on a canvas, which knows neither "inherit" nor var(--…).
   const fontFamily = getComputedStyle(document.body).fontFamily;
   const text = { color: "var(--muted)", fontFamily, fontSize: 12 };
+  // Below the lowest label of the y-axis, which is at the height of the x-axis.
+  const xText = { ...text, margin: 12 };
   const valueAxis = {
     type: "value",
     axisLabel: text,
@@ -72,14 +71,12 @@
       tooltip: {
         ...base.tooltip, trigger: "axis", axisPointer: { type: "shadow", z: 0, shadowStyle: { color: "var(--grid)" } },
         formatter: ([{ dataIndex }]) => {
-          const layer = layers[dataIndex];
-          return `<b>${escapeHtml(layer.name)}</b>` +
-            tipRow("", "removed", count(layer.removed)) +
-            tipRow("", "kept", count(layer.weights - layer.removed)) +
-            tipRow("", "sparsity", (100 * layer.sparsity).toFixed(2) + NARROW + "%");
+          const { removed, kept, sparsity } = labels.layers[dataIndex];
+          return `<b>${escapeHtml(layers[dataIndex].name)}</b>` +
+            tipRow("", "removed", removed) + tipRow("", "kept", kept) + tipRow("", "sparsity", sparsity);
         },
       },
-      xAxis: { ...valueAxis, min: 0, max: 1, axisLabel: { ...text, formatter: percent } },
+      xAxis: { ...valueAxis, min: 0, max: 1, axisLabel: { ...xText, formatter: percentTick } },
       yAxis: {
         type: "category", inverse: true, data: layers.map(layer => layer.name),
         axisLabel: { ...text, color: "var(--ink)", fontSize: 13, width: narrow ? 90 : 220, overflow: "truncate" },
@@ -98,6 +95,7 @@
   function importanceChart(chart, container) {
     const layer = layers[container.dataset.layer];
     const { logMin: low, logMax: high, counts } = layer.importance;
+    const { edges, counts: countLabels } = labels.layers[container.dataset.layer];
     const width = (high - low) / counts.length;
     const threshold = layer.threshold === undefined ? -Infinity : Math.log10(layer.threshold);
     // The bin that the threshold cuts is cut in two colours there.
@@ -131,14 +129,13 @@
       tooltip: {
         ...base.tooltip, trigger: "axis",
         formatter: ([{ dataIndex: i }]) =>
-          `${scientific(10 ** (low + i * width))} … ${scientific(10 ** (low + (i + 1) * width))}` +
-          tipRow("", "weights", count(counts[i])),
+          `${edges[i]} … ${edges[i + 1]}` + tipRow("", "weights", countLabels[i]),
       },
       xAxis: {
         ...valueAxis, min: logMin, max: logMax, interval: decadesPerTick, splitLine: { show: false },
-        axisLabel: { ...text, formatter: power, hideOverlap: true },
+        axisLabel: { ...xText, formatter: power, hideOverlap: true },
       },
-      yAxis: { ...valueAxis, splitNumber: 3, axisLabel: { ...text, formatter: count } },
+      yAxis: { ...valueAxis, splitNumber: 3, axisLabel: { ...text, formatter: tick } },
       series: [series],
     };
   }
@@ -169,39 +166,38 @@
     const positive = present.filter(v => v > 0);
     log = log && positive.length > 0;
     const sparsities = curves.flatMap(curve => curve.points).map(p => p.sparsity);
-    const show = share ? x => (100 * x).toFixed(2) + NARROW + "%" : figure;
     return {
       legend: {
         ...legend, top: 4, left: 0, itemHeight: 9, inactiveColor: "var(--line)",
         textStyle: { ...legendFont, color: "var(--ink)" },
       },
-      grid: { left: 4, right: 22, top: 16 + 28 * rows, bottom: 26, containLabel: true },
+      grid: { left: 4, right: 22, top: 16 + 28 * rows, bottom: 30, containLabel: true },
       tooltip: {
         ...base.tooltip, trigger: "axis",
-        formatter: points => `<b>${percent(points[0].value[0])} removed</b>` +
+        formatter: points => `<b>${points[0].data.labels.sparsity} removed</b>` +
           points.toSorted((a, b) => share ? b.value[1] - a.value[1] : a.value[1] - b.value[1])
             .map(p => tipRow(
               `<i style="display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:7px;background:${p.color}"></i>`,
-              p.seriesName, show(p.value[1]))).join(""),
+              p.seriesName, p.data.labels[metric])).join(""),
       },
       xAxis: {
-        ...valueAxis, name: "weights removed", nameLocation: "middle", nameGap: 28, splitLine: { show: false },
+        ...valueAxis, name: "weights removed", nameLocation: "middle", nameGap: 32, splitLine: { show: false },
         min: Math.min(...sparsities), max: Math.max(...sparsities),
-        axisLabel: { ...text, formatter: percent, hideOverlap: true, showMaxLabel: true },
+        axisLabel: { ...xText, formatter: percentTick, hideOverlap: true, showMaxLabel: true },
       },
       yAxis: {
         ...valueAxis, type: log ? "log" : "value",
         min: share ? 0 : log ? 10 ** Math.floor(Math.log10(Math.min(...positive))) : undefined,
         max: share ? 1 : undefined,
-        axisLabel: { ...text, formatter: share ? percent : value },
+        axisLabel: { ...text, formatter: share ? percentTick : tick },
       },
       series: curves.map((curve, i) => ({
         name: curve.criterion, type: "line", color: `var(--c${i % 8})`,
         symbol: SYMBOLS[i % SYMBOLS.length], symbolSize: 7, showAllSymbol: true,
         lineStyle: { width: 2.2, type: DASHES[Math.floor(i / 8) % DASHES.length] },
         emphasis: { disabled: true },
-        data: curve.points.filter(p => p[metric] !== undefined && !(log && p[metric] <= 0))
-          .map(p => [p.sparsity, p[metric]]),
+        data: curve.points.map((p, j) => ({ value: [p.sparsity, p[metric]], labels: labels.comparison[i][j] }))
+          .filter(({ value: [, y] }) => y !== undefined && !(log && y <= 0)),
       })),
     };
   }

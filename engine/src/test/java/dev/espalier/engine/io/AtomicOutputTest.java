@@ -33,7 +33,7 @@ class AtomicOutputTest {
   void anExistingFileIsKeptUnlessOverwritten() throws IOException {
     Path target = Files.writeString(folder.resolve("out"), "old");
     var e = assertThrows(IOException.class, () -> AtomicOutput.writeText(target, false, "new"));
-    assertEquals(target + ": already exists; choose another output, or --force to overwrite it", e.getMessage());
+    assertEquals(target + ": already exists; choose another output", e.getMessage());
     assertEquals("old", Files.readString(target));
     AtomicOutput.writeText(target, true, "new");
     assertEquals("new", Files.readString(target));

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Activations;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
@@ -48,7 +49,8 @@ final class ModelFileTest {
   @Test
   void oneActivationIsThatOfAllHiddenLayers() throws IOException {
     Path path = write(Map.of(), matrix("0.weight", 4, 3), matrix("2.weight", 5, 4), matrix("4.weight", 2, 5));
-    DenseNetwork network = ModelFile.load(path, Optional.of("silu"), arena).network();
+    DenseNetwork network = ModelFile.load(path, Optional.of(new Activations(List.of(Activation.SILU))), arena)
+        .network();
     assertEquals(List.of(Activation.SILU, Activation.SILU, Activation.IDENTITY),
         network.layers().stream().map(DenseLayer::activation).toList());
   }
@@ -122,10 +124,11 @@ final class ModelFileTest {
     refuse(write(Map.of(), NewTensor.vector("x", MatrixView.allocate(arena, 1, 3))),
         "no tensor is called <layer>.weight");
     refuse(write(Map.of("activations", "relu"), NewTensor.vector("0.weight", MatrixView.allocate(arena, 1, 3))),
-        "tensor \"0.weight\" is F32 of shape [3]; a fully-connected layer has");
+        "tensor \"0.weight\" is F32 of shape [3]; a dense layer needs");
     refuse(write(Map.of("activations", "relu,relu"), matrix("0.weight", 4, 3), matrix("2.weight", 2, 5)),
         "layers do not chain: 2 takes 5 inputs, 0 before it has 4 outputs");
-    refuse(write(Map.of(), matrix("0.weight", 4, 3)), "the metadata name no activations");
+    refuse(write(Map.of(), matrix("0.weight", 4, 3)),
+        "its metadata names no activations; give one for all hidden layers");
     refuse(write(Map.of("activations", "relu,relu,relu"), matrix("0.weight", 4, 3), matrix("2.weight", 2, 4)),
         "3 activations (relu,relu,relu) for 2 layers");
     refuse(write(Map.of("activations", "swish"), matrix("0.weight", 4, 3)), "unknown activation 'swish'");
@@ -137,6 +140,31 @@ final class ModelFileTest {
         write(Map.of("activations", "relu"),
             NewTensor.matrix("0.weight", MatrixView.of(arena, 1, 2, 1, Float.POSITIVE_INFINITY))),
         "tensor 0.weight is Infinity at [0, 1]");
+  }
+
+  @Test
+  void refusesFilesOfWhichOnlyAPartWouldBeRead() throws IOException {
+    Map<String, String> relu = Map.of("activations", "relu");
+    NewTensor row = NewTensor.vector("2.bias", MatrixView.allocate(arena, 1, 4));
+    refuse(write(relu, matrix("0.weight", 4, 4), row), "tensor \"2.bias\" has no \"2.weight\"");
+    refuse(write(relu, matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4), matrix("2.weight_mask", 4, 4), row),
+        "tensor \"2.weight_orig\" ");
+    refuse(write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.running_mean", row.values())), "BatchNorm");
+    Path whole = write(relu, matrix("0.weight", 4, 4));
+    refuse(Files.copy(whole, folder.resolve("model-00001-of-00002.safetensors")), "one part of a model");
+    Path only = Files.copy(whole, folder.resolve("model-00001-of-00001.safetensors"));
+    assertEquals(16, ModelFile.load(only, Optional.empty(), arena).network().weights());
+  }
+
+  @Test
+  void ordersLayersByTheWordsBetweenTheDots() throws IOException {
+    for (List<String> names : List.of(List.of("fc", "fc2", "fc10"), List.of("W", "W1", "W2"),
+        List.of("encoder.0", "encoder.2", "encoder2.0"), List.of("2", "10", "a"))) {
+      Path path = write(Map.of("activations", "relu"),
+          names.reversed().stream().map(name -> matrix(name + ".weight", 2, 2)).toArray(NewTensor[]::new));
+      assertEquals(names,
+          ModelFile.load(path, Optional.empty(), arena).network().layers().stream().map(DenseLayer::name).toList());
+    }
   }
 
   private void refuse(Path path, String message) {

@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.MismatchException;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -35,5 +37,19 @@ final class ActivationTest {
   void namesThoseThereAre() {
     String message = assertThrows(IllegalArgumentException.class, () -> Activation.parse("swish")).getMessage();
     assertTrue(message.contains("'swish'") && message.contains("silu"), message);
+  }
+
+  @Test
+  void oneNameForSeveralLayersIsThatOfTheHiddenOnes() {
+    Activations one = Activations.parse("silu");
+    assertEquals(List.of(Activation.SILU), one.forLayers(1));
+    assertEquals(List.of(Activation.SILU, Activation.SILU, Activation.IDENTITY), one.forLayers(3));
+    Activations each = Activations.parse("tanh, relu,softmax");
+    assertEquals(List.of(Activation.TANH, Activation.RELU, Activation.SOFTMAX), each.forLayers(3));
+    assertEquals("tanh,relu,softmax", each.toString());
+    assertEquals(each, Activations.parse(each.toString()));
+    assertEquals("3 activations (tanh,relu,softmax) for 2 layers; give one for each, or one for all hidden layers",
+        assertThrows(MismatchException.class, () -> each.forLayers(2)).getMessage());
+    assertThrows(IllegalArgumentException.class, () -> Activations.parse("relu,"));
   }
 }

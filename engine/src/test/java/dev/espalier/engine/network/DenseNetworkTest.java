@@ -3,6 +3,8 @@ package dev.espalier.engine.network;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -47,12 +49,12 @@ final class DenseNetworkTest {
     MatrixView weights = MatrixView.of(arena, 2, 3, 1, 2, 3, 4, Float.NaN, 6);
     MatrixView bias = MatrixView.of(arena, 1, 2, 1, Float.NEGATIVE_INFINITY);
     MatrixView finite = MatrixView.allocate(arena, 2, 3);
-    assertEquals("tensor 7.weight is NaN at [1, 1]: weights and biases must be finite",
-        assertThrows(IllegalArgumentException.class,
-            () -> new DenseLayer("7", weights, Optional.empty(), Activation.RELU)).getMessage());
-    assertEquals("tensor 7.bias is -Infinity at [1]: weights and biases must be finite",
-        assertThrows(IllegalArgumentException.class,
-            () -> new DenseLayer("7", finite, Optional.of(bias), Activation.RELU)).getMessage());
+    for (DenseLayer layer : List.of(new DenseLayer("7", weights, Optional.empty(), Activation.RELU),
+        new DenseLayer("7", finite, Optional.of(bias), Activation.RELU))) {
+      String tensor = layer.hasBias() ? "7.bias is -Infinity at [1]" : "7.weight is NaN at [1, 1]";
+      assertEquals("tensor %s: weights and biases must be finite".formatted(tensor),
+          assertThrows(NonFiniteException.class, () -> new DenseNetwork(List.of(layer))).getMessage());
+    }
   }
 
   @Test
@@ -60,8 +62,24 @@ final class DenseNetworkTest {
     MatrixView weights = MatrixView.allocate(arena, 2, 3);
     MatrixView bias = MatrixView.allocate(arena, 1, 3);
     assertEquals("layer 7: the bias has 3 elements, the weights have 2 rows",
-        assertThrows(IllegalArgumentException.class,
-            () -> new DenseLayer("7", weights, Optional.of(bias), Activation.RELU)).getMessage());
+        assertThrows(MismatchException.class, () -> new DenseLayer("7", weights, Optional.of(bias), Activation.RELU))
+            .getMessage());
+  }
+
+  @Test
+  void refusesLayersThatAreNotThoseOfTheGraph() {
+    DenseLayer first = layer("0", 4, 2, Activation.RELU);
+    DenseLayer second = layer("2", 1, 4, Activation.IDENTITY);
+    Graph graph = Graph.chain(List.of(first, second));
+    assertEquals("1 layers, but the graph has 2",
+        assertThrows(MismatchException.class, () -> new DenseNetwork(graph, List.of(first))).getMessage());
+    for (DenseLayer other : List.of(layer("1", 1, 4, Activation.IDENTITY), layer("2", 2, 4, Activation.IDENTITY),
+        layer("2", 1, 3, Activation.IDENTITY), layer("2", 1, 4, Activation.TANH))) {
+      assertEquals(
+          "layer %s, %d × %d, %s, is not layer 2, 1 × 4, identity of the graph".formatted(other.name(), other.outputs(),
+              other.inputs(), other.activation()),
+          assertThrows(MismatchException.class, () -> new DenseNetwork(graph, List.of(first, other))).getMessage());
+    }
   }
 
   @Test
@@ -79,8 +97,7 @@ final class DenseNetworkTest {
   }
 
   private void refuse(String message, DenseLayer... layers) {
-    assertEquals(message,
-        assertThrows(IllegalArgumentException.class, () -> new DenseNetwork(List.of(layers))).getMessage());
+    assertEquals(message, assertThrows(MismatchException.class, () -> new DenseNetwork(List.of(layers))).getMessage());
   }
 
   private DenseLayer layer(String name, int outputs, int inputs, Activation activation) {

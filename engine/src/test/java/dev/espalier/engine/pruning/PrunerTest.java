@@ -6,9 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.MissingDataException;
+import dev.espalier.engine.MissingDataException.Part;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.TestNetworks.Plain;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
@@ -16,9 +21,15 @@ import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.Scores;
+import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.scoring.Selector;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
@@ -35,7 +46,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 final class PrunerTest {
@@ -57,6 +68,11 @@ final class PrunerTest {
     source = TestNetworks.source(samples, labels);
   }
 
+  static List<Criterion> criteria() {
+    return List.of(new Criterion.EliminationCompensation(), new Criterion.Magnitude(), new Criterion.Gradient(),
+        new Criterion.Wanda(), new Criterion.Random());
+  }
+
   @AfterEach
   void close() {
     backend.close();
@@ -64,20 +80,16 @@ final class PrunerTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("criteria")
   void sparsityZeroChangesNothing(Criterion criterion) throws IOException {
     PruningResult result = prune(network, PruningOptions.builder().sparsity(0).criterion(criterion));
-    for (int l = 0; l < 3; l++) {
-      assertArrayEquals(bytes(network.layers().get(l).weights()), bytes(result.network().layers().get(l).weights()));
-      assertArrayEquals(bytes(network.layers().get(l).bias().orElseThrow()),
-          bytes(result.network().layers().get(l).bias().orElseThrow()));
-    }
+    assertSameBits(network, result.network());
     assertEquals(0, result.removed());
     assertEquals(0, result.measuredChange().orElseThrow());
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("criteria")
   void sparsityOneLeavesTheFewestAllowed(Criterion criterion) throws IOException {
     for (long least : new long[]{0, 1, 5}) {
       PruningResult result = prune(network,
@@ -87,7 +99,7 @@ final class PrunerTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("criteria")
   void removesExactlyAsManyAndCountsZerosFirst(Criterion criterion) throws IOException {
     PruningResult half = prune(network, PruningOptions.builder().sparsity(0.5).criterion(criterion));
     assertEquals(Math.round(network.weights() * 0.5), half.removed());
@@ -111,9 +123,9 @@ final class PrunerTest {
   @Test
   void compensationIsWhatKeepsTheOutput() throws IOException {
     double with = prune(network, PruningOptions.builder().sparsity(0.4)).measuredChange().orElseThrow();
-    double without = prune(network, PruningOptions.builder().sparsity(0.4).compensation(Compensation.NONE))
+    double without = prune(network, PruningOptions.builder().sparsity(0.4).compensation(new Compensation.None()))
         .measuredChange().orElseThrow();
-    double magnitude = prune(network, PruningOptions.builder().sparsity(0.4).criterion(Criterion.MAGNITUDE))
+    double magnitude = prune(network, PruningOptions.builder().sparsity(0.4).criterion(new Criterion.Magnitude()))
         .measuredChange().orElseThrow();
     assertTrue(with < without && without < magnitude, "%s, %s, %s".formatted(with, without, magnitude));
   }
@@ -218,15 +230,18 @@ final class PrunerTest {
 
   @Test
   void leavesExcludedLayersAlone() throws IOException {
-    PruningResult result = prune(network, PruningOptions.builder().sparsity(0.5).exclude("layer1"::equals));
+    PruningResult result = prune(network, PruningOptions.builder().sparsity(0.5).exclude("layer1"));
     assertArrayEquals(network.layers().get(1).weights().toArray(),
         result.network().layers().get(1).weights().toArray());
     assertEquals(160, result.prunableWeights() + 8);
     assertEquals(76, result.removed());
     assertTrue(result.layers().get(1).excluded());
     assertEquals("all layers are excluded: nothing is left to prune",
-        assertThrows(IllegalArgumentException.class, () -> prune(network, PruningOptions.builder().exclude(_ -> true)))
+        assertThrows(MismatchException.class, () -> prune(network, PruningOptions.builder().exclude("*")))
             .getMessage());
+    assertEquals("the pattern decoder.* excludes no layer; the layers are layer0, layer1, layer2",
+        assertThrows(MismatchException.class,
+            () -> prune(network, PruningOptions.builder().exclude("layer1", "decoder.*"))).getMessage());
   }
 
   @Test
@@ -262,28 +277,37 @@ final class PrunerTest {
   }
 
   @ParameterizedTest
-  @EnumSource(mode = EnumSource.Mode.INCLUDE, names = {"MAGNITUDE", "RANDOM"})
-  void someCriteriaNeedNoSamples(Criterion criterion) throws IOException {
-    PruningOptions options = PruningOptions.builder().criterion(criterion).sparsity(0.5).build();
-    PruningResult result = new Pruner(backend, options).prune(network, Optional.empty(), arena);
+  @ValueSource(strings = {"magnitude", "random"})
+  void someCriteriaNeedNoSamples(String criterion) throws IOException {
+    PruningOptions options = PruningOptions.builder().criterion(Criterion.parse(criterion)).sparsity(0.5).build();
+    PruningResult result = new Pruner(backend, options).prune(network, Optional.empty(), ProgressListener.NONE, arena);
     assertEquals(Math.round(network.weights() * 0.5), result.removed());
     assertTrue(result.measuredChange().isEmpty());
   }
 
   @Test
   void othersSayWhatTheyNeed() {
-    assertEquals("criterion ec needs calibration samples", message(PruningOptions.builder(), Optional.empty()));
-    assertEquals("criterion magnitude with compensation bias needs calibration samples", message(
-        PruningOptions.builder().criterion(Criterion.MAGNITUDE).compensation(Compensation.BIAS), Optional.empty()));
-    assertEquals("criterion gradient needs labels",
-        message(PruningOptions.builder().criterion(Criterion.GRADIENT), Optional.of(TestNetworks.source(samples))));
-    assertEquals("samples has 5 numbers a sample, the network takes 12",
-        message(PruningOptions.builder(), Optional.of(TestNetworks.source(MatrixView.allocate(arena, 3, 5)))));
+    PruningOptions.Builder gradient = PruningOptions.builder().criterion(new Criterion.Gradient());
+    assertMissing("criterion ec", Part.SAMPLES, PruningOptions.builder(), Optional.empty());
+    assertMissing("criterion magnitude with compensation bias", Part.SAMPLES,
+        PruningOptions.builder().criterion(new Criterion.Magnitude()).compensation(new Compensation.Bias()),
+        Optional.empty());
+    assertMissing("criterion gradient", Part.SAMPLES, gradient, Optional.empty());
+    assertMissing("criterion gradient", Part.LABELS, gradient, Optional.of(TestNetworks.source(samples)));
+    assertEquals("samples has 5 numbers a sample, the network takes 12", refusal(MismatchException.class,
+        PruningOptions.builder(), Optional.of(TestNetworks.source(MatrixView.allocate(arena, 3, 5)))).getMessage());
   }
 
-  private String message(PruningOptions.Builder options, Optional<Dataset> calibration) {
-    return assertThrows(IllegalArgumentException.class,
-        () -> new Pruner(backend, options.build()).prune(network, calibration, arena)).getMessage();
+  private void assertMissing(String method, Part part, PruningOptions.Builder options, Optional<Dataset> data) {
+    MissingDataException refusal = refusal(MissingDataException.class, options, data);
+    assertEquals("%s needs %s".formatted(method, part), refusal.getMessage());
+    assertEquals(method, refusal.method());
+    assertEquals(part, refusal.part());
+  }
+
+  private <T extends Throwable> T refusal(Class<T> type, PruningOptions.Builder options, Optional<Dataset> data) {
+    return assertThrows(type,
+        () -> new Pruner(backend, options.build()).prune(network, data, ProgressListener.NONE, arena));
   }
 
   @Test
@@ -296,15 +320,18 @@ final class PrunerTest {
   @Test
   void aListenerCancels() {
     ProgressListener afterHalf = (_, done, total) -> done < total / 2;
-    assertEquals("cancelled while scoring, after 64 of 100 samples", assertThrows(CancellationException.class,
-        () -> prune(network, PruningOptions.builder().batchSize(32).listener(afterHalf))).getMessage());
+    Pruner pruner = new Pruner(backend, PruningOptions.builder().batchSize(32).build());
+    assertEquals("cancelled while scoring, after 64 of 100 samples",
+        assertThrows(CancellationException.class, () -> pruner.prune(network, Optional.of(source), afterHalf, arena))
+            .getMessage());
   }
 
   @Test
   void scopesPruneEachLayerOrRowAlike() throws IOException {
-    PruningResult layers = prune(network, PruningOptions.builder().sparsity(0.5).scope(new Scope.PerLayer()));
+    PruningResult layers = prune(network,
+        PruningOptions.builder().target(new Target.Fraction(0.5, new Scope.PerLayer())));
     layers.layers().forEach(layer -> assertEquals(0.5, layer.sparsity()));
-    PruningResult groups = prune(network, PruningOptions.builder().scope(new Scope.Grouped(2, 4)));
+    PruningResult groups = prune(network, PruningOptions.builder().target(new Target.Pattern(2, 4)));
     for (DenseLayer layer : groups.network().layers()) {
       MatrixView w = layer.weights();
       for (int i = 0; i < w.rows(); i++) {
@@ -316,6 +343,96 @@ final class PrunerTest {
       }
     }
     assertTrue(groups.layers().getFirst().threshold().isEmpty());
+  }
+
+  /// Scores are computed once and cut at every target, in any order, each time on a fresh copy: the networks are those
+  /// of prunings by themselves.
+  @ParameterizedTest
+  @MethodSource("criteria")
+  void scoresThatAreCutOftenGiveWhatSinglePruningsGive(Criterion criterion) throws IOException {
+    List<Target> targets = List.of(Target.sparsity(0.9), Target.sparsity(0.3), new Target.Pattern(1, 3),
+        new Target.Fraction(0.5, new Scope.PerRow()), new Target.Fraction(0.7, new Scope.PerLayer()),
+        new Target.Pattern(2, 4), Target.sparsity(0.9));
+    PruningOptions.Builder options = PruningOptions.builder().criterion(criterion).exclude("layer1").minPerLayer(3)
+        .measureOutputChange(false).seed(4);
+    try (Backend cpu = new CpuBackend()) {
+      for (Backend on : List.of(backend, cpu)) {
+        ScoringPlan plan = PruningPlan.of(options.build(), network, Optional.of(source), on).scoring();
+        try (DeviceNetwork dense = DeviceNetwork.copyOf(on, network);
+            Scores scores = Scorer.score(on, dense, plan, Optional.of(source), ProgressListener.NONE)) {
+          scores.rank(dense);
+          for (Target target : targets) {
+            try (DeviceNetwork copy = DeviceNetwork.copyOf(on, network)) {
+              scores.apply(copy, Selector.select(on, scores, target, 3));
+              assertSameBits(new Pruner(on, options.target(target).build()).prune(network, source, arena).network(),
+                  copy.download(arena));
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void pruningInPlaceGivesTheNetworkOfPruningACopy() throws IOException {
+    for (PruningOptions options : List.of(PruningOptions.builder().sparsity(0.6).exclude("layer0").build(),
+        PruningOptions.builder().target(new Target.Pattern(2, 4)).batchSize(7).build())) {
+      PruningResult expected = new Pruner(backend, options).prune(network, source, arena);
+      float[] before = network.layers().getLast().weights().toArray();
+      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+          DeviceNetwork planned = DeviceNetwork.copyOf(backend, network)) {
+        List<Double> removed = new Pruner(backend, options).pruneInPlace(device, Optional.of(source),
+            ProgressListener.NONE);
+        assertSameBits(expected.network(), device.download(arena));
+        assertEquals(expected.layers().stream().map(layer -> layer.predictedChange().orElse(0)).toList(), removed);
+        PruningPlan plan = PruningPlan.of(options, network, Optional.of(source), backend);
+        PruningResult result = new Pruner(backend, options).prune(plan, network, planned, Optional.of(source),
+            ProgressListener.NONE, arena);
+        assertEquals(expected.layers(), result.layers());
+        assertSameBits(expected.network(), planned.download(arena));
+      }
+      assertArrayEquals(before, network.layers().getLast().weights().toArray());
+    }
+  }
+
+  /// The removed weights and moved biases of a graph, and how far its output moves by them, by a plain evaluation.
+  @ParameterizedTest
+  @ValueSource(longs = {0, 1, 2, 3, 4, 5, 6, 7})
+  void measuresHowFarTheOutputOfAGraphMoves(long seed) throws IOException {
+    DenseNetwork graph = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 12));
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(seed), 20, graph.inputs(), 1, 0.5);
+    PruningResult result = new Pruner(backend, PruningOptions.builder().sparsity(0.4).batchSize(8).build()).prune(graph,
+        TestNetworks.source(x), arena);
+    assertEquals(Selector.count(0.4, graph.weights()), result.removed());
+    DenseNetwork pruned = result.network();
+    assertEquals(change(graph, pruned, x), result.measuredChange().orElseThrow(), 1e-5);
+    for (int l = 0; l < graph.layers().size(); l++) {
+      List<DenseLayer> layers = new ArrayList<>(graph.layers());
+      layers.set(l, pruned.layers().get(l));
+      double change = change(graph, new DenseNetwork(graph.graph(), layers), x);
+      assertEquals(change, result.layers().get(l).measuredChange().orElseThrow(), 1e-5 * (1 + change));
+    }
+  }
+
+  /// E‖y − y′‖²
+  private static double change(DenseNetwork before, DenseNetwork after, MatrixView x) {
+    double sum = 0;
+    for (int n = 0; n < x.rows(); n++) {
+      double[] expected = Plain.of(before).output(TestNetworks.row(x, n));
+      double[] actual = Plain.of(after).output(TestNetworks.row(x, n));
+      for (int k = 0; k < expected.length; k++) {
+        sum += Math.pow(expected[k] - actual[k], 2);
+      }
+    }
+    return sum / x.rows();
+  }
+
+  private static void assertSameBits(DenseNetwork expected, DenseNetwork actual) {
+    for (int l = 0; l < expected.layers().size(); l++) {
+      assertArrayEquals(bytes(expected.layers().get(l).weights()), bytes(actual.layers().get(l).weights()));
+      assertArrayEquals(bytes(expected.layers().get(l).bias().orElseThrow()),
+          bytes(actual.layers().get(l).bias().orElseThrow()));
+    }
   }
 
   @Test

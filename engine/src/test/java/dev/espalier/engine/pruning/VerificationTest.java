@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
@@ -17,6 +18,7 @@ import java.lang.foreign.Arena;
 import java.lang.reflect.Proxy;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BiFunction;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -33,14 +35,15 @@ final class VerificationTest {
   }
 
   private Verification verify(Backend backend, Criterion criterion) throws IOException {
-    return Verification.of(backend, network, l -> l != 1, Optional.of(source),
-        new Pruner(backend, PruningOptions.builder().criterion(criterion).build()).scoringOptions(network));
+    PruningOptions options = PruningOptions.builder().criterion(criterion).exclude("layer1").build();
+    return Verification.of(backend, network, PruningPlan.of(options, network, Optional.of(source), backend),
+        Optional.of(source));
   }
 
   @Test
   void theReferenceAgreesWithItself() throws IOException {
     try (Backend reference = new ReferenceBackend()) {
-      Verification same = verify(reference, Criterion.ELIMINATION_COMPENSATION);
+      Verification same = verify(reference, new Criterion.EliminationCompensation());
       assertEquals(256, same.samples());
       assertEquals(List.of("layer0", "layer2", "layer3"),
           same.layers().stream().map(Verification.Layer::name).toList());
@@ -54,7 +57,7 @@ final class VerificationTest {
   @Test
   void showsRounding() throws IOException {
     try (Backend cpu = new CpuBackend()) {
-      for (Verification.Layer layer : verify(cpu, Criterion.ELIMINATION_COMPENSATION).layers()) {
+      for (Verification.Layer layer : verify(cpu, new Criterion.EliminationCompensation()).layers()) {
         assertTrue(layer.importance() > 0 && layer.importance() < 1e-4, layer::toString);
         assertTrue(layer.compensation().orElseThrow() < 1e-4, layer::toString);
       }
@@ -65,21 +68,30 @@ final class VerificationTest {
   void showsWhatIsWrong() throws IOException {
     try (Backend cpu = new CpuBackend()) {
       // Its biases are added twice.
-      Backend wrong = (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(), new Class<?>[]{Backend.class},
-          (_, method, arguments) -> {
-            if (method.getName().equals("denseForward")) {
-              cpu.add(1, (Matrix) arguments[2], (Matrix) arguments[2]);
-            }
-            return method.invoke(cpu, arguments);
-          });
-      assertTrue(verify(wrong, Criterion.ELIMINATION_COMPENSATION).layers().getLast().importance() > 1e-3);
+      NetworkOperations twice = proxy(NetworkOperations.class, cpu.network(), (name, arguments) -> {
+        if (name.equals("denseForward")) {
+          cpu.network().add(1, (Matrix) arguments[2], (Matrix) arguments[2]);
+        }
+        return Optional.empty();
+      });
+      Backend wrong = proxy(Backend.class, cpu,
+          (name, _) -> name.equals("network") ? Optional.of(twice) : Optional.empty());
+      assertTrue(verify(wrong, new Criterion.EliminationCompensation()).layers().getLast().importance() > 1e-3);
     }
   }
 
   @Test
   void needsNoCompensation() throws IOException {
     try (Backend cpu = new CpuBackend()) {
-      assertTrue(verify(cpu, Criterion.WANDA).layers().getFirst().compensation().isEmpty());
+      assertTrue(verify(cpu, new Criterion.Wanda()).layers().getFirst().compensation().isEmpty());
     }
+  }
+
+  /// @param before each call by its name and arguments: what it answers, or empty for what `on` answers
+  private static <T> T proxy(Class<T> type, T on, BiFunction<String, Object[], Optional<Object>> before) {
+    return type.cast(Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[]{type}, (_, method, arguments) -> {
+      Optional<Object> answer = before.apply(method.getName(), arguments);
+      return answer.isPresent() ? answer.get() : method.invoke(on, arguments);
+    }));
   }
 }

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.Set;
@@ -17,6 +18,8 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
@@ -93,10 +96,120 @@ class ReportWriterTest {
     String page = page(hostile);
 
     assertFalse(page.contains("<b onload"), "markup of a name is in the page");
-    assertEquals(3, count(page, "</script"), "the page's own three scripts");
-    assertTrue(page.contains("&lt;/script&gt;&lt;b onload=&#39;x&#39; data-y=&quot;z&quot;&gt;&amp;{{data}}$1"));
-    assertEquals(HOSTILE, data(page).get("layers").get(0).get("name").stringValue());
-    assertEquals(HOSTILE, data(page).get("options").get(HOSTILE).stringValue());
+    assertEquals(4, count(page, "</script"), "the page's own four scripts");
+    assertTrue(
+        page.contains("&lt;/script&gt;&lt;b onload&#x3D;&#39;x&#39; data-y&#x3D;&quot;z&quot;&gt;&amp;{{data}}$1"));
+    assertEquals(HOSTILE, json(page, "report").get("layers").get(0).get("name").stringValue());
+    assertEquals(HOSTILE, json(page, "report").get("options").get(HOSTILE).stringValue());
+  }
+
+  /// A page with a hostile name differs from one with a plain name by that name, escaped, and by nothing else.
+  @ParameterizedTest
+  @ValueSource(strings = {HOSTILE, "<script>alert(1)</script>", "{{x}}", "{{{css}}}", "{{#rows}}", "{{/rows}}", "{{.}}",
+      "&lt;", "<!--", "]]>"})
+  void namesAreLiteralInEveryPlace(String name) {
+    String plain = page(SampleReports.named("NAME"));
+    for (String place : List.of("<title>espalier NAME</title>", "<h1>espalier NAME</h1>", "Espalier NAME <span>",
+        "<p class=\"summary\">NAME</p>", "NAME; before pruning", "<p class=\"figure\">NAMENAME</p>",
+        "<p>longest: NAME, 1.50", "<h3>Loss (NAME)</h3>", "aria-label=\"Loss (NAME) over sparsity\"",
+        "<caption>Loss (NAME)</caption>", "<th scope=\"row\">NAMENAME</th>", "<td data-label=\"Activation\">NAME</td>",
+        "<figcaption><h3>NAME</h3>", "aria-label=\"Importance distribution of NAME\"", "<span>NAME</span><b>",
+        "<li>NAME</li>", "<dt>NAME</dt><dd>NAME, NAME</dd>", "<footer>Espalier NAME.")) {
+      assertTrue(plain.contains(place), place);
+    }
+    String escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\"", "&quot;")
+        .replace("'", "&#39;").replace("=", "&#x3D;");
+    String page = page(SampleReports.named(name));
+    assertEquals(withoutJson(plain).replace("NAME", escaped), withoutJson(page));
+    assertEquals(JSON.readTree(ReportWriter.json(SampleReports.named(name))), json(page, "report"));
+    assertEquals(json(plain, "labels"), json(page, "labels"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"ar-EG", "hi-IN-u-nu-deva", "de-DE", "tr-TR"})
+  void filesDoNotDependOnTheLocale(String tag) throws IOException {
+    Locale before = Locale.getDefault();
+    try {
+      for (Report report : List.of(SampleReports.prune(), SampleReports.compare(), SampleReports.named("a"))) {
+        Locale.setDefault(Locale.ROOT);
+        ReportWriter.write(report, folder.resolve("root"), true);
+        Locale.setDefault(Locale.forLanguageTag(tag));
+        ReportWriter.write(report, folder.resolve(tag), true);
+        for (String file : List.of("report.json", "report.html")) {
+          assertEquals(-1, Files.mismatch(folder.resolve("root").resolve(file), folder.resolve(tag).resolve(file)),
+              report.command() + "/" + file);
+        }
+      }
+    } finally {
+      Locale.setDefault(before);
+    }
+  }
+
+  @Test
+  void tablesNeedNoScript() {
+    String prune = page(SampleReports.prune());
+    assertEquals(List.of("Sparsity|89.96 %|239 475 of 266 200 weights removed",
+        "Accuracy|97.79 %|−0.20 points; before pruning 97.99 %", "Loss|0.07420|cross-entropy; before pruning 0.06710",
+        "Output change|2.714|mean squared, all outputs summed", "Time|40.5 s|longest: moments, 24.9 s"),
+        rows(prune, "<div class=\"card\">(.*?)</div>"));
+    assertEquals(List.of("Layer|Shape|Activation|Kept|Removed|Sparsity|Predicted change|Measured change",
+        "0.weight|300 × 784|relu|17 206|217 994|92.68 %|0.7100|0.9400",
+        "2.weight|100 × 300|relu|8 527|21 473|71.58 %|0.6200|0.8300",
+        "4.weight|10 × 100|identity|992|8|0.80 %|0.01300|0.01270"), rows(prune, "<tr>(.*?)</tr>"));
+    assertEquals(List.of("0.weight|threshold 7.050 × 10⁻⁴ · 31 204 zeros not shown",
+        "2.weight|threshold 7.050 × 10⁻⁴ · 5 zeros not shown", "4.weight|threshold 7.050 × 10⁻⁴ · 3 zeros not shown"),
+        rows(prune, "<figcaption>(.*?)</figcaption>"));
+    assertEquals(List.of("load|412 ms|1.0 %", "forward|3.87 s|9.6 %", "backward|11.2 s|27.7 %", "moments|24.9 s|61.5 %",
+        "select|93 ms|0.2 %", "write|8.1 ms|< 0.1 %"), rows(prune, "<li>(<i.*?)</li>"));
+    assertTrue(rows(prune, "<div>(<dt>.*?)</div>")
+        .containsAll(List.of("sparsity|0.9", "exclude|none", "activations|relu, relu, identity", "force|true")));
+
+    String compare = page(SampleReports.compare());
+    assertEquals(
+        List.of("removed|50 %|60 %|70 %|80 %|90 %|95 %|98 %",
+            "ec|97.91 %|97.87 %|97.68 %|96.90 %|93.40 %|84.90 %|61.00 %",
+            "wanda|97.89 %|97.83 %|97.60 %|97.20 %|92.40 %|77.20 %|43.00 %"),
+        rows(compare, "<tr>(.*?)</tr>").subList(0, 3));
+    List<String> best = rows(compare, "<td class=\"best\">(.*?)</td>");
+    assertEquals(21, best.size(), "one at each of seven sparsities by each of three metrics");
+    assertTrue(best.containsAll(List.of("97.91 %", "97.20 %", "0.09000", "6.029")), best::toString);
+  }
+
+  @Test
+  void chartsGetTheirFiguresAsText() {
+    JsonNode layers = json(page(SampleReports.prune()), "labels").get("layers");
+    JsonNode layer = layers.get(0);
+    assertEquals(3, layers.size());
+    assertEquals("217 994|17 206|92.68 %", spaced(String.join("|", layer.get("removed").stringValue(),
+        layer.get("kept").stringValue(), layer.get("sparsity").stringValue())));
+    assertEquals(61, layer.get("edges").size());
+    assertEquals("6.310 × 10⁻⁹", spaced(layer.get("edges").get(0).stringValue()));
+    assertEquals("0.01259", spaced(layer.get("edges").get(60).stringValue()));
+    assertEquals(
+        SampleReports.prune().layers().getFirst().importance().orElseThrow().counts().stream()
+            .map(count -> String.format(Locale.ROOT, "%,d", count)).toList(),
+        layer.get("counts").valueStream().map(text -> text.stringValue().replace('\u202f', ',')).toList());
+
+    String compare = page(SampleReports.compare());
+    JsonNode curves = json(compare, "labels").get("comparison");
+    assertEquals(5, curves.size());
+    for (JsonNode curve : curves) {
+      assertEquals(7, curve.size());
+      for (JsonNode point : curve) {
+        assertTrue(compare.contains("<th scope=\"col\">" + point.get("sparsity").stringValue() + "</th>"));
+        for (String metric : List.of("accuracy", "loss", "outputChange")) {
+          assertTrue(compare.contains(">" + point.get(metric).stringValue() + "</td>"), point::toString);
+        }
+      }
+    }
+
+    Report few = ReportTest.empty().layers(List.of(LayerReport.of("a", 2, 3, "relu", 1)))
+        .comparison(
+            List.of(new Curve("ec", List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty())))))
+        .build();
+    assertEquals(JSON.readTree("""
+        {"layers": [{"removed": "1", "kept": "5", "sparsity": "16.67\u202f%", "edges": [], "counts": []}],
+         "comparison": [[{"sparsity": "50\u202f%", "loss": "1.000"}]]}"""), json(page(few), "labels"));
   }
 
   @Test
@@ -166,13 +279,29 @@ class ReportWriterTest {
   }
 
   private static String page(Report report) {
-    return new HtmlPage(report, ReportWriter.json(report)).render();
+    return HtmlPage.render(report, ReportWriter.json(report), ReportWriter.labels(report));
   }
 
-  private static JsonNode data(String page) {
-    String start = "<script type=\"application/json\" id=\"report\">";
+  private static JsonNode json(String page, String id) {
+    String start = "<script type=\"application/json\" id=\"" + id + "\">";
     int from = page.indexOf(start) + start.length();
     return JSON.readTree(page.substring(from, page.indexOf("</script>", from)));
+  }
+
+  private static String withoutJson(String page) {
+    return page.replaceAll("(?s)(<script type=\"application/json\" id=\"\\w+\">).*?</script>", "$1</script>");
+  }
+
+  /// The text of each match of a pattern, with a bar between the texts of its elements.
+  private static List<String> rows(String page, String pattern) {
+    return Pattern.compile(pattern, Pattern.DOTALL).matcher(page.substring(0, page.indexOf("<script"))).results()
+        .map(match -> spaced(match.group(1).replaceAll("<[^>]*>", "|").replaceAll("\\s*\\|[|\\s]*", "|")
+            .replaceAll("^\\||\\|$", "").replace("&lt;", "<")))
+        .toList();
+  }
+
+  private static String spaced(String text) {
+    return text.replace('\u202f', ' ');
   }
 
   private static Set<String> sections(Report report) {

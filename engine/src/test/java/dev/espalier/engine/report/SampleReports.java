@@ -11,17 +11,18 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 
-/// Reports of the kind that `prune` and `compare` write, with the figures of METHOD.md where it has them.
+/// Reports of the kind that `prune` and `compare` write, with figures that were measured where there are such.
 final class SampleReports {
   static final Instant TIME = Instant.parse("2026-11-23T06:12:31.250Z");
   private static final double THRESHOLD = 7.05e-4;
 
   private SampleReports() {}
 
-  /// Writes the pages, to look at them: `prune/report.html` and `compare/report.html` in the given directory.
+  /// Writes the pages, to look at them: `report.html` in folders `prune`, `compare` and `named` of the given directory.
   public static void main(String[] args) throws Exception {
     ReportWriter.write(prune(), Path.of(args[0], "prune"), true);
     ReportWriter.write(compare(), Path.of(args[0], "compare"), true);
+    ReportWriter.write(named("<script>alert(1)</script>{{x}}"), Path.of(args[0], "named"), true);
   }
 
   /// LeNet-300-100 at 90 %.
@@ -59,6 +60,22 @@ final class SampleReports {
     return Report.builder("compare", "0.1.0", TIME)
         .summary("Five criteria on lenet-300-100.safetensors, one shot, without fine-tuning.").lossName("cross-entropy")
         .comparison(curves).timings(timings()).options(options()).build();
+  }
+
+  /// With the same name wherever a report may have one.
+  static Report named(String name) {
+    LayerReport first = layer(name, 300, 784, name, 31_200, -4.6, 0.9, 0.71, 0.94);
+    LayerReport second = layer(name, 100, 300, name, 0, -3.6, 0.55, 0.62, 0.83);
+    List<Curve> curves = List.of(new Curve(name, points(0.1, 0.3)), new Curve(name + name, points(0.2, 0.1)));
+    return Report.builder(name, name, TIME).summary(name).model(266_200, 1000).accuracy(0.9).loss(name, 0.5)
+        .denseLoss(0.4).layers(List.of(first, second)).comparison(curves).timings(Map.of(name, 1.5))
+        .notes(List.of(name)).options(Map.of(name, List.of(name, name))).build();
+  }
+
+  private static List<Point> points(double... losses) {
+    return IntStream.range(0, losses.length).mapToObj(
+        i -> new Point(0.5 + 0.1 * i, losses[i], OptionalDouble.of(1 - losses[i]), OptionalDouble.of(10 * losses[i])))
+        .toList();
   }
 
   private static Map<String, Double> timings() {

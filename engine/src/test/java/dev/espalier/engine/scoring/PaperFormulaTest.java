@@ -1,33 +1,41 @@
 package dev.espalier.engine.scoring;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.TestNetworks.Plain;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
-import dev.espalier.engine.backend.reference.ReferenceValues;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.DoubleUnaryOperator;
+import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /// The engine's scores against the paper's formula, term by term in double: per-sample Jacobians of every weight and
 /// bias by central differences of a plain network evaluation that shares no code with the engine.
 final class PaperFormulaTest {
   private static final int SAMPLES = 12;
+  /// Of the few hundred roundings to float32 on the way of a sample through a small network and back.
+  private static final double FLOAT32 = 500 * 0x1p-24;
 
   private final Arena arena = Arena.ofConfined();
 
@@ -44,33 +52,67 @@ final class PaperFormulaTest {
     check(List.of(4, 5, 4, 3), List.of(hidden, hidden, Activation.IDENTITY));
   }
 
-  private void check(List<Integer> widths, List<Activation> activations) throws IOException {
-    DenseNetwork network = TestNetworks.network(arena, 11, widths, activations);
-    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(12), SAMPLES, widths.getFirst(), 1, 0.5);
-    Plain plain = Plain.of(network);
-    try (ReferenceBackend backend = new ReferenceBackend();
-        DeviceNetwork device = new DeviceNetwork(backend, network)) {
-      List<LayerScores> scores = Scorer.score(backend, device, _ -> true, Optional.of(TestNetworks.source(x)),
-          options(Criterion.ELIMINATION_COMPENSATION, 5), ProgressListener.NONE);
-      for (int l = 0; l < activations.size(); l++) {
-        double[] importance = ReferenceValues.of(backend, scores.get(l).importance());
-        double[] compensation = ReferenceValues.of(backend, scores.get(l).compensation().orElseThrow());
-        int inputs = widths.get(l);
-        for (int at = 0; at < importance.length; at++) {
-          Paper paper = Paper.of(plain, x, l, at / inputs, at % inputs);
-          String where = "%s, layer %d, weight [%d, %d]".formatted(activations, l, at / inputs, at % inputs);
-          double scale = paper.uncompensated();
-          assertEquals(paper.importance(), importance[at], 1e-7 * scale, where);
-          assertEquals(paper.compensation(), compensation[at], 1e-6 * Math.abs(paper.weight), where);
-          assertEquals(paper.bruteForceMinimum(), importance[at], 1e-7 * scale, where + ", brute force");
-        }
-      }
-      scores.forEach(LayerScores::close);
+  /// Layers that several nodes read, sums and concatenations of them: the formula knows nothing of the graph.
+  @ParameterizedTest
+  @MethodSource("graphs")
+  void equalsThePapersFormulaOnGraphs(long seed) throws IOException {
+    DenseNetwork network = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 9));
+    try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
+      check(reference, network, 1e-7);
+      check(cpu, network, FLOAT32);
     }
   }
 
-  static ScoringOptions options(Criterion criterion, int batchSize) {
-    return new ScoringOptions(criterion, true, true, new Sensitivity.Jacobian(), Optional.empty(), batchSize, 0);
+  static LongStream graphs() {
+    return LongStream.range(0, 20);
+  }
+
+  private void check(List<Integer> widths, List<Activation> activations) throws IOException {
+    try (Backend reference = new ReferenceBackend()) {
+      check(reference, TestNetworks.network(arena, 11, widths, activations), 1e-7);
+    }
+  }
+
+  /// @param tolerance as a fraction of what the removal costs without compensation; in float32 the costliest one of the
+  ///                  layer
+  private void check(Backend backend, DenseNetwork network, double tolerance) throws IOException {
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(12), SAMPLES, network.inputs(), 1, 0.5);
+    Plain plain = Plain.of(network);
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+        Scores scores = Scorer.score(backend, device, plan(network, new Sensitivity.Jacobian(), 5),
+            Optional.of(TestNetworks.source(x)), ProgressListener.NONE)) {
+      for (int l = 0; l < network.layers().size(); l++) {
+        double[] importance = TestNetworks.values(backend, scores.importance(l));
+        double[] compensation = TestNetworks.values(backend, scores.compensation(l).orElseThrow());
+        int inputs = network.layers().get(l).inputs();
+        List<Paper> papers = new ArrayList<>();
+        for (int at = 0; at < importance.length; at++) {
+          papers.add(Paper.of(plain, x, l, at / inputs, at % inputs));
+        }
+        double largest = papers.stream().mapToDouble(Paper::uncompensated).max().orElseThrow();
+        for (int at = 0; at < importance.length; at++) {
+          Paper paper = papers.get(at);
+          String where = "%s, %s, layer %d, weight [%d, %d]".formatted(backend.description(), network.graph(), l,
+              at / inputs, at % inputs);
+          double error = tolerance * (backend instanceof ReferenceBackend ? paper.uncompensated() : largest);
+          assertEquals(paper.importance(), importance[at], error, where);
+          assertEquals(paper.compensation(), compensation[at], 10 * tolerance * Math.abs(paper.weight), where);
+          assertEquals(paper.bruteForceMinimum(), importance[at], error, where + ", brute force");
+        }
+      }
+    }
+  }
+
+  private static ScoringPlan plan(DenseNetwork network, Sensitivity sensitivity, int batchSize) {
+    return plan(network, new Criterion.EliminationCompensation(), new Compensation.Bias(), sensitivity,
+        Optional.empty(), batchSize);
+  }
+
+  private static ScoringPlan plan(DenseNetwork network, Criterion criterion, Compensation compensation,
+      Sensitivity sensitivity, Optional<Loss> loss, int batchSize) {
+    return new ScoringPlan(criterion, compensation,
+        IntStream.range(0, network.layers().size()).mapToObj(l -> new ScoringPlan.Layer(l, true)).toList(), sensitivity,
+        loss, batchSize, 9);
   }
 
   /// ∂y/∂W and ∂y/∂b of one weight and its adjacent bias for every sample, samples × outputs.
@@ -83,25 +125,10 @@ final class PaperFormulaTest {
       double[][] byBias = new double[x.rows()][];
       for (int n = 0; n < x.rows(); n++) {
         double[] sample = TestNetworks.row(x, n);
-        byWeight[n] = derivative(plain, sample, row, j);
-        byBias[n] = derivative(plain, sample, bias, i);
+        byWeight[n] = plain.derivative(sample, row, j);
+        byBias[n] = plain.derivative(sample, bias, i);
       }
       return new Paper(row[j], byWeight, byBias);
-    }
-
-    private static double[] derivative(Plain plain, double[] sample, double[] parameters, int at) {
-      double h = 1e-6;
-      double value = parameters[at];
-      parameters[at] = value + h;
-      double[] up = plain.output(sample);
-      parameters[at] = value - h;
-      double[] down = plain.output(sample);
-      parameters[at] = value;
-      double[] derivative = new double[up.length];
-      for (int k = 0; k < up.length; k++) {
-        derivative[k] = (up[k] - down[k]) / (2 * h);
-      }
-      return derivative;
     }
 
     /// Wᵢⱼ Σₖ E[∂W y ∂b y] / Σₖ E[(∂b y)²]
@@ -169,11 +196,11 @@ final class PaperFormulaTest {
     Plain plain = Plain.of(network);
     int[] set = {0, 2, 5};
     int neuron = 3;
-    try (ReferenceBackend backend = new ReferenceBackend();
-        DeviceNetwork device = new DeviceNetwork(backend, network)) {
-      List<LayerScores> scores = Scorer.score(backend, device, _ -> true, Optional.of(TestNetworks.source(x)),
-          options(Criterion.ELIMINATION_COMPENSATION, 16), ProgressListener.NONE);
-      double[] compensation = ReferenceValues.of(backend, scores.getFirst().compensation().orElseThrow());
+    try (Backend backend = new ReferenceBackend();
+        DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+        Scores scores = Scorer.score(backend, device, plan(network, new Sensitivity.Jacobian(), 16),
+            Optional.of(TestNetworks.source(x)), ProgressListener.NONE)) {
+      double[] compensation = TestNetworks.values(backend, scores.compensation(0).orElseThrow());
       double sum = 0;
       for (int j : set) {
         sum += compensation[neuron * 6 + j];
@@ -187,14 +214,13 @@ final class PaperFormulaTest {
           removed += plain.weights()[0][neuron][j] * sample[j];
         }
         double sensitivity = 0;
-        for (double gradient : Paper.derivative(plain, sample, plain.biases()[0], neuron)) {
+        for (double gradient : plain.derivative(sample, plain.biases()[0], neuron)) {
           sensitivity += gradient * gradient;
         }
         numerator += sensitivity * removed;
         denominator += sensitivity;
       }
       assertEquals(numerator / denominator, sum, 1e-7);
-      scores.forEach(LayerScores::close);
     }
   }
 
@@ -203,25 +229,84 @@ final class PaperFormulaTest {
     DenseNetwork network = TestNetworks.network(arena, 5, List.of(6, 5, 4),
         List.of(Activation.TANH, Activation.SOFTPLUS));
     MatrixView x = TestNetworks.normal(arena, TestNetworks.random(6), 3000, 6, 1, 0);
-    try (ReferenceBackend backend = new ReferenceBackend();
-        DeviceNetwork device = new DeviceNetwork(backend, network)) {
-      double[] exact = importance(backend, device, x, new Sensitivity.Jacobian());
-      double[] probed = importance(backend, device, x, new Sensitivity.Probes(4));
+    try (Backend backend = new ReferenceBackend()) {
+      double[] exact = importance(backend, network, x, new Sensitivity.Jacobian());
+      double[] probed = importance(backend, network, x, new Sensitivity.Probes(4));
       for (int at = 0; at < exact.length; at++) {
         assertEquals(exact[at], probed[at], 0.1 * exact[at]);
       }
     }
   }
 
-  private static double[] importance(ReferenceBackend backend, DeviceNetwork device, MatrixView x,
-      Sensitivity sensitivity) throws IOException {
-    ScoringOptions options = new ScoringOptions(Criterion.ELIMINATION_COMPENSATION, true, true, sensitivity,
-        Optional.empty(), 500, 9);
-    List<LayerScores> scores = Scorer.score(backend, device, l -> l == 0, Optional.of(TestNetworks.source(x)), options,
-        ProgressListener.NONE);
-    double[] values = ReferenceValues.of(backend, scores.getFirst().importance());
-    assertTrue(scores.size() == 1);
-    scores.forEach(LayerScores::close);
-    return values;
+  private static double[] importance(Backend backend, DenseNetwork network, MatrixView x, Sensitivity sensitivity)
+      throws IOException {
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+        Scores scores = Scorer.score(backend, device, plan(network, sensitivity, 500),
+            Optional.of(TestNetworks.source(x)), ProgressListener.NONE)) {
+      return TestNetworks.values(backend, scores.importance(0));
+    }
+  }
+
+  /// The other criteria by their definitions in docs/method.md, all criteria: gradients by central differences.
+  @ParameterizedTest
+  @MethodSource("graphs")
+  void equalsTheDefinitionsOfTheOtherCriteria(long seed) throws IOException {
+    DenseNetwork network = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 9));
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(12), SAMPLES, network.inputs(), 1, 0.5);
+    MatrixView t = TestNetworks.normal(arena, TestNetworks.random(13), SAMPLES, network.outputs(), 1, 0);
+    Plain plain = Plain.of(network);
+    try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
+      for (Backend backend : List.of(reference, cpu)) {
+        double tolerance = backend instanceof CpuBackend ? FLOAT32 : 1e-6;
+        for (Criterion criterion : List.of(new Criterion.Magnitude(), new Criterion.Wanda(),
+            new Criterion.Gradient())) {
+          ScoringPlan plan = plan(network, criterion, new Compensation.None(), new Sensitivity.Jacobian(),
+              Optional.of(new Loss.SquaredError()), 5);
+          try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+              Scores scores = Scorer.score(backend, device, plan, Optional.of(TestNetworks.source(x, t)),
+                  ProgressListener.NONE)) {
+            for (int l = 0; l < network.layers().size(); l++) {
+              double[] importance = TestNetworks.values(backend, scores.importance(l));
+              int inputs = network.layers().get(l).inputs();
+              for (int at = 0; at < importance.length; at++) {
+                double[] row = plain.weights()[l][at / inputs];
+                double scale = factor(criterion, plain, x, t, l, row, at % inputs, true);
+                double expected = factor(criterion, plain, x, t, l, row, at % inputs, false);
+                assertEquals(Math.abs(row[at % inputs]) * expected, importance[at],
+                    tolerance * Math.abs(row[at % inputs]) * (1 + scale),
+                    "%s, %s, layer %d, weight %d".formatted(backend.description(), criterion, l, at));
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Importance divided by |W|.
+  ///
+  /// @param ofTerms whether samples add up by their absolute values
+  private static double factor(Criterion criterion, Plain plain, MatrixView x, MatrixView t, int l, double[] row, int j,
+      boolean ofTerms) {
+    double sum = 0;
+    for (int n = 0; n < x.rows(); n++) {
+      double[] sample = TestNetworks.row(x, n);
+      sum += switch (criterion) {
+        case Criterion.Wanda() -> Math.pow(plain.values(sample)[plain.graph().layers().get(l).input()][j], 2);
+        case Criterion.Gradient() -> {
+          double[] y = plain.output(sample);
+          double[] derivative = plain.derivative(sample, row, j);
+          double gradient = 0;
+          for (int k = 0; k < y.length; k++) {
+            double term = 2 * (y[k] - t.get(n, k)) * derivative[k] / y.length;
+            gradient += ofTerms ? Math.abs(term) : term;
+          }
+          yield gradient;
+        }
+        default -> 1;
+      };
+    }
+    double mean = sum / x.rows();
+    return criterion instanceof Criterion.Wanda ? Math.sqrt(mean) : Math.abs(mean);
   }
 }

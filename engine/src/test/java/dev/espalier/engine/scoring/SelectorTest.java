@@ -1,21 +1,34 @@
 package dev.espalier.engine.scoring;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
-import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
-import dev.espalier.engine.backend.reference.ReferenceValues;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.pass.DeviceNetwork;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
+import java.util.stream.IntStream;
 import net.jqwik.api.ForAll;
 import net.jqwik.api.Property;
 import net.jqwik.api.constraints.DoubleRange;
@@ -36,7 +49,7 @@ final class SelectorTest {
   @Property
   void globalRemovesExactlyTheRoundedFractionAndEmptiesNoLayer(@ForAll long seed,
       @ForAll @DoubleRange(min = 0, max = 1) double sparsity, @ForAll @LongRange(min = 0, max = 3) long minPerLayer) {
-    List<double[]> weights = select(seed, new Scope.Global(), sparsity, minPerLayer);
+    List<double[]> weights = select(seed, Target.sparsity(sparsity), minPerLayer);
     long total = 0;
     long zeros = 0;
     long most = 0;
@@ -54,7 +67,7 @@ final class SelectorTest {
   void layersAndRowsAddUpToTheRoundedFraction(@ForAll long seed,
       @ForAll @DoubleRange(min = 0, max = 1) double sparsity) {
     for (Scope scope : List.of(new Scope.PerLayer(), new Scope.PerRow())) {
-      List<double[]> weights = select(seed, scope, sparsity, 0);
+      List<double[]> weights = select(seed, new Target.Fraction(sparsity, scope), 0);
       long total = weights.stream().mapToLong(layer -> layer.length).sum();
       long zeros = weights.stream().flatMapToDouble(Arrays::stream).filter(w -> w == 0).count();
       assertEquals(Selector.count(sparsity, total), zeros, scope.toString());
@@ -71,7 +84,7 @@ final class SelectorTest {
     int width = kept + more;
     Random random = new Random(seed);
     List<int[]> shapes = shapes(random);
-    List<double[]> weights = select(seed, new Scope.Grouped(kept, width), 0, 1);
+    List<double[]> weights = select(seed, new Target.Pattern(kept, width), 1);
     for (int l = 0; l < shapes.size(); l++) {
       int columns = shapes.get(l)[1];
       for (int row = 0; row < shapes.get(l)[0]; row++) {
@@ -85,34 +98,106 @@ final class SelectorTest {
     }
   }
 
-  /// Weights of 1 with random scores, after the selection of a scope.
-  private static List<double[]> select(long seed, Scope scope, double sparsity, long minPerLayer) {
-    Random random = new Random(seed);
-    try (Backend backend = new ReferenceBackend(); Arena arena = Arena.ofConfined()) {
-      List<Matrix> weights = new ArrayList<>();
-      List<Matrix> scores = new ArrayList<>();
-      for (int[] shape : shapes(random)) {
-        float[] ones = new float[shape[0] * shape[1]];
-        float[] few = new float[ones.length]; // few distinct values: many ties
-        for (int i = 0; i < ones.length; i++) {
-          ones[i] = 1;
-          few[i] = random.nextInt(4);
+  /// Of the weights that compete with each other, those of least score go, and the first of equal ones.
+  @Property
+  void theLeastImportantGoFirst(@ForAll long seed, @ForAll @DoubleRange(min = 0, max = 1) double sparsity,
+      @ForAll @IntRange(min = 1, max = 4) int kept) {
+    for (Target target : List.of(Target.sparsity(sparsity), new Target.Fraction(sparsity, new Scope.PerLayer()),
+        new Target.Fraction(sparsity, new Scope.PerRow()), new Target.Pattern(kept, 4))) {
+      Random random = new Random(seed);
+      List<int[]> shapes = shapes(random);
+      List<double[]> weights = select(seed, target, 0);
+      Map<List<Integer>, List<Weight>> competing = new HashMap<>();
+      for (int l = 0; l < shapes.size(); l++) {
+        for (int at = 0; at < weights.get(l).length; at++) {
+          int row = at / shapes.get(l)[1];
+          List<Integer> set = switch (target) {
+            case Target.Fraction(double _, Scope.Global()) -> List.of();
+            case Target.Fraction(double _, Scope.PerLayer()) -> List.of(l);
+            case Target.Fraction(double _, Scope.PerRow()) -> List.of(l, row);
+            case Target.Pattern(int _, int width) -> List.of(l, row, at % shapes.get(l)[1] / width);
+          };
+          competing.computeIfAbsent(set, _ -> new ArrayList<>())
+              .add(new Weight(random.nextInt(4), weights.get(l)[at] == 0));
         }
-        weights.add(upload(backend, MatrixView.of(arena, shape[0], shape[1], ones)));
-        scores.add(upload(backend, MatrixView.of(arena, shape[0], shape[1], few)));
       }
-      List<Cut> cuts = Selector.select(backend, scores, scope, sparsity, minPerLayer);
-      for (int l = 0; l < cuts.size(); l++) {
-        backend.eliminate(weights.get(l), scores.get(l), cuts.get(l));
-      }
-      return weights.stream().map(w -> ReferenceValues.of(backend, w)).toList();
+      competing.values().forEach(set -> {
+        List<Boolean> removed = set.stream().sorted(Comparator.comparingInt(Weight::score)).map(Weight::removed)
+            .toList();
+        assertEquals(removed.stream().sorted(Comparator.reverseOrder()).toList(), removed, target.toString());
+      });
     }
   }
 
-  private static Matrix upload(Backend backend, MatrixView view) {
-    Matrix matrix = backend.allocate(view.rows(), view.columns());
-    backend.upload(view, matrix);
-    return matrix;
+  private record Weight(int score, boolean removed) {}
+
+  /// Weights of 1 with random scores, after the selection of a target.
+  private static List<double[]> select(long seed, Target target, long minPerLayer) {
+    Random random = new Random(seed);
+    List<int[]> shapes = shapes(random);
+    try (Backend backend = new ReferenceBackend();
+        Arena arena = Arena.ofConfined();
+        DeviceNetwork network = DeviceNetwork.copyOf(backend, ones(shapes, arena));
+        Scores scores = scores(backend, shapes, random, arena)) {
+      scores.rank(network);
+      List<double[]> before = values(backend, scores);
+      List<Cut> cuts = Selector.select(backend, scores, target, minPerLayer);
+      assertEquals(cuts, Selector.select(backend, scores, target, minPerLayer));
+      scores.apply(network, cuts);
+      for (int l = 0; l < shapes.size(); l++) {
+        assertArrayEquals(before.get(l), values(backend, scores).get(l), "selection or removal changed the scores");
+      }
+      return network.layers().stream().map(layer -> TestNetworks.values(backend, layer.weights())).toList();
+    }
+  }
+
+  private static List<double[]> values(Backend backend, Scores scores) {
+    return IntStream.range(0, scores.size()).mapToObj(i -> TestNetworks.values(backend, scores.importance(i))).toList();
+  }
+
+  /// Scores of few distinct values: many ties.
+  private static Scores scores(Backend backend, List<int[]> shapes, Random random, Arena arena) {
+    return Resources.build(resources -> {
+      List<LayerScores> layers = new ArrayList<>();
+      for (int[] shape : shapes) {
+        MatrixView few = MatrixView.allocate(arena, shape[0], shape[1]);
+        for (long i = 0; i < few.elements(); i++) {
+          few.segment().setAtIndex(MatrixView.ELEMENT, i, random.nextInt(4));
+        }
+        layers.add(new LayerScores(layers.size(), resources.own(TestNetworks.upload(backend, few)), Optional.empty(),
+            Optional.empty()));
+      }
+      return new Scores(backend, layers, resources);
+    });
+  }
+
+  /// A network of layers of any shapes: each reads the one input as often as it is wide.
+  private static DenseNetwork ones(List<int[]> shapes, Arena arena) {
+    Graph.Builder builder = new Graph.Builder(1);
+    List<DenseLayer> layers = new ArrayList<>();
+    List<Integer> outputs = new ArrayList<>();
+    for (int[] shape : shapes) {
+      String name = "layer" + layers.size();
+      int input = builder.concat(Collections.nCopies(shape[1], 0).toArray(Integer[]::new));
+      outputs.add(builder.dense(name, input, shape[0]));
+      float[] ones = new float[shape[0] * shape[1]];
+      Arrays.fill(ones, 1);
+      layers.add(
+          new DenseLayer(name, MatrixView.of(arena, shape[0], shape[1], ones), Optional.empty(), Activation.IDENTITY));
+    }
+    builder.concat(outputs.toArray(Integer[]::new));
+    return new DenseNetwork(builder.build(), layers);
+  }
+
+  @Test
+  void refusesScoresThatAreNotRanked() {
+    try (Backend backend = new ReferenceBackend();
+        Arena arena = Arena.ofConfined();
+        Scores scores = scores(backend, List.of(new int[]{2, 3}), new Random(1), arena)) {
+      assertEquals("scores are selected from once they are ranked",
+          assertThrows(IllegalStateException.class, () -> Selector.select(backend, scores, Target.sparsity(0.5), 1))
+              .getMessage());
+    }
   }
 
   @Test
@@ -122,16 +207,5 @@ final class SelectorTest {
     assertEquals(29, Selector.count(0.29, 100)); // 0.29 · 100 is 28.999… in double
     assertEquals(3, Selector.count(0.5, 5)); // halves up
     assertEquals(9_000_000_000_000_000_001L, Selector.count(1, 9_000_000_000_000_000_001L));
-  }
-
-  @Test
-  void readsScopes() {
-    assertEquals(new Scope.Global(), Scope.parse("global"));
-    assertEquals(new Scope.Grouped(2, 4), Scope.parse("2:4"));
-    assertEquals(0.5, new Scope.Grouped(2, 4).sparsity());
-    assertEquals("scope 5:4: n:m keeps n of every m weights, with 1 ≤ n ≤ m",
-        assertThrows(IllegalArgumentException.class, () -> Scope.parse("5:4")).getMessage());
-    assertEquals("unknown scope 'all': use global, layer, row, or n:m such as 2:4",
-        assertThrows(IllegalArgumentException.class, () -> Scope.parse("all")).getMessage());
   }
 }

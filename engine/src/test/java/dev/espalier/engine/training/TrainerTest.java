@@ -2,29 +2,47 @@ package dev.espalier.engine.training;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.MissingDataException;
+import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Precision;
+import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.reflect.Proxy;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 final class TrainerTest {
+  private static final Loss CROSS_ENTROPY = new Loss.CrossEntropy();
+  private static final Loss MSE = new Loss.SquaredError();
+
   private final Arena arena = Arena.ofConfined();
   private final Backend backend = new ReferenceBackend();
 
@@ -45,23 +63,22 @@ final class TrainerTest {
   }
 
   private static TrainingOptions options(int epochs, Loss loss, boolean keepZeros) {
-    return new TrainingOptions(epochs, 32, Adam.of(0.01), loss, 5, keepZeros, ProgressListener.NONE);
+    return new TrainingOptions(epochs, 32, Adam.of(0.01), loss, 5, keepZeros);
   }
 
   private DenseNetwork initial(Activation last) {
-    return Trainer.initialise(List.of(2, 24, 2), List.of(Activation.RELU, last), 3, arena);
+    return RandomNetwork.chain(List.of(2, 24, 2), List.of(Activation.RELU, last), 3, arena);
   }
 
   @Test
   void learnsAndFineTunesWithoutBringingWeightsBack() throws IOException {
     Dataset circle = circle();
-    DenseNetwork trained = Trainer.train(backend, initial(Activation.IDENTITY), circle,
-        options(30, Loss.CROSS_ENTROPY, false), arena);
-    assertTrue(accuracy(trained, circle, Loss.CROSS_ENTROPY) > 0.95);
+    DenseNetwork trained = train(initial(Activation.IDENTITY), circle, options(30, CROSS_ENTROPY, false));
+    assertTrue(accuracy(trained, circle, CROSS_ENTROPY) > 0.95);
     PruningResult pruned = new Pruner(backend, PruningOptions.builder().sparsity(0.7).build()).prune(trained, circle,
         arena);
-    DenseNetwork tuned = Trainer.train(backend, pruned.network(), circle, options(10, Loss.CROSS_ENTROPY, true), arena);
-    assertTrue(accuracy(tuned, circle, Loss.CROSS_ENTROPY) > accuracy(pruned.network(), circle, Loss.CROSS_ENTROPY));
+    DenseNetwork tuned = train(pruned.network(), circle, options(10, CROSS_ENTROPY, true));
+    assertTrue(accuracy(tuned, circle, CROSS_ENTROPY) > accuracy(pruned.network(), circle, CROSS_ENTROPY));
     for (int l = 0; l < 2; l++) {
       MatrixView before = pruned.network().layers().get(l).weights();
       MatrixView after = tuned.layers().get(l).weights();
@@ -76,20 +93,17 @@ final class TrainerTest {
   @Test
   void learnsBySquaredErrorAndThroughSoftmax() throws IOException {
     Dataset circle = circle();
-    assertTrue(
-        accuracy(Trainer.train(backend, initial(Activation.SIGMOID), circle, options(30, Loss.MSE, false), arena),
-            circle, Loss.MSE) > 0.95);
-    assertTrue(accuracy(
-        Trainer.train(backend, initial(Activation.SOFTMAX), circle, options(30, Loss.CROSS_ENTROPY, false), arena),
-        circle, Loss.CROSS_ENTROPY) > 0.95);
+    assertTrue(accuracy(train(initial(Activation.SIGMOID), circle, options(30, MSE, false)), circle, MSE) > 0.95);
+    assertTrue(accuracy(train(initial(Activation.SOFTMAX), circle, options(30, CROSS_ENTROPY, false)), circle,
+        CROSS_ENTROPY) > 0.95);
   }
 
   @Test
   void theSameSeedGivesTheSameBits() throws IOException {
-    float[] first = Trainer.train(backend, initial(Activation.IDENTITY), circle(), options(2, Loss.MSE, false), arena)
-        .layers().getFirst().weights().toArray();
-    float[] second = Trainer.train(backend, initial(Activation.IDENTITY), circle(), options(2, Loss.MSE, false), arena)
-        .layers().getFirst().weights().toArray();
+    float[] first = train(initial(Activation.IDENTITY), circle(), options(2, MSE, false)).layers().getFirst().weights()
+        .toArray();
+    float[] second = train(initial(Activation.IDENTITY), circle(), options(2, MSE, false)).layers().getFirst().weights()
+        .toArray();
     assertArrayEquals(first, second);
   }
 
@@ -99,19 +113,19 @@ final class TrainerTest {
     Dataset circle = circle();
     DenseNetwork network = TestNetworks.network(arena, 4, List.of(2, 5, 2),
         List.of(Activation.GELU, Activation.SOFTMAX));
-    for (Loss loss : Loss.values()) {
+    for (Loss loss : List.of(MSE, CROSS_ENTROPY)) {
       for (int l = 0; l < 2; l++) {
         MatrixView weights = network.layers().get(l).weights();
         float value = weights.get(1, 1);
         float h = 1e-2f;
         weights.set(1, 1, value + h);
-        double up = Evaluation.of(backend, network, circle, loss, 64, ProgressListener.NONE).loss();
+        double up = evaluate(network, circle, loss).loss();
         weights.set(1, 1, value - h);
-        double down = Evaluation.of(backend, network, circle, loss, 64, ProgressListener.NONE).loss();
+        double down = evaluate(network, circle, loss).loss();
         weights.set(1, 1, value);
         // The first step of Adam is −rate · sign of the gradient.
-        TrainingOptions oneStep = new TrainingOptions(1, 600, Adam.of(1e-3), loss, 5, false, ProgressListener.NONE);
-        float moved = Trainer.train(backend, network, circle, oneStep, arena).layers().get(l).weights().get(1, 1);
+        TrainingOptions oneStep = new TrainingOptions(1, 600, Adam.of(1e-3), loss, 5, false);
+        float moved = train(network, circle, oneStep).layers().get(l).weights().get(1, 1);
         assertEquals(-1e-3 * Math.signum(up - down), moved - value, 1e-5, loss + ", layer " + l);
       }
     }
@@ -120,33 +134,136 @@ final class TrainerTest {
   @Test
   void saysWhatDoesNotFit() {
     Dataset circle = circle();
-    assertEquals("cross-entropy needs identity or softmax as the last activation, not relu: use mse", assertThrows(
-        IllegalArgumentException.class,
-        () -> Trainer.train(backend, initial(Activation.RELU), circle, options(1, Loss.CROSS_ENTROPY, false), arena))
-        .getMessage());
+    assertEquals("cross-entropy needs identity or softmax as the last activation, not relu: use mse",
+        assertThrows(MismatchException.class,
+            () -> train(initial(Activation.RELU), circle, options(1, CROSS_ENTROPY, false))).getMessage());
     MatrixView bad = MatrixView.allocate(arena, 600, 1);
     bad.set(17, 0, 2);
     Dataset labelled = TestNetworks.source(MatrixView.allocate(arena, 600, 2), bad);
     assertEquals("labels is 2.0 at sample 17: a class index is an integer from 0 to 1",
-        assertThrows(IOException.class,
-            () -> Trainer.train(backend, initial(Activation.IDENTITY), labelled, options(1, Loss.MSE, false), arena))
+        assertThrows(IOException.class, () -> train(initial(Activation.IDENTITY), labelled, options(1, MSE, false)))
             .getMessage());
     Dataset wide = TestNetworks.source(MatrixView.allocate(arena, 600, 2), MatrixView.allocate(arena, 600, 3));
     assertEquals("labels has 3 columns: labels need 1 (a class index) or 2 (a value for each output of the network)",
-        assertThrows(IllegalArgumentException.class,
-            () -> Trainer.train(backend, initial(Activation.IDENTITY), wide, options(1, Loss.MSE, false), arena))
+        assertThrows(MismatchException.class, () -> train(initial(Activation.IDENTITY), wide, options(1, MSE, false)))
             .getMessage());
   }
 
   @Test
+  void saysWhenLabelsAreMissing() {
+    Dataset unlabelled = Dataset.of(circle().samples());
+    DenseNetwork network = initial(Activation.IDENTITY);
+    assertEquals("training needs labels",
+        assertThrows(MissingDataException.class, () -> train(network, unlabelled, options(1, MSE, false)))
+            .getMessage());
+    assertEquals("evaluation needs labels",
+        assertThrows(MissingDataException.class, () -> evaluate(network, unlabelled, MSE)).getMessage());
+  }
+
+  @Test
   void saysWhenItDiverges() {
-    TrainingOptions wild = new TrainingOptions(3, 32, Adam.of(1e30), Loss.MSE, 5, false, ProgressListener.NONE);
-    assertTrue(assertThrows(ArithmeticException.class,
-        () -> Trainer.train(backend, initial(Activation.IDENTITY), circle(), wild, arena)).getMessage()
-        .contains("use a lower learning rate"));
+    TrainingOptions wild = new TrainingOptions(3, 32, Adam.of(1e30), MSE, 5, false);
+    String message = assertThrows(NonFiniteException.class, () -> train(initial(Activation.IDENTITY), circle(), wild))
+        .getMessage();
+    assertTrue(message.matches("training diverged: the mse of epoch \\d is (NaN|Infinity); use a lower learning rate"),
+        message);
+  }
+
+  @Test
+  void trainsANetworkWhereItLies() throws IOException {
+    DenseNetwork initial = initial(Activation.IDENTITY);
+    float[] before = initial.layers().getFirst().weights().toArray();
+    TrainingOptions options = options(2, CROSS_ENTROPY, false);
+    DenseNetwork expected = train(initial, circle(), options);
+    assertArrayEquals(before, initial.layers().getFirst().weights().toArray());
+    try (DeviceNetwork network = DeviceNetwork.copyOf(backend, initial)) {
+      Trainer.train(backend, network, circle(), options, ProgressListener.NONE);
+      for (int l = 0; l < 2; l++) {
+        DenseLayer layer = expected.layers().get(l);
+        assertArrayEquals(layer.weights().toArray(),
+            backend.download(network.layers().get(l).weights(), arena).toArray());
+        assertArrayEquals(layer.bias().orElseThrow().toArray(),
+            backend.download(network.layers().get(l).bias(), arena).toArray());
+      }
+    }
+  }
+
+  /// One network's layer without a bias of its own stays without one; a layer of a pruned network that has gained one
+  /// trains it.
+  @Test
+  void trainsTheBiasesThatThereAre() throws IOException {
+    DenseLayer layer = initial(Activation.IDENTITY).layers().getLast();
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(8), 64, 24, 1, 0);
+    MatrixView y = TestNetworks.normal(arena, TestNetworks.random(9), 64, 2, 1, 3);
+    DenseNetwork unbiased = new DenseNetwork(
+        List.of(new DenseLayer("0", layer.weights(), Optional.empty(), Activation.IDENTITY)));
+    assertTrue(train(unbiased, TestNetworks.source(x, y), options(2, MSE, false)).layers().getFirst().bias().isEmpty());
+    DenseNetwork biased = new DenseNetwork(
+        List.of(new DenseLayer("0", layer.weights(), layer.bias(), Activation.IDENTITY)));
+    float[] bias = train(biased, TestNetworks.source(x, y), options(2, MSE, false)).layers().getFirst().bias()
+        .orElseThrow().toArray();
+    assertTrue(bias[0] > 0.01 && bias[1] > 0.01, () -> Arrays.toString(bias));
+  }
+
+  /// The samples of all epochs in the order in which the trainer takes them, seen where it uploads them.
+  private static List<Integer> order(Backend on, long seed, int batchSize) throws IOException {
+    List<Integer> order = new ArrayList<>();
+    Backend watched = (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(), new Class<?>[]{Backend.class},
+        (_, method, arguments) -> {
+          if (method.getName().equals("upload") && arguments[0] instanceof MatrixView view && view.columns() == 2) {
+            for (int n = 0; n < view.rows(); n++) {
+              order.add((int) view.get(n, 0));
+            }
+          }
+          return method.invoke(on, arguments);
+        });
+    try (Arena own = Arena.ofConfined();
+        DeviceNetwork network = DeviceNetwork.copyOf(on,
+            RandomNetwork.chain(List.of(2, 1), List.of(Activation.IDENTITY), 1, own))) {
+      MatrixView numbered = MatrixView.allocate(own, 100, 2);
+      for (int n = 0; n < 100; n++) {
+        numbered.set(n, 0, n);
+      }
+      Trainer.train(watched, network, TestNetworks.source(numbered, MatrixView.allocate(own, 100, 1)),
+          new TrainingOptions(3, batchSize, Adam.of(1e-6), MSE, seed, false), ProgressListener.NONE);
+    }
+    return order;
+  }
+
+  @Test
+  void shufflesBySeedAndEpochAlone() throws IOException {
+    List<Integer> order = order(backend, 5, 32);
+    List<Integer> all = IntStream.range(0, 100).boxed().toList();
+    Set<List<Integer>> epochs = new HashSet<>();
+    for (int epoch = 0; epoch < 3; epoch++) {
+      List<Integer> samples = order.subList(100 * epoch, 100 * epoch + 100);
+      assertEquals(all, samples.stream().sorted().toList());
+      epochs.add(samples);
+    }
+    epochs.add(all);
+    assertEquals(4, epochs.size(), "epochs of one order");
+    assertNotEquals(order, order(backend, 6, 32));
+    for (int batchSize : new int[]{1, 7, 100, 1000}) {
+      assertEquals(order, order(backend, 5, batchSize));
+    }
+    for (int threads : new int[]{1, 2, 3}) {
+      try (Backend cpu = new CpuBackend(threads, Precision.FP32)) {
+        assertEquals(order, order(cpu, 5, 32));
+      }
+    }
+  }
+
+  private DenseNetwork train(DenseNetwork network, Dataset data, TrainingOptions options) throws IOException {
+    return Trainer.train(backend, network, data, options, ProgressListener.NONE, arena);
+  }
+
+  private Evaluation evaluate(DenseNetwork network, Dataset data, Loss loss) throws IOException {
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      return Evaluation.of(backend, device, data, loss, 64, ProgressListener.NONE);
+    }
   }
 
   private double accuracy(DenseNetwork network, Dataset samples, Loss loss) throws IOException {
-    return Evaluation.of(backend, network, samples, loss, 128, ProgressListener.NONE).accuracy().orElseThrow();
+    return evaluate(network, samples, loss).accuracy().orElseThrow();
   }
 }

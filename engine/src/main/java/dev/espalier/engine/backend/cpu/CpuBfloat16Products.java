@@ -6,7 +6,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
-/// Products that round their factors to bfloat16 where they may (docs/decisions/0012-bfloat16.md).
+/// Products that round their factors to bfloat16 where they may (docs/decisions/0006-bfloat16.md).
 final class CpuBfloat16Products extends CpuProducts {
   /// What is rounded on the way into a product.
   private static final CpuScratch.OfThread ROUNDED = new CpuScratch.OfThread();

@@ -6,8 +6,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.OptionalDouble;
 
-/// How much faster than float32 one core multiplies bfloat16. Processors that have the instructions differ: AMD's since Zen 4 do twice as many multiplications
-/// with them, Intel's without AMX half as many (docs/decisions/0012-bfloat16.md).
+/// How much faster than float32 one core multiplies bfloat16. Processors that have the instructions differ: AMD's since
+/// Zen 4 do twice as many multiplications with them, Intel's without AMX half as many
+/// (docs/decisions/0006-bfloat16.md).
 final class CpuBfloat16Rate {
   /// Measured once in a process; empty where there are no instructions.
   static final OptionalDouble MEASURED = OneDnn.multipliesBfloat16()

@@ -2,8 +2,8 @@ package dev.espalier.engine.backend.cpu;
 
 import dev.espalier.engine.backend.Adam;
 
-/// The loops of [CpuBackend] over the first `count` elements of arrays. Each is a method of its own, small enough for C2 to
-/// vectorise what can be.
+/// The loops of the CPU backend over the first `count` elements of arrays. Each is a method of its own, small enough
+/// for C2 to vectorise what can be.
 final class CpuLoops {
   private CpuLoops() {}
 
@@ -25,6 +25,20 @@ final class CpuLoops {
   static void add(float[] x, double[] y, int count) {
     for (int i = 0; i < count; i++) {
       y[i] += x[i];
+    }
+  }
+
+  /// y += x
+  static void add(double[] x, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] = (float) (y[i] + x[i]);
+    }
+  }
+
+  /// y += x ∘ x
+  static void addSquares(float[] x, double[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] += (double) x[i] * x[i];
     }
   }
 
@@ -60,16 +74,7 @@ final class CpuLoops {
     }
   }
 
-  /// See [Backend#shiftMoments]; one row, whose M0 is `total`.
-  static void shiftMoments(float total, float[] from, float[] to, float[] first, float[] second, int count) {
-    for (int i = 0; i < count; i++) {
-      double d = (double) from[i] - to[i];
-      second[i] = (float) (second[i] + 2 * d * first[i] + d * d * total);
-      first[i] = (float) (first[i] + d * total);
-    }
-  }
-
-  /// See [Backend#eliminationScores]; one row, whose M0 is `total`.
+  /// See [MomentOperations#eliminationScores]; one row, whose M0 is `total`.
   static void eliminationScores(float[] weights, double total, float[] pilotMean, float[] first, float[] second,
       double samples, int count) {
     double inverse = total == 0 ? 0 : 1 / total;
@@ -90,7 +95,7 @@ final class CpuLoops {
     }
   }
 
-  /// See [Backend#crossEntropy]; one row.
+  /// See [TrainingOperations#crossEntropy]; one row.
   ///
   /// @return the loss
   static double crossEntropy(float[] z, float[] targets, float[] gradient, int count) {
@@ -107,7 +112,7 @@ final class CpuLoops {
     return loss;
   }
 
-  /// See [Backend#squaredError]; one row, whose gradient takes the place of its activations.
+  /// See [TrainingOperations#squaredError]; one row, whose gradient takes the place of its activations.
   ///
   /// @return the loss
   static double squaredError(float[] targets, float[] activated, int count) {
@@ -120,8 +125,8 @@ final class CpuLoops {
     return loss;
   }
 
-  /// A step of Adam with its constants rounded to float32. 1 − β is formed in double: in float32 it would lose the digits
-  /// that set the moments' size.
+  /// A step of Adam with its constants rounded to float32. 1 − β is formed in double: in float32 it would lose the
+  /// digits that set the moments' size.
   record AdamStep(float beta1, float rest1, float beta2, float rest2, float rate, float correction2, float epsilon,
       boolean keepZeros) {
     static AdamStep of(Adam adam, double step, boolean keepZeros) {

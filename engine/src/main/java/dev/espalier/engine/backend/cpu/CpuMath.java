@@ -1,8 +1,8 @@
 package dev.espalier.engine.backend.cpu;
 
 /// Transcendental functions for float32 results: in double, with relative errors below 10⁻⁹, over the first `count`
-/// elements of arrays. C2 vectorises these loops: they have no branches, no bit patterns and no tables, and none does so
-/// much that C2 would not unroll it (docs/decisions/0011-java-loops.md).
+/// elements of arrays. C2 vectorises these loops: they have no branches, no bit patterns and no tables, and none does
+/// so much that C2 would not unroll it (docs/decisions/0005-java-loops.md).
 final class CpuMath {
   private static final double SQRT_HALF = 0.7071067811865476;
 
@@ -73,8 +73,8 @@ final class CpuMath {
     return 2 * s * (1 + q * p);
   }
 
-  /// The normal distribution's tail Φ(−|z|) as `factor` · exp(`exponent`): erfc(x) = t exp(−x² + P(2t − 1)) with t = 2 / (2 +
-  /// x) and x ≥ 0. P is a Chebyshev fit for x up to [#ERFC_END], off by 3·10⁻¹⁰, converted to powers.
+  /// The normal distribution's tail Φ(−|z|) as `factor` · exp(`exponent`): erfc(x) = t exp(−x² + P(2t − 1)) with t = 2
+  /// / (2 + x) and x ≥ 0. P is a Chebyshev fit for x up to [#ERFC_END], off by 3·10⁻¹⁰, converted to powers.
   static void normalTail(float[] z, double[] factor, double[] exponent, int count) {
     for (int i = 0; i < count; i++) {
       double x = Math.min(ERFC_END, Math.abs(z[i]) * SQRT_HALF);

@@ -30,11 +30,26 @@ final class CpuMatrix implements Matrix {
   }
 
   /// `rows` rows of `owner` from `first` on.
-  CpuMatrix(CpuMatrix owner, int first, int rows) {
+  private CpuMatrix(CpuMatrix owner, int first, int rows) {
     this.rows = rows;
     this.columns = owner.columns;
     this.owner = owner.owner;
     this.firstElement = owner.firstElement + (long) first * columns;
+  }
+
+  /// The elements of a matrix of this backend, not to be written.
+  static MemorySegment read(Matrix matrix) {
+    return ((CpuMatrix) matrix).read();
+  }
+
+  /// The elements of a matrix of this backend, to be written.
+  static MemorySegment write(Matrix matrix) {
+    return ((CpuMatrix) matrix).write();
+  }
+
+  @Override
+  public Matrix slice(int first, int count) {
+    return new CpuMatrix(this, first, count);
   }
 
   @Override
@@ -99,14 +114,14 @@ final class CpuMatrix implements Matrix {
     return segment;
   }
 
-  /// Takes the content of `source`: read-only mapped memory that all threads may read is used as it is until the matrix is
-  /// written, other memory is copied.
+  /// Takes the content of `source`: read-only mapped memory that all threads may read is used as it is until the matrix
+  /// is written, other memory is copied unless it is the matrix's own.
   void fill(MatrixView source) {
     MemorySegment elements = source.segment();
     if (owner == this && memory == null && elements.isMapped() && elements.isReadOnly() && !source.isThreadConfined()) {
       forget();
       segment = elements;
-    } else {
+    } else if (elements.address() != write().address()) {
       write().copyFrom(elements);
     }
   }

@@ -1,6 +1,8 @@
 package dev.espalier.engine.backend.cpu;
 
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
+import dev.espalier.engine.OutOfBackendMemoryException;
+import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
+import dev.espalier.engine.backend.MemoryBudget;
 import dev.espalier.engine.backend.Resource;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -23,7 +25,7 @@ final class CpuMemory implements Resource {
     } catch (OutOfMemoryError e) {
       arena.close();
       throw new OutOfBackendMemoryException(
-          "%d MiB do not fit into memory: use a smaller --batch-size".formatted((elements * Float.BYTES) >> 20));
+          "%s do not fit into memory".formatted(MemoryBudget.text(elements * Float.BYTES)), Remedy.SMALLER_BATCH);
     }
   }
 

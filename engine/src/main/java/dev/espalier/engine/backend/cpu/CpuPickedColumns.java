@@ -3,7 +3,8 @@ package dev.espalier.engine.backend.cpu;
 import dev.espalier.engine.backend.cpu.CpuProducts.Factor;
 import java.lang.foreign.MemorySegment;
 
-/// Rows of a matrix, each in several copies, without the columns in which all copies of a row are 0. In memory of a thread.
+/// Rows of a matrix, each in several copies, without the columns in which all copies of a row are 0. In memory of a
+/// thread.
 final class CpuPickedColumns {
   private static final ThreadLocal<CpuPickedColumns> OF_THREAD = ThreadLocal.withInitial(CpuPickedColumns::new);
 

@@ -9,7 +9,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 
 /// Splits work over threads. All backends of a process share the threads, and no more of them work at a time than there
-/// are cores: several pruners take turns. A caller works too; each thread multiplies by itself, without OpenMP's threads.
+/// are cores: several pruners take turns. A caller works too; each thread multiplies by itself, without OpenMP's
+/// threads.
 final class CpuPool {
   /// The cores this process may use; the JVM looks at affinity and container limits.
   static final int CORES = Runtime.getRuntime().availableProcessors();
@@ -90,8 +91,8 @@ final class CpuPool {
     }
   }
 
-  /// Runs parts 0 to `parts` − 1, at most as many as there are threads, all at the same time, so that they may wait for each
-  /// other; number 0 on this thread.
+  /// Runs parts 0 to `parts` − 1, at most as many as there are threads, all at the same time, so that they may wait for
+  /// each other; number 0 on this thread.
   void runTogether(int parts, Part part) {
     FREE_CORES.acquireUninterruptibly(parts);
     run(new Work(parts, part, parts - 1));

@@ -9,7 +9,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /// Blocks of matrix products, each on the thread that asks for it.
 ///
 /// On x86-64 float32 products are `dnnl_sgemm`'s, which measured faster than oneDNN's matmul primitives at almost every
-/// shape (docs/decisions/0010-onednn.md). Elsewhere, where sgemm is not vectorised, they are matmul's.
+/// shape (docs/decisions/0004-onednn.md). Elsewhere, where sgemm is not vectorised, they are matmul's.
 class CpuProducts implements AutoCloseable {
   private static final boolean SGEMM_IS_VECTORISED = System.getProperty("os.arch").equals("amd64");
 

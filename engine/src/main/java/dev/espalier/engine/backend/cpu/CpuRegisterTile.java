@@ -11,8 +11,9 @@ import jdk.incubator.vector.VectorSpecies;
 /// The innermost loops of [CpuSparseProducts], in the Vector API, which only this class needs: without the module
 /// `jdk.incubator.vector` it does not load.
 ///
-/// A tile of the result stays in vector registers while the terms of its sums are picked by index. C2 of JDK 25 compiles
-/// tiles of these sizes well; of 6 × 4 or 10 × 2 vectors it sometimes stops inlining, and then allocates every vector.
+/// A tile of the result stays in vector registers while the terms of its sums are picked by index. C2 of JDK 25
+/// compiles tiles of these sizes well; of 6 × 4 or 10 × 2 vectors it sometimes stops inlining, and then allocates every
+/// vector.
 final class CpuRegisterTile {
   private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
   private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
@@ -38,7 +39,8 @@ final class CpuRegisterTile {
     return HAS_AVX512 && tiles * 4 < rows ? 5 : 4;
   }
 
-  /// What is summed. One object: as parameters they are too many for the registers, and the loop takes a quarter longer.
+  /// What is summed. One object: as parameters they are too many for the registers, and the loop takes a quarter
+  /// longer.
   ///
   /// @param offsets of each term, from `first` on, the byte of a panel at which its row begins
   /// @param values  of each term, from `firstValue` on, as many as the tile has rows

@@ -25,11 +25,15 @@ final class CpuScratch implements Resource {
     }
   }
 
+  /// A part's product or factor.
+  static final OfThread PRODUCT = new OfThread();
+
   /// Memory of each thread, for one purpose.
   static final class OfThread {
     private final ThreadLocal<MemorySegment> memory = ThreadLocal.withInitial(() -> MemorySegment.NULL);
 
-    /// The calling thread's, for at least `elements` float32 numbers, with whatever it holds; its next call may give the same.
+    /// The calling thread's, for at least `elements` float32 numbers, with whatever it holds; its next call may give
+    /// the same.
     MemorySegment atLeast(long elements) {
       long bytes = elements * Float.BYTES;
       if (memory.get().byteSize() < bytes) {

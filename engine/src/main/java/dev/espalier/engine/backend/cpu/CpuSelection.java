@@ -1,17 +1,24 @@
 package dev.espalier.engine.backend.cpu;
 
+import static dev.espalier.engine.backend.cpu.CpuMatrix.read;
+import static dev.espalier.engine.backend.cpu.CpuMatrix.write;
 import static dev.espalier.engine.backend.cpu.CpuTile.load;
 import static dev.espalier.engine.backend.cpu.CpuTile.store;
 
+import dev.espalier.engine.backend.BiasChange;
 import dev.espalier.engine.backend.Cut;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.SelectionOperations;
+import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 
 /// Selection among float32 scores, without sorting and without a second copy of them.
-final class CpuSelection {
+final class CpuSelection implements SelectionOperations {
   /// Elements of a part: large enough that starting it costs nothing, small enough to balance threads.
   private static final long BLOCK = 1 << 18;
 
@@ -34,8 +41,9 @@ final class CpuSelection {
     return Float.intBitsToFloat(key < 0 ? key ^ Integer.MIN_VALUE : ~key);
   }
 
-  /// See [Backend#cuts]: a radix select. Each pass counts the next bits of those keys that begin like the threshold's.
-  List<Cut> cuts(List<CpuMatrix> scores, long count) {
+  /// A radix select: each pass counts the next bits of the keys that begin like the threshold's.
+  @Override
+  public List<Cut.Below> cuts(List<Matrix> scores, long count) {
     if (count == 0) {
       return scores.stream().map(_ -> Cut.NOTHING).toList();
     }
@@ -62,9 +70,9 @@ final class CpuSelection {
       prefix |= bucket << low;
     }
     long ties = count - Arrays.stream(below).sum();
-    List<Cut> cuts = new ArrayList<>();
+    List<Cut.Below> cuts = new ArrayList<>();
     for (int l = 0; l < below.length; l++) {
-      cuts.add(new Cut(score(prefix), below[l], Math.min(ties, equal[l])));
+      cuts.add(new Cut.Below(score(prefix), below[l], Math.min(ties, equal[l])));
       ties -= cuts.getLast().ties();
     }
     return cuts;
@@ -76,8 +84,8 @@ final class CpuSelection {
 
   /// How often each value of the `digit` bits from bit `low` on occurs among the keys that agree with `prefix` from bit
   /// `high` on.
-  private long[] histogram(CpuMatrix scores, int prefix, int high, int low, int digit) {
-    MemorySegment s = scores.read();
+  private long[] histogram(Matrix scores, int prefix, int high, int low, int digit) {
+    MemorySegment s = read(scores);
     long[] sum = new long[1 << digit];
     pool.ranges(scores.elements(), BLOCK, (start, end) -> {
       int[] counts = new int[1 << digit];
@@ -110,10 +118,10 @@ final class CpuSelection {
     }
   }
 
-  /// See [Backend#rankZerosFirst].
-  long rankZerosFirst(CpuMatrix weights, CpuMatrix scores) {
-    MemorySegment w = weights.read();
-    MemorySegment s = scores.write();
+  @Override
+  public long rankZerosFirst(Matrix weights, Matrix scores) {
+    MemorySegment w = read(weights);
+    MemorySegment s = write(scores);
     AtomicLong firstNonFinite = new AtomicLong(Long.MAX_VALUE);
     pool.tiles(scores.elements(), (first, count, tile) -> {
       float[] score = load(s, first, count, tile.a);
@@ -136,9 +144,10 @@ final class CpuSelection {
     return count;
   }
 
-  /// See [Backend#keepPerGroup].
-  long keepPerGroup(CpuMatrix scores, int groupWidth, double removedPerGroup) {
-    MemorySegment s = scores.write();
+  @Override
+  public long keepPerGroup(Matrix scores, int groupWidth, double removedPerGroup, Matrix marked) {
+    MemorySegment s = read(scores);
+    MemorySegment to = write(marked);
     int columns = scores.columns();
     long groupsPerRow = blocks(columns, groupWidth);
     long rowsPerPart = Math.max(1, BLOCK / columns);
@@ -153,7 +162,7 @@ final class CpuSelection {
           int first = g * groupWidth;
           int width = Math.min(groupWidth, columns - first);
           int less = width - (int) Math.min(width, groupWidth - quota);
-          keepAllBut(less, s, row * columns + first, width, group, sorted);
+          keepAllBut(less, s, to, row * columns + first, width, group, sorted);
           removed[(int) (start / rowsPerPart)] += less;
         }
       }
@@ -161,8 +170,9 @@ final class CpuSelection {
     return Arrays.stream(removed).sum();
   }
 
-  /// Marks all but the `removed` least of `width` scores; of equal ones the first are not marked.
-  private static void keepAllBut(int removed, MemorySegment s, long first, int width, float[] scores, float[] sorted) {
+  /// Copies `width` scores and marks all but the `removed` least; of equal ones the first are not marked.
+  private static void keepAllBut(int removed, MemorySegment s, MemorySegment marked, long first, int width,
+      float[] scores, float[] sorted) {
     load(s, first, width, scores);
     System.arraycopy(scores, 0, sorted, 0, width);
     Arrays.sort(sorted, 0, width);
@@ -177,55 +187,49 @@ final class CpuSelection {
         scores[j] = Float.POSITIVE_INFINITY;
       }
     }
-    store(scores, width, s, first);
+    store(scores, width, marked, first);
   }
 
-  /// See [Backend#eliminate].
-  double eliminate(CpuMatrix weights, CpuMatrix scores, Cut cut) {
-    MemorySegment s = scores.read();
-    MemorySegment w = weights.write();
-    long[] ties = tiesBefore(scores, cut, BLOCK);
+  /// A part is some rows.
+  @Override
+  public double remove(Matrix weights, Matrix scores, Cut.Below cut, Optional<BiasChange> compensated) {
+    MemorySegment s = read(scores);
+    MemorySegment w = write(weights);
+    int columns = scores.columns();
+    long rowsPerPart = Math.max(1, BLOCK / columns);
+    long[] ties = tiesBefore(scores, cut, rowsPerPart * columns);
     double[] sums = new double[ties.length];
-    pool.ranges(scores.elements(), BLOCK, (start, end) -> {
-      int block = (int) (start / BLOCK);
-      Removal removal = new Removal(cut.threshold(), cut.ties() - ties[block]);
-      forEachTile(start, end, (first, count, tile) -> {
-        float[] weight = load(w, first, count, tile.b);
-        removal.eliminate(load(s, first, count, tile.a), weight, count);
-        store(weight, count, w, first);
-      });
-      sums[block] = removal.sum;
+    Optional<Compensated> change = compensated.map(Compensated::of);
+    pool.ranges(scores.rows(), rowsPerPart, (start, end) -> {
+      int part = (int) (start / rowsPerPart);
+      Removal removal = new Removal(cut.threshold(), cut.ties() - ties[part]);
+      if (change.isPresent()) {
+        for (long row = start; row < end; row++) {
+          removal.removeRow(s, w, change.get(), row, columns);
+        }
+      } else {
+        removal.remove(s, w, start * columns, end * columns);
+      }
+      sums[part] = removal.sum;
     });
     return Arrays.stream(sums).sum();
   }
 
-  /// See [Backend#compensate].
-  void compensate(CpuMatrix bias, CpuMatrix scores, CpuMatrix compensation, Cut cut) {
-    MemorySegment b = bias.write();
-    MemorySegment s = scores.read();
-    MemorySegment d = compensation.read();
-    int columns = scores.columns();
-    long rowsPerPart = Math.max(1, BLOCK / columns);
-    long[] ties = tiesBefore(scores, cut, rowsPerPart * columns);
-    pool.ranges(scores.rows(), rowsPerPart, (start, end) -> {
-      Removal removal = new Removal(cut.threshold(), cut.ties() - ties[(int) (start / rowsPerPart)]);
-      float[] biases = load(b, start, (int) (end - start), new float[(int) (end - start)]);
-      for (long row = start; row < end; row++) {
-        removal.sum = 0;
-        forEachTile(row * columns, (row + 1) * columns, (first, count, tile) -> removal
-            .addRemoved(load(s, first, count, tile.a), load(d, first, count, tile.b), count));
-        int i = (int) (row - start);
-        biases[i] = (float) (biases[i] + removal.sum);
-      }
-      store(biases, biases.length, b, start);
-    });
+  /// Biases, and what they gain for each weight.
+  private record Compensated(MemorySegment bias, MemorySegment changes) {
+    static Compensated of(BiasChange change) {
+      return new Compensated(write(change.bias()), read(change.compensation()));
+    }
   }
 
-  /// What a cut removes of consecutive elements, and a sum over it.
+  /// What a cut removes of consecutive elements, and sums over it.
   private static final class Removal {
     private final float threshold;
     private long ties;
+    /// Of the scores that were removed.
     private double sum;
+    /// Of the compensations of one row.
+    private double change;
 
     /// @param ties how many of the coming scores that equal the threshold are removed
     Removal(float threshold, long ties) {
@@ -237,7 +241,16 @@ final class CpuSelection {
       return score < threshold || (score == threshold && ties-- > 0);
     }
 
-    void eliminate(float[] scores, float[] weights, int count) {
+    /// Removes among elements `start` to `end`.
+    void remove(MemorySegment s, MemorySegment w, long start, long end) {
+      forEachTile(start, end, (first, count, tile) -> {
+        float[] weight = load(w, first, count, tile.b);
+        remove(load(s, first, count, tile.a), weight, count);
+        store(weight, count, w, first);
+      });
+    }
+
+    private void remove(float[] scores, float[] weights, int count) {
       for (int i = 0; i < count; i++) {
         if (removes(scores[i])) {
           weights[i] = 0;
@@ -246,22 +259,36 @@ final class CpuSelection {
       }
     }
 
-    void addRemoved(float[] scores, float[] values, int count) {
+    /// Removes in one row, and compensates.
+    void removeRow(MemorySegment s, MemorySegment w, Compensated compensated, long row, int columns) {
+      change = 0;
+      forEachTile(row * columns, (row + 1) * columns, (first, count, tile) -> {
+        float[] weight = load(w, first, count, tile.b);
+        remove(load(s, first, count, tile.a), weight, load(compensated.changes(), first, count, tile.c), count);
+        store(weight, count, w, first);
+      });
+      float bias = compensated.bias().getAtIndex(MatrixView.ELEMENT, row);
+      compensated.bias().setAtIndex(MatrixView.ELEMENT, row, (float) (bias + change));
+    }
+
+    private void remove(float[] scores, float[] weights, float[] changes, int count) {
       for (int i = 0; i < count; i++) {
         if (removes(scores[i])) {
-          sum += values[i];
+          weights[i] = 0;
+          sum += Math.max(0, scores[i]);
+          change += changes[i];
         }
       }
     }
   }
 
   /// For each block of `step` scores, how many before it equal the threshold.
-  private long[] tiesBefore(CpuMatrix scores, Cut cut, long step) {
+  private long[] tiesBefore(Matrix scores, Cut.Below cut, long step) {
     long[] ties = new long[blocks(scores.elements(), step)];
     if (cut.ties() == 0) {
       return ties;
     }
-    MemorySegment s = scores.read();
+    MemorySegment s = read(scores);
     pool.ranges(scores.elements(), step, (start, end) -> forEachTile(start, end, (first, count,
         tile) -> ties[(int) (start / step)] += countEqual(load(s, first, count, tile.a), cut.threshold(), count)));
     long before = 0;

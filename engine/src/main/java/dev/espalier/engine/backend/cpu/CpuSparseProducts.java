@@ -3,8 +3,8 @@ package dev.espalier.engine.backend.cpu;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
-/// Products of stacked gradients that skip the zeros which all gradients of a sample share: behind ReLU those at its dead
-/// units. In float32, by the Vector API (docs/decisions/0018-dead-units.md).
+/// Products of stacked gradients that skip the zeros which all gradients of a sample share: behind ReLU those at its
+/// dead units. In float32, by the Vector API (docs/decisions/0012-dead-units.md).
 final class CpuSparseProducts extends CpuProducts {
   /// Elements of a second factor from which on it is worth compiling the loops.
   private static final long LEAST_ELEMENTS = 1 << 18;

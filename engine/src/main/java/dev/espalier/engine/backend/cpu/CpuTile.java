@@ -3,11 +3,12 @@ package dev.espalier.engine.backend.cpu;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.MemorySegment;
 
-/// Arrays of one thread, through which elementwise loops see matrices: a tile is copied in, worked on and copied out, all
-/// in the first-level cache.
+/// Arrays of one thread, through which elementwise loops see matrices: a tile is copied in, worked on and copied out,
+/// all in the first-level cache.
 ///
-/// C2 vectorises loops over arrays. Loops over memory segments it does not (JDK 25: two segments might overlap), and where
-/// such a loop's bounds are long it falls back to the interpreter again and again (docs/decisions/0011-java-loops.md).
+/// C2 vectorises loops over arrays. Loops over memory segments it does not (JDK 25: two segments might overlap), and
+/// where such a loop's bounds are long it falls back to the interpreter again and again
+/// (docs/decisions/0005-java-loops.md).
 final class CpuTile {
   /// Elements of a tile: all four and what is copied into them fit into a first-level cache of 32 KiB.
   static final int LENGTH = 1024;

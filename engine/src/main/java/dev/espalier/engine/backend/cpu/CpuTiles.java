@@ -5,9 +5,9 @@ import java.lang.foreign.MemorySegment;
 /// The result of a product, cut into tiles that keep all threads busy and are large enough to be multiplied well.
 ///
 /// A tile of m × n elements packs about 1/m + 1/n elements for each multiplication: that is to be small. oneDNN's sgemm
-/// does not pack at all where the sum is above 0.0038, which is fine but for a second factor whose rows lie a multiple of
-/// 2 KiB apart: they fall on the same lines of the cache, and on AVX2 it then runs at half its speed
-/// (docs/decisions/0010-onednn.md).
+/// does not pack at all where the sum is above 0.0038, which is fine but for a second factor whose rows lie a multiple
+/// of 2 KiB apart: they fall on the same lines of the cache, and on AVX2 it then runs at half its speed
+/// (docs/decisions/0004-onednn.md).
 record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   private static final int ALIASED = 512;
   private static final double ALIASED_PACKING = 0.0038;
@@ -16,12 +16,13 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
   /// Floating-point operations that are worth a tile of their own: about as long as it takes to wake a thread.
   private static final double LEAST_FLOPS = 4e6;
 
-  /// Columns that are multiplied well, and the least that are worth a tile, in products where tiles are made of columns.
+  /// Columns that are multiplied well, and the least that are worth a tile, in products where tiles are made of
+  /// columns.
   private static final int WIDE = 192;
   private static final int NARROW = 96;
 
-  /// Elements of packed columns; of a tile, its copies and, at half their size, the rows that they are made of; and rows
-  /// of which packed products like multiples.
+  /// Elements of packed columns; of a tile, its copies and, at half their size, the rows that they are made of; and
+  /// rows of which packed products like multiples.
   private static final int PACKED_ELEMENTS = 1 << 21;
   private static final int CACHED_ELEMENTS = 1 << 17;
   private static final int LEAST_ROWS = 16;
@@ -60,8 +61,8 @@ record CpuTiles(int rows, int columns, int rowStep, int columnStep) {
     return new CpuTiles(rows, columns, (rows + down - 1) / down, Math.min(columns, width));
   }
 
-  /// Tiles of products whose second factor is packed beforehand, a tile's columns at a time. They need not be large to be
-  /// multiplied well, so they stay in a second-level cache with what they are made of.
+  /// Tiles of products whose second factor is packed beforehand, a tile's columns at a time. They need not be large to
+  /// be multiplied well, so they stay in a second-level cache with what they are made of.
   ///
   /// @param k      terms of each element's sum
   /// @param copies tiles of a part

@@ -1,57 +1,45 @@
 package dev.espalier.engine.backend.cuda;
 
 import dev.espalier.bindings.NativeLibraryException;
-import dev.espalier.engine.backend.Adam;
-import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Cut;
+import dev.espalier.engine.DeviceUnavailableException;
+import dev.espalier.engine.backend.GpuBackend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.MemoryBudget;
+import dev.espalier.engine.backend.MomentOperations;
+import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.device.BackendOptions;
-import dev.espalier.engine.device.DeviceUnavailableException;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.SelectionOperations;
+import dev.espalier.engine.backend.TrainingOperations;
 import dev.espalier.engine.matrix.MatrixView;
-import dev.espalier.engine.network.Activation;
-import dev.espalier.kernels.ApplyKernel;
 import dev.espalier.kernels.CudaGpu;
-import dev.espalier.kernels.DenseForwardKernel;
-import dev.espalier.kernels.DeviceBuffer;
 import dev.espalier.kernels.DeviceMatrix;
 import dev.espalier.kernels.Driver;
-import dev.espalier.kernels.DualMomentsKernel;
-import dev.espalier.kernels.EliminationScoresKernel;
+import dev.espalier.kernels.GpuException;
 import dev.espalier.kernels.JCudaLoader;
-import dev.espalier.kernels.LossesKernel;
-import dev.espalier.kernels.MatrixBlock;
 import dev.espalier.kernels.MatrixProducts;
-import dev.espalier.kernels.Nonlinearity;
-import dev.espalier.kernels.RandomKernel;
-import dev.espalier.kernels.ReductionsKernel;
-import dev.espalier.kernels.SelectKernel;
-import dev.espalier.kernels.UpdatesKernel;
-import java.util.ArrayList;
-import java.util.Collections;
-import java.util.HashMap;
-import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.function.BiFunction;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
-/// An NVIDIA GPU: float32 in its memory, own kernels, products by cuBLAS or by a kernel of our own. Calls return once
-/// their work is queued. Weights, moments and scores stay on the GPU, and under a budget lie in host memory as far as
-/// they do not fit: products then bring them over in blocks of rows, kernels reach them where they are.
+/// An NVIDIA GPU: float32 in its memory, own kernels, products by cuBLAS or by an own kernel. Calls return once their
+/// work is queued. Weights, moments and scores stay on the GPU; what does not fit a budget lies in host memory, from
+/// where products bring it over in blocks of rows and kernels reach it.
 ///
-/// May be used from any thread, by one at a time. The same inputs, batch size, budget and GPU give the same bits.
-public final class CudaBackend implements Backend {
+/// Any thread may use it, one at a time. The same inputs, batch size, budget and GPU give the same bits.
+public final class CudaBackend implements GpuBackend {
+  private static final Logger LOG = LoggerFactory.getLogger(CudaBackend.class);
+
   /// Samples of a batch that keep a large GPU busy.
   private static final int BATCH_SIZE = 8192;
   private static final long RESERVE_BYTES = 512L << 20;
   /// What results, the state of a selection and rounding take of the budget.
   private static final long OWN_BYTES = 1 << 16;
-  /// The words that kernels report in: see [#word].
-  private static final int WORDS = 8;
-  private static final int REMOVED = 0;
-  private static final int SCORE_SUM = 2;
-  private static final int NON_FINITE = 4;
 
   private final Driver driver;
   private final Precision precision;
@@ -59,94 +47,93 @@ public final class CudaBackend implements Backend {
   private final CudaMemory memory;
   private final CudaTransfers transfers;
   private final CudaTimeline timeline;
-  private final CudaMemory.Block words;
-  private final DenseForwardKernel dense;
-  private final DualMomentsKernel moments;
-  private final EliminationScoresKernel scoring;
-  private final SelectKernel selecting;
-  private final ApplyKernel applying;
-  private final ReductionsKernel reductions;
-  private final UpdatesKernel updates;
-  private final LossesKernel lossesKernel;
-  private final RandomKernel random;
+  private final CudaRecordings recordings;
+  private final CudaNetwork network;
+  private final CudaMoments moments;
+  private final CudaSelection selection;
+  private final CudaTraining training;
   /// Taken before the first matrix.
   private final long ownBytes;
-  /// By key; empty of work that was done once.
-  private final Map<Object, Optional<Driver.Graph>> recordings = new HashMap<>();
-  private long recordedIn;
-  private boolean recording;
-  private boolean closed;
+  private final Resources resources;
 
-  /// Over a driver and products in its stream of kernels, both closed with this.
-  ///
-  /// @param slotBytes of a transfer buffer
-  CudaBackend(Driver driver, CudaMemory memory, MatrixProducts products, Precision precision, long slotBytes) {
+  private CudaBackend(Driver driver, CudaMemory memory, MatrixProducts products, Precision precision, long slotBytes,
+      Resources resources) {
     this.driver = driver;
     this.memory = memory;
     this.products = products;
     this.precision = precision;
-    transfers = new CudaTransfers(driver, memory, slotBytes);
-    timeline = new CudaTimeline(driver);
-    words = memory.allocate((long) WORDS * Long.BYTES, "results");
-    dense = new DenseForwardKernel(driver);
-    moments = new DualMomentsKernel(driver);
-    scoring = new EliminationScoresKernel(driver);
-    selecting = new SelectKernel(driver);
-    applying = new ApplyKernel(driver);
-    reductions = new ReductionsKernel(driver);
-    updates = new UpdatesKernel(driver);
-    lossesKernel = new LossesKernel(driver);
-    random = new RandomKernel(driver);
+    this.resources = resources;
+    transfers = resources.own(new CudaTransfers(driver, memory, slotBytes));
+    timeline = resources.own(new CudaTimeline(driver));
+    timeline.enter(Phase.LOAD);
+    recordings = resources.own(new CudaRecordings(driver, memory));
+    network = new CudaNetwork(driver, products, transfers);
+    moments = new CudaMoments(driver, memory, precision);
+    selection = resources.own(new CudaSelection(driver, memory, transfers));
+    training = new CudaTraining(driver);
     ownBytes = memory.used();
+    resources.own(driver::synchronize);
   }
 
   /// A GPU, opened with all that a backend needs.
   ///
   /// @param number of the GPU, from 0, among those that CUDA shows this process
   /// @throws DeviceUnavailableException if it cannot be used; the message says what to do
-  /// @throws OutOfBackendMemoryException if next to nothing of its memory is free
-  @SuppressWarnings("MustBeClosedChecker") // closed with the backend
-  public static CudaBackend open(int number, BackendOptions options) {
+  /// @throws dev.espalier.engine.DeviceFailedException if it fails while it is opened
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if next to nothing of its memory is free
+  public static CudaBackend open(int number, CudaOptions options) {
     CudaGpu gpu = gpu(number);
-    try {
-      Precision precision = options.precision().orElse(Precision.TF32);
-      CudaMemory memory = new CudaMemory(gpu, options.deviceMemory().orElseGet(() -> mostOf(gpu.freeMemory())));
-      return new CudaBackend(gpu, memory, products(gpu, memory, precision), precision, CudaTransfers.SLOT_BYTES);
-    } catch (RuntimeException e) {
-      gpu.close();
-      throw e;
-    }
+    return over(gpu, options.memory(), (_, memory) -> products(gpu, memory, options.precision()), options.precision(),
+        CudaTransfers.SLOT_BYTES);
   }
 
   private static CudaGpu gpu(int number) {
     try {
       return new CudaGpu(number);
-    } catch (IllegalStateException e) {
-      throw new DeviceUnavailableException(e);
+    } catch (GpuException e) {
+      throw new DeviceUnavailableException(e.getMessage(), e);
     }
   }
 
   private static MatrixProducts products(CudaGpu gpu, CudaMemory memory, Precision precision) {
     try {
       return CudaProducts.ofCublas(gpu, memory, precision);
-    } catch (NativeLibraryException _) { // doctor says why
+    } catch (NativeLibraryException e) {
+      LOG.info("products by own kernels: {}", e.getMessage());
       return CudaProducts.ofKernels(gpu, memory, precision);
     }
   }
 
-  /// Free memory less a reserve: for the code of kernels and libraries, and for who else uses the GPU.
+  /// A backend over a driver, which is closed with it.
+  ///
+  /// @param budget bytes to take at most; empty: the free memory, less a reserve
+  /// @param products in the stream of the kernels, closed with the backend
+  /// @param slotBytes of a transfer buffer
+  static CudaBackend over(Driver driver, OptionalLong budget, BiFunction<Driver, CudaMemory, MatrixProducts> products,
+      Precision precision, long slotBytes) {
+    return Resources.build(resources -> {
+      Driver checked = new CheckedDriver(driver);
+      resources.own(checked::close);
+      CudaMemory memory = resources.own(new CudaMemory(checked, budget.orElseGet(() -> mostOf(checked.freeMemory()))));
+      MatrixProducts multiplying = CheckedDriver.get(() -> products.apply(checked, memory));
+      resources.own(() -> CheckedDriver.run(multiplying::close));
+      return new CudaBackend(checked, memory, multiplying, precision, slotBytes, resources);
+    });
+  }
+
+  /// Free memory less a reserve: for the code of kernels and libraries, and for others who use the GPU.
   private static long mostOf(long free) {
     return Math.max(1, free - Math.max(RESERVE_BYTES, free / 16));
   }
 
-  /// Whether there is a driver and a GPU, usable or not. Looks without a sound.
+  /// Whether a driver and a GPU exist, usable or not. Prints nothing.
   public static boolean hasGpu() {
     return JCudaLoader.problem().isEmpty();
   }
 
   @Override
   public String description() {
-    return "cuda (%s, products in %s by %s, %,.1f of %,.1f GiB)".formatted(driver.name(), precision,
+    return String.format(Locale.ROOT, "cuda (%s, products in %s by %s, %,.1f of %,.1f GiB)", driver.name(), precision,
         products.description(), gibibytes(memory.budget()), gibibytes(driver.totalMemory()));
   }
 
@@ -155,8 +142,28 @@ public final class CudaBackend implements Backend {
   }
 
   @Override
+  public NetworkOperations network() {
+    return network;
+  }
+
+  @Override
+  public MomentOperations moments() {
+    return moments;
+  }
+
+  @Override
+  public SelectionOperations selection() {
+    return selection;
+  }
+
+  @Override
+  public TrainingOperations training() {
+    return training;
+  }
+
+  @Override
   public void enter(Phase phase) {
-    if (!recording) {
+    if (!recordings.isRecording()) {
       timeline.enter(phase);
     }
   }
@@ -174,6 +181,16 @@ public final class CudaBackend implements Backend {
     return Optional.of(new MemoryBudget(memory.budget() - own, CudaMemory.shareOfWeights(memory.budget()) - own));
   }
 
+  /// Bytes taken on the device.
+  long used() {
+    return memory.used();
+  }
+
+  /// Bytes taken in host memory.
+  long hostBytes() {
+    return memory.hostBytes();
+  }
+
   @Override
   public int batchSize() {
     return BATCH_SIZE;
@@ -181,7 +198,7 @@ public final class CudaBackend implements Backend {
 
   @Override
   public long workspace(int samples, int outputs, int inputs) {
-    return moments.workspace(CudaProducts.arithmetic(precision), samples, outputs, inputs);
+    return moments.workspace(samples, outputs, inputs);
   }
 
   @Override
@@ -202,329 +219,39 @@ public final class CudaBackend implements Backend {
     return "a %d × %d matrix".formatted(rows, columns);
   }
 
-  /// A matrix in device memory of the caller, in the primary context of the backend's device: float32, row-major,
-  /// without gaps. It is read and written in place by work that the backend has queued: [#synchronize] before others
-  /// use it, and finish what others do with it before the backend does.
-  ///
-  /// @param address of the first element, a multiple of 4
+  @Override
   public Matrix wrap(long address, int rows, int columns) {
     return new CudaMatrix(new DeviceMatrix(address, rows, columns));
   }
 
-  /// Waits for all that was queued.
+  @Override
   public void synchronize() {
     driver.synchronize();
   }
 
   @Override
-  public Matrix rows(Matrix matrix, int first, int count) {
-    return ((CudaMatrix) matrix).view(first, count);
-  }
-
-  @Override
   public void upload(MatrixView source, Matrix target) {
-    transfers.upload(source.segment(), (CudaMatrix) target);
+    transfers.upload(source.segment(), CudaMatrix.of(target));
   }
 
   @Override
   public void download(Matrix source, MatrixView target) {
-    transfers.download((CudaMatrix) source, target.segment());
+    transfers.download(CudaMatrix.of(source), target.segment());
   }
 
   @Override
   public void clear(Matrix matrix) {
-    CudaMatrix cleared = (CudaMatrix) matrix;
-    driver.fill(cleared.device().address(), cleared.bytes(), (byte) 0);
+    driver.fill(CudaMatrix.of(matrix).device().address(), CudaMatrix.of(matrix).bytes(), (byte) 0);
   }
 
-  private static DeviceMatrix device(Matrix matrix) {
-    return ((CudaMatrix) matrix).device();
-  }
-
-  private static MatrixBlock block(Matrix matrix) {
-    return ((CudaMatrix) matrix).asBlock();
-  }
-
-  // ---- repetition ----
-
-  /// Done the first time, which brings workspace and kernels into place; recorded the second; from then on one launch.
   /// The time of a recording counts as the phase that it was launched in.
   @Override
   public void repeat(Object key, Runnable work) {
-    if (memory.hostBytes() > 0) { // it comes over in the other stream, which is not recorded
-      work.run();
-      return;
-    }
-    if (recordedIn != memory.generation()) {
-      forgetRecordings();
-    }
-    if (!recordings.containsKey(key)) {
-      work.run();
-      // Workspace may have grown meanwhile.
-      if (recordedIn != memory.generation()) {
-        forgetRecordings();
-      }
-      recordings.put(key, Optional.empty());
-      return;
-    }
-    Driver.Graph graph = recordings.get(key).orElseGet(() -> record(work));
-    recordings.put(key, Optional.of(graph));
-    driver.launch(graph);
-  }
-
-  private Driver.Graph record(Runnable work) {
-    recording = true;
-    driver.beginRecording();
-    try {
-      work.run();
-    } catch (RuntimeException e) {
-      driver.endRecording().close();
-      throw e;
-    } finally {
-      recording = false;
-    }
-    return driver.endRecording();
-  }
-
-  /// Memory that they use may have been given back.
-  private void forgetRecordings() {
-    recordings.values().forEach(graph -> graph.ifPresent(Driver.Graph::close));
-    recordings.clear();
-    recordedIn = memory.generation();
-  }
-
-  // ---- words that kernels report in ----
-
-  /// The i-th pair of words: 16 bytes, as buffers are aligned.
-  private DeviceBuffer word(int i) {
-    return new DeviceBuffer(words.address() + (long) i * Long.BYTES, Long.BYTES);
-  }
-
-  private DeviceBuffer filledWord(int i, int value) {
-    DeviceBuffer word = word(i);
-    driver.fill(word.address(), word.bytes(), (byte) value);
-    return word;
-  }
-
-  // ---- the network ----
-
-  @Override
-  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c) {
-    products.multiply(alpha, block(a), transposeA, block(b), transposeB, beta, block(c));
-  }
-
-  @Override
-  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation, Matrix preActivation,
-      Matrix activated) {
-    MatrixBlock x = block(input);
-    MatrixBlock z = block(preActivation);
-    forEachRows(weights, (w, first) -> products.multiply(1, x, false, w, true, 0, z.columns(first, w.rows())));
-    if (activation.isElementwise()) {
-      dense.forward(nonlinearity(activation), device(preActivation), device(bias), device(activated));
-    } else {
-      dense.softmaxForward(device(preActivation), device(bias), device(activated));
-    }
-  }
-
-  /// All rows at once of a matrix on the device, blocks of rows of one that lies on the host.
-  private void forEachRows(Matrix matrix, CudaTransfers.RowsUse use) {
-    CudaMatrix weights = (CudaMatrix) matrix;
-    if (weights.memory().isOnHost()) {
-      transfers.forEachRows(weights, use);
-    } else {
-      use.accept(weights.asBlock(), 0);
-    }
-  }
-
-  private static Nonlinearity nonlinearity(Activation activation) {
-    return Nonlinearity.valueOf(activation.name());
-  }
-
-  @Override
-  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
-      Matrix gradient) {
-    if (activation.isElementwise()) {
-      dense.backward(nonlinearity(activation), device(preActivation), device(upstream), device(gradient));
-    } else {
-      dense.softmaxBackward(device(activated), device(upstream), device(gradient));
-    }
-  }
-
-  @Override
-  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
-      Matrix activated, Matrix gradient) {
-    multiplyBackward(gradientAbove, weightsAbove, gradient);
-    dense.backward(nonlinearity(activation), device(preActivation), device(gradient), device(gradient));
-  }
-
-  @Override
-  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
-      Matrix activated, Matrix gradient, double scale, Matrix sensitivity) {
-    multiplyBackward(gradientAbove, weightsAbove, gradient);
-    dense.backwardAddingSquares(nonlinearity(activation), device(preActivation), device(gradient), device(gradient),
-        device(sensitivity), scale);
-  }
-
-  /// g = h·V
-  private void multiplyBackward(Matrix gradientAbove, Matrix weightsAbove, Matrix gradient) {
-    MatrixBlock h = block(gradientAbove);
-    MatrixBlock g = block(gradient);
-    forEachRows(weightsAbove,
-        (v, first) -> products.multiply(1, h.columns(first, v.rows()), false, v, false, first == 0 ? 0 : 1, g));
-  }
-
-  @Override
-  public void addSquares(double scale, Matrix gradient, Matrix sensitivity) {
-    dense.addSquares(scale, device(gradient), device(sensitivity));
-  }
-
-  // ---- upstream gradients and random numbers ----
-
-  @Override
-  public void unitVectors(Matrix upstream, int samples, int firstOutput) {
-    random.unitVectors(device(upstream), samples, firstOutput);
-  }
-
-  @Override
-  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
-    random.rademacherVectors(device(upstream), samples, firstProbe, firstSample, seed);
-  }
-
-  @Override
-  public void uniform(Matrix matrix, long seed, long stream) {
-    random.uniform(device(matrix), seed, stream);
-  }
-
-  // ---- moments and scores ----
-
-  @Override
-  public void columnMeans(Matrix x, Matrix means) {
-    DeviceBuffer workspace = memory.scratch(reductions.columnSumsWorkspace(x.rows(), x.columns()));
-    reductions.columnSums(1.0 / x.rows(), device(x), 0, device(means), workspace);
-  }
-
-  @Override
-  public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1, Matrix m2) {
-    DeviceBuffer workspace = memory.scratch(workspace(activation.rows(), sensitivity.columns(), activation.columns()));
-    moments.addMoments(CudaProducts.arithmetic(precision), device(sensitivity), device(activation), device(pilotMean),
-        device(m0), device(m1), device(m2), workspace);
-  }
-
-  @Override
-  public void shiftMoments(Matrix m0, Matrix m1, Matrix m2, Matrix from, Matrix to) {
-    scoring.shiftMoments(device(m0), device(m1), device(m2), device(from), device(to));
-  }
-
-  @Override
-  public void add(double alpha, Matrix x, Matrix y) {
-    updates.add(alpha, device(x), device(y));
-  }
-
-  @Override
-  public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples) {
-    scoring.scores(device(weights), device(m0), device(m1), device(m2), device(pilotMean), samples,
-        filledWord(NON_FINITE, -1));
-  }
-
-  @Override
-  public void absoluteProduct(Matrix weights, Matrix factor, Matrix scores) {
-    scoring.absoluteProduct(device(weights), device(factor), device(scores));
-  }
-
-  // ---- selection ----
-
-  @Override
-  public long rankZerosFirst(Matrix weights, Matrix scores) {
-    DeviceBuffer first = filledWord(NON_FINITE, -1);
-    selecting.rankZerosFirst(device(weights), device(scores), first);
-    return transfers.words(first.address(), 1)[0];
-  }
-
-  @Override
-  public List<Cut> cuts(List<Matrix> scores, long count) {
-    if (count == 0) {
-      return Collections.nCopies(scores.size(), Cut.NOTHING);
-    }
-    List<DeviceMatrix> layers = scores.stream().map(CudaBackend::device).toList();
-    long stateBytes = CudaMemory.rounded(SelectKernel.STATE_BYTES);
-    DeviceBuffer all = memory.scratch(stateBytes + (long) layers.size() * SelectKernel.COUNTS_BYTES);
-    DeviceBuffer state = new DeviceBuffer(all.address(), stateBytes);
-    long counts = all.address() + stateBytes;
-    selecting.select(layers, count, state);
-    driver.fill(counts, (long) layers.size() * SelectKernel.COUNTS_BYTES, (byte) 0);
-    for (int l = 0; l < layers.size(); l++) {
-      selecting.count(layers.get(l), state,
-          new DeviceBuffer(counts + (long) l * SelectKernel.COUNTS_BYTES, SelectKernel.COUNTS_BYTES));
-    }
-    float threshold = SelectKernel.threshold((int) transfers.words(state.address(), 1)[0]);
-    long[] found = transfers.words(counts, 2 * layers.size());
-    long left = count;
-    for (int l = 0; l < layers.size(); l++) {
-      left -= found[2 * l];
-    }
-    List<Cut> cuts = new ArrayList<>();
-    for (int l = 0; l < layers.size(); l++) {
-      long ties = Math.min(left, found[2 * l + 1]);
-      left -= ties;
-      cuts.add(new Cut(threshold, found[2 * l], ties));
-    }
-    return cuts;
-  }
-
-  @Override
-  public long keepPerGroup(Matrix scores, int groupWidth, double removedPerGroup) {
-    return selecting.keepPerGroup(device(scores), groupWidth, removedPerGroup);
-  }
-
-  private ApplyKernel.Cut cut(Matrix scores, Cut cut) {
-    return new ApplyKernel.Cut(device(scores), cut.threshold(), cut.ties(), filledWord(REMOVED, 0),
-        memory.scratch(ApplyKernel.workspace(scores.rows())));
-  }
-
-  @Override
-  public double eliminate(Matrix weights, Matrix scores, Cut cut) {
-    DeviceBuffer sum = word(SCORE_SUM);
-    applying.eliminate(cut(scores, cut), device(weights), sum);
-    return Double.longBitsToDouble(transfers.words(sum.address(), 1)[0]);
-  }
-
-  @Override
-  public void compensate(Matrix bias, Matrix scores, Matrix compensation, Cut cut) {
-    applying.compensate(cut(scores, cut), device(bias), device(compensation));
-  }
-
-  // ---- training ----
-
-  @Override
-  public void crossEntropy(Matrix preActivation, Matrix targets, Matrix gradient, Matrix losses) {
-    lossesKernel.crossEntropy(device(preActivation), device(targets), device(gradient), device(losses));
-  }
-
-  @Override
-  public void squaredError(Matrix activated, Matrix targets, Matrix gradient, Matrix losses) {
-    lossesKernel.squaredError(device(activated), device(targets), device(gradient), device(losses));
-  }
-
-  @Override
-  public void adamStep(Matrix parameter, Matrix gradient, Matrix firstMoment, Matrix secondMoment, Adam adam, long step,
-      boolean keepZeros) {
-    updates.adamStep(device(parameter), device(gradient), device(firstMoment), device(secondMoment),
-        adam.learningRate(), adam.beta1(), adam.beta2(), adam.epsilon(), step, keepZeros);
+    recordings.repeat(key, work);
   }
 
   @Override
   public void close() {
-    if (closed) {
-      return;
-    }
-    closed = true;
-    driver.synchronize();
-    forgetRecordings();
-    timeline.close();
-    transfers.close();
-    products.close();
-    memory.free(words);
-    memory.close();
-    driver.close();
+    resources.close();
   }
 }

@@ -30,7 +30,23 @@ final class CudaMatrix implements Matrix {
     this.device = device;
   }
 
-  CudaMatrix view(int first, int count) {
+  /// A matrix of this backend as what it is.
+  static CudaMatrix of(Matrix matrix) {
+    return (CudaMatrix) matrix;
+  }
+
+  /// A matrix of this backend as kernels take it.
+  static DeviceMatrix device(Matrix matrix) {
+    return of(matrix).device();
+  }
+
+  /// A matrix of this backend as products take it.
+  static MatrixBlock block(Matrix matrix) {
+    return of(matrix).asBlock();
+  }
+
+  @Override
+  public Matrix slice(int first, int count) {
     return new CudaMatrix(null, block, offset + (long) first * columns() * Float.BYTES, device.slice(first, count));
   }
 

@@ -1,14 +1,16 @@
 package dev.espalier.engine.backend.cuda;
 
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
-import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.engine.OutOfBackendMemoryException;
+import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
+import dev.espalier.engine.backend.MemoryBudget;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
 import dev.espalier.kernels.DeviceBuffer;
-import dev.espalier.kernels.DeviceMemoryException;
 import dev.espalier.kernels.Driver;
 
 /// A GPU's memory under a budget. What is as large as a layer's weights leaves a part of it to the batches, and
 /// where it does not fit lies in page-locked host memory instead: kernels that go over it once reach it there.
-final class CudaMemory implements AutoCloseable {
+final class CudaMemory implements Resource {
   /// Allocations are rounded up to it.
   private static final long GRANULE = 256;
   /// The part of the budget that is kept for batches: one in so many.
@@ -71,14 +73,25 @@ final class CudaMemory implements AutoCloseable {
     long size = rounded(bytes);
     if (size > budget - used) {
       throw outOfMemory(what, size,
-          "of %s of GPU memory %s are taken".formatted(MemoryPlan.text(budget), MemoryPlan.text(used)));
+          "of %s of GPU memory %s are taken".formatted(MemoryBudget.text(budget), MemoryBudget.text(used)));
     }
+    Block block = new Block(onDevice(size, what), size, null);
+    used += size;
     try {
-      long address = driver.allocate(size);
-      used += size;
-      driver.fill(address, size, (byte) 0);
-      return new Block(address, size, null);
-    } catch (DeviceMemoryException e) {
+      driver.fill(block.address(), size, (byte) 0);
+    } catch (RuntimeException e) {
+      Resources allocated = new Resources();
+      allocated.own(() -> free(block));
+      allocated.closeAfter(e);
+      throw e;
+    }
+    return block;
+  }
+
+  private long onDevice(long size, String what) {
+    try {
+      return driver.allocate(size);
+    } catch (OutOfBackendMemoryException e) {
       throw outOfMemory(what, size, e.getMessage());
     }
   }
@@ -95,48 +108,47 @@ final class CudaMemory implements AutoCloseable {
       Driver.HostMemory host = driver.allocateHost(size);
       hostBytes += size;
       return new Block(host.address(), size, host);
-    } catch (DeviceMemoryException e) {
+    } catch (OutOfBackendMemoryException e) {
       throw outOfMemory(what, size,
-          "neither of %s of GPU memory nor on the host: %s".formatted(MemoryPlan.text(budget), e.getMessage()));
+          "neither of %s of GPU memory nor on the host: %s".formatted(MemoryBudget.text(budget), e.getMessage()));
     }
   }
 
   private static OutOfBackendMemoryException outOfMemory(String what, long bytes, String why) {
-    return new OutOfBackendMemoryException(
-        "%s needs %s: %s; use a smaller --batch-size, or a larger --device-memory if the GPU has it".formatted(what,
-            MemoryPlan.text(bytes), why));
+    return new OutOfBackendMemoryException("%s needs %s: %s".formatted(what, MemoryBudget.text(bytes), why),
+        Remedy.SMALLER_BATCH, Remedy.MORE_DEVICE_MEMORY);
   }
 
   void free(Block block) {
     generation++;
     if (block.isOnHost()) {
-      driver.synchronize();
-      driver.free(block.host());
       hostBytes -= block.bytes();
+      try (Resource _ = () -> driver.free(block.host())) { // also if the GPU failed
+        driver.synchronize();
+      }
     } else {
-      driver.free(block.address());
       used -= block.bytes();
+      driver.free(block.address());
     }
   }
 
   /// Memory for the next kernel alone.
   DeviceBuffer scratch(long bytes) {
     if (scratch == null || scratch.bytes() < bytes) {
-      if (scratch != null) {
-        free(new Block(scratch.address(), scratch.bytes(), null));
-        scratch = null;
-      }
+      close();
       Block block = allocate(bytes, "workspace");
       scratch = new DeviceBuffer(block.address(), block.bytes());
     }
     return scratch;
   }
 
+  /// Gives back what [#scratch] took.
   @Override
   public void close() {
     if (scratch != null) {
-      free(new Block(scratch.address(), scratch.bytes(), null));
+      Block block = new Block(scratch.address(), scratch.bytes(), null);
       scratch = null;
+      free(block);
     }
   }
 }

@@ -1,8 +1,8 @@
 package dev.espalier.engine.backend.cuda;
 
-import dev.espalier.bindings.Cublas.MathMode;
+import dev.espalier.bindings.MathMode;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.kernels.Arithmetic;
+import dev.espalier.engine.backend.Resources;
 import dev.espalier.kernels.CublasProducts;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DeviceBuffer;
@@ -15,31 +15,27 @@ import java.util.function.Function;
 
 /// Products on a GPU whose workspace counts as memory of the backend.
 final class CudaProducts implements MatrixProducts {
-  private final CudaMemory memory;
-  private final CudaMemory.Block workspace;
   private final MatrixProducts products;
+  private final Resources resources = new Resources();
 
   private CudaProducts(CudaMemory memory, long workspaceBytes, String name,
       Function<DeviceBuffer, MatrixProducts> products) {
-    this.memory = memory;
-    workspace = memory.allocate(workspaceBytes, name);
+    CudaMemory.Block workspace = memory.allocate(workspaceBytes, name);
+    resources.own(() -> memory.free(workspace));
     try {
       this.products = products.apply(new DeviceBuffer(workspace.address(), workspace.bytes()));
     } catch (RuntimeException e) {
-      memory.free(workspace);
+      resources.closeAfter(e);
       throw e;
     }
+    resources.own(() -> CheckedDriver.run(this.products::close));
   }
 
   /// By cuBLAS.
   ///
   /// @throws NativeLibraryException if there is no cuBLAS, or it does not start
   static CudaProducts ofCublas(CudaGpu gpu, CudaMemory memory, Precision precision) {
-    MathMode mode = switch (precision) {
-      case FP32 -> MathMode.FP32;
-      case TF32 -> MathMode.TF32;
-      case BF16 -> MathMode.BF16;
-    };
+    MathMode mode = mode(precision);
     return new CudaProducts(memory, CublasProducts.WORKSPACE_BYTES, "cuBLAS",
         buffer -> new CublasProducts(gpu, mode, buffer));
   }
@@ -47,20 +43,24 @@ final class CudaProducts implements MatrixProducts {
   /// By our own kernels, which need nothing but the driver; bf16 is TF32 here.
   static CudaProducts ofKernels(Driver driver, CudaMemory memory, Precision precision) {
     ProductKernel kernel = new ProductKernel(driver);
-    Arithmetic arithmetic = arithmetic(precision);
-    return new CudaProducts(memory, kernel.largestWorkspace(arithmetic), "products",
-        buffer -> new KernelProducts(kernel, arithmetic, buffer));
+    MathMode mode = mode(precision);
+    return new CudaProducts(memory, kernel.largestWorkspace(mode), "products",
+        buffer -> new KernelProducts(kernel, mode, buffer));
   }
 
-  /// How kernels round for a precision.
-  static Arithmetic arithmetic(Precision precision) {
-    return precision == Precision.FP32 ? Arithmetic.FP32 : Arithmetic.TF32;
+  /// How products round for a precision.
+  static MathMode mode(Precision precision) {
+    return switch (precision) {
+      case FP32 -> MathMode.FP32;
+      case TF32 -> MathMode.TF32;
+      case BF16 -> MathMode.BF16;
+    };
   }
 
   @Override
   public void multiply(double alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, double beta,
       MatrixBlock c) {
-    products.multiply(alpha, a, transposeA, b, transposeB, beta, c);
+    CheckedDriver.run(() -> products.multiply(alpha, a, transposeA, b, transposeB, beta, c));
   }
 
   @Override
@@ -70,7 +70,6 @@ final class CudaProducts implements MatrixProducts {
 
   @Override
   public void close() {
-    products.close();
-    memory.free(workspace);
+    resources.close();
   }
 }

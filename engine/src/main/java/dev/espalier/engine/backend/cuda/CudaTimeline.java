@@ -1,6 +1,8 @@
 package dev.espalier.engine.backend.cuda;
 
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
 import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.Driver.Stream;
 import java.util.ArrayDeque;
@@ -10,18 +12,22 @@ import java.util.Map;
 
 /// The GPU's time by phase: events in the stream of the kernels, so that nobody waits. Where the GPU waits for the
 /// host, that counts as the phase that the host was in.
-final class CudaTimeline implements AutoCloseable {
+final class CudaTimeline implements Resource {
   private static final int MOST_OPEN = 256;
 
   private final Driver driver;
   private final Map<Phase, Double> seconds = new EnumMap<>(Phase.class);
   private final Deque<Mark> marks = new ArrayDeque<>();
 
-  private record Mark(Phase phase, Driver.Event event) {}
+  private record Mark(Phase phase, Driver.Event event) implements Resource {
+    @Override
+    public void close() {
+      CheckedDriver.run(event::close);
+    }
+  }
 
   CudaTimeline(Driver driver) {
     this.driver = driver;
-    enter(Phase.LOAD);
   }
 
   void enter(Phase phase) {
@@ -34,18 +40,19 @@ final class CudaTimeline implements AutoCloseable {
   }
 
   private void mark(Phase phase) {
-    Driver.Event event = driver.event();
-    driver.record(event, Stream.COMPUTE);
-    marks.add(new Mark(phase, event));
+    Mark mark = new Mark(phase, driver.event());
+    marks.add(mark);
+    driver.record(mark.event(), Stream.COMPUTE);
   }
 
   /// Counts the time between the two oldest marks.
   private void settle() {
     Mark start = marks.remove();
-    Driver.Event end = marks.element().event();
-    driver.synchronize(end);
-    seconds.merge(start.phase(), driver.seconds(start.event(), end), Double::sum);
-    start.event().close();
+    try (start) {
+      Driver.Event end = marks.element().event();
+      driver.synchronize(end);
+      seconds.merge(start.phase(), driver.seconds(start.event(), end), Double::sum);
+    }
   }
 
   Map<Phase, Double> seconds() {
@@ -58,7 +65,9 @@ final class CudaTimeline implements AutoCloseable {
 
   @Override
   public void close() {
-    marks.forEach(mark -> mark.event().close());
-    marks.clear();
+    try (Resources all = new Resources()) {
+      marks.forEach(all::own);
+      marks.clear();
+    }
   }
 }

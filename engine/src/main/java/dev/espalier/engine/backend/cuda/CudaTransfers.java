@@ -1,7 +1,10 @@
 package dev.espalier.engine.backend.cuda;
 
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
-import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.engine.OutOfBackendMemoryException;
+import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
+import dev.espalier.engine.backend.MemoryBudget;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
 import dev.espalier.kernels.DeviceMatrix;
 import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.Driver.Stream;
@@ -13,7 +16,7 @@ import java.util.List;
 
 /// Copies between host and GPU beside the kernels, through two page-locked buffers of each side that take turns:
 /// while kernels work on what one brought, the other is filled.
-final class CudaTransfers implements AutoCloseable {
+final class CudaTransfers implements Resource {
   static final long SLOT_BYTES = 32L << 20;
   private static final int SLOTS = 2;
   private static final int RESULT_BYTES = 1 << 16;
@@ -22,6 +25,7 @@ final class CudaTransfers implements AutoCloseable {
   private final CudaMemory memory;
   private final long slotBytes;
   private final List<Slot> slots = new ArrayList<>();
+  private final Resources resources = new Resources();
   private Driver.HostMemory results;
   private int next;
 
@@ -51,14 +55,31 @@ final class CudaTransfers implements AutoCloseable {
 
   private Slot nextSlot() {
     if (slots.size() < SLOTS) {
-      Slot slot = new Slot(driver.allocateHost(slotBytes), memory.allocate(slotBytes, "the transfer of data"),
-          driver.event(), driver.event());
-      driver.record(slot.consumed(), Stream.COMPUTE); // memory is there from this point of that stream on
-      slots.add(slot);
+      slots.add(slot());
     }
     Slot slot = slots.get(next % SLOTS);
     next++;
     return slot;
+  }
+
+  private Slot slot() {
+    return Resources.build(acquired -> {
+      Driver.HostMemory host = driver.allocateHost(slotBytes);
+      acquired.own(() -> driver.free(host));
+      CudaMemory.Block device = memory.allocate(slotBytes, "the transfer of data");
+      acquired.own(() -> memory.free(device));
+      Driver.Event copied = event(acquired);
+      Driver.Event consumed = event(acquired);
+      driver.record(consumed, Stream.COMPUTE); // the memory exists from this point of that stream on
+      resources.own(acquired);
+      return new Slot(host, device, copied, consumed);
+    });
+  }
+
+  private Driver.Event event(Resources acquired) {
+    Driver.Event event = driver.event();
+    acquired.own(() -> CheckedDriver.run(event::close));
+    return event;
   }
 
   /// Copies `source`, which may be used again on return, into `target`.
@@ -121,12 +142,13 @@ final class CudaTransfers implements AutoCloseable {
     int most = (int) Math.min(matrix.rows(), slotBytes / rowBytes);
     if (most == 0) {
       throw new OutOfBackendMemoryException(
-          "a weight matrix of %d columns lies on the host, and a row of it is ".formatted(matrix.columns())
-              + "longer than the %s that are copied at a time: use a larger --device-memory"
-                  .formatted(MemoryPlan.text(slotBytes)));
+          "a weight matrix of %d columns lies on the host, and a row of it exceeds the %s that are copied at a time"
+              .formatted(matrix.columns(), MemoryBudget.text(slotBytes)),
+          Remedy.MORE_DEVICE_MEMORY);
     }
     // Kernels may have written it where it lies.
-    try (Driver.Event written = driver.event()) {
+    try (Resources acquired = new Resources()) {
+      Driver.Event written = event(acquired);
       driver.record(written, Stream.COMPUTE);
       driver.await(written, Stream.COPY);
       for (int first = 0; first < matrix.rows(); first += most) {
@@ -142,7 +164,9 @@ final class CudaTransfers implements AutoCloseable {
   /// The first `count` 64-bit words at a device address, once the work before is done.
   long[] words(long address, int count) {
     if (results == null) {
-      results = driver.allocateHost(RESULT_BYTES);
+      Driver.HostMemory host = driver.allocateHost(RESULT_BYTES);
+      resources.own(() -> driver.free(host));
+      results = host;
     }
     long[] words = new long[count];
     int most = RESULT_BYTES / Long.BYTES;
@@ -157,17 +181,10 @@ final class CudaTransfers implements AutoCloseable {
 
   @Override
   public void close() {
-    driver.synchronize();
-    for (Slot slot : slots) {
-      driver.free(slot.host());
-      memory.free(slot.device());
-      slot.copied().close();
-      slot.consumed().close();
-    }
     slots.clear();
-    if (results != null) {
-      driver.free(results);
-      results = null;
+    results = null;
+    try (resources) { // also if the GPU failed
+      driver.synchronize();
     }
   }
 }

@@ -10,9 +10,9 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.espalier.bindings.OneDnn;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.UnsupportedPrecisionException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.BackendContract;
-import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
@@ -20,17 +20,21 @@ import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.scoring.LayerScores;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.scoring.Scorer;
-import dev.espalier.engine.scoring.ScoringOptions;
+import dev.espalier.engine.scoring.Scores;
+import dev.espalier.engine.scoring.ScoringPlan;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -49,18 +53,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 final class CpuBackendTest extends BackendContract {
-  @Override
-  protected Backend open() {
-    return new CpuBackend();
-  }
-
-  @Override
-  protected double unitRoundoff() {
-    return 0x1p-24;
+  CpuBackendTest() {
+    super(CpuBackend::new, 0x1p-24);
   }
 
   @Test
@@ -79,7 +76,7 @@ final class CpuBackendTest extends BackendContract {
   @Test
   void dividesSamplesAmongItsThreadsWhereTheyTakeLittle() {
     try (CpuBackend backend = new CpuBackend(2, Precision.FP32)) {
-      int threads = Math.min(2, CpuBackend.availableThreads());
+      int threads = Math.min(2, CpuPool.CORES);
       assertEquals(threads, backend.workers(1 << 20, 1 << 20).backends().size());
       assertEquals(List.of(backend), backend.workers(threads, 1 << 20).backends());
       assertEquals(List.of(backend), backend.workers(1 << 20, 1L << 40).backends());
@@ -87,7 +84,7 @@ final class CpuBackendTest extends BackendContract {
   }
 
   @ParameterizedTest
-  @EnumSource(value = Criterion.class, names = {"ELIMINATION_COMPENSATION", "GRADIENT", "WANDA"})
+  @ValueSource(strings = {"ec", "gradient", "wanda"})
   void scoresTheSameWhoeverTakesWhichSamples(Criterion criterion) throws IOException {
     try (Arena arena = Arena.ofShared()) {
       DenseNetwork network = network(arena);
@@ -97,7 +94,7 @@ final class CpuBackendTest extends BackendContract {
       float[] expected = importances(new ReferenceBackend(), network, samples, criterion, ProgressListener.NONE);
       float[] once = importances(new CpuBackend(), network, samples, criterion, ProgressListener.NONE);
       // Gradients of either sign cancel, to about √n of n terms.
-      double bound = criterion == Criterion.GRADIENT ? 4e-6 * Math.sqrt(700) : 1e-6;
+      double bound = criterion instanceof Criterion.Gradient ? 4e-6 * Math.sqrt(700) : 1e-6;
       assertTrue(relativeError(expected, once) < bound, "error: " + relativeError(expected, once));
       assertArrayEquals(once, importances(new CpuBackend(), network, samples, criterion, ProgressListener.NONE));
     }
@@ -121,7 +118,7 @@ final class CpuBackendTest extends BackendContract {
       DenseNetwork network = network(arena);
       Dataset samples = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(5), 2000, 70, 1, 0.5));
       assertThrows(CancellationException.class, () -> importances(new CpuBackend(), network, samples,
-          Criterion.ELIMINATION_COMPENSATION, (_, done, total) -> done < total / 2));
+          new Criterion.EliminationCompensation(), (_, done, total) -> done < total / 2));
     }
   }
 
@@ -155,8 +152,8 @@ final class CpuBackendTest extends BackendContract {
     }
   }
 
-  /// The factors of moments and backward products rounded to 8 bits, as a CPU with bfloat16 does it, so that every machine
-  /// measures what `--precision bf16` costs. The bound stands in docs/decisions/0012-bfloat16.md.
+  /// The factors of moments and backward products rounded to 8 bits, as a CPU with bfloat16 does it, so that every
+  /// machine measures what `--precision bf16` costs. The bound stands in docs/decisions/0006-bfloat16.md.
   @Test
   void bfloat16ChangesImportanceByLittle() throws IOException {
     try (Arena arena = Arena.ofShared()) {
@@ -173,7 +170,8 @@ final class CpuBackendTest extends BackendContract {
     }
   }
 
-  /// The instructions round as [RoundedProducts] does; only the order of their sums differs. Wide enough for several tiles.
+  /// The instructions round as [RoundedProducts] does; only the order of their sums differs. Wide enough for several
+  /// tiles.
   @Test
   void bfloat16InstructionsRoundToNearestEven() throws IOException {
     OneDnn.load();
@@ -198,8 +196,8 @@ final class CpuBackendTest extends BackendContract {
     double rate = CpuBackend.bfloat16Rate().orElseThrow();
     assertTrue(rate > 0.05 && rate < 50, "rate: " + rate);
     assertEquals(rate < 1
-        ? List.of("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32: ".formatted(rate)
-            + "--precision fp32 is faster, and rounds less")
+        ? List.of("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32: fp32 is faster,"
+            .formatted(rate) + " and rounds less")
         : List.of(), notices);
   }
 
@@ -207,8 +205,8 @@ final class CpuBackendTest extends BackendContract {
   void refusesBfloat16WithoutTheInstructions() {
     OneDnn.load();
     assumeFalse(OneDnn.multipliesBfloat16(), "this CPU has bfloat16 instructions");
-    assertEquals("precision bf16: this CPU has neither AVX512-BF16 nor AMX, use --precision fp32",
-        assertThrows(IllegalArgumentException.class, () -> new CpuBackend(1, Precision.BF16)).getMessage());
+    assertEquals("precision bf16: this CPU has neither AVX512-BF16 nor AMX",
+        assertThrows(UnsupportedPrecisionException.class, () -> new CpuBackend(1, Precision.BF16)).getMessage());
   }
 
   @Test
@@ -221,11 +219,9 @@ final class CpuBackendTest extends BackendContract {
       CpuMatrix weights = (CpuMatrix) backend.allocate(2, 3);
       backend.upload(new MatrixView(mapped, 2, 3), weights);
       assertEquals(mapped.address(), weights.read().address());
-      backend.upload(MatrixView.of(arena, 1, 3, 1, 2, 3), backend.rows(weights, 1, 1));
+      backend.upload(MatrixView.of(arena, 1, 3, 1, 2, 3), weights.slice(1, 1));
       assertTrue(weights.read().address() != mapped.address());
-      MatrixView found = MatrixView.allocate(arena, 2, 3);
-      backend.download(weights, found);
-      assertArrayEquals(new float[]{0, 0, 0, 1, 2, 3}, found.toArray());
+      assertArrayEquals(new float[]{0, 0, 0, 1, 2, 3}, backend.download(weights, arena).toArray());
       weights.close();
     }
   }
@@ -250,30 +246,23 @@ final class CpuBackendTest extends BackendContract {
 
   /// Of all layers, one after the other; closes the backend.
   private static float[] importances(Backend backend, DenseNetwork network, Dataset samples) throws IOException {
-    return importances(backend, network, samples, Criterion.ELIMINATION_COMPENSATION, ProgressListener.NONE);
+    return importances(backend, network, samples, new Criterion.EliminationCompensation(), ProgressListener.NONE);
   }
 
   private static float[] importances(Backend backend, DenseNetwork network, Dataset samples, Criterion criterion,
       ProgressListener listener) throws IOException {
-    ScoringOptions options = new ScoringOptions(criterion, true, true, new Sensitivity.Jacobian(), Optional.empty(), 64,
-        1);
-    List<Float> all = new ArrayList<>();
-    try (backend; DeviceNetwork there = new DeviceNetwork(backend, network); Arena arena = Arena.ofConfined()) {
-      for (LayerScores layer : Scorer.score(backend, there, _ -> true, Optional.of(samples), options, listener)) {
-        Matrix importance = layer.importance();
-        MatrixView view = MatrixView.allocate(arena, importance.rows(), importance.columns());
-        backend.download(importance, view);
-        for (float value : view.toArray()) {
-          all.add(value);
+    PruningOptions options = PruningOptions.builder().criterion(criterion).compensation(new Compensation.Bias())
+        .sensitivity(new Sensitivity.Jacobian()).batchSize(64).seed(1).build();
+    try (backend; DeviceNetwork there = DeviceNetwork.copyOf(backend, network); Arena arena = Arena.ofConfined()) {
+      ScoringPlan plan = PruningPlan.of(options, network, Optional.of(samples), backend).scoring();
+      try (Scores scores = Scorer.score(backend, there, plan, Optional.of(samples), listener)) {
+        FloatBuffer values = FloatBuffer.allocate((int) network.weights());
+        for (int i = 0; i < scores.size(); i++) {
+          values.put(backend.download(scores.importance(i), arena).toArray());
         }
-        layer.close();
+        return values.array();
       }
     }
-    float[] values = new float[all.size()];
-    for (int i = 0; i < values.length; i++) {
-      values[i] = all.get(i);
-    }
-    return values;
   }
 
   /// ‖found − expected‖ / ‖expected‖

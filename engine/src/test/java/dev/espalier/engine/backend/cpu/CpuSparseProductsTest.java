@@ -24,8 +24,8 @@ final class CpuSparseProductsTest {
     assumeTrue(CpuBackend.skipsDeadUnits(), "no Vector API, or vectors of less than 8 float32");
   }
 
-  /// Every number of copies from one to more than two tiles, widths at and beside multiples of vectors and panels, and more terms
-  /// than are added at a time.
+  /// Every number of copies from one to more than two tiles, widths at and beside multiples of vectors and panels, and
+  /// more terms than are added at a time.
   @ParameterizedTest
   @CsvSource({"1, 1, 1, 1", "3, 2, 7, 5", "4, 3, 16, 63", "2, 4, 33, 64", "5, 5, 64, 65", "3, 6, 129, 128",
       "2, 7, 40, 200", "1, 8, 31, 16", "2, 9, 15, 33", "3, 10, 100, 130", "2, 11, 17, 70", "1, 16, 50, 64",

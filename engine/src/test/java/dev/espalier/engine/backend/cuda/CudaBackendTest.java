@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.OutOfBackendMemoryException;
+import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.ReadmeExampleTest;
 import dev.espalier.engine.TestNetworks;
@@ -12,7 +14,6 @@ import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.BackendContract;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
@@ -29,25 +30,27 @@ import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
-import dev.espalier.engine.scoring.LayerScores;
 import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
+import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.EmulatedDriver;
 import dev.espalier.kernels.EmulatedDriver.Order;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Optional;
-import java.util.OptionalInt;
-import java.util.stream.IntStream;
+import java.util.OptionalLong;
+import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// The backend's own code over kernels that the CPU runs.
 final class CudaBackendTest {
@@ -56,38 +59,26 @@ final class CudaBackendTest {
   static final long SLOT = 1 << 12;
 
   /// The driver is closed with the backend.
-  static CudaBackend open(EmulatedDriver driver, Precision precision) {
+  static CudaBackend open(Driver driver, Precision precision) {
     return open(driver, precision, SLOT);
   }
 
-  private static CudaBackend open(EmulatedDriver driver, Precision precision, long slotBytes) {
-    CudaMemory memory = new CudaMemory(driver, driver.totalMemory());
-    return new CudaBackend(driver, memory, CudaProducts.ofKernels(driver, memory, precision), precision, slotBytes);
+  private static CudaBackend open(Driver driver, Precision precision, long slotBytes) {
+    return CudaBackend.over(driver, OptionalLong.of(driver.totalMemory()),
+        (checked, memory) -> CudaProducts.ofKernels(checked, memory, precision), precision, slotBytes);
   }
 
   @Nested
   final class Fp32 extends BackendContract {
-    @Override
-    protected Backend open() {
-      return CudaBackendTest.open(new EmulatedDriver(80, MEMORY, Order.LATE), Precision.FP32);
-    }
-
-    @Override
-    protected double unitRoundoff() {
-      return 0x1p-24;
+    Fp32() {
+      super(() -> CudaBackendTest.open(new EmulatedDriver(80, MEMORY, Order.LATE), Precision.FP32), 0x1p-24);
     }
   }
 
   @Nested
   final class Tf32 extends BackendContract {
-    @Override
-    protected Backend open() {
-      return CudaBackendTest.open(new EmulatedDriver(90, MEMORY, Order.COPIES_FIRST), Precision.TF32);
-    }
-
-    @Override
-    protected double unitRoundoff() {
-      return 0x1p-11;
+    Tf32() {
+      super(() -> CudaBackendTest.open(new EmulatedDriver(90, MEMORY, Order.COPIES_FIRST), Precision.TF32), 0x1p-11);
     }
   }
 
@@ -118,10 +109,10 @@ final class CudaBackendTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @ValueSource(strings = {"ec", "magnitude", "gradient", "wanda", "random"})
   void prunesAsTheReferenceDoes(Criterion criterion) throws IOException {
     try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
-        Backend cuda = open(driver, Precision.FP32);
+        CudaBackend cuda = open(driver, Precision.FP32);
         Backend reference = new ReferenceBackend()) {
       PruningResult expected = prune(reference, criterion, new Sensitivity.Probes(4));
       PruningResult found = prune(cuda, criterion, new Sensitivity.Probes(4));
@@ -132,9 +123,11 @@ final class CudaBackendTest {
     }
   }
 
-  private static void assertGivesAllBack(Backend backend, EmulatedDriver driver) {
+  private static void assertGivesAllBack(CudaBackend backend, EmulatedDriver driver) {
     backend.close();
     assertEquals(0, driver.allocations());
+    assertEquals(0, backend.used());
+    assertEquals(0, backend.hostBytes());
   }
 
   /// The same weights are zero, and all differ by at most `tolerance`.
@@ -166,6 +159,23 @@ final class CudaBackendTest {
   }
 
   @Test
+  void recordsAnewOnceMemoryWasGivenBack() {
+    EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+    try (CudaBackend backend = open(driver, Precision.FP32); Matrix sum = backend.allocate(1, 3)) {
+      Runnable doubling = () -> backend.network().add(1, sum, sum);
+      for (long graphs : new long[]{0, 1, 2}) { // run, recorded and launched, launched
+        backend.repeat("doubling", doubling);
+        assertEquals(graphs, driver.graphs());
+      }
+      backend.allocate(1, 3).close();
+      for (long graphs : new long[]{2, 3, 4}) {
+        backend.repeat("doubling", doubling);
+        assertEquals(graphs, driver.graphs());
+      }
+    }
+  }
+
+  @Test
   void prunesWhereTheCallersWeightsLie() throws IOException {
     MatrixView features = TestNetworks.normal(arena, TestNetworks.random(2), 2000, 512, 1, 0.5);
     MatrixView weights = TestNetworks.normal(arena, TestNetworks.random(3), 100, 512, 0.1, 0);
@@ -181,16 +191,11 @@ final class CudaBackendTest {
       gpu.clear(b);
       ReadmeExampleTest.pruneInPlace(gpu, ((CudaMatrix) w).device().address(), ((CudaMatrix) b).device().address(),
           features.segment());
-      MatrixView pruned = MatrixView.allocate(arena, 100, 512);
-      gpu.download(w, pruned);
-      float[] found = pruned.toArray();
-      assertEquals(46_080, IntStream.range(0, found.length).filter(i -> found[i] == 0).count());
-      MatrixView bias = MatrixView.allocate(arena, 1, 100);
-      gpu.download(b, bias);
+      assertEquals(46_080, gpu.download(w, arena).zeros());
       float[] expected = new Pruner(cpu, PruningOptions.builder().sparsity(0.9).build())
           .prune(head, TestNetworks.source(features), arena).network().layers().getFirst().bias().orElseThrow()
           .toArray();
-      assertArrayEquals(expected, bias.toArray(), 0.01f);
+      assertArrayEquals(expected, gpu.download(b, arena).toArray(), 0.01f);
     }
   }
 
@@ -204,8 +209,8 @@ final class CudaBackendTest {
         CudaBackend limited = open(small, Precision.FP32, 1 << 14)) {
       network = TestNetworks.network(arena, 1, List.of(36, 800, 300, 5),
           List.of(Activation.RELU, Activation.TANH, Activation.IDENTITY));
-      PruningResult expected = prune(unlimited, Criterion.ELIMINATION_COMPENSATION, new Sensitivity.Jacobian());
-      PruningResult found = prune(limited, Criterion.ELIMINATION_COMPENSATION, new Sensitivity.Jacobian());
+      PruningResult expected = prune(unlimited, new Criterion.EliminationCompensation(), new Sensitivity.Jacobian());
+      PruningResult found = prune(limited, new Criterion.EliminationCompensation(), new Sensitivity.Jacobian());
       assertSameNetwork(expected.network(), found.network(), 1e-5);
       assertGivesAllBack(limited, small);
     }
@@ -216,42 +221,39 @@ final class CudaBackendTest {
     long budget = 4 << 20;
     try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
         Backend backend = open(driver, Precision.FP32)) {
-      long scores = Scorer.bytes(network, _ -> true, Criterion.ELIMINATION_COMPENSATION, true);
-      MemoryPlan plan = MemoryPlan.of(backend, network, scores, 5, OptionalInt.empty());
+      MemoryPlan plan = plan(backend, PruningOptions.builder()).memory();
       assertTrue(plan.batchSize() > 512 && plan.batchSize() < 8192, plan::toString);
       assertTrue(plan.weights() + plan.scores() + plan.batch() <= budget, plan::toString);
       assertEquals(0, plan.onHost());
-      String message = assertThrows(OutOfBackendMemoryException.class,
-          () -> MemoryPlan.of(backend, network, scores, 5, OptionalInt.of(8192))).getMessage();
-      assertTrue(message.endsWith("use a smaller --batch-size"), message);
+      OutOfBackendMemoryException refusal = assertThrows(OutOfBackendMemoryException.class,
+          () -> plan(backend, PruningOptions.builder().batchSize(8192)));
+      assertTrue(refusal.getMessage().startsWith("a batch of 8192 samples needs "), refusal.getMessage());
+      assertEquals(Set.of(Remedy.SMALLER_BATCH), refusal.remedies());
     }
+  }
+
+  private PruningPlan plan(Backend backend, PruningOptions.Builder options) {
+    return PruningPlan.of(options.build(), network, Optional.of(source), backend);
   }
 
   /// Of layers that are not excluded, and but for the rounding of each of up to nine allocations.
   @ParameterizedTest
-  @EnumSource
+  @ValueSource(strings = {"ec", "magnitude", "gradient", "wanda", "random"})
   void plansTheScoresThatAreTaken(Criterion criterion) throws IOException {
-    EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
-    CudaMemory memory = new CudaMemory(driver, MEMORY);
-    try (
-        Backend backend = new CudaBackend(driver, memory, CudaProducts.ofKernels(driver, memory, Precision.FP32),
-            Precision.FP32, SLOT);
-        DeviceNetwork device = new DeviceNetwork(backend, network)) {
-      String excluded = network.layers().get(1).name();
-      for (Compensation compensation : Compensation.values()) {
-        PruningOptions options = PruningOptions.builder().criterion(criterion).compensation(compensation)
-            .exclude(excluded::equals).batchSize(50).build();
-        Pruner pruner = new Pruner(backend, options);
-        List<LayerScores> scores = Scorer.score(backend, device, l -> l != 1, Optional.of(source),
-            pruner.scoringOptions(network), ProgressListener.NONE);
-        long after = memory.used();
-        scores.forEach(LayerScores::close);
-        long taken = after - memory.used();
-        long planned = pruner.plan(network).scores();
+    try (CudaBackend backend = open(new EmulatedDriver(80, MEMORY, Order.LATE), Precision.FP32);
+        DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      for (Compensation compensation : List.of(new Compensation.None(), new Compensation.Bias())) {
+        PruningPlan plan = plan(backend, PruningOptions.builder().criterion(criterion).compensation(compensation)
+            .exclude(network.layers().get(1).name()).batchSize(50));
+        Scores scores = Scorer.score(backend, device, plan.scoring(), Optional.of(source), ProgressListener.NONE);
+        long after = backend.used();
+        scores.close();
+        long taken = after - backend.used();
+        long planned = plan.memory().scores();
         assertTrue(planned <= taken && taken < planned + 2 * 9 * CudaMemory.rounded(1),
             () -> "%s: %d bytes planned, %d taken".formatted(compensation, planned, taken));
       }
-      assertEquals(0, memory.hostBytes());
+      assertEquals(0, backend.hostBytes());
     }
   }
 
@@ -260,20 +262,39 @@ final class CudaBackendTest {
     long budget = 1 << 20;
     try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
         Backend backend = open(driver, Precision.FP32)) {
-      String message = assertThrows(OutOfBackendMemoryException.class, () -> backend.allocate(1000, 1000)).getMessage();
-      assertTrue(message.startsWith("a 1000 × 1000 matrix needs 3.8 MiB: of 1.0 MiB of GPU memory "), message);
+      OutOfBackendMemoryException refusal = assertThrows(OutOfBackendMemoryException.class,
+          () -> backend.allocate(1000, 1000));
+      assertTrue(refusal.getMessage().startsWith("a 1000 × 1000 matrix needs 3.8 MiB: of 1.0 MiB of GPU memory "),
+          refusal.getMessage());
+      assertEquals(Set.of(Remedy.SMALLER_BATCH, Remedy.MORE_DEVICE_MEMORY), refusal.remedies());
+    }
+  }
+
+  @Test
+  void refusesRowsOnTheHostThatAreLongerThanABuffer() {
+    int columns = (int) (2 * SLOT / Float.BYTES);
+    try (CudaBackend backend = open(new EmulatedDriver(80, 1 << 20, Order.LATE), Precision.FP32);
+        Matrix weights = backend.allocateWeights(200, columns);
+        Matrix x = backend.allocate(1, columns);
+        Matrix bias = backend.allocate(1, 200);
+        Matrix z = backend.allocate(1, 200)) {
+      assertEquals(weights.elements() * Float.BYTES, backend.hostBytes());
+      OutOfBackendMemoryException refusal = assertThrows(OutOfBackendMemoryException.class,
+          () -> backend.network().denseForward(x, weights, bias, z));
+      assertEquals("a weight matrix of 2048 columns lies on the host, and a row of it exceeds the 4 KiB that are"
+          + " copied at a time", refusal.getMessage());
+      assertEquals(Set.of(Remedy.MORE_DEVICE_MEMORY), refusal.remedies());
     }
   }
 
   @Test
   void trainsAsTheReferenceDoes() throws IOException {
-    TrainingOptions options = new TrainingOptions(2, 30, Adam.of(0.01), Loss.CROSS_ENTROPY, 1, false,
-        ProgressListener.NONE);
+    TrainingOptions options = new TrainingOptions(2, 30, Adam.of(0.01), new Loss.CrossEntropy(), 1, false);
     try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
         Backend cuda = open(driver, Precision.FP32);
         Backend reference = new ReferenceBackend()) {
-      assertSameNetwork(Trainer.train(reference, network, source, options, arena),
-          Trainer.train(cuda, network, source, options, arena), 1e-4);
+      assertSameNetwork(Trainer.train(reference, network, source, options, ProgressListener.NONE, arena),
+          Trainer.train(cuda, network, source, options, ProgressListener.NONE, arena), 1e-4);
     }
   }
 }

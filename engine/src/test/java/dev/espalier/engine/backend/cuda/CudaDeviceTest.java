@@ -10,7 +10,6 @@ import dev.espalier.engine.backend.BackendContract;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
@@ -22,7 +21,6 @@ import dev.espalier.kernels.NeedsGpu;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
-import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
@@ -46,38 +44,21 @@ final class CudaDeviceTest {
   private DenseNetwork network;
   private Dataset source;
 
-  static CudaBackend open(Precision precision, OptionalLong memory) {
-
-    return CudaBackend.open(0, new BackendOptions(1, Optional.of(precision), memory));
-  }
-
   private static CudaBackend open(Precision precision) {
-    return open(precision, OptionalLong.empty());
+    return CudaBackend.open(0, new CudaOptions(precision, OptionalLong.empty()));
   }
 
   @Nested
   final class Fp32 extends BackendContract {
-    @Override
-    protected Backend open() {
-      return CudaDeviceTest.open(Precision.FP32);
-    }
-
-    @Override
-    protected double unitRoundoff() {
-      return 0x1p-24;
+    Fp32() {
+      super(() -> CudaDeviceTest.open(Precision.FP32), 0x1p-24);
     }
   }
 
   @Nested
   final class Tf32 extends BackendContract {
-    @Override
-    protected Backend open() {
-      return CudaDeviceTest.open(Precision.TF32);
-    }
-
-    @Override
-    protected double unitRoundoff() {
-      return 0x1p-10; // cuBLAS cuts, where our kernels round
+    Tf32() {
+      super(() -> CudaDeviceTest.open(Precision.TF32), 0x1p-10); // cuBLAS cuts, where our kernels round
     }
   }
 
@@ -131,7 +112,8 @@ final class CudaDeviceTest {
   void prunesWhatDoesNotFit() throws IOException {
     network = TestNetworks.network(arena, 1, List.of(300, 6000, 6000, 10),
         List.of(Activation.RELU, Activation.RELU, Activation.IDENTITY));
-    try (Backend small = open(Precision.FP32, OptionalLong.of(300L << 20)); Backend large = open(Precision.FP32)) {
+    CudaOptions limited = new CudaOptions(Precision.FP32, OptionalLong.of(300L << 20));
+    try (Backend small = CudaBackend.open(0, limited); Backend large = open(Precision.FP32)) {
       assertTrue(difference(prune(large).network(), prune(small).network()) < 1e-5);
     }
   }

@@ -2,19 +2,15 @@ package dev.espalier.engine.backend.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.BackendContract;
 import dev.espalier.engine.backend.Matrix;
-import dev.espalier.engine.backend.OutOfBackendMemoryException;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.device.BackendOptions;
-import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
@@ -24,17 +20,15 @@ import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.NeedsGpu;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.List;
-import java.util.Optional;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/// The backend as users open it, through JCuda, over a libcuda.so.1 that stands in for the driver and a libcublas.so.13 over
-/// it (kernels/src/test/cuda/driver): what a GPU would be asked is asked, by the calls it would be asked with.
+/// The backend as users open it, through JCuda, over a libcuda.so.1 that stands in for the driver and a libcublas.so.13
+/// over it (kernels/src/test/cuda/driver): what a GPU would be asked is asked, by the calls it would be asked with.
 @Tag("stand-in")
 @ExtendWith(NeedsGpu.class)
 final class CudaStandInTest {
@@ -43,49 +37,33 @@ final class CudaStandInTest {
   /// Of transfer buffers, where backends are opened often.
   private static final long SMALL_SLOT = 1 << 12;
 
-  private static final String NOTHING = "allocations 0, registrations 0, handles 0, contexts 0, used 0, reserved 0, "
-      + "threshold 0";
-
   private static CudaBackend open(Precision precision) {
-    return CudaBackend.open(0, new BackendOptions(1, Optional.of(precision), OptionalLong.of(MEMORY)));
+    return CudaBackend.open(0, new CudaOptions(precision, OptionalLong.of(MEMORY)));
   }
 
   /// As where there is no cuBLAS.
   private static CudaBackend openWithoutCublas(Precision precision) {
-    CudaGpu gpu = new CudaGpu(0);
-    CudaMemory memory = new CudaMemory(gpu, MEMORY);
-    return new CudaBackend(gpu, memory, CudaProducts.ofKernels(gpu, memory, precision), precision, SMALL_SLOT);
+    return CudaBackend.over(new CudaGpu(0), OptionalLong.of(MEMORY),
+        (driver, memory) -> CudaProducts.ofKernels(driver, memory, precision), precision, SMALL_SLOT);
   }
 
   private static CudaBackend openSmall(Precision precision) {
     CudaGpu gpu = new CudaGpu(0);
-    CudaMemory memory = new CudaMemory(gpu, MEMORY);
-    return new CudaBackend(gpu, memory, CudaProducts.ofCublas(gpu, memory, precision), precision, SMALL_SLOT);
+    return CudaBackend.over(gpu, OptionalLong.of(MEMORY), (_, memory) -> CudaProducts.ofCublas(gpu, memory, precision),
+        precision, SMALL_SLOT);
   }
 
   @Nested
   final class Cublas extends BackendContract {
-    @Override
-    protected Backend open() {
-      return CudaStandInTest.open(Precision.FP32);
-    }
-
-    @Override
-    protected double unitRoundoff() {
-      return 0x1p-24;
+    Cublas() {
+      super(() -> CudaStandInTest.open(Precision.FP32), 0x1p-24);
     }
   }
 
   @Nested
   final class WithoutCublas extends BackendContract {
-    @Override
-    protected Backend open() {
-      return openWithoutCublas(Precision.FP32);
-    }
-
-    @Override
-    protected double unitRoundoff() {
-      return 0x1p-24;
+    WithoutCublas() {
+      super(() -> openWithoutCublas(Precision.FP32), 0x1p-24);
     }
   }
 
@@ -104,19 +82,11 @@ final class CudaStandInTest {
         Matrix column = backend.allocate(factors.length, 1);
         Matrix one = backend.allocate(1, 1);
         Matrix products = backend.allocate(factors.length, 1)) {
-      MatrixView view = view(arena, factors);
-      backend.upload(view, column);
-      backend.upload(view(arena, 1), one);
-      backend.product(1, column, false, one, false, 0, products);
-      backend.download(products, view);
-      return view.toArray();
+      backend.upload(MatrixView.of(arena, factors.length, 1, factors), column);
+      backend.upload(MatrixView.of(arena, 1, 1, 1), one);
+      backend.network().product(1, column, false, one, false, 0, products);
+      return backend.download(products, arena).toArray();
     }
-  }
-
-  private static MatrixView view(Arena arena, float... column) {
-    MatrixView view = MatrixView.allocate(arena, column.length, 1);
-    view.segment().copyFrom(MemorySegment.ofArray(column));
-    return view;
   }
 
   @Test
@@ -130,7 +100,7 @@ final class CudaStandInTest {
       for (Backend backend : List.of(open(Precision.TF32), openWithoutCublas(Precision.TF32))) {
         assertArrayEquals(expected, biases(backend, options, network, source, arena), 0.01f);
       }
-      assertEquals(NOTHING, StandIn.counts());
+      assertEquals(StandIn.NOTHING, StandIn.counts());
     }
   }
 
@@ -145,7 +115,7 @@ final class CudaStandInTest {
       float[] expected = biases(openSmall(Precision.FP32), options, network, source, arena);
       for (int i = 0; i < ROUNDS; i++) {
         assertArrayEquals(expected, biases(openSmall(Precision.FP32), options, network, source, arena));
-        assertEquals(NOTHING, StandIn.counts());
+        assertEquals(StandIn.NOTHING, StandIn.counts());
       }
     }
   }
@@ -161,7 +131,7 @@ final class CudaStandInTest {
 
   @Test
   void memoryStaysInThePoolWhileABackendIsOpen() {
-    assertEquals(NOTHING, StandIn.counts());
+    assertEquals(StandIn.NOTHING, StandIn.counts());
     try (CudaBackend backend = open(Precision.TF32)) {
       assertEquals(-1, StandIn.count("threshold")); // the most, unsigned
       long used = StandIn.count("used");
@@ -175,7 +145,7 @@ final class CudaStandInTest {
       assertEquals(-1, StandIn.count("threshold"));
       assertEquals(StandIn.count("used"), StandIn.count("reserved")); // closing gave back what was unused
     }
-    assertEquals(NOTHING, StandIn.counts());
+    assertEquals(StandIn.NOTHING, StandIn.counts());
   }
 
   @Test
@@ -187,26 +157,5 @@ final class CudaStandInTest {
       assertEquals(1 << 20, StandIn.count("reserved"));
       assertEquals(free, gpu.freeMemory());
     }
-  }
-
-  @Test
-  void autoTakesIt() {
-    try (Backend backend = Device.AUTO.open()) {
-      String description = backend.description();
-      assertTrue(description.startsWith("cuda (Stand-in, compute capability 9.0, products in tf32 by cuBLAS 13.0.0, "),
-          description);
-    }
-  }
-
-  @Test
-  void refusesAGpuThatIsNotThere() {
-    assertEquals("there is no GPU 3: this process sees 1, numbered from 0",
-        assertThrows(IllegalStateException.class, () -> Device.parse("cuda:3").open()).getMessage());
-  }
-
-  @Test
-  void refusesABudgetThatIsTooSmall() {
-    BackendOptions options = new BackendOptions(1, Optional.empty(), OptionalLong.of(1 << 10));
-    assertThrows(OutOfBackendMemoryException.class, () -> Device.CUDA.open(options, _ -> {}));
   }
 }

@@ -9,32 +9,69 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
 
-/// What the library that stands in for the driver has counted.
-final class StandIn {
-  /// All that must be as it was before once it is given back.
+/// The library that stands in for the driver: its counts, and calls that it lets fail.
+public final class StandIn {
+  /// All counts that must be as before once everything is given back.
   private static final List<String> HELD = List.of("allocations", "registrations", "handles", "contexts", "used",
       "reserved", "threshold");
 
+  /// All counts where everything was given back.
+  public static final String NOTHING = "allocations 0, registrations 0, handles 0, contexts 0, used 0, reserved 0, "
+      + "threshold 0";
+
   private StandIn() {}
 
-  /// How much there is of a kind: see `stand_in` in libcuda.cpp.
-  @SuppressWarnings("restricted")
-  static long count(String what) {
+  /// A count: see `stand_in` in libcuda.cpp.
+  public static long count(String what) {
     try (Arena arena = Arena.ofConfined()) {
-      MethodHandle function = Linker.nativeLinker().downcallHandle(
-          SymbolLookup.libraryLookup("libcuda.so.1", arena).findOrThrow("stand_in"),
+      MethodHandle function = function(arena, "stand_in",
           FunctionDescriptor.of(ValueLayout.JAVA_LONG, ValueLayout.ADDRESS));
-      MemorySegment name = arena.allocateFrom(what);
-      return (long) function.invokeExact(name);
+      return (long) function.invokeExact(arena.allocateFrom(what));
     } catch (Throwable e) {
       throw new AssertionError(what, e);
     }
   }
 
+  @SuppressWarnings("restricted")
+  private static MethodHandle function(Arena arena, String name, FunctionDescriptor descriptor) {
+    return Linker.nativeLinker().downcallHandle(SymbolLookup.libraryLookup("libcuda.so.1", arena).findOrThrow(name),
+        descriptor);
+  }
+
   /// A line of all counts.
-  static String counts() {
+  public static String counts() {
     StringBuilder text = new StringBuilder();
     HELD.forEach(what -> text.append(text.isEmpty() ? "" : ", ").append(what).append(' ').append(count(what)));
     return text.toString();
+  }
+
+  /// Lets the nth call of a function from now on fail, once.
+  ///
+  /// @param function empty for any
+  public static void fail(String function, long nth) {
+    try (Arena arena = Arena.ofConfined()) {
+      MethodHandle fail = function(arena, "stand_in_fail",
+          FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG));
+      fail.invokeExact(arena.allocateFrom(function), nth);
+    } catch (Throwable e) {
+      throw new AssertionError(function, e);
+    }
+  }
+
+  /// Lets all later calls succeed, and forgets which failed.
+  public static void succeed() {
+    fail("", 0);
+  }
+
+  /// The last function that failed on demand, empty if none did.
+  @SuppressWarnings("restricted")
+  public static String failed() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment name = (MemorySegment) function(arena, "stand_in_failed",
+          FunctionDescriptor.of(ValueLayout.ADDRESS)).invokeExact();
+      return name.reinterpret(Integer.MAX_VALUE).getString(0);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
   }
 }

@@ -9,6 +9,6 @@ public final class ReferenceValues {
 
   /// The elements of `matrix`, row after row.
   public static double[] of(Backend backend, Matrix matrix) {
-    return ((ReferenceBackend) backend).values(matrix);
+    return ReferenceMatrix.entries(matrix).toArray();
   }
 }

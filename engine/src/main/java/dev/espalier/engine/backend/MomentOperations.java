@@ -1,0 +1,34 @@
+package dev.espalier.engine.backend;
+
+/// The operations of statistics, which are sums over samples, and of the scores that follow from them
+/// (docs/method.md).
+public interface MomentOperations {
+  /// The mean over the rows of x, into a 1 × columns matrix.
+  void columnMeans(Matrix x, Matrix means);
+
+  /// Adds a batch to sums over samples of (s, a − c): M0 += Σ s, M1 += Σ s (a − c)ᵀ, M2 += Σ s ((a − c)∘(a − c))ᵀ.
+  ///
+  /// @param sensitivity s, samples × outputs
+  /// @param activation a, samples × inputs
+  /// @param pilotMean c, 1 × inputs
+  /// @param m0 1 × outputs
+  /// @param m1 outputs × inputs
+  /// @param m2 outputs × inputs
+  void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1, Matrix m2);
+
+  /// Adds the sum over the rows of x of x∘x to a 1 × columns matrix.
+  void addColumnSquares(Matrix x, Matrix squares);
+
+  /// Importance over M2 and compensation over M1, in place, from sums over `samples` samples: I = W² (M2 − M1²/M0) /
+  /// samples, clamped at 0, and Δb = W (c + M1/M0); 0 in the row of a dead neuron (M0 = 0).
+  ///
+  /// @param weights W, outputs × inputs
+  /// @param pilotMean c, 1 × inputs
+  void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples);
+
+  /// |W ∘ F|, where F has the shape of W or is one row for all.
+  void absoluteProduct(Matrix weights, Matrix factor, Matrix scores);
+
+  /// Element i in row-major order becomes [CounterRandom#uniform] of `seed`, `stream` and i.
+  void uniform(Matrix matrix, long seed, long stream);
+}

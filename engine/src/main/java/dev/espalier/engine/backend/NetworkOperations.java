@@ -1,0 +1,82 @@
+package dev.espalier.engine.backend;
+
+import dev.espalier.engine.network.Activation;
+import java.util.Optional;
+
+/// The operations of forward and backward passes.
+///
+/// Matrices of a batch are samples × width. Where rows are **stacked copies**, row `c · samples + n` belongs to sample
+/// `n` of copy `c`: the backward passes of several outputs or probes make one tall matrix.
+public interface NetworkOperations {
+  /// c = α op(a)·op(b) + β c, where op transposes or not; c is written without being read when β is 0.
+  void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c);
+
+  /// z = x·Wᵀ + b.
+  ///
+  /// @param input x, samples × inputs
+  /// @param weights W, outputs × inputs
+  /// @param bias b, 1 × outputs
+  /// @param preActivation z, samples × outputs, written
+  void denseForward(Matrix input, Matrix weights, Matrix bias, Matrix preActivation);
+
+  /// a = φ(z); softmax by rows.
+  ///
+  /// @param preActivation z, samples × outputs
+  /// @param activated a, as `preActivation`, written
+  void activate(Activation activation, Matrix preActivation, Matrix activated);
+
+  /// [#denseForward(Matrix, Matrix, Matrix, Matrix)] and [#activate] in one.
+  default void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation, Matrix preActivation,
+      Matrix activated) {
+    denseForward(input, weights, bias, preActivation);
+    activate(activation, preActivation, activated);
+  }
+
+  /// g = Jφ(z)ᵀ u, an upstream gradient through an activation: u ∘ φ′(z) for an elementwise one, a ∘ (u − aᵀu) by rows
+  /// for softmax.
+  ///
+  /// @param preActivation z, samples × outputs
+  /// @param activated a = φ(z), samples × outputs
+  /// @param upstream u, stacked copies (copies · samples) × outputs
+  /// @param gradient g, as `upstream`, written; may be `upstream` itself
+  void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
+      Matrix gradient);
+
+  /// g = (h·V) ∘ φ′(z), the gradient at a layer's pre-activation from the gradient at the layer above, and its squares
+  /// where they are wanted.
+  ///
+  /// @param gradientAbove h, stacked copies (copies · samples) × outputs of the layer above
+  /// @param weightsAbove V, outputs of the layer above × outputs
+  /// @param activation φ of this layer, elementwise
+  /// @param preActivation z, samples × outputs
+  /// @param gradient g, stacked copies (copies · samples) × outputs, written; scratch memory if the squares are wanted
+  ///                 [alone][Squares#alone]
+  void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix gradient, Optional<Squares> squares);
+
+  /// s += scale · Σ over copies of g².
+  ///
+  /// @param gradient g, stacked copies (copies · samples) × outputs
+  /// @param sensitivity s, samples × outputs, added to
+  void addSquares(double scale, Matrix gradient, Matrix sensitivity);
+
+  /// y += α x, of one shape.
+  void add(double alpha, Matrix x, Matrix y);
+
+  /// Copies `count` columns of `from` to columns of `to`, which has as many rows.
+  void copyColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count);
+
+  /// Adds `count` columns of `from` to columns of `to`, which has as many rows.
+  void addColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count);
+
+  /// Row `c · samples + n` becomes the unit vector of output `firstOutput + c`.
+  ///
+  /// @param upstream stacked copies (copies · samples) × outputs
+  void unitVectors(Matrix upstream, int samples, int firstOutput);
+
+  /// Row `c · samples + n` becomes the Rademacher vector of probe `firstProbe + c` and sample `firstSample + n`:
+  /// element k is [CounterRandom#sign].
+  ///
+  /// @param upstream stacked copies (copies · samples) × outputs
+  void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed);
+}

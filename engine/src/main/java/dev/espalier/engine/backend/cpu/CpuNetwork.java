@@ -1,0 +1,220 @@
+package dev.espalier.engine.backend.cpu;
+
+import static dev.espalier.engine.backend.cpu.CpuMatrix.read;
+import static dev.espalier.engine.backend.cpu.CpuMatrix.write;
+import static dev.espalier.engine.backend.cpu.CpuTile.copy;
+import static dev.espalier.engine.backend.cpu.CpuTile.load;
+import static dev.espalier.engine.backend.cpu.CpuTile.store;
+
+import dev.espalier.engine.backend.CounterRandom;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.NetworkOperations;
+import dev.espalier.engine.backend.Squares;
+import dev.espalier.engine.backend.cpu.CpuProducts.Factor;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Activation;
+import java.lang.foreign.MemorySegment;
+import java.util.Optional;
+
+/// Forward passes, and the elementwise operations of backward passes, in tiles that stay in cache between a product and
+/// what follows it.
+final class CpuNetwork implements NetworkOperations {
+  private final CpuPool pool;
+  private final CpuProducts products;
+  private final CpuBackward backward;
+
+  /// @param sparse for gradients with zeros to skip
+  CpuNetwork(CpuPool pool, CpuProducts products, Optional<CpuSparseProducts> sparse) {
+    this.pool = pool;
+    this.products = products;
+    this.backward = new CpuBackward(pool, products, sparse);
+  }
+
+  @Override
+  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c) {
+    Factor left = new Factor(read(a), a.columns(), transposeA);
+    Factor right = new Factor(read(b), b.columns(), transposeB);
+    MemorySegment result = write(c);
+    int k = transposeA ? a.rows() : a.columns();
+    CpuTiles tiles = CpuTiles.of(c.rows(), c.columns(), k, right, pool.threads());
+    pool.run(tiles.count(), part -> {
+      CpuTiles.Tile t = tiles.tile(part);
+      products.multiply((float) alpha, left.from(t.row(), 0), right.from(0, t.column()), (float) beta, t.of(result),
+          c.columns(), t.rows(), t.columns(), k);
+    });
+  }
+
+  @Override
+  public void denseForward(Matrix input, Matrix weights, Matrix bias, Matrix preActivation) {
+    denseForward(input, weights, bias, preActivation, (_, _) -> {});
+  }
+
+  @Override
+  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation, Matrix preActivation,
+      Matrix activated) {
+    if (activation.isElementwise()) {
+      MemorySegment z = write(preActivation);
+      MemorySegment a = write(activated);
+      denseForward(input, weights, bias, preActivation, (start, end) -> activate(activation, z, a, start, end));
+    } else {
+      denseForward(input, weights, bias, preActivation);
+      activate(activation, preActivation, activated);
+    }
+  }
+
+  /// @param then what is done with elements of z while they are in cache
+  private void denseForward(Matrix input, Matrix weights, Matrix bias, Matrix preActivation, CpuPool.Range then) {
+    int inputs = input.columns();
+    int outputs = weights.rows();
+    MemorySegment x = read(input);
+    Factor w = Factor.transposed(read(weights), inputs);
+    MemorySegment b = read(bias);
+    MemorySegment z = write(preActivation);
+    CpuTiles tiles = CpuTiles.of(input.rows(), outputs, inputs, w, pool.threads());
+    pool.run(tiles.count(), part -> {
+      CpuTiles.Tile t = tiles.tile(part);
+      t.forEachRun((first, count, _) -> {
+        for (long at = first; at < first + count; at += t.columns()) {
+          copy(b, t.column(), z, at, t.columns());
+        }
+      });
+      products.multiply(1, Factor.of(x, inputs).from(t.row(), 0), w.from(0, t.column()), 1, t.of(z), outputs, t.rows(),
+          t.columns(), inputs);
+      t.forEachRun((first, count, _) -> then.run(first, first + count));
+    });
+  }
+
+  @Override
+  public void activate(Activation activation, Matrix preActivation, Matrix activated) {
+    MemorySegment z = read(preActivation);
+    MemorySegment a = write(activated);
+    if (activation.isElementwise()) {
+      pool.ranges(preActivation.elements(), CpuPool.BLOCK, (start, end) -> activate(activation, z, a, start, end));
+    } else {
+      softmax(z, a, preActivation.rows(), preActivation.columns());
+    }
+  }
+
+  /// a = φ(z) for elements `start` to `end`.
+  private static void activate(Activation activation, MemorySegment z, MemorySegment a, long start, long end) {
+    CpuTile tile = CpuTile.ofThread();
+    for (long first = start; first < end; first += CpuTile.LENGTH) {
+      int count = (int) Math.min(CpuTile.LENGTH, end - first);
+      CpuActivation.forward(activation, load(z, first, count, tile.a), tile.b, count);
+      store(tile.b, count, a, first);
+    }
+  }
+
+  private void softmax(MemorySegment z, MemorySegment p, int rows, int columns) {
+    pool.ranges(rows, CpuPool.rowsPerBlock(columns), (start, end) -> {
+      float[] row = new float[columns];
+      for (long n = start; n < end; n++) {
+        CpuActivation.softmax(load(z, n * columns, columns, row), row, columns);
+        store(row, columns, p, n * columns);
+      }
+    });
+  }
+
+  @Override
+  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
+      Matrix gradient) {
+    MemorySegment u = read(upstream);
+    MemorySegment g = write(gradient);
+    int columns = upstream.columns();
+    if (activation.isElementwise()) {
+      CpuDerivative derivative = CpuDerivative.of(activation, preActivation, upstream.rows(), Optional.empty());
+      pool.ranges(preActivation.elements(), CpuPool.BLOCK, (start, end) -> derivative.multiply(u, g, start, end));
+    } else {
+      MemorySegment a = read(activated);
+      long samples = preActivation.rows();
+      pool.ranges(upstream.rows(), CpuPool.rowsPerBlock(columns), (start, end) -> {
+        float[] p = new float[columns];
+        float[] row = new float[columns];
+        for (long n = start; n < end; n++) {
+          load(a, n % samples * columns, columns, p);
+          CpuActivation.softmaxBackward(p, load(u, n * columns, columns, row), columns);
+          store(row, columns, g, n * columns);
+        }
+      });
+    }
+  }
+
+  @Override
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix gradient, Optional<Squares> squares) {
+    backward.run(gradientAbove, (CpuMatrix) weightsAbove, activation, preActivation, gradient, squares);
+  }
+
+  @Override
+  public void addSquares(double scale, Matrix gradient, Matrix sensitivity) {
+    MemorySegment g = read(gradient);
+    MemorySegment s = write(sensitivity);
+    float factor = (float) scale;
+    long elements = sensitivity.elements();
+    pool.tiles(elements, (first, count, tile) -> {
+      float[] sum = load(s, first, count, tile.a);
+      for (long copy = 0; copy < gradient.elements(); copy += elements) {
+        CpuLoops.addSquares(factor, load(g, copy + first, count, tile.b), sum, count);
+      }
+      store(sum, count, s, first);
+    });
+  }
+
+  @Override
+  public void add(double alpha, Matrix x, Matrix y) {
+    MemorySegment from = read(x);
+    MemorySegment to = write(y);
+    float factor = (float) alpha;
+    pool.tiles(x.elements(), (first, count, tile) -> {
+      float[] sum = load(to, first, count, tile.a);
+      CpuLoops.add(factor, load(from, first, count, tile.b), sum, count);
+      store(sum, count, to, first);
+    });
+  }
+
+  @Override
+  public void copyColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count) {
+    MemorySegment source = read(from);
+    MemorySegment target = write(to);
+    pool.ranges(from.rows(), CpuPool.rowsPerBlock(count), (start, end) -> {
+      for (long row = start; row < end; row++) {
+        copy(source, row * from.columns() + firstFrom, target, row * to.columns() + firstTo, count);
+      }
+    });
+  }
+
+  @Override
+  public void addColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count) {
+    MemorySegment source = read(from);
+    MemorySegment target = write(to);
+    pool.rowTiles(from.rows(), count, (row, column, length, tile) -> {
+      long at = (long) row * to.columns() + firstTo + column;
+      float[] sum = load(target, at, length, tile.a);
+      CpuLoops.add(1, load(source, (long) row * from.columns() + firstFrom + column, length, tile.b), sum, length);
+      store(sum, length, target, at);
+    });
+  }
+
+  @Override
+  public void unitVectors(Matrix upstream, int samples, int firstOutput) {
+    MemorySegment u = write(upstream);
+    u.fill((byte) 0);
+    for (int row = 0; row < upstream.rows(); row++) {
+      u.setAtIndex(MatrixView.ELEMENT, (long) row * upstream.columns() + firstOutput + row / samples, 1);
+    }
+  }
+
+  @Override
+  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
+    MemorySegment u = write(upstream);
+    int columns = upstream.columns();
+    pool.rowTiles(upstream.rows(), columns, (row, column, count, tile) -> {
+      int probe = firstProbe + row / samples;
+      long sample = firstSample + row % samples;
+      for (int k = 0; k < count; k++) {
+        tile.a[k] = CounterRandom.sign(seed, probe, sample, column + k, columns);
+      }
+      store(tile.a, count, u, (long) row * columns + column);
+    });
+  }
+}

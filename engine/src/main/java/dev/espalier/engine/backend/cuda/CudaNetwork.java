@@ -1,0 +1,152 @@
+package dev.espalier.engine.backend.cuda;
+
+import static dev.espalier.engine.backend.cuda.CudaMatrix.block;
+import static dev.espalier.engine.backend.cuda.CudaMatrix.device;
+
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.NetworkOperations;
+import dev.espalier.engine.backend.Squares;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.kernels.DenseForwardKernel;
+import dev.espalier.kernels.Driver;
+import dev.espalier.kernels.MatrixBlock;
+import dev.espalier.kernels.MatrixProducts;
+import dev.espalier.kernels.Nonlinearity;
+import dev.espalier.kernels.RandomKernel;
+import dev.espalier.kernels.UpdatesKernel;
+import java.util.Optional;
+
+/// Forward and backward passes.
+final class CudaNetwork implements NetworkOperations {
+  private final MatrixProducts products;
+  private final CudaTransfers transfers;
+  private final DenseForwardKernel dense;
+  private final UpdatesKernel updates;
+  private final RandomKernel random;
+
+  CudaNetwork(Driver driver, MatrixProducts products, CudaTransfers transfers) {
+    this.products = products;
+    this.transfers = transfers;
+    dense = new DenseForwardKernel(driver);
+    updates = new UpdatesKernel(driver);
+    random = new RandomKernel(driver);
+  }
+
+  @Override
+  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c) {
+    products.multiply(alpha, block(a), transposeA, block(b), transposeB, beta, block(c));
+  }
+
+  @Override
+  public void denseForward(Matrix input, Matrix weights, Matrix bias, Matrix preActivation) {
+    multiplyForward(input, weights, preActivation);
+    dense.addBias(device(preActivation), device(bias));
+  }
+
+  @Override
+  public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation, Matrix preActivation,
+      Matrix activated) {
+    multiplyForward(input, weights, preActivation);
+    if (activation.isElementwise()) {
+      dense.forward(nonlinearity(activation), device(preActivation), device(bias), device(activated));
+    } else {
+      dense.softmaxForward(device(preActivation), device(bias), device(activated));
+    }
+  }
+
+  /// z = x·Wᵀ
+  private void multiplyForward(Matrix input, Matrix weights, Matrix preActivation) {
+    MatrixBlock x = block(input);
+    MatrixBlock z = block(preActivation);
+    forEachRows(weights, (w, first) -> products.multiply(1, x, false, w, true, 0, z.columns(first, w.rows())));
+  }
+
+  /// All rows at once of a matrix on the device, blocks of rows of one that lies on the host.
+  private void forEachRows(Matrix matrix, CudaTransfers.RowsUse use) {
+    CudaMatrix weights = CudaMatrix.of(matrix);
+    if (weights.memory().isOnHost()) {
+      transfers.forEachRows(weights, use);
+    } else {
+      use.accept(weights.asBlock(), 0);
+    }
+  }
+
+  private static Nonlinearity nonlinearity(Activation activation) {
+    return switch (activation) {
+      case IDENTITY -> Nonlinearity.IDENTITY;
+      case RELU -> Nonlinearity.RELU;
+      case LEAKY_RELU -> Nonlinearity.LEAKY_RELU;
+      case ELU -> Nonlinearity.ELU;
+      case GELU -> Nonlinearity.GELU;
+      case SILU -> Nonlinearity.SILU;
+      case SOFTPLUS -> Nonlinearity.SOFTPLUS;
+      case TANH -> Nonlinearity.TANH;
+      case SIGMOID -> Nonlinearity.SIGMOID;
+      case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
+    };
+  }
+
+  @Override
+  public void activate(Activation activation, Matrix preActivation, Matrix activated) {
+    if (activation.isElementwise()) {
+      dense.activate(nonlinearity(activation), device(preActivation), device(activated));
+    } else {
+      dense.softmax(device(preActivation), device(activated));
+    }
+  }
+
+  @Override
+  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
+      Matrix gradient) {
+    if (activation.isElementwise()) {
+      dense.backward(nonlinearity(activation), device(preActivation), device(upstream), device(gradient));
+    } else {
+      dense.softmaxBackward(device(activated), device(upstream), device(gradient));
+    }
+  }
+
+  @Override
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix gradient, Optional<Squares> squares) {
+    MatrixBlock h = block(gradientAbove);
+    MatrixBlock g = block(gradient);
+    forEachRows(weightsAbove,
+        (v, first) -> products.multiply(1, h.columns(first, v.rows()), false, v, false, first == 0 ? 0 : 1, g));
+    if (squares.isPresent()) {
+      dense.backwardAddingSquares(nonlinearity(activation), device(preActivation), device(gradient), device(gradient),
+          device(squares.get().sensitivity()), squares.get().scale());
+    } else {
+      dense.backward(nonlinearity(activation), device(preActivation), device(gradient), device(gradient));
+    }
+  }
+
+  @Override
+  public void addSquares(double scale, Matrix gradient, Matrix sensitivity) {
+    dense.addSquares(scale, device(gradient), device(sensitivity));
+  }
+
+  @Override
+  public void add(double alpha, Matrix x, Matrix y) {
+    updates.add(alpha, device(x), device(y));
+  }
+
+  @Override
+  public void copyColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count) {
+    updates.copyColumns(block(from).columns(firstFrom, count), block(to).columns(firstTo, count));
+  }
+
+  @Override
+  public void addColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count) {
+    updates.addColumns(block(from).columns(firstFrom, count), block(to).columns(firstTo, count));
+  }
+
+  @Override
+  public void unitVectors(Matrix upstream, int samples, int firstOutput) {
+    random.unitVectors(device(upstream), samples, firstOutput);
+  }
+
+  @Override
+  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
+    random.rademacherVectors(device(upstream), samples, firstProbe, firstSample, seed);
+  }
+}

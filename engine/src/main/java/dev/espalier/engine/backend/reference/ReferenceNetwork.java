@@ -1,0 +1,169 @@
+package dev.espalier.engine.backend.reference;
+
+import static dev.espalier.engine.backend.reference.ReferenceMatrix.entries;
+
+import dev.espalier.engine.backend.CounterRandom;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.NetworkOperations;
+import dev.espalier.engine.backend.Squares;
+import dev.espalier.engine.network.Activation;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/// Forward and backward passes by plain loops.
+final class ReferenceNetwork implements NetworkOperations {
+  @Override
+  public void product(double alpha, Matrix a, boolean transposeA, Matrix b, boolean transposeB, double beta, Matrix c) {
+    ReferenceMatrix left = transposeA ? entries(a).transposed() : entries(a);
+    ReferenceMatrix right = transposeB ? entries(b).transposed() : entries(b);
+    ReferenceMatrix result = entries(c);
+    for (int i = 0; i < result.rows(); i++) {
+      for (int j = 0; j < result.columns(); j++) {
+        result.set(i, j, beta == 0 ? 0 : beta * result.get(i, j));
+      }
+      for (int k = 0; k < left.columns(); k++) {
+        double factor = alpha * left.get(i, k);
+        if (factor != 0) {
+          result.addRow(i, factor, right, k);
+        }
+      }
+    }
+  }
+
+  @Override
+  public void denseForward(Matrix input, Matrix weights, Matrix bias, Matrix preActivation) {
+    ReferenceMatrix z = entries(preActivation);
+    product(1, input, false, weights, true, 0, preActivation);
+    for (int n = 0; n < z.rows(); n++) {
+      z.addRow(n, 1, entries(bias), 0);
+    }
+  }
+
+  @Override
+  public void activate(Activation activation, Matrix preActivation, Matrix activated) {
+    ReferenceMatrix z = entries(preActivation);
+    ReferenceMatrix a = entries(activated);
+    for (int n = 0; n < z.rows(); n++) {
+      if (activation.isElementwise()) {
+        for (int i = 0; i < z.columns(); i++) {
+          a.set(n, i, activation.value(z.get(n, i)));
+        }
+      } else {
+        softmax(z, a, n);
+      }
+    }
+  }
+
+  /// Row n of p becomes the softmax of row n of z.
+  ///
+  /// @return ln Σ eᶻ
+  static double softmax(ReferenceMatrix z, ReferenceMatrix p, int n) {
+    double max = IntStream.range(0, z.columns()).mapToDouble(k -> z.get(n, k)).max().orElseThrow();
+    double sum = 0;
+    for (int k = 0; k < z.columns(); k++) {
+      p.set(n, k, Math.exp(z.get(n, k) - max));
+      sum += p.get(n, k);
+    }
+    for (int k = 0; k < z.columns(); k++) {
+      p.set(n, k, p.get(n, k) / sum);
+    }
+    return max + Math.log(sum);
+  }
+
+  @Override
+  public void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
+      Matrix gradient) {
+    if (activation.isElementwise()) {
+      multiplyByDerivative(activation, entries(preActivation), entries(upstream), entries(gradient));
+    } else {
+      softmaxBackward(entries(activated), entries(upstream), entries(gradient));
+    }
+  }
+
+  private static void multiplyByDerivative(Activation activation, ReferenceMatrix z, ReferenceMatrix u,
+      ReferenceMatrix g) {
+    for (int row = 0; row < u.rows(); row++) {
+      for (int i = 0; i < z.columns(); i++) {
+        g.set(row, i, u.get(row, i) * activation.derivative(z.get(row % z.rows(), i)));
+      }
+    }
+  }
+
+  private static void softmaxBackward(ReferenceMatrix a, ReferenceMatrix u, ReferenceMatrix g) {
+    for (int row = 0; row < u.rows(); row++) {
+      int n = row % a.rows();
+      double mean = 0;
+      for (int i = 0; i < a.columns(); i++) {
+        mean += a.get(n, i) * u.get(row, i);
+      }
+      for (int i = 0; i < a.columns(); i++) {
+        g.set(row, i, a.get(n, i) * (u.get(row, i) - mean));
+      }
+    }
+  }
+
+  @Override
+  public void denseBackward(Matrix gradientAbove, Matrix weightsAbove, Activation activation, Matrix preActivation,
+      Matrix gradient, Optional<Squares> squares) {
+    product(1, gradientAbove, false, weightsAbove, false, 0, gradient);
+    multiplyByDerivative(activation, entries(preActivation), entries(gradient), entries(gradient));
+    squares.ifPresent(s -> addSquares(s.scale(), gradient, s.sensitivity()));
+  }
+
+  @Override
+  public void addSquares(double scale, Matrix gradient, Matrix sensitivity) {
+    ReferenceMatrix g = entries(gradient);
+    ReferenceMatrix s = entries(sensitivity);
+    for (int row = 0; row < g.rows(); row++) {
+      for (int i = 0; i < g.columns(); i++) {
+        s.add(row % s.rows(), i, scale * g.get(row, i) * g.get(row, i));
+      }
+    }
+  }
+
+  @Override
+  public void add(double alpha, Matrix x, Matrix y) {
+    for (int i = 0; i < x.rows(); i++) {
+      entries(y).addRow(i, alpha, entries(x), i);
+    }
+  }
+
+  @Override
+  public void copyColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count) {
+    for (int row = 0; row < from.rows(); row++) {
+      for (int j = 0; j < count; j++) {
+        entries(to).set(row, firstTo + j, entries(from).get(row, firstFrom + j));
+      }
+    }
+  }
+
+  @Override
+  public void addColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count) {
+    for (int row = 0; row < from.rows(); row++) {
+      for (int j = 0; j < count; j++) {
+        entries(to).add(row, firstTo + j, entries(from).get(row, firstFrom + j));
+      }
+    }
+  }
+
+  @Override
+  public void unitVectors(Matrix upstream, int samples, int firstOutput) {
+    ReferenceMatrix u = entries(upstream);
+    for (int row = 0; row < u.rows(); row++) {
+      for (int k = 0; k < u.columns(); k++) {
+        u.set(row, k, k == firstOutput + row / samples ? 1 : 0);
+      }
+    }
+  }
+
+  @Override
+  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
+    ReferenceMatrix u = entries(upstream);
+    for (int row = 0; row < u.rows(); row++) {
+      int probe = firstProbe + row / samples;
+      for (int k = 0; k < u.columns(); k++) {
+        u.set(row, k, CounterRandom.sign(seed, probe, firstSample + row % samples, k, u.columns()));
+      }
+    }
+  }
+}

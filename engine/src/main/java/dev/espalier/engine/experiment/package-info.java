@@ -1,0 +1,2 @@
+/// Several prunings, side by side.
+package dev.espalier.engine.experiment;

@@ -1,0 +1,86 @@
+package dev.espalier.engine.method;
+
+import java.math.BigDecimal;
+import java.util.regex.Matcher;
+
+/// The target of a pruning: how many weights it removes, and which weights are ranked together.
+public sealed interface Target {
+  /// A fraction of the weights of a scope.
+  ///
+  /// @param sparsity fraction of the prunable weights that are zero afterwards, 0..1
+  record Fraction(double sparsity, Scope scope) implements Target {
+    /// @throws IllegalArgumentException if the sparsity is not a fraction
+    public Fraction {
+      if (!(sparsity >= 0 && sparsity <= 1)) {
+        throw new IllegalArgumentException(
+            "sparsity %s: use a fraction from 0 to 1, for example 0.9 to remove 90 %% of the weights"
+                .formatted(sparsity));
+      }
+    }
+
+    @Override
+    public String toString() {
+      String number = BigDecimal.valueOf(sparsity).stripTrailingZeros().toPlainString();
+      return scope instanceof Scope.Global ? number : scope + ":" + number;
+    }
+  }
+
+  /// n of every m neighbours in a row stay, as sparse tensor cores need it (2:4). A last group that is narrower keeps
+  /// as many, or all that it has.
+  ///
+  /// @param kept n, 1 up to the group's width
+  /// @param groupWidth m, at least 1
+  record Pattern(int kept, int groupWidth) implements Target {
+    /// @throws IllegalArgumentException if a number is out of its range
+    public Pattern {
+      if (kept < 1 || kept > groupWidth) {
+        throw new IllegalArgumentException(
+            "pattern %d:%d: n:m keeps n of every m weights, with 1 ≤ n ≤ m".formatted(kept, groupWidth));
+      }
+    }
+
+    /// 1 − n/m, where the columns are a multiple of m.
+    @Override
+    public double sparsity() {
+      return 1 - (double) kept / groupWidth;
+    }
+
+    @Override
+    public String toString() {
+      return kept + ":" + groupWidth;
+    }
+  }
+
+  /// The fraction of weights removed, 0..1.
+  double sparsity();
+
+  /// A fraction of all prunable weights.
+  ///
+  /// @throws IllegalArgumentException if it is not from 0 to 1
+  static Target sparsity(double fraction) {
+    return new Fraction(fraction, new Scope.Global());
+  }
+
+  /// `0.9`, `layer:0.9`, `row:0.9`, or `n:m` such as `2:4`.
+  ///
+  /// @throws IllegalArgumentException for anything else
+  static Target parse(String text) {
+    Matcher pattern = java.util.regex.Pattern.compile("(\\d{1,6}):(\\d{1,6})").matcher(text);
+    if (pattern.matches()) {
+      return new Pattern(Integer.parseInt(pattern.group(1)), Integer.parseInt(pattern.group(2)));
+    }
+    int colon = text.indexOf(':');
+    Scope scope = colon < 0 ? new Scope.Global() : Scope.parse(text.substring(0, colon));
+    try {
+      return new Fraction(Double.parseDouble(text.substring(colon + 1)), scope);
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException(
+          "unknown target '%s': use a fraction such as 0.9, layer:0.9 or row:0.9, or n:m such as 2:4".formatted(text),
+          e);
+    }
+  }
+
+  /// As [#parse] reads it.
+  @Override
+  String toString();
+}

@@ -1,0 +1,196 @@
+package dev.espalier.engine.network;
+
+import dev.espalier.engine.MismatchException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.IntStream;
+
+/// The structure of a network: a directed acyclic graph of nodes in an order in which they can be computed. Node 0 is
+/// the input, the last node is the output y. Its dense nodes are its **layers**, numbered from 0 in the order of the
+/// nodes; only they have weights.
+///
+/// @param nodes the input first; each reads earlier nodes only
+public record Graph(List<Node> nodes) {
+  /// @throws MismatchException if the nodes make no network: the message says which node does not fit
+  public Graph {
+    nodes = List.copyOf(nodes);
+    if (nodes.stream().noneMatch(Node.Dense.class::isInstance)) {
+      throw new MismatchException("a network needs at least one layer");
+    }
+    Set<Integer> read = new HashSet<>();
+    Set<String> names = new HashSet<>();
+    for (int n = 0; n < nodes.size(); n++) {
+      Node node = nodes.get(n);
+      require((n == 0) == node instanceof Node.Input,
+          "node %d: the input is the first node, and no other".formatted(n));
+      for (int input : node.inputs()) {
+        requireBefore(n, input);
+      }
+      read.addAll(node.inputs());
+      requireFits(nodes, n, node);
+      if (node instanceof Node.Dense dense) {
+        require(names.add(dense.name()), "two layers are called %s".formatted(dense.name()));
+      }
+    }
+    for (int n = 0; n < nodes.size() - 1; n++) {
+      require(read.contains(n), "node %d: no node reads its value, and it is not the last".formatted(n));
+    }
+  }
+
+  private static void requireFits(List<Node> nodes, int n, Node node) {
+    List<Integer> widths = node.inputs().stream().map(input -> nodes.get(input).width()).toList();
+    switch (node) {
+      case Node.Input(int width) -> require(width > 0, "node %d: a sample needs at least one number".formatted(n));
+      case Node.Dense dense -> {
+        require(dense.width() > 0, "layer %s has no neurons".formatted(dense.name()));
+        require(widths.getFirst() == dense.inputWidth(), "layer %s takes %d inputs, the node before it has %d outputs"
+            .formatted(dense.name(), dense.inputWidth(), widths.getFirst()));
+      }
+      case Node.Activate activate -> {
+        require(widths.getFirst() == activate.width(), "node %d: an activation changes no width".formatted(n));
+        require(activate.activation().isElementwise() || n == nodes.size() - 1,
+            "node %d: %s is only possible as the last activation".formatted(n, activate.activation()));
+      }
+      case Node.Add add -> require(!widths.isEmpty() && widths.stream().allMatch(width -> width == add.width()),
+          "node %d adds values of the widths %s".formatted(n, widths));
+      case Node.Concat concat ->
+        require(!widths.isEmpty() && widths.stream().mapToInt(Integer::intValue).sum() == concat.width(),
+            "node %d joins values of the widths %s to one of %d".formatted(n, widths, concat.width()));
+    }
+  }
+
+  private static void requireBefore(int n, int input) {
+    require(input >= 0 && input < n, "node %d reads node %d, which does not come before it".formatted(n, input));
+  }
+
+  private static void require(boolean condition, String message) {
+    if (!condition) {
+      throw new MismatchException(message);
+    }
+  }
+
+  /// A chain of layers: each reads the activation of the layer before it.
+  ///
+  /// @throws MismatchException if there is no layer, two share a name, the widths do not chain, or softmax stands
+  ///                           anywhere but last
+  public static Graph chain(List<? extends LayerShape> layers) {
+    if (layers.isEmpty()) {
+      throw new MismatchException("a network needs at least one layer");
+    }
+    Builder builder = new Builder(layers.getFirst().inputs());
+    int value = 0;
+    for (int l = 0; l < layers.size(); l++) {
+      LayerShape layer = layers.get(l);
+      if (l > 0 && layer.inputs() != layers.get(l - 1).outputs()) {
+        throw new MismatchException("layers do not chain: %s takes %d inputs, %s before it has %d outputs"
+            .formatted(layer.name(), layer.inputs(), layers.get(l - 1).name(), layers.get(l - 1).outputs()));
+      }
+      if (!layer.activation().isElementwise() && l < layers.size() - 1) {
+        throw new MismatchException(
+            "layer %s: softmax is only possible as the last activation".formatted(layer.name()));
+      }
+      value = builder.dense(layer.name(), value, layer.outputs());
+      value = builder.activate(value, layer.activation());
+    }
+    return builder.build();
+  }
+
+  /// The width of a sample.
+  public int inputs() {
+    return nodes.getFirst().width();
+  }
+
+  /// The width of the output y.
+  public int outputs() {
+    return nodes.getLast().width();
+  }
+
+  /// The number of the last node.
+  public int output() {
+    return nodes.size() - 1;
+  }
+
+  /// The dense nodes, in the order of the nodes.
+  public List<Node.Dense> layers() {
+    return nodes.stream().filter(Node.Dense.class::isInstance).map(Node.Dense.class::cast).toList();
+  }
+
+  /// Weights of all layers, without biases.
+  public long weights() {
+    return layers().stream().mapToLong(dense -> (long) dense.width() * dense.inputWidth()).sum();
+  }
+
+  /// The node numbers of the layers.
+  public int[] layerNodes() {
+    return IntStream.range(0, nodes.size()).filter(n -> nodes.get(n) instanceof Node.Dense).toArray();
+  }
+
+  /// The numbers of the nodes that read the value of node `n`, one for each time that they do.
+  public List<Integer> readers(int n) {
+    return IntStream.range(0, nodes.size()).boxed()
+        .flatMap(reader -> nodes.get(reader).inputs().stream().filter(input -> input == n).map(_ -> reader)).toList();
+  }
+
+  /// The activation that reads the value of a layer, identity if there is none.
+  ///
+  /// @param l the number of the layer
+  public Activation activation(int l) {
+    return readers(layerNodes()[l]).stream().map(nodes::get).filter(Node.Activate.class::isInstance)
+        .map(node -> ((Node.Activate) node).activation()).findFirst().orElse(Activation.IDENTITY);
+  }
+
+  /// The activation of the output: identity if the last node is not one.
+  public Activation lastActivation() {
+    return nodes.getLast() instanceof Node.Activate last ? last.activation() : Activation.IDENTITY;
+  }
+
+  /// Collects nodes; each method returns the number of the node that it adds, and throws a [MismatchException] if that
+  /// is to read a node that was not added yet. A graph's last node is its output.
+  public static final class Builder {
+    private final List<Node> nodes = new ArrayList<>();
+
+    /// @param inputs the width of a sample, which is the value of node 0
+    public Builder(int inputs) {
+      nodes.add(new Node.Input(inputs));
+    }
+
+    /// A dense layer that reads node `input`.
+    public int dense(String name, int input, int outputs) {
+      return add(new Node.Dense(name, input, width(input), outputs));
+    }
+
+    /// An activation of node `input`; identity adds no node.
+    public int activate(int input, Activation activation) {
+      return activation == Activation.IDENTITY ? input : add(new Node.Activate(input, activation, width(input)));
+    }
+
+    /// The sum of nodes.
+    public int add(Integer... inputs) {
+      return add(new Node.Add(List.of(inputs), inputs.length == 0 ? 0 : width(inputs[0])));
+    }
+
+    /// The values of nodes side by side.
+    public int concat(Integer... inputs) {
+      return add(new Node.Concat(List.of(inputs), List.of(inputs).stream().mapToInt(this::width).sum()));
+    }
+
+    private int width(int input) {
+      requireBefore(nodes.size(), input);
+      return nodes.get(input).width();
+    }
+
+    private int add(Node node) {
+      nodes.add(node);
+      return nodes.size() - 1;
+    }
+
+    /// The graph.
+    ///
+    /// @throws MismatchException if the nodes make no network
+    public Graph build() {
+      return new Graph(nodes);
+    }
+  }
+}

@@ -1,0 +1,171 @@
+package dev.espalier.engine.pass;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.NetworkOperations;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.Squares;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/// Gradients at the nodes of a graph, in stacked copies, in memory that the next pass uses again. They flow from the
+/// output to the layers; where paths join, they add up.
+final class BackwardPass implements Resource {
+  private final Backend backend;
+  private final Graph graph;
+  private final Wiring wiring;
+  /// By node; null where a fused operation needs none.
+  private final List<Matrix> gradients = new ArrayList<>();
+  private final Resources resources;
+
+  private BackwardPass(Backend backend, Graph graph, int rows, Resources resources) {
+    this.backend = backend;
+    this.graph = graph;
+    this.resources = resources;
+    wiring = new Wiring(graph);
+    for (int n = 0; n < graph.nodes().size(); n++) {
+      gradients.add(wiring.hasGradient(n) ? resources.own(backend.allocate(rows, graph.nodes().get(n).width())) : null);
+    }
+  }
+
+  /// @param rows most samples of a batch times most copies
+  static BackwardPass allocate(Backend backend, Graph graph, int rows) {
+    return Resources.build(resources -> new BackwardPass(backend, graph, rows, resources));
+  }
+
+  /// Elements of the gradients of one sample and copy.
+  static long elements(Graph graph) {
+    Wiring wiring = new Wiring(graph);
+    long elements = 0;
+    for (int n = 0; n < graph.nodes().size(); n++) {
+      elements += wiring.hasGradient(n) ? graph.nodes().get(n).width() : 0;
+    }
+    return elements;
+  }
+
+  /// The gradient at the value of node `n`, `rows` rows.
+  Matrix gradient(int n, int rows) {
+    return gradients.get(n).slice(0, rows);
+  }
+
+  /// Where the squares of a layer's gradients are added.
+  interface Sink {
+    /// @param l the number of the layer
+    /// @param alone whether the pass itself does not need the gradient any more
+    Optional<Squares> squares(int l, boolean alone);
+  }
+
+  /// Runs backwards from a node whose gradient was written.
+  ///
+  /// @param start the node, from which all layers can be reached
+  /// @param rows samples times copies
+  void run(DeviceNetwork network, ForwardPass forward, int start, int rows, Sink sink) {
+    Walk walk = new Walk(network, forward, rows, sink);
+    walk.written[start] = true;
+    for (int n = start; n > 0; n--) {
+      if (walk.written[n]) {
+        walk.from(n);
+      }
+    }
+  }
+
+  /// One run.
+  private final class Walk {
+    private final DeviceNetwork network;
+    private final ForwardPass forward;
+    private final int rows;
+    private final Sink sink;
+    private final NetworkOperations on = backend.network();
+    /// By node, whether something was written to its gradient.
+    private final boolean[] written = new boolean[graph.nodes().size()];
+    /// By node, whether the squares of its gradient were added.
+    private final boolean[] squared = new boolean[graph.nodes().size()];
+
+    Walk(DeviceNetwork network, ForwardPass forward, int rows, Sink sink) {
+      this.network = network;
+      this.forward = forward;
+      this.rows = rows;
+      this.sink = sink;
+    }
+
+    private Matrix gradient(int n) {
+      return BackwardPass.this.gradient(n, rows);
+    }
+
+    /// Passes the gradient of node `n` on, after all that read its value have added to it.
+    void from(int n) {
+      switch (graph.nodes().get(n)) {
+        case Node.Input _ -> {
+          // Nothing below wants it.
+        }
+        case Node.Dense dense -> fromDense(n, dense);
+        case Node.Activate activate -> {
+          if (activate.input() == 0) {
+            return;
+          }
+          Matrix target = written[activate.input()] ? gradient(n) : gradient(activate.input());
+          on.activationBackward(activate.activation(), forward.value(activate.input()), forward.value(n), gradient(n),
+              target);
+          if (written[activate.input()]) {
+            on.add(1, target, gradient(activate.input()));
+          }
+          written[activate.input()] = true;
+        }
+        case Node.Add add -> add.inputs().forEach(input -> give(n, 0, input));
+        case Node.Concat concat -> {
+          int column = 0;
+          for (int input : concat.inputs()) {
+            give(n, column, input);
+            column += graph.nodes().get(input).width();
+          }
+        }
+      }
+    }
+
+    private void fromDense(int n, Node.Dense dense) {
+      if (!squared[n]) {
+        sink.squares(wiring.layer(n), false).ifPresent(s -> on.addSquares(s.scale(), gradient(n), s.sensitivity()));
+      }
+      if (graph.nodes().get(dense.input()) instanceof Node.Input) {
+        return;
+      }
+      Matrix weights = network.layers().get(wiring.layer(n)).weights();
+      OptionalInt below = wiring.backwardDense(n);
+      if (below.isEmpty()) {
+        on.product(1, gradient(n), false, weights, false, written[dense.input()] ? 1 : 0, gradient(dense.input()));
+        written[dense.input()] = true;
+        return;
+      }
+      int b = below.getAsInt();
+      boolean lowest = graph.nodes().get(graph.nodes().get(b).inputs().getFirst()) instanceof Node.Input;
+      on.denseBackward(gradient(n), weights, graph.activation(wiring.layer(b)), forward.value(b), gradient(b),
+          sink.squares(wiring.layer(b), lowest));
+      written[b] = true;
+      squared[b] = true;
+    }
+
+    /// Adds columns of the gradient of node `n` to that of a node that it read.
+    private void give(int n, int column, int input) {
+      if (input == 0) {
+        return;
+      }
+      int width = graph.nodes().get(input).width();
+      if (written[input]) {
+        on.addColumns(gradient(n), column, gradient(input), 0, width);
+      } else {
+        on.copyColumns(gradient(n), column, gradient(input), 0, width);
+        written[input] = true;
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}

@@ -1,0 +1,89 @@
+package dev.espalier.engine.pass;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Graph;
+import java.util.Optional;
+
+/// Losses of one batch and their gradients at the pre-activation of every layer, in memory that the next batch uses
+/// again.
+public final class LossPass implements Resource {
+  private final Backend backend;
+  private final Graph graph;
+  private final Loss loss;
+  private final Matrix targets;
+  private final Matrix losses;
+  private final BackwardPass backward;
+  private final Resources resources;
+
+  private LossPass(Backend backend, Graph graph, Loss loss, int batchSize, Resources resources) {
+    this.backend = backend;
+    this.graph = graph;
+    this.loss = loss;
+    this.resources = resources;
+    targets = resources.own(backend.allocate(batchSize, graph.outputs()));
+    losses = resources.own(backend.allocate(batchSize, 1));
+    backward = resources.own(BackwardPass.allocate(backend, graph, batchSize));
+  }
+
+  /// Memory for batches of up to `batchSize` samples, closed by the caller.
+  public static LossPass allocate(Backend backend, Graph graph, Loss loss, int batchSize) {
+    return Resources.build(resources -> new LossPass(backend, graph, loss, batchSize, resources));
+  }
+
+  /// Takes the targets of a batch.
+  ///
+  /// @param batchTargets samples × outputs
+  public void load(MatrixView batchTargets) {
+    backend.upload(batchTargets, targets.slice(0, batchTargets.rows()));
+  }
+
+  /// The losses of the batch that `forward` has just run and whose targets were loaded.
+  ///
+  /// @return samples × 1
+  public Matrix losses(ForwardPass forward) {
+    Matrix t = targets.slice(0, forward.samples());
+    Matrix each = losses(forward.samples());
+    Matrix gradient = backward.gradient(start(), forward.samples());
+    switch (loss) {
+      case Loss.CrossEntropy() -> backend.training().crossEntropy(forward.value(start()), t, gradient, each);
+      case Loss.SquaredError() -> backend.training().squaredError(forward.value(start()), t, gradient, each);
+    }
+    return each;
+  }
+
+  /// As [#losses(ForwardPass)], and the gradients of all layers.
+  ///
+  /// @return samples × 1
+  public Matrix run(DeviceNetwork network, ForwardPass forward) {
+    Matrix each = losses(forward);
+    backward.run(network, forward, start(), forward.samples(), (_, _) -> Optional.empty());
+    return each;
+  }
+
+  /// The node at which the loss has its gradient: cross-entropy has it below a softmax, other losses at the output.
+  private int start() {
+    boolean belowSoftmax = loss instanceof Loss.CrossEntropy && graph.lastActivation() == Activation.SOFTMAX;
+    return belowSoftmax ? graph.nodes().getLast().inputs().getFirst() : graph.output();
+  }
+
+  /// The losses of the last batch, of `samples` samples, samples × 1.
+  public Matrix losses(int samples) {
+    return losses.slice(0, samples);
+  }
+
+  /// ∂L/∂z of layer `l` for each of `samples` samples, samples × outputs.
+  public Matrix gradient(int l, int samples) {
+    return backward.gradient(graph.layerNodes()[l], samples);
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}

@@ -1,0 +1,145 @@
+package dev.espalier.engine.pruning;
+
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.MissingDataException;
+import dev.espalier.engine.MissingDataException.Part;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.LabelEncoder;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.LayerPattern;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Needs;
+import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.Architecture;
+import dev.espalier.engine.network.LayerShape;
+import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.engine.scoring.ScoringPlan;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+
+/// [PruningOptions] resolved against a network, its data and a backend: every default decided, and everything that does
+/// not fit refused, before any work is done.
+///
+/// @param layers the network's layers, in order
+/// @param scoring how weights are scored
+/// @param rounds the target of each round
+/// @param memory what the run needs of the backend's memory
+public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPlan scoring, List<Target> rounds,
+    MemoryPlan memory) {
+  /// A layer of the network.
+  ///
+  /// @param excluded whether it is left alone
+  /// @param compensable whether its bias may move
+  public record Layer(String name, int outputs, int inputs, boolean excluded, boolean compensable) {
+    /// The number of weights.
+    public long weights() {
+      return (long) outputs * inputs;
+    }
+  }
+
+  /// Copies the lists.
+  public PruningPlan {
+    layers = List.copyOf(layers);
+    rounds = List.copyOf(rounds);
+  }
+
+  /// The plan of pruning `network` with `data` on `backend`.
+  ///
+  /// @throws MissingDataException if samples or labels are needed and missing
+  /// @throws MismatchException if samples, labels or loss do not fit the network, a pattern excludes no layer, or all
+  ///                           layers are excluded
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit into the backend's memory
+  public static PruningPlan of(PruningOptions options, Architecture network, Optional<Dataset> data, Backend backend) {
+    Compensation compensation = options.effectiveCompensation();
+    Needs needs = options.criterion().needs().and(compensation.needs());
+    requireData(options, needs, data);
+    data.ifPresent(given -> given.requireWidth(network.inputs()));
+    List<Layer> layers = network.layers().stream().map(layer -> layer(options, layer)).toList();
+    requirePrunable(options, layers);
+    Sensitivity sensitivity = options.sensitivity().orElseGet(() -> Sensitivity.defaultFor(network.outputs()));
+    Optional<Loss> loss = needs.labels() ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
+    long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
+        .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation)).sum();
+    MemoryPlan memory = MemoryPlan.of(backend, network.graph(), scores,
+        needs.backwardPasses(sensitivity, network.outputs()), options.batchSize());
+    List<ScoringPlan.Layer> scored = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
+        .mapToObj(l -> new ScoringPlan.Layer(l, layers.get(l).compensable())).toList();
+    ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
+        memory.batchSize(), options.seed());
+    return new PruningPlan(options, layers, scoring, options.schedule().rounds(options.target()), memory);
+  }
+
+  private static void requireData(PruningOptions options, Needs needs, Optional<Dataset> data) {
+    String criterion = "criterion %s".formatted(options.criterion());
+    if (needs.samples() && data.isEmpty()) {
+      throw new MissingDataException(options.criterion().needs().samples()
+          ? criterion
+          : "%s with compensation %s".formatted(criterion, options.effectiveCompensation()), Part.SAMPLES);
+    }
+    if (needs.labels() && data.orElseThrow().labels().isEmpty()) {
+      throw new MissingDataException(criterion, Part.LABELS);
+    }
+  }
+
+  private static Layer layer(PruningOptions options, LayerShape layer) {
+    return new Layer(layer.name(), layer.outputs(), layer.inputs(), options.excludes(layer.name()),
+        options.newBias() || layer.hasBias());
+  }
+
+  private static void requirePrunable(PruningOptions options, List<Layer> layers) {
+    for (LayerPattern pattern : options.excluded()) {
+      if (layers.stream().noneMatch(layer -> pattern.matches(layer.name()))) {
+        throw new MismatchException("the pattern %s excludes no layer; the layers are %s".formatted(pattern,
+            layers.stream().map(Layer::name).collect(Collectors.joining(", "))));
+      }
+    }
+    if (layers.stream().allMatch(Layer::excluded)) {
+      throw new MismatchException("all layers are excluded: nothing is left to prune");
+    }
+  }
+
+  private static Loss loss(PruningOptions options, Architecture network, Dataset data) {
+    Loss loss = options.loss().orElseGet(() -> Loss.defaultFor(network.graph(), data.labels().orElseThrow()));
+    loss.requireFits(network.graph());
+    new LabelEncoder(data.labels().orElseThrow(), network.outputs()); // refuses labels that do not fit
+    return loss;
+  }
+
+  /// Weights of the layers that are not excluded.
+  public long prunableWeights() {
+    return layers.stream().filter(layer -> !layer.excluded()).mapToLong(Layer::weights).sum();
+  }
+
+  /// Every choice in force by name, in order, for reports.
+  public Map<String, Object> inForce() {
+    Map<String, Object> inForce = new LinkedHashMap<>();
+    inForce.put("criterion", scoring.criterion());
+    inForce.put("compensation", scoring.compensation());
+    if (scoring.needs().sensitivities()) {
+      inForce.put("sensitivity", scoring.sensitivity());
+    }
+    scoring.loss().ifPresent(loss -> inForce.put("loss", loss));
+    inForce.put("target", options.target());
+    inForce.put("schedule", options.schedule());
+    inForce.put("min-per-layer", options.minPerLayer());
+    inForce.put("batch-size", scoring.batchSize());
+    inForce.put("seed", scoring.seed());
+    return inForce;
+  }
+
+  /// One line a topic: the choices, the layers, the memory.
+  @Override
+  public String toString() {
+    String choices = inForce().entrySet().stream().map(choice -> choice.getKey() + " " + choice.getValue())
+        .collect(Collectors.joining(", "));
+    String pruned = layers.stream().filter(layer -> !layer.excluded()).map(Layer::name)
+        .collect(Collectors.joining(", "));
+    return "%s%n%d weights in the layers %s%n%s".formatted(choices, prunableWeights(), pruned, memory);
+  }
+}

@@ -1,0 +1,190 @@
+package dev.espalier.engine.report;
+
+import static dev.espalier.engine.report.Numbers.TYPOGRAPHIC;
+
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.SortedSet;
+import java.util.function.DoubleFunction;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/// The text of `report.html`, by the names that its template uses. Numbers are formatted, nothing is escaped, and a
+/// section without data is absent.
+///
+/// @param time for programs
+/// @param date the same time for people
+/// @param figures the cards below the title
+record ReportView(String command, String version, Instant time, String date, Optional<String> summary,
+    Optional<Rows<Card>> figures, Optional<Comparison> comparison, Optional<Layers> layers,
+    Optional<Importance> importance, Optional<Timings> timings, Optional<Rows<String>> notes,
+    Optional<Rows<Option>> options) {
+  private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
+      .withZone(ZoneOffset.UTC);
+  /// The style sheet's colours of phases.
+  private static final int COLOURS = 8;
+
+  /// A section that is a list; never empty.
+  record Rows<T>(List<T> rows) {
+    static <T> Optional<Rows<T>> of(List<T> rows) {
+      return rows.isEmpty() ? Optional.empty() : Optional.of(new Rows<>(rows));
+    }
+  }
+
+  record Card(String name, String figure, String detail) {}
+
+  /// @param columns the number of sparsities
+  record Comparison(int columns, List<String> sparsities, List<Figures> metrics) {}
+
+  /// One metric: a chart and a table.
+  ///
+  /// @param scalable whether the chart offers a logarithmic scale
+  /// @param logarithmic whether it begins with it
+  record Figures(String key, String title, boolean scalable, boolean logarithmic, List<Criterion> criteria) {}
+
+  record Criterion(String name, List<Cell> cells) {}
+
+  record Cell(String text, boolean best) {}
+
+  /// @param changes whether any layer has a predicted or a measured change
+  /// @param overall the sparsity of the network, empty if unknown
+  record Layers(boolean changes, String overall, int count, List<Layer> rows) {}
+
+  record Layer(String name, String shape, String activation, String kept, String removed, double fraction,
+      String sparsity, String predicted, String measured) {}
+
+  /// @param thresholds whether any chart has one, so that it shows which weights were removed
+  record Importance(boolean thresholds, List<Distribution> charts) {}
+
+  /// @param index of the layer in the report
+  record Distribution(String layer, int index, String facts) {}
+
+  record Timings(String total, List<Phase> phases) {}
+
+  record Phase(String name, int colour, double fraction, String seconds, String share) {}
+
+  record Option(String name, String value) {}
+
+  static ReportView of(Report report) {
+    return new ReportView(report.command(), report.version(), report.time(), DATE.format(report.time()),
+        report.summary(), Rows.of(cards(report)), comparison(report), layers(report), importance(report.layers()),
+        timings(report), Rows.of(report.notes()), Rows.of(report.options().entrySet().stream()
+            .map(option -> new Option(option.getKey(), text(option.getValue()))).toList()));
+  }
+
+  private static List<Card> cards(Report report) {
+    List<Card> cards = new ArrayList<>();
+    report.model().ifPresent(model -> cards.add(new Card("Sparsity", TYPOGRAPHIC.percent(model.sparsity()),
+        "%s of %s weights removed".formatted(TYPOGRAPHIC.count(model.removed()), TYPOGRAPHIC.count(model.weights())))));
+    report.accuracy()
+        .ifPresent(accuracy -> cards.add(new Card("Accuracy", TYPOGRAPHIC.percent(accuracy),
+            ifPresent(report.denseAccuracy(), dense -> "%s; before pruning %s"
+                .formatted(TYPOGRAPHIC.points(accuracy - dense), TYPOGRAPHIC.percent(dense))))));
+    report.loss().ifPresent(loss -> cards.add(new Card("Loss", TYPOGRAPHIC.value(loss), report.lossName().orElse("")
+        + ifPresent(report.denseLoss(), dense -> "; before pruning " + TYPOGRAPHIC.value(dense)))));
+    report.outputChange().ifPresent(
+        change -> cards.add(new Card("Output change", TYPOGRAPHIC.value(change), "mean squared, all outputs summed")));
+    cards.addAll(bestCriteria(report.comparison()));
+    report.timings().entrySet().stream().max(Map.Entry.comparingByValue())
+        .ifPresent(longest -> cards.add(new Card("Time", TYPOGRAPHIC.seconds(totalSeconds(report)),
+            "longest: %s, %s".formatted(longest.getKey(), TYPOGRAPHIC.seconds(longest.getValue())))));
+    return cards;
+  }
+
+  private static String ifPresent(OptionalDouble value, DoubleFunction<String> text) {
+    return value.isPresent() ? text.apply(value.getAsDouble()) : "";
+  }
+
+  /// For each metric the best criterion at the highest sparsity that all curves have.
+  private static List<Card> bestCriteria(List<Curve> curves) {
+    Optional<Double> highest = Metric.sparsities(curves).reversed().stream()
+        .filter(sparsity -> curves.stream().allMatch(curve -> Metric.point(sparsity, curve).isPresent())).findFirst();
+    return highest.stream()
+        .flatMap(sparsity -> Stream.of(Metric.values())
+            .flatMap(metric -> curves.stream().filter(curve -> metric.isBest(sparsity, curve, curves)).limit(1)
+                .map(curve -> new Card(metric.best + " at " + TYPOGRAPHIC.exactPercent(sparsity), curve.criterion(),
+                    metric.text(metric.at(sparsity, curve))))))
+        .toList();
+  }
+
+  private static Optional<Comparison> comparison(Report report) {
+    List<Curve> curves = report.comparison();
+    SortedSet<Double> sparsities = Metric.sparsities(curves);
+    List<Figures> metrics = Stream.of(Metric.values())
+        .filter(metric -> curves.stream().flatMap(curve -> curve.points().stream())
+            .anyMatch(point -> metric.of(point).isPresent()))
+        .map(metric -> new Figures(metric.key, title(metric, report), metric != Metric.ACCURACY,
+            metric == Metric.OUTPUT_CHANGE,
+            curves.stream().map(curve -> new Criterion(curve.criterion(), sparsities.stream().map(
+                sparsity -> new Cell(metric.text(metric.at(sparsity, curve)), metric.isBest(sparsity, curve, curves)))
+                .toList())).toList()))
+        .toList();
+    return metrics.isEmpty()
+        ? Optional.empty()
+        : Optional.of(
+            new Comparison(sparsities.size(), sparsities.stream().map(TYPOGRAPHIC::exactPercent).toList(), metrics));
+  }
+
+  private static String title(Metric metric, Report report) {
+    return metric == Metric.LOSS ? report.lossName().map("Loss (%s)"::formatted).orElse(metric.title) : metric.title;
+  }
+
+  private static Optional<Layers> layers(Report report) {
+    List<Layer> rows = report.layers().stream()
+        .map(layer -> new Layer(layer.name(), TYPOGRAPHIC.shape(layer.outputs(), layer.inputs()), layer.activation(),
+            TYPOGRAPHIC.count(layer.weights() - layer.removed()), TYPOGRAPHIC.count(layer.removed()), layer.sparsity(),
+            TYPOGRAPHIC.percent(layer.sparsity()), TYPOGRAPHIC.value(layer.predictedChange()),
+            TYPOGRAPHIC.value(layer.measuredChange())))
+        .toList();
+    boolean changes = report.layers().stream()
+        .anyMatch(layer -> layer.predictedChange().isPresent() || layer.measuredChange().isPresent());
+    String overall = report.model().map(model -> TYPOGRAPHIC.percent(model.sparsity())).orElse("");
+    return rows.isEmpty() ? Optional.empty() : Optional.of(new Layers(changes, overall, rows.size(), rows));
+  }
+
+  private static Optional<Importance> importance(List<LayerReport> layers) {
+    List<Distribution> charts = new ArrayList<>();
+    for (int i = 0; i < layers.size(); i++) {
+      LayerReport layer = layers.get(i);
+      if (layer.importance().isPresent()) {
+        charts.add(new Distribution(layer.name(), i, facts(layer.threshold(), layer.importance().get().zeros())));
+      }
+    }
+    boolean thresholds = layers.stream().anyMatch(layer -> layer.threshold().isPresent());
+    return charts.isEmpty() ? Optional.empty() : Optional.of(new Importance(thresholds, charts));
+  }
+
+  private static String facts(OptionalDouble threshold, long zeros) {
+    List<String> facts = new ArrayList<>();
+    threshold.ifPresent(value -> facts.add("threshold " + TYPOGRAPHIC.value(value)));
+    if (zeros > 0) {
+      facts.add(TYPOGRAPHIC.count(zeros) + " zeros not shown");
+    }
+    return String.join(" · ", facts);
+  }
+
+  private static Optional<Timings> timings(Report report) {
+    double total = totalSeconds(report);
+    List<Phase> phases = new ArrayList<>();
+    report.timings().forEach((phase, seconds) -> phases.add(new Phase(phase, phases.size() % COLOURS, seconds / total,
+        TYPOGRAPHIC.seconds(seconds), TYPOGRAPHIC.share(seconds / total))));
+    return total == 0 ? Optional.empty() : Optional.of(new Timings(TYPOGRAPHIC.seconds(total), phases));
+  }
+
+  private static double totalSeconds(Report report) {
+    return report.timings().values().stream().mapToDouble(Double::doubleValue).sum();
+  }
+
+  private static String text(Object option) {
+    return option instanceof List<?> list
+        ? list.isEmpty() ? "none" : list.stream().map(ReportView::text).collect(Collectors.joining(", "))
+        : option.toString();
+  }
+}

@@ -1,0 +1,163 @@
+package dev.espalier.engine.scoring;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.statistics.Accumulator;
+import dev.espalier.engine.statistics.InputSquaresAccumulator;
+import dev.espalier.engine.statistics.LayerBatch;
+import dev.espalier.engine.statistics.LossGradientAccumulator;
+import dev.espalier.engine.statistics.MomentsAccumulator;
+import dev.espalier.engine.statistics.Statistic;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/// Gathers the statistics of one layer, and turns them into its scores.
+final class LayerScorer implements Resource {
+  private final DeviceNetwork.Layer layer;
+  private final ScoringPlan plan;
+  private final ScoringPlan.Layer planned;
+  private final List<Accumulator> accumulators = new ArrayList<>();
+  private final Resources resources;
+
+  private LayerScorer(Backend backend, DeviceNetwork.Layer layer, ScoringPlan plan, ScoringPlan.Layer planned,
+      Resources resources) {
+    this.layer = layer;
+    this.plan = plan;
+    this.planned = planned;
+    this.resources = resources;
+    plan.needs().inOrder().forEach(
+        statistic -> accumulators.add(resources.own(statistic.accumulator(backend, layer, planned.compensable()))));
+  }
+
+  static LayerScorer allocate(Backend backend, DeviceNetwork network, ScoringPlan plan, ScoringPlan.Layer planned) {
+    return Resources
+        .build(resources -> new LayerScorer(backend, network.layers().get(planned.number()), plan, planned, resources));
+  }
+
+  /// Whether importances take memory beside the sums; otherwise they take that of a sum.
+  static boolean takesMemoryOfItsOwn(Criterion criterion) {
+    return switch (criterion) {
+      case Criterion.EliminationCompensation _,Criterion.Gradient _ -> false;
+      case Criterion.Magnitude _,Criterion.Wanda _,Criterion.Random _ -> true;
+    };
+  }
+
+  /// The number of the layer in its network, from 0.
+  int number() {
+    return planned.number();
+  }
+
+  void begin(LayerBatch batch) {
+    accumulators.forEach(accumulator -> accumulator.begin(batch));
+  }
+
+  void add(LayerBatch batch) {
+    accumulators.forEach(accumulator -> accumulator.add(batch));
+  }
+
+  /// Adds the sums of the same layer over other samples.
+  void merge(LayerScorer other) {
+    try (Arena arena = Arena.ofShared()) {
+      for (int i = 0; i < accumulators.size(); i++) {
+        accumulators.get(i).merge(other.accumulators.get(i).onHost(arena));
+      }
+    }
+  }
+
+  private <T extends Accumulator> T accumulator(Class<T> type) {
+    return accumulators.stream().filter(type::isInstance).map(type::cast).findFirst().orElseThrow();
+  }
+
+  /// Turns the sums into scores, in memory that closes with this.
+  ///
+  /// @param backend that of the sums, or the one whose worker it is
+  LayerScores finish(Backend backend) {
+    Optional<float[]> meanSensitivity = Optional.empty();
+    Optional<Matrix> compensation = Optional.empty();
+    if (plan.needs().statistics().contains(new Statistic.WeightedMoments())) {
+      MomentsAccumulator moments = accumulator(MomentsAccumulator.class);
+      meanSensitivity = Optional.of(mean(backend, moments.m0(), moments.samples()));
+      if (!planned.compensable()) {
+        backend.clear(moments.m1());
+      }
+      backend.moments().eliminationScores(layer.weights(), moments.m0(), moments.m1(), moments.m2(),
+          moments.pilotMean(), moments.samples());
+      if (plan.compensation() instanceof Compensation.Bias) {
+        compensation = Optional.of(moments.m1());
+      }
+    }
+    return new LayerScores(planned.number(), importance(backend), compensation, meanSensitivity);
+  }
+
+  /// After the moments have become scores.
+  private Matrix importance(Backend backend) {
+    return switch (plan.criterion()) {
+      case Criterion.EliminationCompensation() -> accumulator(MomentsAccumulator.class).m2();
+      case Criterion.Magnitude() -> scaled(backend, filled(layer.inputs(), 1));
+      case Criterion.Random() -> {
+        Matrix importance = allocate(backend);
+        backend.moments().uniform(importance, plan.seed(), planned.number());
+        yield importance;
+      }
+      case Criterion.Wanda() -> {
+        InputSquaresAccumulator squares = accumulator(InputSquaresAccumulator.class);
+        float[] roots = mean(backend, squares.squares(), squares.samples());
+        for (int j = 0; j < roots.length; j++) {
+          roots[j] = (float) Math.sqrt(roots[j]);
+        }
+        yield scaled(backend, roots);
+      }
+      case Criterion.Gradient() -> {
+        LossGradientAccumulator sum = accumulator(LossGradientAccumulator.class);
+        // The mean of the sum, so that scores do not depend on the number of samples.
+        backend.network().add(1.0 / sum.samples() - 1, sum.gradient(), sum.gradient());
+        backend.moments().absoluteProduct(layer.weights(), sum.gradient(), sum.gradient());
+        yield sum.gradient();
+      }
+    };
+  }
+
+  private Matrix allocate(Backend backend) {
+    return resources.own(backend.allocateWeights(layer.outputs(), layer.inputs()));
+  }
+
+  private static float[] filled(int length, float value) {
+    float[] values = new float[length];
+    Arrays.fill(values, value);
+    return values;
+  }
+
+  /// |W| with each column multiplied by a factor.
+  private Matrix scaled(Backend backend, float... columnFactors) {
+    Matrix importance = allocate(backend);
+    try (Arena arena = Arena.ofConfined(); Matrix factor = backend.allocate(1, columnFactors.length)) {
+      backend.upload(MatrixView.of(arena, 1, columnFactors.length, columnFactors), factor);
+      backend.moments().absoluteProduct(layer.weights(), factor, importance);
+    }
+    return importance;
+  }
+
+  private static float[] mean(Backend backend, Matrix row, long samples) {
+    try (Arena arena = Arena.ofConfined()) {
+      float[] mean = backend.download(row, arena).toArray();
+      for (int j = 0; j < mean.length; j++) {
+        mean[j] /= samples;
+      }
+      return mean;
+    }
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}

@@ -1,0 +1,118 @@
+package dev.espalier.engine.scoring;
+
+import dev.espalier.engine.NonFiniteException;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.BiasChange;
+import dev.espalier.engine.backend.Cut;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.statistics.Histogram;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/// The scores of a network's layers in the memory of a backend: computed once, cut as often as wanted.
+///
+/// At first importances are as their criterion defines them. [#rank] prepares them for selection.
+public final class Scores implements Resource {
+  private final Backend backend;
+  private final List<LayerScores> layers;
+  private final Resources resources;
+  private boolean ranked;
+
+  Scores(Backend backend, List<LayerScores> layers, Resources resources) {
+    this.backend = backend;
+    this.layers = List.copyOf(layers);
+    this.resources = resources;
+  }
+
+  /// How many layers were scored. Methods number them from 0 in the order of the network.
+  public int size() {
+    return layers.size();
+  }
+
+  /// The number of the i-th scored layer in its network.
+  public int layer(int i) {
+    return layers.get(i).number();
+  }
+
+  /// I, outputs × inputs, at least 0; once [ranked][#rank] −1 for weights that are zero.
+  public Matrix importance(int i) {
+    return layers.get(i).importance();
+  }
+
+  /// Δb, outputs × inputs: what the bias of a row gains when the weight is removed; where the plan has a compensation.
+  public Optional<Matrix> compensation(int i) {
+    return layers.get(i).compensation();
+  }
+
+  /// `E[s]` of each neuron, where the plan needed it.
+  public Optional<float[]> meanSensitivity(int i) {
+    return layers.get(i).meanSensitivity();
+  }
+
+  /// How the importances of a layer are distributed, before they are ranked; empty if one is not finite.
+  ///
+  /// @param bins at least 1
+  public Optional<Histogram> histogram(int i, int bins) {
+    try (Arena arena = Arena.ofConfined()) {
+      MatrixView values = backend.download(importance(i), arena);
+      return values.firstNonFinite() < 0 ? Optional.of(Histogram.of(values, bins)) : Optional.empty();
+    }
+  }
+
+  /// Prepares the importances for selection: weights of `network` that are zero already count as removed first.
+  ///
+  /// @throws NonFiniteException if an importance is NaN or infinite; the message names layer and index
+  public void rank(DeviceNetwork network) {
+    for (LayerScores scores : layers) {
+      DeviceNetwork.Layer layer = network.layers().get(scores.number());
+      long bad = backend.selection().rankZerosFirst(layer.weights(), scores.importance());
+      if (bad >= 0) {
+        throw new NonFiniteException(
+            "the importance of %s.weight at [%d, %d] is not finite: the network's values are too large for it"
+                .formatted(layer.name(), bad / layer.inputs(), bad % layer.inputs()));
+      }
+    }
+    ranked = true;
+  }
+
+  List<Matrix> ranked() {
+    if (!ranked) {
+      throw new IllegalStateException("scores are selected from once they are ranked");
+    }
+    return layers.stream().map(LayerScores::importance).toList();
+  }
+
+  /// Removes from `network` what the cuts remove, and compensates where the plan says so. The scores stay as they are.
+  ///
+  /// @param cuts one for each scored layer
+  /// @return for each scored layer the sum of the importances of the weights removed now
+  public List<Double> apply(DeviceNetwork network, List<? extends Cut> cuts) {
+    return IntStream.range(0, layers.size())
+        .mapToObj(i -> apply(layers.get(i), network.layers().get(layer(i)), cuts.get(i))).toList();
+  }
+
+  private double apply(LayerScores scores, DeviceNetwork.Layer layer, Cut cut) {
+    Optional<BiasChange> change = scores.compensation().map(c -> new BiasChange(layer.bias(), c));
+    return switch (cut) {
+      case Cut.Below below -> backend.selection().remove(layer.weights(), scores.importance(), below, change);
+      case Cut.PerGroup(int width, double removed) -> {
+        try (Matrix marked = backend.allocateWeights(layer.outputs(), layer.inputs())) {
+          long count = backend.selection().keepPerGroup(scores.importance(), width, removed, marked);
+          yield backend.selection().remove(layer.weights(), marked, new Cut.Below(Float.POSITIVE_INFINITY, count, 0),
+              change);
+        }
+      }
+    };
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}

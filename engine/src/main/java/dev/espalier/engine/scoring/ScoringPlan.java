@@ -1,0 +1,45 @@
+package dev.espalier.engine.scoring;
+
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Needs;
+import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.network.LayerShape;
+import java.util.List;
+import java.util.Optional;
+
+/// The plan of a scoring pass: every choice is made.
+///
+/// @param layers the layers to score, ascending
+/// @param sensitivity how sensitivities are found, where they are needed
+/// @param loss of a criterion that needs labels
+/// @param batchSize samples in a batch, at least 1
+/// @param seed of probes and of the random criterion
+public record ScoringPlan(Criterion criterion, Compensation compensation, List<Layer> layers, Sensitivity sensitivity,
+    Optional<Loss> loss, int batchSize, long seed) {
+  /// A layer to score.
+  ///
+  /// @param number in its network, from 0
+  /// @param compensable whether its bias may move; otherwise its weights are scored uncompensated
+  public record Layer(int number, boolean compensable) {}
+
+  /// @throws IllegalArgumentException if the batch size is below 1
+  public ScoringPlan {
+    layers = List.copyOf(layers);
+    if (batchSize < 1) {
+      throw new IllegalArgumentException("batch size %d: use at least 1".formatted(batchSize));
+    }
+  }
+
+  /// What the plan must know of the samples.
+  public Needs needs() {
+    return criterion.needs().and(compensation.needs());
+  }
+
+  /// Bytes that the sums and scores of a layer take.
+  public static long bytes(LayerShape layer, Criterion criterion, Compensation compensation) {
+    long own = LayerScorer.takesMemoryOfItsOwn(criterion) ? layer.elements() : 0;
+    return (criterion.needs().and(compensation.needs()).elements(layer) + own) * Float.BYTES;
+  }
+}

@@ -1,0 +1,115 @@
+package dev.espalier.engine.statistics;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.network.LayerShape;
+import java.util.List;
+
+/// A quantity that is summed over the samples of a pass, for one dense layer. An [Accumulator] sums it batch by batch
+/// in the memory of a backend; its [Sums] are plain host matrices, which merge with the sums of other batches, threads,
+/// processes and machines. Criteria and compensations are functions of weights and sums (docs/method.md).
+public sealed interface Statistic {
+  /// M0 = Σ s, M1 = Σ s (a − c)ᵀ and M2 = Σ s ((a − c)∘(a − c))ᵀ, with s the sensitivity of the layer's neurons, a the
+  /// layer's input and c a pilot mean of a.
+  record WeightedMoments() implements Statistic {
+    @Override
+    public boolean needsSensitivity() {
+      return true;
+    }
+
+    @Override
+    public List<Array> arrays(int outputs, int inputs) {
+      return List.of(new Array("pilot_mean", 1, inputs, false), new Array("m0", 1, outputs, true),
+          new Array("m1", outputs, inputs, false), new Array("m2", outputs, inputs, true));
+    }
+
+    @Override
+    public Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted) {
+      return MomentsAccumulator.allocate(backend, layer, shifted);
+    }
+
+    @Override
+    public String toString() {
+      return "moments";
+    }
+  }
+
+  /// Σ a∘a, with a the layer's input.
+  record InputSquares() implements Statistic {
+    @Override
+    public List<Array> arrays(int outputs, int inputs) {
+      return List.of(new Array("squares", 1, inputs, true));
+    }
+
+    @Override
+    public Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted) {
+      return InputSquaresAccumulator.allocate(backend, layer);
+    }
+
+    @Override
+    public String toString() {
+      return "input_squares";
+    }
+  }
+
+  /// Σ ∂L/∂W, with L the loss of a labelled sample.
+  record LossGradient() implements Statistic {
+    @Override
+    public boolean needsLabels() {
+      return true;
+    }
+
+    @Override
+    public List<Array> arrays(int outputs, int inputs) {
+      return List.of(new Array("gradient", outputs, inputs, false));
+    }
+
+    @Override
+    public Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted) {
+      return LossGradientAccumulator.allocate(backend, layer);
+    }
+
+    @Override
+    public String toString() {
+      return "loss_gradient";
+    }
+  }
+
+  /// All statistics, in the order in which they are listed and written.
+  static List<Statistic> all() {
+    return List.of(new WeightedMoments(), new InputSquares(), new LossGradient());
+  }
+
+  /// An array of a statistic's sums.
+  ///
+  /// @param name in files
+  /// @param isNonNegative whether no element can be negative
+  record Array(String name, int rows, int columns, boolean isNonNegative) {}
+
+  /// Whether it needs the sensitivity of the layer's neurons.
+  default boolean needsSensitivity() {
+    return false;
+  }
+
+  /// Whether it needs the gradient of a labelled loss.
+  default boolean needsLabels() {
+    return false;
+  }
+
+  /// The arrays of its sums for a layer.
+  List<Array> arrays(int outputs, int inputs);
+
+  /// Elements that the sums of a layer take.
+  default long elements(LayerShape layer) {
+    return arrays(layer.outputs(), layer.inputs()).stream().mapToLong(array -> (long) array.rows() * array.columns())
+        .sum();
+  }
+
+  /// Sums of no samples, closed by the caller.
+  ///
+  /// @param shifted whether moments are taken around a pilot mean; otherwise they are raw
+  Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted);
+
+  /// `moments`, `input_squares` or `loss_gradient`: the name in files.
+  @Override
+  String toString();
+}

@@ -1,0 +1,399 @@
+package dev.espalier.engine.backend;
+
+import static dev.espalier.engine.backend.TestBackend.ACTIVATION_ULPS;
+import static dev.espalier.engine.backend.TestBackend.FLOAT_ROUNDOFF;
+import static dev.espalier.engine.backend.TestBackend.filled;
+import static dev.espalier.engine.backend.TestBackend.transpose;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.espalier.engine.backend.TestBackend.ExpectedSums;
+import dev.espalier.engine.network.Activation;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/// [NetworkOperations], each against loops in double written here.
+public interface NetworkOperationsContract {
+  /// The backend of a test.
+  TestBackend on();
+
+  private NetworkOperations network() {
+    return on().backend().network();
+  }
+
+  // ---- products and forward passes ----
+
+  @ForShapes
+  default void multiplies(int m, int n, int k) {
+    for (boolean transposeA : new boolean[]{false, true}) {
+      for (boolean transposeB : new boolean[]{false, true}) {
+        for (double beta : new double[]{0, -0.5}) {
+          float[] a = on().normal(m * k);
+          float[] b = on().normal(k * n);
+          float[] before = on().normal(m * n);
+          Matrix c = on().upload(m, n, beta == 0 ? filled(m * n, Float.NaN) : before);
+          network().product(2, transposeA ? on().upload(k, m, transpose(a, m, k)) : on().upload(m, k, a), transposeA,
+              transposeB ? on().upload(n, k, transpose(b, k, n)) : on().upload(k, n, b), transposeB, beta, c);
+          ExpectedSums sums = on().sums(m * n);
+          for (int i = 0; i < m; i++) {
+            for (int j = 0; j < n; j++) {
+              sums.add(i * n + j, beta * before[i * n + j]);
+              for (int l = 0; l < k; l++) {
+                sums.add(i * n + j, 2.0 * a[i * k + l] * b[l * n + j]);
+              }
+            }
+          }
+          sums.check("product", c);
+        }
+      }
+    }
+  }
+
+  /// Odd widths, so that no slice is aligned like its matrix.
+  @Test
+  default void computesWithSlices() {
+    int samples = 9;
+    int inputs = 31;
+    int outputs = 7;
+    float[] x = on().normal((samples + 2) * inputs);
+    float[] w = on().normal((outputs + 2) * inputs);
+    float[] b = on().normal(3 * outputs);
+    float[] before = on().normal((samples + 2) * outputs);
+    Matrix z = on().upload(samples + 2, outputs, before);
+    Matrix bias = on().upload(3, outputs, b).slice(1, 1);
+    Matrix a = on().upload(samples + 2, outputs, before);
+    network().denseForward(on().upload(samples + 2, inputs, x).slice(1, samples),
+        on().upload(outputs + 2, inputs, w).slice(1, outputs), bias, Activation.IDENTITY, z.slice(1, samples),
+        a.slice(1, samples));
+    network().add(-1, bias, z.slice(0, 1));
+    ExpectedSums sums = on().sums(before.length);
+    for (int n = 0; n < samples + 2; n++) {
+      for (int i = 0; i < outputs; i++) {
+        int at = n * outputs + i;
+        boolean isInside = n >= 1 && n <= samples;
+        sums.add(at, isInside ? b[outputs + i] : before[at]);
+        sums.add(at, n == 0 ? -b[outputs + i] : 0);
+        for (int j = 0; isInside && j < inputs; j++) {
+          sums.add(at, (double) x[n * inputs + j] * w[(i + 1) * inputs + j]);
+        }
+      }
+    }
+    sums.check("z", z);
+    float[] found = on().download(a);
+    assertArrayEquals(on().download(z.slice(1, samples)), on().download(a.slice(1, samples)));
+    assertArrayEquals(Arrays.copyOf(before, outputs), Arrays.copyOf(found, outputs));
+    assertArrayEquals(Arrays.copyOfRange(before, (samples + 1) * outputs, before.length),
+        Arrays.copyOfRange(found, (samples + 1) * outputs, found.length));
+  }
+
+  @ForShapes
+  default void computesPreActivations(int samples, int outputs, int inputs) {
+    float[] x = on().normal(samples * inputs);
+    float[] w = on().normal(outputs * inputs);
+    float[] b = on().normal(outputs);
+    Matrix z = on().upload(samples, outputs, filled(samples * outputs, Float.NaN));
+    network().denseForward(on().upload(samples, inputs, x), on().upload(outputs, inputs, w), on().upload(1, outputs, b),
+        z);
+    expectedPreActivations(x, w, b).check("z", z);
+  }
+
+  private ExpectedSums expectedPreActivations(float[] x, float[] w, float[] b) {
+    int inputs = w.length / b.length;
+    ExpectedSums sums = on().sums(x.length / inputs * b.length);
+    for (int n = 0; n < x.length / inputs; n++) {
+      for (int i = 0; i < b.length; i++) {
+        sums.add(n * b.length + i, b[i]);
+        for (int j = 0; j < inputs; j++) {
+          sums.add(n * b.length + i, (double) x[n * inputs + j] * w[i * inputs + j]);
+        }
+      }
+    }
+    return sums;
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  default void activates(Activation activation) {
+    for (int outputs : new int[]{1, 7, 33, 300}) {
+      float[] z = on().normal(9 * outputs);
+      z[outputs] = 90; // e⁹⁰ overflows float32
+      z[2 * outputs] = -90;
+      Matrix preActivation = on().upload(9, outputs, z);
+      Matrix a = on().upload(9, outputs, filled(z.length, Float.NaN));
+      network().activate(activation, preActivation, a);
+      checkActivations(activation, z, a);
+      assertArrayEquals(z, on().download(preActivation));
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  default void runsALayerForward(Activation activation) {
+    int samples = 9;
+    int inputs = 33;
+    int outputs = 7;
+    float[] x = on().normal(samples * inputs);
+    float[] w = on().normal(outputs * inputs);
+    float[] b = on().normal(outputs);
+    Matrix z = on().zeros(samples, outputs);
+    Matrix a = on().zeros(samples, outputs);
+    network().denseForward(on().upload(samples, inputs, x), on().upload(outputs, inputs, w), on().upload(1, outputs, b),
+        activation, z, a);
+    expectedPreActivations(x, w, b).check("z", z);
+    checkActivations(activation, on().download(z), a); // of the z that it found, so that only φ is judged
+  }
+
+  private void checkActivations(Activation activation, float[] z, Matrix activated) {
+    float[] found = on().download(activated);
+    double[] expected = activated(activation, z, activated.columns());
+    for (int at = 0; at < z.length; at++) {
+      double tolerance = ACTIVATION_ULPS * (FLOAT_ROUNDOFF + on().unitRoundoff())
+          * (Math.abs(expected[at]) * (1 + Math.abs(z[at])) + FLOAT_ROUNDOFF);
+      assertEquals(expected[at], found[at], tolerance,
+          "%s(%s) at %d of %d columns".formatted(activation, z[at], at, activated.columns()));
+    }
+  }
+
+  /// φ(z) of rows of `columns` elements.
+  private static double[] activated(Activation activation, float[] z, int columns) {
+    if (activation.isElementwise()) {
+      return IntStream.range(0, z.length).mapToDouble(i -> activation.value(z[i])).toArray();
+    }
+    double[] exponentials = IntStream.range(0, z.length).mapToDouble(i -> Math.exp(z[i])).toArray();
+    return IntStream.range(0, z.length).mapToDouble(i -> {
+      int row = i - i % columns;
+      return exponentials[i] / Arrays.stream(exponentials, row, row + columns).sum();
+    }).toArray();
+  }
+
+  // ---- backward passes ----
+
+  @ParameterizedTest
+  @EnumSource
+  default void takesStackedGradientsBackThroughAnActivation(Activation activation) {
+    int samples = 5;
+    int copies = 3;
+    int outputs = 9;
+    float[] z = on().normal(samples * outputs);
+    double[] exact = activated(activation, z, outputs);
+    float[] a = new float[z.length];
+    for (int i = 0; i < a.length; i++) {
+      a[i] = (float) exact[i];
+    }
+    float[] u = on().normal(copies * samples * outputs);
+    ExpectedSums sums = on().sums(u.length);
+    for (int at = 0; at < u.length; at++) {
+      int sample = at % z.length;
+      if (activation.isElementwise()) {
+        sums.add(at, ACTIVATION_ULPS, u[at] * activation.derivative(z[sample]));
+        sums.allow(at, u[at]); // the derivative may be a difference of terms around 1
+      } else {
+        double p = a[sample];
+        sums.add(at, p * u[at]);
+        for (int k = 0; k < outputs; k++) {
+          sums.add(at, -p * a[sample - sample % outputs + k] * u[at - at % outputs + k]);
+        }
+      }
+    }
+    Matrix preActivation = on().upload(samples, outputs, z);
+    Matrix activated = on().upload(samples, outputs, a);
+    Matrix upstream = on().upload(copies * samples, outputs, u);
+    Matrix gradient = on().upload(copies * samples, outputs, filled(u.length, Float.NaN));
+    network().activationBackward(activation, preActivation, activated, upstream, gradient);
+    sums.check("gradient through " + activation, gradient);
+    assertArrayEquals(u, on().download(upstream));
+    network().activationBackward(activation, preActivation, activated, upstream, upstream);
+    assertArrayEquals(on().download(gradient), on().download(upstream), "in place");
+  }
+
+  @ForShapes
+  default void takesStackedGradientsBackThroughALayer(int samples, int outputs, int above) {
+    int copies = 2;
+    float[] h = on().normal(copies * samples * above);
+    float[] v = on().normal(above * outputs);
+    float[] z = on().normal(samples * outputs);
+    Matrix gradientAbove = on().upload(copies * samples, above, h);
+    Matrix weightsAbove = on().upload(above, outputs, v);
+    Matrix preActivation = on().upload(samples, outputs, z);
+    Matrix gradient = on().upload(copies * samples, outputs, filled(copies * samples * outputs, Float.NaN));
+    network().denseBackward(gradientAbove, weightsAbove, Activation.TANH, preActivation, gradient, Optional.empty());
+    ExpectedSums sums = on().sums(copies * samples * outputs);
+    for (int row = 0; row < copies * samples; row++) {
+      for (int i = 0; i < outputs; i++) {
+        double derivative = Activation.TANH.derivative(z[row % samples * outputs + i]);
+        for (int k = 0; k < above; k++) {
+          sums.add(row * outputs + i, ACTIVATION_ULPS / derivative,
+              h[row * above + k] * (double) v[k * outputs + i] * derivative);
+        }
+      }
+    }
+    sums.check("gradient", gradient);
+
+    float[] before = on().positive(samples * outputs);
+    Matrix again = on().zeros(copies * samples, outputs);
+    Matrix s = on().upload(samples, outputs, before);
+    network().denseBackward(gradientAbove, weightsAbove, Activation.TANH, preActivation, again,
+        Optional.of(new Squares(0.25, s, false)));
+    sums.check("gradient with squares", again);
+    // What is squared need not have been rounded to float32, as what is downloaded was.
+    checkSquares(before, 0.25, on().download(again), 2 * FLOAT_ROUNDOFF / on().unitRoundoff(), s);
+
+    Matrix alone = on().upload(samples, outputs, before);
+    network().denseBackward(gradientAbove, weightsAbove, Activation.TANH, preActivation,
+        on().zeros(copies * samples, outputs), Optional.of(new Squares(0.25, alone, true)));
+    ExpectedSums squares = on().sums(samples * outputs);
+    for (int at = 0; at < samples * outputs; at++) {
+      squares.add(at, before[at]);
+      for (int copy = at; copy < copies * samples * outputs; copy += samples * outputs) {
+        double g = sums.value(copy);
+        double error = sums.tolerance(copy);
+        squares.add(at, 0.25 * g * g);
+        squares.allow(at, 0.25 * (2 * Math.abs(g) + error) * error / on().unitRoundoff());
+      }
+    }
+    squares.check("squares alone", alone);
+  }
+
+  @ParameterizedTest
+  @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "SOFTMAX")
+  default void takesGradientsBackThroughALayerAndAnyActivationBelow(Activation activation) {
+    Matrix gradientAbove = on().upload(18, 7, on().normal(18 * 7));
+    Matrix weightsAbove = on().upload(7, 33, on().normal(7 * 33));
+    float[] z = on().normal(9 * 33);
+    Matrix product = on().zeros(18, 33);
+    Matrix gradient = on().zeros(18, 33);
+    network().denseBackward(gradientAbove, weightsAbove, Activation.IDENTITY, on().upload(9, 33, z), product,
+        Optional.empty());
+    network().denseBackward(gradientAbove, weightsAbove, activation, on().upload(9, 33, z), gradient, Optional.empty());
+    float[] u = on().download(product); // rounded to float32, as what was multiplied need not have been
+    double ulps = ACTIVATION_ULPS + FLOAT_ROUNDOFF / on().unitRoundoff();
+    ExpectedSums sums = on().sums(u.length);
+    for (int at = 0; at < u.length; at++) {
+      sums.add(at, ulps, u[at] * activation.derivative(z[at % z.length]));
+      sums.allow(at, u[at]);
+    }
+    sums.check("gradient through " + activation, gradient);
+  }
+
+  @Test
+  default void takesGradientsBackThroughTheWeightsAsTheyAre() {
+    int samples = 9;
+    int outputs = 33;
+    int above = 7;
+    Matrix gradientAbove = on().upload(samples, above, on().normal(samples * above));
+    Matrix z = on().upload(samples, outputs, on().normal(samples * outputs));
+    Matrix weights = on().upload(above + 2, outputs, on().normal((above + 2) * outputs));
+    for (int first = 0; first < 3; first++) {
+      Matrix rows = weights.slice(first, above);
+      Matrix found = on().zeros(samples, outputs);
+      network().denseBackward(gradientAbove, rows, Activation.RELU, z, found, Optional.empty());
+      float[] changed = on().normal(above * outputs);
+      on().upload(rows, changed);
+      Matrix expected = on().zeros(samples, outputs);
+      network().denseBackward(gradientAbove, on().upload(above, outputs, changed), Activation.RELU, z, expected,
+          Optional.empty());
+      network().denseBackward(gradientAbove, rows, Activation.RELU, z, found, Optional.empty());
+      assertArrayEquals(on().download(expected), on().download(found), "rows from " + first + " on");
+    }
+  }
+
+  /// That s = before + scale Σ over copies of g², where each g² may be off by `ulps` roundings.
+  private void checkSquares(float[] before, double scale, float[] g, double ulps, Matrix s) {
+    ExpectedSums sums = on().sums(before.length);
+    for (int i = 0; i < before.length; i++) {
+      sums.add(i, before[i]);
+      for (int at = i; at < g.length; at += before.length) {
+        sums.add(i, ulps, scale * g[at] * g[at]);
+      }
+    }
+    sums.check("sensitivity", s);
+  }
+
+  @ForShapes
+  default void addsSquaresOverCopies(int samples, int outputs, int unused) {
+    int copies = 4;
+    float[] g = on().normal(copies * samples * outputs);
+    float[] before = on().positive(samples * outputs);
+    Matrix s = on().upload(samples, outputs, before);
+    network().addSquares(0.25, on().upload(copies * samples, outputs, g), s);
+    checkSquares(before, 0.25, g, 0, s);
+  }
+
+  @Test
+  default void writesUnitVectors() {
+    Matrix upstream = on().upload(6, 4, on().normal(24));
+    network().unitVectors(upstream, 3, 2);
+    float[] actual = on().download(upstream);
+    for (int row = 0; row < 6; row++) {
+      for (int k = 0; k < 4; k++) {
+        assertEquals(k == 2 + row / 3 ? 1 : 0, actual[row * 4 + k]);
+      }
+    }
+  }
+
+  @Test
+  default void writesTheSameRademacherVectorsEverywhere() {
+    Matrix upstream = on().zeros(6, 130);
+    network().rademacherVectors(upstream, 2, 5, 1000, 42);
+    float[] signs = on().download(upstream);
+    for (int row = 0; row < 6; row++) {
+      for (int k = 0; k < 130; k++) {
+        assertEquals(CounterRandom.sign(42, 5 + row / 2, 1000 + row % 2, k, 130), signs[row * 130 + k]);
+      }
+    }
+  }
+
+  // ---- joins ----
+
+  @ForShapes
+  default void addsMatrices(int rows, int columns, int unused) {
+    float[] x = on().normal(rows * columns);
+    float[] y = on().normal(rows * columns);
+    Matrix summand = on().upload(rows, columns, x);
+    Matrix sum = on().upload(rows, columns, y);
+    network().add(-0.5, summand, sum);
+    ExpectedSums sums = on().sums(x.length);
+    for (int i = 0; i < x.length; i++) {
+      sums.add(i, y[i]);
+      sums.add(i, -0.5 * x[i]);
+    }
+    sums.check("sum", sum);
+    network().add(-0.5, summand, summand); // halves it: exact
+    float[] halves = on().download(summand);
+    for (int i = 0; i < x.length; i++) {
+      assertEquals(x[i] / 2, halves[i], "half of element " + i);
+    }
+  }
+
+  /// Blocks of whole matrices, at either end and in the middle, of widths at and beside those of vectors and tiles.
+  @ParameterizedTest
+  @CsvSource({"1, 1, 0, 1, 0, 1", "3, 7, 0, 9, 2, 7", "9, 31, 30, 8, 7, 1", "33, 33, 1, 65, 8, 32",
+      "8, 64, 32, 96, 64, 32", "70, 300, 3, 520, 219, 297", "5, 2048, 0, 4100, 2048, 2048", "130, 140, 0, 140, 0, 140",
+      "600, 300, 5, 200, 1, 199"})
+  default void copiesAndAddsColumns(int rows, int fromColumns, int firstFrom, int toColumns, int firstTo, int count) {
+    float[] x = on().normal(rows * fromColumns);
+    float[] y = on().normal(rows * toColumns);
+    Matrix from = on().upload(rows, fromColumns, x);
+    Matrix copy = on().upload(rows, toColumns, y);
+    Matrix sum = on().upload(rows, toColumns, y);
+    network().copyColumns(from, firstFrom, copy, firstTo, count);
+    network().addColumns(from, firstFrom, sum, firstTo, count);
+    float[] copied = on().download(copy);
+    float[] added = on().download(sum);
+    for (int row = 0; row < rows; row++) {
+      for (int j = 0; j < toColumns; j++) {
+        int at = row * toColumns + j;
+        boolean isInside = j >= firstTo && j < firstTo + count;
+        float value = isInside ? x[row * fromColumns + firstFrom + j - firstTo] : 0;
+        assertEquals(isInside ? value : y[at], copied[at], "copied to [%d, %d]".formatted(row, j));
+        assertEquals(y[at] + value, added[at], "added to [%d, %d]".formatted(row, j)); // one rounding
+      }
+    }
+    assertArrayEquals(x, on().download(from));
+  }
+}

@@ -1,0 +1,143 @@
+package dev.espalier.engine.method;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.constraints.DoubleRange;
+import net.jqwik.api.constraints.IntRange;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+final class MethodTextTest {
+  /// By type: what reads it, and values by their text, of every kind that there is.
+  private record Kinds<T>(Class<T> type, Function<String, T> parse, Map<String, T> values) {
+    static <T> Kinds<T> of(Class<T> type, Function<String, T> parse, List<T> values, String... texts) {
+      Map<String, T> byText = new LinkedHashMap<>();
+      for (int i = 0; i < texts.length; i++) {
+        byText.put(texts[i], values.get(i));
+      }
+      return new Kinds<>(type, parse, byText);
+    }
+  }
+
+  private static final List<Kinds<?>> ALL = List.of(
+      Kinds.of(Criterion.class, Criterion::parse,
+          List.of(new Criterion.EliminationCompensation(), new Criterion.Magnitude(), new Criterion.Gradient(),
+              new Criterion.Wanda(), new Criterion.Random()),
+          "ec", "magnitude", "gradient", "wanda", "random"),
+      Kinds.of(Compensation.class, Compensation::parse, List.of(new Compensation.None(), new Compensation.Bias()),
+          "none", "bias"),
+      Kinds.of(Sensitivity.class, Sensitivity::parse,
+          List.of(new Sensitivity.Jacobian(), new Sensitivity.Probes(1), new Sensitivity.Probes(999_999)), "jacobian",
+          "probes:1", "probes:999999"),
+      Kinds.of(Scope.class, Scope::parse, List.of(new Scope.Global(), new Scope.PerLayer(), new Scope.PerRow()),
+          "global", "layer", "row"),
+      Kinds.of(Target.class, Target::parse,
+          List.of(Target.sparsity(0.9), Target.sparsity(0), Target.sparsity(1), Target.sparsity(1e-7),
+              new Target.Fraction(0.25, new Scope.PerLayer()), new Target.Fraction(0.5, new Scope.PerRow()),
+              new Target.Pattern(2, 4), new Target.Pattern(1, 1)),
+          "0.9", "0", "1", "0.0000001", "layer:0.25", "row:0.5", "2:4", "1:1"),
+      Kinds.of(Schedule.class, Schedule::parse, List.of(new Schedule.OneShot()), "oneshot"), Kinds.of(Loss.class,
+          Loss::parse, List.of(new Loss.SquaredError(), new Loss.CrossEntropy()), "mse", "cross-entropy"));
+
+  @Test
+  void everyKindIsReadAsItIsPrinted() {
+    for (Kinds<?> kinds : ALL) {
+      kinds.values.forEach((text, value) -> {
+        assertEquals(text, value.toString());
+        assertEquals(value, kinds.parse.apply(text));
+      });
+      Set<Class<?>> tested = kinds.values.values().stream().map(Object::getClass).collect(Collectors.toSet());
+      assertEquals(new HashSet<>(Arrays.asList(kinds.type.getPermittedSubclasses())), tested, kinds.type::getName);
+    }
+  }
+
+  @Property
+  void everyFractionIsReadAsItIsPrinted(@ForAll @DoubleRange(min = 0, max = 1) double sparsity) {
+    for (Scope scope : List.of(new Scope.Global(), new Scope.PerLayer(), new Scope.PerRow())) {
+      Target target = new Target.Fraction(Math.abs(sparsity), scope); // 0 and not −0
+      assertEquals(target, Target.parse(target.toString()));
+    }
+  }
+
+  @Property
+  void everyPatternIsReadAsItIsPrinted(@ForAll @IntRange(min = 1, max = 500_000) int kept,
+      @ForAll @IntRange(min = 0, max = 499_999) int more) {
+    Target target = new Target.Pattern(kept, kept + more);
+    assertEquals(target, Target.parse(target.toString()));
+  }
+
+  @Test
+  void refusalsNameWhatThereIs() {
+    refused("unknown criterion 'EC': use ec, magnitude, gradient, wanda or random", () -> Criterion.parse("EC"));
+    refused("unknown compensation 'refit': use none or bias", () -> Compensation.parse("refit"));
+    for (String text : List.of("probes", "probes:", "probes:-1", "probes:1234567", "jacobian:2")) {
+      refused("unknown sensitivity '%s': use jacobian or probes:R, for example probes:16".formatted(text),
+          () -> Sensitivity.parse(text));
+    }
+    refused("probes:0: use at least one probe", () -> Sensitivity.parse("probes:0"));
+    refused("unknown scope 'all': use global, layer or row", () -> Scope.parse("all"));
+    refused("unknown schedule 'cubic:3': use oneshot", () -> Schedule.parse("cubic:3"));
+    refused("unknown loss 'l2': use mse or cross-entropy", () -> Loss.parse("l2"));
+  }
+
+  @Test
+  void refusalsOfTargetsNameWhatThereIs() {
+    for (String text : List.of("half", "", "layer:", "row:half", "90%")) {
+      refused(
+          "unknown target '%s': use a fraction such as 0.9, layer:0.9 or row:0.9, or n:m such as 2:4".formatted(text),
+          () -> Target.parse(text));
+    }
+    refused("unknown scope 'all': use global, layer or row", () -> Target.parse("all:0.5"));
+    for (String text : List.of("5:4", "0:4", "0:0")) {
+      refused("pattern %s: n:m keeps n of every m weights, with 1 ≤ n ≤ m".formatted(text), () -> Target.parse(text));
+    }
+    for (double sparsity : new double[]{-0.1, 1.1, 90, Double.NaN, Double.POSITIVE_INFINITY}) {
+      refused(
+          "sparsity %s: use a fraction from 0 to 1, for example 0.9 to remove 90 %% of the weights".formatted(sparsity),
+          () -> Target.sparsity(sparsity));
+    }
+  }
+
+  private static void refused(String message, Runnable action) {
+    assertEquals(message, assertThrows(IllegalArgumentException.class, action::run).getMessage());
+  }
+
+  @Test
+  void aPatternRemovesWhatItDoesNotKeep() {
+    assertEquals(0.5, new Target.Pattern(2, 4).sparsity());
+    assertEquals(0.75, new Target.Pattern(1, 4).sparsity());
+    assertEquals(0.3, new Target.Fraction(0.3, new Scope.PerRow()).sparsity());
+  }
+
+  @ParameterizedTest
+  @CsvSource({"encoder.*, encoder.0", "encoder.*, encoder.0.linear", "*, anything", "?, 0", "layer?, layer1",
+      "0.weight, 0", "*.weight, 0", "encoder.0, encoder.0", "a+(b)[c]$, a+(b)[c]$", "x?z, x😀z", "*.0, größe.0"})
+  void aPatternMatchesALayerOrItsWeight(String glob, String layer) {
+    assertEquals(true, new LayerPattern(glob).matches(layer));
+  }
+
+  @ParameterizedTest
+  @CsvSource({"encoder.*, decoder.0", "encoder.?, encoder", "?, 10", "0, 10", "0, 0.1", "0.bias, 0", "a.c, abc",
+      "Layer, layer", "'', 0"})
+  void aPatternMatchesNothingElse(String glob, String layer) {
+    assertEquals(false, new LayerPattern(glob).matches(layer));
+  }
+
+  @Test
+  void aStarMatchesAnyCharacterThatAFileMayHold() {
+    assertEquals(true, new LayerPattern("a*b?").matches("a\n\u2028b\r"));
+    assertEquals("encoder.*", new LayerPattern("encoder.*").toString());
+  }
+}

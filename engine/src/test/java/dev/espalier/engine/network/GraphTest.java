@@ -1,0 +1,167 @@
+package dev.espalier.engine.network;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.TestNetworks;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+final class GraphTest {
+  /// A residual block: y = softmax(last(relu(first(x)) + second(relu(first(x))))).
+  private static Graph residual() {
+    Graph.Builder builder = new Graph.Builder(3);
+    int hidden = builder.activate(builder.dense("first", 0, 4), Activation.RELU);
+    int sum = builder.add(hidden, builder.dense("second", hidden, 4));
+    builder.activate(builder.dense("last", sum, 2), Activation.SOFTMAX);
+    return builder.build();
+  }
+
+  @Test
+  void knowsItsLayersAndWhoReadsThem() {
+    Graph graph = residual();
+    assertEquals(3, graph.inputs());
+    assertEquals(2, graph.outputs());
+    assertEquals(6, graph.output());
+    assertEquals(List.of("first", "second", "last"), graph.layers().stream().map(Node.Dense::name).toList());
+    assertArrayEquals(new int[]{1, 3, 5}, graph.layerNodes());
+    assertEquals(12 + 16 + 8, graph.weights());
+    assertEquals(List.of(3, 4), graph.readers(2));
+    assertEquals(List.of(), graph.readers(6));
+    assertEquals(Activation.RELU, graph.activation(0));
+    assertEquals(Activation.IDENTITY, graph.activation(1));
+    assertEquals(Activation.SOFTMAX, graph.activation(2));
+    assertEquals(Activation.SOFTMAX, graph.lastActivation());
+  }
+
+  @Test
+  void aNodeThatReadsAValueTwiceIsItsReaderTwice() {
+    Graph.Builder builder = new Graph.Builder(2);
+    builder.add(builder.dense("0", 0, 2), 1, 1);
+    assertEquals(List.of(2, 2, 2), builder.build().readers(1));
+    assertEquals(Activation.IDENTITY, builder.build().lastActivation());
+  }
+
+  @Test
+  void aChainHasANodeForEachActivationButIdentity() {
+    Graph chain = Graph.chain(residual().layers().stream().map(dense -> shape(dense, 3)).toList());
+    assertEquals(List.of(new Node.Input(3), new Node.Dense("first", 0, 3, 3), new Node.Activate(1, Activation.TANH, 3),
+        new Node.Dense("second", 2, 3, 3), new Node.Activate(3, Activation.TANH, 3), new Node.Dense("last", 4, 3, 3)),
+        chain.nodes());
+    assertEquals(List.of(Activation.TANH, Activation.TANH, Activation.IDENTITY),
+        IntStream.range(0, 3).mapToObj(chain::activation).toList());
+  }
+
+  private static LayerShape shape(Node.Dense dense, int width) {
+    return new LayerShape() {
+      @Override
+      public String name() {
+        return dense.name();
+      }
+
+      @Override
+      public int outputs() {
+        return width;
+      }
+
+      @Override
+      public int inputs() {
+        return width;
+      }
+
+      @Override
+      public boolean hasBias() {
+        return true;
+      }
+
+      @Override
+      public Activation activation() {
+        return dense.name().equals("last") ? Activation.IDENTITY : Activation.TANH;
+      }
+    };
+  }
+
+  @Test
+  void randomGraphsAreBuiltAsTheirNodesSay() {
+    for (long seed = 0; seed < 200; seed++) {
+      Graph graph = TestNetworks.graph(seed, 12);
+      assertEquals(graph, new Graph(new ArrayList<>(graph.nodes())));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource(delimiter = '|',
+      value = {"dense forward   | node 1 reads node 1, which does not come before it",
+          "dense beyond    | node 1 reads node 7, which does not come before it",
+          "dense before    | node 1 reads node -1, which does not come before it",
+          "activate forward| node 2 reads node 2, which does not come before it",
+          "add forward     | node 2 reads node 3, which does not come before it",
+          "concat forward  | node 2 reads node 2, which does not come before it",
+          "add nothing     | node 2 adds values of the widths []",
+          "concat nothing  | node 2 joins values of the widths [] to one of 0",
+          "add widths      | node 3 adds values of the widths [3, 4]",
+          "unread          | node 1: no node reads its value, and it is not the last",
+          "softmax         | node 2: softmax is only possible as the last activation",
+          "two names       | two layers are called 0", "no layer        | a network needs at least one layer",
+          "no neurons      | layer 0 has no neurons", "no inputs       | node 0: a sample needs at least one number"})
+  void theBuilderRefuses(String what, String message) {
+    Graph.Builder builder = new Graph.Builder(what.equals("no inputs") ? 0 : 3);
+    Consumer<Graph.Builder> nodes = switch (what) {
+      case "dense forward" -> b -> b.dense("0", 1, 4);
+      case "dense beyond" -> b -> b.dense("0", 7, 4);
+      case "dense before" -> b -> b.dense("0", -1, 4);
+      case "activate forward" -> b -> b.activate(b.dense("0", 0, 4) + 1, Activation.RELU);
+      case "add forward" -> b -> b.add(b.dense("0", 0, 4), 3);
+      case "concat forward" -> b -> b.concat(b.dense("0", 0, 4), 2);
+      case "add nothing" -> b -> {
+        b.dense("0", 0, 4);
+        b.add();
+      };
+      case "concat nothing" -> b -> {
+        b.dense("0", 0, 4);
+        b.concat();
+      };
+      case "add widths" -> b -> b.add(b.dense("0", 0, 3), b.dense("1", 0, 4));
+      case "unread" -> b -> {
+        b.dense("0", 0, 4);
+        b.dense("1", 0, 4);
+      };
+      case "softmax" -> b -> b.dense("1", b.activate(b.dense("0", 0, 4), Activation.SOFTMAX), 4);
+      case "two names" -> b -> b.dense("0", b.dense("0", 0, 4), 4);
+      case "no layer" -> b -> b.activate(0, Activation.RELU);
+      case "no neurons" -> b -> b.dense("0", 0, 0);
+      case "no inputs" -> b -> b.dense("0", 0, 4);
+      default -> throw new AssertionError(what);
+    };
+    assertEquals(message, assertThrows(MismatchException.class, () -> {
+      nodes.accept(builder);
+      builder.build();
+    }).getMessage());
+  }
+
+  @Test
+  void refusesNodesThatDoNotFit() {
+    Node input = new Node.Input(3);
+    Node dense = new Node.Dense("0", 0, 3, 4);
+    refused("layer 1 takes 5 inputs, the node before it has 4 outputs", input, dense, new Node.Dense("1", 1, 5, 2));
+    refused("node 2: an activation changes no width", input, dense, new Node.Activate(1, Activation.RELU, 5));
+    refused("node 2 adds values of the widths [4, 4]", input, dense, new Node.Add(List.of(1, 1), 5));
+    refused("node 2 joins values of the widths [4, 3] to one of 8", input, dense, new Node.Concat(List.of(1, 0), 8));
+    refused("node 1 reads node 2, which does not come before it", input, new Node.Dense("0", 2, 4, 4),
+        new Node.Dense("1", 1, 4, 4));
+    refused("node 0: the input is the first node, and no other", dense);
+    refused("node 2: the input is the first node, and no other", input, dense, new Node.Input(3));
+    refused("a network needs at least one layer");
+  }
+
+  private static void refused(String message, Node... nodes) {
+    assertEquals(message, assertThrows(MismatchException.class, () -> new Graph(List.of(nodes))).getMessage());
+  }
+}

@@ -1,0 +1,100 @@
+package dev.espalier.engine.pruning;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.LayerPattern;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.method.Target;
+import java.lang.reflect.RecordComponent;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+final class PruningOptionsTest {
+  /// No value is the default.
+  private static final PruningOptions ALL = PruningOptions.builder()
+      .target(new Target.Fraction(0.9, new Scope.PerRow())).criterion(new Criterion.Gradient())
+      .compensation(new Compensation.Bias()).sensitivity(new Sensitivity.Probes(4)).schedule(new Schedule.OneShot())
+      .exclude("encoder.*", "0").minPerLayer(7).newBias(false).loss(new Loss.SquaredError()).batchSize(33).seed(-5)
+      .measureOutputChange(false).histogramBins(20).build();
+
+  @Test
+  void textHasEveryOptionInTheOrderOfTheRecord() {
+    Map<String, String> text = ALL.asText();
+    assertEquals(Stream.of(PruningOptions.class.getRecordComponents()).map(RecordComponent::getName).toList(),
+        List.copyOf(text.keySet()));
+    assertEquals("[row:0.9, gradient, bias, probes:4, oneshot, encoder.*\n0, 7, false, mse, 33, -5, false, 20]",
+        text.values().toString());
+    assertEquals(ALL, PruningOptions.parse(text));
+  }
+
+  @Test
+  void whatIsLeftOpenIsAbsent() {
+    PruningOptions defaults = PruningOptions.builder().build();
+    assertEquals("{target=0.5, criterion=ec, schedule=oneshot, excluded=, minPerLayer=1, newBias=true, seed=0, "
+        + "measureOutputChange=true, histogramBins=0}", defaults.asText().toString());
+    assertEquals(defaults, PruningOptions.parse(defaults.asText()));
+    assertEquals(new PruningOptions(Target.sparsity(0.5), new Criterion.EliminationCompensation(), Optional.empty(),
+        Optional.empty(), new Schedule.OneShot(), List.of(), 1, true, Optional.empty(), OptionalInt.empty(), 0, true,
+        0), defaults);
+    assertEquals(defaults, PruningOptions.parse(Map.of()), "absent options have their defaults");
+  }
+
+  /// One option of its own away from the defaults at a time.
+  @Test
+  void eachOptionIsReadAsItIsPrinted() {
+    ALL.asText().forEach((name, value) -> {
+      PruningOptions options = PruningOptions.parse(Map.of(name, value));
+      assertEquals(value, options.asText().get(name));
+      Map<String, String> expected = new LinkedHashMap<>(PruningOptions.builder().build().asText());
+      expected.put(name, value);
+      assertEquals(expected, options.asText());
+    });
+  }
+
+  @ParameterizedTest
+  @CsvSource(delimiter = '|', value = {"sparsity         | 0.5   | unknown option 'sparsity'",
+      "minPerLayer      | many  | option minPerLayer is 'many', not a whole number",
+      "minPerLayer      | -1    | weights kept in each layer -1, batch size 1, histogram bins 0: use at least 0, 1, 0",
+      "batchSize        | 1e3   | option batchSize is '1e3', not a whole number",
+      "batchSize        | 0     | weights kept in each layer 1, batch size 0, histogram bins 0: use at least 0, 1, 0",
+      "histogramBins    | -1    | weights kept in each layer 1, batch size 1, histogram bins -1: use at least 0, 1, 0",
+      "histogramBins    | 9999999999 | option histogramBins is '9999999999', not a whole number",
+      "seed             | 0.5   | option seed is '0.5', not a whole number",
+      "newBias          | yes   | option newBias is 'yes', not true or false",
+      "measureOutputChange | 1 | option measureOutputChange is '1', not true or false",
+      "criterion        | best  | unknown criterion 'best': use ec, magnitude, gradient, wanda or random",
+      "target           | 5:4   | pattern 5:4: n:m keeps n of every m weights, with 1 ≤ n ≤ m"})
+  void refusesWhatItDoesNotKnow(String name, String value, String message) {
+    assertEquals(message,
+        assertThrows(IllegalArgumentException.class, () -> PruningOptions.parse(Map.of(name, value))).getMessage());
+  }
+
+  @Test
+  void theCriterionsCompensationIsInForceUnlessAnotherIsGiven() {
+    assertEquals(new Compensation.Bias(), PruningOptions.builder().build().effectiveCompensation());
+    assertEquals(new Compensation.None(),
+        PruningOptions.builder().criterion(new Criterion.Wanda()).build().effectiveCompensation());
+    assertEquals(new Compensation.None(),
+        PruningOptions.builder().compensation(new Compensation.None()).build().effectiveCompensation());
+  }
+
+  @Test
+  void excludesWhatAnyPatternMatches() {
+    assertEquals(List.of(new LayerPattern("encoder.*"), new LayerPattern("0")), ALL.excluded());
+    assertEquals(List.of(true, true, false, false),
+        Stream.of("encoder.1", "0", "1", "decoder.0").map(ALL::excludes).toList());
+  }
+}

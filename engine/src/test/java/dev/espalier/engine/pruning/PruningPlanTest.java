@@ -1,0 +1,139 @@
+package dev.espalier.engine.pruning;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.ScoringPlan;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+final class PruningPlanTest {
+  private final Arena arena = Arena.ofConfined();
+  private final Backend backend = new ReferenceBackend();
+
+  @AfterEach
+  void close() {
+    backend.close();
+    arena.close();
+  }
+
+  private DenseNetwork network(int outputs, Activation last) {
+    return TestNetworks.network(arena, 1, List.of(6, 5, outputs), List.of(Activation.RELU, last));
+  }
+
+  /// With as many label columns; without labels if there are none.
+  private Dataset data(int labelColumns) {
+    MatrixView x = MatrixView.allocate(arena, 3, 6);
+    return labelColumns == 0
+        ? TestNetworks.source(x)
+        : TestNetworks.source(x, MatrixView.allocate(arena, 3, labelColumns));
+  }
+
+  private PruningPlan plan(PruningOptions.Builder options, DenseNetwork network, Dataset data) {
+    return PruningPlan.of(options.build(), network, Optional.of(data), backend);
+  }
+
+  @Test
+  void decidesWhatWasLeftOpen() {
+    ScoringPlan few = plan(PruningOptions.builder(), network(64, Activation.RELU), data(0)).scoring();
+    assertEquals(new Criterion.EliminationCompensation(), few.criterion());
+    assertEquals(new Compensation.Bias(), few.compensation());
+    assertEquals(new Sensitivity.Jacobian(), few.sensitivity());
+    assertEquals(backend.batchSize(), few.batchSize());
+    assertEquals(Optional.empty(), few.loss());
+    assertEquals(new Sensitivity.Probes(16),
+        plan(PruningOptions.builder(), network(65, Activation.RELU), data(0)).scoring().sensitivity());
+    PruningOptions.Builder gradient = PruningOptions.builder().criterion(new Criterion.Gradient());
+    ScoringPlan classes = plan(gradient, network(4, Activation.IDENTITY), data(1)).scoring();
+    assertEquals(new Compensation.None(), classes.compensation());
+    assertEquals(Optional.of(new Loss.CrossEntropy()), classes.loss());
+    assertEquals(Optional.of(new Loss.SquaredError()),
+        plan(gradient, network(4, Activation.SIGMOID), data(1)).scoring().loss());
+    assertEquals(Optional.of(new Loss.SquaredError()),
+        plan(gradient, network(4, Activation.IDENTITY), data(4)).scoring().loss());
+  }
+
+  @Test
+  void keepsWhatWasGiven() {
+    PruningPlan plan = plan(PruningOptions.builder().criterion(new Criterion.Gradient())
+        .compensation(new Compensation.Bias()).sensitivity(new Sensitivity.Probes(3)).loss(new Loss.SquaredError())
+        .batchSize(2).seed(11).target(new Target.Pattern(2, 4)), network(4, Activation.IDENTITY), data(1));
+    assertEquals(new ScoringPlan(new Criterion.Gradient(), new Compensation.Bias(),
+        List.of(new ScoringPlan.Layer(0, true), new ScoringPlan.Layer(1, true)), new Sensitivity.Probes(3),
+        Optional.of(new Loss.SquaredError()), 2, 11), plan.scoring());
+    assertEquals(List.of(new Target.Pattern(2, 4)), plan.rounds());
+    assertEquals(
+        "{criterion=gradient, compensation=bias, sensitivity=probes:3, loss=mse, target=2:4, schedule=oneshot, "
+            + "min-per-layer=1, batch-size=2, seed=11}",
+        plan.inForce().toString());
+  }
+
+  @Test
+  void scoresAllLayersButTheExcluded() {
+    List<DenseLayer> layers = new ArrayList<>(network(4, Activation.IDENTITY).layers());
+    layers.set(0, new DenseLayer("layer0", layers.getFirst().weights(), Optional.empty(), Activation.RELU));
+    DenseNetwork network = new DenseNetwork(layers);
+    PruningPlan all = plan(PruningOptions.builder().newBias(false), network, data(0));
+    assertEquals(List.of(new ScoringPlan.Layer(0, false), new ScoringPlan.Layer(1, true)), all.scoring().layers());
+    assertEquals(50, all.prunableWeights());
+    // M1, M2, M0 and the pilot mean.
+    assertEquals((2 * 30 + 5 + 6 + 2 * 20 + 4 + 5) * 4, all.memory().scores());
+    PruningPlan some = plan(PruningOptions.builder().exclude("layer0"), network, data(0));
+    assertEquals(List.of(new ScoringPlan.Layer(1, true)), some.scoring().layers());
+    assertEquals(
+        List.of(new PruningPlan.Layer("layer0", 5, 6, true, true), new PruningPlan.Layer("layer1", 4, 5, false, true)),
+        some.layers());
+    assertEquals(20, some.prunableWeights());
+    assertEquals((2 * 20 + 4 + 5) * 4, some.memory().scores());
+    assertEquals((30 + 5 + 20 + 4) * 4, some.memory().weights());
+    assertTrue(some.toString().contains("20 weights in the layers layer1"), some::toString);
+  }
+
+  @Test
+  void isTheSameForANetworkOnADevice() {
+    DenseNetwork network = network(4, Activation.IDENTITY);
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      PruningOptions options = PruningOptions.builder().build();
+      assertEquals(PruningPlan.of(options, network, Optional.of(data(0)), backend).scoring(),
+          PruningPlan.of(options, device, Optional.of(data(0)), backend).scoring());
+    }
+  }
+
+  @Test
+  void refusesBeforeAnyWork() {
+    DenseNetwork network = network(4, Activation.RELU);
+    PruningOptions.Builder gradient = PruningOptions.builder().criterion(new Criterion.Gradient());
+    refused("labels has 3 columns: labels need 1 (a class index) or 4 (a value for each output of the network)",
+        gradient, network, data(3));
+    refused("cross-entropy needs identity or softmax as the last activation, not relu: use mse",
+        PruningOptions.builder().criterion(new Criterion.Gradient()).loss(new Loss.CrossEntropy()), network, data(1));
+    refused("the pattern layer2 excludes no layer; the layers are layer0, layer1",
+        PruningOptions.builder().exclude("layer1", "layer2"), network, data(0));
+    refused("all layers are excluded: nothing is left to prune", PruningOptions.builder().exclude("layer?"), network,
+        data(0));
+  }
+
+  private void refused(String message, PruningOptions.Builder options, DenseNetwork network, Dataset data) {
+    assertEquals(message, assertThrows(MismatchException.class, () -> plan(options, network, data)).getMessage());
+  }
+}
