@@ -71,7 +71,8 @@ class HelpTest {
     assertNames("prune", "--criterion", values(Criterion.class));
     assertNames("prune", "--compensation", values(Compensation.class));
     assertNames("prune", "--scope", values(Scope.class));
-    assertNames("prune", "--schedule", values(Schedule.class));
+    assertNames("prune", "--schedule",
+        List.of(new Schedule.OneShot(), "linear:K", "geometric:K", "cubic:K", new Schedule.Keeping(0.75)));
     assertNames("prune", "--sensitivity", List.of(new Sensitivity.Jacobian().toString(), "probes:R"));
     assertNames("compare", "--criteria", values(Criterion.class));
     for (String command : List.of("prune", "compare", "evaluate", "train")) {

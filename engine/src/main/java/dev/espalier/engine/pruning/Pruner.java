@@ -103,8 +103,10 @@ public final class Pruner {
       ProgressListener listener) throws IOException {
     List<LayerProgress> progress = plan.scoring().layers().stream().map(layer -> new LayerProgress(layer.number()))
         .toList();
-    for (Target target : plan.rounds()) {
-      round(plan, device, progress, data, target, listener);
+    for (int r = 0; r < plan.rounds().size(); r++) {
+      String round = plan.rounds().size() == 1 ? "" : ", round %d of %d".formatted(r + 1, plan.rounds().size());
+      round(plan, device, progress, data, plan.rounds().get(r),
+          (task, done, total) -> listener.proceed(task + round, done, total));
     }
     return progress;
   }

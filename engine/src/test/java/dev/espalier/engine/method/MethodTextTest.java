@@ -48,8 +48,12 @@ final class MethodTextTest {
               new Target.Fraction(0.25, new Scope.PerLayer()), new Target.Fraction(0.5, new Scope.PerRow()),
               new Target.Pattern(2, 4), new Target.Pattern(1, 1)),
           "0.9", "0", "1", "0.0000001", "layer:0.25", "row:0.5", "2:4", "1:1"),
-      Kinds.of(Schedule.class, Schedule::parse, List.of(new Schedule.OneShot()), "oneshot"), Kinds.of(Loss.class,
-          Loss::parse, List.of(new Loss.SquaredError(), new Loss.CrossEntropy()), "mse", "cross-entropy"));
+      Kinds.of(Schedule.class, Schedule::parse,
+          List.of(new Schedule.OneShot(), new Schedule.Linear(1), new Schedule.Geometric(20), new Schedule.Cubic(9999),
+              new Schedule.Keeping(0.75), new Schedule.Keeping(0.001)),
+          "oneshot", "linear:1", "geometric:20", "cubic:9999", "geometric:0.75", "geometric:0.001"),
+      Kinds.of(Loss.class, Loss::parse, List.of(new Loss.SquaredError(), new Loss.CrossEntropy()), "mse",
+          "cross-entropy"));
 
   @Test
   void everyKindIsReadAsItIsPrinted() {
@@ -88,7 +92,13 @@ final class MethodTextTest {
     }
     refused("probes:0: use at least one probe", () -> Sensitivity.parse("probes:0"));
     refused("unknown scope 'all': use global, layer or row", () -> Scope.parse("all"));
-    refused("unknown schedule 'cubic:3': use oneshot", () -> Schedule.parse("cubic:3"));
+    refused(
+        "unknown schedule 'sine:3': use oneshot, linear:K, geometric:K or cubic:K with K rounds, or geometric:0.75 to"
+            + " keep 75 % of the weights in each round",
+        () -> Schedule.parse("sine:3"));
+    refused("schedule cubic:0: use at least one round", () -> Schedule.parse("cubic:0"));
+    refused("schedule geometric:0.0: use a fraction between 0 and 1 that each round keeps, or a number of rounds",
+        () -> Schedule.parse("geometric:0.0"));
     refused("unknown loss 'l2': use mse or cross-entropy", () -> Loss.parse("l2"));
   }
 

@@ -19,6 +19,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
@@ -96,6 +97,36 @@ final class PrunerTest {
           PruningOptions.builder().sparsity(1).criterion(criterion).minPerLayer(least));
       result.layers().forEach(layer -> assertEquals(least, layer.kept()));
     }
+  }
+
+  /// Each round scores what the rounds before it have left, and is named to the listener.
+  @Test
+  void roundsAreOneShotPruningsOneAfterTheOther() throws IOException {
+    List<String> tasks = new ArrayList<>();
+    try (DeviceNetwork inRounds = DeviceNetwork.copyOf(backend, network);
+        DeviceNetwork oneAfterTheOther = DeviceNetwork.copyOf(backend, network)) {
+      new Pruner(backend, PruningOptions.builder().sparsity(0.875).schedule(new Schedule.Geometric(3)).build())
+          .pruneInPlace(inRounds, Optional.of(source), (task, _, _) -> tasks.add(task));
+      for (double sparsity : new double[]{0.5, 0.75, 0.875}) {
+        new Pruner(backend, PruningOptions.builder().sparsity(sparsity).build()).pruneInPlace(oneAfterTheOther,
+            Optional.of(source), ProgressListener.NONE);
+      }
+      assertSameBits(oneAfterTheOther.download(arena), inRounds.download(arena));
+      assertEquals(Math.round(network.weights() * 0.875), inRounds.download(arena).zeros());
+    }
+    assertEquals(List.of("scoring, round 1 of 3", "scoring, round 2 of 3", "scoring, round 3 of 3"),
+        tasks.stream().distinct().toList());
+  }
+
+  /// On this network; it is no law.
+  @Test
+  void roundsLoseLessThanOneShot() throws IOException {
+    PruningOptions.Builder options = PruningOptions.builder().sparsity(0.8);
+    PruningResult oneShot = prune(network, options);
+    PruningResult rounds = prune(network, options.schedule(new Schedule.Keeping(0.75)));
+    assertEquals(oneShot.removed(), rounds.removed());
+    assertTrue(rounds.measuredChange().orElseThrow() < oneShot.measuredChange().orElseThrow(),
+        () -> rounds.measuredChange() + " and " + oneShot.measuredChange());
   }
 
   @ParameterizedTest
