@@ -366,6 +366,10 @@ public final class GpuKernels {
     RandomKernel random = new RandomKernel(driver);
     measure("rademacher", shape, 0, 4 * elements, memory -> memory.matrix(rows, width),
         m -> random.rademacherVectors(m, rows, 0, 0, 1));
+    measure("fisher_vectors", shape, 0, 8 * elements, memory -> matrices(memory, 2, rows, width),
+        m -> random.fisherVectors(m[0], m[1], 0, 1));
+    measure("drawn_fisher_vectors", shape, 0, 8 * elements, memory -> matrices(memory, 2, rows, width),
+        m -> random.drawnFisherVectors(m[0], m[1], 0, 0, 1, 1));
     measure("uniform", shape, 0, 4 * elements, memory -> memory.matrix(rows, width), m -> random.uniform(m, 1, 1));
   }
 

@@ -73,7 +73,8 @@ class HelpTest {
     assertNames("prune", "--scope", values(Scope.class));
     assertNames("prune", "--schedule",
         List.of(new Schedule.OneShot(), "linear:K", "geometric:K", "cubic:K", new Schedule.Keeping(0.75)));
-    assertNames("prune", "--sensitivity", List.of(new Sensitivity.Jacobian().toString(), "probes:R"));
+    assertNames("prune", "--sensitivity",
+        List.of(new Sensitivity.Jacobian(), "probes:R", "fisher", "fisher:R", "fisher:T=4"));
     assertNames("compare", "--criteria", values(Criterion.class));
     for (String command : List.of("prune", "compare", "evaluate", "train")) {
       assertNames(command, "--loss", values(Loss.class));

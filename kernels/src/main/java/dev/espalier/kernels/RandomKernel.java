@@ -2,7 +2,8 @@ package dev.espalier.kernels;
 
 import java.util.List;
 
-/// Random numbers as a function of their position, and unit vectors. Limited by memory: 4 bytes an element.
+/// Random numbers as a function of their position; unit vectors and Fisher vectors. Limited by memory: 4 bytes an
+/// element.
 public final class RandomKernel {
   private static final String FAMILY = "random";
   private static final int RUN = 256;
@@ -32,6 +33,38 @@ public final class RandomKernel {
     Kernels.copies(upstream, samples);
     launch("unit_vectors_8", upstream, List.of(Argument.of(upstream), Argument.of((long) upstream.rows()),
         Argument.of(samples), Argument.of(upstream.columns()), Argument.of(firstOutput)));
+  }
+
+  /// Row `c · samples + n` becomes `scale` √p_k (e_k − p), with k = `firstClass` + c and p row n of `probabilities`.
+  ///
+  /// @param probabilities samples × outputs
+  /// @param upstream stacked copies (copies · samples) × outputs, written
+  public void fisherVectors(DeviceMatrix probabilities, DeviceMatrix upstream, int firstClass, double scale) {
+    requireProbabilities(probabilities, upstream);
+    launch("fisher_vectors_8", upstream,
+        List.of(Argument.of(upstream), Argument.of(probabilities), Argument.of((long) upstream.rows()),
+            Argument.of(probabilities.rows()), Argument.of(upstream.columns()), Argument.of(firstClass),
+            Argument.of((float) scale)));
+  }
+
+  /// Row `c · samples + n` becomes `scale` (e_k − p), with p row n of `probabilities` and the class k drawn from p by
+  /// draw `firstDraw` + c of sample `firstSample` + n.
+  ///
+  /// @param probabilities samples × outputs
+  /// @param upstream stacked copies (copies · samples) × outputs, written
+  public void drawnFisherVectors(DeviceMatrix probabilities, DeviceMatrix upstream, int firstDraw, long firstSample,
+      long seed, double scale) {
+    requireProbabilities(probabilities, upstream);
+    launch("drawn_fisher_vectors_8", upstream,
+        List.of(Argument.of(upstream), Argument.of(probabilities), Argument.of((long) upstream.rows()),
+            Argument.of(probabilities.rows()), Argument.of(upstream.columns()), Argument.of(firstDraw),
+            Argument.of(firstSample), Argument.of(seed), Argument.of((float) scale)));
+  }
+
+  private static void requireProbabilities(DeviceMatrix probabilities, DeviceMatrix upstream) {
+    Kernels.copies(upstream, probabilities.rows());
+    Kernels.shape("P", probabilities, probabilities.rows(), upstream.columns());
+    Kernels.apart("u", upstream, probabilities);
   }
 
   /// Element i in row-major order becomes the i-th number of a stream, uniform in [0, 1).

@@ -259,6 +259,54 @@ class SmallKernelsTest {
   }
 
   @Test
+  void fisherVectors() {
+    onEveryShape((gpu, samples, outputs) -> {
+      int copies = Math.min(2, outputs);
+      int firstClass = outputs - copies;
+      float[] p = probabilities(samples, outputs);
+      DeviceMatrix u = gpu.matrix(copies * samples, outputs);
+      new RandomKernel(gpu).fisherVectors(gpu.matrix(samples, outputs, p), u, firstClass, 0.25);
+      assertClose("u", gpu.read(u), i -> {
+        int k = firstClass + i / outputs / samples;
+        return fisher(p, i, samples, outputs, k, 0.25 * Math.sqrt(p[i / outputs % samples * outputs + k]));
+      }, _ -> 4 * UNIT);
+    });
+  }
+
+  /// Probabilities whose sums are exact in float32, so that all add them up alike.
+  @Test
+  void drawnFisherVectors() {
+    onEveryShape((gpu, samples, outputs) -> {
+      float[] p = probabilities(samples, outputs);
+      DeviceMatrix u = gpu.matrix(2 * samples, outputs);
+      new RandomKernel(gpu).drawnFisherVectors(gpu.matrix(samples, outputs, p), u, 7, 1L << 40, -9, 0.5);
+      assertSame("u", gpu.read(u), i -> {
+        int n = i / outputs % samples;
+        float drawn = (bits(-9, 7 + i / outputs / samples, (1L << 40) + n) >>> 40) * 0x1p-24f;
+        int k = 0;
+        for (double sum = p[n * outputs]; sum <= drawn && k < outputs - 1; sum += p[n * outputs + k]) {
+          k++;
+        }
+        return (float) fisher(p, i, samples, outputs, k, 0.5);
+      });
+    });
+  }
+
+  /// factor (e_k − p) at element `i` of stacked copies.
+  private static double fisher(float[] p, int i, int samples, int outputs, int k, double factor) {
+    return factor * ((i % outputs == k ? 1 : 0) - p[i % (samples * outputs)]);
+  }
+
+  /// Rows of multiples of 2⁻¹⁰ whose sum is 1, some of them 0.
+  private static float[] probabilities(int samples, int outputs) {
+    float[] p = new float[samples * outputs];
+    for (int unit = 0; unit < samples << 10; unit++) {
+      p[(unit >> 10) * outputs + (int) Math.floorMod(bits(1, unit >> 10, unit), (long) outputs)] += 0x1p-10f;
+    }
+    return p;
+  }
+
+  @Test
   void uniform() {
     onEveryShape((gpu, rows, columns) -> {
       DeviceMatrix x = gpu.matrix(rows, columns);

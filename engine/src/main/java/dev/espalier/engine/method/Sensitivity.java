@@ -1,5 +1,10 @@
 package dev.espalier.engine.method;
 
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Graph;
+import java.math.BigDecimal;
+import java.util.OptionalInt;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -44,15 +49,70 @@ public sealed interface Sensitivity {
     }
   }
 
+  /// For classifiers: the sensitivity of the class probabilities p = softmax(y / T), y the logits, by their Fisher
+  /// information: the expectation over classes k drawn from p of ‖∂ log p_k/∂z‖². It weighs an output by how much it
+  /// matters to the probabilities; no labels are needed.
+  ///
+  /// @param draws classes drawn for each sample, each a backward pass; empty: the expectation over all classes, a
+  ///              backward pass for each
+  /// @param temperature T, above 0
+  record Fisher(OptionalInt draws, double temperature) implements Sensitivity {
+    /// @throws IllegalArgumentException if there is no draw, or the temperature is not above 0
+    public Fisher {
+      if (draws.isPresent() && draws.getAsInt() < 1) {
+        throw new IllegalArgumentException("fisher:%d: use at least one draw".formatted(draws.getAsInt()));
+      }
+      if (!(temperature > 0 && Double.isFinite(temperature))) {
+        throw new IllegalArgumentException("fisher:T=%s: use a temperature above 0".formatted(temperature));
+      }
+    }
+
+    @Override
+    public int passes(int outputs) {
+      return draws.orElse(outputs);
+    }
+
+    @Override
+    public boolean isOfOutput() {
+      return false;
+    }
+
+    @Override
+    public void requireFits(Graph graph) {
+      boolean hasLogits = graph.lastActivation() == Activation.SOFTMAX || graph.lastActivation() == Activation.IDENTITY;
+      if (graph.outputs() < 2 || !hasLogits) {
+        throw new MismatchException(
+            "sensitivity %s is that of class probabilities: it needs two outputs or more, and softmax or identity as the"
+                .formatted(this) + " last activation");
+      }
+    }
+
+    @Override
+    public String toString() {
+      return "fisher" + (draws.isPresent() ? ":" + draws.getAsInt() : "")
+          + (temperature == 1 ? "" : ":T=" + BigDecimal.valueOf(temperature).stripTrailingZeros().toPlainString());
+    }
+  }
+
   /// Backward passes for a network of `outputs` outputs.
   int passes(int outputs);
+
+  /// Whether importances are squared changes of the network's output.
+  default boolean isOfOutput() {
+    return true;
+  }
+
+  /// @throws MismatchException if a network has no such sensitivity
+  default void requireFits(Graph graph) {
+    // The output of any network has a Jacobian.
+  }
 
   /// The Jacobian for networks of up to 64 outputs, 16 probes beyond.
   static Sensitivity defaultFor(int outputs) {
     return outputs <= JACOBIAN_OUTPUTS ? new Jacobian() : new Probes(16);
   }
 
-  /// `jacobian` or `probes:R`.
+  /// `jacobian`, `probes:R`, or `fisher` with `:R` for R draws and `:T=…` for a temperature.
   ///
   /// @throws IllegalArgumentException for anything else
   static Sensitivity parse(String text) {
@@ -63,8 +123,15 @@ public sealed interface Sensitivity {
     if (probes.matches()) {
       return new Probes(Integer.parseInt(probes.group(1)));
     }
+    Matcher fisher = Pattern.compile("fisher(?::(\\d{1,6}))?(?::T=(\\d{1,6}(?:\\.\\d{1,6})?))?").matcher(text);
+    if (fisher.matches()) {
+      return new Fisher(
+          fisher.group(1) == null ? OptionalInt.empty() : OptionalInt.of(Integer.parseInt(fisher.group(1))),
+          fisher.group(2) == null ? 1 : Double.parseDouble(fisher.group(2)));
+    }
     throw new IllegalArgumentException(
-        "unknown sensitivity '%s': use jacobian or probes:R, for example probes:16".formatted(text));
+        "unknown sensitivity '%s': use jacobian, probes:R such as probes:16, or fisher, fisher:R or fisher:T=4"
+            .formatted(text));
   }
 
   /// As [#parse] reads it.

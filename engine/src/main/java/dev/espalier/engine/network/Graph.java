@@ -146,6 +146,11 @@ public record Graph(List<Node> nodes) {
     return nodes.getLast() instanceof Node.Activate last ? last.activation() : Activation.IDENTITY;
   }
 
+  /// The node of the logits: the one that a softmax at the end reads, or else the output.
+  public int logits() {
+    return lastActivation() == Activation.SOFTMAX ? nodes.getLast().inputs().getFirst() : output();
+  }
+
   /// Collects nodes; each method returns the number of the node that it adds, and throws a [MismatchException] if that
   /// is to read a node that was not added yet. A graph's last node is its output.
   public static final class Builder {

@@ -6,7 +6,6 @@ import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Loss;
-import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import java.util.Optional;
 
@@ -68,8 +67,7 @@ public final class LossPass implements Resource {
 
   /// The node at which the loss has its gradient: cross-entropy has it below a softmax, other losses at the output.
   private int start() {
-    boolean belowSoftmax = loss instanceof Loss.CrossEntropy && graph.lastActivation() == Activation.SOFTMAX;
-    return belowSoftmax ? graph.nodes().getLast().inputs().getFirst() : graph.output();
+    return loss instanceof Loss.CrossEntropy ? graph.logits() : graph.output();
   }
 
   /// The losses of the last batch, of `samples` samples, samples × 1.

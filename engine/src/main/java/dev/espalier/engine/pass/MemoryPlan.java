@@ -78,10 +78,10 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
     long sensitivities = graph.layers().stream().mapToLong(Node.Dense::width).sum();
     long workspace = graph.layers().stream()
         .mapToLong(layer -> backend.workspace(samples, layer.width(), layer.inputWidth())).max().orElseThrow();
-    // Sensitivities with stacked gradients, and the gradients, targets and losses of a loss.
+    // Sensitivities with stacked gradients and class probabilities, and the gradients, targets and losses of a loss.
     long gradients = BackwardPass.elements(graph);
     long backward = sensitivities + (stackedCopies(samples, graph, Math.max(1, passes)) + 1) * gradients
-        + graph.outputs() + 1;
+        + 3L * graph.outputs() + 1;
     // Where output changes are measured, the values of a second network take the place of gradients.
     return samples * (forward + Math.max(forward, backward)) * Float.BYTES + workspace;
   }

@@ -6,9 +6,11 @@ import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.Squares;
 import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /// The backward passes of one batch: the sensitivities of all layers, in memory that the next batch uses again. Several
 /// passes are stacked into tall products, as many as [MemoryPlan#stackedCopies] allows.
@@ -21,6 +23,9 @@ public final class SensitivityPass implements Resource {
   private final int copies;
   private final BackwardPass backward;
   private final List<Matrix> sensitivities;
+  /// Of Fisher sensitivities: softmax(y / T), and y / T.
+  private final Optional<Matrix> probabilities;
+  private final Optional<Matrix> scaledLogits;
   private final Resources resources;
 
   private SensitivityPass(Backend backend, Graph graph, Sensitivity sensitivity, int batchSize, long seed,
@@ -35,6 +40,13 @@ public final class SensitivityPass implements Resource {
     backward = resources.own(BackwardPass.allocate(backend, graph, Math.multiplyExact(copies, batchSize)));
     sensitivities = graph.layers().stream()
         .<Matrix>map(layer -> resources.own(backend.allocate(batchSize, layer.width()))).toList();
+    boolean isFisher = sensitivity instanceof Sensitivity.Fisher;
+    probabilities = isFisher
+        ? Optional.of(resources.own(backend.allocate(batchSize, graph.outputs())))
+        : Optional.empty();
+    scaledLogits = isFisher
+        ? Optional.of(resources.own(backend.allocate(batchSize, graph.outputs())))
+        : Optional.empty();
   }
 
   /// Memory for batches of up to `batchSize` samples, closed by the caller.
@@ -51,19 +63,34 @@ public final class SensitivityPass implements Resource {
   public void run(DeviceNetwork network, ForwardPass forward, long firstSample) {
     int samples = forward.samples();
     sensitivities.forEach(s -> backend.clear(s.slice(0, samples)));
+    if (sensitivity instanceof Sensitivity.Fisher fisher) {
+      computeProbabilities(fisher.temperature(), forward);
+    }
     for (int first = 0; first < passes; first += copies) {
       int count = Math.min(copies, passes - first);
       double scale = start(first, count, samples, firstSample);
-      backward.run(network, forward, graph.output(), count * samples,
+      backward.run(network, forward, start(), count * samples,
           (l, alone) -> Optional.of(new Squares(scale, sensitivity(l, samples), alone)));
     }
+  }
+
+  private void computeProbabilities(double temperature, ForwardPass forward) {
+    Matrix scaled = scaledLogits.orElseThrow().slice(0, forward.samples());
+    backend.clear(scaled);
+    backend.network().add(1 / temperature, forward.value(graph.logits()), scaled);
+    backend.network().activate(Activation.SOFTMAX, scaled, probabilities.orElseThrow().slice(0, forward.samples()));
+  }
+
+  /// The node at which the backward passes start.
+  private int start() {
+    return sensitivity instanceof Sensitivity.Fisher ? graph.logits() : graph.output();
   }
 
   /// Writes the upstream gradients of some passes.
   ///
   /// @return what their squares are multiplied by
   private double start(int first, int count, int samples, long firstSample) {
-    Matrix upstream = backward.gradient(graph.output(), count * samples);
+    Matrix upstream = backward.gradient(start(), count * samples);
     return switch (sensitivity) {
       case Sensitivity.Jacobian() -> {
         backend.network().unitVectors(upstream, samples, first);
@@ -73,12 +100,25 @@ public final class SensitivityPass implements Resource {
         backend.network().rademacherVectors(upstream, samples, first, firstSample, seed);
         yield 1.0 / probes;
       }
+      case Sensitivity.Fisher(OptionalInt draws, double temperature) -> {
+        Matrix p = probabilities.orElseThrow().slice(0, samples);
+        if (draws.isEmpty()) {
+          backend.network().fisherVectors(p, upstream, first, 1 / temperature);
+          yield 1;
+        }
+        backend.network().drawnFisherVectors(p, upstream, first, firstSample, seed, 1 / temperature);
+        yield 1.0 / draws.getAsInt();
+      }
     };
   }
 
   /// Whether the work is the same wherever the samples stand in their source.
   public boolean isRepeatable() {
-    return sensitivity instanceof Sensitivity.Jacobian;
+    return switch (sensitivity) {
+      case Sensitivity.Jacobian _ -> true;
+      case Sensitivity.Probes _ -> false;
+      case Sensitivity.Fisher fisher -> fisher.draws().isEmpty();
+    };
   }
 
   /// s of layer `l` for a batch of `samples` samples, samples × outputs.

@@ -12,7 +12,8 @@ import java.util.OptionalDouble;
 /// @param removed         those that are zero now, whether pruned now or zero before
 /// @param gainedBias      whether it had no bias and has one now
 /// @param threshold       no removed weight had a larger importance; absent where there is no single threshold
-/// @param predictedChange sum of the importances of the weights removed now, in squared output units; of `ec` only
+/// @param predictedChange sum of the importances of the weights removed now, in squared output units; of
+///                        `ec` with a sensitivity of the output only
 /// @param measuredChange  E‖y − y′‖² on the calibration samples with this layer alone pruned, where it was measured
 /// @param importance      distribution of the importances before the last round, where it was asked for
 public record LayerResult(String name, boolean excluded, long weights, long removed, boolean gainedBias,

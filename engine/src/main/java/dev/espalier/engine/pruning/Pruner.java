@@ -5,7 +5,6 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -148,7 +147,7 @@ public final class Pruner {
       if (gainedBias) {
         notes.add("layer %s had no bias and has gained one".formatted(after.name()));
       }
-      layers.add(result(after, gainedBias, progress.stream().filter(p -> p.number == number).findFirst(),
+      layers.add(result(plan, after, gainedBias, progress.stream().filter(p -> p.number == number).findFirst(),
           change.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty())));
     }
     if (plan.scoring().needs().sensitivities()) {
@@ -160,7 +159,7 @@ public final class Pruner {
   }
 
   /// @param progress empty for an excluded layer
-  private LayerResult result(DenseLayer after, boolean gainedBias, Optional<LayerProgress> progress,
+  private LayerResult result(PruningPlan plan, DenseLayer after, boolean gainedBias, Optional<LayerProgress> progress,
       OptionalDouble measuredChange) {
     OptionalDouble threshold = OptionalDouble.empty();
     OptionalDouble predicted = OptionalDouble.empty();
@@ -168,7 +167,7 @@ public final class Pruner {
       if (progress.get().cut instanceof Cut.Below below && Float.isFinite(below.threshold())) {
         threshold = OptionalDouble.of(Math.max(0, below.threshold()));
       }
-      if (options.criterion() instanceof Criterion.EliminationCompensation) {
+      if (plan.scoring().predictsOutputChange()) {
         predicted = OptionalDouble.of(progress.get().predicted);
       }
     }

@@ -63,6 +63,9 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     List<Layer> layers = network.layers().stream().map(layer -> layer(options, layer)).toList();
     requirePrunable(options, layers);
     Sensitivity sensitivity = options.sensitivity().orElseGet(() -> Sensitivity.defaultFor(network.outputs()));
+    if (needs.sensitivities()) {
+      sensitivity.requireFits(network.graph());
+    }
     Optional<Loss> loss = needs.labels() ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
     long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation)).sum();

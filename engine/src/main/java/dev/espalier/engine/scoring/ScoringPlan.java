@@ -32,6 +32,11 @@ public record ScoringPlan(Criterion criterion, Compensation compensation, List<L
     }
   }
 
+  /// Whether importances predict squared changes of the network's output.
+  public boolean predictsOutputChange() {
+    return criterion instanceof Criterion.EliminationCompensation && sensitivity.isOfOutput();
+  }
+
   /// What the plan must know of the samples.
   public Needs needs() {
     return criterion.needs().and(compensation.needs());

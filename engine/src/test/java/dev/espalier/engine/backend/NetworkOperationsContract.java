@@ -348,6 +348,42 @@ public interface NetworkOperationsContract {
     }
   }
 
+  @Test
+  default void writesFisherVectors() {
+    float[] p = {0.5f, 0, 0.25f, 0.25f, 0.0625f, 0.9375f, 0, 0};
+    Matrix upstream = on().upload(6, 4, on().normal(24));
+    network().fisherVectors(on().upload(2, 4, p), upstream, 1, 0.5);
+    float[] found = on().download(upstream);
+    for (int i = 0; i < 24; i++) {
+      int k = 1 + i / 8;
+      double expected = 0.5 * Math.sqrt(p[i / 4 % 2 * 4 + k]) * ((i % 4 == k ? 1 : 0) - p[i % 8]);
+      assertEquals(expected, found[i], 4 * FLOAT_ROUNDOFF);
+    }
+  }
+
+  /// Never a class of probability 0, and each as often as its probability says. Sums of these are exact in float32.
+  @Test
+  default void drawsTheSameClassesEverywhere() {
+    float[] p = {0, 0.5f, 0, 0.25f, 0.25f};
+    Matrix probabilities = on().upload(3, 5, 0, 0.5f, 0, 0.25f, 0.25f, 0, 0.5f, 0, 0.25f, 0.25f, 0, 0.5f, 0, 0.25f,
+        0.25f);
+    Matrix upstream = on().zeros(3000, 5);
+    network().drawnFisherVectors(probabilities, upstream, 4, 1L << 33, 11, 2);
+    float[] found = on().download(upstream);
+    int[] drawn = new int[5];
+    for (int row = 0; row < 3000; row++) {
+      float u = CounterRandom.uniform(11, 4 + row / 3, (1L << 33) + row % 3);
+      int k = u < 0.5 ? 1 : u < 0.75 ? 3 : 4;
+      drawn[k]++;
+      for (int j = 0; j < 5; j++) {
+        assertEquals(2 * ((j == k ? 1 : 0) - p[j]), found[row * 5 + j] + 0f); // −0 is 0
+      }
+    }
+    for (int k = 0; k < 5; k++) {
+      assertEquals(3000 * p[k], drawn[k], 5 * Math.sqrt(3000 * p[k]));
+    }
+  }
+
   // ---- joins ----
 
   @ForShapes

@@ -8,6 +8,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -39,8 +40,10 @@ final class MethodTextTest {
       Kinds.of(Compensation.class, Compensation::parse, List.of(new Compensation.None(), new Compensation.Bias()),
           "none", "bias"),
       Kinds.of(Sensitivity.class, Sensitivity::parse,
-          List.of(new Sensitivity.Jacobian(), new Sensitivity.Probes(1), new Sensitivity.Probes(999_999)), "jacobian",
-          "probes:1", "probes:999999"),
+          List.of(new Sensitivity.Jacobian(), new Sensitivity.Probes(1), new Sensitivity.Probes(999_999),
+              new Sensitivity.Fisher(OptionalInt.empty(), 1), new Sensitivity.Fisher(OptionalInt.of(2), 1),
+              new Sensitivity.Fisher(OptionalInt.empty(), 0.5), new Sensitivity.Fisher(OptionalInt.of(1), 4)),
+          "jacobian", "probes:1", "probes:999999", "fisher", "fisher:2", "fisher:T=0.5", "fisher:1:T=4"),
       Kinds.of(Scope.class, Scope::parse, List.of(new Scope.Global(), new Scope.PerLayer(), new Scope.PerRow()),
           "global", "layer", "row"),
       Kinds.of(Target.class, Target::parse,
@@ -86,9 +89,10 @@ final class MethodTextTest {
   void refusalsNameWhatThereIs() {
     refused("unknown criterion 'EC': use ec, magnitude, gradient, wanda or random", () -> Criterion.parse("EC"));
     refused("unknown compensation 'refit': use none or bias", () -> Compensation.parse("refit"));
-    for (String text : List.of("probes", "probes:", "probes:-1", "probes:1234567", "jacobian:2")) {
-      refused("unknown sensitivity '%s': use jacobian or probes:R, for example probes:16".formatted(text),
-          () -> Sensitivity.parse(text));
+    for (String text : List.of("probes", "probes:", "probes:-1", "probes:1234567", "jacobian:2", "fisher:", "fisher:T=",
+        "fisher:T=-1", "fisher:4:2")) {
+      refused("unknown sensitivity '%s': use jacobian, probes:R such as probes:16, or fisher, fisher:R or fisher:T=4"
+          .formatted(text), () -> Sensitivity.parse(text));
     }
     refused("probes:0: use at least one probe", () -> Sensitivity.parse("probes:0"));
     refused("unknown scope 'all': use global, layer or row", () -> Scope.parse("all"));

@@ -38,7 +38,7 @@ final class MemoryPlanTest {
 
   /// Of sensitivities and stacked gradients beside those of a loss, its targets and losses.
   private static long batch(int samples, int copies) {
-    return samples * (VALUES + Math.max(VALUES, SENSITIVITIES + (copies + 1L) * GRADIENTS + 5 + 1)) * 4;
+    return samples * (VALUES + Math.max(VALUES, SENSITIVITIES + (copies + 1L) * GRADIENTS + 3 * 5 + 1)) * 4;
   }
 
   private static MemoryPlan plan(Optional<MemoryBudget> budget, OptionalInt requested) {
@@ -55,7 +55,7 @@ final class MemoryPlanTest {
         plan(Optional.empty(), OptionalInt.empty()));
     assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(7, 5), 0, 7, OptionalLong.empty()),
         plan(Optional.empty(), OptionalInt.of(7)));
-    assertEquals("weights 3 KiB, scores 5 KiB, batch of 7 samples 19 KiB",
+    assertEquals("weights 3 KiB, scores 5 KiB, batch of 7 samples 20 KiB",
         plan(Optional.empty(), OptionalInt.of(7)).toString());
   }
 
@@ -73,7 +73,7 @@ final class MemoryPlanTest {
   void whatDoesNotFitLiesInHostMemory() {
     MemoryPlan plan = plan(Optional.of(new MemoryBudget(1 << 20, 6000)), OptionalInt.of(100));
     assertEquals(WEIGHTS + SCORES - 6000, plan.onHost());
-    assertEquals("weights 3 KiB, scores 5 KiB, batch of 100 samples 270 KiB, of 1.0 MiB; "
+    assertEquals("weights 3 KiB, scores 5 KiB, batch of 100 samples 274 KiB, of 1.0 MiB; "
         + "2 KiB of weights and scores lie in host memory", plan.toString());
   }
 
@@ -81,7 +81,7 @@ final class MemoryPlanTest {
   void refusesABatchThatDoesNotFit() {
     MemoryBudget budget = new MemoryBudget(100_000, 6000);
     refused(
-        "a batch of 100 samples needs 270 KiB beside 6 KiB of weights and scores, and the GPU memory to use is 98 KiB",
+        "a batch of 100 samples needs 274 KiB beside 6 KiB of weights and scores, and the GPU memory to use is 98 KiB",
         Remedy.SMALLER_BATCH, budget, OptionalInt.of(100));
     MemoryBudget none = new MemoryBudget(8000, 6000);
     for (OptionalInt requested : new OptionalInt[]{OptionalInt.empty(), OptionalInt.of(1)}) {

@@ -23,6 +23,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
@@ -184,6 +185,49 @@ final class PassesTest {
         }
       }
     });
+  }
+
+  /// Σ over classes k of p_k (∂ log p_k/∂z)² with p = softmax(y / T). The logarithms of a last softmax are logits.
+  @ParameterizedTest
+  @MethodSource("graphs")
+  void fisherSensitivitiesAreThoseOfTheClassProbabilities(long seed) {
+    DenseNetwork network = network(seed);
+    Plain plain = Plain.of(network);
+    boolean isSoftmax = network.graph().lastActivation() == Activation.SOFTMAX;
+    for (double temperature : new double[]{1, 4}) {
+      Sensitivity sensitivity = new Sensitivity.Fisher(OptionalInt.empty(), temperature);
+      if (network.outputs() < 2 || (!isSoftmax && network.graph().lastActivation() != Activation.IDENTITY)) {
+        assertThrows(MismatchException.class, () -> sensitivity.requireFits(network.graph()));
+        continue;
+      }
+      sensitivity.requireFits(network.graph());
+      MatrixView batch = batches(network.graph()).getFirst();
+      onBackends(network, (backend, device) -> {
+        try (ForwardPass forward = ForwardPass.allocate(backend, network.graph(), 5);
+            SensitivityPass pass = SensitivityPass.allocate(backend, network.graph(), sensitivity, 5, SEED)) {
+          forward.load(batch);
+          forward.run(device);
+          pass.run(device, forward, 0);
+          for (int l = 0; l < network.layers().size(); l++) {
+            for (int n = 0; n < batch.rows(); n++) {
+              double[] x = TestNetworks.row(batch, n);
+              double[] output = plain.output(x);
+              double[][] jacobian = jacobian(plain, l, x);
+              double[] scaled = Arrays.stream(output).map(y -> (isSoftmax ? Math.log(y) : y) / temperature).toArray();
+              double[] expected = IntStream.range(0, jacobian[0].length).mapToDouble(i -> {
+                double[] slopes = IntStream.range(0, output.length)
+                    .mapToDouble(k -> jacobian[k][i] / (isSoftmax ? output[k] : 1) / temperature).toArray();
+                double mean = IntStream.range(0, output.length).mapToDouble(k -> softmax(scaled, k) * slopes[k]).sum();
+                return IntStream.range(0, output.length)
+                    .mapToDouble(k -> softmax(scaled, k) * Math.pow(slopes[k] - mean, 2)).sum();
+              }).toArray();
+              assertClose(expected, row(backend, pass.sensitivity(l, batch.rows()), n), 10 * tolerance(backend),
+                  "%s, %s, layer %d".formatted(sensitivity, network.graph(), l));
+            }
+          }
+        }
+      });
+    }
   }
 
   /// What the backward passes of a sample begin with.

@@ -21,6 +21,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.function.DoubleUnaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
@@ -234,6 +235,20 @@ final class PaperFormulaTest {
       double[] probed = importance(backend, network, x, new Sensitivity.Probes(4));
       for (int at = 0; at < exact.length; at++) {
         assertEquals(exact[at], probed[at], 0.1 * exact[at]);
+      }
+    }
+  }
+
+  @Test
+  void drawnClassesAgreeWithAllClassesInTheMean() throws IOException {
+    DenseNetwork network = TestNetworks.network(arena, 5, List.of(6, 5, 4),
+        List.of(Activation.TANH, Activation.SOFTMAX));
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(6), 3000, 6, 1, 0);
+    try (Backend backend = new ReferenceBackend()) {
+      double[] exact = importance(backend, network, x, new Sensitivity.Fisher(OptionalInt.empty(), 2));
+      double[] drawn = importance(backend, network, x, new Sensitivity.Fisher(OptionalInt.of(32), 2));
+      for (int at = 0; at < exact.length; at++) {
+        assertEquals(exact[at], drawn[at], 0.05 * exact[at]);
       }
     }
   }

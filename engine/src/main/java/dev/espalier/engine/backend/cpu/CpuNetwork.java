@@ -15,6 +15,7 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
+import java.util.function.IntFunction;
 
 /// Forward passes, and the elementwise operations of backward passes, in tiles that stay in cache between a product and
 /// what follows it.
@@ -213,6 +214,57 @@ final class CpuNetwork implements NetworkOperations {
       long sample = firstSample + row % samples;
       for (int k = 0; k < count; k++) {
         tile.a[k] = CounterRandom.sign(seed, probe, sample, column + k, columns);
+      }
+      store(tile.a, count, u, (long) row * columns + column);
+    });
+  }
+
+  @Override
+  public void fisherVectors(Matrix probabilities, Matrix upstream, int firstClass, double scale) {
+    MemorySegment p = read(probabilities);
+    fisherRows(p, probabilities, upstream, row -> {
+      int k = firstClass + row / probabilities.rows();
+      long sample = row % probabilities.rows();
+      return new FisherRow(k,
+          (float) (scale * Math.sqrt(p.getAtIndex(MatrixView.ELEMENT, sample * upstream.columns() + k))));
+    });
+  }
+
+  @Override
+  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, long firstSample, long seed,
+      double scale) {
+    MemorySegment p = read(probabilities);
+    fisherRows(p, probabilities, upstream, row -> {
+      int sample = row % probabilities.rows();
+      float drawn = CounterRandom.uniform(seed, firstDraw + row / probabilities.rows(), firstSample + sample);
+      return new FisherRow(draw(p, (long) sample * upstream.columns(), upstream.columns(), drawn), (float) scale);
+    });
+  }
+
+  /// The first of `classes` probabilities at which their sum exceeds `drawn`, or else the last.
+  private static int draw(MemorySegment p, long first, int classes, float drawn) {
+    int k = 0;
+    for (float sum = p.getAtIndex(MatrixView.ELEMENT, first); k < classes - 1
+        && !(sum > drawn); sum += p.getAtIndex(MatrixView.ELEMENT, first + k)) {
+      k++;
+    }
+    return k;
+  }
+
+  /// factor · (e_k − p).
+  private record FisherRow(int k, float factor) {}
+
+  private void fisherRows(MemorySegment p, Matrix probabilities, Matrix upstream, IntFunction<FisherRow> rows) {
+    MemorySegment u = write(upstream);
+    int columns = upstream.columns();
+    pool.rowTiles(upstream.rows(), columns, (row, column, count, tile) -> {
+      FisherRow fisher = rows.apply(row);
+      load(p, (long) (row % probabilities.rows()) * columns + column, count, tile.a);
+      for (int j = 0; j < count; j++) {
+        tile.a[j] *= -fisher.factor;
+      }
+      if (fisher.k >= column && fisher.k < column + count) {
+        tile.a[fisher.k - column] += fisher.factor;
       }
       store(tile.a, count, u, (long) row * columns + column);
     });

@@ -149,4 +149,15 @@ final class CudaNetwork implements NetworkOperations {
   public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
     random.rademacherVectors(device(upstream), samples, firstProbe, firstSample, seed);
   }
+
+  @Override
+  public void fisherVectors(Matrix probabilities, Matrix upstream, int firstClass, double scale) {
+    random.fisherVectors(device(probabilities), device(upstream), firstClass, scale);
+  }
+
+  @Override
+  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, long firstSample, long seed,
+      double scale) {
+    random.drawnFisherVectors(device(probabilities), device(upstream), firstDraw, firstSample, seed, scale);
+  }
 }

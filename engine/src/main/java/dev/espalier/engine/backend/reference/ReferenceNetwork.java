@@ -166,4 +166,35 @@ final class ReferenceNetwork implements NetworkOperations {
       }
     }
   }
+
+  @Override
+  public void fisherVectors(Matrix probabilities, Matrix upstream, int firstClass, double scale) {
+    ReferenceMatrix p = entries(probabilities);
+    for (int row = 0; row < upstream.rows(); row++) {
+      int k = firstClass + row / p.rows();
+      fisherRow(p, entries(upstream), row, k, scale * Math.sqrt(p.get(row % p.rows(), k)));
+    }
+  }
+
+  @Override
+  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, long firstSample, long seed,
+      double scale) {
+    ReferenceMatrix p = entries(probabilities);
+    for (int row = 0; row < upstream.rows(); row++) {
+      int sample = row % p.rows();
+      float drawn = CounterRandom.uniform(seed, firstDraw + row / p.rows(), firstSample + sample);
+      int k = 0;
+      for (double sum = p.get(sample, 0); k < p.columns() - 1 && !(sum > drawn); sum += p.get(sample, k)) {
+        k++;
+      }
+      fisherRow(p, entries(upstream), row, k, scale);
+    }
+  }
+
+  /// factor · (e_k − p).
+  private static void fisherRow(ReferenceMatrix p, ReferenceMatrix u, int row, int k, double factor) {
+    for (int j = 0; j < u.columns(); j++) {
+      u.set(row, j, factor * ((j == k ? 1 : 0) - p.get(row % p.rows(), j)));
+    }
+  }
 }
