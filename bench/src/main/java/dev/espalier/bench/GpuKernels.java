@@ -26,6 +26,7 @@ import dev.espalier.kernels.ProductKernel;
 import dev.espalier.kernels.RandomKernel;
 import dev.espalier.kernels.ReductionsKernel;
 import dev.espalier.kernels.SelectKernel;
+import dev.espalier.kernels.SolvingKernel;
 import dev.espalier.kernels.UpdatesKernel;
 import java.io.PrintStream;
 import java.lang.foreign.ValueLayout;
@@ -363,6 +364,20 @@ public final class GpuKernels {
         memory.matrix(rows, width), memory.matrix(rows, width), memory.matrix(rows, 1)};
     measure("cross_entropy", shape, 0, 12 * elements, loss, m -> losses.crossEntropy(m[0], m[1], m[2], m[3]));
     measure("squared_error", shape, 0, 12 * elements, loss, m -> losses.squaredError(m[0], m[1], m[2], m[3]));
+    SolvingKernel solving = new SolvingKernel(driver);
+    measure("subtract_row", shape, 0, 8 * elements,
+        memory -> new DeviceMatrix[]{memory.matrix(rows, width), memory.matrix(1, width), memory.matrix(rows, width)},
+        m -> solving.subtractRow(m[0], m[1], m[2]));
+    measure("add_carrying", shape, 0, 20 * elements, memory -> matrices(memory, 3, rows, width),
+        m -> solving.addCarrying(m[0], m[1], m[2]));
+    measure("add_where_nonzero", shape, 0, 12 * elements, memory -> matrices(memory, 2, rows, width),
+        m -> solving.addWhereNonzero(m[0], m[1]));
+    measure("conjugate_gradient_step", shape, 0, 48 * elements, memory -> {
+      DeviceMatrix[] m = matrices(memory, 5, rows, width);
+      DeviceMatrix diagonal = memory.matrix(1, width);
+      DeviceMatrix norms = memory.matrix(rows, 1);
+      return (Runnable) () -> solving.conjugateGradientStep(m[0], diagonal, 1, m[1], m[2], m[3], m[4], norms);
+    }, Runnable::run);
     RandomKernel random = new RandomKernel(driver);
     measure("rademacher", shape, 0, 4 * elements, memory -> memory.matrix(rows, width),
         m -> random.rademacherVectors(m, rows, 0, 0, 1));

@@ -104,7 +104,8 @@ public final class GpuScoring {
       ScoringPlan any = Inputs.plan(network, sensitivity, 1);
       long bytes = network.layers().stream()
           .mapToLong(layer -> ScoringPlan.bytes(layer, any.criterion(), any.compensation())).sum();
-      int batch = MemoryPlan.of(backend, network.graph(), bytes, passes, OptionalInt.empty()).batchSize();
+      int batch = MemoryPlan.of(backend, network.graph(), new MemoryPlan.Demand(bytes, passes), OptionalInt.empty())
+          .batchSize();
       ScoringPlan plan = Inputs.plan(network, sensitivity, batch);
       double[] seconds = new double[runs];
       try (DeviceNetwork there = DeviceNetwork.copyOf(backend, network)) {

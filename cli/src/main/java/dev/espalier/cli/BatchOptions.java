@@ -18,6 +18,6 @@ class BatchOptions extends DeviceOptions {
 
   /// For forward passes of a network.
   int batchSize(Backend backend, DenseNetwork network) {
-    return MemoryPlan.of(backend, network.graph(), 0, 1, batchSize()).batchSize();
+    return MemoryPlan.of(backend, network.graph(), new MemoryPlan.Demand(0, 1), batchSize()).batchSize();
   }
 }

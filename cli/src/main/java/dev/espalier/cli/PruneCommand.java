@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
@@ -87,7 +88,10 @@ final class PruneCommand implements Callable<Integer> {
     @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 12)
     private Schedule schedule = new Schedule.OneShot();
 
-    @Option(names = "--min-per-layer", paramLabel = "N", order = 13, converter = Values.AtLeastZeroLong.class)
+    @Option(names = "--repair", paramLabel = "REPAIR", order = 13)
+    private Repair repair = new Repair.None();
+
+    @Option(names = "--min-per-layer", paramLabel = "N", order = 14, converter = Values.AtLeastZeroLong.class)
     private long minPerLayer = 1;
   }
 
@@ -189,6 +193,8 @@ final class PruneCommand implements Callable<Integer> {
     global.require(!grouped || selection.sparsity == null,
         "--scope %s sets the sparsity: leave out --sparsity".formatted(selection.scope));
     scoring.check(data, global);
+    global.require(data.data != null || selection.repair instanceof Repair.None,
+        "--data is missing: --repair %s needs calibration samples".formatted(selection.repair));
     test.check(global);
     global.require(fineTuning.epochs == null || data.labels != null,
         "--labels is missing: --fine-tune trains with labels");
@@ -204,7 +210,7 @@ final class PruneCommand implements Callable<Integer> {
     return scoring.builder(run).target(switch (selection.scope) {
       case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
       case ScopeOption.Of(Scope scope) -> new Target.Fraction(selection.sparsity, scope);
-    }).schedule(selection.schedule).minPerLayer(selection.minPerLayer)
+    }).schedule(selection.schedule).repair(selection.repair).minPerLayer(selection.minPerLayer)
         .histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).build();
   }
 
@@ -257,10 +263,10 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private String summary(PruningPlan plan, PruningResult result) {
-    return "%s of %s: %s of %s weights removed (%s), criterion %s, compensation %s.".formatted(
+    return "%s of %s: %s of %s weights removed (%s), criterion %s, compensation %s, schedule %s, repair %s.".formatted(
         output.dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(result.removed()),
         PLAIN.count(result.prunableWeights()), PLAIN.percent(result.sparsity()), plan.scoring().criterion(),
-        plan.scoring().compensation());
+        plan.scoring().compensation(), plan.options().schedule(), plan.options().repair());
   }
 
   private void print(DenseNetwork network, PruningResult result, Judgement judgement) {

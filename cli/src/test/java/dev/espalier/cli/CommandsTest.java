@@ -46,7 +46,7 @@ class CommandsTest {
 
     String json = Files.readString(report.resolve("report.json"));
     for (String key : List.of("accuracy", "denseAccuracy", "loss", "outputChange", "layers", "load", "forward",
-        "backward", "moments", "select", "write", "importance", "threshold", "criterion", "scope", "schedule",
+        "backward", "moments", "select", "write", "importance", "threshold", "criterion", "scope", "schedule", "repair",
         "batch-size", "seed", "device", "min-per-layer", "no-new-bias", "sensitivity", "compensation", "sparsity")) {
       assertTrue(json.contains("\"" + key + "\""), key + " in " + json);
     }

@@ -1,6 +1,7 @@
 package dev.espalier.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.backend.Precision;
@@ -8,6 +9,7 @@ import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
@@ -73,6 +75,7 @@ class HelpTest {
     assertNames("prune", "--scope", values(Scope.class));
     assertNames("prune", "--schedule",
         List.of(new Schedule.OneShot(), "linear:K", "geometric:K", "cubic:K", new Schedule.Keeping(0.75)));
+    assertNames("prune", "--repair", values(Repair.class));
     assertNames("prune", "--sensitivity",
         List.of(new Sensitivity.Jacobian(), "probes:R", "fisher", "fisher:R", "fisher:T=4"));
     assertNames("compare", "--criteria", values(Criterion.class));
@@ -81,6 +84,15 @@ class HelpTest {
       assertNames(command, "--activations", Arrays.asList(Activation.values()));
       assertNames(command, "--precision", Arrays.asList(Precision.values()));
       assertNames(command, "--device", Arrays.stream(Device.Kind.values()).map(kind -> new Device(kind, 0)).toList());
+    }
+  }
+
+  /// Where picocli cannot format a text, it says so on every page and prints the text as it is.
+  @Test
+  void everyTextCanBeFormatted() {
+    for (CommandSpec command : commands()) {
+      String page = command.commandLine().getUsageMessage();
+      assertFalse(page.contains("%n") || page.contains("%%"), page);
     }
   }
 

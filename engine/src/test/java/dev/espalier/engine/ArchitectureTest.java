@@ -26,7 +26,7 @@ final class ArchitectureTest {
   /// From the bottom up: a package uses packages of lower layers, and none of its own.
   private static final List<List<String>> LAYERS = List.of(List.of("matrix"), List.of("network", "data"),
       List.of("io", "backend"), List.of("statistics", "device"), List.of("method", "report"), List.of("pass"),
-      List.of("scoring", "training"), List.of("pruning"), List.of("experiment"));
+      List.of("scoring", "training"), List.of("repair"), List.of("pruning"), List.of("experiment"));
 
   private ArchitectureTest() {}
 

@@ -76,7 +76,7 @@ public final class UpdatesKernel {
   }
 
   /// Elements of a block: 4 a thread where all matrices are aligned for it.
-  private static int run(DeviceMatrix... matrices) {
+  static int run(DeviceMatrix... matrices) {
     for (DeviceMatrix matrix : matrices) {
       if (!matrix.startsAt(4)) {
         return THREADS;

@@ -12,7 +12,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import org.junit.jupiter.api.Test;
 
-/// Reductions, updates, losses and random numbers.
+/// Reductions, updates, losses, random numbers and least squares.
 class SmallKernelsTest {
   @Test
   void columnSums() {
@@ -312,6 +312,130 @@ class SmallKernelsTest {
       DeviceMatrix x = gpu.matrix(rows, columns);
       new RandomKernel(gpu).uniform(x, 5, -6);
       assertSame("x", gpu.read(x), i -> (bits(5, -6, i) >>> 40) * 0x1p-24f);
+    });
+  }
+
+  @Test
+  void subtractRow() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = integers(1, (long) rows * columns, 100);
+      float[] c = integers(2, columns, 100);
+      DeviceMatrix difference = gpu.matrix(rows, columns);
+      new SolvingKernel(gpu).subtractRow(gpu.matrix(rows, columns, x), gpu.matrix(1, columns, c), difference);
+      assertSame("d", gpu.read(difference), i -> x[i] - c[i % columns]);
+    });
+  }
+
+  /// One term is far smaller than a rounding of the other; the next takes the larger one away again.
+  @Test
+  void addCarrying() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] small = integers(1, (long) rows * columns, 100);
+      float[] large = integers(2, (long) rows * columns, 100);
+      float[] negative = new float[large.length];
+      for (int i = 0; i < large.length; i++) {
+        large[i] *= 0x1p40f;
+        negative[i] = -large[i];
+      }
+      for (int offset = 0; offset < 2; offset++) { // the second is aligned to 4 bytes only
+        DeviceMatrix sum = gpu.matrixAt(offset, rows, columns);
+        gpu.write(sum, large);
+        DeviceMatrix carry = gpu.matrix(rows, columns, new float[large.length]);
+        SolvingKernel kernel = new SolvingKernel(gpu);
+        kernel.addCarrying(gpu.matrix(rows, columns, small), sum, carry);
+        kernel.addCarrying(gpu.matrix(rows, columns, negative), sum, carry);
+        float[] carries = gpu.read(carry);
+        assertSame("sum + carry", gpu.read(sum), i -> small[i] - carries[i]);
+      }
+    });
+  }
+
+  @Test
+  void addWhereNonzero() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = integers(1, (long) rows * columns, 2);
+      float[] y = integers(2, (long) rows * columns, 2);
+      DeviceMatrix to = gpu.matrix(rows, columns, y);
+      new SolvingKernel(gpu).addWhereNonzero(gpu.matrix(rows, columns, x), to);
+      assertSame("y", gpu.read(to),
+          i -> y[i] == 0 ? 0 : x[i] + y[i] == 0 ? Math.copySign(Float.MIN_NORMAL, y[i]) : x[i] + y[i]);
+    });
+  }
+
+  @Test
+  void diagonal() {
+    onEveryShape((gpu, _, columns) -> {
+      float[] h = integers(1, (long) columns * columns, 100);
+      DeviceMatrix diagonal = gpu.matrix(1, columns);
+      new SolvingKernel(gpu).diagonal(gpu.matrix(columns, columns, h), diagonal);
+      assertSame("d", gpu.read(diagonal), j -> h[j * columns + j]);
+    });
+  }
+
+  @Test
+  void conjugateGradients() {
+    onEveryShape((gpu, rows, columns) -> {
+      int elements = rows * columns;
+      float[] w = integers(1, elements, 1);
+      float[] r = integers(2, elements, 3);
+      float[] q = integers(3, elements, 3);
+      float[] d = normal(4, columns);
+      for (int j = 0; j < columns; j++) {
+        d[j] = Math.abs(d[j]);
+      }
+      double damping = 0.75;
+      DeviceMatrix weights = gpu.matrix(rows, columns, w);
+      DeviceMatrix diagonal = gpu.matrix(1, columns, d);
+      DeviceMatrix residual = gpu.matrix(rows, columns, r);
+      DeviceMatrix direction = gpu.matrix(rows, columns);
+      DeviceMatrix solution = gpu.matrix(rows, columns, new float[elements]);
+      DeviceMatrix norms = gpu.matrix(rows, 1);
+      SolvingKernel kernel = new SolvingKernel(gpu);
+      kernel.startConjugateGradients(weights, diagonal, damping, residual, direction, norms);
+      double[] p = new double[elements];
+      double[] norm = new double[rows];
+      for (int i = 0; i < elements; i++) {
+        r[i] = w[i] == 0 ? 0 : r[i];
+        p[i] = r[i] / (d[i % columns] + damping);
+        norm[i / columns] += r[i] * p[i];
+      }
+      double bound = (columns + 8) * UNIT;
+      assertSame("r", gpu.read(residual), i -> r[i]);
+      assertClose("p", gpu.read(direction), i -> p[i], i -> 4 * UNIT * Math.abs(p[i]));
+      assertClose("n", gpu.read(norms), i -> norm[i], i -> bound * norm[i]);
+
+      kernel.conjugateGradientStep(weights, diagonal, damping, gpu.matrix(rows, columns, q), residual, direction,
+          solution, norms);
+      double[] curvature = new double[rows];
+      double[] magnitude = new double[rows];
+      for (int i = 0; i < elements; i++) {
+        double term = p[i] * (q[i] + damping * p[i]);
+        curvature[i / columns] += term;
+        magnitude[i / columns] += Math.abs(p[i] * q[i]) + damping * p[i] * p[i];
+      }
+      float[] found = gpu.read(solution);
+      float[] left = gpu.read(residual);
+      float[] directions = gpu.read(direction);
+      for (int row = 0; row < rows; row++) {
+        boolean solved = !(curvature[row] > 0 && norm[row] > 0);
+        if (Math.abs(curvature[row]) < 0.01 * magnitude[row]) {
+          continue; // rounding decides on which side of 0 it lies
+        }
+        double alpha = solved ? 0 : norm[row] / curvature[row];
+        double tolerance = 200 * bound * (1 + alpha * (1 + magnitude[row] / Math.max(1e-9, Math.abs(curvature[row]))));
+        double next = 0;
+        for (int i = row * columns; i < (row + 1) * columns; i++) {
+          double residualOf = w[i] == 0 ? 0 : r[i] - alpha * (q[i] + damping * p[i]);
+          assertEquals(alpha * p[i], found[i], tolerance * (1 + Math.abs(p[i])), "y");
+          assertEquals(residualOf, left[i], tolerance * (4 + Math.abs(q[i])), "r");
+          next += residualOf * residualOf / (d[i % columns] + damping);
+        }
+        for (int i = row * columns; i < (row + 1) * columns && !solved; i++) {
+          double expected = left[i] / (d[i % columns] + damping) + next / norm[row] * p[i];
+          assertEquals(expected, directions[i], tolerance * (columns + next / norm[row]) * (1 + Math.abs(p[i])) * 8,
+              "p");
+        }
+      }
     });
   }
 

@@ -14,6 +14,7 @@ import java.util.Optional;
 /// | [#moments] | sums over samples, and the scores that follow from them |
 /// | [#selection] | thresholds, and the removal of weights |
 /// | [#training] | losses and optimiser steps |
+/// | [#solving] | least squares |
 ///
 /// Work is asynchronous: a call may return before its result is there; calls take effect in order; calls that return
 /// numbers, and [#download], wait. One thread uses a backend at a time; several backends may be open at once. Callers
@@ -36,6 +37,9 @@ public interface Backend extends AutoCloseable {
 
   /// Operations of training.
   TrainingOperations training();
+
+  /// Operations of least squares.
+  SolvingOperations solving();
 
   // ---- timeline ----
 

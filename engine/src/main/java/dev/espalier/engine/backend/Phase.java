@@ -12,6 +12,8 @@ public enum Phase {
   MOMENTS,
   /// Selecting and removing weights, and moving biases.
   SELECT,
+  /// Least squares and the sums that they need.
+  REPAIR,
   /// Optimiser steps.
   UPDATE,
   /// Writing files.

@@ -1,13 +1,18 @@
 package dev.espalier.engine.data;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.matrix.MatrixView;
+import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.Optional;
 
-/// Samples, read in batches and never held whole, and their labels where a criterion or a loss needs them.
+/// Samples, read in batches, and their labels where a criterion or a loss needs them.
 ///
 /// @param samples X, samples × inputs
 /// @param labels as many rows: a class index (one column) or a target row
 public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
+  private static final int READ_TOGETHER = 1024;
+
   /// @throws MismatchException if samples and labels differ in number
   public Dataset {
     labels.ifPresent(l -> {
@@ -41,5 +46,35 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
       throw new MismatchException(
           "%s has %d numbers a sample, the network takes %d".formatted(samples.name(), samples.width(), inputs));
     }
+  }
+
+  /// The same data, read once and kept in memory if they take little there: reading may cost more than computing where
+  /// files are compressed and there are many passes.
+  ///
+  /// @param mostBytes that samples and labels may take
+  /// @param arena takes their memory, and must allow other threads where they read passes
+  /// @throws IOException if a sample or label cannot be read or is not finite
+  public Dataset inMemory(long mostBytes, Arena arena) throws IOException {
+    long width = samples.width() + (long) labels.map(SampleSource::width).orElse(0);
+    if (samples.samples() > Math.min(mostBytes / Float.BYTES / width, Integer.MAX_VALUE)) {
+      return this;
+    }
+    MatrixView rows = MatrixView.allocate(arena, (int) samples.samples(), samples.width());
+    Optional<MatrixView> labelRows = labels
+        .map(source -> MatrixView.allocate(arena, (int) samples.samples(), source.width()));
+    try (Batches batches = new Batches(this, READ_TOGETHER)) {
+      while (batches.next()) {
+        copy(batches.samples(), rows, batches.first());
+        if (labelRows.isPresent()) {
+          copy(batches.labels(), labelRows.get(), batches.first());
+        }
+      }
+    }
+    return new Dataset(new MatrixSamples(samples.name(), rows),
+        labelRows.map(view -> new MatrixSamples(labels.orElseThrow().name(), view)));
+  }
+
+  private static void copy(MatrixView from, MatrixView to, long first) {
+    to.slice((int) first, from.rows()).segment().copyFrom(from.segment());
   }
 }

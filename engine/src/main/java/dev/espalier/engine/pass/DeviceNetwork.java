@@ -78,6 +78,23 @@ public final class DeviceNetwork implements Architecture, Resource {
     });
   }
 
+  /// A copy of another network in the memory of the same backend, closed by the caller.
+  ///
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit
+  public static DeviceNetwork copyOf(Backend backend, DeviceNetwork network) {
+    return Resources.build(resources -> {
+      List<Layer> layers = new ArrayList<>();
+      for (Layer layer : network.layers) {
+        Matrix weights = resources.own(backend.allocateWeights(layer.outputs(), layer.inputs()));
+        Matrix bias = resources.own(backend.allocate(1, layer.outputs()));
+        backend.network().add(1, layer.weights(), weights);
+        backend.network().add(1, layer.bias(), bias);
+        layers.add(new Layer(layer.name(), weights, bias, layer.hasBias(), layer.activation()));
+      }
+      return new DeviceNetwork(backend, network.graph, layers, resources);
+    });
+  }
+
   /// Takes the weights and biases of a network of the same graph and shapes.
   public void load(DenseNetwork network) {
     for (int l = 0; l < layers.size(); l++) {

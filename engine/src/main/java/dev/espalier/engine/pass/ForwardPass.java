@@ -8,6 +8,7 @@ import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.network.Node;
+import java.util.BitSet;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.function.IntFunction;
@@ -49,6 +50,19 @@ public final class ForwardPass implements Resource {
   public void run(DeviceNetwork network) {
     for (int n = 0; n < graph.nodes().size(); n++) {
       run(n, network, this::value);
+    }
+  }
+
+  /// Runs what the pre-activation of layer `l` needs of `network`, whose graph this is, on the batch that was loaded.
+  ///
+  /// @param current the nodes whose values are there already; those that were run join them
+  public void runTo(int l, DeviceNetwork network, BitSet current) {
+    boolean[] upstream = wiring.upstream(graph.layerNodes()[l]);
+    for (int n = 0; n < upstream.length; n++) {
+      if (upstream[n] && !current.get(n)) {
+        run(n, network, this::value);
+        current.set(n);
+      }
     }
   }
 
@@ -121,6 +135,11 @@ public final class ForwardPass implements Resource {
   /// a, the input of layer `l`, samples × inputs.
   public Matrix input(int l) {
     return value(graph.layers().get(l).input());
+  }
+
+  /// z of layer `l`, samples × outputs.
+  public Matrix preActivation(int l) {
+    return value(graph.layerNodes()[l]);
   }
 
   /// The network's output y, samples × outputs.

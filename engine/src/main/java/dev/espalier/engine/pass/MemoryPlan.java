@@ -8,6 +8,7 @@ import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.network.Node;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.function.IntToLongFunction;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -16,50 +17,65 @@ import org.slf4j.LoggerFactory;
 /// @param weights bytes of weights and biases
 /// @param scores bytes of the sums and scores of the layers that are scored
 /// @param batch bytes of a batch's values and gradients, and of workspace
+/// @param repair bytes that a repair takes beside them
 /// @param onHost bytes of weights and scores that lie in host memory because the backend's own is too small
 /// @param batchSize samples of a batch
 /// @param budget bytes that the backend may take, where it counts them
-public record MemoryPlan(long weights, long scores, long batch, long onHost, int batchSize, OptionalLong budget) {
+public record MemoryPlan(long weights, long scores, long batch, long repair, long onHost, int batchSize,
+    OptionalLong budget) {
   private static final Logger LOG = LoggerFactory.getLogger(MemoryPlan.class);
   /// Elements of the largest stacked gradient, unless a single copy is larger.
   private static final long STACK_ELEMENTS = 1L << 23;
 
-  /// @param scores bytes that sums and scores take
+  /// What a run takes beside weights.
+  ///
+  /// @param scores bytes that sums and scores take; they may lie in host memory
+  /// @param repair bytes that a repair takes with batches of a size, which may not
   /// @param passes backward passes for each sample
+  public record Demand(long scores, IntToLongFunction repair, int passes) {
+    /// No repair.
+    public Demand(long scores, int passes) {
+      this(scores, _ -> 0, passes);
+    }
+  }
+
   /// @param requested the batch size that is asked for; empty: the backend's own, less if it does not fit
   /// @throws OutOfBackendMemoryException if it does not fit; the message has the numbers
-  public static MemoryPlan of(Backend backend, Graph graph, long scores, int passes, OptionalInt requested) {
-    MemoryPlan plan = plan(backend, graph, scores, passes, requested);
+  public static MemoryPlan of(Backend backend, Graph graph, Demand demand, OptionalInt requested) {
+    MemoryPlan plan = plan(backend, graph, demand, requested);
     LOG.info("memory plan: {}", plan);
     return plan;
   }
 
-  private static MemoryPlan plan(Backend backend, Graph graph, long scores, int passes, OptionalInt requested) {
+  private static MemoryPlan plan(Backend backend, Graph graph, Demand demand, OptionalInt requested) {
     long weights = 0;
     for (Node.Dense layer : graph.layers()) {
       weights += layer.width() * (layer.inputWidth() + 1L) * Float.BYTES;
     }
     int samples = requested.orElse(backend.batchSize());
     if (backend.memory().isEmpty()) {
-      return new MemoryPlan(weights, scores, batchBytes(backend, graph, passes, samples), 0, samples,
-          OptionalLong.empty());
+      return new MemoryPlan(weights, demand.scores, batchBytes(backend, graph, demand.passes, samples),
+          demand.repair.applyAsLong(samples), 0, samples, OptionalLong.empty());
     }
     MemoryBudget memory = backend.memory().get();
-    long onDevice = Math.min(weights + scores, memory.forWeights());
+    long onDevice = Math.min(weights + demand.scores, memory.forWeights());
     long left = memory.bytes() - onDevice;
-    long batch = batchBytes(backend, graph, passes, samples);
-    while (batch > left && requested.isEmpty() && samples > 1) {
+    long batch = batchBytes(backend, graph, demand.passes, samples);
+    long repair = demand.repair.applyAsLong(samples);
+    while (batch + repair > left && requested.isEmpty() && samples > 1) {
       samples /= 2;
-      batch = batchBytes(backend, graph, passes, samples);
+      batch = batchBytes(backend, graph, demand.passes, samples);
+      repair = demand.repair.applyAsLong(samples);
     }
-    if (batch > left) {
+    if (batch + repair > left) {
       throw new OutOfBackendMemoryException(
-          "a batch of %d sample%s needs %s beside %s of weights and scores, and the GPU memory to use is %s".formatted(
-              samples, samples == 1 ? "" : "s", MemoryBudget.text(batch), MemoryBudget.text(onDevice),
-              MemoryBudget.text(memory.bytes())),
+          "a batch of %d sample%s needs %s beside %s of weights and scores%s, and the GPU memory to use is %s"
+              .formatted(samples, samples == 1 ? "" : "s", MemoryBudget.text(batch), MemoryBudget.text(onDevice),
+                  repair == 0 ? "" : " and %s for the repair".formatted(MemoryBudget.text(repair)),
+                  MemoryBudget.text(memory.bytes())),
           samples == 1 ? Remedy.MORE_DEVICE_MEMORY : Remedy.SMALLER_BATCH);
     }
-    return new MemoryPlan(weights, scores, batch, weights + scores - onDevice, samples,
+    return new MemoryPlan(weights, demand.scores, batch, repair, weights + demand.scores - onDevice, samples,
         OptionalLong.of(memory.bytes()));
   }
 
@@ -89,8 +105,9 @@ public record MemoryPlan(long weights, long scores, long batch, long onHost, int
   /// For example `weights 1.0 MiB, scores 2.0 MiB, batch of 512 samples 3.5 MiB, of 1,024.0 MiB`.
   @Override
   public String toString() {
-    return "weights %s, scores %s, batch of %d samples %s%s%s".formatted(MemoryBudget.text(weights),
+    return "weights %s, scores %s, batch of %d samples %s%s%s%s".formatted(MemoryBudget.text(weights),
         MemoryBudget.text(scores), batchSize, MemoryBudget.text(batch),
+        repair == 0 ? "" : ", repair %s".formatted(MemoryBudget.text(repair)),
         budget.isPresent() ? ", of " + MemoryBudget.text(budget.getAsLong()) : "",
         onHost == 0 ? "" : "; %s of weights and scores lie in host memory".formatted(MemoryBudget.text(onHost)));
   }

@@ -66,6 +66,18 @@ final class Wiring {
     };
   }
 
+  /// The nodes that the value of node `n` is computed from, itself among them.
+  boolean[] upstream(int n) {
+    boolean[] needed = new boolean[graph.nodes().size()];
+    needed[n] = true;
+    for (int next = n; next >= 0; next--) {
+      if (needed[next]) {
+        graph.nodes().get(next).inputs().forEach(input -> needed[input] = true);
+      }
+    }
+    return needed;
+  }
+
   /// The nodes whose values change with the parameters of dense node `n`, itself among them.
   boolean[] downstream(int n) {
     boolean[] changed = new boolean[graph.nodes().size()];

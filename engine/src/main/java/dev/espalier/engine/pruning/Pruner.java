@@ -4,11 +4,14 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.repair.LayerRefit;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.Selector;
@@ -21,7 +24,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 
-/// Prunes networks: scores, selects, removes and compensates, in the rounds of a schedule. A pruner uses its backend
+/// Prunes networks: scores, selects, removes, compensates and repairs, in the rounds of a schedule. A pruner uses its backend
 /// from the thread that calls it; pruners with backends of their own run side by side.
 ///
 /// All methods throw
@@ -32,6 +35,9 @@ import java.util.OptionalDouble;
 /// - [dev.espalier.engine.OutOfBackendMemoryException] if the backend's memory does not suffice, and
 /// - [java.util.concurrent.CancellationException] if the listener ends the run.
 public final class Pruner {
+  /// Most bytes of samples that are kept in memory where they are read more than once.
+  private static final long KEPT_BYTES = 1L << 29;
+
   private final Backend backend;
   private final PruningOptions options;
 
@@ -102,10 +108,22 @@ public final class Pruner {
       ProgressListener listener) throws IOException {
     List<LayerProgress> progress = plan.scoring().layers().stream().map(layer -> new LayerProgress(layer.number()))
         .toList();
-    for (int r = 0; r < plan.rounds().size(); r++) {
-      String round = plan.rounds().size() == 1 ? "" : ", round %d of %d".formatted(r + 1, plan.rounds().size());
-      round(plan, device, progress, data, plan.rounds().get(r),
-          (task, done, total) -> listener.proceed(task + round, done, total));
+    try (Arena arena = Arena.ofShared(); Resources memory = new Resources()) {
+      boolean readsOnce = plan.rounds().size() == 1 && options.repair() instanceof Repair.None;
+      Optional<Dataset> kept = readsOnce || data.isEmpty() ? data : Optional.of(data.get().inMemory(KEPT_BYTES, arena));
+      Optional<LayerRefit> repair = switch (options.repair()) {
+        case Repair.None() -> Optional.empty();
+        case Repair.Refit refit -> Optional.of(memory.own(LayerRefit.towards(device, backend, refit,
+            plan.scoring().layers(), kept.orElseThrow().samples(), plan.scoring().batchSize())));
+      };
+      for (int r = 0; r < plan.rounds().size(); r++) {
+        String round = plan.rounds().size() == 1 ? "" : ", round %d of %d".formatted(r + 1, plan.rounds().size());
+        ProgressListener named = (task, done, total) -> listener.proceed(task + round, done, total);
+        round(plan, device, progress, kept, plan.rounds().get(r), named);
+        if (repair.isPresent()) {
+          repair.get().repair(device, named);
+        }
+      }
     }
     return progress;
   }

@@ -4,6 +4,7 @@ import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
@@ -23,6 +24,7 @@ import java.util.stream.Stream;
 /// @param compensation what makes up for removed weights; empty: [Criterion#defaultCompensation]
 /// @param sensitivity empty: [Sensitivity#defaultFor] the network's outputs
 /// @param schedule how pruning is split into rounds
+/// @param repair what each round does to the weights that are left
 /// @param excluded layers that are left alone and do not count
 /// @param minPerLayer weights that every layer keeps at least
 /// @param newBias whether a layer without a bias may gain one
@@ -32,7 +34,7 @@ import java.util.stream.Stream;
 /// @param measureOutputChange whether to measure, on the calibration samples, how far the output moved
 /// @param histogramBins bins of each layer's importance histogram; 0: no histograms
 public record PruningOptions(Target target, Criterion criterion, Optional<Compensation> compensation,
-    Optional<Sensitivity> sensitivity, Schedule schedule, List<LayerPattern> excluded, long minPerLayer,
+    Optional<Sensitivity> sensitivity, Schedule schedule, Repair repair, List<LayerPattern> excluded, long minPerLayer,
     boolean newBias, Optional<Loss> loss, OptionalInt batchSize, long seed, boolean measureOutputChange,
     int histogramBins) {
 
@@ -64,6 +66,7 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
     compensation.ifPresent(value -> text.put("compensation", value.toString()));
     sensitivity.ifPresent(value -> text.put("sensitivity", value.toString()));
     text.put("schedule", schedule.toString());
+    text.put("repair", repair.toString());
     text.put("excluded", String.join("\n", excluded.stream().map(LayerPattern::glob).toList()));
     text.put("minPerLayer", String.valueOf(minPerLayer));
     text.put("newBias", String.valueOf(newBias));
@@ -88,6 +91,7 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
         case "compensation" -> builder.compensation(Compensation.parse(value));
         case "sensitivity" -> builder.sensitivity(Sensitivity.parse(value));
         case "schedule" -> builder.schedule(Schedule.parse(value));
+        case "repair" -> builder.repair(Repair.parse(value));
         case "excluded" -> builder.exclude(value.lines().toArray(String[]::new));
         case "minPerLayer" -> builder.minPerLayer(number(name, value, Long::valueOf));
         case "newBias" -> builder.newBias(truth(name, value));
@@ -130,6 +134,7 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
     private Optional<Compensation> compensation = Optional.empty();
     private Optional<Sensitivity> sensitivity = Optional.empty();
     private Schedule schedule = new Schedule.OneShot();
+    private Repair repair = new Repair.None();
     private List<LayerPattern> excluded = List.of();
     private long minPerLayer = 1;
     private boolean newBias = true;
@@ -175,6 +180,12 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
     /// How pruning is split into rounds.
     public Builder schedule(Schedule value) {
       schedule = value;
+      return this;
+    }
+
+    /// What each round does to the weights that are left.
+    public Builder repair(Repair value) {
+      repair = value;
       return this;
     }
 
@@ -232,8 +243,8 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
     ///
     /// @throws IllegalArgumentException if a number is out of its range
     public PruningOptions build() {
-      return new PruningOptions(target, criterion, compensation, sensitivity, schedule, excluded, minPerLayer, newBias,
-          loss, batchSize, seed, measureOutputChange, histogramBins);
+      return new PruningOptions(target, criterion, compensation, sensitivity, schedule, repair, excluded, minPerLayer,
+          newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
     }
   }
 }

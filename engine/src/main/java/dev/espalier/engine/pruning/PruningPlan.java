@@ -10,11 +10,13 @@ import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Needs;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.engine.repair.LayerRefit;
 import dev.espalier.engine.scoring.ScoringPlan;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -69,21 +71,33 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     Optional<Loss> loss = needs.labels() ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
     long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation)).sum();
-    MemoryPlan memory = MemoryPlan.of(backend, network.graph(), scores,
-        needs.backwardPasses(sensitivity, network.outputs()), options.batchSize());
     List<ScoringPlan.Layer> scored = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToObj(l -> new ScoringPlan.Layer(l, layers.get(l).compensable())).toList();
+    MemoryPlan memory = MemoryPlan.of(backend, network.graph(),
+        demand(options, network, scored, scores, needs.backwardPasses(sensitivity, network.outputs())),
+        options.batchSize());
     ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
         memory.batchSize(), options.seed());
     return new PruningPlan(options, layers, scoring, options.schedule().rounds(options.target()), memory);
   }
 
+  private static MemoryPlan.Demand demand(PruningOptions options, Architecture network, List<ScoringPlan.Layer> layers,
+      long scores, int passes) {
+    return switch (options.repair()) {
+      case Repair.None() -> new MemoryPlan.Demand(scores, passes);
+      case Repair.Refit _ -> new MemoryPlan.Demand(scores + LayerRefit.denseBytes(network.graph()),
+          batch -> LayerRefit.bytes(network.graph(), layers, batch), passes);
+    };
+  }
+
   private static void requireData(PruningOptions options, Needs needs, Optional<Dataset> data) {
     String criterion = "criterion %s".formatted(options.criterion());
-    if (needs.samples() && data.isEmpty()) {
-      throw new MissingDataException(options.criterion().needs().samples()
-          ? criterion
-          : "%s with compensation %s".formatted(criterion, options.effectiveCompensation()), Part.SAMPLES);
+    boolean repairs = !(options.repair() instanceof Repair.None);
+    if ((needs.samples() || repairs) && data.isEmpty()) {
+      String compensated = "%s with compensation %s".formatted(criterion, options.effectiveCompensation());
+      String repaired = "%s with repair %s".formatted(criterion, options.repair());
+      throw new MissingDataException(
+          options.criterion().needs().samples() ? criterion : needs.samples() ? compensated : repaired, Part.SAMPLES);
     }
     if (needs.labels() && data.orElseThrow().labels().isEmpty()) {
       throw new MissingDataException(criterion, Part.LABELS);
@@ -130,6 +144,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     scoring.loss().ifPresent(loss -> inForce.put("loss", loss));
     inForce.put("target", options.target());
     inForce.put("schedule", options.schedule());
+    inForce.put("repair", options.repair());
     inForce.put("min-per-layer", options.minPerLayer());
     inForce.put("batch-size", scoring.batchSize());
     inForce.put("seed", scoring.seed());

@@ -11,7 +11,8 @@ public abstract class BackendContract
       NetworkOperationsContract,
       MomentOperationsContract,
       SelectionOperationsContract,
-      TrainingOperationsContract {
+      TrainingOperationsContract,
+      SolvingOperationsContract {
   private final Supplier<Backend> open;
   private final double unitRoundoff;
   private TestBackend on;

@@ -8,6 +8,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Function;
@@ -55,6 +56,11 @@ final class MethodTextTest {
           List.of(new Schedule.OneShot(), new Schedule.Linear(1), new Schedule.Geometric(20), new Schedule.Cubic(9999),
               new Schedule.Keeping(0.75), new Schedule.Keeping(0.001)),
           "oneshot", "linear:1", "geometric:20", "cubic:9999", "geometric:0.75", "geometric:0.001"),
+      Kinds.of(Repair.class, Repair::parse,
+          List.of(new Repair.None(), new Repair.Refit(),
+              new Repair.Refit(OptionalInt.of(50), OptionalDouble.of(0.0125)),
+              new Repair.Refit(OptionalInt.empty(), OptionalDouble.of(1e-7))),
+          "none", "refit", "refit:iterations=50:damping=0.0125", "refit:damping=1E-7"),
       Kinds.of(Loss.class, Loss::parse, List.of(new Loss.SquaredError(), new Loss.CrossEntropy()), "mse",
           "cross-entropy"));
 
@@ -103,6 +109,13 @@ final class MethodTextTest {
     refused("schedule cubic:0: use at least one round", () -> Schedule.parse("cubic:0"));
     refused("schedule geometric:0.0: use a fraction between 0 and 1 that each round keeps, or a number of rounds",
         () -> Schedule.parse("geometric:0.0"));
+    for (String text : List.of("fit", "refit:", "refit:5", "refit:damping=", "refit:iterations=1:iterations=2",
+        "none:damping=1")) {
+      refused("unknown repair '%s': use none, refit or, for example, refit:iterations=50:damping=0.01".formatted(text),
+          () -> Repair.parse(text));
+    }
+    refused("refit:iterations=0: use at least one iteration", () -> Repair.parse("refit:iterations=0"));
+    refused("refit:damping=0.0: use a damping above 0", () -> Repair.parse("refit:damping=0"));
     refused("unknown loss 'l2': use mse or cross-entropy", () -> Loss.parse("l2"));
   }
 
@@ -153,5 +166,11 @@ final class MethodTextTest {
   void aStarMatchesAnyCharacterThatAFileMayHold() {
     assertEquals(true, new LayerPattern("a*b?").matches("a\n\u2028b\r"));
     assertEquals("encoder.*", new LayerPattern("encoder.*").toString());
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1, 0.1", "300, 0.1", "1000, 0.01", "5000, 0.001", "60000, 0.001", "547.7225575, 0.0316227766"})
+  void dampingFallsWithTheNumberOfSamples(double samples, double damping) {
+    assertEquals(damping, new Repair.Refit().damping(Math.round(samples)), 1e-4 * damping + 1e-4 * (samples % 1));
   }
 }

@@ -84,7 +84,7 @@ final class PruningPlanTest {
     assertEquals(List.of(new Target.Pattern(2, 4)), plan.rounds());
     assertEquals(
         "{criterion=gradient, compensation=bias, sensitivity=probes:3, loss=mse, target=2:4, schedule=oneshot, "
-            + "min-per-layer=1, batch-size=2, seed=11}",
+            + "repair=none, min-per-layer=1, batch-size=2, seed=11}",
         plan.inForce().toString());
   }
 

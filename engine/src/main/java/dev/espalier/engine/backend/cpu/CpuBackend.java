@@ -12,6 +12,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.PhaseClock;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.SelectionOperations;
+import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.backend.TrainingOperations;
 import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.matrix.MatrixView;
@@ -39,6 +40,7 @@ public final class CpuBackend implements Backend {
   private final CpuMoments moments;
   private final CpuSelection selection;
   private final CpuTraining training;
+  private final CpuSolving solving;
   private List<CpuBackend> workers = List.of();
 
   /// On all cores that this process may use, in float32.
@@ -74,6 +76,7 @@ public final class CpuBackend implements Backend {
     moments = new CpuMoments(pool, products);
     selection = new CpuSelection(pool);
     training = new CpuTraining(pool);
+    solving = new CpuSolving(pool);
   }
 
   private static int requireAvailable(int threads, Precision precision) {
@@ -151,6 +154,11 @@ public final class CpuBackend implements Backend {
   @Override
   public TrainingOperations training() {
     return training;
+  }
+
+  @Override
+  public SolvingOperations solving() {
+    return solving;
   }
 
   /// One for each thread, where there are enough samples and they take little memory. The time of the first one counts

@@ -1,6 +1,7 @@
 package dev.espalier.engine.backend.cpu;
 
 import dev.espalier.engine.backend.Adam;
+import dev.espalier.engine.backend.SolvingOperations;
 
 /// The loops of the CPU backend over the first `count` elements of arrays. Each is a method of its own, small enough
 /// for C2 to vectorise what can be.
@@ -18,6 +19,26 @@ final class CpuLoops {
   static void add(float alpha, float[] x, float[] y, int count) {
     for (int i = 0; i < count; i++) {
       y[i] += alpha * x[i];
+    }
+  }
+
+  /// sum + carry += x, as [SolvingOperations#addCarrying].
+  static void addCarrying(float[] x, float[] sum, float[] carry, int count) {
+    for (int i = 0; i < count; i++) {
+      float before = sum[i];
+      float after = before + x[i];
+      float rounded = after - before;
+      carry[i] += (before - (after - rounded)) + (x[i] - rounded);
+      sum[i] = after;
+    }
+  }
+
+  /// y += x where y is not 0, as [SolvingOperations#addWhereNonzero].
+  static void addWhereNonzero(float[] x, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      float sum = y[i] + x[i];
+      float kept = sum == 0 ? Math.copySign(Float.MIN_NORMAL, y[i]) : sum;
+      y[i] = y[i] == 0 ? 0 : kept;
     }
   }
 

@@ -11,6 +11,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.SelectionOperations;
+import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.backend.TrainingOperations;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.kernels.CudaGpu;
@@ -52,6 +53,7 @@ public final class CudaBackend implements GpuBackend {
   private final CudaMoments moments;
   private final CudaSelection selection;
   private final CudaTraining training;
+  private final CudaSolving solving;
   /// Taken before the first matrix.
   private final long ownBytes;
   private final Resources resources;
@@ -71,6 +73,7 @@ public final class CudaBackend implements GpuBackend {
     moments = new CudaMoments(driver, memory, precision);
     selection = resources.own(new CudaSelection(driver, memory, transfers));
     training = new CudaTraining(driver);
+    solving = new CudaSolving(driver);
     ownBytes = memory.used();
     resources.own(driver::synchronize);
   }
@@ -159,6 +162,11 @@ public final class CudaBackend implements GpuBackend {
   @Override
   public TrainingOperations training() {
     return training;
+  }
+
+  @Override
+  public SolvingOperations solving() {
+    return solving;
   }
 
   @Override

@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.PhaseClock;
 import dev.espalier.engine.backend.SelectionOperations;
+import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.backend.TrainingOperations;
 import dev.espalier.engine.matrix.MatrixView;
 import java.util.Map;
@@ -23,6 +24,7 @@ public final class ReferenceBackend implements Backend {
   private final MomentOperations moments = new ReferenceMoments();
   private final SelectionOperations selection = new ReferenceSelection();
   private final TrainingOperations training = new ReferenceTraining();
+  private final SolvingOperations solving = new ReferenceSolving();
 
   /// Holds nothing outside Java's heap.
   public ReferenceBackend() {}
@@ -50,6 +52,11 @@ public final class ReferenceBackend implements Backend {
   @Override
   public TrainingOperations training() {
     return training;
+  }
+
+  @Override
+  public SolvingOperations solving() {
+    return solving;
   }
 
   @Override

@@ -1,0 +1,46 @@
+package dev.espalier.engine.backend;
+
+/// The operations of least squares: sums that do not lose digits over many batches, and conjugate gradients among the
+/// weights that are left.
+///
+/// Conjugate gradients solve (H + λI) y = r for every row by itself: H is symmetric and the same for all rows, and the
+/// unknowns of a row are the elements where its weights are not 0. They are preconditioned by the diagonal d of H
+/// [Hestenes and Stiefel 1952; Saad 2003, algorithm 9.1].
+public interface SolvingOperations {
+  /// d = x − 1cᵀ.
+  ///
+  /// @param row c, 1 × columns
+  /// @param difference d, as `x`, written; may be `x` itself
+  void subtractRow(Matrix x, Matrix row, Matrix difference);
+
+  /// sum + carry += x, of one shape: the sum is rounded, and the carry takes up what rounding drops [Knuth, TwoSum], so
+  /// that many batches add up as exactly as one.
+  void addCarrying(Matrix x, Matrix sum, Matrix carry);
+
+  /// The diagonal of a square matrix.
+  ///
+  /// @param diagonal 1 × columns, written
+  void diagonal(Matrix square, Matrix diagonal);
+
+  /// y += x where y is not 0, and y stays other than 0 there: what is 0 is a removed weight. Both have one shape.
+  void addWhereNonzero(Matrix x, Matrix y);
+
+  /// The start of conjugate gradients: r = 0 where the weights are 0, p = r / (d + λ), n = r·p.
+  ///
+  /// @param weights rows × columns
+  /// @param diagonal d, 1 × columns, not negative
+  /// @param damping λ, above 0
+  /// @param residual r, as `weights`
+  /// @param direction p, as `weights`, written
+  /// @param norms n, rows × 1, written: the squared norms of the preconditioned residuals
+  void startConjugateGradients(Matrix weights, Matrix diagonal, double damping, Matrix residual, Matrix direction,
+      Matrix norms);
+
+  /// A step: with q += λp and α = n / (p·q), y += αp and r −= αq where the weights are not 0, n′ = r·r / (d + λ), p = r /
+  /// (d + λ) + (n′ / n) p, n = n′. A row that is solved stays as it is.
+  ///
+  /// @param product q = p·H, as `weights`
+  /// @param solution y, as `weights`; 0 at the start
+  void conjugateGradientStep(Matrix weights, Matrix diagonal, double damping, Matrix product, Matrix residual,
+      Matrix direction, Matrix solution, Matrix norms);
+}

@@ -1,0 +1,174 @@
+package dev.espalier.engine.repair;
+
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.LayerShape;
+import dev.espalier.engine.network.Node;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.repair.LayerSums.Errors;
+import dev.espalier.engine.repair.LayerSums.Inputs;
+import dev.espalier.engine.scoring.ScoringPlan;
+import java.io.IOException;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/// Fits the weights that are left and the biases, layer by layer from the input, so that the pre-activations of the
+/// pruned network match those of the dense network on the same samples (docs/method.md, refit). It keeps a copy of the
+/// dense network, and serves all rounds.
+///
+/// The inputs of a layer change with the layers below it. Those of a layer that no repaired layer lies below never change:
+/// their sums are kept from round to round.
+public final class LayerRefit implements Resource {
+  private final Backend backend;
+  private final Repair.Refit method;
+  private final List<ScoringPlan.Layer> layers;
+  private final int batchSize;
+  private final long samples;
+  private final DeviceNetwork dense;
+  private final LayerValues values;
+  private final boolean[] repaired;
+  private final Map<Integer, Inputs> kept = new HashMap<>();
+  private final Resources resources;
+
+  private LayerRefit(Backend backend, DeviceNetwork network, Repair.Refit method, List<ScoringPlan.Layer> layers,
+      SampleSource samples, int batchSize, Resources resources) {
+    this.backend = backend;
+    this.method = method;
+    this.layers = List.copyOf(layers);
+    this.batchSize = (int) Math.min(batchSize, samples.samples());
+    this.samples = samples.samples();
+    this.resources = resources;
+    dense = resources.own(DeviceNetwork.copyOf(backend, network));
+    values = resources.own(LayerValues.allocate(backend, dense, samples, batchSize));
+    repaired = changed(network.graph(), layers);
+  }
+
+  /// A refit towards `network` as it is now.
+  ///
+  /// @param layers to repair, ascending
+  /// @param samples to follow it on
+  public static LayerRefit towards(DeviceNetwork network, Backend backend, Repair.Refit method,
+      List<ScoringPlan.Layer> layers, SampleSource samples, int batchSize) {
+    return Resources
+        .build(resources -> new LayerRefit(backend, network, method, layers, samples, batchSize, resources));
+  }
+
+  /// Bytes of the dense network.
+  public static long denseBytes(Graph graph) {
+    return graph.layers().stream().mapToLong(layer -> layer.width() * (layer.inputWidth() + 1L)).sum() * Float.BYTES;
+  }
+
+  /// Bytes that a refit takes beside the dense network and the values of a batch.
+  ///
+  /// @param layers to repair
+  public static long bytes(Graph graph, List<ScoringPlan.Layer> layers, int batchSize) {
+    boolean[] changed = changed(graph, layers);
+    long most = 0;
+    long kept = 0;
+    for (ScoringPlan.Layer layer : layers) {
+      Node.Dense node = graph.layers().get(layer.number());
+      long own = LayerSums.elements(node.width(), node.inputWidth(), batchSize)
+          + LeastSquares.elements(node.width(), node.inputWidth()) + 3L * node.width() * node.inputWidth()
+          + (long) node.inputWidth() * node.inputWidth();
+      most = Math.max(most, own);
+      kept += changed[node.input()] ? 0 : (long) node.inputWidth() * node.inputWidth();
+    }
+    return (most + kept) * Float.BYTES;
+  }
+
+  /// The nodes whose values a repair of `layers` changes.
+  private static boolean[] changed(Graph graph, List<ScoringPlan.Layer> layers) {
+    boolean[] changed = new boolean[graph.nodes().size()];
+    layers.forEach(layer -> changed[graph.layerNodes()[layer.number()]] = true);
+    for (int n = 0; n < changed.length; n++) {
+      changed[n] |= graph.nodes().get(n).inputs().stream().anyMatch(input -> changed[input]);
+    }
+    return changed;
+  }
+
+  /// Repairs a network of the same graph and shapes.
+  ///
+  /// @throws IOException if a sample cannot be read or is not finite
+  /// @throws dev.espalier.engine.NonFiniteException if values are too large for sums of their squares
+  public void repair(DeviceNetwork pruned, ProgressListener listener) throws IOException {
+    values.forget();
+    for (ScoringPlan.Layer layer : layers) {
+      refit(layer, pruned, listener);
+      values.forget(layer.number());
+    }
+  }
+
+  private void refit(ScoringPlan.Layer layer, DeviceNetwork pruned, ProgressListener listener) throws IOException {
+    DeviceNetwork.Layer now = pruned.layers().get(layer.number());
+    try (Resources memory = new Resources()) {
+      Errors errors = new Errors(memory.own(backend.allocate(1, now.outputs())),
+          memory.own(backend.allocate(now.outputs(), now.inputs())));
+      Inputs inputs;
+      if (repaired[pruned.graph().layers().get(layer.number()).input()]) {
+        inputs = inputs(now, memory);
+        gather(layer, pruned, inputs, Optional.of(errors), listener);
+      } else {
+        inputs = kept.get(layer.number());
+        if (inputs == null) {
+          inputs = inputs(now, resources);
+          gather(layer, pruned, inputs, Optional.empty(), listener);
+          kept.put(layer.number(), inputs);
+        }
+        errors(dense.layers().get(layer.number()), now, inputs, errors);
+      }
+      backend.enter(Phase.REPAIR);
+      Matrix change = memory.own(backend.allocate(now.outputs(), now.inputs()));
+      LeastSquares.solve(backend, now, inputs, errors.cross(), method.damping(samples),
+          method.iterations().orElse(Repair.Refit.ITERATIONS), change);
+      backend.solving().addWhereNonzero(change, now.weights());
+      if (layer.compensable()) {
+        backend.network().product(-1, inputs.mean(), false, change, true, 1, errors.mean());
+        backend.network().add(1, errors.mean(), now.bias());
+      }
+    }
+  }
+
+  private Inputs inputs(LayerShape layer, Resources owner) {
+    return new Inputs(owner.own(backend.allocate(1, layer.inputs())),
+        owner.own(backend.allocate(layer.inputs(), layer.inputs())), samples);
+  }
+
+  /// The errors of a layer whose inputs are those of the dense network: e = (W₀ − W) a + b₀ − b.
+  private void errors(DeviceNetwork.Layer before, DeviceNetwork.Layer now, Inputs inputs, Errors errors) {
+    try (Matrix removed = backend.allocate(now.outputs(), now.inputs())) {
+      backend.network().add(1, before.weights(), removed);
+      backend.network().add(-1, now.weights(), removed);
+      backend.network().product(1, removed, false, inputs.gram(), false, 0, errors.cross());
+      backend.network().product(1, inputs.mean(), false, removed, true, 0, errors.mean());
+      backend.network().add(1, before.bias(), errors.mean());
+      backend.network().add(-1, now.bias(), errors.mean());
+    }
+  }
+
+  /// Sums what the inputs of a layer are and, where they are wanted, the errors of its pre-activations.
+  private void gather(ScoringPlan.Layer layer, DeviceNetwork pruned, Inputs inputs, Optional<Errors> errors,
+      ProgressListener listener) throws IOException {
+    DeviceNetwork.Layer shape = pruned.layers().get(layer.number());
+    try (LayerSums sums = LayerSums.allocate(backend, shape, layer.compensable(), errors.isPresent(), batchSize)) {
+      values.forEachBatch(layer.number(), pruned, errors.isPresent(), (input, error, end) -> {
+        sums.add(input, error);
+        listener.report("refitting " + shape.name(), end, samples);
+      });
+      sums.finish(inputs, errors);
+    }
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}

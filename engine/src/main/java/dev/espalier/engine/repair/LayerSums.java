@@ -1,0 +1,134 @@
+package dev.espalier.engine.repair;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.LayerShape;
+import java.lang.foreign.Arena;
+import java.util.Arrays;
+import java.util.Optional;
+
+/// Sums over samples for the least-squares fit of one layer, with a its input and e an error of its pre-activation. They
+/// are taken around a pilot mean of a, and then moved to the mean, so that a mean that is far larger than the spread
+/// costs no digits.
+final class LayerSums implements Resource {
+  /// What the fit must know of the inputs.
+  ///
+  /// @param mean ā, 1 × inputs
+  /// @param gram Σ (a − ā)(a − ā)ᵀ, inputs × inputs; Σ a aᵀ of a layer without a bias
+  /// @param samples that were summed
+  record Inputs(Matrix mean, Matrix gram, long samples) {}
+
+  /// What the fit must know of the errors.
+  ///
+  /// @param mean ē, 1 × outputs
+  /// @param cross Σ e (a − ā)ᵀ, outputs × inputs; Σ e aᵀ of a layer without a bias
+  record Errors(Matrix mean, Matrix cross) {}
+
+  private final Backend backend;
+  private final boolean isCentred;
+  private final Matrix pilot;
+  private final Matrix shifted;
+  private final Matrix ones;
+  private final CarriedSum input;
+  private final CarriedSum gram;
+  private final Optional<CarriedSum> error;
+  private final Optional<CarriedSum> cross;
+  private final Resources resources;
+  private long samples;
+
+  private LayerSums(Backend backend, LayerShape layer, boolean isCentred, boolean hasErrors, int batchSize,
+      Resources resources) {
+    this.backend = backend;
+    this.isCentred = isCentred;
+    this.resources = resources;
+    pilot = resources.own(backend.allocate(1, layer.inputs()));
+    shifted = resources.own(backend.allocate(batchSize, layer.inputs()));
+    ones = resources.own(ones(backend, batchSize));
+    input = sum(1, layer.inputs());
+    gram = sum(layer.inputs(), layer.inputs());
+    error = hasErrors ? Optional.of(sum(1, layer.outputs())) : Optional.empty();
+    cross = hasErrors ? Optional.of(sum(layer.outputs(), layer.inputs())) : Optional.empty();
+  }
+
+  /// Sums of no samples, closed by the caller.
+  ///
+  /// @param isCentred whether a bias takes up the means
+  /// @param hasErrors whether errors are summed
+  static LayerSums allocate(Backend backend, LayerShape layer, boolean isCentred, boolean hasErrors, int batchSize) {
+    return Resources.build(resources -> new LayerSums(backend, layer, isCentred, hasErrors, batchSize, resources));
+  }
+
+  /// Elements that the sums of a layer take.
+  static long elements(int outputs, int inputs, int batchSize) {
+    return CarriedSum.elements(inputs + 1, inputs) + CarriedSum.elements(inputs + 1, outputs)
+        + (batchSize + 1L) * (inputs + 1L);
+  }
+
+  private static Matrix ones(Backend backend, int rows) {
+    float[] values = new float[rows];
+    Arrays.fill(values, 1);
+    Matrix ones = backend.allocate(rows, 1);
+    try (Arena arena = Arena.ofConfined()) {
+      backend.upload(MatrixView.of(arena, rows, 1, values), ones);
+    }
+    return ones;
+  }
+
+  private CarriedSum sum(int rows, int columns) {
+    return resources.own(CarriedSum.allocate(backend, rows, columns));
+  }
+
+  /// Adds a batch.
+  ///
+  /// @param a samples × inputs
+  /// @param e samples × outputs
+  void add(Matrix a, Optional<Matrix> e) {
+    if (isCentred && samples == 0) {
+      backend.moments().columnMeans(a, pilot);
+    }
+    samples += a.rows();
+    Matrix one = ones.slice(0, a.rows());
+    Matrix x = shifted.slice(0, a.rows());
+    backend.solving().subtractRow(a, pilot, x);
+    input.add(one, x);
+    gram.add(x, x);
+    error.ifPresent(sum -> sum.add(one, e.orElseThrow()));
+    cross.ifPresent(sum -> sum.add(e.orElseThrow(), x));
+  }
+
+  /// Writes what the sums tell of the inputs and, where they have them, of the errors.
+  void finish(Inputs inputs, Optional<Errors> errors) {
+    try (Matrix sum = backend.allocate(1, inputs.mean().columns())) {
+      input.copyTo(sum);
+      gram.copyTo(inputs.gram());
+      centre(sum, sum, inputs.gram());
+      if (errors.isPresent()) {
+        try (Matrix total = backend.allocate(1, errors.get().mean().columns())) {
+          error.orElseThrow().copyTo(total);
+          cross.orElseThrow().copyTo(errors.get().cross());
+          centre(total, sum, errors.get().cross());
+          backend.clear(errors.get().mean());
+          backend.network().add(1.0 / samples, total, errors.get().mean());
+        }
+      }
+      backend.clear(inputs.mean());
+      backend.network().add(1, pilot, inputs.mean());
+      backend.network().add(1.0 / samples, sum, inputs.mean());
+    }
+  }
+
+  /// Σ (x − x̄)(y − ȳ)ᵀ = Σ x yᵀ − Σx Σyᵀ / n
+  private void centre(Matrix x, Matrix y, Matrix products) {
+    if (isCentred) {
+      backend.network().product(-1.0 / samples, x, true, y, false, 1, products);
+    }
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}

@@ -1,0 +1,183 @@
+package dev.espalier.engine.repair;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.ForwardPass;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.List;
+import java.util.Optional;
+
+/// What a layer-by-layer repair must know of the samples: the inputs of a layer in the network as it is, and how far its
+/// pre-activations are from those of the dense network.
+///
+/// Where the values of all samples take little memory they are kept, so that only what has changed since is computed;
+/// elsewhere each layer takes a pass over the samples, forward through all layers below it.
+final class LayerValues implements Resource {
+  /// Most bytes of values that are kept.
+  private static final long KEPT_BYTES = 1L << 29;
+
+  /// Takes up one batch.
+  interface Visitor {
+    /// @param input a, samples × inputs
+    /// @param error z of the dense network less z, samples × outputs, where it is wanted
+    /// @param end samples visited, these included
+    void visit(Matrix input, Optional<Matrix> error, long end);
+  }
+
+  /// The values of a batch that are kept.
+  ///
+  /// @param now of the network as it is
+  /// @param current the nodes whose values are those of the weights as they are
+  /// @param dense z of each layer of the dense network, samples × outputs
+  private record Batch(ForwardPass now, BitSet current, List<Matrix> dense) {}
+
+  private final Backend backend;
+  private final DeviceNetwork dense;
+  private final SampleSource samples;
+  private final int batchSize;
+  private final boolean isKept;
+  private final ForwardPass target;
+  private final List<Batch> batches = new ArrayList<>();
+  private final Resources resources;
+
+  private LayerValues(Backend backend, DeviceNetwork dense, SampleSource samples, int batchSize, Resources resources) {
+    this.backend = backend;
+    this.dense = dense;
+    this.samples = samples;
+    this.batchSize = (int) Math.min(batchSize, samples.samples());
+    this.resources = resources;
+    isKept = backend.memory().isEmpty() && samples.samples() <= KEPT_BYTES / Float.BYTES / elements(dense.graph());
+    target = resources.own(ForwardPass.allocate(backend, dense.graph(), this.batchSize));
+  }
+
+  /// Values of no samples yet, closed by the caller.
+  ///
+  /// @param dense the network to come close to
+  static LayerValues allocate(Backend backend, DeviceNetwork dense, SampleSource samples, int batchSize) {
+    return Resources.build(resources -> new LayerValues(backend, dense, samples, batchSize, resources));
+  }
+
+  /// Elements of the values of a sample.
+  private static long elements(Graph graph) {
+    return graph.nodes().stream().mapToLong(Node::width).sum()
+        + graph.layers().stream().mapToLong(Node.Dense::width).sum();
+  }
+
+  /// Forgets what was computed with weights that may have changed: all but the samples.
+  void forget() {
+    batches.forEach(batch -> batch.current.clear(1, batch.current.length()));
+  }
+
+  /// Forgets what was computed with the weights of layer `l`, on which nothing else was built yet.
+  void forget(int l) {
+    batches.forEach(batch -> batch.current.clear(dense.graph().layerNodes()[l]));
+  }
+
+  /// Visits the samples in batches.
+  ///
+  /// @param network as it is
+  /// @param hasErrors whether errors are wanted
+  /// @throws IOException if a sample cannot be read or is not finite
+  void forEachBatch(int l, DeviceNetwork network, boolean hasErrors, Visitor visitor) throws IOException {
+    try (Matrix error = backend.allocate(batchSize, network.layers().get(l).outputs())) {
+      Optional<Matrix> wanted = hasErrors ? Optional.of(error) : Optional.empty();
+      if (isKept) {
+        visitKept(l, network, wanted, visitor);
+      } else {
+        visitStreamed(l, network, wanted, visitor);
+      }
+    }
+    backend.enter(Phase.REPAIR);
+  }
+
+  private void visitKept(int l, DeviceNetwork network, Optional<Matrix> error, Visitor visitor) throws IOException {
+    if (batches.isEmpty()) {
+      keep();
+    }
+    long end = 0;
+    for (Batch batch : batches) {
+      backend.enter(Phase.FORWARD);
+      batch.now.runTo(l, network, batch.current);
+      end += batch.now.samples();
+      visit(l, batch.now, error.map(matrix -> difference(batch.dense.get(l), batch.now.preActivation(l), matrix)), end,
+          visitor);
+    }
+  }
+
+  /// Reads the samples, and runs the dense network on them.
+  private void keep() throws IOException {
+    backend.enter(Phase.LOAD);
+    try (Batches read = new Batches(Dataset.of(samples), batchSize)) {
+      while (read.next()) {
+        int rows = read.samples().rows();
+        backend.enter(Phase.FORWARD);
+        ForwardPass now = resources.own(ForwardPass.allocate(backend, dense.graph(), rows));
+        now.load(read.samples());
+        target.load(read.samples());
+        target.run(dense);
+        List<Matrix> outputs = new ArrayList<>();
+        for (int l = 0; l < dense.layers().size(); l++) {
+          Matrix copy = resources.own(backend.allocate(rows, dense.layers().get(l).outputs()));
+          backend.network().add(1, target.preActivation(l), copy);
+          outputs.add(copy);
+        }
+        batches.add(new Batch(now, samplesOnly(), outputs));
+        backend.enter(Phase.LOAD);
+      }
+    }
+  }
+
+  private static BitSet samplesOnly() {
+    BitSet current = new BitSet();
+    current.set(0);
+    return current;
+  }
+
+  private void visitStreamed(int l, DeviceNetwork network, Optional<Matrix> error, Visitor visitor) throws IOException {
+    backend.enter(Phase.LOAD);
+    try (Batches read = new Batches(Dataset.of(samples), batchSize);
+        ForwardPass now = ForwardPass.allocate(backend, network.graph(), batchSize)) {
+      while (read.next()) {
+        backend.enter(Phase.FORWARD);
+        now.load(read.samples());
+        now.runTo(l, network, samplesOnly());
+        if (error.isPresent()) {
+          target.load(read.samples());
+          target.runTo(l, dense, samplesOnly());
+        }
+        visit(l, now, error.map(matrix -> difference(target.preActivation(l), now.preActivation(l), matrix)),
+            read.end(), visitor);
+        backend.enter(Phase.LOAD);
+      }
+    }
+  }
+
+  private void visit(int l, ForwardPass now, Optional<Matrix> error, long end, Visitor visitor) {
+    backend.enter(Phase.REPAIR);
+    visitor.visit(now.input(l), error, end);
+  }
+
+  /// x − y, in the first rows of `memory`.
+  private Matrix difference(Matrix x, Matrix y, Matrix memory) {
+    Matrix difference = memory.slice(0, x.rows());
+    backend.network().copyColumns(x, 0, difference, 0, x.columns());
+    backend.network().add(-1, y, difference);
+    return difference;
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}
