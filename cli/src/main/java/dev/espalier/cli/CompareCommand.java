@@ -7,6 +7,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.experiment.Comparison.Method;
+import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.report.Report;
@@ -17,6 +18,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -75,12 +77,14 @@ final class CompareCommand implements Callable<Integer> {
     }
     report.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      DenseNetwork network = reading.load(model, arena).network();
+      Dataset calibration = data.open();
+      ModelFile file = reading.load(model, Optional.of(calibration), global, arena);
+      DenseNetwork network = file.network();
       scoring.check(network, global);
       Dataset judges = test.open();
       Loss loss = Losses.inForce(scoring.loss, network.graph(), judges);
       Losses.note(scoring.loss, network.graph(), judges).ifPresent(global::note);
-      Comparison comparison = new Comparison(backend, network, data.open(), judges, loss,
+      Comparison comparison = new Comparison(backend, network, calibration, judges, loss,
           run.batchSize(backend, network), progress);
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
           method -> scoring.builder(method.criterion(), method.compensation(), run).build());
@@ -92,10 +96,10 @@ final class CompareCommand implements Callable<Integer> {
         report.write(builder
             .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(result.methods().size())))
             .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
-            .options(inForce(backend, result.dense())).build(), global);
+            .notes(ModelOptions.notes(file)).options(inForce(backend, result.dense())).build(), global);
       }
       table(result).lines().forEach(global.out()::println);
-      run.verify(global, backend, network, data.open());
+      run.verify(global, backend, network, calibration);
     }
     return 0;
   }

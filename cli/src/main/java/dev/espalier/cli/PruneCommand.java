@@ -35,6 +35,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -122,10 +123,10 @@ final class PruneCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      ModelFile file = reading.load(model, arena);
+      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
+      ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
-      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
       Optional<Dataset> judges = test.isGiven()
           ? Optional.of(test.open())
           : calibration.filter(source -> source.labels().isPresent());
@@ -170,8 +171,7 @@ final class PruneCommand implements Callable<Integer> {
         file.save(outputs, output.output, last, l -> removes && !result.layers().get(l).excluded(), output.force);
       }
       if (output.report != null) {
-        ReportWriter.write(outputs, report(backend, plan, result, judgement, file.network()), output.report,
-            output.force);
+        ReportWriter.write(outputs, report(backend, plan, result, judgement, file), output.report, output.force);
       }
       outputs.commit();
     }
@@ -223,8 +223,8 @@ final class PruneCommand implements Callable<Integer> {
     Trainer.train(backend, device, samples, training, progress);
   }
 
-  private Report report(Backend backend, PruningPlan plan, PruningResult result, Judgement judgement,
-      DenseNetwork network) {
+  private Report report(Backend backend, PruningPlan plan, PruningResult result, Judgement judgement, ModelFile file) {
+    DenseNetwork network = file.network();
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.putAll(plan.inForce());
     inForce.put("sparsity", plan.options().target().sparsity());
@@ -232,7 +232,8 @@ final class PruneCommand implements Callable<Integer> {
     inForce.put("backend", backend.description());
     Report.Builder report = Reports.begin("prune").summary(summary(plan, result))
         .model(network.weights(), result.network().zeros()).layers(Reports.layers(network, result.layers()))
-        .timings(Reports.timings(backend)).notes(result.notes()).options(inForce);
+        .timings(Reports.timings(backend))
+        .notes(Stream.concat(ModelOptions.notes(file).stream(), result.notes().stream()).toList()).options(inForce);
     result.measuredChange().ifPresent(report::outputChange);
     judgement.dense().ifPresent(evaluation -> Reports.dense(report, evaluation));
     judgement.now().ifPresent(evaluation -> Reports.now(report, evaluation));

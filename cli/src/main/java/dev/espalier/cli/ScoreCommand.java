@@ -57,10 +57,10 @@ final class ScoreCommand implements Callable<Integer> {
     scoring.check(data, global);
     output.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      ModelFile file = reading.load(model, arena);
+      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
+      ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
-      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
       PruningOptions options = scoring.builder(run).build();
       PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
       List<NewTensor> tensors = score(backend, file, plan.scoring(), calibration, progress, arena);

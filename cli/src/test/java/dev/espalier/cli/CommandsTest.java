@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.SafetensorsFile;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.matrix.MatrixView;
@@ -14,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -137,6 +139,32 @@ class CommandsTest {
     List<String> lines = Cli.succeed("inspect", model, "--activations", "relu").out().lines().toList();
     assertEquals(List.of("fc", "fc2", "fc10"),
         lines.subList(1, 4).stream().map(line -> line.substring(0, line.indexOf(' '))).toList());
+  }
+
+  @Test
+  void namesLayersWhoseOrderIsNotObviousAndTensorsThatAreLeftAside() throws IOException {
+    Path model = fixture.safetensors("autoencoder.safetensors",
+        "{\"decoder.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[0,32]},"
+            + "\"encoder.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[32,64]},"
+            + "\"table\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[64,72]}}",
+        72);
+    Object[] prune = {"prune", model, "--activations", "tanh", "--criterion", "magnitude", "--sparsity", 0.5,
+        "--dry-run"};
+    List<String> told = Cli.succeed(with(prune, "--data", fixture.data())).errLines();
+    assertTrue(told.contains("note: layers: encoder, decoder (the only order in which the widths chain; --layers sets"
+        + " another, or a part)"), told::toString);
+    assertTrue(told.contains("note: not part of the network: table"), told::toString);
+    String several = Cli.fail(1, folder, prune);
+    assertTrue(several.endsWith("or by --layers, for example --layers decoder,encoder"), several);
+    Cli.Result part = Cli.succeed(with(prune, "--layers", "encoder"));
+    assertTrue(part.err().contains("note: not part of the network: decoder.weight, table"), part.err());
+    assertTrue(part.out().contains("total") && !part.out().contains("decoder"), part.out());
+    assertTrue(Cli.succeed(with(prune, "--layers", "encoder,decoder", "--exclude", "enc*")).out()
+        .contains("encoder (excluded)"));
+  }
+
+  private static Object[] with(Object[] command, Object... more) {
+    return Stream.concat(Stream.of(command), Stream.of(more)).toArray();
   }
 
   @Test
@@ -268,7 +296,7 @@ class CommandsTest {
 
   private static long zeros(Path model) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      return new ModelOptions().load(model, arena).network().zeros();
+      return ModelFile.load(model, Optional.empty(), arena).network().zeros();
     }
   }
 }

@@ -13,6 +13,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /// A safetensors file, memory-mapped: eight bytes of header length, a JSON header, the bytes of the tensors.
 /// Nothing is read from the disk before it is used.
@@ -24,6 +25,7 @@ public final class SafetensorsFile {
   private final MemorySegment header;
   private final SafetensorsHeader parsed;
   private final List<Tensor> tensors;
+  private final Map<String, Tensor> byName;
 
   private SafetensorsFile(Path path, MemorySegment mapped, MemorySegment header, SafetensorsHeader parsed) {
     this.path = path;
@@ -33,6 +35,7 @@ public final class SafetensorsFile {
     long dataOffset = Long.BYTES + header.byteSize();
     this.tensors = parsed.entries().stream().map(entry -> new Tensor(entry.name(), entry.dtype(), entry.shape(),
         mapped.asSlice(dataOffset + entry.begin(), entry.end() - entry.begin()))).toList();
+    this.byName = tensors.stream().collect(Collectors.toMap(Tensor::name, tensor -> tensor));
   }
 
   /// Maps a file into `arena` and checks its header completely.
@@ -42,6 +45,7 @@ public final class SafetensorsFile {
   /// @throws IOException if it cannot be read
   public static SafetensorsFile open(Path path, Arena arena) throws IOException {
     MemorySegment mapped = InputFile.map(path, arena);
+    ForeignFormat.refuse(path, mapped);
     long left = mapped.byteSize() - Long.BYTES;
     if (left < 0) {
       throw new FormatException(path,
@@ -75,7 +79,7 @@ public final class SafetensorsFile {
 
   /// The tensor of that name.
   public Optional<Tensor> tensor(String name) {
-    return tensors.stream().filter(tensor -> tensor.name().equals(name)).findFirst();
+    return Optional.ofNullable(byName.get(name));
   }
 
   /// A tensor of this file as a matrix; one dimension becomes one row, none a single element. F32 is seen

@@ -19,6 +19,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -150,6 +153,8 @@ final class ModelFileTest {
     refuse(write(relu, matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4), matrix("2.weight_mask", 4, 4), row),
         "tensor \"2.weight_orig\" ");
     refuse(write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.running_mean", row.values())), "BatchNorm");
+    refuse(write(relu, matrix("0.weight_v", 4, 4), matrix("0.weight_g", 4, 1)), "remove_weight_norm");
+    refuse(write(relu, matrix("0.parametrizations.weight.original0", 4, 4)), "remove_parametrizations");
     Path whole = write(relu, matrix("0.weight", 4, 4));
     refuse(Files.copy(whole, folder.resolve("model-00001-of-00002.safetensors")), "one part of a model");
     Path only = Files.copy(whole, folder.resolve("model-00001-of-00001.safetensors"));
@@ -159,12 +164,95 @@ final class ModelFileTest {
   @Test
   void ordersLayersByTheWordsBetweenTheDots() throws IOException {
     for (List<String> names : List.of(List.of("fc", "fc2", "fc10"), List.of("W", "W1", "W2"),
-        List.of("encoder.0", "encoder.2", "encoder2.0"), List.of("2", "10", "a"))) {
+        List.of("encoder.0", "encoder.2", "encoder2.0"), List.of("net.0.0", "net.0.2", "net.1"), List.of("2", "10"))) {
       Path path = write(Map.of("activations", "relu"),
           names.reversed().stream().map(name -> matrix(name + ".weight", 2, 2)).toArray(NewTensor[]::new));
-      assertEquals(names,
-          ModelFile.load(path, Optional.empty(), arena).network().layers().stream().map(DenseLayer::name).toList());
+      ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+      assertEquals(names, names(model));
+      assertEquals(LayerOrder.NUMBERS, model.order());
     }
+  }
+
+  @Test
+  void widthsOrderLayersThatNamesDoNotNumber() throws IOException {
+    Map<String, String> relu = Map.of("activations", "relu");
+    Path mlp = write(relu, matrix("hidden.weight", 6, 5), matrix("input.weight", 5, 4), matrix("output.weight", 3, 6));
+    assertOrder(List.of("input", "hidden", "output"), mlp, OptionalInt.empty());
+    Path encoder = write(relu, matrix("decoder.0.weight", 4, 2), matrix("decoder.2.weight", 8, 4),
+        matrix("encoder.0.weight", 4, 8), matrix("encoder.2.weight", 2, 4));
+    assertOrder(List.of("encoder.0", "encoder.2", "decoder.0", "decoder.2"), encoder, OptionalInt.of(8));
+    assertOrder(List.of("decoder.0", "decoder.2", "encoder.0", "encoder.2"), encoder, OptionalInt.of(2));
+    Path blocks = write(relu, matrix("b.0.in.weight", 8, 4), matrix("b.0.out.weight", 4, 8),
+        matrix("b.1.in.weight", 8, 4), matrix("b.1.out.weight", 4, 8), matrix("head.weight", 3, 4));
+    assertOrder(List.of("b.0.in", "b.0.out", "b.1.in", "b.1.out", "head"), blocks, OptionalInt.of(4));
+    // The width of the samples is told where it does not fit, and does not hide the only order.
+    assertOrder(List.of("b.0.in", "b.0.out", "b.1.in", "b.1.out", "head"), blocks, OptionalInt.of(7));
+  }
+
+  @Test
+  void refusesLayersThatChainInSeveralOrdersOrInNone() throws IOException {
+    Map<String, String> relu = Map.of("activations", "relu");
+    LayerOrderException several = assertThrows(LayerOrderException.class,
+        () -> ModelFile.load(write(relu, matrix("decoder.0.weight", 4, 2), matrix("encoder.0.weight", 2, 4)),
+            Optional.empty(), arena));
+    assertTrue(
+        several.getMessage().contains(
+            "layers decoder.0 (4 x 2), encoder.0 (2 x 4) chain in more than one order; list the layers of the network"),
+        several.getMessage());
+    assertEquals(List.of("decoder.0", "encoder.0"), several.example());
+    refuse(write(relu, matrix("a.weight", 4, 3), matrix("b.weight", 5, 2)), "chain in no order");
+    refuse(write(relu, matrix("a.weight", 2, 2), matrix("b.weight", 2, 2), matrix("2.weight", 2, 2)),
+        "chain in more than one order");
+    NewTensor[] many = IntStream.range(0, 100).mapToObj(i -> matrix("x".repeat(i + 1) + ".weight", 2, 2))
+        .toArray(NewTensor[]::new);
+    refuse(write(relu, many), "and 80 more was not found, there are too many to try");
+  }
+
+  /// Ten layers in each of three series that chain in any way until the last does not: found without trying all.
+  @Test
+  void searchEndsSoon() throws IOException {
+    Stream<NewTensor> square = Stream.of("a", "b", "c")
+        .flatMap(series -> IntStream.range(0, 10).mapToObj(i -> matrix("%s%d.weight".formatted(series, i), 2, 2)));
+    refuse(
+        write(Map.of("activations", "relu"),
+            Stream.concat(square, Stream.of(matrix("odd.weight", 3, 5))).toArray(NewTensor[]::new)),
+        "chain in no order");
+  }
+
+  @Test
+  void listedLayersAreTheNetwork() throws IOException {
+    NewTensor[] tensors = {matrix("0.weight", 4, 4), matrix("2.weight", 4, 4), matrix("4.weight", 4, 4),
+        matrix("emb.weight", 9, 4), NewTensor.vector("norm.running_mean", MatrixView.allocate(arena, 1, 4)),
+        NewTensor.vector("4.bias", MatrixView.allocate(arena, 1, 4))};
+    Path path = write(Map.of("activations", "relu", "layers", "4.weight, 0"), tensors);
+    ModelFile listed = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(List.of("4", "0"), names(listed));
+    assertEquals(LayerOrder.METADATA, listed.order());
+    assertEquals(List.of("2.weight", "emb.weight", "norm.running_mean"),
+        listed.unused().stream().map(Tensor::name).sorted().toList());
+    ModelFile given = ModelFile.load(path, new ModelReading(Optional.empty(), List.of("2", "emb"), OptionalInt.empty()),
+        arena);
+    assertEquals(List.of("2", "emb"), names(given));
+    assertEquals(LayerOrder.GIVEN, given.order());
+    Path out = folder.resolve("out.safetensors");
+    given.save(out, given.network(), false);
+    assertArrayEquals(Files.readAllBytes(path), Files.readAllBytes(out));
+
+    refuse(write(Map.of("activations", "relu", "layers", "0,1"), tensors), "has no tensor \"1.weight\", although");
+    refuse(write(Map.of("activations", "relu", "layers", "0,0.weight"), tensors), "layer \"0\" is listed twice");
+    refuse(write(Map.of("activations", "relu", "layers", "emb,0"), tensors), "layers do not chain");
+    refuse(write(Map.of("activations", "relu", "layers", "2"), matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4)),
+        "\"2.weight_orig\" is that of a weight with a mask");
+  }
+
+  private static List<String> names(ModelFile model) {
+    return model.network().layers().stream().map(DenseLayer::name).toList();
+  }
+
+  private void assertOrder(List<String> names, Path path, OptionalInt inputs) throws IOException {
+    ModelFile model = ModelFile.load(path, new ModelReading(Optional.empty(), List.of(), inputs), arena);
+    assertEquals(names, names(model));
+    assertEquals(LayerOrder.WIDTHS, model.order());
   }
 
   private void refuse(Path path, String message) {
