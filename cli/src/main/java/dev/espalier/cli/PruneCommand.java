@@ -34,7 +34,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -147,7 +149,7 @@ final class PruneCommand implements Callable<Integer> {
           last = result.network();
           judgement = new Judgement(dense, pruned, Optional.empty());
         } else {
-          fineTune(backend, device, calibration.orElseThrow(), progress);
+          fineTune(backend, plan, device, calibration.orElseThrow(), progress);
           last = device.download(arena);
           judgement = new Judgement(dense, pruned, evaluate(backend, device, network, judges, progress));
         }
@@ -216,10 +218,13 @@ final class PruneCommand implements Callable<Integer> {
             Losses.inForce(scoring.loss, network.graph(), judges.get()), run.batchSize(backend, network), progress));
   }
 
-  private void fineTune(Backend backend, DeviceNetwork device, Dataset samples, ProgressListener progress)
-      throws IOException {
+  private void fineTune(Backend backend, PruningPlan plan, DeviceNetwork device, Dataset samples,
+      ProgressListener progress) throws IOException {
+    Set<String> excluded = plan.layers().stream().filter(PruningPlan.Layer::excluded).map(PruningPlan.Layer::name)
+        .collect(Collectors.toSet());
     TrainingOptions training = new TrainingOptions(fineTuning.epochs, FINE_TUNING_BATCH,
-        Adam.of(fineTuning.learningRate()), Losses.inForce(scoring.loss, device.graph(), samples), run.seed, true);
+        Adam.of(fineTuning.learningRate()), Losses.inForce(scoring.loss, device.graph(), samples), run.seed, true,
+        excluded);
     Trainer.train(backend, device, samples, training, progress);
   }
 

@@ -75,6 +75,21 @@ class CommandsTest {
   }
 
   @Test
+  void excludedLayersKeepTheirBytesThroughFineTuning() throws IOException {
+    Path pruned = fixture.file("pruned.safetensors");
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity", 0.5,
+        "--exclude", "2", "--fine-tune", 2, "-o", pruned);
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsFile before = SafetensorsFile.open(fixture.model(), arena);
+      SafetensorsFile after = SafetensorsFile.open(pruned, arena);
+      for (Tensor tensor : before.tensors()) {
+        assertEquals(tensor.name().startsWith("2."),
+            tensor.data().mismatch(after.tensor(tensor.name()).orElseThrow().data()) < 0, tensor.name());
+      }
+    }
+  }
+
+  @Test
   void dryRunWritesNoModel() {
     Path pruned = fixture.file("pruned.safetensors");
     Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "-o", pruned,

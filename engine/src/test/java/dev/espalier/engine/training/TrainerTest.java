@@ -91,6 +91,33 @@ final class TrainerTest {
   }
 
   @Test
+  void frozenLayersKeepTheirBits() throws IOException {
+    DenseNetwork before = initial(Activation.IDENTITY);
+    for (int frozen = 0; frozen < 2; frozen++) {
+      String name = before.layers().get(frozen).name();
+      DenseNetwork after = train(before, circle(),
+          new TrainingOptions(2, 32, Adam.of(0.01), CROSS_ENTROPY, 5, true, Set.of(name)));
+      for (int l = 0; l < 2; l++) {
+        DenseLayer old = before.layers().get(l);
+        DenseLayer layer = after.layers().get(l);
+        boolean same = Arrays.equals(old.weights().toArray(), layer.weights().toArray())
+            && Arrays.equals(old.bias().orElseThrow().toArray(), layer.bias().orElseThrow().toArray());
+        assertEquals(l == frozen, same, "layer " + l);
+      }
+    }
+  }
+
+  @Test
+  void refusesToFreezeAllLayersOrOneThatIsNotThere() {
+    for (Set<String> frozen : List.of(Set.of("0", "2"), Set.of("1"))) {
+      TrainingOptions options = new TrainingOptions(2, 32, Adam.of(0.01), CROSS_ENTROPY, 5, true, frozen);
+      String message = assertThrows(MismatchException.class,
+          () -> train(initial(Activation.IDENTITY), circle(), options)).getMessage();
+      assertTrue(message.contains(frozen.contains("1") ? "no layer 1" : "nothing is left to train"), message);
+    }
+  }
+
+  @Test
   void learnsBySquaredErrorAndThroughSoftmax() throws IOException {
     Dataset circle = circle();
     assertTrue(accuracy(train(initial(Activation.SIGMOID), circle, options(30, MSE, false)), circle, MSE) > 0.95);
