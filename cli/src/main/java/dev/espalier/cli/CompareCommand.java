@@ -67,21 +67,22 @@ final class CompareCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     global.require(data.data != null, "--data is missing: give calibration samples");
-    test.check(global);
+    data.check(global);
+    test.check(data, global);
     global.require(test.isGiven(), "--test-data and --test-labels are missing: give samples to evaluate on");
     global.require(!grid.sparsities.isEmpty() && !grid.criteria.isEmpty(),
         "--sparsities and --criteria each need at least one value");
     for (Method method : grid.criteria) {
-      global.require(data.labels != null || !method.criterion().needs().labels(),
+      global.require(data.hasLabels() || !method.criterion().needs().labels(),
           "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(method.criterion()));
     }
     report.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      Dataset calibration = data.open();
+      Dataset calibration = data.open(global);
       ModelFile file = reading.load(model, Optional.of(calibration), global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
-      Dataset judges = test.open();
+      Dataset judges = test.open(data, global);
       Loss loss = Losses.inForce(scoring.loss, network.graph(), judges);
       Losses.note(scoring.loss, network.graph(), judges).ifPresent(global::note);
       Comparison comparison = new Comparison(backend, network, calibration, judges, loss,
@@ -93,10 +94,15 @@ final class CompareCommand implements Callable<Integer> {
         backend.enter(Phase.WRITE);
         Report.Builder builder = Reports.begin("compare").lossName(loss.toString()).comparison(Reports.curves(result));
         Reports.dense(builder, result.dense());
-        report.write(builder
-            .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(result.methods().size())))
-            .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
-            .notes(ModelOptions.notes(file)).options(inForce(backend, result.dense())).build(), global);
+        report
+            .write(
+                builder
+                    .summary("%s pruned by %s criteria.".formatted(model.getFileName(),
+                        PLAIN.count(result.methods().size())))
+                    .model(network.weights(), network.zeros()).layers(Reports.layers(network))
+                    .timings(Reports.timings(backend)).notes(Reports.notes(file, calibration, judges))
+                    .options(inForce(backend, result.dense())).build(),
+                global);
       }
       table(result).lines().forEach(global.out()::println);
       run.verify(global, backend, network, calibration);

@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -51,10 +52,11 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    global.require(data.data != null && data.labels != null, "--data or --labels is missing: give both");
+    data.check(global);
+    global.require(data.hasLabels(), "--data or --labels is missing: give both");
     report.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      Dataset samples = data.open();
+      Dataset samples = data.open(global);
       ModelFile file = reading.load(model, Optional.of(samples), global, arena);
       DenseNetwork network = file.network();
       Loss used = Losses.inForce(loss, network.graph(), samples);
@@ -66,7 +68,7 @@ final class EvaluateCommand implements Callable<Integer> {
       progress.clear();
       if (report.folder != null) {
         backend.enter(Phase.WRITE);
-        report.write(report(backend, file, evaluation), global);
+        report.write(report(backend, file, Reports.notes(file, samples), evaluation), global);
       }
       print(network, evaluation);
       run.verify(global, backend, network, samples);
@@ -74,7 +76,7 @@ final class EvaluateCommand implements Callable<Integer> {
     return 0;
   }
 
-  private Report report(Backend backend, ModelFile file, Evaluation evaluation) {
+  private Report report(Backend backend, ModelFile file, List<String> notes, Evaluation evaluation) {
     DenseNetwork network = file.network();
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.put("loss", evaluation.lossName());
@@ -82,7 +84,7 @@ final class EvaluateCommand implements Callable<Integer> {
     Report.Builder builder = Reports.begin("evaluate")
         .summary("%s on %s samples of %s.".formatted(model.getFileName(), PLAIN.count(evaluation.samples()), data.data))
         .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
-        .notes(ModelOptions.notes(file)).options(inForce);
+        .notes(notes).options(inForce);
     Reports.now(builder, evaluation);
     return builder.build();
   }

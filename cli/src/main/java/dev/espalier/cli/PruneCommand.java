@@ -125,12 +125,12 @@ final class PruneCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
+      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
       Optional<Dataset> judges = test.isGiven()
-          ? Optional.of(test.open())
+          ? Optional.of(test.open(data, global))
           : calibration.filter(source -> source.labels().isPresent());
       PruningOptions options = options();
       PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
@@ -157,7 +157,11 @@ final class PruneCommand implements Callable<Integer> {
       progress.clear();
 
       backend.enter(Phase.WRITE);
-      write(backend, plan, file, last, result, judgement);
+      List<String> notes = Stream
+          .concat(Reports.notes(file, Stream.of(calibration, judges).flatMap(Optional::stream).toArray(Dataset[]::new))
+              .stream(), result.notes().stream())
+          .toList();
+      write(backend, plan, file, last, result, judgement, notes);
       print(network, result, judgement);
       run.verify(global, backend, network, options, calibration);
     }
@@ -166,14 +170,14 @@ final class PruneCommand implements Callable<Integer> {
 
   /// The model and the report, which appear together or not at all.
   private void write(Backend backend, PruningPlan plan, ModelFile file, DenseNetwork last, PruningResult result,
-      Judgement judgement) throws IOException {
+      Judgement judgement, List<String> notes) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (!output.dryRun) {
         boolean removes = plan.options().target().sparsity() > 0;
         file.save(outputs, output.output, last, l -> removes && !result.layers().get(l).excluded(), output.force);
       }
       if (output.report != null) {
-        ReportWriter.write(outputs, report(backend, plan, result, judgement, file), output.report, output.force);
+        ReportWriter.write(outputs, report(backend, plan, result, judgement, file, notes), output.report, output.force);
       }
       outputs.commit();
     }
@@ -191,8 +195,8 @@ final class PruneCommand implements Callable<Integer> {
     global.require(!grouped || selection.sparsity == null,
         "--scope %s sets the sparsity: leave out --sparsity".formatted(selection.scope));
     scoring.check(data, global);
-    test.check(global);
-    global.require(fineTuning.epochs == null || data.labels != null,
+    test.check(data, global);
+    global.require(fineTuning.epochs == null || data.hasLabels(),
         "--labels is missing: --fine-tune trains with labels");
     global.require(fineTuning.learningRate == null || fineTuning.epochs != null,
         "--learning-rate needs --fine-tune: give both, or neither");
@@ -228,7 +232,8 @@ final class PruneCommand implements Callable<Integer> {
     Trainer.train(backend, device, samples, training, progress);
   }
 
-  private Report report(Backend backend, PruningPlan plan, PruningResult result, Judgement judgement, ModelFile file) {
+  private Report report(Backend backend, PruningPlan plan, PruningResult result, Judgement judgement, ModelFile file,
+      List<String> notes) {
     DenseNetwork network = file.network();
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.putAll(plan.inForce());
@@ -237,8 +242,7 @@ final class PruneCommand implements Callable<Integer> {
     inForce.put("backend", backend.description());
     Report.Builder report = Reports.begin("prune").summary(summary(plan, result))
         .model(network.weights(), result.network().zeros()).layers(Reports.layers(network, result.layers()))
-        .timings(Reports.timings(backend))
-        .notes(Stream.concat(ModelOptions.notes(file).stream(), result.notes().stream()).toList()).options(inForce);
+        .timings(Reports.timings(backend)).notes(notes).options(inForce);
     result.measuredChange().ifPresent(report::outputChange);
     judgement.dense().ifPresent(evaluation -> Reports.dense(report, evaluation));
     judgement.now().ifPresent(evaluation -> Reports.now(report, evaluation));

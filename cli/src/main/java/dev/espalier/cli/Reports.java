@@ -2,8 +2,10 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.io.AtomicOutput;
+import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
@@ -23,6 +25,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// Reports of what a command did: `report.json` and `report.html` in a folder.
 final class Reports {
@@ -104,6 +107,13 @@ final class Reports {
                         outcome.evaluation().accuracy(), OptionalDouble.of(outcome.outputChange())))
                     .toList()))
         .toList();
+  }
+
+  /// What was found out about the model and the data of a command; each fact once.
+  static List<String> notes(ModelFile model, Dataset... data) {
+    return Stream
+        .concat(ModelOptions.notes(model).stream(), Stream.of(data).flatMap(each -> Samples.notes(each).stream()))
+        .distinct().toList();
   }
 
   static void dense(Report.Builder report, Evaluation evaluation) {

@@ -57,7 +57,7 @@ final class ScoreCommand implements Callable<Integer> {
     scoring.check(data, global);
     output.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
+      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);

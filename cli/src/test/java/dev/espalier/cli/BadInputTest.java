@@ -155,10 +155,19 @@ class BadInputTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"a;b;c;d\n1;2;3;4\n", "1,5;2;3;4\n", "1\t2\t3\t4\n", "a\tb\n1\t2\n"})
-  void otherSeparatorsThanCommas(String content) throws IOException {
+  @ValueSource(strings = {"0,1,2,3\n4,5,6,7\n", "1,b,c,d\n1,2,3,4\n"})
+  void recordsThatMayBeHeaders(String content) throws IOException {
     Path file = Files.writeString(fixture.file("other.csv"), content);
-    assertContains(pruneWith("--data", file), "other.csv", content.contains("\t") ? "tabs" : "semicolons", "commas");
+    assertContains(pruneWith("--data", file), "other.csv", "--csv-header yes or no");
+  }
+
+  @Test
+  void labelsInAColumnAndElsewhere() throws IOException {
+    assertContains(prune(2, fixture.model(), "--label-column", "1", "--labels", fixture.labels()), "--label-column");
+    assertContains(prune(1, fixture.model(), "--label-column", "species"), "has no column \"species\"");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", "-", "--labels", "-", "--sparsity", 0.5,
+        "-o", output()), "standard input");
+    assertContains(prune(2, fixture.model(), "--csv-separator", ",", "--csv-decimal", ","), "two characters");
   }
 
   @Test
@@ -210,6 +219,10 @@ class BadInputTest {
       --exclude      | nothing    | matches no layer
       --exclude      | *          | all layers
       --learning-rate| 0.1        | --fine-tune
+      --scale        | 1/0        | for example 1/255
+      --csv-separator| x          | not a separator
+      --csv-decimal  | x          | point or comma
+      --csv-header   | maybe      | neither yes nor no
       --colour       | red        | --colour
       """, delimiter = '|')
   void wrongValue(String option, String value, String said) {

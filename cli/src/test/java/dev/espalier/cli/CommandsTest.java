@@ -10,6 +10,7 @@ import dev.espalier.engine.io.SafetensorsFile;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
+import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -86,6 +87,38 @@ class CommandsTest {
         assertEquals(tensor.name().startsWith("2."),
             tensor.data().mismatch(after.tensor(tensor.name()).orElseThrow().data()) < 0, tensor.name());
       }
+    }
+  }
+
+  @Test
+  void readsTheFormsOfDataThatProgramsWrite() throws IOException {
+    List<String> samples = Files.readAllLines(fixture.data());
+    List<String> labels = Files.readAllLines(fixture.labels());
+    StringBuilder both = new StringBuilder("a;b;c;d;class\n");
+    for (int n = 0; n < samples.size(); n++) {
+      both.append(samples.get(n).replace(',', ';').replace('.', ',')).append(';').append(labels.get(n)).append('\n');
+    }
+    String expected = Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels())
+        .out();
+    Path file = Files.writeString(fixture.file("both.csv"), both);
+    Cli.Result column = Cli.succeed("evaluate", fixture.model(), "--data", file, "--label-column", "class");
+    assertEquals(expected, column.out());
+    assertTrue(column.err().contains("note: " + file + ": fields are separated by semicolons, numbers have decimal"),
+        column.err());
+    Path x = Files.writeString(fixture.file("pandas-x.csv"), "0,1,2,3\n" + Files.readString(fixture.data()));
+    Path y = Files.writeString(fixture.file("pandas-y.csv"), "0\n" + Files.readString(fixture.labels()));
+    Cli.Result pandas = Cli.succeed("evaluate", fixture.model(), "--data", x, "--labels", y);
+    assertEquals(expected, pandas.out());
+    assertTrue(pandas.err().contains("pandas-x.csv: the first record is a header (0, 1, 2, 3)"), pandas.err());
+    assertTrue(pandas.err().contains("pandas-y.csv: the first record is a header (0)"), pandas.err());
+
+    InputStream before = System.in;
+    try {
+      System.setIn(Files.newInputStream(fixture.data()));
+      assertEquals(expected,
+          Cli.succeed("evaluate", fixture.model(), "--data", "-", "--labels", fixture.labels()).out());
+    } finally {
+      System.setIn(before);
     }
   }
 
