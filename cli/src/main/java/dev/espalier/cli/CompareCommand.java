@@ -16,9 +16,11 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -84,7 +86,12 @@ final class CompareCommand implements Callable<Integer> {
       scoring.check(network, global);
       Dataset judges = test.open(data, global);
       Loss loss = Losses.inForce(scoring.loss, network.graph(), judges);
-      Losses.note(scoring.loss, network.graph(), judges).ifPresent(global::note);
+      Set<String> notes = new LinkedHashSet<>();
+      Losses.note(scoring.loss, network.graph(), judges).ifPresent(notes::add);
+      if (grid.criteria.stream().anyMatch(method -> method.criterion().needs().labels())) {
+        Losses.note(scoring.loss, network.graph(), calibration).ifPresent(notes::add);
+      }
+      notes.forEach(global::note);
       Comparison comparison = new Comparison(backend, network, calibration, judges, loss,
           run.batchSize(backend, network), progress);
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,

@@ -143,7 +143,8 @@ final class PruneCommand implements Callable<Integer> {
       try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
         Optional<Evaluation> dense = evaluate(backend, device, network, judges, progress);
         PruningResult pruning = new Pruner(backend, options).prune(plan, network, device, calibration, progress, arena);
-        result = noted(plan, pruning, network, judges);
+        result = noted(plan, pruning, network, judges,
+            calibration.filter(_ -> fineTuning.epochs != null || plan.scoring().loss().isPresent()));
         Optional<Evaluation> pruned = evaluate(backend, device, network, judges, progress);
         if (fineTuning.epochs == null) {
           last = result.network();
@@ -250,7 +251,8 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   /// With notes of what options do about it.
-  private PruningResult noted(PruningPlan plan, PruningResult result, DenseNetwork network, Optional<Dataset> judges) {
+  private PruningResult noted(PruningPlan plan, PruningResult result, DenseNetwork network, Optional<Dataset> judges,
+      Optional<Dataset> trained) throws IOException {
     List<String> notes = new ArrayList<>(result.notes());
     if (result.layers().stream().anyMatch(LayerResult::gainedBias)) {
       notes.add("--no-new-bias leaves layers without a bias as they are");
@@ -262,7 +264,13 @@ final class PruneCommand implements Callable<Integer> {
             PLAIN.exactPercent(sparsity), PLAIN.count(selection.minPerLayer)));
       }
     }
-    judges.flatMap(data -> Losses.note(scoring.loss, network.graph(), data)).ifPresent(notes::add);
+    if (judges.isPresent()) {
+      Losses.note(scoring.loss, network.graph(), judges.get()).ifPresent(notes::add);
+    }
+    if (trained.isPresent()) {
+      Losses.note(scoring.loss, network.graph(), trained.get()).filter(note -> !notes.contains(note))
+          .ifPresent(notes::add);
+    }
     return new PruningResult(result.network(), result.layers(), result.measuredChange(), notes);
   }
 

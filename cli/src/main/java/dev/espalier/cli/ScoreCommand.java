@@ -63,6 +63,9 @@ final class ScoreCommand implements Callable<Integer> {
       scoring.check(network, global);
       PruningOptions options = scoring.builder(run).build();
       PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
+      if (plan.scoring().loss().isPresent()) {
+        Losses.note(scoring.loss, network.graph(), calibration.orElseThrow()).ifPresent(global::note);
+      }
       List<NewTensor> tensors = score(backend, file, plan.scoring(), calibration, progress, arena);
       progress.clear();
       SafetensorsWriter.write(output.output, output.force, tensors, metadata(plan.scoring(), calibration));
@@ -94,6 +97,7 @@ final class ScoreCommand implements Callable<Integer> {
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put("espalier", Espalier.version());
     metadata.put("criterion", plan.criterion().toString());
+    plan.loss().ifPresent(loss -> metadata.put("loss", loss.toString()));
     if (plan.needs().sensitivities()) {
       metadata.put("sensitivity", plan.sensitivity().toString());
     }

@@ -179,12 +179,24 @@ class BadInputTest {
         "--labels", fixture.labels()), "x.csv", "float32", "scale");
   }
 
+  /// The third class is neither 0 nor 1.
   @Test
   void crossEntropyOfOneOutput() throws IOException {
     String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,4],\"data_offsets\":[0,16]}}";
     Path model = fixture.safetensors("one.safetensors", header, 1, 2, 3, 4);
     assertContains(Cli.fail(1, folder, "evaluate", model, "--activations", "identity", "--data", fixture.data(),
-        "--labels", fixture.labels(), "--loss", "cross-entropy"), "two outputs", "mse");
+        "--labels", fixture.labels(), "--loss", "cross-entropy"), "sample 2", "y.csv", "needs 0 or 1", "mse");
+    assertContains(Cli.fail(1, folder, "evaluate", model, "--activations", "relu", "--data", fixture.data(), "--labels",
+        fixture.labels(), "--loss", "cross-entropy"), "binary-cross-entropy", "mse");
+  }
+
+  @Test
+  void crossEntropyOfRowsThatAreNoProbabilities() throws IOException {
+    for (String row : new String[]{"1,1,0", "2,-1,0", "0,0,0", "0.5,0.4,0"}) {
+      Path rows = Files.writeString(fixture.file("rows.csv"), ("0,0,1\n1,0,0\n" + row + "\n").repeat(100));
+      assertContains(Cli.fail(1, folder, "evaluate", fixture.model(), "--data", fixture.data(), "--labels", rows,
+          "--loss", "cross-entropy"), "sample 2 in", "rows.csv", "add up to 1", "use mse");
+    }
   }
 
   @Test
@@ -210,7 +222,7 @@ class BadInputTest {
       --scope        | 5:4        | 5:4
       --scope        | column     | use global, layer or row, or n:m
       --schedule     | never      | use oneshot
-      --loss         | hinge      | use mse or cross-entropy
+      --loss         | hinge      | use mse, cross-entropy or binary-cross-entropy
       --batch-size   | 0          | '0'
       --max-samples  | -1         | '-1'
       --min-per-layer| -1         | '-1'

@@ -157,22 +157,62 @@ class CommandsTest {
   }
 
   @Test
-  void saysThatRowsOfLabelsAreJudgedByMse() throws IOException {
-    Path rows = Files.writeString(fixture.file("rows.csv"), "1,0,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
-    String note = "note: loss: mse (default for 3 label columns); for class probabilities, give --loss cross-entropy";
-    Object[][] commands = {{"evaluate", fixture.model(), "--data", fixture.data(), "--labels", rows},
-        {"prune", fixture.model(), "--data", fixture.data(), "--labels", rows, "--sparsity", 0.5, "--dry-run"},
-        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels", rows},
-        {"train", "--data", fixture.data(), "--labels", rows, "--layers", "4,3", "--epochs", 1, "-o",
+  void saysWhichLossIsInForce() throws IOException {
+    Path oneHot = Files.writeString(fixture.file("one-hot.csv"), "1,0,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    Path soft = Files.writeString(fixture.file("soft.csv"), ".9,.1,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    Path values = Files.writeString(fixture.file("values.csv"), "9,1,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    assertSaid(oneHot, "note: loss: cross-entropy (default for one-hot labels and identity)");
+    assertSaid(soft,
+        "note: loss: mse (default for label columns that add up to 1); for class probabilities, give --loss "
+            + "cross-entropy");
+    assertSaid(values, "note: loss: mse (default for 3 label columns)");
+    assertSaid(fixture.labels(), "note: loss: cross-entropy (default for class indices and identity)");
+    Cli.Result indices = Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels",
+        fixture.labels());
+    assertEquals(indices.out(),
+        Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels", oneHot).out());
+  }
+
+  private void assertSaid(Path labels, String note) {
+    Object[][] commands = {{"evaluate", fixture.model(), "--data", fixture.data(), "--labels", labels},
+        {"prune", fixture.model(), "--data", fixture.data(), "--labels", labels, "--sparsity", 0.5, "--dry-run",
+            "--criterion", "gradient"},
+        {"score", fixture.model(), "--data", fixture.data(), "--labels", labels, "--criterion", "gradient", "-f", "-o",
+            fixture.file("scores.safetensors")},
+        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels", labels},
+        {"train", "--data", fixture.data(), "--labels", labels, "--layers", "4,3", "--epochs", 1, "-f", "-o",
             fixture.file("trained.safetensors")}};
     for (Object[] command : commands) {
       List<String> told = Cli.succeed(command).errLines();
       assertEquals(1, told.stream().filter(note::equals).count(), told::toString);
-      Object[] asked = Stream.concat(Stream.of(command), Stream.of("--loss", "cross-entropy", "-f")).toArray();
-      assertFalse(Cli.succeed(asked).err().contains("note: loss"));
+      assertFalse(Cli.succeed(with(command, "--loss", "mse")).err().contains("note: loss"));
     }
-    assertFalse(Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels()).err()
-        .contains("note: loss"));
+  }
+
+  /// ln(1 + e^−z) and the like of a network that adds up its inputs.
+  @Test
+  void judgesOneOutputByBinaryCrossEntropy() throws IOException {
+    Path model = fixture.safetensors("sum.safetensors",
+        "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}}", 1, 1);
+    Path x = Files.writeString(fixture.file("two.csv"), "1,1\n-1,0\n.5,0\n0,3\n");
+    Path y = Files.writeString(fixture.file("binary.csv"), "1\n0\n0\n1\n");
+    double loss = (Math.log1p(Math.exp(-2)) + Math.log1p(Math.exp(-1)) + Math.log1p(Math.exp(0.5))
+        + Math.log1p(Math.exp(-3))) / 4;
+    String expected = "loss      %.4f (binary-cross-entropy)".formatted(loss);
+    for (String last : List.of("sigmoid", "identity")) {
+      Cli.Result result = Cli.succeed("evaluate", model, "--activations", last, "--data", x, "--labels", y, "--loss",
+          "cross-entropy");
+      assertTrue(result.out().contains(expected) && result.out().contains("accuracy  75.00 %"), result.out());
+      assertTrue(result.err().contains("note: loss: binary-cross-entropy, which is the cross-entropy of one output"),
+          result.err());
+    }
+    Cli.Result byDefault = Cli.succeed("evaluate", model, "--activations", "sigmoid", "--data", x, "--labels", y);
+    assertTrue(byDefault.out().contains(expected), byDefault.out());
+    assertTrue(byDefault.err().contains("note: loss: binary-cross-entropy (default for labels of 0 and 1 and sigmoid)"),
+        byDefault.err());
+    Cli.Result squared = Cli.succeed("evaluate", model, "--activations", "identity", "--data", x, "--labels", y);
+    assertTrue(squared.err().contains("note: loss: mse (default for labels of 0 and 1 and identity); for classes, give "
+        + "--loss binary-cross-entropy"), squared.err());
   }
 
   @Test

@@ -96,7 +96,7 @@ public final class Trainer implements Resource {
     requireTrainable(network, options.frozen());
     SampleSource labels = data.labels()
         .orElseThrow(() -> new MissingDataException("training", MissingDataException.Part.LABELS));
-    LabelEncoder encoder = new LabelEncoder(labels, network.outputs());
+    LabelEncoder encoder = new LabelEncoder(labels, network.outputs(), options.loss().rows());
     backend.enter(Phase.LOAD);
     try (Arena memory = Arena.ofConfined()) {
       int count = Math.toIntExact(data.samples().samples());

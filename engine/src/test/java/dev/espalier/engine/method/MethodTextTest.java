@@ -55,8 +55,9 @@ final class MethodTextTest {
           List.of(new Schedule.OneShot(), new Schedule.Linear(1), new Schedule.Geometric(20), new Schedule.Cubic(9999),
               new Schedule.Keeping(0.75), new Schedule.Keeping(0.001)),
           "oneshot", "linear:1", "geometric:20", "cubic:9999", "geometric:0.75", "geometric:0.001"),
-      Kinds.of(Loss.class, Loss::parse, List.of(new Loss.SquaredError(), new Loss.CrossEntropy()), "mse",
-          "cross-entropy"));
+      Kinds.of(Loss.class, Loss::parse,
+          List.of(new Loss.SquaredError(), new Loss.CrossEntropy(), new Loss.BinaryCrossEntropy()), "mse",
+          "cross-entropy", "binary-cross-entropy"));
 
   @Test
   void everyKindIsReadAsItIsPrinted() {
@@ -103,7 +104,7 @@ final class MethodTextTest {
     refused("schedule cubic:0: use at least one round", () -> Schedule.parse("cubic:0"));
     refused("schedule geometric:0.0: use a fraction between 0 and 1 that each round keeps, or a number of rounds",
         () -> Schedule.parse("geometric:0.0"));
-    refused("unknown loss 'l2': use mse or cross-entropy", () -> Loss.parse("l2"));
+    refused("unknown loss 'l2': use mse, cross-entropy or binary-cross-entropy", () -> Loss.parse("l2"));
   }
 
   @Test

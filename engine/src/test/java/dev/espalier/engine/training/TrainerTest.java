@@ -41,6 +41,7 @@ import org.junit.jupiter.api.Test;
 
 final class TrainerTest {
   private static final Loss CROSS_ENTROPY = new Loss.CrossEntropy();
+  private static final Loss BINARY = new Loss.BinaryCrossEntropy();
   private static final Loss MSE = new Loss.SquaredError();
 
   private final Arena arena = Arena.ofConfined();
@@ -125,6 +126,18 @@ final class TrainerTest {
         CROSS_ENTROPY) > 0.95);
   }
 
+  /// One output, whose labels are 0 and 1; by logits and by a sigmoid.
+  @Test
+  void learnsOneOutputByBinaryCrossEntropy() throws IOException {
+    Dataset circle = circle();
+    for (Activation last : List.of(Activation.IDENTITY, Activation.SIGMOID)) {
+      DenseNetwork initial = RandomNetwork.chain(List.of(2, 24, 1), List.of(Activation.RELU, last), 3, arena);
+      DenseNetwork trained = train(initial, circle, options(30, BINARY, false));
+      assertTrue(accuracy(initial, circle, BINARY) < 0.9, last.toString());
+      assertTrue(accuracy(trained, circle, BINARY) > 0.95, last.toString());
+    }
+  }
+
   @Test
   void theSameSeedGivesTheSameBits() throws IOException {
     float[] first = train(initial(Activation.IDENTITY), circle(), options(2, MSE, false)).layers().getFirst().weights()
@@ -138,9 +151,9 @@ final class TrainerTest {
   @Test
   void followsTheGradientOfTheLoss() throws IOException {
     Dataset circle = circle();
-    DenseNetwork network = TestNetworks.network(arena, 4, List.of(2, 5, 2),
-        List.of(Activation.GELU, Activation.SOFTMAX));
-    for (Loss loss : List.of(MSE, CROSS_ENTROPY)) {
+    for (Loss loss : List.of(MSE, CROSS_ENTROPY, BINARY)) {
+      DenseNetwork network = TestNetworks.network(arena, 4, List.of(2, 5, 2),
+          List.of(Activation.GELU, loss.equals(BINARY) ? Activation.SIGMOID : Activation.SOFTMAX));
       for (int l = 0; l < 2; l++) {
         MatrixView weights = network.layers().get(l).weights();
         float value = weights.get(1, 1);
