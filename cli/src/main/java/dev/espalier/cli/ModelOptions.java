@@ -36,6 +36,10 @@ final class ModelOptions {
   static List<String> notes(ModelFile file) {
     List<String> notes = new ArrayList<>();
     String names = file.network().layers().stream().map(DenseLayer::name).collect(Collectors.joining(", "));
+    int parts = file.file().parts().size();
+    if (parts > 1) {
+      notes.add("model: %s files, read as one by %s".formatted(parts, file.file().path().getFileName()));
+    }
     switch (file.order()) {
       case NUMBERS, GIVEN -> {
         // obvious

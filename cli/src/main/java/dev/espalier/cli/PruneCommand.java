@@ -128,6 +128,9 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
+      if (output.output != null) {
+        file.requireWritable(output.output);
+      }
       scoring.check(network, global);
       Optional<Dataset> judges = test.isGiven()
           ? Optional.of(test.open(data, global))

@@ -111,7 +111,8 @@ class BadInputTest {
           tensor[1]);
     }
     Path shard = Files.copy(fixture.model(), fixture.file("model-00001-of-00002.safetensors"));
-    assertContains(prune(1, shard), "model-00001-of-00002.safetensors", "one part", "single file");
+    assertContains(prune(1, shard), "model-00001-of-00002.safetensors", "part 1 of 2",
+        "model.safetensors.index.json");
   }
 
   @Test

@@ -11,6 +11,7 @@ import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -21,7 +22,6 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.IntPredicate;
-import java.util.regex.Pattern;
 
 /// A network in a safetensors file, such as PyTorch's state dict of an `nn.Sequential`: tensors `<layer>.weight` of
 /// shape outputs × inputs, each with an optional `<layer>.bias`. The layers are all that the file has, in the order
@@ -34,8 +34,6 @@ public final class ModelFile {
   public static final String LAYERS = "layers";
 
   private static final String WEIGHT = "weight";
-  /// How Hugging Face names the parts of a model.
-  private static final Pattern SHARD = Pattern.compile(".*-\\d{5}-of-(?!00001)\\d{5}\\.safetensors");
 
   private final SafetensorsFile file;
   private final List<Tensor> weights;
@@ -63,7 +61,7 @@ public final class ModelFile {
   /// @throws FormatException if the file is no valid safetensors file, holds no network, or a weight is not finite
   /// @throws IOException     if it cannot be read
   public static ModelFile load(Path path, ModelReading reading, Arena arena) throws IOException {
-    SafetensorsFile file = SafetensorsFile.open(path, arena);
+    SafetensorsFile file = SafetensorsFile.openWhole(path, arena);
     LayerChain.Found found = layers(file, reading);
     List<Tensor> weights = found.weights();
     Activations named = activations(file, reading.activations(), weights.size());
@@ -86,9 +84,6 @@ public final class ModelFile {
 
   /// The weights of the layers in order.
   private static LayerChain.Found layers(SafetensorsFile file, ModelReading reading) throws FormatException {
-    if (SHARD.matcher(file.path().getFileName().toString()).matches()) {
-      throw new FormatException(file.path(), "is one part of a model; save the model as a single file");
-    }
     String listed = file.metadata().get(LAYERS);
     if (!reading.layers().isEmpty()) {
       return new LayerChain.Found(listed(file, reading.layers()), LayerOrder.GIVEN);
@@ -204,6 +199,19 @@ public final class ModelFile {
     return weights.get(l);
   }
 
+  /// Refuses, before any work is done, a file that cannot be written because the model is spread over it and others.
+  ///
+  /// @throws FormatException if it is one of them, or their index
+  public void requireWritable(Path target) throws IOException {
+    List<Path> parts = new ArrayList<>(file.parts());
+    parts.add(file.path());
+    for (Path part : file.parts().size() > 1 ? parts : List.<Path>of()) {
+      if (Files.exists(target) && Files.isSameFile(part, target)) {
+        throw new FormatException(target, "is a part of the model that was read; choose another output");
+      }
+    }
+  }
+
   /// As [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)], of a network all layers of which were
   /// pruned, and alone.
   public void save(Path target, DenseNetwork changed, boolean overwrite) throws IOException {
@@ -213,7 +221,7 @@ public final class ModelFile {
     }
   }
 
-  /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias
+  /// Writes the file again, a model in several files as one, with the weights and biases of `changed`; all that differs is what differs in them. A bias
   /// that a layer gained is added in the dtype of its weights.
   ///
   /// @param outputs   with which the file appears
@@ -230,6 +238,7 @@ public final class ModelFile {
       throw new IllegalArgumentException(
           "%d layers do not fit the %d of %s".formatted(changed.layers().size(), weights.size(), file.path()));
     }
+    requireWritable(target);
     Map<String, MatrixView> values = new HashMap<>();
     Set<String> zeroed = new HashSet<>();
     List<NewTensor> added = new ArrayList<>();

@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -156,9 +157,80 @@ final class ModelFileTest {
     refuse(write(relu, matrix("0.weight_v", 4, 4), matrix("0.weight_g", 4, 1)), "remove_weight_norm");
     refuse(write(relu, matrix("0.parametrizations.weight.original0", 4, 4)), "remove_parametrizations");
     Path whole = write(relu, matrix("0.weight", 4, 4));
-    refuse(Files.copy(whole, folder.resolve("model-00001-of-00002.safetensors")), "one part of a model");
+    refuse(Files.copy(whole, folder.resolve("model-00001-of-00002.safetensors")),
+        "is part 1 of 2 of a model; put the others beside it, and their index model.safetensors.index.json");
     Path only = Files.copy(whole, folder.resolve("model-00001-of-00001.safetensors"));
     assertEquals(16, ModelFile.load(only, Optional.empty(), arena).network().weights());
+  }
+
+  private static final String FIRST = "m-00001-of-00002.safetensors";
+  private static final String SECOND = "m-00002-of-00002.safetensors";
+
+  /// A model in two files, the second of which has the layer in the middle, in another type.
+  private Path sharded(String weightMap) throws IOException {
+    SafetensorsWriter.write(folder.resolve(FIRST), true,
+        List.of(NewTensor.matrix("0.weight", MatrixView.of(arena, 3, 1, 1, 2, 3)),
+            NewTensor.matrix("4.weight", MatrixView.of(arena, 1, 1, 7)),
+            NewTensor.vector("4.bias", MatrixView.of(arena, 1, 1, 8))),
+        Map.of("format", "pt"));
+    SafetensorsWriter.write(folder.resolve(SECOND), true,
+        List.of(new NewTensor("2.weight", DType.F16, List.of(1L, 3L), MatrixView.of(arena, 1, 3, 4, 5, 6))),
+        Map.of("format", "pt", "activations", "relu"));
+    return Files.writeString(folder.resolve("m.safetensors.index.json"),
+        "{\"metadata\": {\"total_size\": 26}, \"weight_map\": {%s}, \"more\": [{}]}".formatted(weightMap));
+  }
+
+  private static String map(String... tensorsAndFiles) {
+    return IntStream.range(0, tensorsAndFiles.length / 2)
+        .mapToObj(i -> "\"%s\": \"%s\"".formatted(tensorsAndFiles[2 * i], tensorsAndFiles[2 * i + 1]))
+        .collect(Collectors.joining(", "));
+  }
+
+  @Test
+  void readsModelsInSeveralFilesAsOne() throws IOException {
+    Path index = sharded(map("0.weight", FIRST, "2.weight", SECOND, "4.bias", FIRST, "4.weight", FIRST));
+    for (Path path : List.of(index, folder.resolve(FIRST), folder.resolve(SECOND))) {
+      ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+      assertEquals(List.of("0", "2", "4"), names(model));
+      assertEquals(index, model.file().path());
+      assertEquals(List.of(folder.resolve(FIRST), folder.resolve(SECOND)), model.file().parts());
+      assertArrayEquals(new float[]{4, 5, 6}, model.network().layers().get(1).weights().toArray());
+      assertEquals(Activation.RELU, model.network().layers().getFirst().activation());
+    }
+    ModelFile model = ModelFile.load(index, Optional.empty(), arena);
+    Path target = folder.resolve("whole.safetensors");
+    model.save(target, model.network(), false);
+    ModelFile whole = ModelFile.load(target, Optional.empty(), arena);
+    assertEquals(List.of("pt", "relu"),
+        List.of(whole.file().metadata().get("format"), whole.file().metadata().get("activations")));
+    for (Tensor tensor : model.file().tensors()) {
+      Tensor written = whole.file().tensor(tensor.name()).orElseThrow();
+      assertEquals(tensor.dtype(), written.dtype());
+      assertEquals(tensor.shape(), written.shape());
+      assertEquals(-1, tensor.data().mismatch(written.data()));
+    }
+    for (Path part : List.of(index, folder.resolve(FIRST), folder.resolve(SECOND))) {
+      byte[] before = Files.readAllBytes(part);
+      String message = assertThrows(FormatException.class, () -> model.save(part, model.network(), true)).getMessage();
+      assertEquals(part + ": is a part of the model that was read; choose another output", message);
+      assertArrayEquals(before, Files.readAllBytes(part));
+    }
+  }
+
+  @Test
+  void refusesIndexesThatDoNotAgreeWithTheirFiles() throws IOException {
+    String all = map("0.weight", FIRST, "2.weight", SECOND, "4.bias", FIRST, "4.weight", FIRST);
+    refuse(sharded(all.replace(", \"4.weight\": \"" + FIRST + '"', "")),
+        "does not place tensor \"4.weight\" into " + FIRST);
+    refuse(sharded(all.replaceFirst(SECOND, FIRST)), folder.resolve(FIRST),
+        "has no tensor \"2.weight\", which m.safetensors.index.json places there");
+    refuse(sharded(all.replaceFirst(SECOND, "../" + SECOND)), "is not the name of a file beside it");
+    refuse(sharded(""), "has no \"weight_map\"");
+    refuse(sharded("1"), "is not the JSON of a model's index");
+    Path index = sharded(all);
+    Files.delete(folder.resolve(SECOND));
+    String message = assertThrows(IOException.class, () -> ModelFile.load(index, Optional.empty(), arena)).getMessage();
+    assertEquals(folder.resolve(SECOND) + ": no such file; check the path", message);
   }
 
   @Test
@@ -256,9 +328,13 @@ final class ModelFileTest {
   }
 
   private void refuse(Path path, String message) {
+    refuse(path, path, message);
+  }
+
+  private void refuse(Path path, Path named, String message) {
     String actual = assertThrows(FormatException.class, () -> ModelFile.load(path, Optional.empty(), arena))
         .getMessage();
-    assertTrue(actual.startsWith(path + ": ") && actual.contains(message), actual);
+    assertTrue(actual.startsWith(named + ": ") && actual.contains(message), actual);
   }
 
   private NewTensor matrix(String name, int rows, int columns) {
