@@ -64,6 +64,11 @@ final class DataOptions {
         OptionalLong.empty(), global);
   }
 
+  /// The files that are given; may be null.
+  Path[] files() {
+    return new Path[]{data, labels};
+  }
+
   /// Whether labels are in a column of the data.
   boolean hasLabelColumn() {
     return labelColumn != null;

@@ -205,7 +205,13 @@ final class PruneCommand implements Callable<Integer> {
     global.require(fineTuning.learningRate == null || fineTuning.epochs != null,
         "--learning-rate needs --fine-tune: give both, or neither");
     if (output.output != null) {
-      output.check();
+      for (String name : output.report == null ? List.<String>of() : List.of("report.json", "report.html")) {
+        global.require(
+            !output.output.toAbsolutePath().normalize()
+                .equals(output.report.resolve(name).toAbsolutePath().normalize()),
+            "--output and --report both write %s: give another file".formatted(output.output));
+      }
+      output.check(global, data.files());
     }
     Reports.check(output.report, output.force);
   }

@@ -22,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -55,7 +56,7 @@ final class ScoreCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     global.require(output.output != null, "--output is missing: give -o FILE");
     scoring.check(data, global);
-    output.check();
+    output.check(global, Stream.concat(Stream.of(model), Stream.of(data.files())).toArray(Path[]::new));
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);

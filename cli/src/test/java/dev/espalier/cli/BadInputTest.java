@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -111,8 +112,7 @@ class BadInputTest {
           tensor[1]);
     }
     Path shard = Files.copy(fixture.model(), fixture.file("model-00001-of-00002.safetensors"));
-    assertContains(prune(1, shard), "model-00001-of-00002.safetensors", "part 1 of 2",
-        "model.safetensors.index.json");
+    assertContains(prune(1, shard), "model-00001-of-00002.safetensors", "part 1 of 2", "model.safetensors.index.json");
   }
 
   @Test
@@ -314,6 +314,40 @@ class BadInputTest {
     assertContains(prune(1, fixture.model(), "--report", fixture.data()), "x.csv");
     assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
         "/proc/p.safetensors"), "/proc/p.safetensors");
+  }
+
+  @Test
+  void outputsThatAreInputs() throws IOException {
+    byte[] before = Files.readAllBytes(fixture.data());
+    for (Path read : new Path[]{fixture.data(), fixture.labels()}) {
+      assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--labels",
+          fixture.labels(), "--sparsity", 0.5, "-f", "-o", read), read.toString(), "is read by this command");
+    }
+    assertContains(Cli.fail(2, folder, "score", fixture.model(), "--data", fixture.data(), "-f", "-o", fixture.model()),
+        "is read by this command");
+    assertArrayEquals(before, Files.readAllBytes(fixture.data()));
+    Path report = fixture.file("both");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
+        report.resolve("report.json"), "--report", report), "--output and --report");
+  }
+
+  /// The data are not even opened.
+  @Test
+  void refusesOutputsBeforeItReads() throws IOException {
+    Path none = fixture.file("none.npy");
+    for (Path output : new Path[]{folder, fixture.file("x".repeat(250)), fixture.file("none").resolve("p")}) {
+      assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", none, "--sparsity", 0.5, "-o", output),
+          output.toString());
+      assertContains(Cli.fail(1, folder, "train", "--data", none, "--labels", none, "--layers", "4,3", "-o", output),
+          output.toString());
+    }
+    for (Path report : new Path[]{fixture.data(), fixture.file("new").resolve("r".repeat(300))}) {
+      assertContains(
+          Cli.fail(1, folder, "evaluate", fixture.model(), "--data", none, "--labels", none, "--report", report),
+          report.toString());
+    }
+    Files.createDirectories(fixture.file("demo").resolve("train.safetensors"));
+    assertContains(Cli.fail(1, folder, "demo", "-o", fixture.file("demo")), "train.safetensors");
   }
 
   /// The name is too long for a folder, which shows only when it is made.

@@ -19,7 +19,7 @@ public record ColumnSamples(SampleSource source, int column, boolean others) imp
 
   @Override
   public String name() {
-    return others ? source.name() : "column %d of %s".formatted(column + 1, source.name());
+    return others ? source.name() : "column %s of %s".formatted(column + 1, source.name());
   }
 
   @Override

@@ -103,7 +103,7 @@ public final class Pruner {
     List<LayerProgress> progress = plan.scoring().layers().stream().map(layer -> new LayerProgress(layer.number()))
         .toList();
     for (int r = 0; r < plan.rounds().size(); r++) {
-      String round = plan.rounds().size() == 1 ? "" : ", round %d of %d".formatted(r + 1, plan.rounds().size());
+      String round = plan.rounds().size() == 1 ? "" : ", round %s of %s".formatted(r + 1, plan.rounds().size());
       round(plan, device, progress, data, plan.rounds().get(r),
           (task, done, total) -> listener.proceed(task + round, done, total));
     }
@@ -152,7 +152,7 @@ public final class Pruner {
     }
     if (plan.scoring().needs().sensitivities()) {
       notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
-          options.sensitivity().isPresent() ? "" : " (default for %d outputs)".formatted(network.outputs())));
+          options.sensitivity().isPresent() ? "" : " (default for %s outputs)".formatted(network.outputs())));
     }
     return new PruningResult(pruned, layers,
         change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()), notes);

@@ -151,6 +151,6 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         .collect(Collectors.joining(", "));
     String pruned = layers.stream().filter(layer -> !layer.excluded()).map(Layer::name)
         .collect(Collectors.joining(", "));
-    return "%s%n%d weights in the layers %s%n%s".formatted(choices, prunableWeights(), pruned, memory);
+    return "%s%n%s weights in the layers %s%n%s".formatted(choices, prunableWeights(), pruned, memory);
   }
 }

@@ -151,7 +151,7 @@ public final class Trainer implements Resource {
           Matrix losses = step(batch.slice(0, rows), batchTargets.slice(0, rows));
           backend.moments().columnMeans(losses, mean);
           backend.network().add((double) rows / order.length, mean, sum);
-          listener.report("epoch %d/%d".formatted(epoch, options.epochs()), first + rows, order.length);
+          listener.report("epoch %s/%s".formatted(epoch, options.epochs()), first + rows, order.length);
         }
         requireFinite(sum, epoch);
       }
