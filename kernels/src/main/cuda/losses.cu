@@ -1,6 +1,7 @@
 // Losses and their gradients, by samples.                                               launcher: LossesKernel
 //
 // cross_entropy_8   p = softmax(z);  gradient = p Σₖ tₖ − t;  loss = −Σₖ tₖ ln pₖ
+// binary_cross_entropy_8   p = 1/(1 + e⁻ᶻ);  gradient = (p − t)/outputs;  loss = −Σ (t ln p + (1 − t) ln(1 − p))/outputs
 // squared_error_8   gradient = 2 (a − t)/outputs;  loss = Σ (a − t)²/outputs
 //
 // z, a, t, gradient (samples, outputs)  losses (samples): float32, row-major; gradient and losses are only written.
@@ -34,6 +35,25 @@ extern "C" __global__ void __launch_bounds__(256)
   if (lane == 0) losses[sample] = loss;
 }
 EXPORT_KERNEL(cross_entropy_8);
+
+// −t ln p − (1 − t) ln(1 − p) = ln(1 + eᶻ) − t z, in a form that does not overflow.
+extern "C" __global__ void __launch_bounds__(256)
+    binary_cross_entropy_8(const float* z, const float* targets, float* gradient, float* losses, int samples,
+                           int outputs) {
+  const int lane = threadIdx.x;
+  const int64_t sample = (int64_t)blockIdx.x * 8 + threadIdx.y;
+  if (sample >= samples) return;
+  float loss = 0.f;
+  for (int k = lane; k < outputs; k += kLanes) {
+    const float value = z[sample * outputs + k], target = targets[sample * outputs + k];
+    const float small = expf(-fabsf(value));
+    loss += fmaxf(value, 0.f) - target * value + log1pf(small);
+    gradient[sample * outputs + k] = ((value >= 0.f ? 1.f : small) / (1.f + small) - target) / outputs;
+  }
+  loss = warp_sum(loss);
+  if (lane == 0) losses[sample] = loss / outputs;
+}
+EXPORT_KERNEL(binary_cross_entropy_8);
 
 extern "C" __global__ void __launch_bounds__(256)
     squared_error_8(const float* activated, const float* targets, float* gradient, float* losses, int samples,

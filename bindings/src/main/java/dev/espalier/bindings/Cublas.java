@@ -93,7 +93,7 @@ public final class Cublas implements AutoCloseable {
   static String load(CublasLibrary library) {
     String file = library.load().toString();
     try {
-      return "cuBLAS %d.%d.%d, %s".formatted(property(MAJOR_VERSION()), property(MINOR_VERSION()),
+      return "cuBLAS %s.%s.%s, %s".formatted(property(MAJOR_VERSION()), property(MINOR_VERSION()),
           property(PATCH_LEVEL()), file);
     } catch (NativeCallException e) {
       throw new NativeLibraryException(

@@ -113,7 +113,7 @@ public final class CudaDriver {
     long memory = number.get(JAVA_LONG, 0);
     MemorySegment busId = arena.allocate(BUS_ID_BYTES);
     call(library, "cuDeviceGetPCIBusId", () -> cuDeviceGetPCIBusId(busId, BUS_ID_BYTES, device));
-    return new Probe(Optional.of("%s, compute capability %d.%d, %d GiB, driver for CUDA %d.%d"
+    return new Probe(Optional.of("%s, compute capability %s.%s, %s GiB, driver for CUDA %s.%s"
         .formatted(name.getString(0), major, minor, memory >> 30, version / 1000, version % 1000 / 10)),
         busId.getString(0), "");
   }

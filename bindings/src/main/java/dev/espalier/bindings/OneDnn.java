@@ -80,7 +80,7 @@ public final class OneDnn {
   }
 
   private static String versionText(MemorySegment version) {
-    return "%d.%d.%d".formatted(dnnl_version_t.major(version), dnnl_version_t.minor(version),
+    return "%s.%s.%s".formatted(dnnl_version_t.major(version), dnnl_version_t.minor(version),
         dnnl_version_t.patch(version));
   }
 

@@ -7,6 +7,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.experiment.Comparison.Method;
+import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.report.Report;
@@ -15,8 +16,11 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -65,22 +69,30 @@ final class CompareCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     global.require(data.data != null, "--data is missing: give calibration samples");
-    test.check(global);
+    data.check(global);
+    test.check(data, global);
     global.require(test.isGiven(), "--test-data and --test-labels are missing: give samples to evaluate on");
     global.require(!grid.sparsities.isEmpty() && !grid.criteria.isEmpty(),
         "--sparsities and --criteria each need at least one value");
     for (Method method : grid.criteria) {
-      global.require(data.labels != null || !method.criterion().needs().labels(),
+      global.require(data.hasLabels() || !method.criterion().needs().labels(),
           "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(method.criterion()));
     }
     report.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      DenseNetwork network = reading.load(model, arena).network();
+      Dataset calibration = data.open(global);
+      ModelFile file = reading.load(model, Optional.of(calibration), global, arena);
+      DenseNetwork network = file.network();
       scoring.check(network, global);
-      Dataset judges = test.open();
+      Dataset judges = test.open(data, global);
       Loss loss = Losses.inForce(scoring.loss, network.graph(), judges);
-      Losses.note(scoring.loss, network.graph(), judges).ifPresent(global::note);
-      Comparison comparison = new Comparison(backend, network, data.open(), judges, loss,
+      Set<String> notes = new LinkedHashSet<>();
+      Losses.note(scoring.loss, network.graph(), judges).ifPresent(notes::add);
+      if (grid.criteria.stream().anyMatch(method -> method.criterion().needs().labels())) {
+        Losses.note(scoring.loss, network.graph(), calibration).ifPresent(notes::add);
+      }
+      notes.forEach(global::note);
+      Comparison comparison = new Comparison(backend, network, calibration, judges, loss,
           run.batchSize(backend, network), progress);
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
           method -> scoring.builder(method.criterion(), method.compensation(), run).build());
@@ -89,13 +101,18 @@ final class CompareCommand implements Callable<Integer> {
         backend.enter(Phase.WRITE);
         Report.Builder builder = Reports.begin("compare").lossName(loss.toString()).comparison(Reports.curves(result));
         Reports.dense(builder, result.dense());
-        report.write(builder
-            .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(result.methods().size())))
-            .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
-            .options(inForce(backend, result.dense())).build(), global);
+        report
+            .write(
+                builder
+                    .summary("%s pruned by %s criteria.".formatted(model.getFileName(),
+                        PLAIN.count(result.methods().size())))
+                    .model(network.weights(), network.zeros()).layers(Reports.layers(network))
+                    .timings(Reports.timings(backend)).notes(Reports.notes(file, calibration, judges))
+                    .options(inForce(backend, result.dense())).build(),
+                global);
       }
       table(result).lines().forEach(global.out()::println);
-      run.verify(global, backend, network, data.open());
+      run.verify(global, backend, network, calibration);
     }
     return 0;
   }

@@ -21,12 +21,12 @@ final class CriterionOptions extends ScoringChoices {
 
   /// Refuses to begin without the data that the choice needs.
   void check(DataOptions data, GlobalOptions global) {
+    data.check(global);
     Compensation inForce = compensation == null ? criterion.defaultCompensation() : compensation;
     Needs needs = criterion.needs().and(inForce.needs());
     global.require(data.data != null || !needs.samples(), "--data is missing: criterion %s%s needs calibration samples"
         .formatted(criterion, criterion.needs().samples() ? "" : " with --compensation " + inForce));
-    global.require(data.labels != null || !needs.labels(),
+    global.require(data.hasLabels() || !needs.labels(),
         "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(criterion));
-    global.require(data.data != null || data.labels == null, "--labels needs --data: give both, or neither");
   }
 }

@@ -9,6 +9,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.experiment.Comparison.Method;
+import dev.espalier.engine.io.AtomicOutput;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsWriter;
@@ -51,6 +52,8 @@ final class DemoCommand implements Callable<Integer> {
   private static final Method COMPENSATED = Method.parse("ec");
   private static final List<Method> METHODS = List.of(MAGNITUDE, Method.parse("gradient"), UNCOMPENSATED, COMPENSATED);
   private static final Loss LOSS = new Loss.SquaredError();
+  private static final List<String> MODELS_AND_DATA = List.of("dense.safetensors", "pruned.safetensors",
+      "train.safetensors", "test.safetensors");
   private static final int HISTOGRAM_BINS = 60;
 
   @Mixin
@@ -68,9 +71,12 @@ final class DemoCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Reports.check(output, true);
+    for (String name : Files.isDirectory(output) ? MODELS_AND_DATA : List.<String>of()) {
+      AtomicOutput.check(output.resolve(name), true);
+    }
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       global.say(
-          "simulating %d soil columns, with noise of standard deviation %s".formatted(TRAINING_SIMULATIONS, NOISE));
+          "simulating %s soil columns, with noise of standard deviation %s".formatted(TRAINING_SIMULATIONS, NOISE));
       Dataset training = DiffusionSorptionData.generate("training samples", TRAINING_SIMULATIONS, NOISE, 2 * seed,
           arena);
       Dataset test = DiffusionSorptionData.generate("test samples", TEST_SIMULATIONS, 0, 2 * seed + 1, arena);
@@ -89,7 +95,7 @@ final class DemoCommand implements Callable<Integer> {
 
   private DenseNetwork train(Backend backend, Dataset training, Progress progress, Arena arena) throws IOException {
     List<Integer> widths = List.of(DiffusionSorptionData.PLACES, WIDTH, WIDTH, DiffusionSorptionData.PLACES);
-    global.say("training a network of widths %s on %d samples".formatted(widths, training.samples().samples()));
+    global.say("training a network of widths %s on %s samples".formatted(widths, training.samples().samples()));
     DenseNetwork initial = RandomNetwork.chain(widths, List.of(Activation.TANH, Activation.TANH, Activation.IDENTITY),
         seed, arena);
     DenseNetwork trained = Trainer.train(backend, initial, training,
@@ -100,7 +106,7 @@ final class DemoCommand implements Callable<Integer> {
 
   private Comparison.Result compare(Backend backend, DenseNetwork network, Dataset training, Dataset test,
       Progress progress) throws IOException {
-    global.say("pruning the network %d times".formatted(METHODS.size() * SPARSITIES.size()));
+    global.say("pruning the network %s times".formatted(METHODS.size() * SPARSITIES.size()));
     Comparison.Result result = new Comparison(backend, network, training, test, LOSS, backend.batchSize(), progress)
         .run(SPARSITIES, METHODS, method -> options(method).build());
     progress.clear();
@@ -117,10 +123,10 @@ final class DemoCommand implements Callable<Integer> {
       Comparison.Result comparison) throws IOException {
     backend.enter(Phase.WRITE);
     Files.createDirectories(output);
-    ModelFile.write(output.resolve("dense.safetensors"), network, true);
-    ModelFile.write(output.resolve("pruned.safetensors"), pruned.network(), true);
-    writeData(output.resolve("train.safetensors"), training);
-    writeData(output.resolve("test.safetensors"), test);
+    ModelFile.write(output.resolve(MODELS_AND_DATA.get(0)), network, true);
+    ModelFile.write(output.resolve(MODELS_AND_DATA.get(1)), pruned.network(), true);
+    writeData(output.resolve(MODELS_AND_DATA.get(2)), training);
+    writeData(output.resolve(MODELS_AND_DATA.get(3)), test);
     Map<String, Object> options = new LinkedHashMap<>(global.inForce());
     options.put("backend", backend.description());
     options.put("criteria", METHODS);

@@ -5,7 +5,9 @@ import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
 import dev.espalier.engine.UnsupportedPrecisionException;
+import dev.espalier.engine.io.CsvHeaderException;
 import dev.espalier.engine.io.FileErrors;
+import dev.espalier.engine.io.LayerOrderException;
 import dev.espalier.engine.io.MissingActivationsException;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -62,6 +64,9 @@ final class Errors {
       case UncheckedIOException unchecked -> explained(unchecked.getCause());
       case FileAlreadyExistsException file -> FileErrors.explained(file) + " or add --force";
       case MissingActivationsException _ -> e.getMessage() + ", for example --activations relu";
+      case CsvHeaderException _ -> e.getMessage() + "; give --csv-header yes or no";
+      case LayerOrderException order -> order.getMessage() + ", or by --layers"
+          + (order.example().isEmpty() ? "" : ", for example --layers " + String.join(",", order.example()));
       case IOException io -> FileErrors.explained(io);
       case OutOfBackendMemoryException memory -> memory.getMessage() + remedies(memory);
       case MissingDataException missing -> missing.getMessage() + switch (missing.part()) {

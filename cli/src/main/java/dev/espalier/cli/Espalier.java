@@ -3,6 +3,7 @@ package dev.espalier.cli;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.experiment.Comparison.Method;
+import dev.espalier.engine.io.Scale;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
@@ -86,6 +87,7 @@ public final class Espalier implements Runnable {
     values(commandLine, Precision.class, Precision::parse);
     values(commandLine, Method.class, Method::parse);
     values(commandLine, Activations.class, Activations::parse);
+    values(commandLine, Scale.class, Scale::parse);
     values(commandLine, Path.class, Espalier::path);
     commandLine.setUsageHelpAutoWidth(false);
     commandLine.setUsageHelpWidth(100);

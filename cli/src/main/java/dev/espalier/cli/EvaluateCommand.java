@@ -5,6 +5,7 @@ import static dev.espalier.engine.report.Numbers.PLAIN;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -15,7 +16,9 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -49,11 +52,13 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    global.require(data.data != null && data.labels != null, "--data or --labels is missing: give both");
+    data.check(global);
+    global.require(data.hasLabels(), "--data or --labels is missing: give both");
     report.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      DenseNetwork network = reading.load(model, arena).network();
-      Dataset samples = data.open();
+      Dataset samples = data.open(global);
+      ModelFile file = reading.load(model, Optional.of(samples), global, arena);
+      DenseNetwork network = file.network();
       Loss used = Losses.inForce(loss, network.graph(), samples);
       Losses.note(loss, network.graph(), samples).ifPresent(global::note);
       Evaluation evaluation;
@@ -63,7 +68,7 @@ final class EvaluateCommand implements Callable<Integer> {
       progress.clear();
       if (report.folder != null) {
         backend.enter(Phase.WRITE);
-        report.write(report(backend, network, evaluation), global);
+        report.write(report(backend, file, Reports.notes(file, samples), evaluation), global);
       }
       print(network, evaluation);
       run.verify(global, backend, network, samples);
@@ -71,14 +76,15 @@ final class EvaluateCommand implements Callable<Integer> {
     return 0;
   }
 
-  private Report report(Backend backend, DenseNetwork network, Evaluation evaluation) {
+  private Report report(Backend backend, ModelFile file, List<String> notes, Evaluation evaluation) {
+    DenseNetwork network = file.network();
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.put("loss", evaluation.lossName());
     inForce.put("backend", backend.description());
     Report.Builder builder = Reports.begin("evaluate")
         .summary("%s on %s samples of %s.".formatted(model.getFileName(), PLAIN.count(evaluation.samples()), data.data))
         .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
-        .options(inForce);
+        .notes(notes).options(inForce);
     Reports.now(builder, evaluation);
     return builder.build();
   }

@@ -8,6 +8,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -28,7 +29,7 @@ final class InspectCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      ModelFile file = reading.load(model, arena);
+      ModelFile file = reading.load(model, Optional.empty(), global, arena);
       DenseNetwork network = file.network();
       Table table = new Table(5, "layer", "shape", "type", "bias", "activation", "weights", "zero", "sparsity");
       for (int l = 0; l < network.layers().size(); l++) {

@@ -1,10 +1,12 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.LabelRows;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
+import java.io.IOException;
 import java.util.Optional;
 
 /// The loss in force: what `--loss` names, else the default for the network and its labels.
@@ -12,20 +14,40 @@ final class Losses {
   private Losses() {}
 
   /// @param asked may be null
-  static Loss inForce(Loss asked, Graph network, Dataset data) {
-    return asked == null ? Loss.defaultFor(network, data.labels().orElseThrow()) : asked;
+  static Loss inForce(Loss asked, Graph network, Dataset data) throws IOException {
+    return Loss.inForce(Optional.ofNullable(asked), network, data.labels().orElseThrow());
   }
 
-  /// Says that the default takes rows of labels for values, which class probabilities, such as one-hot rows, are too.
+  /// Tells the loss where it is not the one that was asked for, and why.
   ///
   /// @param asked may be null
-  static Optional<String> note(Loss asked, Graph network, Dataset data) {
+  static Optional<String> note(Loss asked, Graph network, Dataset data) throws IOException {
     SampleSource labels = data.labels().orElseThrow();
+    Loss loss = inForce(asked, network, data);
+    if (loss.equals(asked)) {
+      return Optional.empty();
+    } else if (asked != null) {
+      return Optional.of(
+          "loss: %s, which is the %s of %s".formatted(loss, asked, network.outputs() == 1 ? "one output" : "sigmoids"));
+    } else if (labels.width() == 1 && network.outputs() > 1) {
+      return Optional.of("loss: %s (default for class indices and %s)".formatted(loss, network.lastActivation()));
+    }
+    LabelRows rows = LabelRows.of(labels);
     Activation last = network.lastActivation();
-    boolean probabilities = labels.width() > 1 && (last == Activation.IDENTITY || last == Activation.SOFTMAX);
-    return asked == null && probabilities
-        ? Optional.of("loss: %s (default for %d label columns); for class probabilities, give --loss cross-entropy"
-            .formatted(Loss.defaultFor(network, labels), labels.width()))
-        : Optional.empty();
+    String kind = switch (rows) {
+      case ONE_HOT -> "one-hot labels and " + last;
+      case BINARY -> "labels of 0 and 1 and " + last;
+      case PROBABILITIES -> "label columns that add up to 1";
+      case VALUES -> labels.width() == 1 ? "one label column" : labels.width() + " label columns";
+    };
+    boolean squared = loss instanceof Loss.SquaredError;
+    boolean gives = last == Activation.IDENTITY || last == Activation.SOFTMAX;
+    String other = "";
+    if (squared && gives && rows == LabelRows.PROBABILITIES) {
+      other = "; for class probabilities, give --loss cross-entropy";
+    } else if (squared && last == Activation.IDENTITY && rows == LabelRows.BINARY) {
+      other = "; for classes, give --loss binary-cross-entropy";
+    }
+    return Optional.of("loss: %s (default for %s)%s".formatted(loss, kind, other));
   }
 }

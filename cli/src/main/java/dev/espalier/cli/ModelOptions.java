@@ -1,11 +1,19 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.ModelReading;
+import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.network.Activations;
+import dev.espalier.engine.network.DenseLayer;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Option;
 
 /// How a command reads its model.
@@ -13,7 +21,37 @@ final class ModelOptions {
   @Option(names = "--activations", paramLabel = "NAMES", order = 0)
   private Activations activations;
 
-  ModelFile load(Path model, Arena arena) throws IOException {
-    return ModelFile.load(model, Optional.ofNullable(activations), arena);
+  @Option(names = "--layers", paramLabel = "NAMES", order = 0, split = ",")
+  private List<String> layers = List.of();
+
+  /// Reads a model for `data`, and says which of the file's tensors make the network where that was not obvious.
+  ModelFile load(Path model, Optional<Dataset> data, GlobalOptions global, Arena arena) throws IOException {
+    OptionalInt inputs = data.map(given -> OptionalInt.of(given.samples().width())).orElse(OptionalInt.empty());
+    ModelFile file = ModelFile.load(model, new ModelReading(Optional.ofNullable(activations), layers, inputs), arena);
+    notes(file).forEach(global::note);
+    return file;
+  }
+
+  /// What was not obvious in reading a model.
+  static List<String> notes(ModelFile file) {
+    List<String> notes = new ArrayList<>();
+    String names = file.network().layers().stream().map(DenseLayer::name).collect(Collectors.joining(", "));
+    int parts = file.file().parts().size();
+    if (parts > 1) {
+      notes.add("model: %s files, read as one by %s".formatted(parts, file.file().path().getFileName()));
+    }
+    switch (file.order()) {
+      case NUMBERS, GIVEN -> {
+        // obvious
+      }
+      case WIDTHS -> notes.add(
+          "layers: %s (the only order in which the widths chain; --layers sets another, or a part)".formatted(names));
+      case METADATA -> notes.add("layers: %s (listed in the metadata)".formatted(names));
+    }
+    if (!file.unused().isEmpty()) {
+      notes.add(
+          "not part of the network: " + file.unused().stream().map(Tensor::name).collect(Collectors.joining(", ")));
+    }
+    return notes;
   }
 }

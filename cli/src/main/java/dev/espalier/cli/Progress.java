@@ -63,7 +63,7 @@ final class Progress implements ProgressListener, AutoCloseable {
     long now = System.nanoTime();
     if (now - lastLine > BETWEEN_LINES.toNanos()) {
       lastLine = now;
-      err.println("%s: %d of %d samples".formatted(running, done, total));
+      err.println("%s: %s of %s samples".formatted(running, done, total));
       err.flush();
     }
   }

@@ -35,7 +35,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -126,12 +129,15 @@ final class PruneCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      ModelFile file = reading.load(model, arena);
+      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
+      ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
+      if (output.output != null) {
+        file.requireWritable(output.output);
+      }
       scoring.check(network, global);
-      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
       Optional<Dataset> judges = test.isGiven()
-          ? Optional.of(test.open())
+          ? Optional.of(test.open(data, global))
           : calibration.filter(source -> source.labels().isPresent());
       PruningOptions options = options();
       PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
@@ -144,13 +150,14 @@ final class PruneCommand implements Callable<Integer> {
       try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
         Optional<Evaluation> dense = evaluate(backend, device, network, judges, progress);
         PruningResult pruning = new Pruner(backend, options).prune(plan, network, device, calibration, progress, arena);
-        result = noted(plan, pruning, network, judges);
+        result = noted(plan, pruning, network, judges,
+            calibration.filter(_ -> fineTuning.epochs != null || plan.scoring().loss().isPresent()));
         Optional<Evaluation> pruned = evaluate(backend, device, network, judges, progress);
         if (fineTuning.epochs == null) {
           last = result.network();
           judgement = new Judgement(dense, pruned, Optional.empty());
         } else {
-          fineTune(backend, device, calibration.orElseThrow(), progress);
+          fineTune(backend, plan, device, calibration.orElseThrow(), progress);
           last = device.download(arena);
           judgement = new Judgement(dense, pruned, evaluate(backend, device, network, judges, progress));
         }
@@ -158,7 +165,11 @@ final class PruneCommand implements Callable<Integer> {
       progress.clear();
 
       backend.enter(Phase.WRITE);
-      write(backend, plan, file, last, result, judgement);
+      List<String> notes = Stream
+          .concat(Reports.notes(file, Stream.of(calibration, judges).flatMap(Optional::stream).toArray(Dataset[]::new))
+              .stream(), result.notes().stream())
+          .toList();
+      write(backend, plan, file, last, result, judgement, notes);
       print(network, result, judgement);
       run.verify(global, backend, network, options, calibration);
     }
@@ -167,15 +178,14 @@ final class PruneCommand implements Callable<Integer> {
 
   /// The model and the report, which appear together or not at all.
   private void write(Backend backend, PruningPlan plan, ModelFile file, DenseNetwork last, PruningResult result,
-      Judgement judgement) throws IOException {
+      Judgement judgement, List<String> notes) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (!output.dryRun) {
         boolean removes = plan.options().target().sparsity() > 0;
         file.save(outputs, output.output, last, l -> removes && !result.layers().get(l).excluded(), output.force);
       }
       if (output.report != null) {
-        ReportWriter.write(outputs, report(backend, plan, result, judgement, file.network()), output.report,
-            output.force);
+        ReportWriter.write(outputs, report(backend, plan, result, judgement, file, notes), output.report, output.force);
       }
       outputs.commit();
     }
@@ -195,13 +205,19 @@ final class PruneCommand implements Callable<Integer> {
     scoring.check(data, global);
     global.require(data.data != null || selection.repair instanceof Repair.None,
         "--data is missing: --repair %s needs calibration samples".formatted(selection.repair));
-    test.check(global);
-    global.require(fineTuning.epochs == null || data.labels != null,
+    test.check(data, global);
+    global.require(fineTuning.epochs == null || data.hasLabels(),
         "--labels is missing: --fine-tune trains with labels");
     global.require(fineTuning.learningRate == null || fineTuning.epochs != null,
         "--learning-rate needs --fine-tune: give both, or neither");
     if (output.output != null) {
-      output.check();
+      for (String name : output.report == null ? List.<String>of() : List.of("report.json", "report.html")) {
+        global.require(
+            !output.output.toAbsolutePath().normalize()
+                .equals(output.report.resolve(name).toAbsolutePath().normalize()),
+            "--output and --report both write %s: give another file".formatted(output.output));
+      }
+      output.check(global, data.files());
     }
     Reports.check(output.report, output.force);
   }
@@ -222,15 +238,19 @@ final class PruneCommand implements Callable<Integer> {
             Losses.inForce(scoring.loss, network.graph(), judges.get()), run.batchSize(backend, network), progress));
   }
 
-  private void fineTune(Backend backend, DeviceNetwork device, Dataset samples, ProgressListener progress)
-      throws IOException {
+  private void fineTune(Backend backend, PruningPlan plan, DeviceNetwork device, Dataset samples,
+      ProgressListener progress) throws IOException {
+    Set<String> excluded = plan.layers().stream().filter(PruningPlan.Layer::excluded).map(PruningPlan.Layer::name)
+        .collect(Collectors.toSet());
     TrainingOptions training = new TrainingOptions(fineTuning.epochs, FINE_TUNING_BATCH,
-        Adam.of(fineTuning.learningRate()), Losses.inForce(scoring.loss, device.graph(), samples), run.seed, true);
+        Adam.of(fineTuning.learningRate()), Losses.inForce(scoring.loss, device.graph(), samples), run.seed, true,
+        excluded);
     Trainer.train(backend, device, samples, training, progress);
   }
 
-  private Report report(Backend backend, PruningPlan plan, PruningResult result, Judgement judgement,
-      DenseNetwork network) {
+  private Report report(Backend backend, PruningPlan plan, PruningResult result, Judgement judgement, ModelFile file,
+      List<String> notes) {
+    DenseNetwork network = file.network();
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.putAll(plan.inForce());
     inForce.put("sparsity", plan.options().target().sparsity());
@@ -238,7 +258,7 @@ final class PruneCommand implements Callable<Integer> {
     inForce.put("backend", backend.description());
     Report.Builder report = Reports.begin("prune").summary(summary(plan, result))
         .model(network.weights(), result.network().zeros()).layers(Reports.layers(network, result.layers()))
-        .timings(Reports.timings(backend)).notes(result.notes()).options(inForce);
+        .timings(Reports.timings(backend)).notes(notes).options(inForce);
     result.measuredChange().ifPresent(report::outputChange);
     judgement.dense().ifPresent(evaluation -> Reports.dense(report, evaluation));
     judgement.now().ifPresent(evaluation -> Reports.now(report, evaluation));
@@ -246,7 +266,8 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   /// With notes of what options do about it.
-  private PruningResult noted(PruningPlan plan, PruningResult result, DenseNetwork network, Optional<Dataset> judges) {
+  private PruningResult noted(PruningPlan plan, PruningResult result, DenseNetwork network, Optional<Dataset> judges,
+      Optional<Dataset> trained) throws IOException {
     List<String> notes = new ArrayList<>(result.notes());
     if (result.layers().stream().anyMatch(LayerResult::gainedBias)) {
       notes.add("--no-new-bias leaves layers without a bias as they are");
@@ -258,7 +279,13 @@ final class PruneCommand implements Callable<Integer> {
             PLAIN.exactPercent(sparsity), PLAIN.count(selection.minPerLayer)));
       }
     }
-    judges.flatMap(data -> Losses.note(scoring.loss, network.graph(), data)).ifPresent(notes::add);
+    if (judges.isPresent()) {
+      Losses.note(scoring.loss, network.graph(), judges.get()).ifPresent(notes::add);
+    }
+    if (trained.isPresent()) {
+      Losses.note(scoring.loss, network.graph(), trained.get()).filter(note -> !notes.contains(note))
+          .ifPresent(notes::add);
+    }
     return new PruningResult(result.network(), result.layers(), result.measuredChange(), notes);
   }
 

@@ -2,8 +2,12 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.io.AtomicOutput;
+import dev.espalier.engine.io.AtomicOutputs;
+import dev.espalier.engine.io.FileErrors;
+import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
@@ -14,6 +18,8 @@ import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -23,6 +29,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// Reports of what a command did: `report.json` and `report.html` in a folder.
 final class Reports {
@@ -38,17 +45,18 @@ final class Reports {
     if (folder == null) {
       return;
     }
-    for (String name : List.of("report.json", "report.html")) {
-      if (Files.isDirectory(folder)) {
+    try (AtomicOutputs tried = new AtomicOutputs()) {
+      tried.createFolder(folder);
+      for (String name : List.of("report.json", "report.html")) {
         AtomicOutput.check(folder.resolve(name), force);
       }
-    }
-    Path existing = folder.toAbsolutePath();
-    while (existing != null && !Files.exists(existing)) {
-      existing = existing.getParent();
-    }
-    if (existing == null || !Files.isDirectory(existing) || !Files.isWritable(existing)) {
-      throw new IOException(folder + ": cannot write a report there; choose another folder for --report");
+    } catch (FileAlreadyExistsException e) {
+      if (Files.isDirectory(folder)) {
+        throw e;
+      }
+      throw new IOException(folder + ": cannot write a report there; choose another folder for --report", e);
+    } catch (FileSystemException e) {
+      throw new IOException("%s; choose another folder for --report".formatted(FileErrors.explained(e)), e);
     }
   }
 
@@ -104,6 +112,13 @@ final class Reports {
                         outcome.evaluation().accuracy(), OptionalDouble.of(outcome.outputChange())))
                     .toList()))
         .toList();
+  }
+
+  /// What was found out about the model and the data of a command; each fact once.
+  static List<String> notes(ModelFile model, Dataset... data) {
+    return Stream
+        .concat(ModelOptions.notes(model).stream(), Stream.of(data).flatMap(each -> Samples.notes(each).stream()))
+        .distinct().toList();
   }
 
   static void dense(Report.Builder report, Evaluation evaluation) {

@@ -4,25 +4,48 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LimitedSamples;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.io.SampleFiles;
+import dev.espalier.engine.io.SampleReading;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.Optional;
+import java.util.List;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 
 /// Opens the data files that options name.
 final class Samples {
   private Samples() {}
 
+  /// Opens data, and says what was found out about their files.
+  ///
   /// @param labels may be null
+  /// @param column that holds the labels; may be null
   /// @param limit  samples to use at the most
   /// @throws IOException              if a file cannot be read or is not what its format demands
   /// @throws IllegalArgumentException if samples and labels differ in number
-  static Dataset open(Path data, Path labels, OptionalLong limit) throws IOException {
-    Dataset whole = new Dataset(SampleFiles.samples(data),
-        labels == null ? Optional.empty() : Optional.of(SampleFiles.labels(labels)));
+  static Dataset open(Path data, Path labels, String column, SampleReading reading, OptionalLong limit,
+      GlobalOptions global) throws IOException {
+    Path samples = StandardInput.file(data);
+    Dataset whole;
+    if (column != null) {
+      whole = SampleFiles.dataset(samples, column, reading);
+    } else if (labels != null) {
+      whole = SampleFiles.dataset(samples, StandardInput.file(labels), reading);
+    } else {
+      whole = Dataset.of(SampleFiles.samples(samples, reading));
+    }
+    notes(whole).forEach(global::note);
     return limit.isEmpty()
         ? whole
         : new Dataset(limited(whole.samples(), limit), whole.labels().map(l -> limited(l, limit)));
+  }
+
+  /// What was found out about the files of data.
+  static List<String> notes(Dataset data) {
+    return Stream.concat(Stream.of(data.samples()), data.labels().stream()).flatMap(source -> source.notes().stream())
+        .map(note -> note.text() + switch (note.topic()) {
+          case FORM -> "";
+          case SCALE -> "; --scale 1/255 divides them";
+        }).toList();
   }
 
   private static SampleSource limited(SampleSource source, OptionalLong limit) {

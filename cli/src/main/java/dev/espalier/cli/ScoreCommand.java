@@ -22,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -55,14 +56,17 @@ final class ScoreCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     global.require(output.output != null, "--output is missing: give -o FILE");
     scoring.check(data, global);
-    output.check();
+    output.check(global, Stream.concat(Stream.of(model), Stream.of(data.files())).toArray(Path[]::new));
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
-      ModelFile file = reading.load(model, arena);
+      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
+      ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
-      Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open());
       PruningOptions options = scoring.builder(run).build();
       PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
+      if (plan.scoring().loss().isPresent()) {
+        Losses.note(scoring.loss, network.graph(), calibration.orElseThrow()).ifPresent(global::note);
+      }
       List<NewTensor> tensors = score(backend, file, plan.scoring(), calibration, progress, arena);
       progress.clear();
       SafetensorsWriter.write(output.output, output.force, tensors, metadata(plan.scoring(), calibration));
@@ -94,6 +98,7 @@ final class ScoreCommand implements Callable<Integer> {
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put("espalier", Espalier.version());
     metadata.put("criterion", plan.criterion().toString());
+    plan.loss().ifPresent(loss -> metadata.put("loss", loss.toString()));
     if (plan.needs().sensitivities()) {
       metadata.put("sensitivity", plan.sensitivity().toString());
     }

@@ -3,27 +3,30 @@ package dev.espalier.cli;
 import dev.espalier.engine.data.Dataset;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.OptionalLong;
 import picocli.CommandLine.Option;
 
 /// Data to judge a network by, other than those it was trained or pruned with.
 final class TestOptions {
   @Option(names = "--test-data", paramLabel = "FILE", order = 4)
-  Path data;
+  private Path data;
 
   @Option(names = "--test-labels", paramLabel = "FILE", order = 5)
-  Path labels;
+  private Path labels;
 
   boolean isGiven() {
     return data != null;
   }
 
-  void check(GlobalOptions global) {
-    global.require((data == null) == (labels == null),
+  void check(DataOptions training, GlobalOptions global) {
+    boolean column = training.hasLabelColumn() && data != null;
+    global.require((data == null) == (labels == null) || column,
         "--test-data or --test-labels is missing: give both, or neither");
+    global.require(!StandardInput.is(data) || (!StandardInput.is(labels) && !StandardInput.is(training.data)),
+        "--test-data is standard input, as other data are: give a file for one");
   }
 
-  Dataset open() throws IOException {
-    return Samples.open(data, labels, OptionalLong.empty());
+  /// Opens the data as `training` says files are read.
+  Dataset open(DataOptions training, GlobalOptions global) throws IOException {
+    return training.open(data, labels, global);
   }
 }

@@ -73,13 +73,13 @@ final class TrainCommand implements Callable<Integer> {
     try (Backend backend = training.open(global);
         Arena arena = Arena.ofConfined();
         Progress progress = global.progress()) {
-      Dataset samples = data.open();
+      Dataset samples = data.open(global);
       DenseNetwork initial = RandomNetwork.chain(training.layers, activations, training.seed, arena);
       Loss loss = Losses.inForce(training.loss, initial.graph(), samples);
       Losses.note(training.loss, initial.graph(), samples).ifPresent(global::note);
       TrainingOptions options = new TrainingOptions(training.epochs, training.batchSize, Adam.of(training.learningRate),
           loss, training.seed, false);
-      Dataset judges = test.isGiven() ? test.open() : samples;
+      Dataset judges = test.isGiven() ? test.open(data, global) : samples;
       Evaluation evaluation;
       DenseNetwork trained;
       try (DeviceNetwork device = DeviceNetwork.copyOf(backend, initial)) {
@@ -96,12 +96,13 @@ final class TrainCommand implements Callable<Integer> {
   }
 
   private void check() throws IOException {
-    global.require(data.data != null && data.labels != null, "--data or --labels is missing: give both");
+    data.check(global);
+    global.require(data.hasLabels(), "--data or --labels is missing: give both");
     global.require(training.layers != null && training.layers.size() > 1,
         "--layers is missing or too short: give the widths of the input and of each layer, for example 784,300,100,10");
     global.require(output.output != null, "--output is missing: give -o FILE");
-    test.check(global);
-    output.check();
+    test.check(data, global);
+    output.check(global, data.files());
   }
 
   private List<Activation> activations() {

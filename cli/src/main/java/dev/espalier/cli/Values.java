@@ -60,6 +60,50 @@ final class Values {
     }
   }
 
+  /// A character between the fields of a CSV file, or its name.
+  static final class Separator implements ITypeConverter<Character> {
+    @Override
+    public Character convert(String text) {
+      return switch (text) {
+        case "comma" -> ',';
+        case "semicolon" -> ';';
+        case "tab", "\\t" -> '\t';
+        case "space" -> ' ';
+        default -> {
+          if (text.length() != 1 || !";,:|\t ".contains(text)) {
+            throw new TypeConversionException(
+                "'%s' is not a separator: use comma, semicolon, tab, space, ':' or '|'".formatted(text));
+          }
+          yield text.charAt(0);
+        }
+      };
+    }
+  }
+
+  /// The decimal mark of numbers.
+  static final class DecimalMark implements ITypeConverter<Character> {
+    @Override
+    public Character convert(String text) {
+      return switch (text) {
+        case "point", "." -> '.';
+        case "comma", "," -> ',';
+        default -> throw new TypeConversionException("'%s' is not a decimal mark: use point or comma".formatted(text));
+      };
+    }
+  }
+
+  /// Whether something is so.
+  static final class YesOrNo implements ITypeConverter<Boolean> {
+    @Override
+    public Boolean convert(String text) {
+      return switch (text) {
+        case "yes" -> true;
+        case "no" -> false;
+        default -> throw new TypeConversionException("'%s' is neither yes nor no".formatted(text));
+      };
+    }
+  }
+
   /// A count of 1 and more.
   static final class AtLeastOneLong implements ITypeConverter<Long> {
     @Override

@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -111,7 +112,7 @@ class BadInputTest {
           tensor[1]);
     }
     Path shard = Files.copy(fixture.model(), fixture.file("model-00001-of-00002.safetensors"));
-    assertContains(prune(1, shard), "model-00001-of-00002.safetensors", "one part", "single file");
+    assertContains(prune(1, shard), "model-00001-of-00002.safetensors", "part 1 of 2", "model.safetensors.index.json");
   }
 
   @Test
@@ -155,10 +156,19 @@ class BadInputTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"a;b;c;d\n1;2;3;4\n", "1,5;2;3;4\n", "1\t2\t3\t4\n", "a\tb\n1\t2\n"})
-  void otherSeparatorsThanCommas(String content) throws IOException {
+  @ValueSource(strings = {"0,1,2,3\n4,5,6,7\n", "1,b,c,d\n1,2,3,4\n"})
+  void recordsThatMayBeHeaders(String content) throws IOException {
     Path file = Files.writeString(fixture.file("other.csv"), content);
-    assertContains(pruneWith("--data", file), "other.csv", content.contains("\t") ? "tabs" : "semicolons", "commas");
+    assertContains(pruneWith("--data", file), "other.csv", "--csv-header yes or no");
+  }
+
+  @Test
+  void labelsInAColumnAndElsewhere() throws IOException {
+    assertContains(prune(2, fixture.model(), "--label-column", "1", "--labels", fixture.labels()), "--label-column");
+    assertContains(prune(1, fixture.model(), "--label-column", "species"), "has no column \"species\"");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", "-", "--labels", "-", "--sparsity", 0.5,
+        "-o", output()), "standard input");
+    assertContains(prune(2, fixture.model(), "--csv-separator", ",", "--csv-decimal", ","), "two characters");
   }
 
   @Test
@@ -170,12 +180,24 @@ class BadInputTest {
         "--labels", fixture.labels()), "x.csv", "float32", "scale");
   }
 
+  /// The third class is neither 0 nor 1.
   @Test
   void crossEntropyOfOneOutput() throws IOException {
     String header = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,4],\"data_offsets\":[0,16]}}";
     Path model = fixture.safetensors("one.safetensors", header, 1, 2, 3, 4);
     assertContains(Cli.fail(1, folder, "evaluate", model, "--activations", "identity", "--data", fixture.data(),
-        "--labels", fixture.labels(), "--loss", "cross-entropy"), "two outputs", "mse");
+        "--labels", fixture.labels(), "--loss", "cross-entropy"), "sample 2", "y.csv", "needs 0 or 1", "mse");
+    assertContains(Cli.fail(1, folder, "evaluate", model, "--activations", "relu", "--data", fixture.data(), "--labels",
+        fixture.labels(), "--loss", "cross-entropy"), "binary-cross-entropy", "mse");
+  }
+
+  @Test
+  void crossEntropyOfRowsThatAreNoProbabilities() throws IOException {
+    for (String row : new String[]{"1,1,0", "2,-1,0", "0,0,0", "0.5,0.4,0"}) {
+      Path rows = Files.writeString(fixture.file("rows.csv"), ("0,0,1\n1,0,0\n" + row + "\n").repeat(100));
+      assertContains(Cli.fail(1, folder, "evaluate", fixture.model(), "--data", fixture.data(), "--labels", rows,
+          "--loss", "cross-entropy"), "sample 2 in", "rows.csv", "add up to 1", "use mse");
+    }
   }
 
   @Test
@@ -201,7 +223,7 @@ class BadInputTest {
       --scope        | 5:4        | 5:4
       --scope        | column     | use global, layer or row, or n:m
       --schedule     | never      | use oneshot
-      --loss         | hinge      | use mse or cross-entropy
+      --loss         | hinge      | use mse, cross-entropy or binary-cross-entropy
       --batch-size   | 0          | '0'
       --max-samples  | -1         | '-1'
       --min-per-layer| -1         | '-1'
@@ -210,6 +232,10 @@ class BadInputTest {
       --exclude      | nothing    | matches no layer
       --exclude      | *          | all layers
       --learning-rate| 0.1        | --fine-tune
+      --scale        | 1/0        | for example 1/255
+      --csv-separator| x          | not a separator
+      --csv-decimal  | x          | point or comma
+      --csv-header   | maybe      | neither yes nor no
       --colour       | red        | --colour
       """, delimiter = '|')
   void wrongValue(String option, String value, String said) {
@@ -288,6 +314,40 @@ class BadInputTest {
     assertContains(prune(1, fixture.model(), "--report", fixture.data()), "x.csv");
     assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
         "/proc/p.safetensors"), "/proc/p.safetensors");
+  }
+
+  @Test
+  void outputsThatAreInputs() throws IOException {
+    byte[] before = Files.readAllBytes(fixture.data());
+    for (Path read : new Path[]{fixture.data(), fixture.labels()}) {
+      assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--labels",
+          fixture.labels(), "--sparsity", 0.5, "-f", "-o", read), read.toString(), "is read by this command");
+    }
+    assertContains(Cli.fail(2, folder, "score", fixture.model(), "--data", fixture.data(), "-f", "-o", fixture.model()),
+        "is read by this command");
+    assertArrayEquals(before, Files.readAllBytes(fixture.data()));
+    Path report = fixture.file("both");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
+        report.resolve("report.json"), "--report", report), "--output and --report");
+  }
+
+  /// The data are not even opened.
+  @Test
+  void refusesOutputsBeforeItReads() throws IOException {
+    Path none = fixture.file("none.npy");
+    for (Path output : new Path[]{folder, fixture.file("x".repeat(250)), fixture.file("none").resolve("p")}) {
+      assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", none, "--sparsity", 0.5, "-o", output),
+          output.toString());
+      assertContains(Cli.fail(1, folder, "train", "--data", none, "--labels", none, "--layers", "4,3", "-o", output),
+          output.toString());
+    }
+    for (Path report : new Path[]{fixture.data(), fixture.file("new").resolve("r".repeat(300))}) {
+      assertContains(
+          Cli.fail(1, folder, "evaluate", fixture.model(), "--data", none, "--labels", none, "--report", report),
+          report.toString());
+    }
+    Files.createDirectories(fixture.file("demo").resolve("train.safetensors"));
+    assertContains(Cli.fail(1, folder, "demo", "-o", fixture.file("demo")), "train.safetensors");
   }
 
   /// The name is too long for a folder, which shows only when it is made.

@@ -5,15 +5,18 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.SafetensorsFile;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
+import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -73,6 +76,53 @@ class CommandsTest {
   }
 
   @Test
+  void excludedLayersKeepTheirBytesThroughFineTuning() throws IOException {
+    Path pruned = fixture.file("pruned.safetensors");
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity", 0.5,
+        "--exclude", "2", "--fine-tune", 2, "-o", pruned);
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsFile before = SafetensorsFile.open(fixture.model(), arena);
+      SafetensorsFile after = SafetensorsFile.open(pruned, arena);
+      for (Tensor tensor : before.tensors()) {
+        assertEquals(tensor.name().startsWith("2."),
+            tensor.data().mismatch(after.tensor(tensor.name()).orElseThrow().data()) < 0, tensor.name());
+      }
+    }
+  }
+
+  @Test
+  void readsTheFormsOfDataThatProgramsWrite() throws IOException {
+    List<String> samples = Files.readAllLines(fixture.data());
+    List<String> labels = Files.readAllLines(fixture.labels());
+    StringBuilder both = new StringBuilder("a;b;c;d;class\n");
+    for (int n = 0; n < samples.size(); n++) {
+      both.append(samples.get(n).replace(',', ';').replace('.', ',')).append(';').append(labels.get(n)).append('\n');
+    }
+    String expected = Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels())
+        .out();
+    Path file = Files.writeString(fixture.file("both.csv"), both);
+    Cli.Result column = Cli.succeed("evaluate", fixture.model(), "--data", file, "--label-column", "class");
+    assertEquals(expected, column.out());
+    assertTrue(column.err().contains("note: " + file + ": fields are separated by semicolons, numbers have decimal"),
+        column.err());
+    Path x = Files.writeString(fixture.file("pandas-x.csv"), "0,1,2,3\n" + Files.readString(fixture.data()));
+    Path y = Files.writeString(fixture.file("pandas-y.csv"), "0\n" + Files.readString(fixture.labels()));
+    Cli.Result pandas = Cli.succeed("evaluate", fixture.model(), "--data", x, "--labels", y);
+    assertEquals(expected, pandas.out());
+    assertTrue(pandas.err().contains("pandas-x.csv: the first record is a header (0, 1, 2, 3)"), pandas.err());
+    assertTrue(pandas.err().contains("pandas-y.csv: the first record is a header (0)"), pandas.err());
+
+    InputStream before = System.in;
+    try {
+      System.setIn(Files.newInputStream(fixture.data()));
+      assertEquals(expected,
+          Cli.succeed("evaluate", fixture.model(), "--data", "-", "--labels", fixture.labels()).out());
+    } finally {
+      System.setIn(before);
+    }
+  }
+
+  @Test
   void dryRunWritesNoModel() {
     Path pruned = fixture.file("pruned.safetensors");
     Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "-o", pruned,
@@ -107,22 +157,62 @@ class CommandsTest {
   }
 
   @Test
-  void saysThatRowsOfLabelsAreJudgedByMse() throws IOException {
-    Path rows = Files.writeString(fixture.file("rows.csv"), "1,0,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
-    String note = "note: loss: mse (default for 3 label columns); for class probabilities, give --loss cross-entropy";
-    Object[][] commands = {{"evaluate", fixture.model(), "--data", fixture.data(), "--labels", rows},
-        {"prune", fixture.model(), "--data", fixture.data(), "--labels", rows, "--sparsity", 0.5, "--dry-run"},
-        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels", rows},
-        {"train", "--data", fixture.data(), "--labels", rows, "--layers", "4,3", "--epochs", 1, "-o",
+  void saysWhichLossIsInForce() throws IOException {
+    Path oneHot = Files.writeString(fixture.file("one-hot.csv"), "1,0,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    Path soft = Files.writeString(fixture.file("soft.csv"), ".9,.1,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    Path values = Files.writeString(fixture.file("values.csv"), "9,1,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    assertSaid(oneHot, "note: loss: cross-entropy (default for one-hot labels and identity)");
+    assertSaid(soft,
+        "note: loss: mse (default for label columns that add up to 1); for class probabilities, give --loss "
+            + "cross-entropy");
+    assertSaid(values, "note: loss: mse (default for 3 label columns)");
+    assertSaid(fixture.labels(), "note: loss: cross-entropy (default for class indices and identity)");
+    Cli.Result indices = Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels",
+        fixture.labels());
+    assertEquals(indices.out(),
+        Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels", oneHot).out());
+  }
+
+  private void assertSaid(Path labels, String note) {
+    Object[][] commands = {{"evaluate", fixture.model(), "--data", fixture.data(), "--labels", labels},
+        {"prune", fixture.model(), "--data", fixture.data(), "--labels", labels, "--sparsity", 0.5, "--dry-run",
+            "--criterion", "gradient"},
+        {"score", fixture.model(), "--data", fixture.data(), "--labels", labels, "--criterion", "gradient", "-f", "-o",
+            fixture.file("scores.safetensors")},
+        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels", labels},
+        {"train", "--data", fixture.data(), "--labels", labels, "--layers", "4,3", "--epochs", 1, "-f", "-o",
             fixture.file("trained.safetensors")}};
     for (Object[] command : commands) {
       List<String> told = Cli.succeed(command).errLines();
       assertEquals(1, told.stream().filter(note::equals).count(), told::toString);
-      Object[] asked = Stream.concat(Stream.of(command), Stream.of("--loss", "cross-entropy", "-f")).toArray();
-      assertFalse(Cli.succeed(asked).err().contains("note: loss"));
+      assertFalse(Cli.succeed(with(command, "--loss", "mse")).err().contains("note: loss"));
     }
-    assertFalse(Cli.succeed("evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels()).err()
-        .contains("note: loss"));
+  }
+
+  /// ln(1 + e^−z) and the like of a network that adds up its inputs.
+  @Test
+  void judgesOneOutputByBinaryCrossEntropy() throws IOException {
+    Path model = fixture.safetensors("sum.safetensors",
+        "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}}", 1, 1);
+    Path x = Files.writeString(fixture.file("two.csv"), "1,1\n-1,0\n.5,0\n0,3\n");
+    Path y = Files.writeString(fixture.file("binary.csv"), "1\n0\n0\n1\n");
+    double loss = (Math.log1p(Math.exp(-2)) + Math.log1p(Math.exp(-1)) + Math.log1p(Math.exp(0.5))
+        + Math.log1p(Math.exp(-3))) / 4;
+    String expected = "loss      %.4f (binary-cross-entropy)".formatted(loss);
+    for (String last : List.of("sigmoid", "identity")) {
+      Cli.Result result = Cli.succeed("evaluate", model, "--activations", last, "--data", x, "--labels", y, "--loss",
+          "cross-entropy");
+      assertTrue(result.out().contains(expected) && result.out().contains("accuracy  75.00 %"), result.out());
+      assertTrue(result.err().contains("note: loss: binary-cross-entropy, which is the cross-entropy of one output"),
+          result.err());
+    }
+    Cli.Result byDefault = Cli.succeed("evaluate", model, "--activations", "sigmoid", "--data", x, "--labels", y);
+    assertTrue(byDefault.out().contains(expected), byDefault.out());
+    assertTrue(byDefault.err().contains("note: loss: binary-cross-entropy (default for labels of 0 and 1 and sigmoid)"),
+        byDefault.err());
+    Cli.Result squared = Cli.succeed("evaluate", model, "--activations", "identity", "--data", x, "--labels", y);
+    assertTrue(squared.err().contains("note: loss: mse (default for labels of 0 and 1 and identity); for classes, give "
+        + "--loss binary-cross-entropy"), squared.err());
   }
 
   @Test
@@ -137,6 +227,52 @@ class CommandsTest {
     List<String> lines = Cli.succeed("inspect", model, "--activations", "relu").out().lines().toList();
     assertEquals(List.of("fc", "fc2", "fc10"),
         lines.subList(1, 4).stream().map(line -> line.substring(0, line.indexOf(' '))).toList());
+  }
+
+  @Test
+  void namesLayersWhoseOrderIsNotObviousAndTensorsThatAreLeftAside() throws IOException {
+    Path model = fixture.safetensors("autoencoder.safetensors",
+        "{\"decoder.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[0,32]},"
+            + "\"encoder.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[32,64]},"
+            + "\"table\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[64,72]}}",
+        72);
+    Object[] prune = {"prune", model, "--activations", "tanh", "--criterion", "magnitude", "--sparsity", 0.5,
+        "--dry-run"};
+    List<String> told = Cli.succeed(with(prune, "--data", fixture.data())).errLines();
+    assertTrue(told.contains("note: layers: encoder, decoder (the only order in which the widths chain; --layers sets"
+        + " another, or a part)"), told::toString);
+    assertTrue(told.contains("note: not part of the network: table"), told::toString);
+    String several = Cli.fail(1, folder, prune);
+    assertTrue(several.endsWith("or by --layers, for example --layers decoder,encoder"), several);
+    Cli.Result part = Cli.succeed(with(prune, "--layers", "encoder"));
+    assertTrue(part.err().contains("note: not part of the network: decoder.weight, table"), part.err());
+    assertTrue(part.out().contains("total") && !part.out().contains("decoder"), part.out());
+    assertTrue(Cli.succeed(with(prune, "--layers", "encoder,decoder", "--exclude", "enc*")).out()
+        .contains("encoder (excluded)"));
+  }
+
+  private static Object[] with(Object[] command, Object... more) {
+    return Stream.concat(Stream.of(command), Stream.of(more)).toArray();
+  }
+
+  /// A library's default locale is that of its user, such as one whose digits are not those of ASCII.
+  @Test
+  void machinesReadTheSameDigitsInEveryLocale() throws IOException {
+    Locale before = Locale.getDefault();
+    Locale.setDefault(Locale.forLanguageTag("ar-EG-u-nu-arab"));
+    try {
+      assertEquals("٥", "%d".formatted(5));
+      Path report = fixture.file("report");
+      Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+          "--sparsity", 0.5, "--schedule", "geometric:3", "--sensitivity", "probes:3", "-o",
+          fixture.file("pruned.safetensors"), "--report", report, "--verify");
+      for (String text : List.of(Files.readString(report.resolve("report.json")),
+          Files.readString(report.resolve("report.html")), result.out(), result.err())) {
+        assertEquals(-1, text.chars().filter(c -> c > 127 && Character.isDigit(c)).findFirst().orElse(-1), text);
+      }
+    } finally {
+      Locale.setDefault(before);
+    }
   }
 
   @Test
@@ -268,7 +404,7 @@ class CommandsTest {
 
   private static long zeros(Path model) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      return new ModelOptions().load(model, arena).network().zeros();
+      return ModelFile.load(model, Optional.empty(), arena).network().zeros();
     }
   }
 }

@@ -2,7 +2,8 @@ package dev.espalier.kernels;
 
 import java.util.List;
 
-/// Losses and their gradients. Limited by memory: per element cross-entropy moves 20 bytes, squared error 12.
+/// Losses and their gradients. Limited by memory: per element cross-entropy moves 20 bytes, the
+/// others 12.
 public final class LossesKernel {
   private static final String FAMILY = "losses";
 
@@ -22,6 +23,13 @@ public final class LossesKernel {
   public void crossEntropy(DeviceMatrix preActivation, DeviceMatrix targets, DeviceMatrix gradient,
       DeviceMatrix losses) {
     launch("cross_entropy_8", preActivation, targets, gradient, losses);
+  }
+
+  /// Binary cross-entropy L = mean over outputs of −t ln p − (1 − t) ln(1 − p) with p = σ(z), and its gradient
+  /// (p − t) / outputs; as [#crossEntropy].
+  public void binaryCrossEntropy(DeviceMatrix preActivation, DeviceMatrix targets, DeviceMatrix gradient,
+      DeviceMatrix losses) {
+    launch("binary_cross_entropy_8", preActivation, targets, gradient, losses);
   }
 
   /// Squared error L = mean over outputs of (a − t)², and its gradient 2 (a − t) / outputs; as

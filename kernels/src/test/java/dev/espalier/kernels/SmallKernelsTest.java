@@ -212,6 +212,33 @@ class SmallKernelsTest {
   }
 
   @Test
+  void binaryCrossEntropy() {
+    onEveryShape((gpu, samples, outputs) -> {
+      int elements = samples * outputs;
+      float[] z = normal(1, elements);
+      z[0] = 200;
+      z[elements - 1] = -200;
+      float[] t = new float[elements];
+      for (int i = 0; i < elements; i++) {
+        t[i] = i % 3 == 1 ? 1 : 0;
+      }
+      DeviceMatrix gradient = gpu.matrix(samples, outputs);
+      DeviceMatrix losses = gpu.matrix(samples, 1);
+      new LossesKernel(gpu).binaryCrossEntropy(gpu.matrix(samples, outputs, z), gpu.matrix(samples, outputs, t),
+          gradient, losses);
+      assertClose("gradient", gpu.read(gradient), i -> (1 / (1 + Math.exp(-z[i])) - t[i]) / outputs,
+          i -> 20 * UNIT / outputs);
+      assertClose("loss", gpu.read(losses), n -> {
+        double loss = 0;
+        for (int i = n * outputs; i < (n + 1) * outputs; i++) {
+          loss += Math.log1p(Math.exp(t[i] == 1 ? -z[i] : z[i])) / outputs;
+        }
+        return loss;
+      }, n -> (2 * outputs + 20) * UNIT * 2 * (200 + outputs) / outputs);
+    });
+  }
+
+  @Test
   void squaredError() {
     onEveryShape((gpu, samples, outputs) -> {
       int elements = samples * outputs;

@@ -10,7 +10,7 @@ public record MemoryBudget(long bytes, long forWeights) {
   /// A number of bytes for people, for example `12 KiB` or `1,024.0 MiB`.
   public static String text(long bytes) {
     return bytes < 1 << 20
-        ? "%d KiB".formatted(Math.ceilDiv(bytes, 1 << 10))
+        ? "%s KiB".formatted(Math.ceilDiv(bytes, 1 << 10))
         : String.format(Locale.ROOT, "%,.1f MiB", bytes / (double) (1 << 20));
   }
 }

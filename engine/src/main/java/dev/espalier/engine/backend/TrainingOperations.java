@@ -10,6 +10,15 @@ public interface TrainingOperations {
   /// @param losses samples × 1, written
   void crossEntropy(Matrix logits, Matrix targets, Matrix gradient, Matrix losses);
 
+  /// Binary cross-entropy L = mean over outputs of −t ln p − (1 − t) ln(1 − p) with p = σ(z), and its gradient
+  /// (p − t) / outputs.
+  ///
+  /// @param logits z, samples × outputs
+  /// @param targets t, samples × outputs
+  /// @param gradient samples × outputs, written
+  /// @param losses samples × 1, written
+  void binaryCrossEntropy(Matrix logits, Matrix targets, Matrix gradient, Matrix losses);
+
   /// Squared error L = mean over outputs of (y − t)², and its gradient 2 (y − t) / outputs.
   ///
   /// @param output y, samples × outputs

@@ -3,17 +3,33 @@ package dev.espalier.engine.data;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /// Turns label rows into target rows: a target row as it is, a class index into a unit vector.
 public final class LabelEncoder {
+  private static final int MOST_SHOWN = 4;
+
   private final String name;
   private final int outputs;
   private final boolean classes;
+  private final LabelRows needed;
 
+  /// An encoder of rows of any numbers.
+  ///
   /// @param labels of one column (class indices from 0) or of `outputs` columns (target rows)
   /// @param outputs of the network
   /// @throws MismatchException if the labels have another width
   public LabelEncoder(SampleSource labels, int outputs) {
+    this(labels, outputs, LabelRows.VALUES);
+  }
+
+  /// @param labels of one column (class indices from 0) or of `outputs` columns (target rows)
+  /// @param outputs of the network
+  /// @param needed what target rows must be
+  /// @throws MismatchException if the labels have another width
+  public LabelEncoder(SampleSource labels, int outputs, LabelRows needed) {
+    this.needed = needed;
     name = labels.name();
     this.outputs = outputs;
     classes = labels.width() == 1 && outputs > 1;
@@ -32,9 +48,12 @@ public final class LabelEncoder {
   /// Fills `targets` (samples × outputs) from `labels` (as many rows).
   ///
   /// @param firstSample position of the first row in its source, for messages
-  /// @throws IOException if a class index is no integer from 0 to outputs − 1
+  /// @throws IOException if a class index is no integer from 0 to outputs − 1, or a target row is not what is needed
   public void encode(MatrixView labels, MatrixView targets, long firstSample) throws IOException {
     if (!classes) {
+      for (int n = 0; n < labels.rows() && needed != LabelRows.VALUES; n++) {
+        require(labels, n, firstSample);
+      }
       targets.segment().copyFrom(labels.segment());
       return;
     }
@@ -42,6 +61,29 @@ public final class LabelEncoder {
     for (int n = 0; n < labels.rows(); n++) {
       targets.set(n, classIndex(labels, n, firstSample), 1);
     }
+  }
+
+  private void require(MatrixView labels, int n, long firstSample) throws IOException {
+    boolean fits = switch (needed) {
+      case ONE_HOT -> LabelRows.areBinary(labels, n) && LabelRows.areProbabilities(labels, n);
+      case BINARY -> LabelRows.areBinary(labels, n);
+      case PROBABILITIES -> LabelRows.areProbabilities(labels, n);
+      case VALUES -> true;
+    };
+    if (!fits) {
+      throw new IOException("the labels of sample %d in %s are %s: this loss needs %s; use mse for other values"
+          .formatted(firstSample + n, name, start(labels, n), switch (needed) {
+            case ONE_HOT -> "a single 1 among zeros";
+            case BINARY -> "0 or 1";
+            case PROBABILITIES -> "probabilities, which add up to 1";
+            case VALUES -> "numbers";
+          }));
+    }
+  }
+
+  private static String start(MatrixView labels, int n) {
+    return IntStream.range(0, Math.min(labels.columns(), MOST_SHOWN)).mapToObj(k -> String.valueOf(labels.get(n, k)))
+        .collect(Collectors.joining(", ")) + (labels.columns() > MOST_SHOWN ? ", …" : "");
   }
 
   private int classIndex(MatrixView labels, int n, long firstSample) throws IOException {

@@ -2,6 +2,7 @@ package dev.espalier.engine.data;
 
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
+import java.util.List;
 
 /// The first samples of another source.
 ///
@@ -32,6 +33,11 @@ public record LimitedSamples(SampleSource source, long limit) implements SampleS
   @Override
   public boolean isThreadConfined() {
     return source.isThreadConfined();
+  }
+
+  @Override
+  public List<SourceNote> notes() {
+    return source.notes();
   }
 
   @Override

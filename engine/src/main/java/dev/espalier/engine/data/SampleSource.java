@@ -2,6 +2,7 @@ package dev.espalier.engine.data;
 
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
+import java.util.List;
 
 /// Rows of numbers read in order and in batches, as often as wanted: calibration samples, labels, a test set.
 /// A source is a description; nothing is held between passes, and several passes may run at once.
@@ -18,6 +19,11 @@ public interface SampleSource {
   /// Whether only the thread that opens a pass may read it; otherwise any may, one at a time.
   default boolean isThreadConfined() {
     return true;
+  }
+
+  /// What a user should know of how the source is read.
+  default List<SourceNote> notes() {
+    return List.of();
   }
 
   /// Starts a pass at the first row.

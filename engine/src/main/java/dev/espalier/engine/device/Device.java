@@ -126,8 +126,8 @@ public record Device(Kind kind, int number) {
     Backend cpu = new CpuBackend(options.threads(), precision);
     double rate = precision == Precision.BF16 ? CpuBackend.bfloat16Rate().orElseThrow() : 1;
     if (rate < 1) {
-      notice.accept(("precision bf16: this CPU multiplies bfloat16 at %.2f times its rate for float32: fp32 is faster,"
-          + " and rounds less").formatted(rate));
+      notice.accept(("precision bf16: this CPU multiplies bfloat16 at %s times its rate for float32: fp32 is faster,"
+          + " and rounds less").formatted(String.format(Locale.ROOT, "%.2f", rate)));
     }
     return cpu;
   }

@@ -1,5 +1,6 @@
 package dev.espalier.engine.io;
 
+import dev.espalier.engine.data.SourceNote;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
@@ -54,6 +55,13 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
     } catch (ArithmeticException e) {
       throw new FormatException(name, "shape %s is too large".formatted(shape), e);
     }
+  }
+
+  /// That bytes, such as those of images, are taken as they are.
+  List<SourceNote> notes() {
+    return role == Role.SAMPLES && dtype == DType.U8 && !scaled
+        ? List.of(new SourceNote(SourceNote.Topic.SCALE, name + ": bytes, from 0 to 255, that are not scaled"))
+        : List.of();
   }
 
   /// Bytes of all elements.

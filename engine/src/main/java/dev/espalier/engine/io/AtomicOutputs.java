@@ -10,7 +10,6 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.UUID;
 
 /// Files that appear together or not at all: each is written into a temporary file beside it and forced to the disk;
 /// then all are renamed, and if a renaming fails, the earlier ones are undone. A link is followed: the file that it
@@ -55,11 +54,15 @@ public final class AtomicOutputs implements AutoCloseable {
   /// @param overwrite whether an existing file may be replaced
   /// @throws IOException as [AtomicOutput#check], or if the content fails or does not fit on the disk
   public void write(Path target, boolean overwrite, AtomicOutput.Content content) throws IOException {
-    AtomicOutput.check(target, overwrite);
-    Path file = Files.exists(target) ? target.toRealPath() : target.toAbsolutePath();
-    UUID id = UUID.randomUUID();
-    Path temporary = file.resolveSibling("%s.%s.tmp".formatted(file.getFileName(), id));
-    Path old = file.resolveSibling("%s.%s.old".formatted(file.getFileName(), id));
+    AtomicOutput.require(target, overwrite);
+    Path file = AtomicOutput.followed(target);
+    for (Output other : outputs) {
+      if (other.file.equals(file)) {
+        throw new IOException(target + ": is written twice; choose another output");
+      }
+    }
+    Path temporary = AtomicOutput.temporary(file);
+    Path old = temporary.resolveSibling(temporary.getFileName().toString().replaceFirst("tmp$", "old"));
     outputs.add(new Output(target, file, temporary, old, overwrite));
     if (file.getFileSystem().equals(FileSystems.getDefault())) {
       temporary.toFile().deleteOnExit();

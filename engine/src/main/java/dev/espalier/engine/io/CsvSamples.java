@@ -2,40 +2,28 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
-import de.siegmar.fastcsv.reader.CloseableIterator;
-import de.siegmar.fastcsv.reader.CsvParseException;
-import de.siegmar.fastcsv.reader.CsvReader;
-import de.siegmar.fastcsv.reader.CsvRecord;
-import de.siegmar.fastcsv.reader.CsvRecordHandler;
-import de.siegmar.fastcsv.reader.FieldMismatchStrategy;
 import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.data.SourceNote;
 import dev.espalier.engine.io.ArrayFormat.Role;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Path;
-import java.util.Locale;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.OptionalDouble;
-import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
-/// Comma-separated numbers, a record each sample. A first record without any number is a header and skipped.
-record CsvSamples(Path file, Role role, long samples, int width) implements SampleSource {
-  private static final int MOST_COLUMNS = 1 << 24;
-  private static final Pattern INTEGER = Pattern.compile("[+-]?\\d+");
-  private static final String DECIMAL = "0123456789+-.eE";
+/// Numbers in text, a record each sample.
+///
+/// @param names     of the columns; empty without a header
+/// @param zeroFirst whether the only field of the first record is a 0 that could be a header
+record CsvSamples(Path file, Role role, CsvForm form, long samples, int width, List<String> names, boolean zeroFirst,
+    List<SourceNote> notes) implements SampleSource {
+  private static final int MOST_NAMED = 4;
 
   /// Reads the whole file once, to count and check it.
-  static CsvSamples open(Path file, Role role) throws IOException {
-    try (Rows rows = new Rows(file, role)) {
-      long samples = 0;
-      while (rows.next()) {
-        samples++;
-      }
-      if (samples == 0) {
-        throw new FormatException(file, "holds no numbers; give a record of comma-separated numbers per sample");
-      }
-      return new CsvSamples(file, role, samples, rows.row.length);
-    }
+  static CsvSamples open(Path file, Role role, CsvOptions options) throws IOException {
+    return CsvScan.scan(file, role, options);
   }
 
   @Override
@@ -48,21 +36,42 @@ record CsvSamples(Path file, Role role, long samples, int width) implements Samp
     return false;
   }
 
+  /// The same file, with its first record as a header.
+  CsvSamples skippingZero() {
+    List<SourceNote> all = new ArrayList<>(notes);
+    all.add(new SourceNote(SourceNote.Topic.FORM, "%s: %s".formatted(file, headerNote(List.of("0")))));
+    return new CsvSamples(file, role, form.withHeader(true), samples - 1, width, List.of("0"), false, all);
+  }
+
+  static String headerNote(List<String> header) {
+    return "the first record is a header (%s%s)".formatted(header.stream().limit(MOST_NAMED)
+        .map(name -> quote(name).replaceAll("^\"|\"$", "")).collect(Collectors.joining(", ")),
+        header.size() > MOST_NAMED ? ", …" : "");
+  }
+
   @Override
   public Pass open() throws IOException {
-    Rows rows = new Rows(file, role);
+    CsvRecords records = new CsvRecords(file, form.separator());
     return new Pass() {
+      private boolean started;
+
       @Override
       public int read(MatrixView target) throws IOException {
+        if (target.columns() != width) {
+          throw new IllegalArgumentException(
+              "%s has rows of %d, the target of %d".formatted(file, width, target.columns()));
+        }
+        if (!started && form.header()) {
+          records.next();
+        }
+        started = true;
         int count = 0;
-        while (count < target.rows() && rows.next()) {
-          if (rows.row.length != target.columns()) {
-            throw new IllegalArgumentException(
-                "%s has rows of %d, the target of %d".formatted(file, rows.row.length, target.columns()));
+        while (count < target.rows()) {
+          List<String> record = records.next();
+          if (record == null) {
+            break;
           }
-          for (int column = 0; column < target.columns(); column++) {
-            target.set(count, column, rows.row[column]);
-          }
+          parse(record, target, count);
           count++;
         }
         return count;
@@ -70,106 +79,20 @@ record CsvSamples(Path file, Role role, long samples, int width) implements Samp
 
       @Override
       public void close() throws IOException {
-        rows.close();
+        records.close();
       }
     };
   }
 
-  /// The records of one reading.
-  private static final class Rows implements AutoCloseable {
-    private final Path file;
-    private final Role role;
-    private final CsvReader<CsvRecord> reader;
-    private final CloseableIterator<CsvRecord> records;
-    private boolean first = true;
-    /// The numbers of the current record.
-    private float[] row;
-
-    Rows(Path file, Role role) throws IOException {
-      this.file = file;
-      this.role = role;
-      reader = CsvReader.builder().detectBomHeader(true).extraFieldStrategy(FieldMismatchStrategy.IGNORE)
-          .missingFieldStrategy(FieldMismatchStrategy.IGNORE)
-          .build(CsvRecordHandler.of(limits -> limits.maxFields(MOST_COLUMNS)), InputFile.stream(file));
-      records = reader.iterator();
+  private void parse(List<String> record, MatrixView target, int row) throws FormatException {
+    boolean fits = record.size() == width;
+    for (int column = 0; fits && column < width; column++) {
+      OptionalDouble value = form.number(record.get(column));
+      fits = value.isPresent();
+      target.set(row, column, (float) value.orElse(Double.NaN));
     }
-
-    @Override
-    public void close() throws IOException {
-      reader.close();
-    }
-
-    /// Reads the next record into `row`; false at the end.
-    boolean next() throws IOException {
-      try {
-        if (first && records.hasNext()) {
-          first = false;
-          CsvRecord record = records.next();
-          refuseOtherSeparators(record);
-          if (record.getFields().stream().anyMatch(field -> number(field).isPresent())) {
-            parse(record);
-            return true;
-          }
-        }
-        if (!records.hasNext()) {
-          return false;
-        }
-        parse(records.next());
-        return true;
-      } catch (CsvParseException e) {
-        throw new FormatException(file, "is not comma-separated numbers: " + e.getMessage(), e);
-      } catch (UncheckedIOException e) {
-        throw FileErrors.reading(file, e.getCause());
-      }
-    }
-
-    private void refuseOtherSeparators(CsvRecord record) throws FormatException {
-      for (String field : record.getFields()) {
-        if (field.strip().indexOf('\t') >= 0 || field.indexOf(';') >= 0) {
-          throw new FormatException(file, "fields are separated by %s; save it with commas, and with decimal points"
-              .formatted(field.indexOf(';') < 0 ? "tabs" : "semicolons"));
-        }
-      }
-    }
-
-    private void parse(CsvRecord record) throws FormatException {
-      long line = record.getStartingLineNumber();
-      if (row == null) {
-        row = new float[record.getFieldCount()];
-      }
-      if (record.getFieldCount() != row.length) {
-        throw new FormatException(file, "line %d has %d columns, the lines before have %d; make them equal"
-            .formatted(line, record.getFieldCount(), row.length));
-      }
-      for (int column = 0; column < row.length; column++) {
-        String field = record.getField(column).strip();
-        int number = column + 1;
-        double value = number(field).orElseThrow(() -> new FormatException(file,
-            "line %d, column %d: %s is not a number".formatted(line, number, quote(field))));
-        if (role == Role.LABELS && Math.abs(value) > ArrayFormat.LARGEST_LABEL && INTEGER.matcher(field).matches()) {
-          throw new FormatException(file, "line %d, column %d: the label %s is beyond 2²⁴; use smaller class indices"
-              .formatted(line, number, quote(field)));
-        }
-        row[column] = (float) value;
-      }
-    }
-
-    /// A decimal number, `nan` or `inf`, as C and Python print them.
-    private static OptionalDouble number(String field) {
-      String text = field.strip();
-      if (text.chars().allMatch(c -> DECIMAL.indexOf(c) >= 0)) { // Java itself reads more, like 0x1p3 and 2f
-        try {
-          return OptionalDouble.of(Double.parseDouble(text));
-        } catch (NumberFormatException e) {
-          return OptionalDouble.empty();
-        }
-      }
-      return switch (text.toLowerCase(Locale.ROOT)) {
-        case "nan", "+nan", "-nan" -> OptionalDouble.of(Double.NaN);
-        case "inf", "+inf", "infinity", "+infinity" -> OptionalDouble.of(Double.POSITIVE_INFINITY);
-        case "-inf", "-infinity" -> OptionalDouble.of(Double.NEGATIVE_INFINITY);
-        default -> OptionalDouble.empty();
-      };
+    if (!fits) {
+      throw new FormatException(file, "has changed since it was opened; start again");
     }
   }
 }

@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// The header of the IDX format of MNIST: two zero bytes, an element type, the number of dimensions, and the
-/// dimensions, all big-endian. Samples of bytes in two or more dimensions are images, scaled from 255 to 1.
+/// dimensions, all big-endian. Samples of bytes in two or more dimensions are images, which are scaled from 255 to 1.
 final class IdxHeader {
   private IdxHeader() {}
 
@@ -20,8 +20,9 @@ final class IdxHeader {
 
   /// Reads a header from the start of `in`.
   ///
+  /// @param scales whether bytes of images are scaled
   /// @throws FormatException if it is not one
-  static ArrayFormat read(InputStream in, String name, Role role) throws IOException {
+  static ArrayFormat read(InputStream in, String name, Role role, boolean scales) throws IOException {
     byte[] start = in.readNBytes(4);
     if (!matches(start)) {
       throw new FormatException(name, "does not begin as an IDX file does; is it one?");
@@ -36,7 +37,7 @@ final class IdxHeader {
       shape.add(Integer.toUnsignedLong(lengths.getInt()));
     }
     DType dtype = dtype(start[2]);
-    boolean image = role == Role.SAMPLES && dtype == DType.U8 && dimensions >= 2;
+    boolean image = scales && role == Role.SAMPLES && dtype == DType.U8 && dimensions >= 2;
     int offset = start.length + lengths.capacity();
     return ArrayFormat.of(name, role, dtype, ByteOrder.BIG_ENDIAN, offset, false, shape, image);
   }

@@ -1,11 +1,13 @@
 package dev.espalier.engine.io;
 
 import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.data.SourceNote;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
+import java.util.List;
 
 /// Rows of an array that lies uncompressed in a file; each pass maps it anew.
 record MappedSamples(Path file, ArrayFormat format) implements SampleSource {
@@ -27,6 +29,11 @@ record MappedSamples(Path file, ArrayFormat format) implements SampleSource {
   @Override
   public boolean isThreadConfined() {
     return false;
+  }
+
+  @Override
+  public List<SourceNote> notes() {
+    return format.notes();
   }
 
   @Override

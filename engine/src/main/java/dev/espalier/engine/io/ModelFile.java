@@ -11,64 +11,60 @@ import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.IntPredicate;
-import java.util.regex.Pattern;
 
-/// A network in a safetensors file, such as PyTorch's state dict of an `nn.Sequential`: tensors `<prefix>.weight` of
-/// shape outputs × inputs, each with an optional `<prefix>.bias`, in the numeric order of their prefixes. The
-/// activations stand in the metadata under `activations`, or are given.
+/// A network in a safetensors file, such as PyTorch's state dict of an `nn.Sequential`: tensors `<layer>.weight` of
+/// shape outputs × inputs, each with an optional `<layer>.bias`. The layers are all that the file has, in the order
+/// that [LayerOrder] tells, or those that are listed. The activations stand in the metadata, or are given.
 public final class ModelFile {
   /// The metadata key of the activations: their names, separated by commas, one for each layer.
   public static final String ACTIVATIONS = "activations";
 
+  /// The metadata key of the layers: their names in order, separated by commas. Other tensors are left aside.
+  public static final String LAYERS = "layers";
+
   private static final String WEIGHT = "weight";
-  /// How Hugging Face names the parts of a model.
-  private static final Pattern SHARD = Pattern.compile(".*-\\d{5}-of-(?!00001)\\d{5}\\.safetensors");
-  private static final Pattern BOUNDARY = Pattern.compile("(?<=\\d)(?=\\D)|(?<=\\D)(?=\\d)|(?=\\.)|(?<=\\.)(?=.)");
 
   private final SafetensorsFile file;
   private final List<Tensor> weights;
+  private final LayerOrder order;
   private final DenseNetwork network;
 
-  private ModelFile(SafetensorsFile file, List<Tensor> weights, DenseNetwork network) {
+  private ModelFile(SafetensorsFile file, LayerChain.Found found, DenseNetwork network) {
     this.file = file;
-    this.weights = weights;
+    this.weights = found.weights();
+    this.order = found.reason();
     this.network = network;
+  }
+
+  /// As [#load(Path, ModelReading, Arena)], with the layers that the file or its metadata show.
+  ///
+  /// @param activations empty: the activations that the file's metadata name
+  public static ModelFile load(Path path, Optional<Activations> activations, Arena arena) throws IOException {
+    return load(path, new ModelReading(activations, List.of(), OptionalInt.empty()), arena);
   }
 
   /// Maps a model into `arena`; F32 weights are used where they lie.
   ///
-  /// @param activations empty: the activations that the file's metadata name
-  /// @throws MissingActivationsException if neither `activations` nor the metadata name them
+  /// @throws MissingActivationsException if neither `reading` nor the metadata name the activations
+  /// @throws LayerOrderException if neither lists the layers, and they cannot be told, or their order cannot
   /// @throws FormatException if the file is no valid safetensors file, holds no network, or a weight is not finite
   /// @throws IOException     if it cannot be read
-  public static ModelFile load(Path path, Optional<Activations> activations, Arena arena) throws IOException {
-    SafetensorsFile file = SafetensorsFile.open(path, arena);
-    refuseParts(file);
-    List<Tensor> weights = file.tensors().stream()
-        .filter(tensor -> tensor.name().equals(WEIGHT) || tensor.name().endsWith("." + WEIGHT))
-        .sorted(Comparator.comparing(Tensor::name, ModelFile::compareNaturally)).toList();
-    if (weights.isEmpty()) {
-      throw new FormatException(path,
-          "no tensor is called <layer>.weight; save the network as PyTorch's state dict, with safetensors");
-    }
-    for (Tensor tensor : weights) {
-      if (tensor.shape().size() != 2 || !tensor.dtype().isWritable()) {
-        throw new FormatException(path,
-            "tensor %s is %s of shape %s; a dense layer needs F32, F16, BF16 or F64 of shape [outputs, inputs]"
-                .formatted(quote(tensor.name()), tensor.dtype(), tensor.shape()));
-      }
-    }
-    Activations named = activations(file, activations, weights.size());
+  public static ModelFile load(Path path, ModelReading reading, Arena arena) throws IOException {
+    SafetensorsFile file = SafetensorsFile.openWhole(path, arena);
+    LayerChain.Found found = layers(file, reading);
+    List<Tensor> weights = found.weights();
+    Activations named = activations(file, reading.activations(), weights.size());
     try {
       List<Activation> chosen = named.forLayers(weights.size());
       List<DenseLayer> layers = new ArrayList<>();
@@ -80,37 +76,57 @@ public final class ModelFile {
         layers.add(
             new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, chosen.get(l)));
       }
-      return new ModelFile(file, weights, new DenseNetwork(layers));
+      return new ModelFile(file, found, new DenseNetwork(layers));
     } catch (MismatchException | NonFiniteException e) {
       throw new FormatException(path, e.getMessage(), e);
     }
   }
 
-  /// Refuses files of which only a part would be read, as another network.
-  private static void refuseParts(SafetensorsFile file) throws FormatException {
-    if (SHARD.matcher(file.path().getFileName().toString()).matches()) {
-      throw new FormatException(file.path(), "is one part of a model; save the model as a single file");
+  /// The weights of the layers in order.
+  private static LayerChain.Found layers(SafetensorsFile file, ModelReading reading) throws FormatException {
+    String listed = file.metadata().get(LAYERS);
+    if (!reading.layers().isEmpty()) {
+      return new LayerChain.Found(listed(file, reading.layers()), LayerOrder.GIVEN);
+    } else if (listed != null) {
+      return new LayerChain.Found(listed(file, List.of(listed.split(",", -1))), LayerOrder.METADATA);
     }
     for (Tensor tensor : file.tensors()) {
-      String name = tensor.name();
-      if (name.endsWith("." + WEIGHT + "_orig")) {
-        throw new FormatException(file.path(),
-            "tensor %s is that of a weight with a mask; call torch.nn.utils.prune.remove and save again"
-                .formatted(quote(name)));
-      }
-      if (name.endsWith(".running_mean")) {
-        throw new FormatException(file.path(),
-            "tensor %s is that of a BatchNorm, which is not read; fold it into the layer before it and save again"
-                .formatted(quote(name)));
-      }
+      UnreadTensors.refuse(file, tensor.name());
     }
-    for (Tensor tensor : file.tensors()) {
-      String weight = tensor.name().replaceFirst("\\.bias$", "." + WEIGHT);
-      if (!weight.equals(tensor.name()) && file.tensor(weight).isEmpty()) {
-        throw new FormatException(file.path(), "tensor %s has no %s beside it; save the model with all its weights"
-            .formatted(quote(tensor.name()), quote(weight)));
-      }
+    List<Tensor> weights = file.tensors().stream()
+        .filter(tensor -> tensor.name().equals(WEIGHT) || tensor.name().endsWith("." + WEIGHT)).toList();
+    if (weights.isEmpty()) {
+      throw new FormatException(file.path(),
+          "no tensor is called <layer>.weight; save the network as PyTorch's state dict, with safetensors");
     }
+    for (Tensor tensor : weights) {
+      LayerChain.requireMatrix(file, tensor, weights);
+    }
+    return LayerChain.of(file, weights, reading.inputs());
+  }
+
+  /// The weights of the layers of these names, in this order.
+  private static List<Tensor> listed(SafetensorsFile file, List<String> names) throws FormatException {
+    List<Tensor> weights = new ArrayList<>();
+    for (String name : names) {
+      String layer = name.strip().replaceFirst("\\." + WEIGHT + "$", "");
+      for (Tensor tensor : file.tensors()) {
+        if (tensor.name().startsWith(layer + ".")) {
+          UnreadTensors.refuse(file, tensor.name());
+        }
+      }
+      String wanted = layer.equals(WEIGHT) ? WEIGHT : layer + "." + WEIGHT;
+      Tensor weight = file.tensor(wanted)
+          .orElseThrow(() -> new FormatException(file.path(),
+              "has no tensor %s, although layer %s is listed; it has %s".formatted(quote(wanted), quote(layer),
+                  LayerChain.some(file.tensors(), tensor -> quote(tensor.name())))));
+      LayerChain.requireMatrix(file, weight, weights);
+      if (weights.contains(weight)) {
+        throw new FormatException(file.path(), "layer %s is listed twice".formatted(quote(layer)));
+      }
+      weights.add(weight);
+    }
+    return weights;
   }
 
   private static Activations activations(SafetensorsFile file, Optional<Activations> given, int layers)
@@ -148,25 +164,8 @@ public final class ModelFile {
   }
 
   /// The prefix without its dot; a lone `weight` is called so itself.
-  private static String layerName(Tensor weight) {
+  static String layerName(Tensor weight) {
     return prefix(weight).isEmpty() ? weight.name() : prefix(weight).substring(0, prefix(weight).length() - 1);
-  }
-
-  /// Runs of digits compare as numbers, and what stands between dots as words: `2.weight` comes before `10.weight`, and
-  /// `fc.weight` before `fc2.weight`.
-  private static int compareNaturally(String a, String b) {
-    String[] left = BOUNDARY.split(a, -1);
-    String[] right = BOUNDARY.split(b, -1);
-    for (int i = 0; i < Math.min(left.length, right.length); i++) {
-      boolean numbers = Character.isDigit(left[i].charAt(0)) && Character.isDigit(right[i].charAt(0));
-      String x = numbers ? left[i].replaceFirst("^0+(?=.)", "") : left[i];
-      String y = numbers ? right[i].replaceFirst("^0+(?=.)", "") : right[i];
-      int order = numbers && x.length() != y.length() ? Integer.compare(x.length(), y.length()) : x.compareTo(y);
-      if (order != 0) {
-        return order;
-      }
-    }
-    return Integer.compare(left.length, right.length);
   }
 
   /// The network; valid while the arena is open.
@@ -179,9 +178,38 @@ public final class ModelFile {
     return file;
   }
 
+  /// Where the order of the layers comes from.
+  public LayerOrder order() {
+    return order;
+  }
+
+  /// The tensors that are neither weights nor biases of the layers, in the order of the file. They have no influence,
+  /// and keep their bytes.
+  public List<Tensor> unused() {
+    Set<String> used = new HashSet<>();
+    for (Tensor weight : weights) {
+      used.add(weight.name());
+      used.add(biasName(weight));
+    }
+    return file.tensors().stream().filter(tensor -> !used.contains(tensor.name())).toList();
+  }
+
   /// The tensor that holds the weights of layer `l`, numbered from 0.
   public Tensor weightTensor(int l) {
     return weights.get(l);
+  }
+
+  /// Refuses, before any work is done, a file that cannot be written because the model is spread over it and others.
+  ///
+  /// @throws FormatException if it is one of them, or their index
+  public void requireWritable(Path target) throws IOException {
+    List<Path> parts = new ArrayList<>(file.parts());
+    parts.add(file.path());
+    for (Path part : file.parts().size() > 1 ? parts : List.<Path>of()) {
+      if (Files.exists(target) && Files.isSameFile(part, target)) {
+        throw new FormatException(target, "is a part of the model that was read; choose another output");
+      }
+    }
   }
 
   /// As [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)], of a network all layers of which were
@@ -193,7 +221,7 @@ public final class ModelFile {
     }
   }
 
-  /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias
+  /// Writes the file again, a model in several files as one, with the weights and biases of `changed`; all that differs is what differs in them. A bias
   /// that a layer gained is added in the dtype of its weights.
   ///
   /// @param outputs   with which the file appears
@@ -210,6 +238,7 @@ public final class ModelFile {
       throw new IllegalArgumentException(
           "%d layers do not fit the %d of %s".formatted(changed.layers().size(), weights.size(), file.path()));
     }
+    requireWritable(target);
     Map<String, MatrixView> values = new HashMap<>();
     Set<String> zeroed = new HashSet<>();
     List<NewTensor> added = new ArrayList<>();

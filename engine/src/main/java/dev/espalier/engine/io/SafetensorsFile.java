@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.io.SafetensorsHeader.Entry;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -9,10 +10,15 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 
 /// A safetensors file, memory-mapped: eight bytes of header length, a JSON header, the bytes of the tensors.
 /// Nothing is read from the disk before it is used.
@@ -20,19 +26,25 @@ public final class SafetensorsFile {
   private static final ValueLayout.OfLong LENGTH = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private final Path path;
-  private final MemorySegment mapped;
+  private final List<Path> parts;
   private final MemorySegment header;
   private final SafetensorsHeader parsed;
   private final List<Tensor> tensors;
+  private final Map<String, Tensor> byName;
+  private final Map<String, Long> offsets;
 
-  private SafetensorsFile(Path path, MemorySegment mapped, MemorySegment header, SafetensorsHeader parsed) {
+  /// @param data where the tensor of an entry lies
+  private SafetensorsFile(Path path, List<Path> parts, MemorySegment header, SafetensorsHeader parsed,
+      Function<Entry, MemorySegment> data) {
     this.path = path;
-    this.mapped = mapped;
+    this.parts = List.copyOf(parts);
     this.header = header;
     this.parsed = parsed;
     long dataOffset = Long.BYTES + header.byteSize();
-    this.tensors = parsed.entries().stream().map(entry -> new Tensor(entry.name(), entry.dtype(), entry.shape(),
-        mapped.asSlice(dataOffset + entry.begin(), entry.end() - entry.begin()))).toList();
+    tensors = parsed.entries().stream()
+        .map(entry -> new Tensor(entry.name(), entry.dtype(), entry.shape(), data.apply(entry))).toList();
+    byName = tensors.stream().collect(Collectors.toMap(Tensor::name, tensor -> tensor));
+    offsets = parsed.entries().stream().collect(Collectors.toMap(Entry::name, entry -> dataOffset + entry.begin()));
   }
 
   /// Maps a file into `arena` and checks its header completely.
@@ -42,6 +54,7 @@ public final class SafetensorsFile {
   /// @throws IOException if it cannot be read
   public static SafetensorsFile open(Path path, Arena arena) throws IOException {
     MemorySegment mapped = InputFile.map(path, arena);
+    ForeignFormat.refuse(path, mapped);
     long left = mapped.byteSize() - Long.BYTES;
     if (left < 0) {
       throw new FormatException(path,
@@ -51,14 +64,66 @@ public final class SafetensorsFile {
     SafetensorsHeader.checkLength(path, headerBytes, left);
     MemorySegment header = mapped.asSlice(Long.BYTES, headerBytes);
     byte[] json = header.toArray(ValueLayout.JAVA_BYTE);
-    return new SafetensorsFile(path, mapped, header, SafetensorsHeader.parse(path, json, left - headerBytes));
+    return new SafetensorsFile(path, List.of(path), header, SafetensorsHeader.parse(path, json, left - headerBytes),
+        entry -> mapped.asSlice(Long.BYTES + headerBytes + entry.begin(), entry.end() - entry.begin()));
   }
 
+  /// As [#open]; of a model that is spread over several files, given by its index or by one of them beside its index,
+  /// all files as one.
+  ///
+  /// @throws FormatException also if a part or its index is missing, or they do not agree
+  static SafetensorsFile openWhole(Path path, Arena arena) throws IOException {
+    Optional<ShardIndex> index = ShardIndex.of(path);
+    return index.isPresent() ? open(index.get(), arena) : open(path, arena);
+  }
+
+  /// All files of an index as one, whose header is that of a single file with all tensors. Larger element types lie
+  /// first, which keeps every tensor aligned.
+  private static SafetensorsFile open(ShardIndex index, Arena arena) throws IOException {
+    Map<String, String> metadata = new LinkedHashMap<>();
+    Map<String, Tensor> tensors = new LinkedHashMap<>();
+    for (Path part : index.parts()) {
+      SafetensorsFile file = open(part, arena);
+      file.metadata().forEach(metadata::putIfAbsent);
+      for (Tensor tensor : file.tensors) {
+        if (!part.getFileName().toString().equals(index.files().get(tensor.name()))) {
+          throw new FormatException(index.path(), "does not place tensor %s into %s; save the model again"
+              .formatted(quote(tensor.name()), part.getFileName()));
+        }
+        tensors.put(tensor.name(), tensor);
+      }
+    }
+    for (Map.Entry<String, String> placed : index.files().entrySet()) {
+      if (!tensors.containsKey(placed.getKey())) {
+        throw new FormatException(index.path().resolveSibling(placed.getValue()),
+            "has no tensor %s, which %s places there; save the model again".formatted(quote(placed.getKey()),
+                index.path().getFileName()));
+      }
+    }
+    index.metadata().forEach(metadata::putIfAbsent);
+    List<Entry> entries = new ArrayList<>();
+    long begin = 0;
+    for (Tensor tensor : tensors.values().stream().sorted(Comparator.comparingInt(t -> -t.dtype().bits())).toList()) {
+      long end = begin + tensor.data().byteSize();
+      entries.add(new Entry(tensor.name(), tensor.dtype(), tensor.shape(), begin, end));
+      begin = end;
+    }
+    SafetensorsHeader header = new SafetensorsHeader(metadata, entries);
+    return new SafetensorsFile(index.path(), index.parts(), MemorySegment.ofArray(header.toJson()), header,
+        entry -> tensors.get(entry.name()).data());
+  }
+
+  /// The file, or the index of several.
   public Path path() {
     return path;
   }
 
-  /// The header as it stands in the file, with its padding.
+  /// The files that hold the tensors.
+  public List<Path> parts() {
+    return parts;
+  }
+
+  /// The header as it stands in the file, with its padding; of several files, that of a single one with all tensors.
   public MemorySegment header() {
     return header;
   }
@@ -75,7 +140,7 @@ public final class SafetensorsFile {
 
   /// The tensor of that name.
   public Optional<Tensor> tensor(String name) {
-    return tensors.stream().filter(tensor -> tensor.name().equals(name)).findFirst();
+    return Optional.ofNullable(byName.get(name));
   }
 
   /// A tensor of this file as a matrix; one dimension becomes one row, none a single element. F32 is seen
@@ -102,8 +167,8 @@ public final class SafetensorsFile {
     return matrix;
   }
 
-  /// Where in the file the tensor's bytes begin.
+  /// Where in the file the tensor's bytes begin; of a model in several files, where they would in a single one.
   long offset(Tensor tensor) {
-    return tensor.data().address() - mapped.address();
+    return offsets.get(tensor.name());
   }
 }

@@ -39,7 +39,8 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
 
   private static final int MOST_DIMENSIONS = 64;
   private static final int ALIGNMENT = 8;
-  private static final JsonFactory JSON = JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+  /// Reads untrusted JSON.
+  static final JsonFactory JSON = JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
       .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(3).maxStringLength((int) LONGEST)
           .maxNameLength((int) LONGEST).build())
       .build();

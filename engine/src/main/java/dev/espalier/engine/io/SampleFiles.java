@@ -2,7 +2,10 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.data.ColumnSamples;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.data.ScaledSamples;
 import dev.espalier.engine.io.ArrayFormat.Role;
 import java.io.IOException;
 import java.io.InputStream;
@@ -16,8 +19,8 @@ import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/// Opens data files as rows of float32: `.npy`, `.npz`, `.safetensors`, `.csv` and MNIST's IDX; `.npy`, `.csv` and IDX
-/// also compressed by gzip. The content of a file decides its format; its name decides only where the content does not.
+/// Opens data files as rows of float32: `.npy`, `.npz`, `.safetensors`, MNIST's IDX, and text (`.csv`); `.npy`, IDX and
+/// text also compressed by gzip. The content of a file decides its format; its name decides only where the content does not.
 ///
 /// The first dimension of an array counts samples and the others are flattened; one dimension is a column.
 /// Where a file may hold several arrays, `file.npz:name` chooses one.
@@ -28,6 +31,9 @@ public final class SampleFiles {
   private static final Pattern WITH_ARRAY = Pattern.compile("(.*?\\.(?:npz|safetensors)):(.+)",
       Pattern.CASE_INSENSITIVE | Pattern.DOTALL);
 
+  /// Names of text files; standard input has none.
+  private static final Pattern TEXT = Pattern.compile(".*\\.(csv|tsv|txt|dat|data)|[^.]*");
+
   private SampleFiles() {}
 
   /// Opens inputs of a network: the array `x`, or the only one. Bytes of IDX images are scaled to [0, 1].
@@ -36,7 +42,12 @@ public final class SampleFiles {
   ///                         they are read
   /// @throws IOException if the file cannot be read
   public static SampleSource samples(Path path) throws IOException {
-    return open(path, Role.SAMPLES);
+    return samples(path, SampleReading.DEFAULT);
+  }
+
+  /// As [#samples(Path)], in a way that the caller sets.
+  public static SampleSource samples(Path path, SampleReading reading) throws IOException {
+    return scaled(open(path, Role.SAMPLES, reading), reading);
   }
 
   /// Opens labels, a class index or a target row per sample: the array `y`, or the only one. Nothing is
@@ -44,14 +55,70 @@ public final class SampleFiles {
   ///
   /// @throws IOException as [#samples]
   public static SampleSource labels(Path path) throws IOException {
-    return open(path, Role.LABELS);
+    return labels(path, SampleReading.DEFAULT);
+  }
+
+  /// As [#labels(Path)], in a way that the caller sets.
+  public static SampleSource labels(Path path, SampleReading reading) throws IOException {
+    return open(path, Role.LABELS, reading);
+  }
+
+  /// Opens samples and their labels. Where there is one label more than samples, and the first is a lone 0 in a text
+  /// file, it is the header that pandas writes.
+  ///
+  /// @throws IOException as [#samples]
+  /// @throws dev.espalier.engine.MismatchException if they differ in number
+  public static Dataset dataset(Path samples, Path labels, SampleReading reading) throws IOException {
+    SampleSource x = samples(samples, reading);
+    SampleSource y = labels(labels, reading);
+    boolean header = y instanceof CsvSamples csv && csv.zeroFirst() && y.samples() == x.samples() + 1;
+    return Dataset.of(x, header ? ((CsvSamples) y).skippingZero() : y);
+  }
+
+  /// Opens samples one column of which holds their labels.
+  ///
+  /// @param column the name that a text file's header gives it, or its number, from 1
+  /// @throws IOException as [#samples], or if there is no such column, or no other
+  public static Dataset dataset(Path path, String column, SampleReading reading) throws IOException {
+    SampleSource whole = open(path, Role.SAMPLES, reading);
+    int number = column(whole, column);
+    return Dataset.of(scaled(new ColumnSamples(whole, number, true), reading), new ColumnSamples(whole, number, false));
+  }
+
+  private static int column(SampleSource whole, String column) throws FormatException {
+    List<String> names = whole instanceof CsvSamples csv ? csv.names() : List.of();
+    int number = names.indexOf(column);
+    if (number != names.lastIndexOf(column)) {
+      throw new FormatException(whole.name(),
+          "has several columns %s; give the number of one".formatted(quote(column)));
+    }
+    if (number < 0 && column.matches("\\d{1,9}")) {
+      number = Integer.parseInt(column) - 1;
+    }
+    if (number < 0 || number >= whole.width()) {
+      String known = names.isEmpty()
+          ? ""
+          : ": " + String.join(", ", names.stream().limit(20).map(name -> quote(name)).toList());
+      throw new FormatException(whole.name(),
+          "has no column %s; it has %d%s".formatted(quote(column), whole.width(), known));
+    }
+    if (whole.width() == 1) {
+      throw new FormatException(whole.name(), "has one column only; samples need another");
+    }
+    return number;
+  }
+
+  private static SampleSource scaled(SampleSource source, SampleReading reading) {
+    return reading.scale().isEmpty()
+        ? source
+        : new ScaledSamples(source, reading.scale().get().numerator(), reading.scale().get().denominator());
   }
 
   private enum Format {
     NPY, NPZ, SAFETENSORS, CSV, IDX
   }
 
-  private static SampleSource open(Path path, Role role) throws IOException {
+  private static SampleSource open(Path path, Role role, SampleReading reading) throws IOException {
     Matcher withArray = WITH_ARRAY.matcher(path.toString());
     boolean named = !Files.exists(path) && withArray.matches();
     Path file = named ? path.getFileSystem().getPath(withArray.group(1)) : path;
@@ -63,8 +130,8 @@ public final class SampleFiles {
       throw new FormatException(file, "its array has no name; leave out %s".formatted(quote(":" + array)));
     }
     return switch (format) {
-      case NPY, IDX -> array(file, gzip, format, role);
-      case CSV -> CsvSamples.open(file, role);
+      case NPY, IDX -> array(file, gzip, format, role, reading);
+      case CSV -> CsvSamples.open(file, role, reading.csv());
       case NPZ -> NpzFile.open(file, array, role);
       case SAFETENSORS -> tensor(file, array, role);
     };
@@ -84,7 +151,7 @@ public final class SampleFiles {
       return Format.NPY;
     } else if (IdxHeader.matches(start)) {
       return Format.IDX;
-    } else if (name.endsWith(".csv")) {
+    } else if (TEXT.matcher(name).matches() && isText(start)) {
       return Format.CSV;
     } else if (gzip && (zip || json)) {
       throw new FormatException(file, "compressed archives are not read; decompress it with gunzip");
@@ -93,8 +160,20 @@ public final class SampleFiles {
     } else if (json || name.endsWith(".safetensors")) {
       return Format.SAFETENSORS;
     }
-    throw new FormatException(file, "begins like no .npy, .npz, .safetensors or IDX file, and is not called .csv; "
-        + "check that it is data, and whole");
+    throw new FormatException(file,
+        "begins like no .npy, .npz, .safetensors or IDX file, and is no text called .csv or .txt; "
+            + "check that it is data, and whole");
+  }
+
+  /// Whether bytes may be the start of a text: they have no control characters, or begin with a byte order mark.
+  private static boolean isText(byte[] start) {
+    boolean mark = begins(start, (byte) 0xef, (byte) 0xbb, (byte) 0xbf) || begins(start, (byte) 0xff, (byte) 0xfe)
+        || begins(start, (byte) 0xfe, (byte) 0xff);
+    boolean control = false;
+    for (byte each : start) {
+      control |= each >= 0 && each < ' ' && "\t\n\r".indexOf(each) < 0;
+    }
+    return mark || !control;
   }
 
   private static boolean begins(byte[] bytes, byte... magic) {
@@ -102,11 +181,14 @@ public final class SampleFiles {
   }
 
   /// The one array of a `.npy` or IDX file.
-  private static SampleSource array(Path file, boolean gzip, Format kind, Role role) throws IOException {
+  private static SampleSource array(Path file, boolean gzip, Format kind, Role role, SampleReading reading)
+      throws IOException {
     ArrayFormat format;
     try (InputStream in = InputFile.stream(file)) {
       String name = file.toString();
-      format = kind == Format.NPY ? NpyHeader.read(in, name, role) : IdxHeader.read(in, name, role);
+      format = kind == Format.NPY
+          ? NpyHeader.read(in, name, role)
+          : IdxHeader.read(in, name, role, reading.scale().isEmpty());
     } catch (IOException e) {
       throw FileErrors.reading(file, e);
     }

@@ -1,6 +1,7 @@
 package dev.espalier.engine.io;
 
 import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.data.SourceNote;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.io.InputStream;
@@ -10,6 +11,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 
 /// Rows of an array that is compressed or lies within an archive; each pass decompresses it anew.
 record StreamedSamples(ArrayFormat format, Opener opener) implements SampleSource {
@@ -38,6 +40,11 @@ record StreamedSamples(ArrayFormat format, Opener opener) implements SampleSourc
   @Override
   public boolean isThreadConfined() {
     return false;
+  }
+
+  @Override
+  public List<SourceNote> notes() {
+    return format.notes();
   }
 
   @Override

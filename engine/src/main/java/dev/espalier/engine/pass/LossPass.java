@@ -6,6 +6,7 @@ import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import java.util.Optional;
 
@@ -51,6 +52,8 @@ public final class LossPass implements Resource {
     Matrix gradient = backward.gradient(start(), forward.samples());
     switch (loss) {
       case Loss.CrossEntropy() -> backend.training().crossEntropy(forward.value(start()), t, gradient, each);
+      case Loss.BinaryCrossEntropy() ->
+        backend.training().binaryCrossEntropy(forward.value(start()), t, gradient, each);
       case Loss.SquaredError() -> backend.training().squaredError(forward.value(start()), t, gradient, each);
     }
     return each;
@@ -65,9 +68,15 @@ public final class LossPass implements Resource {
     return each;
   }
 
-  /// The node at which the loss has its gradient: cross-entropy has it below a softmax, other losses at the output.
+  /// The node at which the loss has its gradient: cross-entropy has it below a softmax or sigmoid, other losses at the
+  /// output.
   private int start() {
-    return loss instanceof Loss.CrossEntropy ? graph.logits() : graph.output();
+    return switch (loss) {
+      case Loss.CrossEntropy() -> graph.logits();
+      case Loss.BinaryCrossEntropy() when graph.lastActivation() == Activation.SIGMOID ->
+        graph.nodes().getLast().inputs().getFirst();
+      case Loss.BinaryCrossEntropy(),Loss.SquaredError() -> graph.output();
+    };
   }
 
   /// The losses of the last batch, of `samples` samples, samples × 1.

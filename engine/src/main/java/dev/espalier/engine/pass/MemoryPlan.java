@@ -105,7 +105,7 @@ public record MemoryPlan(long weights, long scores, long batch, long repair, lon
   /// For example `weights 1.0 MiB, scores 2.0 MiB, batch of 512 samples 3.5 MiB, of 1,024.0 MiB`.
   @Override
   public String toString() {
-    return "weights %s, scores %s, batch of %d samples %s%s%s%s".formatted(MemoryBudget.text(weights),
+    return "weights %s, scores %s, batch of %s samples %s%s%s%s".formatted(MemoryBudget.text(weights),
         MemoryBudget.text(scores), batchSize, MemoryBudget.text(batch),
         repair == 0 ? "" : ", repair %s".formatted(MemoryBudget.text(repair)),
         budget.isPresent() ? ", of " + MemoryBudget.text(budget.getAsLong()) : "",

@@ -117,7 +117,7 @@ public final class Pruner {
             plan.scoring().layers(), kept.orElseThrow().samples(), plan.scoring().batchSize())));
       };
       for (int r = 0; r < plan.rounds().size(); r++) {
-        String round = plan.rounds().size() == 1 ? "" : ", round %d of %d".formatted(r + 1, plan.rounds().size());
+        String round = plan.rounds().size() == 1 ? "" : ", round %s of %s".formatted(r + 1, plan.rounds().size());
         ProgressListener named = (task, done, total) -> listener.proceed(task + round, done, total);
         round(plan, device, progress, kept, plan.rounds().get(r), named);
         if (repair.isPresent()) {
@@ -170,7 +170,7 @@ public final class Pruner {
     }
     if (plan.scoring().needs().sensitivities()) {
       notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
-          options.sensitivity().isPresent() ? "" : " (default for %d outputs)".formatted(network.outputs())));
+          options.sensitivity().isPresent() ? "" : " (default for %s outputs)".formatted(network.outputs())));
     }
     return new PruningResult(pruned, layers,
         change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()), notes);

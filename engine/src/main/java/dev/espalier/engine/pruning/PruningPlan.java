@@ -18,6 +18,8 @@ import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.repair.LayerRefit;
 import dev.espalier.engine.scoring.ScoringPlan;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -56,6 +58,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   /// @throws MissingDataException if samples or labels are needed and missing
   /// @throws MismatchException if samples, labels or loss do not fit the network, a pattern excludes no layer, or all
   ///                           layers are excluded
+  /// @throws UncheckedIOException if labels cannot be read, to find out which loss suits them
   /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit into the backend's memory
   public static PruningPlan of(PruningOptions options, Architecture network, Optional<Dataset> data, Backend backend) {
     Compensation compensation = options.effectiveCompensation();
@@ -122,7 +125,12 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   }
 
   private static Loss loss(PruningOptions options, Architecture network, Dataset data) {
-    Loss loss = options.loss().orElseGet(() -> Loss.defaultFor(network.graph(), data.labels().orElseThrow()));
+    Loss loss;
+    try {
+      loss = Loss.inForce(options.loss(), network.graph(), data.labels().orElseThrow());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
     loss.requireFits(network.graph());
     new LabelEncoder(data.labels().orElseThrow(), network.outputs()); // refuses labels that do not fit
     return loss;
@@ -158,6 +166,6 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         .collect(Collectors.joining(", "));
     String pruned = layers.stream().filter(layer -> !layer.excluded()).map(Layer::name)
         .collect(Collectors.joining(", "));
-    return "%s%n%d weights in the layers %s%n%s".formatted(choices, prunableWeights(), pruned, memory);
+    return "%s%n%s weights in the layers %s%n%s".formatted(choices, prunableWeights(), pruned, memory);
   }
 }

@@ -14,7 +14,8 @@ import java.util.OptionalDouble;
 /// @param samples how many
 /// @param lossName which loss
 /// @param loss its mean over the samples
-/// @param accuracy fraction of samples whose largest output is their class, 0..1, where labels are classes
+/// @param accuracy fraction of samples whose largest output is their class, 0..1, where labels are classes; of binary
+///                 labels, the fraction that the outputs get right
 public record Evaluation(long samples, Loss lossName, double loss, OptionalDouble accuracy) {
   /// Evaluates a network; sums in double.
   ///

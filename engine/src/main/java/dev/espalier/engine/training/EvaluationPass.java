@@ -11,6 +11,7 @@ import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
 import dev.espalier.engine.pass.LossPass;
@@ -31,26 +32,33 @@ public final class EvaluationPass {
   private final Backend backend;
   private final ForwardPass forward;
   private final LossPass lossPass;
+  private final Hit hit;
   private final MatrixView targets;
   private final MatrixView firstOutputs;
   private final MatrixView outputs;
   private final MatrixView losses;
   private final double[] lossSums;
   private final double[] changeSums;
-  private final long[] hits;
+  private final double[] hits;
 
-  private EvaluationPass(Backend backend, ForwardPass forward, LossPass lossPass, int capacity, int width, int networks,
-      Arena arena) {
+  /// The share of a sample's labels, 0..1, that outputs get right.
+  private interface Hit {
+    double of(MatrixView outputs, MatrixView targets, int sample);
+  }
+
+  private EvaluationPass(Backend backend, ForwardPass forward, LossPass lossPass, Hit hit, int capacity, int width,
+      int networks, Arena arena) {
     this.backend = backend;
     this.forward = forward;
     this.lossPass = lossPass;
+    this.hit = hit;
     targets = MatrixView.allocate(arena, capacity, width);
     firstOutputs = MatrixView.allocate(arena, capacity, width);
     outputs = MatrixView.allocate(arena, capacity, width);
     losses = MatrixView.allocate(arena, capacity, 1);
     lossSums = new double[networks];
     changeSums = new double[networks];
-    hits = new long[networks];
+    hits = new double[networks];
   }
 
   /// Runs the pass; sums in double.
@@ -69,20 +77,23 @@ public final class EvaluationPass {
     loss.requireFits(first.graph());
     SampleSource labels = data.labels()
         .orElseThrow(() -> new MissingDataException("evaluation", MissingDataException.Part.LABELS));
-    LabelEncoder encoder = new LabelEncoder(labels, first.outputs());
+    LabelEncoder encoder = new LabelEncoder(labels, first.outputs(), loss.rows());
+    boolean binary = loss instanceof Loss.BinaryCrossEntropy && !encoder.areClasses();
+    float half = first.graph().lastActivation() == Activation.SIGMOID ? 0.5f : 0;
+    Hit hit = binary ? (y, t, n) -> rightLabels(y, t, n, half) : (y, t, n) -> y.largest(n) == t.largest(n) ? 1 : 0;
     int capacity = (int) Math.min(batchSize, data.samples().samples());
     backend.enter(Phase.LOAD);
     try (Arena arena = Arena.ofConfined();
         Batches batches = new Batches(data, capacity);
         ForwardPass forward = ForwardPass.allocate(backend, first.graph(), capacity);
         LossPass lossPass = LossPass.allocate(backend, first.graph(), loss, capacity)) {
-      EvaluationPass pass = new EvaluationPass(backend, forward, lossPass, capacity, first.outputs(), networks.size(),
-          arena);
+      EvaluationPass pass = new EvaluationPass(backend, forward, lossPass, hit, capacity, first.outputs(),
+          networks.size(), arena);
       while (batches.next()) {
         pass.add(networks, batches, encoder, data.samples().name());
         listener.report("evaluating", batches.end(), batches.total());
       }
-      boolean classes = encoder.areClasses() || loss instanceof Loss.CrossEntropy;
+      boolean classes = encoder.areClasses() || !(loss instanceof Loss.SquaredError);
       return IntStream.range(0, networks.size()).mapToObj(i -> pass.result(i, batches.total(), loss, classes)).toList();
     }
   }
@@ -100,11 +111,20 @@ public final class EvaluationPass {
       backend.download(forward.output(), y);
       for (int n = 0; n < rows; n++) {
         lossSums[i] += finite(losses.get(n, 0), batch.first() + n, name);
-        hits[i] += y.largest(n) == targets.largest(n) ? 1 : 0;
+        hits[i] += hit.of(y, targets, n);
       }
       changeSums[i] += i == 0 ? 0 : y.squaredDistance(firstOutputs.slice(0, rows));
     }
     backend.enter(Phase.LOAD);
+  }
+
+  /// The share of outputs that are above `half` where their target is 1, and not where it is 0.
+  private static double rightLabels(MatrixView outputs, MatrixView targets, int sample, float half) {
+    int right = 0;
+    for (int k = 0; k < outputs.columns(); k++) {
+      right += outputs.get(sample, k) > half == targets.get(sample, k) > 0.5f ? 1 : 0;
+    }
+    return (double) right / outputs.columns();
   }
 
   private static float finite(float loss, long sample, String name) {
@@ -118,6 +138,6 @@ public final class EvaluationPass {
 
   private Result result(int i, long samples, Loss loss, boolean classes) {
     return new Result(new Evaluation(samples, loss, lossSums[i] / samples,
-        classes ? OptionalDouble.of((double) hits[i] / samples) : OptionalDouble.empty()), changeSums[i] / samples);
+        classes ? OptionalDouble.of(hits[i] / samples) : OptionalDouble.empty()), changeSums[i] / samples);
   }
 }

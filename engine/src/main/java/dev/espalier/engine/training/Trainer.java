@@ -1,5 +1,6 @@
 package dev.espalier.engine.training;
 
+import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
@@ -23,13 +24,14 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /// Trains and fine-tunes networks by mini-batch Adam. The samples are held in memory, because their order is shuffled.
 ///
 /// All methods throw
 /// - [IOException] if a sample cannot be read or is not finite,
 /// - [MissingDataException] if there are no labels,
-/// - [dev.espalier.engine.MismatchException] if samples, labels or loss do not fit the network,
+/// - [MismatchException] if samples, labels or loss do not fit the network, or no layer is left to train,
 /// - [NonFiniteException] if the loss stops being finite, and
 /// - [java.util.concurrent.CancellationException] if the listener ends the run.
 public final class Trainer implements Resource {
@@ -54,6 +56,9 @@ public final class Trainer implements Resource {
     forward = resources.own(ForwardPass.allocate(backend, network.graph(), options.batchSize()));
     loss = resources.own(LossPass.allocate(backend, network.graph(), options.loss(), options.batchSize()));
     for (int l = 0; l < network.layers().size(); l++) {
+      if (options.frozen().contains(network.layers().get(l).name())) {
+        continue;
+      }
       parameters.add(parameter(l, false, network.layers().get(l).weights()));
       if (network.isBiased(l)) {
         parameters.add(parameter(l, true, network.layers().get(l).bias()));
@@ -88,9 +93,10 @@ public final class Trainer implements Resource {
       ProgressListener listener) throws IOException {
     data.requireWidth(network.inputs());
     options.loss().requireFits(network.graph());
+    requireTrainable(network, options.frozen());
     SampleSource labels = data.labels()
         .orElseThrow(() -> new MissingDataException("training", MissingDataException.Part.LABELS));
-    LabelEncoder encoder = new LabelEncoder(labels, network.outputs());
+    LabelEncoder encoder = new LabelEncoder(labels, network.outputs(), options.loss().rows());
     backend.enter(Phase.LOAD);
     try (Arena memory = Arena.ofConfined()) {
       int count = Math.toIntExact(data.samples().samples());
@@ -100,6 +106,19 @@ public final class Trainer implements Resource {
       try (Trainer trainer = Resources.build(resources -> new Trainer(backend, network, options, resources))) {
         trainer.run(x, t, listener);
       }
+    }
+  }
+
+  private static void requireTrainable(DeviceNetwork network, Set<String> frozen) {
+    List<String> layers = network.layers().stream().map(DeviceNetwork.Layer::name).toList();
+    for (String name : frozen) {
+      if (!layers.contains(name)) {
+        throw new MismatchException(
+            "there is no layer %s to freeze; the layers are %s".formatted(name, String.join(", ", layers)));
+      }
+    }
+    if (frozen.containsAll(layers)) {
+      throw new MismatchException("all layers are frozen: nothing is left to train");
     }
   }
 
@@ -132,7 +151,7 @@ public final class Trainer implements Resource {
           Matrix losses = step(batch.slice(0, rows), batchTargets.slice(0, rows));
           backend.moments().columnMeans(losses, mean);
           backend.network().add((double) rows / order.length, mean, sum);
-          listener.report("epoch %d/%d".formatted(epoch, options.epochs()), first + rows, order.length);
+          listener.report("epoch %s/%s".formatted(epoch, options.epochs()), first + rows, order.length);
         }
         requireFinite(sum, epoch);
       }

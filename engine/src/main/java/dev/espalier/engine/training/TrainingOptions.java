@@ -2,6 +2,7 @@ package dev.espalier.engine.training;
 
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.method.Loss;
+import java.util.Set;
 
 /// The options of a training.
 ///
@@ -11,11 +12,21 @@ import dev.espalier.engine.method.Loss;
 /// @param loss the function that is minimised
 /// @param seed of the order of samples
 /// @param keepZeros whether weights that are zero stay zero, as fine-tuning a pruned network needs
-public record TrainingOptions(int epochs, int batchSize, Adam adam, Loss loss, long seed, boolean keepZeros) {
+/// @param frozen names of layers whose weights and biases stay as they are
+public record TrainingOptions(int epochs, int batchSize, Adam adam, Loss loss, long seed, boolean keepZeros,
+    Set<String> frozen) {
   /// @throws IllegalArgumentException if a number is below 1
   public TrainingOptions {
+    frozen = Set.copyOf(frozen);
     if (epochs < 1 || batchSize < 1) {
       throw new IllegalArgumentException("epochs %d, batch size %d: use at least 1".formatted(epochs, batchSize));
     }
+  }
+
+  /// Options of a training of all layers.
+  ///
+  /// @throws IllegalArgumentException if a number is below 1
+  public TrainingOptions(int epochs, int batchSize, Adam adam, Loss loss, long seed, boolean keepZeros) {
+    this(epochs, batchSize, adam, loss, seed, keepZeros, Set.of());
   }
 }

@@ -48,6 +48,32 @@ public interface TrainingOperationsContract {
   }
 
   @ForShapes
+  default void computesBinaryCrossEntropy(int samples, int outputs, int unused) {
+    float[] z = on().normal(samples * outputs);
+    z[0] = 200; // e²⁰⁰ and e⁻²⁰⁰ are beyond float32
+    z[z.length - 1] = -200;
+    float[] t = new float[z.length];
+    for (int i = 0; i < t.length; i++) {
+      t[i] = i % 3 == 1 ? 1 : 0;
+    }
+    Matrix gradient = on().zeros(samples, outputs);
+    Matrix losses = on().zeros(samples, 1);
+    training().binaryCrossEntropy(on().upload(samples, outputs, z), on().upload(samples, outputs, t), gradient, losses);
+    ExpectedSums expectedLosses = on().sums(samples);
+    ExpectedSums expectedGradient = on().sums(samples * outputs);
+    for (int i = 0; i < z.length; i++) {
+      double sign = t[i] == 1 ? -z[i] : z[i];
+      // −ln σ(z) or −ln(1 − σ(z)), for which e²⁰⁰ is small enough in double
+      expectedLosses.add(i / outputs, ACTIVATION_ULPS, Math.log1p(Math.exp(sign)) / outputs);
+      expectedLosses.allow(i / outputs, (1 + 2 * Math.abs(z[i])) / outputs);
+      expectedGradient.add(i, ACTIVATION_ULPS, 1 / (1 + Math.exp(-z[i])) / outputs);
+      expectedGradient.add(i, -t[i] / (double) outputs);
+    }
+    expectedLosses.check("losses", losses);
+    expectedGradient.check("gradient", gradient);
+  }
+
+  @ForShapes
   default void computesSquaredError(int samples, int outputs, int unused) {
     float[] a = on().normal(samples * outputs);
     float[] t = on().normal(samples * outputs);

@@ -8,6 +8,7 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -63,6 +64,35 @@ final class DatasetTest {
 
     LabelEncoder oneOutput = new LabelEncoder(source("y", 2, 1), 1);
     assertEquals(false, oneOutput.areClasses(), "a network of one output has no classes");
+  }
+
+  @Test
+  void rowsAreWhatTheLossNeeds() throws IOException {
+    MatrixView targets = MatrixView.allocate(arena, 2, 3);
+    MatrixView oneHot = MatrixView.of(arena, 2, 3, 1, 0, 0, 0, 0, 1);
+    MatrixView binary = MatrixView.of(arena, 2, 3, 1, 0, 0, 1, 0, 1);
+    MatrixView probabilities = MatrixView.of(arena, 2, 3, 1, 0, 0, 0.25f, 0.5f, 0.25f);
+    MatrixView values = MatrixView.of(arena, 2, 3, 1, 0, 0, 2, -1, 0);
+    List<MatrixView> all = List.of(oneHot, binary, probabilities, values);
+    List<LabelRows> kinds = List.of(LabelRows.ONE_HOT, LabelRows.BINARY, LabelRows.PROBABILITIES, LabelRows.VALUES);
+    for (int i = 0; i < 4; i++) {
+      MatrixView rows = all.get(i);
+      assertEquals(kinds.get(i), LabelRows.of(new MatrixSamples("y", rows)));
+      for (LabelRows needed : LabelRows.values()) {
+        LabelEncoder encoder = new LabelEncoder(source("y", 2, 3), 3, needed);
+        boolean fits = needed == kinds.get(i) || needed == LabelRows.VALUES || i == 0;
+        if (fits) {
+          encoder.encode(rows, targets, 100);
+          assertArrayEquals(rows.toArray(), targets.toArray());
+        } else {
+          String message = assertThrows(IOException.class, () -> encoder.encode(rows, targets, 100)).getMessage();
+          assertEquals(true, message.startsWith("the labels of sample 101 in y are ")
+              && message.endsWith("; use mse for other values"), message);
+        }
+      }
+    }
+    assertEquals(LabelRows.BINARY, LabelRows.of(new MatrixSamples("y", MatrixView.of(arena, 2, 1, 1, 0))));
+    assertEquals(LabelRows.VALUES, LabelRows.of(new MatrixSamples("y", MatrixView.of(arena, 2, 1, 1, 2))));
   }
 
   @Test

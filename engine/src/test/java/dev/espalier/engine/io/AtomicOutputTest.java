@@ -85,6 +85,38 @@ class AtomicOutputTest {
   }
 
   @Test
+  void aLinkToAFileThatIsNotThereIsFollowed() throws IOException {
+    Path real = Files.createDirectory(folder.resolve("other")).resolve("real");
+    Path link = Files.createSymbolicLink(folder.resolve("link"), Path.of("other", "real"));
+    Path chain = Files.createSymbolicLink(folder.resolve("chain"), link);
+    for (boolean overwrite : List.of(false, true)) {
+      AtomicOutput.check(chain, overwrite);
+      assertEquals(List.of(), list(real.getParent()));
+      AtomicOutput.writeText(chain, overwrite, "new");
+      assertEquals("new", Files.readString(real));
+      assertTrue(Files.isSymbolicLink(link) && Files.isSymbolicLink(chain));
+      assertEquals(List.of("chain", "link", "other"), list(folder));
+      Files.delete(real);
+    }
+    Files.delete(real.getParent());
+    var e = assertThrows(IOException.class, () -> AtomicOutput.check(chain, true));
+    assertEquals(chain + ": its folder does not exist; create it or choose another output", e.getMessage());
+    Path loop = Files.createSymbolicLink(folder.resolve("loop"), Path.of("loop"));
+    e = assertThrows(IOException.class, () -> AtomicOutput.check(loop, true));
+    assertEquals(loop + ": is a link that leads nowhere; choose another output", e.getMessage());
+  }
+
+  /// Such as a name that is too long only with the ending of a temporary file.
+  @Test
+  void whatCannotBeWrittenIsTriedBefore() throws IOException {
+    Path target = folder.resolve("x".repeat(240));
+    var e = assertThrows(IOException.class, () -> AtomicOutput.check(target, true));
+    assertTrue(e.getMessage().startsWith(target + ": not written: File name too long"), e.getMessage());
+    AtomicOutput.check(folder.resolve("x".repeat(200)), true);
+    assertEquals(List.of(), list(folder));
+  }
+
+  @Test
   void impossibleTargetsAreRefusedBeforeWriting() throws IOException {
     Path file = Files.writeString(folder.resolve("file"), "");
     for (Path target : List.of(folder.resolve("missing/out"), file.resolve("out"), folder, Path.of("/"))) {

@@ -24,6 +24,17 @@ class AtomicOutputsTest {
   private Path folder;
 
   @Test
+  void oneFileIsNotWrittenTwice() throws IOException {
+    Path file = folder.resolve("file");
+    Path link = Files.createSymbolicLink(folder.resolve("link"), file);
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      outputs.write(file, true, AtomicOutput.text("one"));
+      IOException e = assertThrows(IOException.class, () -> outputs.write(link, true, AtomicOutput.text("two")));
+      assertEquals(link + ": is written twice; choose another output", e.getMessage());
+    }
+  }
+
+  @Test
   void filesAppearTogether() throws IOException {
     Path old = Files.writeString(folder.resolve("old"), "old");
     Path made = folder.resolve("a/b/made");

@@ -19,6 +19,10 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -150,27 +154,187 @@ final class ModelFileTest {
     refuse(write(relu, matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4), matrix("2.weight_mask", 4, 4), row),
         "tensor \"2.weight_orig\" ");
     refuse(write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.running_mean", row.values())), "BatchNorm");
+    refuse(write(relu, matrix("0.weight_v", 4, 4), matrix("0.weight_g", 4, 1)), "remove_weight_norm");
+    refuse(write(relu, matrix("0.parametrizations.weight.original0", 4, 4)), "remove_parametrizations");
     Path whole = write(relu, matrix("0.weight", 4, 4));
-    refuse(Files.copy(whole, folder.resolve("model-00001-of-00002.safetensors")), "one part of a model");
+    refuse(Files.copy(whole, folder.resolve("model-00001-of-00002.safetensors")),
+        "is part 1 of 2 of a model; put the others beside it, and their index model.safetensors.index.json");
     Path only = Files.copy(whole, folder.resolve("model-00001-of-00001.safetensors"));
     assertEquals(16, ModelFile.load(only, Optional.empty(), arena).network().weights());
+  }
+
+  private static final String FIRST = "m-00001-of-00002.safetensors";
+  private static final String SECOND = "m-00002-of-00002.safetensors";
+
+  /// A model in two files, the second of which has the layer in the middle, in another type.
+  private Path sharded(String weightMap) throws IOException {
+    SafetensorsWriter.write(folder.resolve(FIRST), true,
+        List.of(NewTensor.matrix("0.weight", MatrixView.of(arena, 3, 1, 1, 2, 3)),
+            NewTensor.matrix("4.weight", MatrixView.of(arena, 1, 1, 7)),
+            NewTensor.vector("4.bias", MatrixView.of(arena, 1, 1, 8))),
+        Map.of("format", "pt"));
+    SafetensorsWriter.write(folder.resolve(SECOND), true,
+        List.of(new NewTensor("2.weight", DType.F16, List.of(1L, 3L), MatrixView.of(arena, 1, 3, 4, 5, 6))),
+        Map.of("format", "pt", "activations", "relu"));
+    return Files.writeString(folder.resolve("m.safetensors.index.json"),
+        "{\"metadata\": {\"total_size\": 26}, \"weight_map\": {%s}, \"more\": [{}]}".formatted(weightMap));
+  }
+
+  private static String map(String... tensorsAndFiles) {
+    return IntStream.range(0, tensorsAndFiles.length / 2)
+        .mapToObj(i -> "\"%s\": \"%s\"".formatted(tensorsAndFiles[2 * i], tensorsAndFiles[2 * i + 1]))
+        .collect(Collectors.joining(", "));
+  }
+
+  @Test
+  void readsModelsInSeveralFilesAsOne() throws IOException {
+    Path index = sharded(map("0.weight", FIRST, "2.weight", SECOND, "4.bias", FIRST, "4.weight", FIRST));
+    for (Path path : List.of(index, folder.resolve(FIRST), folder.resolve(SECOND))) {
+      ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+      assertEquals(List.of("0", "2", "4"), names(model));
+      assertEquals(index, model.file().path());
+      assertEquals(List.of(folder.resolve(FIRST), folder.resolve(SECOND)), model.file().parts());
+      assertArrayEquals(new float[]{4, 5, 6}, model.network().layers().get(1).weights().toArray());
+      assertEquals(Activation.RELU, model.network().layers().getFirst().activation());
+    }
+    ModelFile model = ModelFile.load(index, Optional.empty(), arena);
+    Path target = folder.resolve("whole.safetensors");
+    model.save(target, model.network(), false);
+    ModelFile whole = ModelFile.load(target, Optional.empty(), arena);
+    assertEquals(List.of("pt", "relu"),
+        List.of(whole.file().metadata().get("format"), whole.file().metadata().get("activations")));
+    for (Tensor tensor : model.file().tensors()) {
+      Tensor written = whole.file().tensor(tensor.name()).orElseThrow();
+      assertEquals(tensor.dtype(), written.dtype());
+      assertEquals(tensor.shape(), written.shape());
+      assertEquals(-1, tensor.data().mismatch(written.data()));
+    }
+    for (Path part : List.of(index, folder.resolve(FIRST), folder.resolve(SECOND))) {
+      byte[] before = Files.readAllBytes(part);
+      String message = assertThrows(FormatException.class, () -> model.save(part, model.network(), true)).getMessage();
+      assertEquals(part + ": is a part of the model that was read; choose another output", message);
+      assertArrayEquals(before, Files.readAllBytes(part));
+    }
+  }
+
+  @Test
+  void refusesIndexesThatDoNotAgreeWithTheirFiles() throws IOException {
+    String all = map("0.weight", FIRST, "2.weight", SECOND, "4.bias", FIRST, "4.weight", FIRST);
+    refuse(sharded(all.replace(", \"4.weight\": \"" + FIRST + '"', "")),
+        "does not place tensor \"4.weight\" into " + FIRST);
+    refuse(sharded(all.replaceFirst(SECOND, FIRST)), folder.resolve(FIRST),
+        "has no tensor \"2.weight\", which m.safetensors.index.json places there");
+    refuse(sharded(all.replaceFirst(SECOND, "../" + SECOND)), "is not the name of a file beside it");
+    refuse(sharded(""), "has no \"weight_map\"");
+    refuse(sharded("1"), "is not the JSON of a model's index");
+    Path index = sharded(all);
+    Files.delete(folder.resolve(SECOND));
+    String message = assertThrows(IOException.class, () -> ModelFile.load(index, Optional.empty(), arena)).getMessage();
+    assertEquals(folder.resolve(SECOND) + ": no such file; check the path", message);
   }
 
   @Test
   void ordersLayersByTheWordsBetweenTheDots() throws IOException {
     for (List<String> names : List.of(List.of("fc", "fc2", "fc10"), List.of("W", "W1", "W2"),
-        List.of("encoder.0", "encoder.2", "encoder2.0"), List.of("2", "10", "a"))) {
+        List.of("encoder.0", "encoder.2", "encoder2.0"), List.of("net.0.0", "net.0.2", "net.1"), List.of("2", "10"))) {
       Path path = write(Map.of("activations", "relu"),
           names.reversed().stream().map(name -> matrix(name + ".weight", 2, 2)).toArray(NewTensor[]::new));
-      assertEquals(names,
-          ModelFile.load(path, Optional.empty(), arena).network().layers().stream().map(DenseLayer::name).toList());
+      ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+      assertEquals(names, names(model));
+      assertEquals(LayerOrder.NUMBERS, model.order());
     }
   }
 
+  @Test
+  void widthsOrderLayersThatNamesDoNotNumber() throws IOException {
+    Map<String, String> relu = Map.of("activations", "relu");
+    Path mlp = write(relu, matrix("hidden.weight", 6, 5), matrix("input.weight", 5, 4), matrix("output.weight", 3, 6));
+    assertOrder(List.of("input", "hidden", "output"), mlp, OptionalInt.empty());
+    Path encoder = write(relu, matrix("decoder.0.weight", 4, 2), matrix("decoder.2.weight", 8, 4),
+        matrix("encoder.0.weight", 4, 8), matrix("encoder.2.weight", 2, 4));
+    assertOrder(List.of("encoder.0", "encoder.2", "decoder.0", "decoder.2"), encoder, OptionalInt.of(8));
+    assertOrder(List.of("decoder.0", "decoder.2", "encoder.0", "encoder.2"), encoder, OptionalInt.of(2));
+    Path blocks = write(relu, matrix("b.0.in.weight", 8, 4), matrix("b.0.out.weight", 4, 8),
+        matrix("b.1.in.weight", 8, 4), matrix("b.1.out.weight", 4, 8), matrix("head.weight", 3, 4));
+    assertOrder(List.of("b.0.in", "b.0.out", "b.1.in", "b.1.out", "head"), blocks, OptionalInt.of(4));
+    // The width of the samples is told where it does not fit, and does not hide the only order.
+    assertOrder(List.of("b.0.in", "b.0.out", "b.1.in", "b.1.out", "head"), blocks, OptionalInt.of(7));
+  }
+
+  @Test
+  void refusesLayersThatChainInSeveralOrdersOrInNone() throws IOException {
+    Map<String, String> relu = Map.of("activations", "relu");
+    LayerOrderException several = assertThrows(LayerOrderException.class,
+        () -> ModelFile.load(write(relu, matrix("decoder.0.weight", 4, 2), matrix("encoder.0.weight", 2, 4)),
+            Optional.empty(), arena));
+    assertTrue(
+        several.getMessage().contains(
+            "layers decoder.0 (4 x 2), encoder.0 (2 x 4) chain in more than one order; list the layers of the network"),
+        several.getMessage());
+    assertEquals(List.of("decoder.0", "encoder.0"), several.example());
+    refuse(write(relu, matrix("a.weight", 4, 3), matrix("b.weight", 5, 2)), "chain in no order");
+    refuse(write(relu, matrix("a.weight", 2, 2), matrix("b.weight", 2, 2), matrix("2.weight", 2, 2)),
+        "chain in more than one order");
+    NewTensor[] many = IntStream.range(0, 100).mapToObj(i -> matrix("x".repeat(i + 1) + ".weight", 2, 2))
+        .toArray(NewTensor[]::new);
+    refuse(write(relu, many), "and 80 more was not found, there are too many to try");
+  }
+
+  /// Ten layers in each of three series that chain in any way until the last does not: found without trying all.
+  @Test
+  void searchEndsSoon() throws IOException {
+    Stream<NewTensor> square = Stream.of("a", "b", "c")
+        .flatMap(series -> IntStream.range(0, 10).mapToObj(i -> matrix("%s%d.weight".formatted(series, i), 2, 2)));
+    refuse(
+        write(Map.of("activations", "relu"),
+            Stream.concat(square, Stream.of(matrix("odd.weight", 3, 5))).toArray(NewTensor[]::new)),
+        "chain in no order");
+  }
+
+  @Test
+  void listedLayersAreTheNetwork() throws IOException {
+    NewTensor[] tensors = {matrix("0.weight", 4, 4), matrix("2.weight", 4, 4), matrix("4.weight", 4, 4),
+        matrix("emb.weight", 9, 4), NewTensor.vector("norm.running_mean", MatrixView.allocate(arena, 1, 4)),
+        NewTensor.vector("4.bias", MatrixView.allocate(arena, 1, 4))};
+    Path path = write(Map.of("activations", "relu", "layers", "4.weight, 0"), tensors);
+    ModelFile listed = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(List.of("4", "0"), names(listed));
+    assertEquals(LayerOrder.METADATA, listed.order());
+    assertEquals(List.of("2.weight", "emb.weight", "norm.running_mean"),
+        listed.unused().stream().map(Tensor::name).sorted().toList());
+    ModelFile given = ModelFile.load(path, new ModelReading(Optional.empty(), List.of("2", "emb"), OptionalInt.empty()),
+        arena);
+    assertEquals(List.of("2", "emb"), names(given));
+    assertEquals(LayerOrder.GIVEN, given.order());
+    Path out = folder.resolve("out.safetensors");
+    given.save(out, given.network(), false);
+    assertArrayEquals(Files.readAllBytes(path), Files.readAllBytes(out));
+
+    refuse(write(Map.of("activations", "relu", "layers", "0,1"), tensors), "has no tensor \"1.weight\", although");
+    refuse(write(Map.of("activations", "relu", "layers", "0,0.weight"), tensors), "layer \"0\" is listed twice");
+    refuse(write(Map.of("activations", "relu", "layers", "emb,0"), tensors), "layers do not chain");
+    refuse(write(Map.of("activations", "relu", "layers", "2"), matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4)),
+        "\"2.weight_orig\" is that of a weight with a mask");
+  }
+
+  private static List<String> names(ModelFile model) {
+    return model.network().layers().stream().map(DenseLayer::name).toList();
+  }
+
+  private void assertOrder(List<String> names, Path path, OptionalInt inputs) throws IOException {
+    ModelFile model = ModelFile.load(path, new ModelReading(Optional.empty(), List.of(), inputs), arena);
+    assertEquals(names, names(model));
+    assertEquals(LayerOrder.WIDTHS, model.order());
+  }
+
   private void refuse(Path path, String message) {
+    refuse(path, path, message);
+  }
+
+  private void refuse(Path path, Path named, String message) {
     String actual = assertThrows(FormatException.class, () -> ModelFile.load(path, Optional.empty(), arena))
         .getMessage();
-    assertTrue(actual.startsWith(path + ": ") && actual.contains(message), actual);
+    assertTrue(actual.startsWith(named + ": ") && actual.contains(message), actual);
   }
 
   private NewTensor matrix(String name, int rows, int columns) {

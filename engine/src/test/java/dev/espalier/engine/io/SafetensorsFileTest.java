@@ -229,4 +229,22 @@ class SafetensorsFileTest {
       Files.delete(path);
     }
   }
+
+  @Test
+  void namesOtherFormats() throws IOException {
+    Map<String, String> starts = Map.of("PK\3\4", "a zip archive", "\u0080\2", "a Python pickle", "\u0089HDF\r\n",
+        "an HDF5 file", "GGUF", "a GGUF file", "\b\7\u0012\7pytorch", "an ONNX model", "\u001f\u008b", "gunzip",
+        "version https://git-lfs.github.com/spec/v1", "git lfs pull", "<!DOCTYPE html>", "a web page");
+    for (Map.Entry<String, String> start : starts.entrySet()) {
+      Path path = TestFiles.file(folder, "model",
+          (start.getKey() + "1234567890123456").getBytes(StandardCharsets.ISO_8859_1));
+      String message = assertThrows(FormatException.class, () -> SafetensorsFile.open(path, Arena.ofAuto()))
+          .getMessage();
+      assertTrue(message.startsWith(path + ": is ") && message.contains(start.getValue()), message);
+    }
+    // A header whose length is the first byte of another format.
+    Path path = TestFiles.file(folder, "model",
+        TestFiles.safetensors("{\"__metadata__\":{\"a\":\"" + "b".repeat(0x8b1f - 25) + "\"}}"));
+    assertEquals(0x8b1f, SafetensorsFile.open(path, Arena.ofAuto()).header().byteSize());
+  }
 }

@@ -237,7 +237,14 @@ class SampleFilesTest {
         Arguments.of("a.csv", text("1,\n"), "line 1, column 2: \"\" is not a number"),
         Arguments.of("a.csv", text("1,0x10\n"), "\"0x10\" is not a number"),
         Arguments.of("a.csv", text("1,2f\n"), "\"2f\" is not a number"),
-        Arguments.of("a.csv", text("1;2\n3;4\n"), "fields are separated by semicolons"),
+        Arguments.of("a.csv", text("NA,?\n1,2\n"), "line 1, column 1: \"NA\" is not a number"),
+        Arguments.of("a.csv", text("1.5;2\n3,5;4\n"), "line 2, column 1: \"3,5\" is not a number"),
+        Arguments.of("a.csv", text("1,5;2\n3.5;4\n"), "line 2, column 1: \"3.5\" is not a number with a decimal comma"),
+        Arguments.of("a.csv", text("1;1,234.5\n3;4\n"), "line 1, column 2: \"1,234.5\" is not a number"),
+        Arguments.of("a.csv", text("0,1,2\n3,4,5\n"), "the first record is 0,1,2: a header or a sample"),
+        Arguments.of("a.csv", text("0,1\n0.5,1\n"), "the first record is 0,1: a header or a sample"),
+        Arguments.of("a.csv", text(",0,1\n0,.5,1\n1,.5,2\n"), "column 1 has no name and counts the records"),
+        Arguments.of("a.csv", text(",a\n0,.5\n1,.5\n"), "column 1 has no name and counts the records"),
         Arguments.of("a.csv.gz", Arrays.copyOf(gzip(text("1,2\n".repeat(1000))), 30), "ends too early"));
   }
 

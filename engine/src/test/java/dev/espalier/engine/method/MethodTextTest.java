@@ -61,8 +61,9 @@ final class MethodTextTest {
               new Repair.Refit(OptionalInt.of(50), OptionalDouble.of(0.0125)),
               new Repair.Refit(OptionalInt.empty(), OptionalDouble.of(1e-7))),
           "none", "refit", "refit:iterations=50:damping=0.0125", "refit:damping=1E-7"),
-      Kinds.of(Loss.class, Loss::parse, List.of(new Loss.SquaredError(), new Loss.CrossEntropy()), "mse",
-          "cross-entropy"));
+      Kinds.of(Loss.class, Loss::parse,
+          List.of(new Loss.SquaredError(), new Loss.CrossEntropy(), new Loss.BinaryCrossEntropy()), "mse",
+          "cross-entropy", "binary-cross-entropy"));
 
   @Test
   void everyKindIsReadAsItIsPrinted() {
@@ -116,7 +117,7 @@ final class MethodTextTest {
     }
     refused("refit:iterations=0: use at least one iteration", () -> Repair.parse("refit:iterations=0"));
     refused("refit:damping=0.0: use a damping above 0", () -> Repair.parse("refit:damping=0"));
-    refused("unknown loss 'l2': use mse or cross-entropy", () -> Loss.parse("l2"));
+    refused("unknown loss 'l2': use mse, cross-entropy or binary-cross-entropy", () -> Loss.parse("l2"));
   }
 
   @Test

@@ -11,6 +11,7 @@ import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.network.Graph;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Optional;
@@ -67,15 +68,24 @@ final class NeedsTest {
   }
 
   @Test
-  void crossEntropyIsTheDefaultForClassesWhereItIsPossible() {
+  void crossEntropyIsTheDefaultForClassesWhereItIsPossible() throws IOException {
     try (Arena arena = Arena.ofConfined()) {
       SampleSource classes = new MatrixSamples("classes", MatrixView.allocate(arena, 2, 1));
+      SampleSource oneHot = new MatrixSamples("one-hot", MatrixView.of(arena, 2, 3, 0, 1, 0, 1, 0, 0));
+      SampleSource values = new MatrixSamples("values", MatrixView.of(arena, 2, 3, 0, 1, 0, 1, 0.5f, 0));
       SampleSource targets = new MatrixSamples("targets", MatrixView.allocate(arena, 2, 3));
       for (Activation last : Activation.values()) {
         Graph network = network(arena, 3, last);
         boolean possible = last == Activation.IDENTITY || last == Activation.SOFTMAX;
         assertEquals(possible ? new Loss.CrossEntropy() : new Loss.SquaredError(), Loss.defaultFor(network, classes));
-        assertEquals(new Loss.SquaredError(), Loss.defaultFor(network, targets));
+        assertEquals(last == Activation.SIGMOID ? new Loss.BinaryCrossEntropy() : new Loss.SquaredError(),
+            Loss.defaultFor(network, targets));
+        assertEquals(switch (last) {
+          case IDENTITY, SOFTMAX -> new Loss.CrossEntropy();
+          case SIGMOID -> new Loss.BinaryCrossEntropy();
+          default -> new Loss.SquaredError();
+        }, Loss.defaultFor(network, oneHot));
+        assertEquals(new Loss.SquaredError(), Loss.defaultFor(network, values));
         new Loss.SquaredError().requireFits(network);
         if (possible) {
           new Loss.CrossEntropy().requireFits(network);
@@ -86,6 +96,28 @@ final class NeedsTest {
         }
       }
       assertEquals(new Loss.SquaredError(), Loss.defaultFor(network(arena, 1, Activation.IDENTITY), classes));
+      assertEquals(new Loss.BinaryCrossEntropy(), Loss.defaultFor(network(arena, 1, Activation.SIGMOID), classes));
+    }
+  }
+
+  @Test
+  void crossEntropyOfOneOutputOrOfSigmoidsIsBinary() throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      SampleSource labels = new MatrixSamples("y", MatrixView.allocate(arena, 2, 1));
+      Optional<Loss> asked = Optional.of(new Loss.CrossEntropy());
+      Loss binary = new Loss.BinaryCrossEntropy();
+      assertEquals(binary, Loss.inForce(asked, network(arena, 1, Activation.IDENTITY), labels));
+      assertEquals(binary, Loss.inForce(asked, network(arena, 3, Activation.SIGMOID), labels));
+      assertEquals(new Loss.CrossEntropy(), Loss.inForce(asked, network(arena, 3, Activation.IDENTITY), labels));
+      assertEquals(new Loss.CrossEntropy(), Loss.inForce(asked, network(arena, 1, Activation.TANH), labels));
+      for (Activation last : Activation.values()) {
+        Graph network = network(arena, 2, last);
+        if (last == Activation.IDENTITY || last == Activation.SIGMOID) {
+          binary.requireFits(network);
+        } else {
+          assertThrows(MismatchException.class, () -> binary.requireFits(network));
+        }
+      }
     }
   }
 

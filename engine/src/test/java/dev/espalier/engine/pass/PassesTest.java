@@ -251,9 +251,14 @@ final class PassesTest {
     Activation last = network.graph().lastActivation();
     boolean givesClasses = last == Activation.IDENTITY || last == Activation.SOFTMAX;
     onBackends(network, (backend, device) -> {
-      for (Loss loss : givesClasses
-          ? List.of(new Loss.SquaredError(), new Loss.CrossEntropy())
-          : List.of(new Loss.SquaredError())) {
+      List<Loss> losses = new ArrayList<>(List.of(new Loss.SquaredError()));
+      if (givesClasses) {
+        losses.add(new Loss.CrossEntropy());
+      }
+      if (last == Activation.IDENTITY || last == Activation.SIGMOID) {
+        losses.add(new Loss.BinaryCrossEntropy());
+      }
+      for (Loss loss : losses) {
         try (ForwardPass forward = ForwardPass.allocate(backend, network.graph(), 5);
             LossPass pass = LossPass.allocate(backend, network.graph(), loss, 5)) {
           for (MatrixView batch : batches(network.graph())) {
@@ -262,11 +267,11 @@ final class PassesTest {
             forward.load(batch);
             forward.run(device);
             pass.load(targets);
-            double[] losses = TestNetworks.values(backend, pass.run(device, forward));
+            double[] each = TestNetworks.values(backend, pass.run(device, forward));
             for (int n = 0; n < batch.rows(); n++) {
               double[] x = TestNetworks.row(batch, n);
               double[] t = TestNetworks.row(targets, n);
-              assertEquals(loss(loss, plain, x, t), losses[n], tolerance(backend) * (1 + Math.abs(losses[n])),
+              assertEquals(loss(loss, plain, x, t), each[n], tolerance(backend) * (1 + Math.abs(each[n])),
                   loss + " of sample");
               for (int l = 0; l < network.layers().size(); l++) {
                 double[] bias = plain.biases()[l];
@@ -294,9 +299,13 @@ final class PassesTest {
   private static double loss(Loss loss, Plain plain, double[] x, double[] t) {
     double[] y = plain.output(x);
     boolean isSoftmax = plain.graph().lastActivation() == Activation.SOFTMAX;
+    boolean isSigmoid = plain.graph().lastActivation() == Activation.SIGMOID;
     return IntStream.range(0, y.length).mapToDouble(k -> switch (loss) {
       case Loss.SquaredError() -> (y[k] - t[k]) * (y[k] - t[k]) / y.length;
       case Loss.CrossEntropy() -> -t[k] * Math.log(isSoftmax ? y[k] : softmax(y, k));
+      case Loss.BinaryCrossEntropy() -> (isSigmoid
+          ? -t[k] * Math.log(y[k]) - (1 - t[k]) * Math.log1p(-y[k])
+          : Math.max(y[k], 0) + Math.log1p(Math.exp(-Math.abs(y[k]))) - t[k] * y[k]) / y.length;
     }).sum();
   }
 

@@ -15,12 +15,14 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -105,12 +107,37 @@ final class EvaluationPassTest {
   @Test
   void targetRowsHaveNoAccuracyUnderSquaredError() throws IOException {
     DenseNetwork network = TestNetworks.network(arena, 1, List.of(2, 3), List.of(Activation.IDENTITY));
-    Dataset data = TestNetworks.source(MatrixView.allocate(arena, 4, 2), MatrixView.allocate(arena, 4, 3));
+    MatrixView classes = MatrixView.of(arena, 4, 3, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0.5f, 0.5f);
+    Dataset data = TestNetworks.source(MatrixView.allocate(arena, 4, 2), classes);
     try (Backend backend = new ReferenceBackend()) {
       assertEquals(OptionalDouble.empty(),
           run(backend, List.of(network), data, new Loss.SquaredError(), 4).getFirst().evaluation().accuracy());
       assertEquals(true, run(backend, List.of(network), data, new Loss.CrossEntropy(), 4).getFirst().evaluation()
           .accuracy().isPresent());
+    }
+  }
+
+  /// The share of right labels, by logits and by sigmoids: 1/2, 1, 1/2 and 0 of the samples.
+  @Test
+  void binaryLabelsAreRightAlone() throws IOException {
+    MatrixView x = MatrixView.of(arena, 4, 1, -1, 1, 2, -2);
+    MatrixView labels = MatrixView.of(arena, 4, 2, 1, 1, 1, 0, 0, 0, 1, 0);
+    MatrixView weights = MatrixView.of(arena, 2, 1, 1, -1);
+    for (Activation last : List.of(Activation.IDENTITY, Activation.SIGMOID)) {
+      DenseNetwork network = new DenseNetwork(List.of(new DenseLayer("0", weights, Optional.empty(), last)));
+      try (Backend backend = new ReferenceBackend()) {
+        Evaluation evaluation = run(backend, List.of(network), TestNetworks.source(x, labels),
+            new Loss.BinaryCrossEntropy(), 3).getFirst().evaluation();
+        assertEquals(OptionalDouble.of(0.5), evaluation.accuracy());
+        double expected = 0;
+        for (int n = 0; n < 4; n++) {
+          for (int k = 0; k < 2; k++) {
+            double z = x.get(n, 0) * weights.get(k, 0);
+            expected += Math.log1p(Math.exp(labels.get(n, k) == 1 ? -z : z)) / 8;
+          }
+        }
+        assertEquals(expected, evaluation.loss(), 1e-6);
+      }
     }
   }
 

@@ -41,6 +41,7 @@ import org.junit.jupiter.api.Test;
 
 final class TrainerTest {
   private static final Loss CROSS_ENTROPY = new Loss.CrossEntropy();
+  private static final Loss BINARY = new Loss.BinaryCrossEntropy();
   private static final Loss MSE = new Loss.SquaredError();
 
   private final Arena arena = Arena.ofConfined();
@@ -91,11 +92,50 @@ final class TrainerTest {
   }
 
   @Test
+  void frozenLayersKeepTheirBits() throws IOException {
+    DenseNetwork before = initial(Activation.IDENTITY);
+    for (int frozen = 0; frozen < 2; frozen++) {
+      String name = before.layers().get(frozen).name();
+      DenseNetwork after = train(before, circle(),
+          new TrainingOptions(2, 32, Adam.of(0.01), CROSS_ENTROPY, 5, true, Set.of(name)));
+      for (int l = 0; l < 2; l++) {
+        DenseLayer old = before.layers().get(l);
+        DenseLayer layer = after.layers().get(l);
+        boolean same = Arrays.equals(old.weights().toArray(), layer.weights().toArray())
+            && Arrays.equals(old.bias().orElseThrow().toArray(), layer.bias().orElseThrow().toArray());
+        assertEquals(l == frozen, same, "layer " + l);
+      }
+    }
+  }
+
+  @Test
+  void refusesToFreezeAllLayersOrOneThatIsNotThere() {
+    for (Set<String> frozen : List.of(Set.of("0", "2"), Set.of("1"))) {
+      TrainingOptions options = new TrainingOptions(2, 32, Adam.of(0.01), CROSS_ENTROPY, 5, true, frozen);
+      String message = assertThrows(MismatchException.class,
+          () -> train(initial(Activation.IDENTITY), circle(), options)).getMessage();
+      assertTrue(message.contains(frozen.contains("1") ? "no layer 1" : "nothing is left to train"), message);
+    }
+  }
+
+  @Test
   void learnsBySquaredErrorAndThroughSoftmax() throws IOException {
     Dataset circle = circle();
     assertTrue(accuracy(train(initial(Activation.SIGMOID), circle, options(30, MSE, false)), circle, MSE) > 0.95);
     assertTrue(accuracy(train(initial(Activation.SOFTMAX), circle, options(30, CROSS_ENTROPY, false)), circle,
         CROSS_ENTROPY) > 0.95);
+  }
+
+  /// One output, whose labels are 0 and 1; by logits and by a sigmoid.
+  @Test
+  void learnsOneOutputByBinaryCrossEntropy() throws IOException {
+    Dataset circle = circle();
+    for (Activation last : List.of(Activation.IDENTITY, Activation.SIGMOID)) {
+      DenseNetwork initial = RandomNetwork.chain(List.of(2, 24, 1), List.of(Activation.RELU, last), 3, arena);
+      DenseNetwork trained = train(initial, circle, options(30, BINARY, false));
+      assertTrue(accuracy(initial, circle, BINARY) < 0.9, last.toString());
+      assertTrue(accuracy(trained, circle, BINARY) > 0.95, last.toString());
+    }
   }
 
   @Test
@@ -111,9 +151,9 @@ final class TrainerTest {
   @Test
   void followsTheGradientOfTheLoss() throws IOException {
     Dataset circle = circle();
-    DenseNetwork network = TestNetworks.network(arena, 4, List.of(2, 5, 2),
-        List.of(Activation.GELU, Activation.SOFTMAX));
-    for (Loss loss : List.of(MSE, CROSS_ENTROPY)) {
+    for (Loss loss : List.of(MSE, CROSS_ENTROPY, BINARY)) {
+      DenseNetwork network = TestNetworks.network(arena, 4, List.of(2, 5, 2),
+          List.of(Activation.GELU, loss.equals(BINARY) ? Activation.SIGMOID : Activation.SOFTMAX));
       for (int l = 0; l < 2; l++) {
         MatrixView weights = network.layers().get(l).weights();
         float value = weights.get(1, 1);

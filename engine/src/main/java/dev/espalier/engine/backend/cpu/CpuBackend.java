@@ -119,7 +119,7 @@ public final class CpuBackend implements Backend {
 
   @Override
   public String description() {
-    return "cpu (oneDNN %s, %s, %s, %d thread%s)".formatted(OneDnn.version(), OneDnn.instructionSet(),
+    return "cpu (oneDNN %s, %s, %s, %s thread%s)".formatted(OneDnn.version(), OneDnn.instructionSet(),
         precision == Precision.BF16
             ? "bfloat16 products"
             : sparse.isPresent() ? "float32, skipping dead units" : "float32",

@@ -146,6 +146,20 @@ final class CpuLoops {
     return loss;
   }
 
+  /// See [TrainingOperations#binaryCrossEntropy]; one row, whose gradient takes the place of its logits.
+  ///
+  /// @return the loss
+  static double binaryCrossEntropy(float[] targets, float[] logits, int count) {
+    double loss = 0;
+    for (int k = 0; k < count; k++) {
+      double z = logits[k];
+      double small = Math.exp(-Math.abs(z));
+      loss += (Math.max(z, 0) + Math.log1p(small) - targets[k] * z) / count;
+      logits[k] = (float) (((z >= 0 ? 1 : small) / (1 + small) - targets[k]) / count);
+    }
+    return loss;
+  }
+
   /// A step of Adam with its constants rounded to float32. 1 − β is formed in double: in float32 it would lose the
   /// digits that set the moments' size.
   record AdamStep(float beta1, float rest1, float beta2, float rest2, float rate, float correction2, float epsilon,

@@ -41,7 +41,21 @@ final class CpuTraining implements TrainingOperations {
   }
 
   @Override
+  public void binaryCrossEntropy(Matrix logits, Matrix targets, Matrix gradient, Matrix losses) {
+    inPlace(logits, targets, gradient, losses, CpuLoops::binaryCrossEntropy);
+  }
+
+  @Override
   public void squaredError(Matrix output, Matrix targets, Matrix gradient, Matrix losses) {
+    inPlace(output, targets, gradient, losses, CpuLoops::squaredError);
+  }
+
+  /// The loss of one row, whose gradient takes the place of its values.
+  private interface RowLoss {
+    double of(float[] targets, float[] values, int count);
+  }
+
+  private void inPlace(Matrix output, Matrix targets, Matrix gradient, Matrix losses, RowLoss row) {
     MemorySegment a = read(output);
     MemorySegment t = read(targets);
     MemorySegment g = write(gradient);
@@ -54,7 +68,7 @@ final class CpuTraining implements TrainingOperations {
       for (long n = start; n < end; n++) {
         load(a, n * outputs, outputs, values);
         load(t, n * outputs, outputs, target);
-        loss[(int) (n - start)] = (float) CpuLoops.squaredError(target, values, outputs);
+        loss[(int) (n - start)] = (float) row.of(target, values, outputs);
         store(values, outputs, g, n * outputs);
       }
       store(loss, loss.length, l, start);

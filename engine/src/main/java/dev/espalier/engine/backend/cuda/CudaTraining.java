@@ -25,6 +25,11 @@ final class CudaTraining implements TrainingOperations {
   }
 
   @Override
+  public void binaryCrossEntropy(Matrix logits, Matrix targets, Matrix gradient, Matrix each) {
+    losses.binaryCrossEntropy(device(logits), device(targets), device(gradient), device(each));
+  }
+
+  @Override
   public void squaredError(Matrix output, Matrix targets, Matrix gradient, Matrix each) {
     losses.squaredError(device(output), device(targets), device(gradient), device(each));
   }

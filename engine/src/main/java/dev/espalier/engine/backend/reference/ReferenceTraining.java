@@ -29,6 +29,22 @@ final class ReferenceTraining implements TrainingOperations {
   }
 
   @Override
+  public void binaryCrossEntropy(Matrix logits, Matrix targets, Matrix gradient, Matrix losses) {
+    ReferenceMatrix z = entries(logits);
+    for (int n = 0; n < z.rows(); n++) {
+      double loss = 0;
+      for (int k = 0; k < z.columns(); k++) {
+        double value = z.get(n, k);
+        double target = entries(targets).get(n, k);
+        // −t ln σ(z) − (1 − t) ln(1 − σ(z)) = ln(1 + eᶻ) − t z, in a form that does not overflow
+        loss += (Math.max(value, 0) + Math.log1p(Math.exp(-Math.abs(value))) - target * value) / z.columns();
+        entries(gradient).set(n, k, (1 / (1 + Math.exp(-value)) - target) / z.columns());
+      }
+      entries(losses).set(n, 0, loss);
+    }
+  }
+
+  @Override
   public void squaredError(Matrix output, Matrix targets, Matrix gradient, Matrix losses) {
     ReferenceMatrix y = entries(output);
     for (int n = 0; n < y.rows(); n++) {

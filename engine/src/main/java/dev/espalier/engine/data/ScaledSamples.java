@@ -1,0 +1,62 @@
+package dev.espalier.engine.data;
+
+import dev.espalier.engine.matrix.MatrixView;
+import java.io.IOException;
+import java.util.List;
+
+/// Another source, each number times numerator / denominator.
+public record ScaledSamples(SampleSource source, double numerator, double denominator) implements SampleSource {
+  /// @throws IllegalArgumentException if a factor is not finite, or zero
+  public ScaledSamples {
+    double factor = numerator / denominator;
+    if (!Double.isFinite(factor) || factor == 0) {
+      throw new IllegalArgumentException("%s/%s: must be finite, and not 0".formatted(numerator, denominator));
+    }
+  }
+
+  @Override
+  public String name() {
+    return source.name();
+  }
+
+  @Override
+  public long samples() {
+    return source.samples();
+  }
+
+  @Override
+  public int width() {
+    return source.width();
+  }
+
+  @Override
+  public boolean isThreadConfined() {
+    return source.isThreadConfined();
+  }
+
+  @Override
+  public List<SourceNote> notes() {
+    return source.notes().stream().filter(note -> note.topic() != SourceNote.Topic.SCALE).toList();
+  }
+
+  @Override
+  public Pass open() throws IOException {
+    Pass pass = source.open();
+    return new Pass() {
+      @Override
+      public int read(MatrixView target) throws IOException {
+        int read = pass.read(target);
+        for (long i = 0; i < (long) read * target.columns(); i++) {
+          double value = target.segment().getAtIndex(MatrixView.ELEMENT, i);
+          target.segment().setAtIndex(MatrixView.ELEMENT, i, (float) (value * numerator / denominator));
+        }
+        return read;
+      }
+
+      @Override
+      public void close() throws IOException {
+        pass.close();
+      }
+    };
+  }
+}

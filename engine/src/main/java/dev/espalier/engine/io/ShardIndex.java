@@ -1,0 +1,130 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import tools.jackson.core.JacksonException;
+import tools.jackson.core.JsonParser;
+import tools.jackson.core.JsonToken;
+import tools.jackson.core.ObjectReadContext;
+
+/// The index of a model that is spread over several safetensors files, as Hugging Face writes it: a JSON object whose
+/// member `weight_map` names the file of each tensor.
+///
+/// @param path     of the index
+/// @param metadata those that are strings
+/// @param files    by the name of the tensor; names of files beside the index
+record ShardIndex(Path path, Map<String, String> metadata, Map<String, String> files) {
+  private static final Pattern SHARD = Pattern.compile("(.*)-(\\d{5})-of-(?!00001)(\\d{5})(\\.safetensors)");
+  private static final String SUFFIX = ".index.json";
+
+  /// The index that `path` is, or that lies beside it if it is one part of a model.
+  ///
+  /// @throws FormatException if it is a part without an index, or an index that is not as it should be
+  static Optional<ShardIndex> of(Path path) throws IOException {
+    Matcher shard = SHARD.matcher(path.getFileName() == null ? "" : path.getFileName().toString());
+    if (shard.matches()) {
+      Path index = path.resolveSibling(shard.group(1) + shard.group(4) + SUFFIX);
+      if (!Files.exists(index)) {
+        throw new FormatException(path, "is part %d of %d of a model; put the others beside it, and their index %s"
+            .formatted(Integer.parseInt(shard.group(2)), Integer.parseInt(shard.group(3)), index.getFileName()));
+      }
+      return Optional.of(read(index));
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      return isJson(InputFile.map(path, arena)) ? Optional.of(read(path)) : Optional.empty();
+    }
+  }
+
+  /// A safetensors file begins with the length of its header, the last byte of which is 0.
+  private static boolean isJson(MemorySegment content) {
+    int first = 0;
+    while (first < content.byteSize() && first < Long.BYTES && Character.isWhitespace(byteAt(content, first))) {
+      first++;
+    }
+    return content.byteSize() > Long.BYTES && byteAt(content, first) == '{' && byteAt(content, Long.BYTES - 1) != 0;
+  }
+
+  private static byte byteAt(MemorySegment content, long index) {
+    return content.get(ValueLayout.JAVA_BYTE, index);
+  }
+
+  private static ShardIndex read(Path path) throws IOException {
+    byte[] json;
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment content = InputFile.map(path, arena);
+      if (content.byteSize() > SafetensorsHeader.LONGEST) {
+        throw new FormatException(path,
+            "an index of %d bytes is beyond the limit of %d".formatted(content.byteSize(), SafetensorsHeader.LONGEST));
+      }
+      json = content.toArray(ValueLayout.JAVA_BYTE);
+    }
+    var utf8 = new InputStreamReader(new ByteArrayInputStream(json), StandardCharsets.UTF_8.newDecoder());
+    try (JsonParser parser = SafetensorsHeader.JSON.createParser(ObjectReadContext.empty(), utf8)) {
+      return parse(path, parser);
+    } catch (JacksonException e) {
+      throw new FormatException(path, "is not the JSON of a model's index (%s)".formatted(e.getOriginalMessage()), e);
+    }
+  }
+
+  private static ShardIndex parse(Path path, JsonParser parser) throws FormatException {
+    Map<String, String> metadata = Map.of();
+    Map<String, String> files = Map.of();
+    parser.nextToken();
+    for (String name = parser.nextName(); name != null; name = parser.nextName()) {
+      JsonToken token = parser.nextToken();
+      if (name.equals("metadata") && token == JsonToken.START_OBJECT) {
+        metadata = strings(parser);
+      } else if (name.equals("weight_map") && token == JsonToken.START_OBJECT) {
+        files = strings(parser);
+      } else {
+        parser.skipChildren();
+      }
+    }
+    if (files.isEmpty()) {
+      throw new FormatException(path,
+          "has no \"weight_map\", which names the file of each tensor; give a safetensors file, or a model's index");
+    }
+    for (String file : files.values()) {
+      if (file.isEmpty() || file.contains("/") || file.contains("\\") || file.equals("..")) {
+        throw new FormatException(path, "%s is not the name of a file beside it".formatted(quote(file)));
+      }
+    }
+    return new ShardIndex(path, metadata, files);
+  }
+
+  /// The members of an object that are strings.
+  private static Map<String, String> strings(JsonParser parser) {
+    Map<String, String> strings = new LinkedHashMap<>();
+    for (String name = parser.nextName(); name != null; name = parser.nextName()) {
+      if (parser.nextToken() == JsonToken.VALUE_STRING) {
+        strings.put(name, parser.getString());
+      } else {
+        parser.skipChildren();
+      }
+    }
+    return strings;
+  }
+
+  /// The files in the order of their names.
+  List<Path> parts() {
+    List<Path> parts = new ArrayList<>();
+    files.values().stream().distinct().sorted().forEach(file -> parts.add(path.resolveSibling(file)));
+    return parts;
+  }
+}

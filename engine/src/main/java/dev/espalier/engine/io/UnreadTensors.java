@@ -1,0 +1,45 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+
+import java.util.List;
+
+/// Refuses tensors that change what a network computes in a way that is not read.
+final class UnreadTensors {
+  /// @param ending of the tensor's name, behind a dot or alone
+  /// @param of     what the tensor belongs to
+  private record Kind(String ending, String of, String remedy) {}
+
+  private static final List<Kind> KINDS = List.of(
+      new Kind("weight_orig", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
+      new Kind("weight_mask", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
+      new Kind("bias_orig", "a bias with a mask", "call torch.nn.utils.prune.remove and save again"),
+      new Kind("weight_g", "a weight_norm, which is not read", "call torch.nn.utils.remove_weight_norm and save again"),
+      new Kind("weight_v", "a weight_norm or spectral_norm, which is not read",
+          "call torch.nn.utils.remove_weight_norm or remove_spectral_norm and save again"),
+      new Kind("weight_u", "a spectral_norm, which is not read",
+          "call torch.nn.utils.remove_spectral_norm and save again"),
+      new Kind("running_mean", "a BatchNorm, which is not read", "fold it into the layer before it and save again"),
+      new Kind("running_var", "a BatchNorm, which is not read", "fold it into the layer before it and save again"));
+
+  private UnreadTensors() {}
+
+  /// @throws FormatException if the name is that of such a tensor, or of a bias without weights
+  static void refuse(SafetensorsFile file, String name) throws FormatException {
+    if (name.contains("parametrizations.")) {
+      throw new FormatException(file.path(), "tensor %s is that of a parametrization, which is not read; %s"
+          .formatted(quote(name), "call torch.nn.utils.parametrize.remove_parametrizations and save again"));
+    }
+    for (Kind kind : KINDS) {
+      if (name.equals(kind.ending) || name.endsWith("." + kind.ending)) {
+        throw new FormatException(file.path(),
+            "tensor %s is that of %s; %s".formatted(quote(name), kind.of, kind.remedy));
+      }
+    }
+    String weight = name.replaceFirst("\\.bias$", ".weight");
+    if (!weight.equals(name) && file.tensor(weight).isEmpty()) {
+      throw new FormatException(file.path(),
+          "tensor %s has no %s beside it; save the model with all its weights".formatted(quote(name), quote(weight)));
+    }
+  }
+}
