@@ -9,7 +9,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
-import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
@@ -92,7 +92,7 @@ final class PruneCommand implements Callable<Integer> {
     private Schedule schedule = new Schedule.OneShot();
 
     @Option(names = "--repair", paramLabel = "REPAIR", order = 13)
-    private Repair repair = new Repair.None();
+    private Repairs repair = Repairs.NONE;
 
     @Option(names = "--min-per-layer", paramLabel = "N", order = 14, converter = Values.AtLeastZeroLong.class)
     private long minPerLayer = 1;
@@ -203,7 +203,7 @@ final class PruneCommand implements Callable<Integer> {
     global.require(!grouped || selection.sparsity == null,
         "--scope %s sets the sparsity: leave out --sparsity".formatted(selection.scope));
     scoring.check(data, global);
-    global.require(data.data != null || selection.repair instanceof Repair.None,
+    global.require(data.data != null || selection.repair.steps().isEmpty(),
         "--data is missing: --repair %s needs calibration samples".formatted(selection.repair));
     test.check(data, global);
     global.require(fineTuning.epochs == null || data.hasLabels(),
@@ -293,7 +293,7 @@ final class PruneCommand implements Callable<Integer> {
     return "%s of %s: %s of %s weights removed (%s), criterion %s, compensation %s, schedule %s, repair %s.".formatted(
         output.dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(result.removed()),
         PLAIN.count(result.prunableWeights()), PLAIN.percent(result.sparsity()), plan.scoring().criterion(),
-        plan.scoring().compensation(), plan.options().schedule(), plan.options().repair());
+        plan.scoring().compensation(), plan.options().schedule(), plan.repair());
   }
 
   private void print(DenseNetwork network, PruningResult result, Judgement judgement) {

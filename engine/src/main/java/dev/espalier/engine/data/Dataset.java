@@ -55,6 +55,9 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
   /// @param arena takes their memory, and must allow other threads where they read passes
   /// @throws IOException if a sample or label cannot be read or is not finite
   public Dataset inMemory(long mostBytes, Arena arena) throws IOException {
+    if (samples instanceof MatrixSamples && labels.stream().allMatch(MatrixSamples.class::isInstance)) {
+      return this;
+    }
     long width = samples.width() + (long) labels.map(SampleSource::width).orElse(0);
     if (samples.samples() > Math.min(mostBytes / Float.BYTES / width, Integer.MAX_VALUE)) {
       return this;

@@ -1,20 +1,14 @@
 package dev.espalier.engine.method;
 
-import java.math.BigDecimal;
+import dev.espalier.engine.network.Graph;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
+import java.util.regex.Matcher;
 
-/// What each round does to the weights and biases that are left, once it has removed weights and compensated them. It
-/// needs samples, but no labels.
+/// What a round does to the weights and biases that are left, once it has removed weights and compensated them. It needs
+/// samples, but no labels.
 public sealed interface Repair {
-  /// Nothing.
-  record None() implements Repair {
-    @Override
-    public String toString() {
-      return "none";
-    }
-  }
-
   /// Layer by layer from the input, a least-squares fit of the weights that are left and the bias: the pre-activations
   /// of the pruned network are to match those of the dense network on the same samples (docs/method.md, refit).
   ///
@@ -61,39 +55,93 @@ public sealed interface Repair {
 
     @Override
     public String toString() {
-      StringBuilder text = new StringBuilder("refit");
-      iterations.ifPresent(value -> text.append(":iterations=").append(value));
-      damping.ifPresent(value -> text.append(":damping=").append(BigDecimal.valueOf(value).stripTrailingZeros()));
-      return text.toString();
+      return "refit" + RepairText.option("iterations", iterations) + RepairText.option("damping", damping);
     }
   }
 
-  /// `none`, or `refit` with `:iterations=…` and `:damping=…` where they are not the defaults.
+  /// Training by mini-batch Adam with the dense network as the teacher: the outputs of the pruned network are to follow
+  /// those of the dense network on the same samples (docs/method.md, distillation).
+  ///
+  /// @param objective empty: [Objective#defaultFor] the network
+  /// @param epochs in each round but the last, 0 or more; empty: [#EPOCHS]
+  /// @param lastEpochs in the last round, at least 1; empty: [#LAST_EPOCHS]
+  /// @param learningRate at the start of a round, above 0; empty: [#LEARNING_RATE]
+  record Distill(Optional<Objective> objective, OptionalInt epochs, OptionalInt lastEpochs,
+      OptionalDouble learningRate) implements Repair {
+    /// Epochs in each round but the last, unless others are asked for.
+    public static final int EPOCHS = 5;
+    /// Epochs in the last round, unless others are asked for.
+    public static final int LAST_EPOCHS = 30;
+    /// The learning rate, unless another one is asked for.
+    public static final double LEARNING_RATE = 3e-3;
+
+    /// The defaults.
+    public Distill() {
+      this(Optional.empty(), OptionalInt.empty(), OptionalInt.empty(), OptionalDouble.empty());
+    }
+
+    /// @throws IllegalArgumentException if a number is out of its range
+    public Distill {
+      if (epochs.orElse(0) < 0 || lastEpochs.orElse(1) < 1) {
+        throw new IllegalArgumentException("distill:epochs=%s:last=%s: use at least 0 and 1"
+            .formatted(epochs.orElse(EPOCHS), lastEpochs.orElse(LAST_EPOCHS)));
+      }
+      if (!(learningRate.orElse(1) > 0 && Double.isFinite(learningRate.orElse(1)))) {
+        throw new IllegalArgumentException(
+            "distill:rate=%s: use a learning rate above 0".formatted(learningRate.getAsDouble()));
+      }
+    }
+
+    /// The objective in force for a network.
+    public Objective objective(Graph graph) {
+      return objective.orElseGet(() -> Objective.defaultFor(graph));
+    }
+
+    @Override
+    public void requireFits(Graph graph) {
+      objective(graph).requireFits(graph);
+    }
+
+    @Override
+    public Repair inForce(Graph graph) {
+      return new Distill(Optional.of(objective(graph)), epochs, lastEpochs, learningRate);
+    }
+
+    @Override
+    public String toString() {
+      return "distill" + objective.map(value -> ":" + value).orElse("") + RepairText.option("epochs", epochs)
+          + RepairText.option("last", lastEpochs) + RepairText.option("rate", learningRate);
+    }
+  }
+
+  /// @throws dev.espalier.engine.MismatchException if it is not defined for a network
+  default void requireFits(Graph graph) {
+    // A refit is defined for every network.
+  }
+
+  /// This repair with the choices that a network makes.
+  default Repair inForce(Graph graph) {
+    return this;
+  }
+
+  /// `refit` or `distill`, with options after colons where they are not the defaults: `refit:iterations=50`,
+  /// `refit:damping=0.01`, `distill:mse`, `distill:kl:4`, `distill:epochs=2`, `distill:last=15`, `distill:rate=0.001`.
   ///
   /// @throws IllegalArgumentException for anything else
   static Repair parse(String text) {
-    if (text.equals("none")) {
-      return new None();
+    Matcher refit = RepairText.REFIT.matcher(text);
+    if (refit.matches()) {
+      return new Refit(RepairText.integer(refit, "iterations"), RepairText.decimal(refit, "damping"));
     }
-    String[] parts = text.split(":", -1);
-    OptionalInt iterations = OptionalInt.empty();
-    OptionalDouble damping = OptionalDouble.empty();
-    boolean understood = parts[0].equals("refit");
-    for (int i = 1; i < parts.length && understood; i++) {
-      String value = parts[i].substring(parts[i].indexOf('=') + 1);
-      if (parts[i].matches("iterations=\\d{1,6}") && iterations.isEmpty()) {
-        iterations = OptionalInt.of(Integer.parseInt(value));
-      } else if (parts[i].matches("damping=\\d+(\\.\\d+)?([eE]-?\\d{1,3})?") && damping.isEmpty()) {
-        damping = OptionalDouble.of(Double.parseDouble(value));
-      } else {
-        understood = false;
-      }
+    Matcher distill = RepairText.DISTILL.matcher(text);
+    if (distill.matches()) {
+      return new Distill(Optional.ofNullable(distill.group("objective")).map(Objective::parse),
+          RepairText.integer(distill, "epochs"), RepairText.integer(distill, "last"),
+          RepairText.decimal(distill, "rate"));
     }
-    if (!understood) {
-      throw new IllegalArgumentException(
-          "unknown repair '%s': use none, refit or, for example, refit:iterations=50:damping=0.01".formatted(text));
-    }
-    return new Refit(iterations, damping);
+    throw new IllegalArgumentException(
+        "unknown repair '%s': use none, refit, distill or both as refit+distill; options follow as in %s or %s"
+            .formatted(text, "refit:iterations=50:damping=0.01", "distill:kl:4:epochs=5:last=30:rate=0.003"));
   }
 
   /// As [#parse] reads it.

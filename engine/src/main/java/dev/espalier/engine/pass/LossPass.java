@@ -16,16 +16,23 @@ public final class LossPass implements Resource {
   private final Backend backend;
   private final Graph graph;
   private final Loss loss;
+  private final double temperature;
+  /// Of a cross-entropy at a temperature other than 1: the logits divided by it.
+  private final Optional<Matrix> scaled;
   private final Matrix targets;
   private final Matrix losses;
   private final BackwardPass backward;
   private final Resources resources;
 
-  private LossPass(Backend backend, Graph graph, Loss loss, int batchSize, Resources resources) {
+  private LossPass(Backend backend, Graph graph, Loss loss, double temperature, int batchSize, Resources resources) {
     this.backend = backend;
     this.graph = graph;
     this.loss = loss;
+    this.temperature = temperature;
     this.resources = resources;
+    scaled = temperature == 1
+        ? Optional.empty()
+        : Optional.of(resources.own(backend.allocate(batchSize, graph.outputs())));
     targets = resources.own(backend.allocate(batchSize, graph.outputs()));
     losses = resources.own(backend.allocate(batchSize, 1));
     backward = resources.own(BackwardPass.allocate(backend, graph, batchSize));
@@ -33,7 +40,14 @@ public final class LossPass implements Resource {
 
   /// Memory for batches of up to `batchSize` samples, closed by the caller.
   public static LossPass allocate(Backend backend, Graph graph, Loss loss, int batchSize) {
-    return Resources.build(resources -> new LossPass(backend, graph, loss, batchSize, resources));
+    return allocate(backend, graph, loss, 1, batchSize);
+  }
+
+  /// As [#allocate(Backend, Graph, Loss, int)].
+  ///
+  /// @param temperature T of a cross-entropy: logits and the loss's gradient are those of z / T
+  public static LossPass allocate(Backend backend, Graph graph, Loss loss, double temperature, int batchSize) {
+    return Resources.build(resources -> new LossPass(backend, graph, loss, temperature, batchSize, resources));
   }
 
   /// Takes the targets of a batch.
@@ -51,12 +65,23 @@ public final class LossPass implements Resource {
     Matrix each = losses(forward.samples());
     Matrix gradient = backward.gradient(start(), forward.samples());
     switch (loss) {
-      case Loss.CrossEntropy() -> backend.training().crossEntropy(forward.value(start()), t, gradient, each);
+      case Loss.CrossEntropy() -> backend.training().crossEntropy(logits(forward), t, gradient, each);
       case Loss.BinaryCrossEntropy() ->
         backend.training().binaryCrossEntropy(forward.value(start()), t, gradient, each);
       case Loss.SquaredError() -> backend.training().squaredError(forward.value(start()), t, gradient, each);
     }
     return each;
+  }
+
+  /// z / T
+  private Matrix logits(ForwardPass forward) {
+    if (scaled.isEmpty()) {
+      return forward.value(start());
+    }
+    Matrix logits = scaled.get().slice(0, forward.samples());
+    backend.clear(logits);
+    backend.network().add(1 / temperature, forward.value(start()), logits);
+    return logits;
   }
 
   /// As [#losses(ForwardPass)], and the gradients of all layers.

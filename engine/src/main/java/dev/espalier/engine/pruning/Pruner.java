@@ -6,12 +6,11 @@ import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.repair.LayerRefit;
+import dev.espalier.engine.repair.Repairer;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.Selector;
@@ -109,19 +108,19 @@ public final class Pruner {
     List<LayerProgress> progress = plan.scoring().layers().stream().map(layer -> new LayerProgress(layer.number()))
         .toList();
     try (Arena arena = Arena.ofShared(); Resources memory = new Resources()) {
-      boolean readsOnce = plan.rounds().size() == 1 && options.repair() instanceof Repair.None;
+      boolean readsOnce = plan.rounds().size() == 1 && plan.repair().steps().isEmpty();
       Optional<Dataset> kept = readsOnce || data.isEmpty() ? data : Optional.of(data.get().inMemory(KEPT_BYTES, arena));
-      Optional<LayerRefit> repair = switch (options.repair()) {
-        case Repair.None() -> Optional.empty();
-        case Repair.Refit refit -> Optional.of(memory.own(LayerRefit.towards(device, backend, refit,
-            plan.scoring().layers(), kept.orElseThrow().samples(), plan.scoring().batchSize())));
-      };
-      for (int r = 0; r < plan.rounds().size(); r++) {
-        String round = plan.rounds().size() == 1 ? "" : ", round %s of %s".formatted(r + 1, plan.rounds().size());
+      Optional<Repairer> repairer = plan.repair().steps().isEmpty()
+          ? Optional.empty()
+          : Optional.of(memory.own(Repairer.towards(device, backend, plan.repair(), plan.scoring(),
+              kept.orElseThrow().samples(), listener, arena)));
+      int rounds = plan.rounds().size();
+      for (int r = 0; r < rounds; r++) {
+        String round = rounds == 1 ? "" : ", round %s of %s".formatted(r + 1, rounds);
         ProgressListener named = (task, done, total) -> listener.proceed(task + round, done, total);
         round(plan, device, progress, kept, plan.rounds().get(r), named);
-        if (repair.isPresent()) {
-          repair.get().repair(device, named);
+        if (repairer.isPresent()) {
+          repairer.get().repair(device, r == rounds - 1, named);
         }
       }
     }

@@ -5,6 +5,7 @@ import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
@@ -34,7 +35,7 @@ import java.util.stream.Stream;
 /// @param measureOutputChange whether to measure, on the calibration samples, how far the output moved
 /// @param histogramBins bins of each layer's importance histogram; 0: no histograms
 public record PruningOptions(Target target, Criterion criterion, Optional<Compensation> compensation,
-    Optional<Sensitivity> sensitivity, Schedule schedule, Repair repair, List<LayerPattern> excluded, long minPerLayer,
+    Optional<Sensitivity> sensitivity, Schedule schedule, Repairs repair, List<LayerPattern> excluded, long minPerLayer,
     boolean newBias, Optional<Loss> loss, OptionalInt batchSize, long seed, boolean measureOutputChange,
     int histogramBins) {
 
@@ -91,7 +92,7 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
         case "compensation" -> builder.compensation(Compensation.parse(value));
         case "sensitivity" -> builder.sensitivity(Sensitivity.parse(value));
         case "schedule" -> builder.schedule(Schedule.parse(value));
-        case "repair" -> builder.repair(Repair.parse(value));
+        case "repair" -> builder.repair(Repairs.parse(value));
         case "excluded" -> builder.exclude(value.lines().toArray(String[]::new));
         case "minPerLayer" -> builder.minPerLayer(number(name, value, Long::valueOf));
         case "newBias" -> builder.newBias(truth(name, value));
@@ -134,7 +135,7 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
     private Optional<Compensation> compensation = Optional.empty();
     private Optional<Sensitivity> sensitivity = Optional.empty();
     private Schedule schedule = new Schedule.OneShot();
-    private Repair repair = new Repair.None();
+    private Repairs repair = Repairs.NONE;
     private List<LayerPattern> excluded = List.of();
     private long minPerLayer = 1;
     private boolean newBias = true;
@@ -183,8 +184,13 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
       return this;
     }
 
-    /// What each round does to the weights that are left.
-    public Builder repair(Repair value) {
+    /// What each round does to the weights that are left, in order.
+    public Builder repair(Repair... steps) {
+      return repair(Repairs.of(steps));
+    }
+
+    /// As [#repair(Repair...)].
+    public Builder repair(Repairs value) {
       repair = value;
       return this;
     }

@@ -10,13 +10,13 @@ import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Needs;
-import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.pass.MemoryPlan;
-import dev.espalier.engine.repair.LayerRefit;
+import dev.espalier.engine.repair.Repairer;
 import dev.espalier.engine.scoring.ScoringPlan;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -33,9 +33,10 @@ import java.util.stream.IntStream;
 /// @param layers the network's layers, in order
 /// @param scoring how weights are scored
 /// @param rounds the target of each round
+/// @param repair what each round does to the weights that are left
 /// @param memory what the run needs of the backend's memory
 public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPlan scoring, List<Target> rounds,
-    MemoryPlan memory) {
+    Repairs repair, MemoryPlan memory) {
   /// A layer of the network.
   ///
   /// @param excluded whether it is left alone
@@ -74,28 +75,28 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     Optional<Loss> loss = needs.labels() ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
     long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation)).sum();
+    options.repair().steps().forEach(step -> step.requireFits(network.graph()));
+    Repairs repair = new Repairs(options.repair().steps().stream().map(step -> step.inForce(network.graph())).toList());
     List<ScoringPlan.Layer> scored = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToObj(l -> new ScoringPlan.Layer(l, layers.get(l).compensable())).toList();
     MemoryPlan memory = MemoryPlan.of(backend, network.graph(),
-        demand(options, network, scored, scores, needs.backwardPasses(sensitivity, network.outputs())),
+        demand(repair, network, scored, scores, needs.backwardPasses(sensitivity, network.outputs())),
         options.batchSize());
     ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
         memory.batchSize(), options.seed());
-    return new PruningPlan(options, layers, scoring, options.schedule().rounds(options.target()), memory);
+    return new PruningPlan(options, layers, scoring, options.schedule().rounds(options.target()), repair, memory);
   }
 
-  private static MemoryPlan.Demand demand(PruningOptions options, Architecture network, List<ScoringPlan.Layer> layers,
+  private static MemoryPlan.Demand demand(Repairs repair, Architecture network, List<ScoringPlan.Layer> layers,
       long scores, int passes) {
-    return switch (options.repair()) {
-      case Repair.None() -> new MemoryPlan.Demand(scores, passes);
-      case Repair.Refit _ -> new MemoryPlan.Demand(scores + LayerRefit.denseBytes(network.graph()),
-          batch -> LayerRefit.bytes(network.graph(), layers, batch), passes);
-    };
+    long dense = repair.steps().isEmpty() ? 0 : Repairer.denseBytes(network.graph());
+    return new MemoryPlan.Demand(scores + dense, batch -> Repairer.bytes(repair, network.graph(), layers, batch),
+        passes);
   }
 
   private static void requireData(PruningOptions options, Needs needs, Optional<Dataset> data) {
     String criterion = "criterion %s".formatted(options.criterion());
-    boolean repairs = !(options.repair() instanceof Repair.None);
+    boolean repairs = !options.repair().steps().isEmpty();
     if ((needs.samples() || repairs) && data.isEmpty()) {
       String compensated = "%s with compensation %s".formatted(criterion, options.effectiveCompensation());
       String repaired = "%s with repair %s".formatted(criterion, options.repair());
@@ -152,7 +153,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     scoring.loss().ifPresent(loss -> inForce.put("loss", loss));
     inForce.put("target", options.target());
     inForce.put("schedule", options.schedule());
-    inForce.put("repair", options.repair());
+    inForce.put("repair", repair);
     inForce.put("min-per-layer", options.minPerLayer());
     inForce.put("batch-size", scoring.batchSize());
     inForce.put("seed", scoring.seed());

@@ -4,7 +4,6 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.method.Repair;
@@ -22,12 +21,11 @@ import java.util.Map;
 import java.util.Optional;
 
 /// Fits the weights that are left and the biases, layer by layer from the input, so that the pre-activations of the
-/// pruned network match those of the dense network on the same samples (docs/method.md, refit). It keeps a copy of the
-/// dense network, and serves all rounds.
+/// pruned network match those of the dense network on the same samples (docs/method.md, refit).
 ///
 /// The inputs of a layer change with the layers below it. Those of a layer that no repaired layer lies below never change:
 /// their sums are kept from round to round.
-public final class LayerRefit implements Resource {
+final class LayerRefit implements Repairer.Step {
   private final Backend backend;
   private final Repair.Refit method;
   private final List<ScoringPlan.Layer> layers;
@@ -39,7 +37,7 @@ public final class LayerRefit implements Resource {
   private final Map<Integer, Inputs> kept = new HashMap<>();
   private final Resources resources;
 
-  private LayerRefit(Backend backend, DeviceNetwork network, Repair.Refit method, List<ScoringPlan.Layer> layers,
+  private LayerRefit(Backend backend, DeviceNetwork dense, Repair.Refit method, List<ScoringPlan.Layer> layers,
       SampleSource samples, int batchSize, Resources resources) {
     this.backend = backend;
     this.method = method;
@@ -47,30 +45,25 @@ public final class LayerRefit implements Resource {
     this.batchSize = (int) Math.min(batchSize, samples.samples());
     this.samples = samples.samples();
     this.resources = resources;
-    dense = resources.own(DeviceNetwork.copyOf(backend, network));
+    this.dense = dense;
     values = resources.own(LayerValues.allocate(backend, dense, samples, batchSize));
-    repaired = changed(network.graph(), layers);
+    repaired = changed(dense.graph(), layers);
   }
 
-  /// A refit towards `network` as it is now.
+  /// A refit, closed by the caller.
   ///
+  /// @param dense the network to follow
   /// @param layers to repair, ascending
   /// @param samples to follow it on
-  public static LayerRefit towards(DeviceNetwork network, Backend backend, Repair.Refit method,
-      List<ScoringPlan.Layer> layers, SampleSource samples, int batchSize) {
-    return Resources
-        .build(resources -> new LayerRefit(backend, network, method, layers, samples, batchSize, resources));
-  }
-
-  /// Bytes of the dense network.
-  public static long denseBytes(Graph graph) {
-    return graph.layers().stream().mapToLong(layer -> layer.width() * (layer.inputWidth() + 1L)).sum() * Float.BYTES;
+  static LayerRefit towards(DeviceNetwork dense, Backend backend, Repair.Refit method, List<ScoringPlan.Layer> layers,
+      SampleSource samples, int batchSize) {
+    return Resources.build(resources -> new LayerRefit(backend, dense, method, layers, samples, batchSize, resources));
   }
 
   /// Bytes that a refit takes beside the dense network and the values of a batch.
   ///
   /// @param layers to repair
-  public static long bytes(Graph graph, List<ScoringPlan.Layer> layers, int batchSize) {
+  static long bytes(Graph graph, List<ScoringPlan.Layer> layers, int batchSize) {
     boolean[] changed = changed(graph, layers);
     long most = 0;
     long kept = 0;
@@ -95,11 +88,8 @@ public final class LayerRefit implements Resource {
     return changed;
   }
 
-  /// Repairs a network of the same graph and shapes.
-  ///
-  /// @throws IOException if a sample cannot be read or is not finite
-  /// @throws dev.espalier.engine.NonFiniteException if values are too large for sums of their squares
-  public void repair(DeviceNetwork pruned, ProgressListener listener) throws IOException {
+  @Override
+  public void repair(DeviceNetwork pruned, boolean isLast, ProgressListener listener) throws IOException {
     values.forget();
     for (ScoringPlan.Layer layer : layers) {
       refit(layer, pruned, listener);

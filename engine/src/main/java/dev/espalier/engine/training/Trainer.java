@@ -4,6 +4,7 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
@@ -54,7 +55,8 @@ public final class Trainer implements Resource {
     this.options = options;
     this.resources = resources;
     forward = resources.own(ForwardPass.allocate(backend, network.graph(), options.batchSize()));
-    loss = resources.own(LossPass.allocate(backend, network.graph(), options.loss(), options.batchSize()));
+    loss = resources
+        .own(LossPass.allocate(backend, network.graph(), options.loss(), options.temperature(), options.batchSize()));
     for (int l = 0; l < network.layers().size(); l++) {
       if (options.frozen().contains(network.layers().get(l).name())) {
         continue;
@@ -103,9 +105,18 @@ public final class Trainer implements Resource {
       MatrixView x = MatrixView.allocate(memory, count, network.inputs());
       MatrixView t = MatrixView.allocate(memory, count, network.outputs());
       load(data, encoder, x, t);
-      try (Trainer trainer = Resources.build(resources -> new Trainer(backend, network, options, resources))) {
-        trainer.run(x, t, listener);
-      }
+      train(backend, network, x, t, options, listener);
+    }
+  }
+
+  /// Trains a network where it lies, in the memory of `backend`, with targets that are there already.
+  ///
+  /// @param x samples × inputs
+  /// @param t samples × outputs
+  public static void train(Backend backend, DeviceNetwork network, MatrixView x, MatrixView t, TrainingOptions options,
+      ProgressListener listener) {
+    try (Trainer trainer = Resources.build(resources -> new Trainer(backend, network, options, resources))) {
+      trainer.run(x, t, listener);
     }
   }
 
@@ -148,7 +159,8 @@ public final class Trainer implements Resource {
           int rows = Math.min(batch.rows(), order.length - first);
           gather(x, order, first, batch.slice(0, rows));
           gather(t, order, first, batchTargets.slice(0, rows));
-          Matrix losses = step(batch.slice(0, rows), batchTargets.slice(0, rows));
+          double part = (epoch - 1 + (double) first / order.length) / options.epochs();
+          Matrix losses = step(batch.slice(0, rows), batchTargets.slice(0, rows), options.adamAt(part));
           backend.moments().columnMeans(losses, mean);
           backend.network().add((double) rows / order.length, mean, sum);
           listener.report("epoch %s/%s".formatted(epoch, options.epochs()), first + rows, order.length);
@@ -158,7 +170,7 @@ public final class Trainer implements Resource {
     }
   }
 
-  private Matrix step(MatrixView batch, MatrixView targets) {
+  private Matrix step(MatrixView batch, MatrixView targets, Adam adam) {
     forward.load(batch);
     loss.load(targets);
     backend.enter(Phase.FORWARD);
@@ -167,7 +179,7 @@ public final class Trainer implements Resource {
     step++;
     for (Parameter parameter : parameters) {
       backend.training().adamStep(parameter.value, parameter.gradient, parameter.firstMoment, parameter.secondMoment,
-          options.adam(), step, options.keepZeros() && !parameter.isBias);
+          adam, step, options.keepZeros() && !parameter.isBias);
     }
     backend.enter(Phase.LOAD);
     return loss.losses(batch.rows());

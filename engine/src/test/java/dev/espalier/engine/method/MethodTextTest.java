@@ -8,6 +8,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Set;
@@ -57,10 +58,17 @@ final class MethodTextTest {
               new Schedule.Keeping(0.75), new Schedule.Keeping(0.001)),
           "oneshot", "linear:1", "geometric:20", "cubic:9999", "geometric:0.75", "geometric:0.001"),
       Kinds.of(Repair.class, Repair::parse,
-          List.of(new Repair.None(), new Repair.Refit(),
-              new Repair.Refit(OptionalInt.of(50), OptionalDouble.of(0.0125)),
-              new Repair.Refit(OptionalInt.empty(), OptionalDouble.of(1e-7))),
-          "none", "refit", "refit:iterations=50:damping=0.0125", "refit:damping=1E-7"),
+          List.of(new Repair.Refit(), new Repair.Refit(OptionalInt.of(50), OptionalDouble.of(0.0125)),
+              new Repair.Refit(OptionalInt.empty(), OptionalDouble.of(1e-7)), new Repair.Distill(),
+              new Repair.Distill(Optional.of(new Objective.SquaredError()), OptionalInt.empty(), OptionalInt.of(15),
+                  OptionalDouble.empty()),
+              new Repair.Distill(Optional.of(new Objective.Divergence(2.5)), OptionalInt.of(0), OptionalInt.of(1),
+                  OptionalDouble.of(0.001))),
+          "refit", "refit:iterations=50:damping=0.0125", "refit:damping=1E-7", "distill", "distill:mse:last=15",
+          "distill:kl:2.5:epochs=0:last=1:rate=0.001"),
+      Kinds.of(Objective.class, Objective::parse,
+          List.of(new Objective.SquaredError(), new Objective.Divergence(4), new Objective.Divergence(0.5)), "mse",
+          "kl:4", "kl:0.5"),
       Kinds.of(Loss.class, Loss::parse,
           List.of(new Loss.SquaredError(), new Loss.CrossEntropy(), new Loss.BinaryCrossEntropy()), "mse",
           "cross-entropy", "binary-cross-entropy"));
@@ -111,10 +119,16 @@ final class MethodTextTest {
     refused("schedule geometric:0.0: use a fraction between 0 and 1 that each round keeps, or a number of rounds",
         () -> Schedule.parse("geometric:0.0"));
     for (String text : List.of("fit", "refit:", "refit:5", "refit:damping=", "refit:iterations=1:iterations=2",
-        "none:damping=1")) {
-      refused("unknown repair '%s': use none, refit or, for example, refit:iterations=50:damping=0.01".formatted(text),
+        "none:damping=1", "distill:kl", "distill:epochs=1:mse", "")) {
+      refused(
+          ("unknown repair '%s': use none, refit, distill or both as refit+distill; options follow as in"
+              + " refit:iterations=50:damping=0.01 or distill:kl:4:epochs=5:last=30:rate=0.003").formatted(text),
           () -> Repair.parse(text));
     }
+    refused("distill:epochs=1:last=0: use at least 0 and 1", () -> Repair.parse("distill:epochs=1:last=0"));
+    refused("distill:rate=0.0: use a learning rate above 0", () -> Repair.parse("distill:rate=0"));
+    refused("kl:0.0: use a temperature above 0", () -> Objective.parse("kl:0"));
+    refused("unknown objective 'kl': use mse or, for classifiers, kl:4", () -> Objective.parse("kl"));
     refused("refit:iterations=0: use at least one iteration", () -> Repair.parse("refit:iterations=0"));
     refused("refit:damping=0.0: use a damping above 0", () -> Repair.parse("refit:damping=0"));
     refused("unknown loss 'l2': use mse, cross-entropy or binary-cross-entropy", () -> Loss.parse("l2"));
@@ -173,5 +187,16 @@ final class MethodTextTest {
   @CsvSource({"1, 0.1", "300, 0.1", "1000, 0.01", "5000, 0.001", "60000, 0.001", "547.7225575, 0.0316227766"})
   void dampingFallsWithTheNumberOfSamples(double samples, double damping) {
     assertEquals(damping, new Repair.Refit().damping(Math.round(samples)), 1e-4 * damping + 1e-4 * (samples % 1));
+  }
+
+  @Test
+  void repairsAreJoinedByPlus() {
+    Repairs both = Repairs.of(new Repair.Refit(), new Repair.Distill());
+    assertEquals("refit+distill", both.toString());
+    assertEquals(both, Repairs.parse("refit+distill"));
+    assertEquals(Repairs.NONE, Repairs.parse("none"));
+    assertEquals("none", Repairs.NONE.toString());
+    assertThrows(IllegalArgumentException.class, () -> Repairs.parse("refit+none"));
+    assertThrows(IllegalArgumentException.class, () -> Repairs.parse("refit+"));
   }
 }

@@ -8,6 +8,7 @@ import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
@@ -28,15 +29,16 @@ final class PruningOptionsTest {
   private static final PruningOptions ALL = PruningOptions.builder()
       .target(new Target.Fraction(0.9, new Scope.PerRow())).criterion(new Criterion.Gradient())
       .compensation(new Compensation.Bias()).sensitivity(new Sensitivity.Probes(4)).schedule(new Schedule.Linear(2))
-      .repair(new Repair.Refit()).exclude("encoder.*", "0").minPerLayer(7).newBias(false).loss(new Loss.SquaredError())
-      .batchSize(33).seed(-5).measureOutputChange(false).histogramBins(20).build();
+      .repair(new Repair.Refit(), new Repair.Distill()).exclude("encoder.*", "0").minPerLayer(7).newBias(false)
+      .loss(new Loss.SquaredError()).batchSize(33).seed(-5).measureOutputChange(false).histogramBins(20).build();
 
   @Test
   void textHasEveryOptionInTheOrderOfTheRecord() {
     Map<String, String> text = ALL.asText();
     assertEquals(Stream.of(PruningOptions.class.getRecordComponents()).map(RecordComponent::getName).toList(),
         List.copyOf(text.keySet()));
-    assertEquals("[row:0.9, gradient, bias, probes:4, linear:2, refit, encoder.*\n0, 7, false, mse, 33, -5, false, 20]",
+    assertEquals(
+        "[row:0.9, gradient, bias, probes:4, linear:2, refit+distill, encoder.*\n0, 7, false, mse, 33, -5, false, 20]",
         text.values().toString());
     assertEquals(ALL, PruningOptions.parse(text));
   }
@@ -48,7 +50,7 @@ final class PruningOptionsTest {
         + "seed=0, measureOutputChange=true, histogramBins=0}", defaults.asText().toString());
     assertEquals(defaults, PruningOptions.parse(defaults.asText()));
     assertEquals(new PruningOptions(Target.sparsity(0.5), new Criterion.EliminationCompensation(), Optional.empty(),
-        Optional.empty(), new Schedule.OneShot(), new Repair.None(), List.of(), 1, true, Optional.empty(),
+        Optional.empty(), new Schedule.OneShot(), Repairs.NONE, List.of(), 1, true, Optional.empty(),
         OptionalInt.empty(), 0, true, 0), defaults);
     assertEquals(defaults, PruningOptions.parse(Map.of()), "absent options have their defaults");
   }

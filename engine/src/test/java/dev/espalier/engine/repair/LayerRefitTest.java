@@ -97,7 +97,7 @@ final class LayerRefitTest {
         DeviceNetwork device = DeviceNetwork.copyOf(backend, pruned);
         LayerRefit refit = LayerRefit.towards(to, backend, method, layers, new MatrixSamples("samples", x), 64)) {
       for (int round = 0; round < rounds; round++) {
-        refit.repair(device, ProgressListener.NONE);
+        refit.repair(device, round == rounds - 1, ProgressListener.NONE);
       }
       return device.download(arena);
     }

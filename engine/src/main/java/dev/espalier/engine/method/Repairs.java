@@ -1,0 +1,36 @@
+package dev.espalier.engine.method;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/// The repairs that each round makes, one after the other.
+///
+/// @param steps empty: none
+public record Repairs(List<Repair> steps) {
+  /// No repair.
+  public static final Repairs NONE = new Repairs(List.of());
+
+  /// Copies the list.
+  public Repairs {
+    steps = List.copyOf(steps);
+  }
+
+  /// These repairs.
+  public static Repairs of(Repair... steps) {
+    return new Repairs(List.of(steps));
+  }
+
+  /// `none`, or repairs joined by `+`, such as `refit+distill`.
+  ///
+  /// @throws IllegalArgumentException for anything else
+  public static Repairs parse(String text) {
+    return text.equals("none") ? NONE : new Repairs(Arrays.stream(text.split("\\+", -1)).map(Repair::parse).toList());
+  }
+
+  /// As [#parse] reads it.
+  @Override
+  public String toString() {
+    return steps.isEmpty() ? "none" : steps.stream().map(Repair::toString).collect(Collectors.joining("+"));
+  }
+}

@@ -1,0 +1,128 @@
+package dev.espalier.engine.repair;
+
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Adam;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Objective;
+import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.ForwardPass;
+import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.training.Trainer;
+import dev.espalier.engine.training.TrainingOptions;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+
+/// Trains the weights that are left, and the biases, so that the outputs of the pruned network follow those of the dense
+/// network (docs/method.md, distillation). The samples and what the dense network makes of them are held in memory.
+final class Distillation implements Repairer.Step {
+  /// Samples of a step, and the part of the learning rate that is left at the end.
+  private static final int BATCH = 128;
+  private static final double FINAL_RATE = 0.02;
+
+  private final Backend backend;
+  private final Repair.Distill method;
+  private final Set<String> frozen;
+  private final long seed;
+  private final MatrixView samples;
+  private final MatrixView targets;
+  private int round;
+
+  private Distillation(Backend backend, Repair.Distill method, Set<String> frozen, long seed, MatrixView samples,
+      MatrixView targets) {
+    this.backend = backend;
+    this.method = method;
+    this.frozen = frozen;
+    this.seed = seed;
+    this.samples = samples;
+    this.targets = targets;
+  }
+
+  /// A distillation.
+  ///
+  /// @param dense the teacher
+  /// @param method with an objective
+  /// @param plan names the layers to train, the batch size of other passes and the seed
+  /// @param source samples, without labels
+  /// @param arena takes the memory of the samples and of what the dense network makes of them
+  /// @throws IOException if a sample cannot be read or is not finite
+  static Distillation towards(DeviceNetwork dense, Backend backend, Repair.Distill method, ScoringPlan plan,
+      SampleSource source, ProgressListener listener, Arena arena) throws IOException {
+    MatrixSamples samples = (MatrixSamples) Dataset.of(source).inMemory(Long.MAX_VALUE, arena).samples();
+    MatrixView targets = MatrixView.allocate(arena, samples.values().rows(), dense.outputs());
+    int rows = Math.min(plan.batchSize(), targets.rows());
+    try (ForwardPass forward = ForwardPass.allocate(backend, dense.graph(), rows)) {
+      for (int first = 0; first < targets.rows(); first += rows) {
+        int count = Math.min(rows, targets.rows() - first);
+        backend.enter(Phase.FORWARD);
+        forward.load(samples.values().slice(first, count));
+        forward.run(dense);
+        targets(backend, method.objective(dense.graph()), dense.graph(), forward, targets.slice(first, count));
+        listener.report("running the dense network", first + count, targets.rows());
+      }
+    }
+    Set<Integer> trained = plan.layers().stream().map(ScoringPlan.Layer::number).collect(Collectors.toSet());
+    Set<String> frozen = IntStream.range(0, dense.layers().size()).filter(l -> !trained.contains(l))
+        .mapToObj(l -> dense.layers().get(l).name()).collect(Collectors.toSet());
+    return new Distillation(backend, method, frozen, plan.seed(), samples.values(), targets);
+  }
+
+  /// What the dense network makes of a batch, as the objective compares it.
+  private static void targets(Backend backend, Objective objective, Graph graph, ForwardPass forward,
+      MatrixView targets) {
+    switch (objective) {
+      case Objective.SquaredError() -> backend.download(forward.output(), targets);
+      case Objective.Divergence(double temperature) -> {
+        try (Matrix scaled = backend.allocate(targets.rows(), targets.columns());
+            Matrix probabilities = backend.allocate(targets.rows(), targets.columns())) {
+          backend.network().add(1 / temperature, forward.value(graph.logits()), scaled);
+          backend.network().activate(Activation.SOFTMAX, scaled, probabilities);
+          backend.download(probabilities, targets);
+        }
+      }
+    }
+  }
+
+  /// Bytes that the parameters' gradients and moments take, and the values of a step.
+  static long bytes(Graph graph) {
+    return 3 * Repairer.denseBytes(graph);
+  }
+
+  @Override
+  public void repair(DeviceNetwork pruned, boolean isLast, ProgressListener listener) {
+    int epochs = isLast
+        ? method.lastEpochs().orElse(Repair.Distill.LAST_EPOCHS)
+        : method.epochs().orElse(Repair.Distill.EPOCHS);
+    round++;
+    if (epochs == 0) {
+      return;
+    }
+    double temperature = method.objective(pruned.graph()) instanceof Objective.Divergence(double t) ? t : 1;
+    Loss loss = switch (method.objective(pruned.graph())) {
+      case Objective.SquaredError() -> new Loss.SquaredError();
+      case Objective.Divergence _ -> new Loss.CrossEntropy(); // the divergence and a constant
+    };
+    TrainingOptions training = new TrainingOptions(epochs, BATCH,
+        Adam.of(method.learningRate().orElse(Repair.Distill.LEARNING_RATE)), FINAL_RATE, loss, temperature,
+        seed + round, true, frozen);
+    Trainer.train(backend, pruned, samples, targets, training,
+        (task, done, total) -> listener.proceed("distilling, " + task, done, total));
+  }
+
+  @Override
+  public void close() {
+    // The arena is the caller's.
+  }
+}

@@ -1,0 +1,93 @@
+package dev.espalier.engine.repair;
+
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.ScoringPlan;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Makes the repairs of a pruning, round by round, towards the dense network, of which it keeps a copy.
+public final class Repairer implements Resource {
+  /// One repair.
+  interface Step extends Resource {
+    /// Repairs a network of the graph and shapes of the dense one.
+    ///
+    /// @param isLast whether no round follows
+    void repair(DeviceNetwork pruned, boolean isLast, ProgressListener listener) throws IOException;
+  }
+
+  private final List<Step> steps;
+  private final Resources resources;
+
+  private Repairer(List<Step> steps, Resources resources) {
+    this.steps = steps;
+    this.resources = resources;
+  }
+
+  /// Repairs towards `network` as it is now.
+  ///
+  /// @param repairs one or more
+  /// @param plan names the layers to repair, the batch size and the seed
+  /// @param samples to follow the dense network on
+  /// @param arena takes what is kept in host memory, and outlives the repairer
+  /// @throws IOException if a sample cannot be read or is not finite
+  public static Repairer towards(DeviceNetwork network, Backend backend, Repairs repairs, ScoringPlan plan,
+      SampleSource samples, ProgressListener listener, Arena arena) throws IOException {
+    Resources resources = new Resources();
+    try {
+      DeviceNetwork dense = resources.own(DeviceNetwork.copyOf(backend, network));
+      List<Step> steps = new ArrayList<>();
+      for (Repair repair : repairs.steps()) {
+        steps.add(resources.own(switch (repair) {
+          case Repair.Refit refit ->
+            LayerRefit.towards(dense, backend, refit, plan.layers(), samples, plan.batchSize());
+          case Repair.Distill distill -> Distillation.towards(dense, backend, distill, plan, samples, listener, arena);
+        }));
+      }
+      return new Repairer(steps, resources);
+    } catch (IOException | RuntimeException | Error e) {
+      resources.closeAfter(e);
+      throw e;
+    }
+  }
+
+  /// Bytes of the dense network.
+  public static long denseBytes(Graph graph) {
+    return graph.layers().stream().mapToLong(layer -> layer.width() * (layer.inputWidth() + 1L)).sum() * Float.BYTES;
+  }
+
+  /// Bytes that repairs take beside the dense network and the values of a batch.
+  ///
+  /// @param layers to repair
+  public static long bytes(Repairs repairs, Graph graph, List<ScoringPlan.Layer> layers, int batchSize) {
+    return repairs.steps().stream().mapToLong(repair -> switch (repair) {
+      case Repair.Refit _ -> LayerRefit.bytes(graph, layers, batchSize);
+      case Repair.Distill _ -> Distillation.bytes(graph);
+    }).max().orElse(0);
+  }
+
+  /// Repairs a network of the graph and shapes of the dense one, after weights were removed and compensated.
+  ///
+  /// @param isLast whether no round follows
+  /// @throws IOException if a sample cannot be read or is not finite
+  /// @throws dev.espalier.engine.NonFiniteException if values are too large
+  public void repair(DeviceNetwork pruned, boolean isLast, ProgressListener listener) throws IOException {
+    for (Step step : steps) {
+      step.repair(pruned, isLast, listener);
+    }
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}
