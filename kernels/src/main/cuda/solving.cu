@@ -119,7 +119,7 @@ extern "C" __global__ void __launch_bounds__(256)
   const int64_t row = (int64_t)blockIdx.x * 8 + threadIdx.y;
   if (row >= rows) return;
   const int64_t first = row * columns;
-  const float norm = norms[row];
+  const float norm = warp_sum(threadIdx.x == 0 ? norms[row] : 0.f);  // one lane reads what it writes below
   float curvature = 0.f;
   for (int j = threadIdx.x; j < columns; j += kLanes) {
     const float p = direction[first + j];
