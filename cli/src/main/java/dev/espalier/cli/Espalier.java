@@ -7,6 +7,7 @@ import dev.espalier.engine.io.Scale;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Sensitivity;
@@ -81,6 +82,7 @@ public final class Espalier implements Runnable {
     values(commandLine, Sensitivity.class, Sensitivity::parse);
     values(commandLine, ScopeOption.class, ScopeOption::parse);
     values(commandLine, Schedule.class, Schedule::parse);
+    values(commandLine, Preset.class, Preset::parse);
     values(commandLine, Repairs.class, Repairs::parse);
     values(commandLine, Loss.class, Loss::parse);
     values(commandLine, Device.class, Device::parse);

@@ -9,10 +9,13 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
@@ -88,14 +91,27 @@ final class PruneCommand implements Callable<Integer> {
     @Option(names = "--scope", paramLabel = "SCOPE", order = 11)
     private ScopeOption scope = new ScopeOption.Of(new Scope.Global());
 
-    @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 12)
-    private Schedule schedule = new Schedule.OneShot();
+    @Option(names = "--method", paramLabel = "NAME", order = 12)
+    private Preset method = Preset.PAPER;
 
-    @Option(names = "--repair", paramLabel = "REPAIR", order = 13)
-    private Repairs repair = Repairs.NONE;
+    @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 13)
+    private Schedule schedule;
 
-    @Option(names = "--min-per-layer", paramLabel = "N", order = 14, converter = Values.AtLeastZeroLong.class)
+    @Option(names = "--repair", paramLabel = "REPAIR", order = 14)
+    private Repairs repair;
+
+    @Option(names = "--min-per-layer", paramLabel = "N", order = 15, converter = Values.AtLeastZeroLong.class)
     private long minPerLayer = 1;
+
+    /// A pattern is reached in one round.
+    private Schedule schedule() {
+      boolean isPattern = scope instanceof ScopeOption.Pattern;
+      return Optional.ofNullable(schedule).orElseGet(() -> isPattern ? new Schedule.OneShot() : method.schedule());
+    }
+
+    private Repairs repair(boolean isClassifier) {
+      return Optional.ofNullable(repair).orElseGet(() -> method.repair(isClassifier));
+    }
   }
 
   private static final class FineTuning {
@@ -139,7 +155,8 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> judges = test.isGiven()
           ? Optional.of(test.open(data, global))
           : calibration.filter(source -> source.labels().isPresent());
-      PruningOptions options = options();
+      boolean isClassifier = isClassifier(network, judges.or(() -> calibration));
+      PruningOptions options = options(isClassifier);
       PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
       if (output.dryRun) {
         plan.toString().lines().forEach(line -> global.say("plan: " + line));
@@ -150,7 +167,7 @@ final class PruneCommand implements Callable<Integer> {
       try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
         Optional<Evaluation> dense = evaluate(backend, device, network, judges, progress);
         PruningResult pruning = new Pruner(backend, options).prune(plan, network, device, calibration, progress, arena);
-        result = noted(plan, pruning, network, judges,
+        result = noted(plan, pruning, network, isClassifier, judges,
             calibration.filter(_ -> fineTuning.epochs != null || plan.scoring().loss().isPresent()));
         Optional<Evaluation> pruned = evaluate(backend, device, network, judges, progress);
         if (fineTuning.epochs == null) {
@@ -203,8 +220,9 @@ final class PruneCommand implements Callable<Integer> {
     global.require(!grouped || selection.sparsity == null,
         "--scope %s sets the sparsity: leave out --sparsity".formatted(selection.scope));
     scoring.check(data, global);
-    global.require(data.data != null || selection.repair.steps().isEmpty(),
-        "--data is missing: --repair %s needs calibration samples".formatted(selection.repair));
+    global.require(data.data != null || selection.repair(false).steps().isEmpty(),
+        "--data is missing: %s needs calibration samples"
+            .formatted(selection.repair == null ? "--method " + selection.method : "--repair " + selection.repair));
     test.check(data, global);
     global.require(fineTuning.epochs == null || data.hasLabels(),
         "--labels is missing: --fine-tune trains with labels");
@@ -222,11 +240,27 @@ final class PruneCommand implements Callable<Integer> {
     Reports.check(output.report, output.force);
   }
 
-  private PruningOptions options() {
-    return scoring.builder(run).target(switch (selection.scope) {
+  /// Whether the outputs are class probabilities or their logits: they are where the network ends in a softmax, or the
+  /// loss is a cross-entropy.
+  ///
+  /// @param labelled where the labels are, if there are any
+  private boolean isClassifier(DenseNetwork network, Optional<Dataset> labelled) throws IOException {
+    if (network.graph().lastActivation() == Activation.SOFTMAX || scoring.loss instanceof Loss.CrossEntropy) {
+      return network.outputs() > 1;
+    }
+    return labelled.isPresent() && labelled.get().labels().isPresent()
+        && Losses.inForce(scoring.loss, network.graph(), labelled.get()) instanceof Loss.CrossEntropy;
+  }
+
+  private PruningOptions options(boolean isClassifier) {
+    PruningOptions.Builder builder = scoring.builder(run);
+    if (scoring.sensitivity == null) {
+      selection.method.sensitivity(isClassifier).ifPresent(builder::sensitivity);
+    }
+    return builder.target(switch (selection.scope) {
       case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
       case ScopeOption.Of(Scope scope) -> new Target.Fraction(selection.sparsity, scope);
-    }).schedule(selection.schedule).repair(selection.repair).minPerLayer(selection.minPerLayer)
+    }).schedule(selection.schedule()).repair(selection.repair(isClassifier)).minPerLayer(selection.minPerLayer)
         .histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).build();
   }
 
@@ -253,6 +287,7 @@ final class PruneCommand implements Callable<Integer> {
     DenseNetwork network = file.network();
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.putAll(plan.inForce());
+    inForce.put("method", selection.method);
     inForce.put("sparsity", plan.options().target().sparsity());
     judgement.now().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
     inForce.put("backend", backend.description());
@@ -266,9 +301,16 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   /// With notes of what options do about it.
-  private PruningResult noted(PruningPlan plan, PruningResult result, DenseNetwork network, Optional<Dataset> judges,
-      Optional<Dataset> trained) throws IOException {
+  private PruningResult noted(PruningPlan plan, PruningResult result, DenseNetwork network, boolean isClassifier,
+      Optional<Dataset> judges, Optional<Dataset> trained) throws IOException {
     List<String> notes = new ArrayList<>(result.notes());
+    if (selection.method != Preset.PAPER) {
+      String kind = isClassifier
+          ? " (for a classifier)"
+          : " (for a regression; --loss cross-entropy makes it one for a classifier)";
+      notes.add("method %s: schedule %s, repair %s%s".formatted(selection.method, plan.options().schedule(),
+          plan.repair(), selection.method == Preset.BEST ? kind : ""));
+    }
     if (result.layers().stream().anyMatch(LayerResult::gainedBias)) {
       notes.add("--no-new-bias leaves layers without a bias as they are");
     }

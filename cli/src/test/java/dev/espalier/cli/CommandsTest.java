@@ -145,6 +145,35 @@ class CommandsTest {
   }
 
   @Test
+  void methodsStandForChoicesThatOptionsReplace() throws IOException {
+    Path pruned = fixture.file("repaired.safetensors");
+    Path report = fixture.file("repaired");
+    Cli.Result refit = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--method",
+        "refit", "-o", pruned, "--report", report);
+    assertTrue(refit.err().contains("note: method refit: schedule geometric:0.75, repair refit"), refit.err());
+    assertTrue(refit.err().contains("sensitivity: probes:1"), refit.err());
+    assertEquals(28, zeros(pruned));
+    assertTrue(Files.readString(report.resolve("report.json")).contains("\"method\" : \"refit\""));
+
+    Object[] best = {"prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--method", "best",
+        "--dry-run"};
+    String regression = Cli.succeed(best).err();
+    assertTrue(regression.contains("repair refit+distill:mse (for a regression; --loss cross-entropy makes it one"),
+        regression);
+    String classifier = Cli.succeed(append(best, "--labels", fixture.labels(), "--schedule", "linear:2")).err();
+    assertTrue(classifier.contains("method best: schedule linear:2, repair refit+distill:kl:4 (for a classifier)"),
+        classifier);
+    assertTrue(classifier.contains("sensitivity: fisher:1:T=4"), classifier);
+    assertTrue(Cli
+        .succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "--method", "refit", "--dry-run")
+        .err().contains("schedule oneshot, repair refit"), "a pattern takes one round");
+  }
+
+  private static Object[] append(Object[] first, Object... rest) {
+    return Stream.concat(Stream.of(first), Stream.of(rest)).toArray();
+  }
+
+  @Test
   void saysWhichWeightsMinPerLayerKeeps() {
     Cli.Result all = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 1, "--dry-run");
     assertTrue(all.err().contains("note: 2 weights short of a sparsity of 100 %: --min-per-layer 1 keeps them"),

@@ -9,6 +9,7 @@ import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
@@ -75,6 +76,7 @@ class HelpTest {
     assertNames("prune", "--scope", values(Scope.class));
     assertNames("prune", "--schedule",
         List.of(new Schedule.OneShot(), "linear:K", "geometric:K", "cubic:K", new Schedule.Keeping(0.75)));
+    assertNames("prune", "--method", Arrays.asList(Preset.values()));
     assertNames("prune", "--repair", values(Repair.class));
     assertNames("prune", "--sensitivity",
         List.of(new Sensitivity.Jacobian(), "probes:R", "fisher", "fisher:R", "fisher:T=4"));

@@ -1,0 +1,65 @@
+package dev.espalier.engine.method;
+
+import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/// A named combination of sensitivity, schedule and repair, by what it costs (docs/method.md, presets).
+public enum Preset {
+  /// The paper's method: one shot, and biases that compensate.
+  PAPER,
+  /// Rounds that each keep three quarters of the weights that are left, and refit them.
+  REFIT,
+  /// As `refit`, and each round trains what is left to follow the dense network.
+  BEST;
+
+  private static final double KEPT = 0.75;
+  private static final double TEMPERATURE = 4;
+
+  /// @param isClassifier whether the outputs are class probabilities or their logits
+  /// @return empty: [Sensitivity#defaultFor] the outputs
+  public Optional<Sensitivity> sensitivity(boolean isClassifier) {
+    return switch (this) {
+      case PAPER -> Optional.empty();
+      case REFIT -> Optional.of(new Sensitivity.Probes(1));
+      case BEST ->
+        Optional.of(isClassifier ? new Sensitivity.Fisher(OptionalInt.of(1), TEMPERATURE) : new Sensitivity.Probes(1));
+    };
+  }
+
+  /// How pruning is split into rounds.
+  public Schedule schedule() {
+    return this == PAPER ? new Schedule.OneShot() : new Schedule.Keeping(KEPT);
+  }
+
+  /// What each round does to the weights that are left.
+  ///
+  /// @param isClassifier whether the outputs are class probabilities or their logits
+  public Repairs repair(boolean isClassifier) {
+    Objective objective = isClassifier ? new Objective.Divergence(TEMPERATURE) : new Objective.SquaredError();
+    return switch (this) {
+      case PAPER -> Repairs.NONE;
+      case REFIT -> Repairs.of(new Repair.Refit());
+      case BEST -> Repairs.of(new Repair.Refit(),
+          new Repair.Distill(Optional.of(objective), OptionalInt.empty(), OptionalInt.empty(), OptionalDouble.empty()));
+    };
+  }
+
+  /// `paper`, `refit` or `best`.
+  ///
+  /// @throws IllegalArgumentException for anything else
+  public static Preset parse(String text) {
+    return Stream.of(values()).filter(preset -> preset.toString().equals(text)).findFirst()
+        .orElseThrow(() -> new IllegalArgumentException("unknown method '%s': use %s".formatted(text,
+            Stream.of(values()).map(Preset::toString).collect(Collectors.joining(" or ")).replaceFirst(" or ", ", "))));
+  }
+
+  /// As [#parse] reads it.
+  @Override
+  public String toString() {
+    return name().toLowerCase(Locale.ROOT);
+  }
+}
