@@ -1,7 +1,7 @@
 // Scores from moments, in place.                                          launcher: EliminationScoresKernel
 //
 // elimination_scores_{C}x{R}   M2 ← W² max(0, M2 − M1²/M0)/samples (importance);  M1 ← W (c + M1/M0) (compensation)
-// absolute_product_{C}x{R}     scores = |W ∘ F|, where F has the shape of W or is one row for all
+// absolute_product_{C}x{R}     scores = |W ∘ αF|, where F has the shape of W or is one row for all
 //
 // W, M1, M2, scores (outputs, inputs)  M0 (outputs)  c (inputs): float32, row-major. M1 and M2 are sums over
 // `samples` samples of activations shifted by c. A row with M0 = 0 (dead neuron) gets 0. A difference below 0 is
@@ -34,13 +34,13 @@ __device__ __forceinline__ void scores(const float* weights, const float* m0, fl
 }
 
 template <class T>
-__device__ __forceinline__ void product(const float* weights, const float* factor, float* scores, int factor_rows,
-                                        int outputs, int inputs) {
+__device__ __forceinline__ void product(const float* weights, const float* factor, float* scores, float scale,
+                                        int factor_rows, int outputs, int inputs) {
   T::for_each(outputs, inputs, [&](int, int column, int64_t at) {
     auto w = load<T::V>(weights + at);
     auto f = load<T::V>(factor + (factor_rows == 1 ? column : at));
 #pragma unroll
-    for (int i = 0; i < T::V; i++) w.v[i] = fabsf(w.v[i] * f.v[i]);
+    for (int i = 0; i < T::V; i++) w.v[i] = fabsf(w.v[i] * (scale * f.v[i]));
     store(scores + at, w);
   });
 }
@@ -53,8 +53,9 @@ __device__ __forceinline__ void product(const float* weights, const float* facto
   }                                                                                                                \
   EXPORT_KERNEL(elimination_scores_##C##x##R);                                                                     \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) absolute_product_##C##x##R(                   \
-      const float* weights, const float* factor, float* scores, int factor_rows, int outputs, int inputs) {        \
-    product<Tile<C, R>>(weights, factor, scores, factor_rows, outputs, inputs);                                    \
+      const float* weights, const float* factor, float* scores, float scale, int factor_rows, int outputs,         \
+      int inputs) {                                                                                                \
+    product<Tile<C, R>>(weights, factor, scores, scale, factor_rows, outputs, inputs);                             \
   }                                                                                                                \
   EXPORT_KERNEL(absolute_product_##C##x##R)
 

@@ -39,19 +39,21 @@ public final class EliminationScoresKernel {
             Argument.of((float) samples), Argument.of(outputs), Argument.of(inputs)));
   }
 
-  /// |W ∘ F|.
+  /// |W ∘ αF|.
   ///
+  /// @param scale α
   /// @param factor F, of the shape of W, or one row for all
   /// @param scores of the shape of W, written
-  public void absoluteProduct(DeviceMatrix weights, DeviceMatrix factor, DeviceMatrix scores) {
+  public void absoluteProduct(double scale, DeviceMatrix weights, DeviceMatrix factor, DeviceMatrix scores) {
     int outputs = weights.rows();
     int inputs = weights.columns();
     Kernels.shape("factor", factor, factor.rows() == 1 ? 1 : outputs, inputs);
     Kernels.shape("scores", scores, outputs, inputs);
     Kernels.apart("scores", scores, weights);
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, factor, scores);
-    launch(tile, "absolute_product", outputs, inputs, List.of(Argument.of(weights), Argument.of(factor),
-        Argument.of(scores), Argument.of(factor.rows()), Argument.of(outputs), Argument.of(inputs)));
+    launch(tile, "absolute_product", outputs, inputs,
+        List.of(Argument.of(weights), Argument.of(factor), Argument.of(scores), Argument.of((float) scale),
+            Argument.of(factor.rows()), Argument.of(outputs), Argument.of(inputs)));
   }
 
   static void checkMoments(int outputs, int inputs, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2) {

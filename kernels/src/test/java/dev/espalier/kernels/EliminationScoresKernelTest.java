@@ -88,9 +88,11 @@ class EliminationScoresKernelTest {
       DeviceMatrix weights = gpu.matrix(outputs, inputs, w);
       DeviceMatrix scores = gpu.matrix(outputs, inputs);
       EliminationScoresKernel kernel = new EliminationScoresKernel(gpu);
-      kernel.absoluteProduct(weights, gpu.matrix(outputs, inputs, f), scores);
+      kernel.absoluteProduct(1, weights, gpu.matrix(outputs, inputs, f), scores);
       assertSame("by element", gpu.read(scores), i -> Math.abs(w[i] * f[i]));
-      kernel.absoluteProduct(weights, gpu.matrix(1, inputs, java.util.Arrays.copyOf(f, inputs)), scores);
+      kernel.absoluteProduct(1.0 / 3, weights, gpu.matrix(outputs, inputs, f), scores);
+      assertSame("scaled", gpu.read(scores), i -> Math.abs(w[i] * ((float) (1.0 / 3) * f[i])));
+      kernel.absoluteProduct(1, weights, gpu.matrix(1, inputs, java.util.Arrays.copyOf(f, inputs)), scores);
       assertSame("by column", gpu.read(scores), i -> Math.abs(w[i] * f[i % inputs]));
     });
   }

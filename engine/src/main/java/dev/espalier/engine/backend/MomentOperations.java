@@ -26,8 +26,11 @@ public interface MomentOperations {
   /// @param pilotMean c, 1 × inputs
   void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples);
 
-  /// |W ∘ F|, where F has the shape of W or is one row for all.
-  void absoluteProduct(Matrix weights, Matrix factor, Matrix scores);
+  /// |W ∘ αF|, where F has the shape of W or is one row for all.
+  ///
+  /// @param scale α
+  /// @param scores of the shape of W, written; may be F
+  void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores);
 
   /// Element i in row-major order becomes [CounterRandom#uniform] of `seed`, `stream` and i.
   void uniform(Matrix matrix, long seed, long stream);

@@ -118,9 +118,8 @@ final class LayerScorer implements Resource {
       }
       case Criterion.Gradient() -> {
         LossGradientAccumulator sum = accumulator(LossGradientAccumulator.class);
-        // The mean of the sum, so that scores do not depend on the number of samples.
-        backend.network().add(1.0 / sum.samples() - 1, sum.gradient(), sum.gradient());
-        backend.moments().absoluteProduct(layer.weights(), sum.gradient(), sum.gradient());
+        // Of the mean, so that scores do not depend on the number of samples.
+        backend.moments().absoluteProduct(1.0 / sum.samples(), layer.weights(), sum.gradient(), sum.gradient());
         yield sum.gradient();
       }
     };
@@ -141,7 +140,7 @@ final class LayerScorer implements Resource {
     Matrix importance = allocate(backend);
     try (Arena arena = Arena.ofConfined(); Matrix factor = backend.allocate(1, columnFactors.length)) {
       backend.upload(MatrixView.of(arena, 1, columnFactors.length, columnFactors), factor);
-      backend.moments().absoluteProduct(layer.weights(), factor, importance);
+      backend.moments().absoluteProduct(1, layer.weights(), factor, importance);
     }
     return importance;
   }

@@ -142,14 +142,14 @@ public interface MomentOperationsContract {
     float[] full = on().normal(rows * columns);
     Matrix weights = on().upload(rows, columns, w);
     Matrix byRow = on().zeros(rows, columns);
-    moments().absoluteProduct(weights, on().upload(1, columns, row), byRow);
+    moments().absoluteProduct(1, weights, on().upload(1, columns, row), byRow);
     Matrix elementwise = on().upload(rows, columns, full);
-    moments().absoluteProduct(weights, elementwise, elementwise);
+    moments().absoluteProduct(0.3, weights, elementwise, elementwise);
     ExpectedSums expectedByRow = on().sums(w.length);
     ExpectedSums expectedElementwise = on().sums(w.length);
     for (int i = 0; i < w.length; i++) {
       expectedByRow.add(i, Math.abs((double) w[i] * row[i % columns]));
-      expectedElementwise.add(i, Math.abs((double) w[i] * full[i]));
+      expectedElementwise.add(i, Math.abs(0.3 * w[i] * full[i]));
     }
     expectedByRow.check("by row", byRow);
     expectedElementwise.check("elementwise", elementwise);

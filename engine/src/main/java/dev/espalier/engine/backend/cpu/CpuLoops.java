@@ -88,10 +88,10 @@ final class CpuLoops {
     }
   }
 
-  /// y = |x ∘ y|
-  static void absoluteProduct(float[] x, float[] y, int count) {
+  /// y = |αx ∘ y|, rounded once.
+  static void absoluteProduct(double alpha, float[] x, float[] y, int count) {
     for (int i = 0; i < count; i++) {
-      y[i] = Math.abs(x[i] * y[i]);
+      y[i] = (float) Math.abs(alpha * x[i] * y[i]);
     }
   }
 

@@ -182,7 +182,7 @@ final class CpuMoments implements MomentOperations, AutoCloseable {
   }
 
   @Override
-  public void absoluteProduct(Matrix weights, Matrix factor, Matrix scores) {
+  public void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores) {
     MemorySegment w = read(weights);
     MemorySegment f = read(factor);
     MemorySegment s = write(scores);
@@ -191,7 +191,7 @@ final class CpuMoments implements MomentOperations, AutoCloseable {
     pool.rowTiles(weights.rows(), columns, (row, column, count, tile) -> {
       long at = (long) row * columns + column;
       float[] product = load(w, at, count, tile.a);
-      CpuLoops.absoluteProduct(load(f, byRow ? column : at, count, tile.b), product, count);
+      CpuLoops.absoluteProduct(scale, load(f, byRow ? column : at, count, tile.b), product, count);
       store(product, count, s, at);
     });
   }

@@ -63,8 +63,8 @@ final class CudaMoments implements MomentOperations {
   }
 
   @Override
-  public void absoluteProduct(Matrix weights, Matrix factor, Matrix scores) {
-    scoring.absoluteProduct(device(weights), device(factor), device(scores));
+  public void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores) {
+    scoring.absoluteProduct(scale, device(weights), device(factor), device(scores));
   }
 
   @Override

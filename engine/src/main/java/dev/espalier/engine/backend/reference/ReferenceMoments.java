@@ -71,10 +71,10 @@ final class ReferenceMoments implements MomentOperations {
   }
 
   @Override
-  public void absoluteProduct(Matrix weights, Matrix factor, Matrix scores) {
+  public void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores) {
     for (int i = 0; i < weights.rows(); i++) {
       for (int j = 0; j < weights.columns(); j++) {
-        double f = entries(factor).get(factor.rows() == 1 ? 0 : i, j);
+        double f = scale * entries(factor).get(factor.rows() == 1 ? 0 : i, j);
         entries(scores).set(i, j, Math.abs(entries(weights).get(i, j) * f));
       }
     }
