@@ -309,6 +309,12 @@ public final class GpuKernels {
       DeviceMatrix pilot = memory.matrix(1, width);
       return (Runnable) () -> scores.scores(m[0], m0, m[1], m[2], pilot, 1);
     }, Runnable::run);
+    measure("cancelled", shape, 0, 12 * elements, memory -> {
+      DeviceMatrix[] m = matrices(memory, 3, width, width);
+      DeviceMatrix m0 = memory.matrix(1, width);
+      DeviceMatrix largest = memory.matrix(1, width);
+      return (Runnable) () -> scores.cancelled(m[0], m0, m[1], m[2], 1e-3, largest);
+    }, Runnable::run);
     measure("absolute_product", shape, 0, 12 * elements, memory -> matrices(memory, 3, width, width),
         m -> scores.absoluteProduct(1, m[0], m[1], m[2]));
     ApplyKernel apply = new ApplyKernel(driver);

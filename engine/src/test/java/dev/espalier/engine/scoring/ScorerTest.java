@@ -121,6 +121,15 @@ final class ScorerTest {
   }
 
   @Test
+  void featuresOfUnevenScalesKeepTheirDigits() throws IOException {
+    for (int threads = 1; threads <= 2; threads++) {
+      try (Backend cpu = new CpuBackend(threads, Precision.FP32)) {
+        UnevenFeatures.check(cpu);
+      }
+    }
+  }
+
+  @Test
   void namesTheScoreThatIsNotFinite() throws IOException {
     network.layers().get(2).weights().set(1, 4, 3e30f);
     Dataset data = data(20);

@@ -88,6 +88,18 @@ final class CpuLoops {
     }
   }
 
+  /// See [MomentOperations#cancelled]; one row, whose M0 is `total`.
+  static void cancelled(float[] weights, double total, float[] first, float[] second, double fraction, float[] largest,
+      int count) {
+    double inverse = 1 / total;
+    for (int i = 0; i < count; i++) {
+      double squares = second[i];
+      double kept = squares - first[i] * inverse * first[i] - fraction * squares;
+      float size = kept < 0 ? (float) (weights[i] * weights[i] * squares) : 0;
+      largest[i] = Math.max(largest[i], size);
+    }
+  }
+
   /// y = |αx ∘ y|, rounded once.
   static void absoluteProduct(double alpha, float[] x, float[] y, int count) {
     for (int i = 0; i < count; i++) {

@@ -134,6 +134,35 @@ final class CpuMoments implements MomentOperations, AutoCloseable {
   }
 
   @Override
+  public double roundoff() {
+    return products.roundoff();
+  }
+
+  @Override
+  public void cancelled(Matrix weights, Matrix m0, Matrix m1, Matrix m2, double fraction, Matrix largest) {
+    MemorySegment w = read(weights);
+    MemorySegment zeroth = read(m0);
+    MemorySegment first = read(m1);
+    MemorySegment second = read(m2);
+    MemorySegment found = write(largest);
+    int columns = weights.columns();
+    pool.ranges(columns, SUMMED_COLUMNS, (start, end) -> {
+      int count = (int) (end - start);
+      float[] most = new float[count];
+      CpuTile tile = CpuTile.ofThread();
+      for (int row = 0; row < weights.rows(); row++) {
+        long at = (long) row * columns + start;
+        float total = zeroth.getAtIndex(MatrixView.ELEMENT, row);
+        if (total != 0) {
+          CpuLoops.cancelled(load(w, at, count, tile.a), total, load(first, at, count, tile.b),
+              load(second, at, count, tile.c), fraction, most, count);
+        }
+      }
+      store(most, count, found, start);
+    });
+  }
+
+  @Override
   public void addColumnSquares(Matrix x, Matrix squares) {
     MemorySegment total = write(squares);
     MemorySegment values = read(x);
