@@ -88,15 +88,14 @@ final class CpuLoops {
     }
   }
 
-  /// See [MomentOperations#cancelled]; one row, whose M0 is `total`.
-  static void cancelled(float[] weights, double total, float[] first, float[] second, double fraction, float[] largest,
+  /// See [MomentOperations#cancelled]; a row whose M0 is 1 / `inverse`. The sign selects what has cancelled: C2 does
+  /// not vectorise a comparison.
+  static void cancelled(float[] weights, float inverse, float[] first, float[] second, float fraction, float[] largest,
       int count) {
-    double inverse = 1 / total;
     for (int i = 0; i < count; i++) {
-      double squares = second[i];
-      double kept = squares - first[i] * inverse * first[i] - fraction * squares;
-      float size = kept < 0 ? (float) (weights[i] * weights[i] * squares) : 0;
-      largest[i] = Math.max(largest[i], size);
+      float missing = fraction * second[i] - (second[i] - first[i] * inverse * first[i]);
+      float size = Math.min(Float.MAX_VALUE, weights[i] * weights[i] * second[i]);
+      largest[i] = Math.max(largest[i], size * Math.signum(Math.max(0, missing)));
     }
   }
 

@@ -144,22 +144,29 @@ final class CpuMoments implements MomentOperations, AutoCloseable {
     MemorySegment zeroth = read(m0);
     MemorySegment first = read(m1);
     MemorySegment second = read(m2);
-    MemorySegment found = write(largest);
     int columns = weights.columns();
-    pool.ranges(columns, SUMMED_COLUMNS, (start, end) -> {
-      int count = (int) (end - start);
-      float[] most = new float[count];
+    float[] most = new float[columns];
+    pool.ranges(weights.rows(), CpuPool.rowsPerBlock(columns), (start, end) -> {
       CpuTile tile = CpuTile.ofThread();
-      for (int row = 0; row < weights.rows(); row++) {
-        long at = (long) row * columns + start;
-        float total = zeroth.getAtIndex(MatrixView.ELEMENT, row);
-        if (total != 0) {
-          CpuLoops.cancelled(load(w, at, count, tile.a), total, load(first, at, count, tile.b),
-              load(second, at, count, tile.c), fraction, most, count);
+      for (int column = 0; column < columns; column += CpuTile.LENGTH) {
+        int count = Math.min(CpuTile.LENGTH, columns - column);
+        float[] mostHere = new float[count];
+        for (long row = start; row < end; row++) {
+          float total = zeroth.getAtIndex(MatrixView.ELEMENT, row);
+          if (total != 0) {
+            long at = row * columns + column;
+            CpuLoops.cancelled(load(w, at, count, tile.a), 1 / total, load(first, at, count, tile.b),
+                load(second, at, count, tile.c), (float) fraction, mostHere, count);
+          }
+        }
+        synchronized (most) {
+          for (int j = 0; j < count; j++) {
+            most[column + j] = Math.max(most[column + j], mostHere[j]);
+          }
         }
       }
-      store(most, count, found, start);
     });
+    store(most, columns, write(largest), 0);
   }
 
   @Override
