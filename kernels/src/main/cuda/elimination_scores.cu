@@ -1,13 +1,15 @@
 // Scores from moments, in place.                                          launcher: EliminationScoresKernel
 //
 // elimination_scores_{C}x{R}   M2 ← W² max(0, M2 − M1²/M0)/samples (importance);  M1 ← W (c + M1/M0) (compensation)
-// absolute_product_{C}x{R}     scores = |W ∘ F|, where F has the shape of W or is one row for all
+// cancelled_{C}x8              largest = max over rows with M2 − M1²/M0 < fraction M2 of W² M2, by column; 0 of none
+// absolute_product_{C}x{R}     scores = |W ∘ αF|, where F has the shape of W or is one row for all
 //
-// W, M1, M2, scores (outputs, inputs)  M0 (outputs)  c (inputs): float32, row-major. M1 and M2 are sums over
+// W, M1, M2, scores (outputs, inputs)  M0 (outputs)  c, largest (inputs): float32, row-major. M1 and M2 are sums over
 // `samples` samples of activations shifted by c. A row with M0 = 0 (dead neuron) gets 0. A difference below 0 is
 // rounding and becomes 0; a NaN stays a NaN, which rank_zeros_first (select.cu) reports.
 //
-// block: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); needs inputs % (C/32) == 0.
+// cancelled: a block of 32×8 threads owns C = 32 columns; thread row t visits rows t, t+8, …; grid: ⌈inputs/C⌉
+// others: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); needs inputs % (C/32) == 0.
 #include "elementwise.cuh"
 
 template <class T>
@@ -34,16 +36,42 @@ __device__ __forceinline__ void scores(const float* weights, const float* m0, fl
 }
 
 template <class T>
-__device__ __forceinline__ void product(const float* weights, const float* factor, float* scores, int factor_rows,
-                                        int outputs, int inputs) {
+__device__ __forceinline__ void product(const float* weights, const float* factor, float* scores, float scale,
+                                        int factor_rows, int outputs, int inputs) {
   T::for_each(outputs, inputs, [&](int, int column, int64_t at) {
     auto w = load<T::V>(weights + at);
     auto f = load<T::V>(factor + (factor_rows == 1 ? column : at));
 #pragma unroll
-    for (int i = 0; i < T::V; i++) w.v[i] = fabsf(w.v[i] * f.v[i]);
+    for (int i = 0; i < T::V; i++) w.v[i] = fabsf(w.v[i] * (scale * f.v[i]));
     store(scores + at, w);
   });
 }
+
+struct RowMaxima {
+  float of[8][kLanes];
+};
+
+extern "C" __global__ void __launch_bounds__(256)
+    cancelled_32x8(const float* weights, const float* m0, const float* m1, const float* m2, float* largest,
+                   float fraction, int outputs, int inputs) {
+  STATIC_SHARED(RowMaxima, shared);
+  const int column = (int)blockIdx.x * kLanes + threadIdx.x;
+  float most = 0.f;
+  if (column < inputs)
+    for (int64_t row = threadIdx.y; row < outputs; row += 8) {
+      const int64_t at = row * inputs + column;
+      const float total = m0[row], one = m1[at], two = m2[at], w = weights[at];
+      if (total != 0.f && fmaf(-one / total, one, two) < fraction * two) most = fmaxf(most, w * w * two);
+    }
+  shared.of[threadIdx.y][threadIdx.x] = most;
+  __syncthreads();
+  if (threadIdx.y == 0 && column < inputs) {
+#pragma unroll
+    for (int t = 1; t < 8; t++) most = fmaxf(most, shared.of[t][threadIdx.x]);
+    largest[column] = most;
+  }
+}
+EXPORT_KERNEL(cancelled_32x8);
 
 #define TILED(C, R)                                                                                                \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) elimination_scores_##C##x##R(                 \
@@ -53,8 +81,9 @@ __device__ __forceinline__ void product(const float* weights, const float* facto
   }                                                                                                                \
   EXPORT_KERNEL(elimination_scores_##C##x##R);                                                                     \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) absolute_product_##C##x##R(                   \
-      const float* weights, const float* factor, float* scores, int factor_rows, int outputs, int inputs) {        \
-    product<Tile<C, R>>(weights, factor, scores, factor_rows, outputs, inputs);                                    \
+      const float* weights, const float* factor, float* scores, float scale, int factor_rows, int outputs,         \
+      int inputs) {                                                                                                \
+    product<Tile<C, R>>(weights, factor, scores, scale, factor_rows, outputs, inputs);                             \
   }                                                                                                                \
   EXPORT_KERNEL(absolute_product_##C##x##R)
 

@@ -205,7 +205,7 @@ public final class GpuKernels {
 
   /// What a library offers: M0 and the shift are left out, in its favour.
   private void addMomentsByProducts(Batch b) {
-    new EliminationScoresKernel(driver).absoluteProduct(b.a(), b.a(), b.squares());
+    new EliminationScoresKernel(driver).absoluteProduct(1, b.a(), b.a(), b.squares());
     library.multiply(1, MatrixBlock.of(b.s()), true, MatrixBlock.of(b.a()), false, 1, MatrixBlock.of(b.m1()));
     library.multiply(1, MatrixBlock.of(b.s()), true, MatrixBlock.of(b.squares()), false, 1, MatrixBlock.of(b.m2()));
   }
@@ -310,8 +310,14 @@ public final class GpuKernels {
       DeviceMatrix pilot = memory.matrix(1, width);
       return (Runnable) () -> scores.scores(m[0], m0, m[1], m[2], pilot, 1);
     }, Runnable::run);
+    measure("cancelled", shape, 0, 12 * elements, memory -> {
+      DeviceMatrix[] m = matrices(memory, 3, width, width);
+      DeviceMatrix m0 = memory.matrix(1, width);
+      DeviceMatrix largest = memory.matrix(1, width);
+      return (Runnable) () -> scores.cancelled(m[0], m0, m[1], m[2], 1e-3, largest);
+    }, Runnable::run);
     measure("absolute_product", shape, 0, 12 * elements, memory -> matrices(memory, 3, width, width),
-        m -> scores.absoluteProduct(m[0], m[1], m[2]));
+        m -> scores.absoluteProduct(1, m[0], m[1], m[2]));
     ApplyKernel apply = new ApplyKernel(driver);
     measure("apply", shape, 0, 20 * elements, memory -> {
       DeviceMatrix[] m = matrices(memory, 3, width, width);

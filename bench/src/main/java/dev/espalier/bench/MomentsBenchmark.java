@@ -20,6 +20,8 @@ public class MomentsBenchmark {
   private Matrix m0;
   private Matrix m1;
   private Matrix m2;
+  private Matrix weights;
+  private Matrix largest;
 
   /// Makes a batch and compares M1 with the plain product, which is the same for a mean of 0.
   @Setup
@@ -31,6 +33,8 @@ public class MomentsBenchmark {
     m0 = cpu.zeros(1, sizes[1]);
     m1 = cpu.zeros(sizes[1], sizes[2]);
     m2 = cpu.zeros(sizes[1], sizes[2]);
+    weights = cpu.normal(3, sizes[1], sizes[2]);
+    largest = cpu.zeros(1, sizes[2]);
     cpu.backend().network().product(1, sensitivity, true, activation, false, 0, m2);
     float[] expected = Inputs.download(cpu.backend(), m2);
     cpu.backend().moments().addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
@@ -43,6 +47,14 @@ public class MomentsBenchmark {
     cpu.backend().moments().addMoments(sensitivity, activation, pilotMean, m0, m1, m2);
     work.flops(4.0 * sensitivity.elements() * activation.columns());
     return m2;
+  }
+
+  /// The search for variances that have cancelled, once a scoring pass.
+  @Benchmark
+  public Matrix cancelled(OnCpu cpu, Work work, Limit limit) {
+    cpu.backend().moments().cancelled(weights, m0, m1, m2, 1e-3, largest);
+    work.bytes(12.0 * m2.elements());
+    return largest;
   }
 
   /// Two products into M1 and M2, of the activations as they are.

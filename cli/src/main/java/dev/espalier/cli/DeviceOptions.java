@@ -46,13 +46,16 @@ class DeviceOptions {
     }
     Verification verification = Verification.of(backend, network, PruningPlan.of(options, network, data, backend),
         data);
-    Table table = new Table(1, "deviation from the reference", "importance", "compensation");
+    Table table = new Table(1, "deviation from the reference", "importance", "compensation", "removed otherwise");
     verification.layers()
-        .forEach(layer -> table.row(layer.name(), PLAIN.value(layer.importance()), PLAIN.value(layer.compensation())));
+        .forEach(layer -> table.row(layer.name(), PLAIN.value(layer.importance()), PLAIN.value(layer.compensation()),
+            "%s of %s".formatted(PLAIN.count(layer.differing()), PLAIN.count(layer.selected()))));
     global.out().println();
     table.lines().forEach(global.out()::println);
-    global.out().println("Each deviation is the largest over %s samples, relative to the layer's largest value."
-        .formatted(PLAIN.count(verification.samples())));
+    global.out()
+        .println(("Each deviation is the largest over %s samples, relative to the layer's largest value. "
+            + "Removed otherwise: by one of the two alone, when %s of these layers goes.")
+            .formatted(PLAIN.count(verification.samples()), PLAIN.exactPercent(verification.target().sparsity())));
   }
 
   /// A backend, after saying which one and why.

@@ -319,6 +319,9 @@ final class PruneCommand implements Callable<Integer> {
       if (missing > 0) {
         notes.add("%s weights short of a sparsity of %s: --min-per-layer %s keeps them".formatted(PLAIN.count(missing),
             PLAIN.exactPercent(sparsity), PLAIN.count(selection.minPerLayer)));
+      } else if (missing < 0) {
+        notes.add("%s weights more than a sparsity of %s asks for were zero before".formatted(PLAIN.count(-missing),
+            PLAIN.exactPercent(sparsity)));
       }
     }
     if (judges.isPresent()) {

@@ -140,7 +140,7 @@ class CommandsTest {
       Object[] arguments = Stream.concat(Stream.of(command[0], fixture.model(), "--data", fixture.data(), "--verify"),
           Stream.of(command).skip(1)).toArray();
       String out = Cli.succeed(arguments).out();
-      assertTrue(out.contains("deviation from the reference  importance  compensation"), out);
+      assertTrue(out.contains("deviation from the reference  importance  compensation  removed otherwise"), out);
     }
   }
 
@@ -183,6 +183,23 @@ class CommandsTest {
           scope, "--dry-run");
       assertFalse(some.err().contains("short of"), some.err());
     }
+  }
+
+  @Test
+  void doubtsAreInTheReportToo() throws IOException {
+    Path report = fixture.file("doubts");
+    Cli.Result one = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--max-samples", 1, "--sparsity",
+        1, "--dry-run", "--report", report);
+    String json = Files.readString(report.resolve("report.json"));
+    for (String note : List.of("2 weights short of a sparsity of 100 %: --min-per-layer 1 keeps them",
+        "are 0 on these samples: which weights go is arbitrary; give more, or more varied, samples")) {
+      assertTrue(one.err().contains(note), one.err());
+      assertTrue(json.contains(note), json);
+    }
+    Path pruned = fixture.file("pruned-before.safetensors");
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.7, "-o", pruned);
+    Cli.Result less = Cli.succeed("prune", pruned, "--data", fixture.data(), "--sparsity", 0.5, "--dry-run");
+    assertTrue(less.err().contains("11 weights more than a sparsity of 50 % asks for were zero before"), less.err());
   }
 
   @Test

@@ -3,10 +3,11 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Scores from moments. Limited by memory: per weight `scores` moves 20 bytes, `absoluteProduct` 12 (8 with one row of
-/// factors).
+/// factors), `cancelled` 12.
 public final class EliminationScoresKernel {
   private static final String FAMILY = "elimination_scores";
   private static final int TILE_ROWS = 32;
+  private static final int COLUMNS = 32;
 
   private final Gpu gpu;
 
@@ -39,19 +40,42 @@ public final class EliminationScoresKernel {
             Argument.of((float) samples), Argument.of(outputs), Argument.of(inputs)));
   }
 
-  /// |W ∘ F|.
+  /// By input j, the largest Wᵢⱼ² M2ᵢⱼ over the neurons i whose variance M2ᵢⱼ − M1ᵢⱼ²/M0ᵢ is less than `fraction` M2ᵢⱼ;
+  /// 0 where there is none.
   ///
+  /// @param weights W, outputs × inputs
+  /// @param m0 1 × outputs
+  /// @param m1 outputs × inputs
+  /// @param m2 outputs × inputs
+  /// @param largest 1 × inputs, written
+  public void cancelled(DeviceMatrix weights, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, double fraction,
+      DeviceMatrix largest) {
+    int outputs = weights.rows();
+    int inputs = weights.columns();
+    checkMoments(outputs, inputs, m0, m1, m2);
+    Kernels.shape("largest", largest, 1, inputs);
+    gpu.launch(new Launch(FAMILY, "cancelled_%dx8".formatted(COLUMNS), Dimensions.of(Kernels.blocks(inputs, COLUMNS)),
+        Kernels.WARP_A_ROW, 0,
+        List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(largest),
+            Argument.of((float) fraction), Argument.of(outputs), Argument.of(inputs)),
+        "weights %d×%d".formatted(outputs, inputs)));
+  }
+
+  /// |W ∘ αF|.
+  ///
+  /// @param scale α
   /// @param factor F, of the shape of W, or one row for all
   /// @param scores of the shape of W, written
-  public void absoluteProduct(DeviceMatrix weights, DeviceMatrix factor, DeviceMatrix scores) {
+  public void absoluteProduct(double scale, DeviceMatrix weights, DeviceMatrix factor, DeviceMatrix scores) {
     int outputs = weights.rows();
     int inputs = weights.columns();
     Kernels.shape("factor", factor, factor.rows() == 1 ? 1 : outputs, inputs);
     Kernels.shape("scores", scores, outputs, inputs);
     Kernels.apart("scores", scores, weights);
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, weights, factor, scores);
-    launch(tile, "absolute_product", outputs, inputs, List.of(Argument.of(weights), Argument.of(factor),
-        Argument.of(scores), Argument.of(factor.rows()), Argument.of(outputs), Argument.of(inputs)));
+    launch(tile, "absolute_product", outputs, inputs,
+        List.of(Argument.of(weights), Argument.of(factor), Argument.of(scores), Argument.of((float) scale),
+            Argument.of(factor.rows()), Argument.of(outputs), Argument.of(inputs)));
   }
 
   static void checkMoments(int outputs, int inputs, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2) {

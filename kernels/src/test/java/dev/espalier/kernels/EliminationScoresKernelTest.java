@@ -81,6 +81,30 @@ class EliminationScoresKernelTest {
   }
 
   @Test
+  void cancelled() {
+    onEveryShape((gpu, outputs, inputs) -> {
+      int elements = outputs * inputs;
+      float[] w = integers(1, elements, 8);
+      float[] m0 = new float[outputs];
+      float[] m1 = integers(2, elements, 64);
+      float[] m2 = new float[elements];
+      double[] expected = new double[inputs];
+      for (int i = 0; i < elements; i++) {
+        int row = i / inputs;
+        m0[row] = row % 5 == 3 ? 0 : 4; // some dead neurons
+        float mean = m1[i] / 4;
+        m2[i] = m1[i] * mean + i % 3; // variances of 0, 1 and 2
+        boolean small = m0[row] > 0 && i % 3 < 0.125f * m2[i];
+        expected[i % inputs] = Math.max(expected[i % inputs], small ? (double) w[i] * w[i] * m2[i] : 0);
+      }
+      DeviceMatrix largest = gpu.matrix(1, inputs);
+      new EliminationScoresKernel(gpu).cancelled(gpu.matrix(outputs, inputs, w), gpu.matrix(1, outputs, m0),
+          gpu.matrix(outputs, inputs, m1), gpu.matrix(outputs, inputs, m2), 0.125, largest);
+      assertSame("largest", gpu.read(largest), j -> expected[j]);
+    });
+  }
+
+  @Test
   void absoluteProduct() {
     onEveryShape((gpu, outputs, inputs) -> {
       float[] w = normal(1, (long) outputs * inputs);
@@ -88,9 +112,11 @@ class EliminationScoresKernelTest {
       DeviceMatrix weights = gpu.matrix(outputs, inputs, w);
       DeviceMatrix scores = gpu.matrix(outputs, inputs);
       EliminationScoresKernel kernel = new EliminationScoresKernel(gpu);
-      kernel.absoluteProduct(weights, gpu.matrix(outputs, inputs, f), scores);
+      kernel.absoluteProduct(1, weights, gpu.matrix(outputs, inputs, f), scores);
       assertSame("by element", gpu.read(scores), i -> Math.abs(w[i] * f[i]));
-      kernel.absoluteProduct(weights, gpu.matrix(1, inputs, java.util.Arrays.copyOf(f, inputs)), scores);
+      kernel.absoluteProduct(1.0 / 3, weights, gpu.matrix(outputs, inputs, f), scores);
+      assertSame("scaled", gpu.read(scores), i -> Math.abs(w[i] * ((float) (1.0 / 3) * f[i])));
+      kernel.absoluteProduct(1, weights, gpu.matrix(1, inputs, java.util.Arrays.copyOf(f, inputs)), scores);
       assertSame("by column", gpu.read(scores), i -> Math.abs(w[i] * f[i % inputs]));
     });
   }

@@ -78,6 +78,9 @@ class LargeOffsetsTest {
     DeviceMatrix m2 = withLastRow(13);
     DeviceMatrix m0 = gpu.sparse(1, ROWS);
     gpu.write(new DeviceMatrix(m0.address() + (ROWS - 1L) * Float.BYTES, 1, 1), 1);
+    DeviceMatrix largest = gpu.matrix(1, COLUMNS);
+    new EliminationScoresKernel(gpu).cancelled(w, m0, m1, m2, 0.5, largest);
+    assertEquals(52, lastElement(largest));
     new EliminationScoresKernel(gpu).scores(w, m0, m1, m2, gpu.matrix(1, COLUMNS, row(1)), 1);
     assertEquals(16, lastElement(m2));
     assertEquals(8, lastElement(m1));

@@ -3,18 +3,21 @@ package dev.espalier.engine.backend;
 /// The weights of one layer that a selection removes.
 public sealed interface Cut {
   /// Removes nothing.
-  Below NOTHING = new Below(Float.NEGATIVE_INFINITY, 0, 0);
+  Below NOTHING = new Below(Float.NEGATIVE_INFINITY, 0, 0, 0);
 
   /// Every weight whose score is below the threshold, and the first in row-major order of those whose score equals it.
   ///
   /// @param threshold score; +∞ stands above every score of a weight that may be removed
   /// @param below how many scores are below the threshold
   /// @param ties how many scores equal to the threshold are removed
-  record Below(float threshold, long below, long ties) implements Cut {
-    /// @throws IllegalArgumentException if the threshold is NaN or a count is negative
+  /// @param equal how many scores equal the threshold
+  record Below(float threshold, long below, long ties, long equal) implements Cut {
+    /// @throws IllegalArgumentException if the threshold is NaN, a count is negative, or fewer scores are equal to it
+    ///                                  than are removed
     public Below {
-      if (Float.isNaN(threshold) || below < 0 || ties < 0) {
-        throw new IllegalArgumentException("threshold=%s, below=%d, ties=%d".formatted(threshold, below, ties));
+      if (Float.isNaN(threshold) || below < 0 || ties < 0 || equal < ties) {
+        throw new IllegalArgumentException(
+            "threshold=%s, below=%d, ties=%d, equal=%d".formatted(threshold, below, ties, equal));
       }
     }
 

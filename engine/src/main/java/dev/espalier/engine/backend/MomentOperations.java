@@ -16,6 +16,16 @@ public interface MomentOperations {
   /// @param m2 outputs × inputs
   void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1, Matrix m2);
 
+  /// The unit roundoff of the terms that [#addMoments] adds up.
+  double roundoff();
+
+  /// Finds the inputs whose variance M2 − M1²/M0 has cancelled at some neuron: by input j, the largest Wᵢⱼ² M2ᵢⱼ over
+  /// the neurons i with M2ᵢⱼ − M1ᵢⱼ²/M0ᵢ < `fraction` · M2ᵢⱼ; 0 where there is none.
+  ///
+  /// @param weights W, outputs × inputs
+  /// @param largest 1 × inputs, written
+  void cancelled(Matrix weights, Matrix m0, Matrix m1, Matrix m2, double fraction, Matrix largest);
+
   /// Adds the sum over the rows of x of x∘x to a 1 × columns matrix.
   void addColumnSquares(Matrix x, Matrix squares);
 
@@ -26,8 +36,11 @@ public interface MomentOperations {
   /// @param pilotMean c, 1 × inputs
   void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples);
 
-  /// |W ∘ F|, where F has the shape of W or is one row for all.
-  void absoluteProduct(Matrix weights, Matrix factor, Matrix scores);
+  /// |W ∘ αF|, where F has the shape of W or is one row for all.
+  ///
+  /// @param scale α
+  /// @param scores of the shape of W, written; may be F
+  void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores);
 
   /// Element i in row-major order becomes [CounterRandom#uniform] of `seed`, `stream` and i.
   void uniform(Matrix matrix, long seed, long stream);

@@ -161,6 +161,16 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
     return sum;
   }
 
+  /// Σ x² over all elements, summed in double.
+  public double squaredNorm() {
+    double sum = 0;
+    for (long i = 0; i < elements(); i++) {
+      double value = segment.getAtIndex(ELEMENT, i);
+      sum += value * value;
+    }
+    return sum;
+  }
+
   /// The number of elements that are 0 or −0.
   public long zeros() {
     int[] bits = new int[(int) Math.min(SCANNED, elements())];

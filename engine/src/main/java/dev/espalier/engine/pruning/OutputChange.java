@@ -18,7 +18,8 @@ import java.util.List;
 ///
 /// @param total with all layers changed
 /// @param perLayer with that layer alone changed
-public record OutputChange(double total, List<Double> perLayer) {
+/// @param outputSquare E‖y‖² of the unchanged network
+public record OutputChange(double total, List<Double> perLayer, double outputSquare) {
   /// Measures what turned `before` into `after`, networks of one graph and the same shapes.
   ///
   /// @throws IOException if a sample cannot be read or is not finite
@@ -28,6 +29,7 @@ public record OutputChange(double total, List<Double> perLayer) {
     long samples = data.samples().samples();
     int rows = (int) Math.min(batchSize, samples);
     double total = 0;
+    double square = 0;
     double[] perLayer = new double[layers];
     backend.enter(Phase.LOAD);
     try (Arena arena = Arena.ofConfined();
@@ -41,6 +43,7 @@ public record OutputChange(double total, List<Double> perLayer) {
         original.load(batches.samples());
         original.run(before);
         backend.download(original.output(), expected.slice(0, batches.samples().rows()));
+        square += expected.slice(0, batches.samples().rows()).squaredNorm();
         changed.load(batches.samples());
         changed.run(after);
         total += distance(backend, changed.output(), expected, actual);
@@ -52,7 +55,8 @@ public record OutputChange(double total, List<Double> perLayer) {
         listener.report("measuring", batches.end(), samples);
       }
     }
-    return new OutputChange(total / samples, Arrays.stream(perLayer).map(sum -> sum / samples).boxed().toList());
+    return new OutputChange(total / samples, Arrays.stream(perLayer).map(sum -> sum / samples).boxed().toList(),
+        square / samples);
   }
 
   private static double distance(Backend backend, Matrix output, MatrixView expected, MatrixView buffer) {

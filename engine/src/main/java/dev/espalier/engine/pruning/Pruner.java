@@ -96,6 +96,7 @@ public final class Pruner {
     final int number;
     double predicted;
     Cut cut = Cut.NOTHING;
+    boolean zero;
     Optional<Histogram> importance = Optional.empty();
 
     LayerProgress(int number) {
@@ -142,6 +143,7 @@ public final class Pruner {
       for (int i = 0; i < progress.size(); i++) {
         progress.get(i).cut = cuts.get(i);
         progress.get(i).predicted += predicted.get(i);
+        progress.get(i).zero |= target.sparsity() > 0 && predicted.get(i) == 0 && scores.areZero(i);
       }
     }
   }
@@ -171,6 +173,10 @@ public final class Pruner {
       notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
           options.sensitivity().isPresent() ? "" : " (default for %s outputs)".formatted(network.outputs())));
     }
+    PruningNotes doubts = new PruningNotes(progress.stream()
+        .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number).name(), p.cut, p.zero)).toList());
+    doubts.arbitrary().forEach(notes::add);
+    change.ifPresent(c -> doubts.mispredicted(layers, c.outputSquare()).ifPresent(notes::add));
     return new PruningResult(pruned, layers,
         change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()), notes);
   }

@@ -6,11 +6,13 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LimitedSamples;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.scoring.Selector;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -19,12 +21,13 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 
-/// The deviation of a backend's scores from the reference backend's, on some layers and the first samples. It covers
-/// forward passes, backward passes and sums.
+/// The deviation of a backend's scores from the reference backend's, on some layers and the first samples, and of the
+/// weights that they select. It covers forward passes, backward passes, sums and selection.
 ///
 /// @param samples that both scored with
+/// @param target by which both select among these layers: the plan's, or half of the weights if that removes nothing
 /// @param layers the first, a middle and the last of the planned layers
-public record Verification(long samples, List<Layer> layers) {
+public record Verification(long samples, Target target, List<Layer> layers) {
   private static final long MOST_SAMPLES = 256;
   private static final long LEAST_SAMPLES = 8;
   /// Of the reference; a core does some 10⁹ a second.
@@ -34,7 +37,9 @@ public record Verification(long samples, List<Layer> layers) {
   ///
   /// @param importance the largest of an importance
   /// @param compensation the largest of a compensation, where there are any
-  public record Layer(String name, double importance, OptionalDouble compensation) {}
+  /// @param selected weights that the reference removes
+  /// @param differing weights that one of the two removes and the other keeps
+  public record Layer(String name, double importance, OptionalDouble compensation, long selected, long differing) {}
 
   /// Scores on both backends.
   ///
@@ -50,15 +55,17 @@ public record Verification(long samples, List<Layer> layers) {
     ScoringPlan scoring = new ScoringPlan(planned.criterion(), planned.compensation(), some, planned.sensitivity(),
         planned.loss(), planned.batchSize(), planned.seed());
     Optional<Dataset> first = data.map(source -> first(source, network, scoring));
+    Target target = plan.options().target().sparsity() > 0 ? plan.options().target() : Target.sparsity(0.5);
     List<Layer> layers = new ArrayList<>();
     try (Backend reference = Device.REFERENCE.open(); Arena arena = Arena.ofConfined()) {
-      List<HostScores> expected = scores(reference, network, first, scoring, arena);
-      List<HostScores> found = scores(backend, network, first, scoring, arena);
+      long least = plan.options().minPerLayer();
+      List<HostScores> expected = scores(reference, network, first, scoring, target, least, arena);
+      List<HostScores> found = scores(backend, network, first, scoring, target, least, arena);
       for (int i = 0; i < some.size(); i++) {
         layers.add(found.get(i).deviation(network.layers().get(some.get(i).number()).name(), expected.get(i)));
       }
     }
-    return new Verification(first.map(source -> source.samples().samples()).orElse(0L), layers);
+    return new Verification(first.map(source -> source.samples().samples()).orElse(0L), target, layers);
   }
 
   private static Dataset first(Dataset source, DenseNetwork network, ScoringPlan plan) {
@@ -69,24 +76,39 @@ public record Verification(long samples, List<Layer> layers) {
         .orElseGet(() -> Dataset.of(limited));
   }
 
-  private record HostScores(MatrixView importance, Optional<MatrixView> compensation) {
+  /// @param left the weights after removal
+  private record HostScores(MatrixView importance, Optional<MatrixView> compensation, MatrixView left) {
     Layer deviation(String name, HostScores expected) {
       return new Layer(name, Verification.deviation(expected.importance, importance),
           compensation.isPresent()
               ? OptionalDouble.of(Verification.deviation(expected.compensation.orElseThrow(), compensation.get()))
-              : OptionalDouble.empty());
+              : OptionalDouble.empty(),
+          expected.left.zeros(), differing(expected.left, left));
     }
   }
 
   private static List<HostScores> scores(Backend backend, DenseNetwork network, Optional<Dataset> data,
-      ScoringPlan plan, Arena arena) throws IOException {
+      ScoringPlan plan, Target target, long minPerLayer, Arena arena) throws IOException {
     try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
         Scores scores = Scorer.score(backend, device, plan, data, ProgressListener.NONE)) {
+      List<MatrixView> importances = IntStream.range(0, scores.size())
+          .mapToObj(i -> backend.download(scores.importance(i), arena)).toList();
+      scores.rank(device);
+      scores.apply(device, Selector.select(backend, scores, target, minPerLayer));
       return IntStream.range(0, scores.size())
-          .mapToObj(i -> new HostScores(backend.download(scores.importance(i), arena),
-              scores.compensation(i).map(c -> backend.download(c, arena))))
+          .mapToObj(i -> new HostScores(importances.get(i), scores.compensation(i).map(c -> backend.download(c, arena)),
+              backend.download(device.layers().get(scores.layer(i)).weights(), arena)))
           .toList();
     }
+  }
+
+  private static long differing(MatrixView expected, MatrixView found) {
+    long differing = 0;
+    for (long i = 0; i < expected.elements(); i++) {
+      boolean kept = expected.segment().getAtIndex(MatrixView.ELEMENT, i) != 0;
+      differing += kept == (found.segment().getAtIndex(MatrixView.ELEMENT, i) != 0) ? 0 : 1;
+    }
+    return differing;
   }
 
   private static double deviation(MatrixView expected, MatrixView found) {

@@ -27,6 +27,8 @@ final class LayerScorer implements Resource {
   private final ScoringPlan.Layer planned;
   private final List<Accumulator> accumulators = new ArrayList<>();
   private final Resources resources;
+  private float[] cancelled = {};
+  private Optional<ExactMoments> exact = Optional.empty();
 
   private LayerScorer(Backend backend, DeviceNetwork.Layer layer, ScoringPlan plan, ScoringPlan.Layer planned,
       Resources resources) {
@@ -89,6 +91,9 @@ final class LayerScorer implements Resource {
       if (!planned.compensable()) {
         backend.clear(moments.m1());
       }
+      if (planned.compensable() && plan.criterion() instanceof Criterion.EliminationCompensation) {
+        cancelled = cancelled(backend, moments);
+      }
       backend.moments().eliminationScores(layer.weights(), moments.m0(), moments.m1(), moments.m2(),
           moments.pilotMean(), moments.samples());
       if (plan.compensation() instanceof Compensation.Bias) {
@@ -96,6 +101,42 @@ final class LayerScorer implements Resource {
       }
     }
     return new LayerScores(planned.number(), importance(backend), compensation, meanSensitivity);
+  }
+
+  private float[] cancelled(Backend backend, MomentsAccumulator moments) {
+    try (Arena arena = Arena.ofConfined(); Matrix largest = backend.allocate(1, layer.inputs())) {
+      backend.moments().cancelled(layer.weights(), moments.m0(), moments.m1(), moments.m2(),
+          ExactMoments.cancelled(backend.moments().roundoff()), largest);
+      return backend.download(largest, arena).toArray();
+    }
+  }
+
+  /// Whether variances have cancelled in the scores.
+  boolean hasCancelled() {
+    for (float size : cancelled) {
+      if (size > 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Finds the inputs whose importances have lost digits that matter.
+  ///
+  /// @param typical importance of the network's weights
+  void findInexact(double typical) {
+    exact = ExactMoments.of(layer.outputs(), cancelled, accumulator(MomentsAccumulator.class).samples(), typical);
+  }
+
+  /// Sums of the inputs that [#findInexact] found, to be gathered by a second pass.
+  Optional<ExactMoments> exact() {
+    return exact;
+  }
+
+  /// Puts the scores that follow from [#exact] in the place of those that the moments gave.
+  void replace(Backend backend, LayerScores scores) {
+    exact.ifPresent(sums -> sums.replace(backend, layer.weights(), scores.importance(), scores.compensation(),
+        accumulator(MomentsAccumulator.class).samples()));
   }
 
   /// After the moments have become scores.
@@ -118,9 +159,8 @@ final class LayerScorer implements Resource {
       }
       case Criterion.Gradient() -> {
         LossGradientAccumulator sum = accumulator(LossGradientAccumulator.class);
-        // The mean of the sum, so that scores do not depend on the number of samples.
-        backend.network().add(1.0 / sum.samples() - 1, sum.gradient(), sum.gradient());
-        backend.moments().absoluteProduct(layer.weights(), sum.gradient(), sum.gradient());
+        // Of the mean, so that scores do not depend on the number of samples.
+        backend.moments().absoluteProduct(1.0 / sum.samples(), layer.weights(), sum.gradient(), sum.gradient());
         yield sum.gradient();
       }
     };
@@ -141,7 +181,7 @@ final class LayerScorer implements Resource {
     Matrix importance = allocate(backend);
     try (Arena arena = Arena.ofConfined(); Matrix factor = backend.allocate(1, columnFactors.length)) {
       backend.upload(MatrixView.of(arena, 1, columnFactors.length, columnFactors), factor);
-      backend.moments().absoluteProduct(layer.weights(), factor, importance);
+      backend.moments().absoluteProduct(1, layer.weights(), factor, importance);
     }
     return importance;
   }

@@ -9,15 +9,21 @@ import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.engine.statistics.LayerBatch;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Scores the weights of a network in one pass over the calibration samples: forward, backward where the plan needs it,
 /// sums. It needs memory for the sums of each layer and one batch, once for each of the [Workers] of a backend.
 public final class Scorer {
+  private static final Logger LOG = LoggerFactory.getLogger(Scorer.class);
+
   private Scorer() {}
 
   /// Scores, closed by the caller.
@@ -32,7 +38,17 @@ public final class Scorer {
             ? gather(backend, network, plan, data.orElseThrow(), listener, resources)
             : layers(backend, network, plan, resources);
         backend.enter(Phase.MOMENTS);
-        return new Scores(backend, layers.stream().map(layer -> layer.finish(backend)).toList(), resources);
+        List<LayerScores> scores = layers.stream().map(layer -> layer.finish(backend)).toList();
+        if (layers.stream().anyMatch(LayerScorer::hasCancelled)) {
+          double typical = scores.stream().mapToDouble(layer -> typical(backend, layer)).filter(t -> t > 0).min()
+              .orElse(0);
+          layers.forEach(layer -> layer.findInexact(typical));
+          sumExactly(backend, network, plan, data.orElseThrow(), listener, layers);
+          for (int i = 0; i < scores.size(); i++) {
+            layers.get(i).replace(backend, scores.get(i));
+          }
+        }
+        return new Scores(backend, scores, resources);
       });
     } catch (UncheckedIOException e) {
       throw e.getCause();
@@ -69,6 +85,46 @@ public final class Scorer {
         listener.report("scoring", samples, samples);
       }
       return layers;
+    }
+  }
+
+  private static double typical(Backend backend, LayerScores layer) {
+    try (Arena arena = Arena.ofConfined()) {
+      return ExactMoments.typical(backend.onHost(layer.importance(), arena));
+    }
+  }
+
+  /// A second pass, for inputs whose importances have lost digits that matter, if there are any.
+  ///
+  /// @throws UncheckedIOException if a sample cannot be read or is not finite
+  private static void sumExactly(Backend backend, DeviceNetwork network, ScoringPlan plan, Dataset data,
+      ProgressListener listener, List<LayerScorer> layers) {
+    List<LayerScorer> some = layers.stream().filter(layer -> layer.exact().isPresent()).toList();
+    if (some.isEmpty()) {
+      return;
+    }
+    for (LayerScorer layer : some) {
+      LOG.info("layer {}: the variances of {} of its inputs are summed again in double",
+          network.layers().get(layer.number()).name(), layer.exact().orElseThrow().inputs());
+    }
+    int batchSize = (int) Math.min(data.samples().samples(), plan.batchSize());
+    try (BatchPasses passes = BatchPasses.allocate(backend, network, data, plan, batchSize);
+        Batches batches = new Batches(data, batchSize)) {
+      while (batches.next()) {
+        passes.load(batches);
+        passes.run();
+        backend.enter(Phase.MOMENTS);
+        try (Arena arena = Arena.ofConfined()) {
+          for (LayerScorer layer : some) {
+            LayerBatch batch = passes.layer(layer.number());
+            layer.exact().orElseThrow().add(backend.onHost(batch.sensitivity().orElseThrow(), arena),
+                backend.onHost(batch.input(), arena));
+          }
+        }
+        listener.report("scoring inputs of uneven scale", batches.end(), batches.total());
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 

@@ -81,6 +81,12 @@ public final class Scores implements Resource {
     ranked = true;
   }
 
+  /// Whether the largest importance of a layer is 0, although it has weights that are not; once [ranked][#rank].
+  public boolean areZero(int i) {
+    Matrix importance = ranked().get(i);
+    return backend.selection().cuts(List.of(importance), importance.elements()).getFirst().threshold() == 0;
+  }
+
   List<Matrix> ranked() {
     if (!ranked) {
       throw new IllegalStateException("scores are selected from once they are ranked");
@@ -104,7 +110,7 @@ public final class Scores implements Resource {
       case Cut.PerGroup(int width, double removed) -> {
         try (Matrix marked = backend.allocateWeights(layer.outputs(), layer.inputs())) {
           long count = backend.selection().keepPerGroup(scores.importance(), width, removed, marked);
-          yield backend.selection().remove(layer.weights(), marked, new Cut.Below(Float.POSITIVE_INFINITY, count, 0),
+          yield backend.selection().remove(layer.weights(), marked, new Cut.Below(Float.POSITIVE_INFINITY, count, 0, 0),
               change);
         }
       }

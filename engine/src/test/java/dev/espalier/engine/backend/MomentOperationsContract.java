@@ -1,6 +1,7 @@
 package dev.espalier.engine.backend;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.backend.TestBackend.ExpectedSums;
 import java.util.Arrays;
@@ -94,6 +95,35 @@ public interface MomentOperationsContract {
     sums2.check("M2", second);
   }
 
+  /// Variances are 0, the whole of M2, or of a dead neuron.
+  @ForShapes
+  default void findsCancelledVariances(int outputs, int inputs, int unused) {
+    float[] w = on().normal(outputs * inputs);
+    float[] m0 = on().positive(outputs);
+    float[] m1 = on().normal(outputs * inputs);
+    float[] m2 = on().positive(outputs * inputs);
+    ExpectedSums expected = on().sums(inputs);
+    double[] largest = new double[inputs];
+    for (int i = 0; i < outputs; i++) {
+      m0[i] = i % 5 == 3 ? 0 : m0[i] + 1;
+      for (int j = 0; j < inputs; j++) {
+        int at = i * inputs + j;
+        boolean cancels = (i + j) % 3 == 0 && m0[i] > 0;
+        m1[at] = (i + j) % 3 == 0 ? m1[at] + 2 : 0;
+        m2[at] = cancels ? m1[at] * m1[at] / m0[i] : m2[at];
+        largest[j] = cancels ? Math.max(largest[j], (double) w[at] * w[at] * m2[at]) : largest[j];
+      }
+    }
+    for (int j = 0; j < inputs; j++) {
+      expected.add(j, 2, largest[j]);
+    }
+    Matrix found = on().upload(1, inputs, on().normal(inputs));
+    moments().cancelled(on().upload(outputs, inputs, w), on().upload(1, outputs, m0), on().upload(outputs, inputs, m1),
+        on().upload(outputs, inputs, m2), 1e-3, found);
+    expected.check("cancelled", found);
+    assertTrue(moments().roundoff() >= 0x1p-53 && moments().roundoff() <= 0x1p-8);
+  }
+
   @Test
   default void turnsMomentsIntoScores() {
     int outputs = 9;
@@ -142,14 +172,14 @@ public interface MomentOperationsContract {
     float[] full = on().normal(rows * columns);
     Matrix weights = on().upload(rows, columns, w);
     Matrix byRow = on().zeros(rows, columns);
-    moments().absoluteProduct(weights, on().upload(1, columns, row), byRow);
+    moments().absoluteProduct(1, weights, on().upload(1, columns, row), byRow);
     Matrix elementwise = on().upload(rows, columns, full);
-    moments().absoluteProduct(weights, elementwise, elementwise);
+    moments().absoluteProduct(0.3, weights, elementwise, elementwise);
     ExpectedSums expectedByRow = on().sums(w.length);
     ExpectedSums expectedElementwise = on().sums(w.length);
     for (int i = 0; i < w.length; i++) {
       expectedByRow.add(i, Math.abs((double) w[i] * row[i % columns]));
-      expectedElementwise.add(i, Math.abs((double) w[i] * full[i]));
+      expectedElementwise.add(i, Math.abs(0.3 * w[i] * full[i]));
     }
     expectedByRow.check("by row", byRow);
     expectedElementwise.check("elementwise", elementwise);

@@ -48,6 +48,7 @@ public interface SelectionOperationsContract {
       for (int l = 0; l < layers.size(); l++) {
         String what = "count %d, layer %d".formatted(count, l);
         assertEquals(count(expected.get(l)), cuts.get(l).removed(), what);
+        assertEquals(equal(layers.get(l), cuts.get(l).threshold()), cuts.get(l).equal(), what);
         Matrix weights = on().upload(scores.get(l).rows(), columns, filled(layers.get(l).length, 3));
         double sum = selection().remove(weights, scores.get(l), cuts.get(l), Optional.empty());
         checkRemoved(what, expected.get(l), layers.get(l), weights, sum);
@@ -68,6 +69,10 @@ public interface SelectionOperationsContract {
     List<boolean[]> removed = layers.stream().map(layer -> new boolean[layer.length]).toList();
     all.subList(0, count).forEach(entry -> removed.get(entry.layer)[entry.index] = true);
     return removed;
+  }
+
+  private static long equal(float[] scores, float threshold) {
+    return IntStream.range(0, scores.length).filter(i -> scores[i] == threshold).count();
   }
 
   private static long count(boolean[] removed) {
@@ -163,7 +168,7 @@ public interface SelectionOperationsContract {
     for (int at = 0; at < s.length; at++) {
       assertEquals(removed[at] ? s[at] : Float.POSITIVE_INFINITY, found[at], "index " + at);
     }
-    checkCompensated(removed, s, scores, marked, new Cut.Below(Float.POSITIVE_INFINITY, left, 0));
+    checkCompensated(removed, s, scores, marked, new Cut.Below(Float.POSITIVE_INFINITY, left, 0, 0));
   }
 
   private static boolean[] leastPerGroup(float[] s, int columns, int groupWidth, double removedPerGroup) {

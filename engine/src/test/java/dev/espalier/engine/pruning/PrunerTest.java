@@ -13,6 +13,7 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.TestNetworks.Plain;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
@@ -273,6 +274,51 @@ final class PrunerTest {
     assertEquals("the pattern decoder.* excludes no layer; the layers are layer0, layer1, layer2",
         assertThrows(MismatchException.class,
             () -> prune(network, PruningOptions.builder().exclude("layer1", "decoder.*"))).getMessage());
+  }
+
+  /// One sample, equal samples, and a network that is dead on them: the importances say nothing.
+  @Test
+  void saysWhereImportancesAreZero() throws IOException {
+    MatrixView equal = MatrixView.allocate(arena, 70, 12);
+    for (int n = 0; n < 70; n++) {
+      equal.slice(n, 1).segment().copyFrom(samples.slice(0, 1).segment());
+    }
+    for (MatrixView few : List.of(samples.slice(0, 1), equal)) {
+      for (Target target : List.of(Target.sparsity(0.5), new Target.Fraction(0.5, new Scope.PerRow()),
+          new Target.Pattern(2, 4))) {
+        for (Backend on : List.of(backend, new CpuBackend(1, Precision.FP32))) {
+          PruningResult result = new Pruner(on, PruningOptions.builder().target(target).build()).prune(network,
+              TestNetworks.source(few), arena);
+          assertEquals("all importances of layers layer0, layer1, layer2 are 0 on these samples: which weights go is "
+              + "arbitrary; give more, or more varied, samples", result.notes().get(1));
+          assertEquals(2, result.notes().size(), result.notes()::toString);
+        }
+      }
+    }
+    network.layers().getFirst().bias().orElseThrow().segment().copyFrom(
+        MatrixView.of(arena, 1, 10, -1e4f, -1e4f, -1e4f, -1e4f, -1e4f, -1e4f, -1e4f, -1e4f, -1e4f, -1e4f).segment());
+    assertTrue(prune(network, PruningOptions.builder().sparsity(0.5)).notes().get(1)
+        .startsWith("all importances of layers layer0, layer1, layer2 are 0"));
+  }
+
+  @Test
+  void saysNothingWhereImportancesDecide() throws IOException {
+    for (double sparsity : new double[]{0, 0.2, 0.5}) {
+      assertEquals(1, prune(network, PruningOptions.builder().sparsity(sparsity)).notes().size());
+    }
+    assertEquals(1, new Pruner(backend, PruningOptions.builder().sparsity(0).build())
+        .prune(network, TestNetworks.source(samples.slice(0, 1)), arena).notes().size());
+  }
+
+  @Test
+  void saysWhereTheCutFallsAmongEqualImportances() throws IOException {
+    for (DenseLayer layer : network.layers()) {
+      layer.weights().segment().fill((byte) 0x3f); // all weights are the same
+    }
+    PruningResult result = prune(network, PruningOptions.builder().sparsity(0.5).criterion(new Criterion.Magnitude()));
+    assertEquals(
+        List.of("232 weights have the same importance, 0.747, and 116 of them were removed: that choice is arbitrary"),
+        result.notes());
   }
 
   @Test

@@ -50,7 +50,11 @@ final class VerificationTest {
       for (Verification.Layer layer : same.layers()) {
         assertEquals(0, layer.importance());
         assertEquals(0, layer.compensation().orElseThrow());
+        assertEquals(0, layer.differing());
       }
+      // Half of 600, 400 and 100 weights, since the options remove nothing.
+      assertEquals(550, same.layers().stream().mapToLong(Verification.Layer::selected).sum());
+      assertEquals(0.5, same.target().sparsity());
     }
   }
 
@@ -76,7 +80,9 @@ final class VerificationTest {
       });
       Backend wrong = proxy(Backend.class, cpu,
           (name, _) -> name.equals("network") ? Optional.of(twice) : Optional.empty());
-      assertTrue(verify(wrong, new Criterion.EliminationCompensation()).layers().getLast().importance() > 1e-3);
+      Verification found = verify(wrong, new Criterion.EliminationCompensation());
+      assertTrue(found.layers().getLast().importance() > 1e-3);
+      assertTrue(found.layers().stream().anyMatch(layer -> layer.differing() > 0), found::toString);
     }
   }
 

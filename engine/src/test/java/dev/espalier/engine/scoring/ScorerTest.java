@@ -48,8 +48,13 @@ final class ScorerTest {
     return TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), samples, 9, 1, 3), labels);
   }
 
-  /// Importances of all layers, and compensations where there are any.
   private List<double[]> scores(Backend backend, Criterion criterion, Dataset data, int batchSize) throws IOException {
+    return scores(backend, network, criterion, data, batchSize);
+  }
+
+  /// Importances of all layers, and compensations where there are any.
+  private static List<double[]> scores(Backend backend, DenseNetwork network, Criterion criterion, Dataset data,
+      int batchSize) throws IOException {
     PruningOptions options = PruningOptions.builder().criterion(criterion).batchSize(batchSize).build();
     ScoringPlan plan = PruningPlan.of(options, network, Optional.of(data), backend).scoring();
     List<double[]> all = new ArrayList<>();
@@ -94,6 +99,32 @@ final class ScorerTest {
             assertArrayEquals(found.get(i), again.get(i));
           }
         }
+      }
+    }
+  }
+
+  /// The mean gradient of many samples keeps its digits: it is the sum, scaled once.
+  @Test
+  void gradientsOfManySamplesKeepTheirDigits() throws IOException {
+    int samples = 300_000;
+    MatrixView inputs = TestNetworks.normal(arena, TestNetworks.random(5), samples, 2, 1, 0.5);
+    Dataset data = TestNetworks.source(inputs, TestNetworks.normal(arena, TestNetworks.random(6), samples, 1, 1, 3));
+    DenseNetwork linear = TestNetworks.network(arena, 7, List.of(2, 1), List.of(Activation.IDENTITY));
+    try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend(2, Precision.FP32)) {
+      double[] expected = scores(reference, linear, new Criterion.Gradient(), data, 512).getFirst();
+      double[] found = scores(cpu, linear, new Criterion.Gradient(), data, 512).getFirst();
+      for (int i = 0; i < found.length; i++) {
+        // Some 600 batches are added, each of whose sums is off by a few roundings.
+        assertEquals(expected[i], found[i], 1e-5 * expected[i]);
+      }
+    }
+  }
+
+  @Test
+  void featuresOfUnevenScalesKeepTheirDigits() throws IOException {
+    for (int threads = 1; threads <= 2; threads++) {
+      try (Backend cpu = new CpuBackend(threads, Precision.FP32)) {
+        UnevenFeatures.check(cpu);
       }
     }
   }

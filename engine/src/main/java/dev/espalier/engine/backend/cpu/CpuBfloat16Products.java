@@ -23,6 +23,11 @@ final class CpuBfloat16Products extends CpuProducts {
   }
 
   @Override
+  double roundoff() {
+    return 0x1p-8;
+  }
+
+  @Override
   CpuTiles tiles(int rows, int columns, int k, int copies, Factor second, int threads) {
     return CpuTiles.ofPacked(rows, columns, k, copies, threads);
   }

@@ -109,10 +109,21 @@ final class CpuLoops {
     }
   }
 
-  /// y = |x ∘ y|
-  static void absoluteProduct(float[] x, float[] y, int count) {
+  /// See [MomentOperations#cancelled]; a row whose M0 is 1 / `inverse`. The sign selects what has cancelled: C2 does
+  /// not vectorise a comparison.
+  static void cancelled(float[] weights, float inverse, float[] first, float[] second, float fraction, float[] largest,
+      int count) {
     for (int i = 0; i < count; i++) {
-      y[i] = Math.abs(x[i] * y[i]);
+      float missing = fraction * second[i] - (second[i] - first[i] * inverse * first[i]);
+      float size = Math.min(Float.MAX_VALUE, weights[i] * weights[i] * second[i]);
+      largest[i] = Math.max(largest[i], size * Math.signum(Math.max(0, missing)));
+    }
+  }
+
+  /// y = |αx ∘ y|, rounded once.
+  static void absoluteProduct(double alpha, float[] x, float[] y, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] = (float) Math.abs(alpha * x[i] * y[i]);
     }
   }
 

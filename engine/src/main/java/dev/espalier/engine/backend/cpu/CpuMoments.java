@@ -134,6 +134,42 @@ final class CpuMoments implements MomentOperations, AutoCloseable {
   }
 
   @Override
+  public double roundoff() {
+    return products.roundoff();
+  }
+
+  @Override
+  public void cancelled(Matrix weights, Matrix m0, Matrix m1, Matrix m2, double fraction, Matrix largest) {
+    MemorySegment w = read(weights);
+    MemorySegment zeroth = read(m0);
+    MemorySegment first = read(m1);
+    MemorySegment second = read(m2);
+    int columns = weights.columns();
+    float[] most = new float[columns];
+    pool.ranges(weights.rows(), CpuPool.rowsPerBlock(columns), (start, end) -> {
+      CpuTile tile = CpuTile.ofThread();
+      for (int column = 0; column < columns; column += CpuTile.LENGTH) {
+        int count = Math.min(CpuTile.LENGTH, columns - column);
+        float[] mostHere = new float[count];
+        for (long row = start; row < end; row++) {
+          float total = zeroth.getAtIndex(MatrixView.ELEMENT, row);
+          if (total != 0) {
+            long at = row * columns + column;
+            CpuLoops.cancelled(load(w, at, count, tile.a), 1 / total, load(first, at, count, tile.b),
+                load(second, at, count, tile.c), (float) fraction, mostHere, count);
+          }
+        }
+        synchronized (most) {
+          for (int j = 0; j < count; j++) {
+            most[column + j] = Math.max(most[column + j], mostHere[j]);
+          }
+        }
+      }
+    });
+    store(most, columns, write(largest), 0);
+  }
+
+  @Override
   public void addColumnSquares(Matrix x, Matrix squares) {
     MemorySegment total = write(squares);
     MemorySegment values = read(x);
@@ -182,7 +218,7 @@ final class CpuMoments implements MomentOperations, AutoCloseable {
   }
 
   @Override
-  public void absoluteProduct(Matrix weights, Matrix factor, Matrix scores) {
+  public void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores) {
     MemorySegment w = read(weights);
     MemorySegment f = read(factor);
     MemorySegment s = write(scores);
@@ -191,7 +227,7 @@ final class CpuMoments implements MomentOperations, AutoCloseable {
     pool.rowTiles(weights.rows(), columns, (row, column, count, tile) -> {
       long at = (long) row * columns + column;
       float[] product = load(w, at, count, tile.a);
-      CpuLoops.absoluteProduct(load(f, byRow ? column : at, count, tile.b), product, count);
+      CpuLoops.absoluteProduct(scale, load(f, byRow ? column : at, count, tile.b), product, count);
       store(product, count, s, at);
     });
   }

@@ -58,6 +58,11 @@ class CpuProducts implements AutoCloseable {
     return CpuTiles.of(rows, columns, (long) copies * k, second, threads);
   }
 
+  /// The unit roundoff of the factors of products with a [SecondFactor].
+  double roundoff() {
+    return 0x1p-24;
+  }
+
   /// Elements of memory that [#second] needs for a k × n factor whose rows lie `leading` elements apart.
   long preparedElements(long leading, int k, int n) {
     return 0;

@@ -72,7 +72,7 @@ final class CpuSelection implements SelectionOperations {
     long ties = count - Arrays.stream(below).sum();
     List<Cut.Below> cuts = new ArrayList<>();
     for (int l = 0; l < below.length; l++) {
-      cuts.add(new Cut.Below(score(prefix), below[l], Math.min(ties, equal[l])));
+      cuts.add(new Cut.Below(score(prefix), below[l], Math.min(ties, equal[l]), equal[l]));
       ties -= cuts.getLast().ties();
     }
     return cuts;

@@ -58,13 +58,23 @@ final class CudaMoments implements MomentOperations {
   }
 
   @Override
+  public double roundoff() {
+    return mode == MathMode.FP32 ? 0x1p-24 : 0x1p-11;
+  }
+
+  @Override
+  public void cancelled(Matrix weights, Matrix m0, Matrix m1, Matrix m2, double fraction, Matrix largest) {
+    scoring.cancelled(device(weights), device(m0), device(m1), device(m2), fraction, device(largest));
+  }
+
+  @Override
   public void eliminationScores(Matrix weights, Matrix m0, Matrix m1, Matrix m2, Matrix pilotMean, long samples) {
     scoring.scores(device(weights), device(m0), device(m1), device(m2), device(pilotMean), samples);
   }
 
   @Override
-  public void absoluteProduct(Matrix weights, Matrix factor, Matrix scores) {
-    scoring.absoluteProduct(device(weights), device(factor), device(scores));
+  public void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores) {
+    scoring.absoluteProduct(scale, device(weights), device(factor), device(scores));
   }
 
   @Override

@@ -71,7 +71,7 @@ final class CudaSelection implements SelectionOperations, Resource {
     for (int l = 0; l < layers.size(); l++) {
       long ties = Math.min(left, found[2 * l + 1]);
       left -= ties;
-      cuts.add(new Cut.Below(threshold, found[2 * l], ties));
+      cuts.add(new Cut.Below(threshold, found[2 * l], ties, found[2 * l + 1]));
     }
     return cuts;
   }

@@ -43,6 +43,27 @@ final class ReferenceMoments implements MomentOperations {
   }
 
   @Override
+  public double roundoff() {
+    return 0x1p-53;
+  }
+
+  @Override
+  public void cancelled(Matrix weights, Matrix m0, Matrix m1, Matrix m2, double fraction, Matrix largest) {
+    entries(largest).fill(0);
+    for (int i = 0; i < weights.rows(); i++) {
+      double total = entries(m0).get(0, i);
+      for (int j = 0; j < weights.columns(); j++) {
+        double first = entries(m1).get(i, j);
+        double second = entries(m2).get(i, j);
+        if (total != 0 && second - first * first / total < fraction * second) {
+          double weight = entries(weights).get(i, j);
+          entries(largest).set(0, j, Math.max(entries(largest).get(0, j), weight * weight * second));
+        }
+      }
+    }
+  }
+
+  @Override
   public void addColumnSquares(Matrix x, Matrix squares) {
     for (int n = 0; n < x.rows(); n++) {
       for (int j = 0; j < x.columns(); j++) {
@@ -71,10 +92,10 @@ final class ReferenceMoments implements MomentOperations {
   }
 
   @Override
-  public void absoluteProduct(Matrix weights, Matrix factor, Matrix scores) {
+  public void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores) {
     for (int i = 0; i < weights.rows(); i++) {
       for (int j = 0; j < weights.columns(); j++) {
-        double f = entries(factor).get(factor.rows() == 1 ? 0 : i, j);
+        double f = scale * entries(factor).get(factor.rows() == 1 ? 0 : i, j);
         entries(scores).set(i, j, Math.abs(entries(weights).get(i, j) * f));
       }
     }

@@ -42,7 +42,7 @@ final class ReferenceSelection implements SelectionOperations {
       double[] values = entries(matrix).toArray();
       long below = Arrays.stream(values).filter(score -> score < threshold).count();
       long equal = Arrays.stream(values).filter(score -> score == threshold).count();
-      cuts.add(new Cut.Below((float) threshold, below, Math.min(ties, equal)));
+      cuts.add(new Cut.Below((float) threshold, below, Math.min(ties, equal), equal));
       ties -= cuts.getLast().ties();
     }
     return cuts;

@@ -34,6 +34,7 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
+import dev.espalier.engine.scoring.UnevenFeatures;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import dev.espalier.kernels.Driver;
@@ -119,6 +120,15 @@ final class CudaBackendTest {
       assertSameNetwork(expected.network(), found.network(), 1e-5);
       assertEquals(expected.measuredChange().orElseThrow(), found.measuredChange().orElseThrow(),
           1e-4 * expected.measuredChange().orElseThrow());
+      assertGivesAllBack(cuda, driver);
+    }
+  }
+
+  @Test
+  void featuresOfUnevenScalesKeepTheirDigits() throws IOException {
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        CudaBackend cuda = open(driver, Precision.FP32)) {
+      UnevenFeatures.check(cuda);
       assertGivesAllBack(cuda, driver);
     }
   }

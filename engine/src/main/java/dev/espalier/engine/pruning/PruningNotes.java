@@ -1,0 +1,94 @@
+package dev.espalier.engine.pruning;
+
+import dev.espalier.engine.backend.Cut;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+
+/// What makes a pruning doubtful: choices among equal importances, and predictions that did not hold.
+///
+/// @param choices one for each layer that was scored
+record PruningNotes(List<Choice> choices) {
+  /// Ties that are fewer than this fraction of the removed weights are not worth a word.
+  private static final double TIES = 1e-3;
+
+  /// A measured change is far above the predicted one beyond this multiple of it. It is negligible below this fraction
+  /// of the output's mean square.
+  private static final double FAR_ABOVE = 10;
+  private static final double NEGLIGIBLE = 1e-6;
+  /// Beyond this multiple, joint removals do not explain it.
+  private static final double BEYOND_EXPLANATION = 1e4;
+
+  /// How the weights to remove were chosen in a layer.
+  ///
+  /// @param cut of the last round
+  /// @param zero whether all importances were 0 in a round
+  record Choice(String layer, Cut cut, boolean zero) {}
+
+  /// Choices that importances did not decide, one sentence each.
+  List<String> arbitrary() {
+    List<String> notes = new ArrayList<>();
+    List<String> zero = choices.stream().filter(Choice::zero).map(Choice::layer).toList();
+    if (!zero.isEmpty()) {
+      notes.add(
+          "all importances of layer%s %s are 0 on these samples: which weights go is arbitrary; give more, or more "
+              .formatted(zero.size() == 1 ? "" : "s", String.join(", ", zero)) + "varied, samples");
+    }
+    Map<Float, List<Choice>> byThreshold = new TreeMap<>(
+        choices.stream().filter(choice -> choice.cut instanceof Cut.Below below && below.threshold() >= 0)
+            .collect(Collectors.groupingBy(choice -> ((Cut.Below) choice.cut).threshold())));
+    long removed = choices.stream().mapToLong(choice -> choice.cut instanceof Cut.Below below ? below.removed() : 0)
+        .sum();
+    byThreshold.forEach((threshold, same) -> {
+      long equal = same.stream().mapToLong(choice -> ((Cut.Below) choice.cut).equal()).sum();
+      long ties = same.stream().mapToLong(choice -> ((Cut.Below) choice.cut).ties()).sum();
+      if (Math.min(ties, equal - ties) > TIES * removed && !same.stream().allMatch(Choice::zero)) {
+        notes.add(String.format(Locale.ROOT,
+            "%,d weights have the same importance, %s, and %,d of them were removed: that choice is arbitrary", equal,
+            number(threshold), ties));
+      }
+    });
+    return notes;
+  }
+
+  /// The layers whose measured change is far above the predicted one, if there are any, and the likely cause. Those
+  /// whose importances are all 0 have their cause already.
+  ///
+  /// @param outputSquare E‖y‖² of the network before pruning
+  Optional<String> mispredicted(List<LayerResult> layers, double outputSquare) {
+    List<String> zero = choices.stream().filter(Choice::zero).map(Choice::layer).toList();
+    List<LayerResult> wrong = layers.stream().filter(layer -> isMispredicted(layer, outputSquare))
+        .filter(layer -> !zero.contains(layer.name())).toList();
+    if (wrong.isEmpty()) {
+      return Optional.empty();
+    }
+    boolean beyond = wrong.stream().anyMatch(layer -> isAbove(layer, BEYOND_EXPLANATION));
+    return Optional.of("the measured output change is far above the predicted one in layer%s %s: %s".formatted(
+        wrong.size() == 1 ? "" : "s",
+        wrong.stream()
+            .map(layer -> "%s (%s, not %s)".formatted(layer.name(), number(layer.measuredChange().orElseThrow()),
+                number(layer.predictedChange().orElseThrow())))
+            .collect(Collectors.joining(", ")),
+        beyond
+            ? "the network is far from linear on these samples, or inputs of very different scales lose digits; "
+                + "normalise the inputs, and compare with the reference"
+            : "importances predict the removal of single weights, and here many go at once"));
+  }
+
+  private static boolean isMispredicted(LayerResult layer, double outputSquare) {
+    return layer.predictedChange().isPresent() && layer.measuredChange().isPresent()
+        && layer.measuredChange().getAsDouble() > NEGLIGIBLE * outputSquare && isAbove(layer, FAR_ABOVE);
+  }
+
+  private static boolean isAbove(LayerResult layer, double multiple) {
+    return layer.measuredChange().orElseThrow() > multiple * layer.predictedChange().orElseThrow();
+  }
+
+  private static String number(double value) {
+    return value == 0 ? "0" : String.format(Locale.ROOT, "%.3g", value);
+  }
+}
