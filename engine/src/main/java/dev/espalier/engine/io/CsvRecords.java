@@ -43,8 +43,9 @@ final class CsvRecords implements AutoCloseable {
       }
       CsvRecord record = records.next();
       line = record.getStartingLineNumber();
-      return record.getFields().stream().map(String::strip).filter(field -> separator != ' ' || !field.isEmpty())
-          .toList();
+      List<String> fields = record.getFields().stream().map(String::strip)
+          .filter(field -> separator != ' ' || !field.isEmpty()).toList();
+      return fields.isEmpty() ? List.of("") : fields;
     } catch (CsvParseException e) {
       throw new FormatException(file, "is not comma-separated numbers: " + e.getMessage(), e);
     } catch (UncheckedIOException e) {

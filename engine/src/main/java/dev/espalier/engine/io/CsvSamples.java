@@ -44,9 +44,13 @@ record CsvSamples(Path file, Role role, CsvForm form, long samples, int width, L
   }
 
   static String headerNote(List<String> header) {
-    return "the first record is a header (%s%s)".formatted(header.stream().limit(MOST_NAMED)
-        .map(name -> quote(name).replaceAll("^\"|\"$", "")).collect(Collectors.joining(", ")),
-        header.size() > MOST_NAMED ? ", …" : "");
+    return "the first record is a header (%s)".formatted(some(header));
+  }
+
+  /// The first fields of a record.
+  static String some(List<String> fields) {
+    return fields.stream().limit(MOST_NAMED).map(field -> quote(field).replaceAll("^\"|\"$", ""))
+        .collect(Collectors.joining(", ")) + (fields.size() > MOST_NAMED ? ", …" : "");
   }
 
   @Override

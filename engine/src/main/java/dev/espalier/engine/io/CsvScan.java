@@ -30,6 +30,8 @@ final class CsvScan {
     NUMBERS,
     /// It counts the columns from 0, as pandas does where columns have no names.
     COUNT,
+    /// It counts from another number, such as 1, or a year.
+    OTHER_COUNT,
     /// It has both.
     MIXED
   }
@@ -77,8 +79,12 @@ final class CsvScan {
         parse(record, lines.line());
       }
     }
+    boolean noSample = row != null && (row.length >= WIDTH_OF_HEADERS || (row.length > 2 && !integers));
+    if (first == First.OTHER_COUNT && noSample && records > 1 && options.header().isEmpty()) {
+      throw new CsvHeaderException(file, firstRecordIs());
+    }
     if (first == First.COUNT && options.header().isEmpty()) {
-      form = form.withHeader(countIsHeader());
+      form = form.withHeader(countIsHeader(noSample));
     }
     long samples = records - (form.header() ? 1 : 0);
     if (samples == 0) {
@@ -104,6 +110,8 @@ final class CsvScan {
       return First.NAMES;
     } else if (record.size() > 1 && record.equals(count)) {
       return First.COUNT;
+    } else if (counts(record)) {
+      return First.OTHER_COUNT;
     } else if (names.isEmpty() || names.stream().allMatch(name -> MISSING.contains(name.toLowerCase(Locale.ROOT)))) {
       return First.NUMBERS;
     } else if (names.size() == record.size()) {
@@ -116,16 +124,28 @@ final class CsvScan {
   }
 
   /// Whether a first record 0, 1, …, n − 1 is a header: other records are no integers, or there are many columns.
-  private boolean countIsHeader() throws CsvHeaderException {
-    if (row.length >= WIDTH_OF_HEADERS || (row.length > 2 && !integers)) {
+  private boolean countIsHeader(boolean noSample) throws CsvHeaderException {
+    if (noSample) {
       return true;
     }
     boolean oneHot = integers && least >= 0 && largest <= 1;
     if (records == 1 || (row.length == 2 && (oneHot || role == Role.LABELS))) {
       return false;
     }
-    throw new CsvHeaderException(file,
-        "the first record is %s: a header or a sample".formatted(String.join(",", firstRecord)));
+    throw new CsvHeaderException(file, firstRecordIs());
+  }
+
+  private String firstRecordIs() {
+    return "the first record is %s: a header or a sample".formatted(CsvSamples.some(firstRecord));
+  }
+
+  /// Whether each number follows the one before it.
+  private static boolean counts(List<String> record) {
+    boolean counts = record.size() > 2 && record.stream().allMatch(field -> field.matches("\\d{1,9}"));
+    for (int i = 1; counts && i < record.size(); i++) {
+      counts = Integer.parseInt(record.get(i)) == Integer.parseInt(record.get(i - 1)) + 1;
+    }
+    return counts;
   }
 
   private void parse(List<String> record, long line) throws FormatException {

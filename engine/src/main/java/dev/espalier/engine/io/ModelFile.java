@@ -90,9 +90,7 @@ public final class ModelFile {
     } else if (listed != null) {
       return new LayerChain.Found(listed(file, List.of(listed.split(",", -1))), LayerOrder.METADATA);
     }
-    for (Tensor tensor : file.tensors()) {
-      UnreadTensors.refuse(file, tensor.name());
-    }
+    UnreadTensors.refuse(file, "");
     List<Tensor> weights = file.tensors().stream()
         .filter(tensor -> tensor.name().equals(WEIGHT) || tensor.name().endsWith("." + WEIGHT)).toList();
     if (weights.isEmpty()) {
@@ -110,11 +108,7 @@ public final class ModelFile {
     List<Tensor> weights = new ArrayList<>();
     for (String name : names) {
       String layer = name.strip().replaceFirst("\\." + WEIGHT + "$", "");
-      for (Tensor tensor : file.tensors()) {
-        if (tensor.name().startsWith(layer + ".")) {
-          UnreadTensors.refuse(file, tensor.name());
-        }
-      }
+      UnreadTensors.refuse(file, layer + ".");
       String wanted = layer.equals(WEIGHT) ? WEIGHT : layer + "." + WEIGHT;
       Tensor weight = file.tensor(wanted)
           .orElseThrow(() -> new FormatException(file.path(),

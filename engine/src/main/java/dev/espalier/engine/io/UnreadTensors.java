@@ -24,8 +24,20 @@ final class UnreadTensors {
 
   private UnreadTensors() {}
 
-  /// @throws FormatException if the name is that of such a tensor, or of a bias without weights
-  static void refuse(SafetensorsFile file, String name) throws FormatException {
+  /// Checks the tensors with names that begin with `prefix`.
+  ///
+  /// @throws FormatException if one is such a tensor, or a bias without weights
+  static void refuse(SafetensorsFile file, String prefix) throws FormatException {
+    List<String> names = file.tensors().stream().map(Tensor::name).filter(name -> name.startsWith(prefix)).toList();
+    for (String name : names) {
+      refuseKinds(file, name);
+    }
+    for (String name : names) {
+      refuseLoneBias(file, name);
+    }
+  }
+
+  private static void refuseKinds(SafetensorsFile file, String name) throws FormatException {
     if (name.contains("parametrizations.")) {
       throw new FormatException(file.path(), "tensor %s is that of a parametrization, which is not read; %s"
           .formatted(quote(name), "call torch.nn.utils.parametrize.remove_parametrizations and save again"));
@@ -36,6 +48,9 @@ final class UnreadTensors {
             "tensor %s is that of %s; %s".formatted(quote(name), kind.of, kind.remedy));
       }
     }
+  }
+
+  private static void refuseLoneBias(SafetensorsFile file, String name) throws FormatException {
     String weight = name.replaceFirst("\\.bias$", ".weight");
     if (!weight.equals(name) && file.tensor(weight).isEmpty()) {
       throw new FormatException(file.path(),

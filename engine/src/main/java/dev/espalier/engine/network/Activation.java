@@ -33,13 +33,24 @@ public enum Activation {
   private static final double SQRT_HALF = Math.sqrt(0.5);
   private static final double INVERSE_SQRT_2_PI = 1 / Math.sqrt(2 * Math.PI);
 
-  /// The activation that model files and the command line call `name`, for example `leaky_relu`.
+  /// The activation that model files and the command line call `name`, for example `leaky_relu`. Capitals and
+  /// underscores do not matter, so that PyTorch's class names are names too; `linear` is identity, and `swish` is SiLU.
   ///
   /// @throws IllegalArgumentException if there is none; the message lists those there are
   public static Activation parse(String name) {
-    return Arrays.stream(values()).filter(activation -> activation.toString().equals(name.strip())).findFirst()
+    String letters = letters(name.strip());
+    String known = switch (letters) {
+      case "linear" -> "identity";
+      case "swish" -> "silu";
+      default -> letters;
+    };
+    return Arrays.stream(values()).filter(activation -> letters(activation.toString()).equals(known)).findFirst()
         .orElseThrow(() -> new IllegalArgumentException("unknown activation '%s': use one of %s".formatted(name.strip(),
             Arrays.stream(values()).map(Activation::toString).collect(Collectors.joining(", ")))));
+  }
+
+  private static String letters(String name) {
+    return name.toLowerCase(Locale.ROOT).replace("_", "");
   }
 
   /// Whether each output element depends on its own pre-activation alone.

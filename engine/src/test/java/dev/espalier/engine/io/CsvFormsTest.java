@@ -89,6 +89,8 @@ class CsvFormsTest {
     assertEquals(3, SampleFiles.labels(write("y.csv", "0,1|1,0|0,1|")).samples());
     assertEquals(4, SampleFiles.samples(write("x.csv", "0,1|1,0|0,0|1,1|")).samples());
     assertEquals(1, SampleFiles.samples(write("x.csv", "0,1,2,3,4,5,6,7|9,9,9,9,9,9,9,9|")).samples());
+    assertEquals(2, SampleFiles.samples(write("x.csv", "1,2,3|5,6,7|")).samples());
+    assertEquals(1, SampleFiles.samples(write("x.csv", "1,2,3|")).samples());
     assertThrows(CsvHeaderException.class, () -> SampleFiles.samples(write("x.csv", "0,1,2|5,6,7|")));
     assertThrows(CsvHeaderException.class, () -> SampleFiles.samples(write("x.csv", "age,2020|5,6|")));
   }

@@ -135,7 +135,7 @@ final class ModelFileTest {
         "its metadata names no activations; give one for all hidden layers");
     refuse(write(Map.of("activations", "relu,relu,relu"), matrix("0.weight", 4, 3), matrix("2.weight", 2, 4)),
         "3 activations (relu,relu,relu) for 2 layers");
-    refuse(write(Map.of("activations", "swish"), matrix("0.weight", 4, 3)), "unknown activation 'swish'");
+    refuse(write(Map.of("activations", "mish"), matrix("0.weight", 4, 3)), "unknown activation 'mish'");
     refuse(
         write(Map.of("activations", "relu"), matrix("0.weight", 4, 3),
             NewTensor.vector("0.bias", MatrixView.allocate(arena, 1, 3))),
@@ -154,6 +154,7 @@ final class ModelFileTest {
     refuse(write(relu, matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4), matrix("2.weight_mask", 4, 4), row),
         "tensor \"2.weight_orig\" ");
     refuse(write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.running_mean", row.values())), "BatchNorm");
+    refuse(write(relu, row, matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4)), "a weight with a mask");
     refuse(write(relu, matrix("0.weight_v", 4, 4), matrix("0.weight_g", 4, 1)), "remove_weight_norm");
     refuse(write(relu, matrix("0.parametrizations.weight.original0", 4, 4)), "remove_parametrizations");
     Path whole = write(relu, matrix("0.weight", 4, 4));

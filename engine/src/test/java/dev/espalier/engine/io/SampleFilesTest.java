@@ -241,8 +241,11 @@ class SampleFilesTest {
         Arguments.of("a.csv", text("1.5;2\n3,5;4\n"), "line 2, column 1: \"3,5\" is not a number"),
         Arguments.of("a.csv", text("1,5;2\n3.5;4\n"), "line 2, column 1: \"3.5\" is not a number with a decimal comma"),
         Arguments.of("a.csv", text("1;1,234.5\n3;4\n"), "line 1, column 2: \"1,234.5\" is not a number"),
-        Arguments.of("a.csv", text("0,1,2\n3,4,5\n"), "the first record is 0,1,2: a header or a sample"),
-        Arguments.of("a.csv", text("0,1\n0.5,1\n"), "the first record is 0,1: a header or a sample"),
+        Arguments.of("a.csv", text("0,1,2\n3,4,5\n"), "the first record is 0, 1, 2: a header or a sample"),
+        Arguments.of("a.csv", text("0,1\n0.5,1\n"), "the first record is 0, 1: a header or a sample"),
+        Arguments.of("a.csv", text("1,2,3\n.5,1,1\n"), "the first record is 1, 2, 3: a header or a sample"),
+        Arguments.of("a.csv", text("2020,2021,2022\n.5,1,1\n"), "the first record is 2020, 2021, 2022: a header"),
+        Arguments.of("a.csv", text("1 2\n3 4\n  \n"), "has 1 columns"),
         Arguments.of("a.csv", text(",0,1\n0,.5,1\n1,.5,2\n"), "column 1 has no name and counts the records"),
         Arguments.of("a.csv", text(",a\n0,.5\n1,.5\n"), "column 1 has no name and counts the records"),
         Arguments.of("a.csv.gz", Arrays.copyOf(gzip(text("1,2\n".repeat(1000))), 30), "ends too early"));

@@ -35,8 +35,20 @@ final class ActivationTest {
 
   @Test
   void namesThoseThereAre() {
-    String message = assertThrows(IllegalArgumentException.class, () -> Activation.parse("swish")).getMessage();
-    assertTrue(message.contains("'swish'") && message.contains("silu"), message);
+    String message = assertThrows(IllegalArgumentException.class, () -> Activation.parse("mish")).getMessage();
+    assertTrue(message.contains("'mish'") && message.contains("silu"), message);
+    for (String other : List.of("ReLU6", "leaky_relu:0.2", "gelu:tanh", "Hardswish", "")) {
+      assertThrows(IllegalArgumentException.class, () -> Activation.parse(other), other);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"ReLU, RELU", "LeakyReLU, LEAKY_RELU", "ELU, ELU", "GELU, GELU", "SiLU, SILU", "swish, SILU",
+      "Softplus, SOFTPLUS", "Tanh, TANH", "Sigmoid, SIGMOID", "Softmax, SOFTMAX", "Identity, IDENTITY",
+      "linear, IDENTITY", "leakyrelu, LEAKY_RELU"})
+  void pytorchAndKerasNamesAreNamesToo(String name, Activation activation) {
+    assertEquals(activation, Activation.parse(name));
+    assertEquals(activation, Activation.parse(activation.toString()));
   }
 
   @Test
