@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.io.AtomicOutput;
 import java.io.IOException;
+import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -18,10 +19,23 @@ class OutputOptions {
   ///
   /// @param read may be null
   void check(GlobalOptions global, Path... read) throws IOException {
+    check(global, output, read);
+  }
+
+  /// As [#check(GlobalOptions, Path...)], of a file whose name follows from `--output`.
+  void check(GlobalOptions global, Path written, Path... read) throws IOException {
     for (Path path : read) {
-      global.require(path == null || !Files.exists(output) || !Files.exists(path) || !Files.isSameFile(path, output),
-          "--output %s is read by this command: give another file".formatted(output));
+      global.require(path == null || !Files.exists(written) || !Files.exists(path) || !Files.isSameFile(path, written),
+          "--output %s is read by this command: give another file".formatted(written));
     }
-    AtomicOutput.check(output, force);
+    AtomicOutput.check(written, force);
+  }
+
+  /// The file of one of several networks: its sparsity is added to the name, as in `pruned-0.9.safetensors`.
+  Path at(double sparsity) {
+    String name = output.getFileName().toString();
+    int end = name.lastIndexOf('.') > 0 ? name.lastIndexOf('.') : name.length();
+    String number = BigDecimal.valueOf(sparsity).stripTrailingZeros().toPlainString();
+    return output.resolveSibling("%s-%s%s".formatted(name.substring(0, end), number, name.substring(end)));
   }
 }

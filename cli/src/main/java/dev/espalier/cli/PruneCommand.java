@@ -85,8 +85,12 @@ final class PruneCommand implements Callable<Integer> {
   private Output output = new Output();
 
   private static final class Selection {
-    @Option(names = "--sparsity", paramLabel = "R", order = 10, converter = Values.Fraction.class)
-    private Double sparsity;
+    @Option(names = "--sparsity", paramLabel = "R", order = 10, converter = Values.RisingFractions.class)
+    private Values.Sparsities sparsity;
+
+    private List<Double> sparsities() {
+      return sparsity.values();
+    }
 
     @Option(names = "--scope", paramLabel = "SCOPE", order = 11)
     private ScopeOption scope = new ScopeOption.Of(new Scope.Global());
@@ -161,13 +165,18 @@ final class PruneCommand implements Callable<Integer> {
       if (output.dryRun) {
         plan.toString().lines().forEach(line -> global.say("plan: " + line));
       }
+      if (isPath()) {
+        prunePath(backend, plan, file, calibration, judges, isClassifier, progress, arena);
+        run.verify(global, backend, network, options, calibration);
+        return 0;
+      }
       PruningResult result;
       Judgement judgement;
       DenseNetwork last;
       try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
         Optional<Evaluation> dense = evaluate(backend, device, network, judges, progress);
         PruningResult pruning = new Pruner(backend, options).prune(plan, network, device, calibration, progress, arena);
-        result = noted(plan, pruning, network, isClassifier, judges,
+        result = noted(plan, options.target(), pruning, network, isClassifier, judges,
             calibration.filter(_ -> fineTuning.epochs != null || plan.scoring().loss().isPresent()));
         Optional<Evaluation> pruned = evaluate(backend, device, network, judges, progress);
         if (fineTuning.epochs == null) {
@@ -193,6 +202,49 @@ final class PruneCommand implements Callable<Integer> {
     return 0;
   }
 
+  /// Prunes to several sparsities, one after the other, and writes a model for each: all of them or none.
+  private void prunePath(Backend backend, PruningPlan plan, ModelFile file, Optional<Dataset> calibration,
+      Optional<Dataset> judges, boolean isClassifier, Progress progress, Arena arena) throws IOException {
+    DenseNetwork network = file.network();
+    List<PruningResult> results = new ArrayList<>();
+    List<Optional<Evaluation>> evaluations = new ArrayList<>();
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      evaluations.add(evaluate(backend, device, network, judges, progress));
+      for (PruningResult result : new Pruner(backend, plan.options()).path(plan, network, device, calibration, progress,
+          arena)) {
+        device.load(result.network());
+        evaluations.add(evaluate(backend, device, network, judges, progress));
+        results.add(noted(plan, plan.options().path().get(results.size()), result, network, isClassifier, judges,
+            Optional.empty()));
+      }
+    }
+    progress.clear();
+    if (!output.dryRun) {
+      try (AtomicOutputs outputs = new AtomicOutputs()) {
+        for (int i = 0; i < results.size(); i++) {
+          PruningResult result = results.get(i);
+          file.save(outputs, output.at(selection.sparsities().get(i)), result.network(),
+              l -> !result.layers().get(l).excluded(), output.force);
+        }
+        outputs.commit();
+      }
+    }
+    Table table = new Table(1, "sparsity", "kept", "measured change", "loss", "accuracy", "model");
+    evaluations.getFirst().ifPresent(dense -> table.row("dense", PLAIN.count(results.getFirst().prunableWeights()), "",
+        PLAIN.value(dense.loss()), PLAIN.percent(dense.accuracy()), ""));
+    for (int i = 0; i < results.size(); i++) {
+      PruningResult result = results.get(i);
+      Optional<Evaluation> evaluation = evaluations.get(i + 1);
+      table.row(PLAIN.percent(result.sparsity()), PLAIN.count(result.prunableWeights() - result.removed()),
+          PLAIN.value(result.measuredChange()), evaluation.map(e -> PLAIN.value(e.loss())).orElse(""),
+          evaluation.map(e -> PLAIN.percent(e.accuracy())).orElse(""),
+          output.dryRun ? "" : output.at(selection.sparsities().get(i)).toString());
+    }
+    table.lines().forEach(global.out()::println);
+    results.stream().flatMap(result -> result.notes().stream()).distinct().forEach(global::note);
+    global.say(output.dryRun ? "dry run: no model written" : "%s models written".formatted(results.size()));
+  }
+
   /// The model and the report, which appear together or not at all.
   private void write(Backend backend, PruningPlan plan, ModelFile file, DenseNetwork last, PruningResult result,
       Judgement judgement, List<String> notes) throws IOException {
@@ -215,6 +267,8 @@ final class PruneCommand implements Callable<Integer> {
     boolean grouped = selection.scope instanceof ScopeOption.Pattern;
     global.require(output.dryRun || output.output != null,
         "--output is missing: give -o FILE, or --dry-run to write no model");
+    global.require(!isPath() || (output.report == null && fineTuning.epochs == null),
+        "--report and --fine-tune are for one network: give one value of --sparsity");
     global.require(grouped || selection.sparsity != null,
         "--sparsity is missing: give the fraction of weights to remove, for example --sparsity 0.9");
     global.require(!grouped || selection.sparsity == null,
@@ -235,7 +289,11 @@ final class PruneCommand implements Callable<Integer> {
                 .equals(output.report.resolve(name).toAbsolutePath().normalize()),
             "--output and --report both write %s: give another file".formatted(output.output));
       }
-      output.check(global, data.files());
+      for (Path written : isPath()
+          ? selection.sparsities().stream().map(output::at).toList()
+          : List.of(output.output)) {
+        output.check(global, written, data.files());
+      }
     }
     Reports.check(output.report, output.force);
   }
@@ -259,9 +317,20 @@ final class PruneCommand implements Callable<Integer> {
     }
     return builder.target(switch (selection.scope) {
       case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
-      case ScopeOption.Of(Scope scope) -> new Target.Fraction(selection.sparsity, scope);
-    }).schedule(selection.schedule()).repair(selection.repair(isClassifier)).minPerLayer(selection.minPerLayer)
-        .histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).build();
+      case ScopeOption.Of(Scope scope) -> new Target.Fraction(selection.sparsities().getLast(), scope);
+    }).stops(stops()).schedule(selection.schedule()).repair(selection.repair(isClassifier))
+        .minPerLayer(selection.minPerLayer).histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).build();
+  }
+
+  private boolean isPath() {
+    return selection.sparsity != null && !selection.sparsity.isOne();
+  }
+
+  private List<Target> stops() {
+    return selection.scope instanceof ScopeOption.Of(Scope scope)
+        ? selection.sparsities().stream().limit(selection.sparsities().size() - 1)
+            .<Target>map(sparsity -> new Target.Fraction(sparsity, scope)).toList()
+        : List.of();
   }
 
   private Optional<Evaluation> evaluate(Backend backend, DeviceNetwork device, DenseNetwork network,
@@ -301,8 +370,8 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   /// With notes of what options do about it.
-  private PruningResult noted(PruningPlan plan, PruningResult result, DenseNetwork network, boolean isClassifier,
-      Optional<Dataset> judges, Optional<Dataset> trained) throws IOException {
+  private PruningResult noted(PruningPlan plan, Target target, PruningResult result, DenseNetwork network,
+      boolean isClassifier, Optional<Dataset> judges, Optional<Dataset> trained) throws IOException {
     List<String> notes = new ArrayList<>(result.notes());
     if (selection.method != Preset.PAPER) {
       String kind = isClassifier
@@ -314,7 +383,7 @@ final class PruneCommand implements Callable<Integer> {
     if (result.layers().stream().anyMatch(LayerResult::gainedBias)) {
       notes.add("--no-new-bias leaves layers without a bias as they are");
     }
-    if (plan.options().target() instanceof Target.Fraction(double sparsity, Scope _)) {
+    if (target instanceof Target.Fraction(double sparsity, Scope _)) {
       long missing = Selector.count(sparsity, result.prunableWeights()) - result.removed();
       if (missing > 0) {
         notes.add("%s weights short of a sparsity of %s: --min-per-layer %s keeps them".formatted(PLAIN.count(missing),

@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import java.util.List;
+import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
@@ -17,6 +19,32 @@ final class Values {
             "'%s' is not a fraction from 0 to 1, for example 0.9 to remove 90 %% of the weights".formatted(text));
       }
       return value;
+    }
+  }
+
+  /// Sparsities of one path.
+  ///
+  /// @param values ascending, at least one
+  record Sparsities(List<Double> values) {
+    Sparsities {
+      values = List.copyOf(values);
+    }
+
+    boolean isOne() {
+      return values.size() == 1;
+    }
+  }
+
+  /// Sparsities with commas between them, in ascending order.
+  static final class RisingFractions implements ITypeConverter<Sparsities> {
+    @Override
+    public Sparsities convert(String text) {
+      List<Double> values = Stream.of(text.split(",", -1)).map(new Fraction()::convert).toList();
+      if (!values.stream().sorted().distinct().toList().equals(values)) {
+        throw new TypeConversionException(
+            "'%s' does not rise: give each value once, in ascending order".formatted(text));
+      }
+      return new Sparsities(values);
     }
   }
 

@@ -3,6 +3,7 @@ package dev.espalier.cli;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.io.ModelFile;
@@ -167,6 +168,32 @@ class CommandsTest {
     assertTrue(Cli
         .succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "--method", "refit", "--dry-run")
         .err().contains("schedule oneshot, repair refit"), "a pattern takes one round");
+  }
+
+  @Test
+  void severalSparsitiesWriteAModelEach() throws IOException {
+    Path pruned = fixture.file("path.safetensors");
+    Object[] path = {"prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity",
+        ".25,.5,0.75", "--method", "refit", "-o", pruned};
+    Cli.Result result = Cli.succeed(path);
+    assertTrue(result.err().contains("3 models written"), result.err());
+    for (String sparsity : List.of("0.25", "0.5", "0.75")) {
+      Path model = fixture.file("path-%s.safetensors".formatted(sparsity));
+      assertEquals(Math.round(56 * Double.parseDouble(sparsity)), zeros(model));
+      assertTrue(result.out().contains(model.toString()), result.out());
+    }
+    assertFalse(Files.exists(pruned));
+    Files.delete(fixture.file("path-0.25.safetensors"));
+    Files.delete(fixture.file("path-0.75.safetensors"));
+    assertTrue(Cli.run(path).err().contains("path-0.5.safetensors"), "refused before the work");
+    assertFalse(Files.exists(fixture.file("path-0.25.safetensors")), "all models or none");
+    for (Object[] refused : new Object[][]{{"--sparsity", ".5,.25", "'.5,.25' does not rise: give each value once"},
+        {"--schedule", "oneshot", "has one round, and so one target"},
+        {"--fine-tune", 1, "--report and --fine-tune are for one network"}}) {
+      Cli.Result refusal = Cli.run(append(path, "-f", refused[0], refused[1]));
+      assertNotEquals(0, refusal.code());
+      assertTrue(refusal.err().contains(refused[2].toString()), refusal.err());
+    }
   }
 
   private static Object[] append(Object[] first, Object... rest) {

@@ -2,6 +2,8 @@ package dev.espalier.engine.method;
 
 import dev.espalier.engine.MismatchException;
 import java.math.BigDecimal;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.function.DoubleUnaryOperator;
 import java.util.regex.Matcher;
@@ -18,6 +20,15 @@ public sealed interface Schedule {
     @Override
     public List<Target> rounds(Target last) {
       return List.of(last);
+    }
+
+    @Override
+    public List<Target> path(List<Target> stops) {
+      if (stops.size() > 1) {
+        throw new MismatchException(
+            "schedule oneshot has one round, and so one target: use one in rounds, such as geometric:0.75");
+      }
+      return stops;
     }
 
     @Override
@@ -85,13 +96,32 @@ public sealed interface Schedule {
     /// @throws MismatchException if the target removes all weights, or takes more than 1000 rounds
     @Override
     public List<Target> rounds(Target last) {
+      requireReached(last);
+      return Schedule.rounds(this, DoubleStream.iterate(1 - kept, s -> s < last.sparsity(), s -> 1 - kept * (1 - s)),
+          last);
+    }
+
+    /// Each stop is the end of a round, and the next one keeps its fraction of what is left there.
+    @Override
+    public List<Target> path(List<Target> stops) {
+      List<Target> path = new ArrayList<>();
+      double from = 0;
+      for (Target stop : stops) {
+        requireReached(stop);
+        double first = from;
+        path.addAll(Schedule.rounds(this,
+            DoubleStream.iterate(1 - kept * (1 - first), s -> s < stop.sparsity(), s -> 1 - kept * (1 - s)), stop));
+        from = stop.sparsity();
+      }
+      return path;
+    }
+
+    private void requireReached(Target last) {
       double count = Math.log(1 - last.sparsity()) / Math.log(kept);
       if (!(count <= MOST_ROUNDS)) {
         throw new MismatchException(
-            "schedule %s does not reach %s within %d rounds".formatted(this, last, MOST_ROUNDS));
+            "schedule %s does not reach %s within %s rounds".formatted(this, last, MOST_ROUNDS));
       }
-      return Schedule.rounds(this, DoubleStream.iterate(1 - kept, s -> s < last.sparsity(), s -> 1 - kept * (1 - s)),
-          last);
     }
 
     @Override
@@ -126,6 +156,16 @@ public sealed interface Schedule {
   /// @param last the target of the last round
   /// @throws MismatchException if the target cannot be reached in such rounds
   List<Target> rounds(Target last);
+
+  /// The target of each round of a path that stops at several targets.
+  ///
+  /// @param stops of one scope, ascending
+  /// @throws MismatchException if there are several and the schedule has one round, or a target cannot be reached
+  default List<Target> path(List<Target> stops) {
+    Stream<Target> between = rounds(stops.getLast()).stream();
+    return Stream.concat(between, stops.stream()).distinct().sorted(Comparator.comparingDouble(Target::sparsity))
+        .toList();
+  }
 
   private static void requireRounds(String name, int count) {
     if (count < 1) {

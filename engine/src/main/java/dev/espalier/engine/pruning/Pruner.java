@@ -72,12 +72,23 @@ public final class Pruner {
   /// @param arena takes the memory of the pruned network
   public PruningResult prune(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
       ProgressListener listener, Arena arena) throws IOException {
-    List<LayerProgress> progress = rounds(plan, device, data, listener);
-    DenseNetwork pruned = device.download(arena);
-    Optional<OutputChange> change = options.measureOutputChange() && data.isPresent()
-        ? Optional.of(measure(plan, network, device, data.get(), listener))
-        : Optional.empty();
-    return result(plan, network, pruned, progress, change);
+    return path(plan, network, device, data, listener, arena).getLast();
+  }
+
+  /// As [#prune(PruningPlan, DenseNetwork, DeviceNetwork, Optional, ProgressListener, Arena)], through the stops of the
+  /// options: each round starts where the last one has ended, so a path costs little more than its end alone.
+  ///
+  /// @return a result for each of the plan's stops and its target, in order
+  public List<PruningResult> path(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
+      ProgressListener listener, Arena arena) throws IOException {
+    List<PruningResult> results = new ArrayList<>();
+    rounds(plan, device, data, listener, progress -> {
+      Optional<OutputChange> change = options.measureOutputChange() && data.isPresent()
+          ? Optional.of(measure(plan, network, device, data.get(), listener))
+          : Optional.empty();
+      results.add(result(plan, network, device.download(arena), progress, change));
+    });
+    return results;
   }
 
   /// Prunes a network where it lies, in the memory of the backend. If that fails, the network may be half pruned.
@@ -85,9 +96,9 @@ public final class Pruner {
   /// @return the sum of the importances of the removed weights of each layer; 0 of an excluded layer
   public List<Double> pruneInPlace(DeviceNetwork network, Optional<Dataset> data, ProgressListener listener)
       throws IOException {
-    List<LayerProgress> progress = rounds(PruningPlan.of(options, network, data, backend), network, data, listener);
     List<Double> removed = new ArrayList<>(Collections.nCopies(network.layers().size(), 0.0));
-    progress.forEach(layer -> removed.set(layer.number, layer.predicted));
+    rounds(PruningPlan.of(options, network, data, backend), network, data, listener,
+        progress -> progress.forEach(layer -> removed.set(layer.number, layer.predicted)));
     return removed;
   }
 
@@ -104,8 +115,13 @@ public final class Pruner {
     }
   }
 
-  private List<LayerProgress> rounds(PruningPlan plan, DeviceNetwork device, Optional<Dataset> data,
-      ProgressListener listener) throws IOException {
+  /// What happens where a path stops.
+  private interface Stop {
+    void at(List<LayerProgress> progress) throws IOException;
+  }
+
+  private void rounds(PruningPlan plan, DeviceNetwork device, Optional<Dataset> data, ProgressListener listener,
+      Stop stop) throws IOException {
     List<LayerProgress> progress = plan.scoring().layers().stream().map(layer -> new LayerProgress(layer.number()))
         .toList();
     try (Arena arena = Arena.ofShared(); Resources memory = new Resources()) {
@@ -120,12 +136,15 @@ public final class Pruner {
         String round = rounds == 1 ? "" : ", round %s of %s".formatted(r + 1, rounds);
         ProgressListener named = (task, done, total) -> listener.proceed(task + round, done, total);
         round(plan, device, progress, kept, plan.rounds().get(r), named);
+        boolean stops = options.path().contains(plan.rounds().get(r));
         if (repairer.isPresent()) {
-          repairer.get().repair(device, r == rounds - 1, named);
+          repairer.get().repair(device, stops, named);
+        }
+        if (stops) {
+          stop.at(progress);
         }
       }
     }
-    return progress;
   }
 
   private void round(PruningPlan plan, DeviceNetwork device, List<LayerProgress> progress, Optional<Dataset> data,

@@ -7,6 +7,7 @@ import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import java.util.LinkedHashMap;
@@ -20,7 +21,8 @@ import java.util.stream.Stream;
 /// The options of a pruning: plain values, made by [#builder]. A [PruningPlan] resolves the ones that are left open
 /// against a network and a backend.
 ///
-/// @param target how much is removed, and among which weights
+/// @param target how much is removed in the end, and among which weights
+/// @param stops targets on the way there, ascending, at which the network is also wanted
 /// @param criterion how the importance of a weight is defined
 /// @param compensation what makes up for removed weights; empty: [Criterion#defaultCompensation]
 /// @param sensitivity empty: [Sensitivity#defaultFor] the network's outputs
@@ -34,19 +36,38 @@ import java.util.stream.Stream;
 /// @param seed of probes and of the random criterion
 /// @param measureOutputChange whether to measure, on the calibration samples, how far the output moved
 /// @param histogramBins bins of each layer's importance histogram; 0: no histograms
-public record PruningOptions(Target target, Criterion criterion, Optional<Compensation> compensation,
-    Optional<Sensitivity> sensitivity, Schedule schedule, Repairs repair, List<LayerPattern> excluded, long minPerLayer,
-    boolean newBias, Optional<Loss> loss, OptionalInt batchSize, long seed, boolean measureOutputChange,
-    int histogramBins) {
+public record PruningOptions(Target target, List<Target> stops, Criterion criterion,
+    Optional<Compensation> compensation, Optional<Sensitivity> sensitivity, Schedule schedule, Repairs repair,
+    List<LayerPattern> excluded, long minPerLayer, boolean newBias, Optional<Loss> loss, OptionalInt batchSize,
+    long seed, boolean measureOutputChange, int histogramBins) {
 
   /// @throws IllegalArgumentException if a number is out of its range
   public PruningOptions {
     excluded = List.copyOf(excluded);
+    stops = List.copyOf(stops);
+    requireAscending(stops, target);
     if (minPerLayer < 0 || batchSize.orElse(1) < 1 || histogramBins < 0) {
       throw new IllegalArgumentException(
           "weights kept in each layer %d, batch size %d, histogram bins %d: use at least 0, 1, 0".formatted(minPerLayer,
               batchSize.orElse(1), histogramBins));
     }
+  }
+
+  private static void requireAscending(List<Target> stops, Target target) {
+    for (int i = 0; i < stops.size(); i++) {
+      Target next = i + 1 < stops.size() ? stops.get(i + 1) : target;
+      if (!(stops.get(i) instanceof Target.Fraction(double sparsity, Scope scope)
+          && next instanceof Target.Fraction(double nextSparsity, Scope nextScope) && scope.equals(nextScope)
+          && sparsity < nextSparsity)) {
+        throw new IllegalArgumentException(
+            "targets %s and %s of one path: use rising fractions of one scope".formatted(stops.get(i), next));
+      }
+    }
+  }
+
+  /// The stops and the target.
+  public List<Target> path() {
+    return Stream.concat(stops.stream(), Stream.of(target)).toList();
   }
 
   /// The compensation in force.
@@ -63,6 +84,7 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
   public Map<String, String> asText() {
     Map<String, String> text = new LinkedHashMap<>();
     text.put("target", target.toString());
+    text.put("stops", String.join(",", stops.stream().map(Target::toString).toList()));
     text.put("criterion", criterion.toString());
     compensation.ifPresent(value -> text.put("compensation", value.toString()));
     sensitivity.ifPresent(value -> text.put("sensitivity", value.toString()));
@@ -88,6 +110,8 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
     text.forEach((name, value) -> {
       switch (name) {
         case "target" -> builder.target(Target.parse(value));
+        case "stops" ->
+          builder.stops(value.isEmpty() ? List.of() : Stream.of(value.split(",")).map(Target::parse).toList());
         case "criterion" -> builder.criterion(Criterion.parse(value));
         case "compensation" -> builder.compensation(Compensation.parse(value));
         case "sensitivity" -> builder.sensitivity(Sensitivity.parse(value));
@@ -131,6 +155,7 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
   /// Collects options; each may be given once or not at all.
   public static final class Builder {
     private Target target = Target.sparsity(0.5);
+    private List<Target> stops = List.of();
     private Criterion criterion = new Criterion.EliminationCompensation();
     private Optional<Compensation> compensation = Optional.empty();
     private Optional<Sensitivity> sensitivity = Optional.empty();
@@ -157,6 +182,12 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
     /// How much is removed, and among which weights.
     public Builder target(Target value) {
       target = value;
+      return this;
+    }
+
+    /// Targets on the way, ascending, at which the network is also wanted: [Pruner#path] gives it.
+    public Builder stops(List<Target> value) {
+      stops = value;
       return this;
     }
 
@@ -249,8 +280,8 @@ public record PruningOptions(Target target, Criterion criterion, Optional<Compen
     ///
     /// @throws IllegalArgumentException if a number is out of its range
     public PruningOptions build() {
-      return new PruningOptions(target, criterion, compensation, sensitivity, schedule, repair, excluded, minPerLayer,
-          newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
+      return new PruningOptions(target, stops, criterion, compensation, sensitivity, schedule, repair, excluded,
+          minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
     }
   }
 }

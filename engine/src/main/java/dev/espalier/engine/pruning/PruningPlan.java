@@ -84,7 +84,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         options.batchSize());
     ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
         memory.batchSize(), options.seed());
-    return new PruningPlan(options, layers, scoring, options.schedule().rounds(options.target()), repair, memory);
+    return new PruningPlan(options, layers, scoring, options.schedule().path(options.path()), repair, memory);
   }
 
   private static MemoryPlan.Demand demand(Repairs repair, Architecture network, List<ScoringPlan.Layer> layers,

@@ -101,8 +101,8 @@ final class Distillation implements Repairer.Step {
   }
 
   @Override
-  public void repair(DeviceNetwork pruned, boolean isLast, ProgressListener listener) {
-    int epochs = isLast
+  public void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) {
+    int epochs = isStop
         ? method.lastEpochs().orElse(Repair.Distill.LAST_EPOCHS)
         : method.epochs().orElse(Repair.Distill.EPOCHS);
     round++;

@@ -89,7 +89,7 @@ final class LayerRefit implements Repairer.Step {
   }
 
   @Override
-  public void repair(DeviceNetwork pruned, boolean isLast, ProgressListener listener) throws IOException {
+  public void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException {
     values.forget();
     for (ScoringPlan.Layer layer : layers) {
       refit(layer, pruned, listener);

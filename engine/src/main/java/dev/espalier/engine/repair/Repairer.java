@@ -21,8 +21,8 @@ public final class Repairer implements Resource {
   interface Step extends Resource {
     /// Repairs a network of the graph and shapes of the dense one.
     ///
-    /// @param isLast whether no round follows
-    void repair(DeviceNetwork pruned, boolean isLast, ProgressListener listener) throws IOException;
+    /// @param isStop whether the network is wanted as it is then
+    void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException;
   }
 
   private final List<Step> steps;
@@ -77,12 +77,12 @@ public final class Repairer implements Resource {
 
   /// Repairs a network of the graph and shapes of the dense one, after weights were removed and compensated.
   ///
-  /// @param isLast whether no round follows
+  /// @param isStop whether the network is wanted as it is then
   /// @throws IOException if a sample cannot be read or is not finite
   /// @throws dev.espalier.engine.NonFiniteException if values are too large
-  public void repair(DeviceNetwork pruned, boolean isLast, ProgressListener listener) throws IOException {
+  public void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException {
     for (Step step : steps) {
-      step.repair(pruned, isLast, listener);
+      step.repair(pruned, isStop, listener);
     }
   }
 

@@ -1,10 +1,13 @@
 package dev.espalier.engine.method;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.MismatchException;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -42,5 +45,30 @@ final class ScheduleTest {
     assertEquals("schedule geometric:0.75 does not reach 1 within 1000 rounds",
         assertThrows(MismatchException.class, () -> new Schedule.Keeping(0.75).rounds(Target.sparsity(1)))
             .getMessage());
+  }
+
+  @ParameterizedTest
+  @CsvSource(delimiter = '|', textBlock = """
+      geometric:0.5  | 0.75          | 0.5,0.75
+      geometric:0.5  | 0.6,0.9       | 0.5,0.6,0.8,0.9
+      geometric:0.5  | 0.5,0.75      | 0.5,0.75
+      linear:2       | 0.3,0.8       | 0.3,0.4,0.8
+      cubic:1        | 0.3,0.8       | 0.3,0.8
+      oneshot        | 0.8           | 0.8
+      """)
+  void aPathStopsAtEveryTarget(String schedule, String stops, String expected) {
+    List<Target> path = Schedule.parse(schedule).path(Stream.of(stops.split(",", -1)).map(Target::parse).toList());
+    double[] sparsities = path.stream().mapToDouble(Target::sparsity).toArray();
+    assertArrayEquals(Stream.of(expected.split(",", -1)).mapToDouble(Double::parseDouble).toArray(), sparsities, 1e-12);
+    for (String stop : stops.split(",", -1)) {
+      assertTrue(path.contains(Target.parse(stop)), stop);
+    }
+  }
+
+  @Test
+  void oneRoundHasOneTarget() {
+    assertEquals("schedule oneshot has one round, and so one target: use one in rounds, such as geometric:0.75",
+        assertThrows(MismatchException.class,
+            () -> new Schedule.OneShot().path(List.of(Target.sparsity(0.5), Target.sparsity(0.9)))).getMessage());
   }
 }

@@ -20,6 +20,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
@@ -97,6 +98,32 @@ final class PrunerTest {
       PruningResult result = prune(network,
           PruningOptions.builder().sparsity(1).criterion(criterion).minPerLayer(least));
       result.layers().forEach(layer -> assertEquals(least, layer.kept()));
+    }
+  }
+
+  /// A network on the way is the one that a path to it alone ends with.
+  @Test
+  void aPathGivesTheNetworksOnTheWay() throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.9)
+        .stops(List.of(Target.sparsity(0.5), Target.sparsity(0.8))).schedule(new Schedule.Keeping(0.75))
+        .repair(new Repair.Refit()).build();
+    PruningPlan plan = PruningPlan.of(options, network, Optional.of(source), backend);
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      List<PruningResult> results = new Pruner(backend, options).path(plan, network, device, Optional.of(source),
+          ProgressListener.NONE, arena);
+      assertEquals(3, results.size());
+      double before = 0;
+      for (int i = 0; i < 3; i++) {
+        Target target = options.path().get(i);
+        PruningResult result = results.get(i);
+        assertEquals(Math.round(target.sparsity() * network.weights()), result.removed());
+        assertTrue(result.measuredChange().orElseThrow() > before);
+        before = result.measuredChange().orElseThrow();
+      }
+      PruningResult alone = prune(network,
+          PruningOptions.builder().sparsity(0.5).schedule(new Schedule.Keeping(0.75)).repair(new Repair.Refit()));
+      assertSameBits(alone.network(), results.getFirst().network());
+      assertSameBits(device.download(arena), results.getLast().network());
     }
   }
 

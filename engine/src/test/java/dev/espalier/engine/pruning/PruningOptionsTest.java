@@ -2,6 +2,7 @@ package dev.espalier.engine.pruning;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
@@ -27,10 +28,12 @@ import org.junit.jupiter.params.provider.CsvSource;
 final class PruningOptionsTest {
   /// No value is the default.
   private static final PruningOptions ALL = PruningOptions.builder()
-      .target(new Target.Fraction(0.9, new Scope.PerRow())).criterion(new Criterion.Gradient())
-      .compensation(new Compensation.Bias()).sensitivity(new Sensitivity.Probes(4)).schedule(new Schedule.Linear(2))
-      .repair(new Repair.Refit(), new Repair.Distill()).exclude("encoder.*", "0").minPerLayer(7).newBias(false)
-      .loss(new Loss.SquaredError()).batchSize(33).seed(-5).measureOutputChange(false).histogramBins(20).build();
+      .target(new Target.Fraction(0.9, new Scope.PerRow()))
+      .stops(List.of(new Target.Fraction(0.5, new Scope.PerRow()), new Target.Fraction(0.75, new Scope.PerRow())))
+      .criterion(new Criterion.Gradient()).compensation(new Compensation.Bias()).sensitivity(new Sensitivity.Probes(4))
+      .schedule(new Schedule.Linear(2)).repair(new Repair.Refit(), new Repair.Distill()).exclude("encoder.*", "0")
+      .minPerLayer(7).newBias(false).loss(new Loss.SquaredError()).batchSize(33).seed(-5).measureOutputChange(false)
+      .histogramBins(20).build();
 
   @Test
   void textHasEveryOptionInTheOrderOfTheRecord() {
@@ -38,7 +41,7 @@ final class PruningOptionsTest {
     assertEquals(Stream.of(PruningOptions.class.getRecordComponents()).map(RecordComponent::getName).toList(),
         List.copyOf(text.keySet()));
     assertEquals(
-        "[row:0.9, gradient, bias, probes:4, linear:2, refit+distill, encoder.*\n0, 7, false, mse, 33, -5, false, 20]",
+        "[row:0.9, row:0.5,row:0.75, gradient, bias, probes:4, linear:2, refit+distill, encoder.*\n0, 7, false, mse, 33, -5, false, 20]",
         text.values().toString());
     assertEquals(ALL, PruningOptions.parse(text));
   }
@@ -46,11 +49,13 @@ final class PruningOptionsTest {
   @Test
   void whatIsLeftOpenIsAbsent() {
     PruningOptions defaults = PruningOptions.builder().build();
-    assertEquals("{target=0.5, criterion=ec, schedule=oneshot, repair=none, excluded=, minPerLayer=1, newBias=true, "
-        + "seed=0, measureOutputChange=true, histogramBins=0}", defaults.asText().toString());
+    assertEquals(
+        "{target=0.5, stops=, criterion=ec, schedule=oneshot, repair=none, excluded=, minPerLayer=1, newBias=true, "
+            + "seed=0, measureOutputChange=true, histogramBins=0}",
+        defaults.asText().toString());
     assertEquals(defaults, PruningOptions.parse(defaults.asText()));
-    assertEquals(new PruningOptions(Target.sparsity(0.5), new Criterion.EliminationCompensation(), Optional.empty(),
-        Optional.empty(), new Schedule.OneShot(), Repairs.NONE, List.of(), 1, true, Optional.empty(),
+    assertEquals(new PruningOptions(Target.sparsity(0.5), List.of(), new Criterion.EliminationCompensation(),
+        Optional.empty(), Optional.empty(), new Schedule.OneShot(), Repairs.NONE, List.of(), 1, true, Optional.empty(),
         OptionalInt.empty(), 0, true, 0), defaults);
     assertEquals(defaults, PruningOptions.parse(Map.of()), "absent options have their defaults");
   }
@@ -59,10 +64,14 @@ final class PruningOptionsTest {
   @Test
   void eachOptionIsReadAsItIsPrinted() {
     ALL.asText().forEach((name, value) -> {
-      PruningOptions options = PruningOptions.parse(Map.of(name, value));
+      // Stops must lie below their target.
+      Map<String, String> text = name.equals("stops")
+          ? Map.of(name, value, "target", ALL.target().toString())
+          : Map.of(name, value);
+      PruningOptions options = PruningOptions.parse(text);
       assertEquals(value, options.asText().get(name));
       Map<String, String> expected = new LinkedHashMap<>(PruningOptions.builder().build().asText());
-      expected.put(name, value);
+      expected.putAll(text);
       assertEquals(expected, options.asText());
     });
   }
@@ -99,5 +108,16 @@ final class PruningOptionsTest {
     assertEquals(List.of(new LayerPattern("encoder.*"), new LayerPattern("0")), ALL.excluded());
     assertEquals(List.of(true, true, false, false),
         Stream.of("encoder.1", "0", "1", "decoder.0").map(ALL::excludes).toList());
+  }
+
+  @Test
+  void stopsRiseToTheTargetInOneScope() {
+    for (List<Target> stops : List.of(List.<Target>of(Target.sparsity(0.9)), List.<Target>of(Target.sparsity(0.95)),
+        List.<Target>of(Target.sparsity(0.5), Target.sparsity(0.4)),
+        List.<Target>of(new Target.Fraction(0.5, new Scope.PerRow())), List.<Target>of(new Target.Pattern(2, 4)))) {
+      PruningOptions.Builder builder = PruningOptions.builder().sparsity(0.9).stops(stops);
+      assertTrue(assertThrows(IllegalArgumentException.class, builder::build).getMessage()
+          .endsWith("of one path: use rising fractions of one scope"));
+    }
   }
 }
