@@ -10,6 +10,7 @@ import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
@@ -94,8 +95,9 @@ final class CompareCommand implements Callable<Integer> {
       notes.forEach(global::note);
       Comparison comparison = new Comparison(backend, network, calibration, judges, loss,
           run.batchSize(backend, network), progress);
+      boolean isClassifier = loss instanceof Loss.CrossEntropy;
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
-          method -> scoring.builder(method.criterion(), method.compensation(), run).build());
+          method -> options(method, isClassifier));
       progress.clear();
       if (report.folder != null) {
         backend.enter(Phase.WRITE);
@@ -115,6 +117,12 @@ final class CompareCommand implements Callable<Integer> {
       run.verify(global, backend, network, calibration);
     }
     return 0;
+  }
+
+  private PruningOptions options(Method method, boolean isClassifier) {
+    PruningOptions.Builder builder = scoring.builder(method.criterion(), method.compensation(), run);
+    method.preset().ifPresent(preset -> builder.preset(preset, isClassifier));
+    return builder.build();
   }
 
   /// A row for each sparsity and method, the dense network first.

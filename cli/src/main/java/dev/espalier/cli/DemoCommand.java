@@ -50,7 +50,9 @@ final class DemoCommand implements Callable<Integer> {
   private static final Method MAGNITUDE = Method.parse("magnitude");
   private static final Method UNCOMPENSATED = Method.parse("ec/none");
   private static final Method COMPENSATED = Method.parse("ec");
-  private static final List<Method> METHODS = List.of(MAGNITUDE, Method.parse("gradient"), UNCOMPENSATED, COMPENSATED);
+  private static final Method REFITTED = Method.parse("refit");
+  private static final List<Method> METHODS = List.of(MAGNITUDE, Method.parse("gradient"), UNCOMPENSATED, COMPENSATED,
+      REFITTED);
   private static final Loss LOSS = new Loss.SquaredError();
   private static final List<String> MODELS_AND_DATA = List.of("dense.safetensors", "pruned.safetensors",
       "train.safetensors", "test.safetensors");
@@ -116,6 +118,7 @@ final class DemoCommand implements Callable<Integer> {
   private PruningOptions.Builder options(Method method) {
     PruningOptions.Builder options = PruningOptions.builder().criterion(method.criterion()).seed(seed);
     method.compensation().ifPresent(options::compensation);
+    method.preset().ifPresent(preset -> options.preset(preset, false));
     return options;
   }
 

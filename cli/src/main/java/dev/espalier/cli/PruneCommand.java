@@ -311,11 +311,7 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private PruningOptions options(boolean isClassifier) {
-    PruningOptions.Builder builder = scoring.builder(run);
-    if (scoring.sensitivity == null) {
-      selection.method.sensitivity(isClassifier).ifPresent(builder::sensitivity);
-    }
-    return builder.target(switch (selection.scope) {
+    return scoring.builder(run).preset(selection.method, isClassifier).target(switch (selection.scope) {
       case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
       case ScopeOption.Of(Scope scope) -> new Target.Fraction(selection.sparsities().getLast(), scope);
     }).stops(stops()).schedule(selection.schedule()).repair(selection.repair(isClassifier))

@@ -8,27 +8,33 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Preset;
+import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.EvaluationPass;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.Stream;
 
-/// Prunes a network by several methods to several sparsities, in one shot each, and judges each result by test data. A
-/// method scores the network once; its scores are cut at every sparsity, and the networks that come of it are judged
-/// together, as many in one pass over the test data as memory admits.
+/// Prunes a network by several methods to several sparsities, and judges each result by test data. A method of one round
+/// scores the network once, and its scores are cut at every sparsity; one of several rounds goes through all sparsities
+/// in one path. The networks that come of it are judged together, as many in one pass over the test data as memory
+/// admits.
 ///
 /// @param network stays as it is
 /// @param calibration samples to prune with
@@ -38,14 +44,25 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   /// Bytes of weights of the networks that are judged in one pass, unless one is larger.
   private static final long TOGETHER = 256L << 20;
 
-  /// A way of pruning: a criterion, such as `ec`, or a criterion with a compensation, such as `ec/none`.
+  /// A way of pruning: a criterion, such as `ec`, a criterion with a compensation, such as `ec/none`, or a preset, such
+  /// as `refit`, which is one of `ec`.
   ///
   /// @param compensation empty: the criterion's own
-  public record Method(Criterion criterion, Optional<Compensation> compensation) {
-    /// `criterion` or `criterion/compensation`.
+  /// @param preset empty: one round, without a repair
+  public record Method(Criterion criterion, Optional<Compensation> compensation, Optional<Preset> preset) {
+    /// A method of one round.
+    public Method(Criterion criterion, Optional<Compensation> compensation) {
+      this(criterion, compensation, Optional.empty());
+    }
+
+    /// `criterion`, `criterion/compensation` or the name of a preset.
     ///
-    /// @throws IllegalArgumentException if there is no such criterion or compensation
+    /// @throws IllegalArgumentException if there is no such criterion, compensation or preset
     public static Method parse(String text) {
+      Optional<Preset> preset = Stream.of(Preset.values()).filter(value -> value.toString().equals(text)).findFirst();
+      if (preset.isPresent()) {
+        return new Method(new Criterion.EliminationCompensation(), Optional.empty(), preset);
+      }
       int slash = text.indexOf('/');
       return slash < 0
           ? new Method(Criterion.parse(text), Optional.empty())
@@ -55,7 +72,7 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
 
     @Override
     public String toString() {
-      return criterion + compensation.map(c -> "/" + c).orElse("");
+      return preset.map(Preset::toString).orElse(criterion + compensation.map(c -> "/" + c).orElse(""));
     }
   }
 
@@ -102,13 +119,16 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       Evaluation before = Evaluation.of(backend, dense, test, loss, batchSize, listener);
       List<MethodResult> results = new ArrayList<>();
       for (Method method : methods.stream().distinct().toList()) {
-        results.add(new MethodResult(method, outcomes(ascending, options.apply(method), dense, pruned)));
+        PruningOptions chosen = options.apply(method);
+        boolean isOneRound = chosen.schedule() instanceof Schedule.OneShot && chosen.repair().steps().isEmpty();
+        results.add(new MethodResult(method,
+            isOneRound ? cutAtEach(ascending, chosen, dense, pruned) : alongAPath(ascending, chosen, dense, pruned)));
       }
       return new Result(before, results);
     }
   }
 
-  private List<Outcome> outcomes(List<Double> sparsities, PruningOptions options, DeviceNetwork dense,
+  private List<Outcome> cutAtEach(List<Double> sparsities, PruningOptions options, DeviceNetwork dense,
       List<DeviceNetwork> pruned) throws IOException {
     PruningPlan plan = PruningPlan.of(options, dense, Optional.of(calibration), backend);
     List<Outcome> outcomes = new ArrayList<>();
@@ -123,12 +143,41 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
           Target target = target(options, some.get(i));
           scores.apply(pruned.get(i), Selector.select(backend, scores, target, options.minPerLayer()));
         }
-        List<DeviceNetwork> all = Stream.concat(Stream.of(dense), pruned.stream().limit(some.size())).toList();
-        List<EvaluationPass.Result> judged = EvaluationPass.run(backend, all, test, loss, batchSize, listener);
-        for (int i = 0; i < some.size(); i++) {
-          outcomes.add(new Outcome(some.get(i), judged.get(i + 1).evaluation(), judged.get(i + 1).outputChange()));
-        }
+        outcomes.addAll(judge(some, dense, pruned));
       }
+    }
+    return outcomes;
+  }
+
+  private List<Outcome> alongAPath(List<Double> sparsities, PruningOptions options, DeviceNetwork dense,
+      List<DeviceNetwork> pruned) throws IOException {
+    List<Target> targets = sparsities.stream().map(sparsity -> target(options, sparsity)).toList();
+    PruningOptions path = options.withPath(targets);
+    PruningPlan plan = PruningPlan.of(path, dense, Optional.of(calibration), backend);
+    List<Outcome> outcomes = new ArrayList<>();
+    try (Arena arena = Arena.ofShared()) {
+      pruned.getFirst().load(network);
+      List<PruningResult> results = new Pruner(backend, path).path(plan, network, pruned.getFirst(),
+          Optional.of(calibration), listener, arena);
+      for (int first = 0; first < sparsities.size(); first += pruned.size()) {
+        List<Double> some = sparsities.subList(first, Math.min(sparsities.size(), first + pruned.size()));
+        for (int i = 0; i < some.size(); i++) {
+          pruned.get(i).load(results.get(first + i).network());
+        }
+        outcomes.addAll(judge(some, dense, pruned));
+      }
+    }
+    return outcomes;
+  }
+
+  /// @param pruned to these sparsities, and others behind them
+  private List<Outcome> judge(List<Double> sparsities, DeviceNetwork dense, List<DeviceNetwork> pruned)
+      throws IOException {
+    List<DeviceNetwork> all = Stream.concat(Stream.of(dense), pruned.stream().limit(sparsities.size())).toList();
+    List<EvaluationPass.Result> judged = EvaluationPass.run(backend, all, test, loss, batchSize, listener);
+    List<Outcome> outcomes = new ArrayList<>();
+    for (int i = 0; i < sparsities.size(); i++) {
+      outcomes.add(new Outcome(sparsities.get(i), judged.get(i + 1).evaluation(), judged.get(i + 1).outputChange()));
     }
     return outcomes;
   }

@@ -4,6 +4,7 @@ import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
@@ -63,6 +64,15 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
             "targets %s and %s of one path: use rising fractions of one scope".formatted(stops.get(i), next));
       }
     }
+  }
+
+  /// These options along another path.
+  ///
+  /// @param targets ascending, at least one: the stops, and the target at the end; output changes are not measured
+  /// @throws IllegalArgumentException if they do not rise in one scope
+  public PruningOptions withPath(List<Target> targets) {
+    return new PruningOptions(targets.getLast(), targets.subList(0, targets.size() - 1), criterion, compensation,
+        sensitivity, schedule, repair, excluded, minPerLayer, newBias, loss, batchSize, seed, false, histogramBins);
   }
 
   /// The stops and the target.
@@ -207,6 +217,14 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
     public Builder sensitivity(Sensitivity value) {
       sensitivity = Optional.of(value);
       return this;
+    }
+
+    /// The sensitivity, unless there is one already, the schedule and the repair of a preset.
+    ///
+    /// @param isClassifier whether the outputs are class probabilities or their logits
+    public Builder preset(Preset value, boolean isClassifier) {
+      sensitivity = sensitivity.or(() -> value.sensitivity(isClassifier));
+      return schedule(value.schedule()).repair(value.repair(isClassifier));
     }
 
     /// How pruning is split into rounds.

@@ -27,6 +27,8 @@ import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.OutputChange;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -181,6 +183,31 @@ final class ComparisonTest {
             List.of(outcome));
       }
       assertTrue(outcomes.getFirst().outputChange() < outcomes.getLast().outputChange());
+    }
+  }
+
+  /// A method of several rounds goes through all sparsities in one path.
+  @Test
+  void everyOutcomeOfAPresetIsAStopOfItsPath() throws IOException {
+    Method refit = Method.parse("refit");
+    assertEquals("refit", refit.toString());
+    PruningOptions options = PruningOptions.builder().preset(refit.preset().orElseThrow(), false).seed(3).build();
+    try (Backend backend = new CpuBackend(); DeviceNetwork dense = DeviceNetwork.copyOf(backend, network)) {
+      Comparison.Result result = comparison(backend).run(SPARSITIES, List.of(refit), _ -> options);
+      PruningOptions path = options.withPath(Stream.of(0.3, 0.5, 0.9).map(Target::sparsity).toList());
+      PruningPlan plan = PruningPlan.of(path, network, Optional.of(calibration), backend);
+      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+        for (PruningResult stop : new Pruner(backend, path).path(plan, network, device, Optional.of(calibration),
+            ProgressListener.NONE, arena)) {
+          double sparsity = Math.round(stop.sparsity() * 10) / 10.0;
+          try (DeviceNetwork pruned = DeviceNetwork.copyOf(backend, stop.network())) {
+            Outcome outcome = result.outcome(refit, sparsity);
+            assertEquals(Evaluation.of(backend, pruned, test, LOSS, 16, ProgressListener.NONE), outcome.evaluation());
+            assertEquals(OutputChange.measure(backend, dense, pruned, test, 16, ProgressListener.NONE).total(),
+                outcome.outputChange(), 1e-6 * outcome.outputChange());
+          }
+        }
+      }
     }
   }
 
