@@ -51,7 +51,7 @@ class CommandsTest {
     String json = Files.readString(report.resolve("report.json"));
     for (String key : List.of("accuracy", "denseAccuracy", "loss", "outputChange", "layers", "load", "forward",
         "backward", "moments", "select", "write", "importance", "threshold", "criterion", "scope", "schedule", "repair",
-        "batch-size", "seed", "device", "min-per-layer", "no-new-bias", "sensitivity", "compensation", "sparsity")) {
+        "batch-size", "seed", "device", "min-per-layer", "new-bias", "sensitivity", "compensation", "sparsity")) {
       assertTrue(json.contains("\"" + key + "\""), key + " in " + json);
     }
     assertTrue(Files.readString(report.resolve("report.html")).contains("<html"));
@@ -286,6 +286,39 @@ class CommandsTest {
     Cli.Result squared = Cli.succeed("evaluate", model, "--activations", "identity", "--data", x, "--labels", y);
     assertTrue(squared.err().contains("note: loss: mse (default for labels of 0 and 1 and identity); for classes, give "
         + "--loss binary-cross-entropy"), squared.err());
+  }
+
+  @Test
+  void layersWithoutABiasGainOneOnlyIfAsked() throws IOException {
+    Path model = fixture.safetensors("unbiased.safetensors",
+        "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
+            + "\"2.weight\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[32,56]}}",
+        .5f, .4f, -.3f, .2f, .1f, .6f, .7f, .8f, .9f, .3f, .5f, .2f, .4f, .6f);
+    Path pruned = fixture.file("pruned.safetensors");
+    Object[] prune = {"prune", model, "--activations", "relu", "--data", fixture.data(), "--sparsity", 0.5, "-f", "-o",
+        pruned};
+    String said = "note: layers 0, 2 have no bias: their weights are %s; --new-bias adds one";
+    String uncompensated = said.formatted("pruned without compensation");
+    Object[] compare = {"compare", model, "--activations", "relu", "--data", fixture.data(), "--test-data",
+        fixture.data(), "--test-labels", fixture.labels()};
+    Object[] score = {"score", model, "--activations", "relu", "--data", fixture.data(), "-f", "-o",
+        fixture.file("scores.safetensors")};
+    for (Object[] command : new Object[][]{prune, compare, score}) {
+      List<String> told = Cli.succeed(command).errLines();
+      assertEquals(1, told.stream().filter(uncompensated::equals).count(), told::toString);
+      String asked = Cli.succeed(with(command, "--new-bias")).err();
+      assertFalse(asked.contains("no bias:"), asked);
+    }
+    assertEquals(List.of("0.bias", "0.weight", "2.bias", "2.weight"), tensors(pruned));
+    String refitted = Cli.succeed(with(prune, "--criterion", "magnitude", "--repair", "refit")).err();
+    assertTrue(refitted.contains(said.formatted("refitted without one")), refitted);
+    assertEquals(List.of("0.weight", "2.weight"), tensors(pruned));
+  }
+
+  private static List<String> tensors(Path model) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      return SafetensorsFile.open(model, arena).tensors().stream().map(Tensor::name).sorted().toList();
+    }
   }
 
   @Test
