@@ -247,6 +247,23 @@ class BadInputTest {
     assertContains(line, said, "see 'espalier prune --help'");
   }
 
+  @ParameterizedTest
+  @CsvSource({"prun, prune", "comapre, compare", "eval, evaluate", "trian, train", "Prune, prune", "docter, doctor"})
+  void unknownCommands(String typed, String meant) {
+    String expected = "espalier: unknown command '%s'; did you mean '%s'? See 'espalier --help'".formatted(typed,
+        meant);
+    assertEquals(expected, Cli.fail(2, folder, typed));
+    assertEquals(expected, Cli.fail(2, folder, typed, fixture.model(), "--sparsity", 0.5));
+    assertEquals(expected, Cli.fail(2, folder, "help", typed));
+  }
+
+  @Test
+  void aCommandLikeNoOther() {
+    assertEquals("espalier: unknown command 'xyz'; see 'espalier --help'", Cli.fail(2, folder, "xyz"));
+    assertContains(Cli.fail(2, folder, "--sparsity", 0.5), "'--sparsity'", "see 'espalier --help'");
+    assertContains(prune(2, fixture.model(), "extra"), "'extra'", "see 'espalier prune --help'");
+  }
+
   /// Also of options that share a heading with others, which picocli would reset.
   @Test
   void repeatedOptions() {

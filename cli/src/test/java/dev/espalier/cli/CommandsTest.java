@@ -124,6 +124,24 @@ class CommandsTest {
   }
 
   @Test
+  void quietAndVerboseStandBeforeOrAfterTheCommand() {
+    Object[] evaluate = {"evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels()};
+    assertFalse(Cli.succeed(evaluate).err().isEmpty());
+    for (String quiet : List.of("-q", "--quiet")) {
+      assertEquals("", Cli.succeed(with(evaluate, quiet)).err());
+      assertEquals("", Cli.succeed(append(new Object[]{quiet}, evaluate)).err());
+      assertEquals("", Cli.succeed(append(new Object[]{quiet}, with(evaluate, quiet))).err());
+    }
+    Object[] missing = {"evaluate", fixture.file("none"), "--data", fixture.data(), "--labels", fixture.labels(), "-q"};
+    assertEquals(1, Cli.run(missing).errLines().size());
+    for (Object[] verbose : List.of(with(missing, "-v"), append(new Object[]{"--verbose"}, missing))) {
+      Cli.Result result = Cli.run(verbose);
+      assertEquals(1, result.code());
+      assertTrue(result.err().contains("\tat dev.espalier."), result.err());
+    }
+  }
+
+  @Test
   void dryRunWritesNoModel() {
     Path pruned = fixture.file("pruned.safetensors");
     Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "-o", pruned,
