@@ -261,6 +261,8 @@ class BadInputTest {
   void aCommandLikeNoOther() {
     assertEquals("espalier: unknown command 'xyz'; see 'espalier --help'", Cli.fail(2, folder, "xyz"));
     assertContains(Cli.fail(2, folder, "--sparsity", 0.5), "'--sparsity'", "see 'espalier --help'");
+    assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--verify"), "'--verify'",
+        "see 'espalier train --help'");
     assertContains(prune(2, fixture.model(), "extra"), "'extra'", "see 'espalier prune --help'");
   }
 

@@ -142,6 +142,22 @@ class CommandsTest {
   }
 
   @Test
+  void aRegressionHasNoColumnOfAccuracies() throws IOException {
+    Path values = Files.writeString(fixture.file("values.csv"), "9,1,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    Object[][] commands = {
+        {"prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--dry-run", "--labels"},
+        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels"},
+        {"train", "--data", fixture.data(), "--layers", "4,3", "--epochs", 1, "-f", "-o", fixture.file("trained"),
+            "--labels"}};
+    for (Object[] command : commands) {
+      String regression = Cli.succeed(with(command, values)).out();
+      assertTrue(regression.contains("mse") && !regression.contains("accuracy"), regression);
+      String classes = Cli.succeed(with(command, fixture.labels())).out();
+      assertTrue(classes.contains("accuracy"), classes);
+    }
+  }
+
+  @Test
   void dryRunWritesNoModel() {
     Path pruned = fixture.file("pruned.safetensors");
     Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "-o", pruned,
@@ -159,7 +175,9 @@ class CommandsTest {
       Object[] arguments = Stream.concat(Stream.of(command[0], fixture.model(), "--data", fixture.data(), "--verify"),
           Stream.of(command).skip(1)).toArray();
       String out = Cli.succeed(arguments).out();
-      assertTrue(out.contains("deviation from the reference  importance  compensation  removed otherwise"), out);
+      String compensation = command[0].equals("score") ? "" : "  compensation"; // magnitude has none
+      assertTrue(out.contains("deviation from the reference  importance%s  removed otherwise".formatted(compensation)),
+          out);
     }
   }
 
