@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # Runs benchmarks and prints their table. Arguments are JMH's: patterns of names, -p parameter=value, -i iterations, …
-# ESPALIER_JAVA_OPTIONS adds options for Java.
+# ESPALIER_JAVA_OPTIONS adds options for Java. Exits with 0, with 1 if the build or a benchmark fails, or with 2 if the
+# arguments are wrong.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+if [[ ${1:-} == --help ]]; then
+  echo 'usage: bench/run.sh [PATTERN]... [OPTION]... runs benchmarks and prints their table; -l lists them, -h the options (JMH'"'"'s)'
+  exit
+fi
 
 mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.outputFile=target/classpath \
   -Dmdep.includeScope=runtime

@@ -11,8 +11,8 @@ import org.openjdk.jmh.annotations.State;
 /// z = x·Wᵀ + b and φ(z); the product alone is the limit of what the layer can reach.
 @State(Scope.Thread)
 public class DenseForwardBenchmark {
-  /// samples, outputs, inputs
-  @Param({"512,300,784", "512,2048,2048"})
+  /// samples × outputs × inputs
+  @Param({"512x300x784", "512x2048x2048"})
   public String shape;
 
   /// φ

@@ -45,9 +45,9 @@ final class Inputs {
     return matrix;
   }
 
-  /// The numbers in `text`, separated by commas or hyphens.
+  /// The numbers in `text`, separated by hyphens, or by x in shapes: JMH takes commas for its own.
   static int[] numbers(String text) {
-    return Pattern.compile("[-,]").splitAsStream(text).mapToInt(Integer::parseInt).toArray();
+    return Pattern.compile("[-x]").splitAsStream(text).mapToInt(Integer::parseInt).toArray();
   }
 
   /// A ReLU network of the widths in `text`, such as `784-300-100-10`, its weights scaled by √(2 / inputs).

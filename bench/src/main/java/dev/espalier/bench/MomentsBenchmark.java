@@ -10,8 +10,8 @@ import org.openjdk.jmh.annotations.State;
 /// M0, M1 and M2 of a batch, against two plain products of the same shapes.
 @State(Scope.Thread)
 public class MomentsBenchmark {
-  /// samples, outputs, inputs
-  @Param({"512,300,784", "512,2048,2048", "2048,2048,2048"})
+  /// samples × outputs × inputs
+  @Param({"512x300x784", "512x2048x2048", "2048x2048x2048"})
   public String shape;
 
   private Matrix sensitivity;

@@ -16,8 +16,8 @@ import org.openjdk.jmh.annotations.TearDown;
 /// C = A·B: the backend's, oneDNN's sgemm and oneDNN's matmul primitive.
 @State(Scope.Thread)
 public class ProductBenchmark {
-  /// m, n, k
-  @Param({"2048,2048,2048", "2048,2048,512", "5120,300,100"})
+  /// m × n × k
+  @Param({"2048x2048x2048", "2048x2048x512", "5120x300x100"})
   public String shape;
 
   private int m;

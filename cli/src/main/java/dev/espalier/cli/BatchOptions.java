@@ -6,8 +6,8 @@ import dev.espalier.engine.pass.MemoryPlan;
 import java.util.OptionalInt;
 import picocli.CommandLine.Option;
 
-/// Where a command computes, and how much at once.
-class BatchOptions extends DeviceOptions {
+/// Where a command computes, whether its scores are checked, and how much at once.
+class BatchOptions extends VerifyOptions {
   @Option(names = "--batch-size", paramLabel = "N", order = 64, converter = Values.AtLeastOne.class)
   private Integer batchSize;
 

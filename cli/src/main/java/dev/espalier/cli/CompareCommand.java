@@ -11,6 +11,7 @@ import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
@@ -92,10 +93,16 @@ final class CompareCommand implements Callable<Integer> {
       if (grid.criteria.stream().anyMatch(method -> method.criterion().needs().labels())) {
         Losses.note(scoring.loss, network.graph(), calibration).ifPresent(notes::add);
       }
+      boolean isClassifier = loss instanceof Loss.CrossEntropy;
+      for (Method method : grid.criteria) {
+        ScoringChoices
+            .uncompensated(
+                PruningPlan.of(options(method, isClassifier), network, Optional.of(calibration), backend))
+            .ifPresent(notes::add);
+      }
       notes.forEach(global::note);
       Comparison comparison = new Comparison(backend, network, calibration, judges, loss,
           run.batchSize(backend, network), progress);
-      boolean isClassifier = loss instanceof Loss.CrossEntropy;
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
           method -> options(method, isClassifier));
       progress.clear();

@@ -68,7 +68,7 @@ final class DemoCommand implements Callable<Integer> {
   private long seed;
 
   @Mixin
-  private DeviceOptions run;
+  private VerifyOptions run;
 
   @Override
   public Integer call() throws IOException {

@@ -1,17 +1,9 @@
 package dev.espalier.cli;
 
-import static dev.espalier.engine.report.Numbers.PLAIN;
-
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.device.Device;
-import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.pruning.PruningOptions;
-import dev.espalier.engine.pruning.PruningPlan;
-import dev.espalier.engine.pruning.Verification;
-import java.io.IOException;
 import java.util.Optional;
 import java.util.OptionalLong;
 import picocli.CommandLine.Option;
@@ -29,34 +21,6 @@ class DeviceOptions {
 
   @Option(names = "--device-memory", paramLabel = "SIZE", order = 63, converter = Values.Bytes.class)
   private Long deviceMemory;
-
-  @Option(names = "--verify", order = 66)
-  private boolean verify;
-
-  /// Checks the backend by the default scores, if that is asked for.
-  void verify(GlobalOptions global, Backend backend, DenseNetwork network, Dataset data) throws IOException {
-    verify(global, backend, network, PruningOptions.builder().build(), Optional.of(data));
-  }
-
-  /// Checks the backend by the scores that the options ask for, if that is asked for.
-  void verify(GlobalOptions global, Backend backend, DenseNetwork network, PruningOptions options,
-      Optional<Dataset> data) throws IOException {
-    if (!verify) {
-      return;
-    }
-    Verification verification = Verification.of(backend, network, PruningPlan.of(options, network, data, backend),
-        data);
-    Table table = new Table(1, "deviation from the reference", "importance", "compensation", "removed otherwise");
-    verification.layers()
-        .forEach(layer -> table.row(layer.name(), PLAIN.value(layer.importance()), PLAIN.value(layer.compensation()),
-            "%s of %s".formatted(PLAIN.count(layer.differing()), PLAIN.count(layer.selected()))));
-    global.out().println();
-    table.lines().forEach(global.out()::println);
-    global.out()
-        .println(("Each deviation is the largest over %s samples, relative to the layer's largest value. "
-            + "Removed otherwise: by one of the two alone, when %s of these layers goes.")
-            .formatted(PLAIN.count(verification.samples()), PLAIN.exactPercent(verification.target().sparsity())));
-  }
 
   /// A backend, after saying which one and why.
   Backend open(GlobalOptions global) {

@@ -21,6 +21,7 @@ import picocli.CommandLine.ExecutionException;
 import picocli.CommandLine.ExitCode;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /// Turns whatever went wrong into one line on stderr and an exit code.
 final class Errors {
@@ -31,17 +32,31 @@ final class Errors {
   /// A usage error: one line, which ends with the place of help; exit code 2.
   static int usageError(ParameterException e, String... arguments) {
     CommandLine commandLine = e.getCommandLine();
-    print(commandLine.getErr(),
-        "%s; see '%s --help'".formatted(startingSmall(e.getMessage()), commandLine.getCommandSpec().qualifiedName()));
+    String message = e instanceof UnmatchedArgumentException unmatched && isCommand(unmatched)
+        ? unknownCommand(unmatched)
+        : startingSmall(e.getMessage());
+    print(commandLine.getErr(), "%s%s '%s --help'".formatted(message, message.endsWith("?") ? " See" : "; see",
+        commandLine.getCommandSpec().qualifiedName()));
     if (GlobalOptions.isVerbose(arguments)) {
       e.printStackTrace(commandLine.getErr());
     }
     return ExitCode.USAGE;
   }
 
+  /// Whether the first argument that was not understood stands where a command is expected.
+  private static boolean isCommand(UnmatchedArgumentException e) {
+    return !e.getCommandLine().getSubcommands().isEmpty() && !e.isUnknownOption();
+  }
+
+  private static String unknownCommand(UnmatchedArgumentException e) {
+    return "unknown command '%s'".formatted(e.getUnmatched().getFirst())
+        + e.getSuggestions().stream().findFirst().map("; did you mean '%s'?"::formatted).orElse("");
+  }
+
   /// A command that threw; exit code 1.
   static int failed(Exception e, CommandLine commandLine, ParseResult parsed) {
-    return report(e, commandLine, commandLine.getParseResult().hasMatchedOption("--verbose"));
+    return report(e, commandLine,
+        parsed.hasMatchedOption("--verbose") || commandLine.getParseResult().hasMatchedOption("--verbose"));
   }
 
   static int report(Throwable e, CommandLine commandLine, boolean verbose) {

@@ -14,7 +14,8 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
-/// What every command has: help, how much it says, and where.
+/// What every command has: help, how much it says, and where. `espalier` itself has them too, so that they may also stand
+/// before the command.
 final class GlobalOptions {
   private static final Set<String> NOT_REPORTED = Set.of("help", "verbose", "quiet", "force", "report");
 
@@ -36,6 +37,10 @@ final class GlobalOptions {
     return Arrays.stream(arguments).anyMatch(argument -> argument.matches("--verbose|-[hqVf]*v.*"));
   }
 
+  private boolean isQuiet() {
+    return command.root().findOption("--quiet").<Boolean>getValue() || quiet;
+  }
+
   /// For results.
   PrintWriter out() {
     return command.commandLine().getOut();
@@ -43,7 +48,7 @@ final class GlobalOptions {
 
   /// Tells what happens meanwhile.
   void say(String message) {
-    if (!quiet) {
+    if (!isQuiet()) {
       PrintWriter err = command.commandLine().getErr();
       err.println(message);
       err.flush();
@@ -55,7 +60,7 @@ final class GlobalOptions {
   }
 
   Progress progress() {
-    return quiet ? Progress.silent() : Progress.on(command.commandLine().getErr());
+    return isQuiet() ? Progress.silent() : Progress.on(command.commandLine().getErr());
   }
 
   /// @throws ParameterException unless the command was used rightly

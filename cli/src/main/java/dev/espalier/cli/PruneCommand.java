@@ -376,9 +376,8 @@ final class PruneCommand implements Callable<Integer> {
       notes.add("method %s: schedule %s, repair %s%s".formatted(selection.method, plan.options().schedule(),
           plan.repair(), selection.method == Preset.BEST ? kind : ""));
     }
-    if (result.layers().stream().anyMatch(LayerResult::gainedBias)) {
-      notes.add("--no-new-bias leaves layers without a bias as they are");
-    }
+    ScoringChoices.uncompensated(plan)
+        .ifPresent(note -> notes.replaceAll(fact -> fact.equals(plan.uncompensated().orElseThrow()) ? note : fact));
     if (target instanceof Target.Fraction(double sparsity, Scope _)) {
       long missing = Selector.count(sparsity, result.prunableWeights()) - result.removed();
       if (missing > 0) {

@@ -67,6 +67,7 @@ final class ScoreCommand implements Callable<Integer> {
       if (plan.scoring().loss().isPresent()) {
         Losses.note(scoring.loss, network.graph(), calibration.orElseThrow()).ifPresent(global::note);
       }
+      ScoringChoices.uncompensated(plan).ifPresent(global::note);
       List<NewTensor> tensors = score(backend, file, plan.scoring(), calibration, progress, arena);
       progress.clear();
       SafetensorsWriter.write(output.output, output.force, tensors, metadata(plan.scoring(), calibration));

@@ -8,6 +8,7 @@ import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -24,18 +25,23 @@ class ScoringChoices {
   @Option(names = "--exclude", paramLabel = "PATTERN", order = 26)
   List<String> exclude = new ArrayList<>();
 
-  @Option(names = "--no-new-bias", order = 29)
-  boolean noNewBias;
+  @Option(names = "--new-bias", order = 29)
+  boolean newBias;
 
   /// The engine's options, without those that only pruning needs.
   PruningOptions.Builder builder(Criterion criterion, Optional<Compensation> compensation, RunOptions run) {
-    PruningOptions.Builder builder = PruningOptions.builder().criterion(criterion).newBias(!noNewBias)
+    PruningOptions.Builder builder = PruningOptions.builder().criterion(criterion).newBias(newBias)
         .exclude(exclude.toArray(String[]::new)).seed(run.seed);
     run.batchSize().ifPresent(builder::batchSize);
     compensation.ifPresent(builder::compensation);
     Optional.ofNullable(sensitivity).ifPresent(builder::sensitivity);
     Optional.ofNullable(loss).ifPresent(builder::loss);
     return builder;
+  }
+
+  /// What the plan says of layers without a bias, with the option that gives them one.
+  static Optional<String> uncompensated(PruningPlan plan) {
+    return plan.uncompensated().map(fact -> fact + "; --new-bias adds one");
   }
 
   /// Refuses patterns that match nothing, or everything.

@@ -90,7 +90,6 @@ final class TrainCommand implements Callable<Integer> {
       progress.clear();
       ModelFile.write(output.output, trained, output.force);
       print(evaluation);
-      training.verify(global, backend, trained, samples);
     }
     return 0;
   }

@@ -247,12 +247,30 @@ class BadInputTest {
     assertContains(line, said, "see 'espalier prune --help'");
   }
 
+  @ParameterizedTest
+  @CsvSource({"prun, prune", "comapre, compare", "eval, evaluate", "trian, train", "Prune, prune", "docter, doctor"})
+  void unknownCommands(String typed, String meant) {
+    String expected = "espalier: unknown command '%s'; did you mean '%s'? See 'espalier --help'".formatted(typed,
+        meant);
+    assertEquals(expected, Cli.fail(2, folder, typed));
+    assertEquals(expected, Cli.fail(2, folder, typed, fixture.model(), "--sparsity", 0.5));
+    assertEquals(expected, Cli.fail(2, folder, "help", typed));
+  }
+
+  @Test
+  void aCommandLikeNoOther() {
+    assertEquals("espalier: unknown command 'xyz'; see 'espalier --help'", Cli.fail(2, folder, "xyz"));
+    assertContains(Cli.fail(2, folder, "--sparsity", 0.5), "'--sparsity'", "see 'espalier --help'");
+    assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--verify"), "'--verify'",
+        "see 'espalier train --help'");
+    assertContains(prune(2, fixture.model(), "extra"), "'extra'", "see 'espalier prune --help'");
+  }
+
   /// Also of options that share a heading with others, which picocli would reset.
   @Test
   void repeatedOptions() {
     assertContains(prune(2, fixture.model(), "--sparsity", 0.6), "'--sparsity'", "only once");
-    assertContains(prune(2, fixture.model(), "--no-new-bias", "--loss", "mse", "--no-new-bias"), "'--no-new-bias'",
-        "only once");
+    assertContains(prune(2, fixture.model(), "--new-bias", "--loss", "mse", "--new-bias"), "'--new-bias'", "only once");
     assertContains(prune(2, fixture.model(), "--activations", "relu", "--activations", "relu"), "'--activations'",
         "only once");
     assertContains(Cli.fail(2, folder, "train", "--epochs", 1, "--epochs", 2), "'--epochs'", "only once");

@@ -51,7 +51,7 @@ class CommandsTest {
     String json = Files.readString(report.resolve("report.json"));
     for (String key : List.of("accuracy", "denseAccuracy", "loss", "outputChange", "layers", "load", "forward",
         "backward", "moments", "select", "write", "importance", "threshold", "criterion", "scope", "schedule", "repair",
-        "batch-size", "seed", "device", "min-per-layer", "no-new-bias", "sensitivity", "compensation", "sparsity")) {
+        "batch-size", "seed", "device", "min-per-layer", "new-bias", "sensitivity", "compensation", "sparsity")) {
       assertTrue(json.contains("\"" + key + "\""), key + " in " + json);
     }
     assertTrue(Files.readString(report.resolve("report.html")).contains("<html"));
@@ -124,6 +124,40 @@ class CommandsTest {
   }
 
   @Test
+  void quietAndVerboseStandBeforeOrAfterTheCommand() {
+    Object[] evaluate = {"evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels()};
+    assertFalse(Cli.succeed(evaluate).err().isEmpty());
+    for (String quiet : List.of("-q", "--quiet")) {
+      assertEquals("", Cli.succeed(with(evaluate, quiet)).err());
+      assertEquals("", Cli.succeed(append(new Object[]{quiet}, evaluate)).err());
+      assertEquals("", Cli.succeed(append(new Object[]{quiet}, with(evaluate, quiet))).err());
+    }
+    Object[] missing = {"evaluate", fixture.file("none"), "--data", fixture.data(), "--labels", fixture.labels(), "-q"};
+    assertEquals(1, Cli.run(missing).errLines().size());
+    for (Object[] verbose : List.of(with(missing, "-v"), append(new Object[]{"--verbose"}, missing))) {
+      Cli.Result result = Cli.run(verbose);
+      assertEquals(1, result.code());
+      assertTrue(result.err().contains("\tat dev.espalier."), result.err());
+    }
+  }
+
+  @Test
+  void aRegressionHasNoColumnOfAccuracies() throws IOException {
+    Path values = Files.writeString(fixture.file("values.csv"), "9,1,0\n0,1,0\n0,0,1\n".repeat(Fixture.SAMPLES / 3));
+    Object[][] commands = {
+        {"prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--dry-run", "--labels"},
+        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels"},
+        {"train", "--data", fixture.data(), "--layers", "4,3", "--epochs", 1, "-f", "-o", fixture.file("trained"),
+            "--labels"}};
+    for (Object[] command : commands) {
+      String regression = Cli.succeed(with(command, values)).out();
+      assertTrue(regression.contains("mse") && !regression.contains("accuracy"), regression);
+      String classes = Cli.succeed(with(command, fixture.labels())).out();
+      assertTrue(classes.contains("accuracy"), classes);
+    }
+  }
+
+  @Test
   void dryRunWritesNoModel() {
     Path pruned = fixture.file("pruned.safetensors");
     Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "-o", pruned,
@@ -141,7 +175,9 @@ class CommandsTest {
       Object[] arguments = Stream.concat(Stream.of(command[0], fixture.model(), "--data", fixture.data(), "--verify"),
           Stream.of(command).skip(1)).toArray();
       String out = Cli.succeed(arguments).out();
-      assertTrue(out.contains("deviation from the reference  importance  compensation  removed otherwise"), out);
+      String compensation = command[0].equals("score") ? "" : "  compensation"; // magnitude has none
+      assertTrue(out.contains("deviation from the reference  importance%s  removed otherwise".formatted(compensation)),
+          out);
     }
   }
 
@@ -286,6 +322,39 @@ class CommandsTest {
     Cli.Result squared = Cli.succeed("evaluate", model, "--activations", "identity", "--data", x, "--labels", y);
     assertTrue(squared.err().contains("note: loss: mse (default for labels of 0 and 1 and identity); for classes, give "
         + "--loss binary-cross-entropy"), squared.err());
+  }
+
+  @Test
+  void layersWithoutABiasGainOneOnlyIfAsked() throws IOException {
+    Path model = fixture.safetensors("unbiased.safetensors",
+        "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
+            + "\"2.weight\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[32,56]}}",
+        .5f, .4f, -.3f, .2f, .1f, .6f, .7f, .8f, .9f, .3f, .5f, .2f, .4f, .6f);
+    Path pruned = fixture.file("pruned.safetensors");
+    Object[] prune = {"prune", model, "--activations", "relu", "--data", fixture.data(), "--sparsity", 0.5, "-f", "-o",
+        pruned};
+    String said = "note: layers 0, 2 have no bias: their weights are %s; --new-bias adds one";
+    String uncompensated = said.formatted("pruned without compensation");
+    Object[] compare = {"compare", model, "--activations", "relu", "--data", fixture.data(), "--test-data",
+        fixture.data(), "--test-labels", fixture.labels()};
+    Object[] score = {"score", model, "--activations", "relu", "--data", fixture.data(), "-f", "-o",
+        fixture.file("scores.safetensors")};
+    for (Object[] command : new Object[][]{prune, compare, score}) {
+      List<String> told = Cli.succeed(command).errLines();
+      assertEquals(1, told.stream().filter(uncompensated::equals).count(), told::toString);
+      String asked = Cli.succeed(with(command, "--new-bias")).err();
+      assertFalse(asked.contains("no bias:"), asked);
+    }
+    assertEquals(List.of("0.bias", "0.weight", "2.bias", "2.weight"), tensors(pruned));
+    String refitted = Cli.succeed(with(prune, "--criterion", "magnitude", "--repair", "refit")).err();
+    assertTrue(refitted.contains(said.formatted("refitted without one")), refitted);
+    assertEquals(List.of("0.weight", "2.weight"), tensors(pruned));
+  }
+
+  private static List<String> tensors(Path model) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      return SafetensorsFile.open(model, arena).tensors().stream().map(Tensor::name).sorted().toList();
+    }
   }
 
   @Test

@@ -89,6 +89,16 @@ class HelpTest {
     }
   }
 
+  @Test
+  void helpShowsWhatTheOptionShows() {
+    assertEquals(Cli.succeed("--help").out(), Cli.succeed("help").out());
+    for (String command : ESPALIER.getSubcommands().keySet()) {
+      String page = Cli.succeed("help", command).out();
+      assertTrue(page.contains("Usage: espalier " + command), page);
+      assertEquals(Cli.succeed(command, "--help").out(), page);
+    }
+  }
+
   /// Where picocli cannot format a text, it says so on every page and prints the text as it is.
   @Test
   void everyTextCanBeFormatted() {

@@ -188,6 +188,7 @@ public final class Pruner {
       layers.add(result(plan, after, gainedBias, progress.stream().filter(p -> p.number == number).findFirst(),
           change.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty())));
     }
+    plan.uncompensated().ifPresent(notes::add);
     if (plan.scoring().needs().sensitivities()) {
       notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
           options.sensitivity().isPresent() ? "" : " (default for %s outputs)".formatted(network.outputs())));

@@ -31,7 +31,7 @@ import java.util.stream.Stream;
 /// @param repair what each round does to the weights that are left
 /// @param excluded layers that are left alone and do not count
 /// @param minPerLayer weights that every layer keeps at least
-/// @param newBias whether a layer without a bias may gain one
+/// @param newBias whether a layer without a bias may gain one; otherwise its weights are pruned without compensation
 /// @param loss of the gradient criterion; empty: [Loss#defaultFor] network and labels
 /// @param batchSize samples in a batch; empty: what suits the backend and fits its memory
 /// @param seed of probes and of the random criterion
@@ -173,7 +173,7 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
     private Repairs repair = Repairs.NONE;
     private List<LayerPattern> excluded = List.of();
     private long minPerLayer = 1;
-    private boolean newBias = true;
+    private boolean newBias;
     private Optional<Loss> loss = Optional.empty();
     private OptionalInt batchSize = OptionalInt.empty();
     private long seed;

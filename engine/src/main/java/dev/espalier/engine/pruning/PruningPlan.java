@@ -10,6 +10,7 @@ import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Needs;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
@@ -140,6 +141,22 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   /// Weights of the layers that are not excluded.
   public long prunableWeights() {
     return layers.stream().filter(layer -> !layer.excluded()).mapToLong(Layer::weights).sum();
+  }
+
+  /// One sentence that names the layers without a bias, if compensation or a refit would move it; empty if there are
+  /// none, they may gain one, or nothing is removed.
+  public Optional<String> uncompensated() {
+    List<String> names = layers.stream().filter(layer -> !layer.excluded() && !layer.compensable()).map(Layer::name)
+        .toList();
+    boolean compensates = scoring.compensation() instanceof Compensation.Bias;
+    boolean refits = repair.steps().stream().anyMatch(Repair.Refit.class::isInstance);
+    if (names.isEmpty() || !(compensates || refits) || options.target().sparsity() == 0) {
+      return Optional.empty();
+    }
+    return Optional.of((names.size() == 1
+        ? "layer %s has no bias: its weights are %s"
+        : "layers %s have no bias: their weights are %s")
+        .formatted(String.join(", ", names), compensates ? "pruned without compensation" : "refitted without one"));
   }
 
   /// Every choice in force by name, in order, for reports.

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.RandomCases;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -23,14 +24,14 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import net.jqwik.api.ForAll;
-import net.jqwik.api.Property;
-import net.jqwik.api.constraints.IntRange;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 class SafetensorsWriterTest {
   @TempDir
@@ -192,17 +193,21 @@ class SafetensorsWriterTest {
     assertEquals(List.of("in"), list(folder));
   }
 
-  @Property(tries = 200)
-  void anyNamesAndMetadataSurvive(@ForAll @IntRange(min = 0, max = 6) int count, @ForAll List<String> texts,
-      @ForAll long seed) throws IOException {
+  static Stream<Arguments> countsOfTensors() {
+    return RandomCases.of(200, RandomCases.ints(0, 6), RandomCases.longs());
+  }
+
+  @ParameterizedTest
+  @MethodSource("countsOfTensors")
+  void anyNamesAndMetadataSurvive(int count, long seed) throws IOException {
     Path path = Files.createTempDirectory("names").resolve("m");
     try (Arena own = Arena.ofConfined()) {
       Map<String, NewTensor> tensors = new LinkedHashMap<>();
       Map<String, String> metadata = new HashMap<>();
       Random random = new Random(seed);
-      for (int i = 0; i < Math.min(count, texts.size()); i++) {
-        String name = wellFormed(texts.get(i));
-        metadata.put(name, wellFormed(texts.getLast()));
+      for (int i = 0; i < count; i++) {
+        String name = text(random);
+        metadata.put(name, text(random));
         DType dtype = List.of(DType.F16, DType.BF16, DType.F32, DType.F64).get(random.nextInt(4));
         int columns = random.nextInt(1, 9);
         tensors.put(name,
@@ -218,8 +223,18 @@ class SafetensorsWriterTest {
     }
   }
 
-  /// Java strings may hold lone surrogates, files in UTF-8 may not.
-  private static String wellFormed(String text) {
-    return new String(text.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
+  /// Up to 20 characters: any of Unicode's, those of JSON's syntax, and control characters. Java strings may hold lone
+  /// surrogates, files in UTF-8 may not.
+  private static String text(Random random) {
+    StringBuilder text = new StringBuilder();
+    for (int length = random.nextInt(21); length > 0; length--) {
+      text.appendCodePoint(switch (random.nextInt(4)) {
+        case 0 -> "\"\\{}[],:/".charAt(random.nextInt(9));
+        case 1 -> random.nextInt(0x80);
+        case 2 -> random.nextInt(Character.MIN_SUPPLEMENTARY_CODE_POINT);
+        default -> random.nextInt(Character.MAX_CODE_POINT + 1);
+      });
+    }
+    return new String(text.toString().getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
   }
 }

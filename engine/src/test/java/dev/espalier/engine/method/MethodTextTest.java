@@ -3,6 +3,7 @@ package dev.espalier.engine.method;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.espalier.engine.RandomCases;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -14,13 +15,12 @@ import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
-import net.jqwik.api.ForAll;
-import net.jqwik.api.Property;
-import net.jqwik.api.constraints.DoubleRange;
-import net.jqwik.api.constraints.IntRange;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 final class MethodTextTest {
   /// By type: what reads it, and values by their text, of every kind that there is.
@@ -85,17 +85,26 @@ final class MethodTextTest {
     }
   }
 
-  @Property
-  void everyFractionIsReadAsItIsPrinted(@ForAll @DoubleRange(min = 0, max = 1) double sparsity) {
+  static Stream<Arguments> fractions() {
+    return RandomCases.of(300, RandomCases.fractions());
+  }
+
+  @ParameterizedTest
+  @MethodSource("fractions")
+  void everyFractionIsReadAsItIsPrinted(double sparsity) {
     for (Scope scope : List.of(new Scope.Global(), new Scope.PerLayer(), new Scope.PerRow())) {
       Target target = new Target.Fraction(Math.abs(sparsity), scope); // 0 and not −0
       assertEquals(target, Target.parse(target.toString()));
     }
   }
 
-  @Property
-  void everyPatternIsReadAsItIsPrinted(@ForAll @IntRange(min = 1, max = 500_000) int kept,
-      @ForAll @IntRange(min = 0, max = 499_999) int more) {
+  static Stream<Arguments> patterns() {
+    return RandomCases.of(300, RandomCases.ints(1, 500_000), RandomCases.ints(0, 499_999));
+  }
+
+  @ParameterizedTest
+  @MethodSource("patterns")
+  void everyPatternIsReadAsItIsPrinted(int kept, int more) {
     Target target = new Target.Pattern(kept, kept + more);
     assertEquals(target, Target.parse(target.toString()));
   }

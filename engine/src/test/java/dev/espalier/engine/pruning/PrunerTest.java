@@ -349,19 +349,21 @@ final class PrunerTest {
   }
 
   @Test
-  void aLayerWithoutABiasGainsOneUnlessToldNot() throws IOException {
+  void aLayerWithoutABiasGainsOneIfAsked() throws IOException {
     DenseLayer first = network.layers().getFirst();
     List<DenseLayer> layers = new ArrayList<>(network.layers());
     layers.set(0, new DenseLayer(first.name(), first.weights(), Optional.empty(), first.activation()));
     DenseNetwork unbiased = new DenseNetwork(layers);
     source = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 100, 12, 0.3, 2));
-    PruningResult gained = prune(unbiased, PruningOptions.builder().sparsity(0.5));
+    PruningResult gained = prune(unbiased, PruningOptions.builder().sparsity(0.5).newBias(true));
     assertTrue(gained.network().layers().getFirst().bias().isPresent());
     assertTrue(gained.layers().getFirst().gainedBias());
     assertTrue(gained.notes().stream().anyMatch(note -> note.contains("layer layer0 had no bias")),
         gained.notes()::toString);
-    PruningResult kept = prune(unbiased, PruningOptions.builder().sparsity(0.5).newBias(false));
+    PruningResult kept = prune(unbiased, PruningOptions.builder().sparsity(0.5));
     assertFalse(kept.network().layers().getFirst().bias().isPresent());
+    assertFalse(kept.layers().getFirst().gainedBias());
+    assertEquals("layer layer0 has no bias: its weights are pruned without compensation", kept.notes().getFirst());
     assertTrue(gained.measuredChange().orElseThrow() < kept.measuredChange().orElseThrow());
   }
 
@@ -372,7 +374,7 @@ final class PrunerTest {
     DenseNetwork single = new DenseNetwork(List.of(new DenseLayer("0", w, Optional.empty(), Activation.IDENTITY)));
     // The second input never changes: with a bias its weight is free, without one it costs (0.1 · 100)².
     PruningOptions.Builder half = PruningOptions.builder().sparsity(0.5);
-    PruningResult biased = new Pruner(backend, half.build()).prune(single, TestNetworks.source(x), arena);
+    PruningResult biased = new Pruner(backend, half.newBias(true).build()).prune(single, TestNetworks.source(x), arena);
     assertArrayEquals(new float[]{1, 0}, biased.network().layers().getFirst().weights().toArray());
     assertArrayEquals(new float[]{10}, biased.network().layers().getFirst().bias().orElseThrow().toArray(), 1e-5f);
     PruningResult plain = new Pruner(backend, half.newBias(false).build()).prune(single, TestNetworks.source(x), arena);

@@ -13,6 +13,7 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
@@ -93,7 +94,7 @@ final class PruningPlanTest {
     List<DenseLayer> layers = new ArrayList<>(network(4, Activation.IDENTITY).layers());
     layers.set(0, new DenseLayer("layer0", layers.getFirst().weights(), Optional.empty(), Activation.RELU));
     DenseNetwork network = new DenseNetwork(layers);
-    PruningPlan all = plan(PruningOptions.builder().newBias(false), network, data(0));
+    PruningPlan all = plan(PruningOptions.builder(), network, data(0));
     assertEquals(List.of(new ScoringPlan.Layer(0, false), new ScoringPlan.Layer(1, true)), all.scoring().layers());
     assertEquals(50, all.prunableWeights());
     // M1, M2, M0 and the pilot mean.
@@ -101,12 +102,33 @@ final class PruningPlanTest {
     PruningPlan some = plan(PruningOptions.builder().exclude("layer0"), network, data(0));
     assertEquals(List.of(new ScoringPlan.Layer(1, true)), some.scoring().layers());
     assertEquals(
-        List.of(new PruningPlan.Layer("layer0", 5, 6, true, true), new PruningPlan.Layer("layer1", 4, 5, false, true)),
+        List.of(new PruningPlan.Layer("layer0", 5, 6, true, false), new PruningPlan.Layer("layer1", 4, 5, false, true)),
         some.layers());
     assertEquals(20, some.prunableWeights());
     assertEquals((2 * 20 + 4 + 5) * 4, some.memory().scores());
     assertEquals((30 + 5 + 20 + 4) * 4, some.memory().weights());
     assertTrue(some.toString().contains("20 weights in the layers layer1"), some::toString);
+  }
+
+  @Test
+  void namesTheLayersThatNothingCompensates() {
+    List<DenseLayer> layers = new ArrayList<>();
+    for (DenseLayer layer : network(4, Activation.IDENTITY).layers()) {
+      layers.add(new DenseLayer(layer.name(), layer.weights(), Optional.empty(), layer.activation()));
+    }
+    DenseNetwork network = new DenseNetwork(layers);
+    assertEquals(Optional.of("layers layer0, layer1 have no bias: their weights are pruned without compensation"),
+        plan(PruningOptions.builder(), network, data(0)).uncompensated());
+    assertEquals(Optional.of("layer layer1 has no bias: its weights are pruned without compensation"),
+        plan(PruningOptions.builder().exclude("layer0"), network, data(0)).uncompensated());
+    PruningOptions.Builder magnitude = PruningOptions.builder().criterion(new Criterion.Magnitude());
+    assertEquals(Optional.empty(), plan(magnitude, network, data(0)).uncompensated());
+    assertEquals(Optional.of("layers layer0, layer1 have no bias: their weights are refitted without one"),
+        plan(magnitude.repair(new Repair.Refit()), network, data(0)).uncompensated());
+    assertEquals(Optional.empty(), plan(PruningOptions.builder().sparsity(0), network, data(0)).uncompensated());
+    assertEquals(Optional.empty(), plan(PruningOptions.builder().newBias(true), network, data(0)).uncompensated());
+    assertEquals(Optional.empty(),
+        plan(PruningOptions.builder(), network(4, Activation.IDENTITY), data(0)).uncompensated());
   }
 
   @Test

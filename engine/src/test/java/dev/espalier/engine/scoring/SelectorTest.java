@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.RandomCases;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
@@ -29,12 +30,11 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.stream.IntStream;
-import net.jqwik.api.ForAll;
-import net.jqwik.api.Property;
-import net.jqwik.api.constraints.DoubleRange;
-import net.jqwik.api.constraints.IntRange;
-import net.jqwik.api.constraints.LongRange;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
 
 final class SelectorTest {
   /// Shapes of the layers of a random case: 1 to 4 layers of 1 to 9 rows and columns.
@@ -46,9 +46,13 @@ final class SelectorTest {
     return shapes;
   }
 
-  @Property
-  void globalRemovesExactlyTheRoundedFractionAndEmptiesNoLayer(@ForAll long seed,
-      @ForAll @DoubleRange(min = 0, max = 1) double sparsity, @ForAll @LongRange(min = 0, max = 3) long minPerLayer) {
+  static Stream<Arguments> fractionsAndMinima() {
+    return RandomCases.of(300, RandomCases.longs(), RandomCases.fractions(), RandomCases.ints(0, 3));
+  }
+
+  @ParameterizedTest
+  @MethodSource("fractionsAndMinima")
+  void globalRemovesExactlyTheRoundedFractionAndEmptiesNoLayer(long seed, double sparsity, long minPerLayer) {
     List<double[]> weights = select(seed, Target.sparsity(sparsity), minPerLayer);
     long total = 0;
     long zeros = 0;
@@ -63,9 +67,13 @@ final class SelectorTest {
     assertEquals(Math.min(Selector.count(sparsity, total), most), zeros);
   }
 
-  @Property
-  void layersAndRowsAddUpToTheRoundedFraction(@ForAll long seed,
-      @ForAll @DoubleRange(min = 0, max = 1) double sparsity) {
+  static Stream<Arguments> fractions() {
+    return RandomCases.of(300, RandomCases.longs(), RandomCases.fractions());
+  }
+
+  @ParameterizedTest
+  @MethodSource("fractions")
+  void layersAndRowsAddUpToTheRoundedFraction(long seed, double sparsity) {
     for (Scope scope : List.of(new Scope.PerLayer(), new Scope.PerRow())) {
       List<double[]> weights = select(seed, new Target.Fraction(sparsity, scope), 0);
       long total = weights.stream().mapToLong(layer -> layer.length).sum();
@@ -78,9 +86,13 @@ final class SelectorTest {
     }
   }
 
-  @Property
-  void groupsKeepWhatTheySay(@ForAll long seed, @ForAll @IntRange(min = 1, max = 5) int kept,
-      @ForAll @IntRange(min = 0, max = 4) int more) {
+  static Stream<Arguments> patterns() {
+    return RandomCases.of(300, RandomCases.longs(), RandomCases.ints(1, 5), RandomCases.ints(0, 4));
+  }
+
+  @ParameterizedTest
+  @MethodSource("patterns")
+  void groupsKeepWhatTheySay(long seed, int kept, int more) {
     int width = kept + more;
     Random random = new Random(seed);
     List<int[]> shapes = shapes(random);
@@ -98,10 +110,14 @@ final class SelectorTest {
     }
   }
 
+  static Stream<Arguments> fractionsAndPatterns() {
+    return RandomCases.of(300, RandomCases.longs(), RandomCases.fractions(), RandomCases.ints(1, 4));
+  }
+
   /// Of the weights that compete with each other, those of least score go, and the first of equal ones.
-  @Property
-  void theLeastImportantGoFirst(@ForAll long seed, @ForAll @DoubleRange(min = 0, max = 1) double sparsity,
-      @ForAll @IntRange(min = 1, max = 4) int kept) {
+  @ParameterizedTest
+  @MethodSource("fractionsAndPatterns")
+  void theLeastImportantGoFirst(long seed, double sparsity, int kept) {
     for (Target target : List.of(Target.sparsity(sparsity), new Target.Fraction(sparsity, new Scope.PerLayer()),
         new Target.Fraction(sparsity, new Scope.PerRow()), new Target.Pattern(kept, 4))) {
       Random random = new Random(seed);
