@@ -96,8 +96,7 @@ final class CompareCommand implements Callable<Integer> {
       boolean isClassifier = loss instanceof Loss.CrossEntropy;
       for (Method method : grid.criteria) {
         ScoringChoices
-            .uncompensated(
-                PruningPlan.of(options(method, isClassifier), network, Optional.of(calibration), backend))
+            .uncompensated(PruningPlan.of(options(method, isClassifier), network, Optional.of(calibration), backend))
             .ifPresent(notes::add);
       }
       notes.forEach(global::note);
