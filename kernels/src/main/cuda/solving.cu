@@ -6,10 +6,12 @@
 // diagonal_256           d_j = h_jj
 // start_conjugate_gradients_8, conjugate_gradient_step_8
 //     a step of conjugate gradients, preconditioned by a diagonal, for every row of (H + λI) y = r by itself, among the
-//     elements where w is not 0. Start: r = 0 where w is 0; p = r / (d + λ); n = r·p. Step, with q = p·H:
+//     elements where w is not 0. Start: r = 0 where w is 0; p = r / (d + λ); n = n₀ = r·p. Step, with q = p·H:
 //     q += λp;  α = n / (p·q);  y += αp;  r −= αq;  z = r / (d + λ);  n′ = r·z;  p = z + (n′/n) p;  n = n′
+//     A row whose n is at most 2⁻⁴⁶ n₀ stays as it is: further steps would follow rounding.
 //
-// x, sum, carry, y, w, r, p, q (rows, columns)  c, d (columns)  n (rows)  h (columns, columns): float32, row-major.
+// x, sum, carry, y, w, r, p, q (rows, columns)  c, d (columns)  n and n₀ (rows, 2)  h (columns, columns): float32,
+// row-major.
 // block: subtract_row 32×8 threads own a tile of C columns × R rows; add_…: 256 threads own N elements
 // (elementwise.cuh); diagonal: 256 elements; conjugate gradients: 32×8 threads, a warp a row, sums by lanes, then over
 // the warp in one order.
@@ -17,6 +19,8 @@
 
 /// The least normal float32.
 constexpr float kLeast = 1.17549435e-38f;
+/// The squared norm of a residual, relative to the first one, at which a row is solved.
+constexpr float kConverged = 1.f / (1ll << 46);
 
 template <class T>
 __device__ __forceinline__ void subtract_row(const float* x, const float* row, float* difference, int rows,
@@ -108,7 +112,7 @@ extern "C" __global__ void __launch_bounds__(256)
     norm = fmaf(r, p, norm);
   }
   norm = warp_sum(norm);
-  if (threadIdx.x == 0) norms[row] = norm;
+  if (threadIdx.x < 2) norms[2 * row + threadIdx.x] = norm;
 }
 EXPORT_KERNEL(start_conjugate_gradients_8);
 
@@ -119,14 +123,15 @@ extern "C" __global__ void __launch_bounds__(256)
   const int64_t row = (int64_t)blockIdx.x * 8 + threadIdx.y;
   if (row >= rows) return;
   const int64_t first = row * columns;
-  const float norm = warp_sum(threadIdx.x == 0 ? norms[row] : 0.f);  // one lane reads what it writes below
+  const float norm = warp_sum(threadIdx.x == 0 ? norms[2 * row] : 0.f);  // one lane reads what it writes below
+  if (!(norm > kConverged * norms[2 * row + 1])) return;
   float curvature = 0.f;
   for (int j = threadIdx.x; j < columns; j += kLanes) {
     const float p = direction[first + j];
     curvature = fmaf(p, fmaf(damping, p, product[first + j]), curvature);
   }
   curvature = warp_sum(curvature);
-  if (!(curvature > 0.f && norm > 0.f)) return;  // solved, or nothing is left of it beyond rounding
+  if (!(curvature > 0.f)) return;
   const float alpha = norm / curvature;
   float next = 0.f;
   for (int j = threadIdx.x; j < columns; j += kLanes) {
@@ -145,6 +150,6 @@ extern "C" __global__ void __launch_bounds__(256)
     const float r = residual[at];
     direction[at] = fmaf(beta, direction[at], r == 0.f ? 0.f : r / (diagonal[j] + damping));
   }
-  if (threadIdx.x == 0) norms[row] = next;
+  if (threadIdx.x == 0) norms[2 * row] = next;
 }
 EXPORT_KERNEL(conjugate_gradient_step_8);

@@ -381,7 +381,7 @@ public final class GpuKernels {
     measure("conjugate_gradient_step", shape, 0, 48 * elements, memory -> {
       DeviceMatrix[] m = matrices(memory, 5, rows, width);
       DeviceMatrix diagonal = memory.matrix(1, width);
-      DeviceMatrix norms = memory.matrix(rows, 1);
+      DeviceMatrix norms = memory.matrix(rows, 2);
       return (Runnable) () -> solving.conjugateGradientStep(m[0], diagonal, 1, m[1], m[2], m[3], m[4], norms);
     }, Runnable::run);
     RandomKernel random = new RandomKernel(driver);

@@ -114,7 +114,8 @@ final class PruneCommand implements Callable<Integer> {
     }
 
     private Repairs repair(boolean isClassifier) {
-      return Optional.ofNullable(repair).orElseGet(() -> method.repair(isClassifier));
+      Repairs asked = Optional.ofNullable(repair).orElseGet(() -> method.repair(isClassifier));
+      return isClassifier ? asked.forClassifier() : asked;
     }
   }
 
@@ -267,6 +268,8 @@ final class PruneCommand implements Callable<Integer> {
     boolean grouped = selection.scope instanceof ScopeOption.Pattern;
     global.require(output.dryRun || output.output != null,
         "--output is missing: give -o FILE, or --dry-run to write no model");
+    global.require(!isPath() || !(selection.schedule() instanceof Schedule.OneShot),
+        "several values of --sparsity need rounds: give --schedule geometric:0.75, or --method refit");
     global.require(!isPath() || (output.report == null && fineTuning.epochs == null),
         "--report and --fine-tune are for one network: give one value of --sparsity");
     global.require(grouped || selection.sparsity != null,
@@ -372,7 +375,9 @@ final class PruneCommand implements Callable<Integer> {
     if (selection.method != Preset.PAPER) {
       String kind = isClassifier
           ? " (for a classifier)"
-          : " (for a regression; --loss cross-entropy makes it one for a classifier)";
+          : network.outputs() == 1
+              ? " (for a regression)"
+              : " (for a regression; --loss cross-entropy makes it one for a classifier)";
       notes.add("method %s: schedule %s, repair %s%s".formatted(selection.method, plan.options().schedule(),
           plan.repair(), selection.method == Preset.BEST ? kind : ""));
     }

@@ -224,7 +224,7 @@ class CommandsTest {
     assertTrue(Cli.run(path).err().contains("path-0.5.safetensors"), "refused before the work");
     assertFalse(Files.exists(fixture.file("path-0.25.safetensors")), "all models or none");
     for (Object[] refused : new Object[][]{{"--sparsity", ".5,.25", "'.5,.25' does not rise: give each value once"},
-        {"--schedule", "oneshot", "has one round, and so one target"},
+        {"--schedule", "oneshot", "several values of --sparsity need rounds"},
         {"--fine-tune", 1, "--report and --fine-tune are for one network"}}) {
       Cli.Result refusal = Cli.run(append(path, "-f", refused[0], refused[1]));
       assertNotEquals(0, refusal.code());

@@ -64,7 +64,7 @@ public final class SolvingKernel {
   /// @param damping λ, at least 0; above 0 where an element of d is 0
   /// @param residual r, as `weights`
   /// @param direction p, as `weights`, written
-  /// @param norms n, rows × 1, written
+  /// @param norms n and n₀, rows × 2, written
   public void startConjugateGradients(DeviceMatrix weights, DeviceMatrix diagonal, double damping,
       DeviceMatrix residual, DeviceMatrix direction, DeviceMatrix norms) {
     check(weights, diagonal, residual, direction, norms);
@@ -93,7 +93,7 @@ public final class SolvingKernel {
     Kernels.shape("diagonal", diagonal, 1, weights.columns());
     Kernels.shape("residual", residual, weights.rows(), weights.columns());
     Kernels.shape("direction", direction, weights.rows(), weights.columns());
-    Kernels.shape("norms", norms, weights.rows(), 1);
+    Kernels.shape("norms", norms, weights.rows(), 2);
   }
 
   private void launchRows(String kernel, DeviceMatrix weights, List<Argument> arguments) {

@@ -25,19 +25,23 @@ public interface SolvingOperations {
   /// y += x where y is not 0, and y stays other than 0 there: what is 0 is a removed weight. Both have one shape.
   void addWhereNonzero(Matrix x, Matrix y);
 
-  /// The start of conjugate gradients: r = 0 where the weights are 0, p = r / (d + λ), n = r·p.
+  /// The squared norm of a preconditioned residual, relative to the first one, at which a row is solved: further steps
+  /// would follow rounding, and might grow again.
+  double CONVERGED = 0x1p-46;
+
+  /// The start of conjugate gradients: r = 0 where the weights are 0, p = r / (d + λ), n = n₀ = r·p.
   ///
   /// @param weights rows × columns
   /// @param diagonal d, 1 × columns, not negative
   /// @param damping λ, above 0
   /// @param residual r, as `weights`
   /// @param direction p, as `weights`, written
-  /// @param norms n, rows × 1, written: the squared norms of the preconditioned residuals
+  /// @param norms n and n₀, rows × 2, written: the squared norms of the preconditioned residuals, now and at the start
   void startConjugateGradients(Matrix weights, Matrix diagonal, double damping, Matrix residual, Matrix direction,
       Matrix norms);
 
   /// A step: with q += λp and α = n / (p·q), y += αp and r −= αq where the weights are not 0, n′ = r·r / (d + λ), p = r /
-  /// (d + λ) + (n′ / n) p, n = n′. A row that is solved stays as it is.
+  /// (d + λ) + (n′ / n) p, n = n′. A row with n ≤ [#CONVERGED] n₀ stays as it is.
   ///
   /// @param product q = p·H, as `weights`
   /// @param solution y, as `weights`; 0 at the start

@@ -18,6 +18,7 @@ public enum Preset {
 
   private static final double KEPT = 0.75;
   private static final double TEMPERATURE = 4;
+  static final Objective DIVERGENCE = new Objective.Divergence(TEMPERATURE);
 
   /// @param isClassifier whether the outputs are class probabilities or their logits
   /// @return empty: [Sensitivity#defaultFor] the outputs
@@ -39,7 +40,7 @@ public enum Preset {
   ///
   /// @param isClassifier whether the outputs are class probabilities or their logits
   public Repairs repair(boolean isClassifier) {
-    Objective objective = isClassifier ? new Objective.Divergence(TEMPERATURE) : new Objective.SquaredError();
+    Objective objective = isClassifier ? DIVERGENCE : new Objective.SquaredError();
     return switch (this) {
       case PAPER -> Repairs.NONE;
       case REFIT -> Repairs.of(new Repair.Refit());

@@ -4,7 +4,6 @@ import dev.espalier.engine.network.Graph;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
-import java.util.regex.Matcher;
 
 /// What a round does to the weights and biases that are left, once it has removed weights and compensated them. It needs
 /// samples, but no labels.
@@ -83,13 +82,18 @@ public sealed interface Repair {
     /// @throws IllegalArgumentException if a number is out of its range
     public Distill {
       if (epochs.orElse(0) < 0 || lastEpochs.orElse(1) < 1) {
-        throw new IllegalArgumentException("distill:epochs=%s:last=%s: use at least 0 and 1"
+        throw new IllegalArgumentException("distill: %s epochs in a round and %s in the last one: use at least 0 and 1"
             .formatted(epochs.orElse(EPOCHS), lastEpochs.orElse(LAST_EPOCHS)));
       }
       if (!(learningRate.orElse(1) > 0 && Double.isFinite(learningRate.orElse(1)))) {
         throw new IllegalArgumentException(
             "distill:rate=%s: use a learning rate above 0".formatted(learningRate.getAsDouble()));
       }
+    }
+
+    /// This distillation with an objective.
+    Distill withObjective(Objective value) {
+      return new Distill(Optional.of(value), epochs, lastEpochs, learningRate);
     }
 
     /// The objective in force for a network.
@@ -104,7 +108,7 @@ public sealed interface Repair {
 
     @Override
     public Repair inForce(Graph graph) {
-      return new Distill(Optional.of(objective(graph)), epochs, lastEpochs, learningRate);
+      return withObjective(objective(graph));
     }
 
     @Override
@@ -129,19 +133,16 @@ public sealed interface Repair {
   ///
   /// @throws IllegalArgumentException for anything else
   static Repair parse(String text) {
-    Matcher refit = RepairText.REFIT.matcher(text);
-    if (refit.matches()) {
-      return new Refit(RepairText.integer(refit, "iterations"), RepairText.decimal(refit, "damping"));
-    }
-    Matcher distill = RepairText.DISTILL.matcher(text);
-    if (distill.matches()) {
-      return new Distill(Optional.ofNullable(distill.group("objective")).map(Objective::parse),
-          RepairText.integer(distill, "epochs"), RepairText.integer(distill, "last"),
-          RepairText.decimal(distill, "rate"));
-    }
-    throw new IllegalArgumentException(
-        "unknown repair '%s': use none, refit, distill or both as refit+distill; options follow as in %s or %s"
-            .formatted(text, "refit:iterations=50:damping=0.01", "distill:kl:4:epochs=5:last=30:rate=0.003"));
+    RepairText options = new RepairText(text);
+    Repair repair = switch (options.name()) {
+      case "refit" -> new Refit(options.integer("iterations"), options.decimal("damping"));
+      case "distill" ->
+        new Distill(options.objective(), options.integer("epochs"), options.integer("last"), options.decimal("rate"));
+      default -> throw new IllegalArgumentException(
+          "unknown repair '%s': use none, refit, distill, or both as refit+distill".formatted(text));
+    };
+    options.requireAllRead();
+    return repair;
   }
 
   /// As [#parse] reads it.

@@ -1,46 +1,81 @@
 package dev.espalier.engine.method;
 
 import java.math.BigDecimal;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
-/// The text form of the options of a [Repair].
+/// The text form of a [Repair]: a name, and options behind colons in any order.
 final class RepairText {
-  private static final String INTEGER = "(\\d{1,6})";
-  private static final String DECIMAL = "(\\d{1,9}(?:\\.\\d{1,12})?(?:[eE]-?\\d{1,3})?)";
-  static final Pattern REFIT = pattern("refit", option("iterations", INTEGER) + option("damping", DECIMAL));
-  static final Pattern DISTILL = pattern("distill(?::(?<objective>mse|kl:\\d{1,6}(?:\\.\\d{1,6})?))?",
-      option("epochs", INTEGER) + option("last", INTEGER) + option("rate", DECIMAL));
+  private final String text;
+  private final String name;
+  private final List<String> left;
 
-  private RepairText() {}
-
-  private static Pattern pattern(String name, String options) {
-    return Pattern.compile(name + options);
+  RepairText(String text) {
+    this.text = text;
+    left = new ArrayList<>(List.of(text.split(":", -1)));
+    name = left.removeFirst();
   }
 
-  private static String option(String name, String value) {
-    return "(?::%s=(?<%s>%s))?".formatted(name, name, value);
+  String name() {
+    return name;
   }
 
-  static OptionalInt integer(Matcher matcher, String name) {
-    String value = matcher.group(name);
-    return value == null ? OptionalInt.empty() : OptionalInt.of(Integer.parseInt(value));
+  /// `mse`, or `kl` and the temperature behind it.
+  Optional<Objective> objective() {
+    if (left.remove("mse")) {
+      return Optional.of(Objective.parse("mse"));
+    }
+    int kl = left.indexOf("kl");
+    if (kl < 0) {
+      return Optional.empty();
+    }
+    left.remove(kl);
+    return Optional.of(Objective.parse("kl:" + (kl < left.size() ? left.remove(kl) : "")));
   }
 
-  static OptionalDouble decimal(Matcher matcher, String name) {
-    String value = matcher.group(name);
-    return value == null ? OptionalDouble.empty() : OptionalDouble.of(Double.parseDouble(value));
+  OptionalInt integer(String key) {
+    Optional<String> value = value(key);
+    try {
+      return value.isEmpty() ? OptionalInt.empty() : OptionalInt.of(Integer.parseInt(value.get()));
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException("%s: %s is not a whole number".formatted(text, key), e);
+    }
   }
 
-  static String option(String name, OptionalInt value) {
-    return value.isPresent() ? ":%s=%s".formatted(name, value.getAsInt()) : "";
+  OptionalDouble decimal(String key) {
+    Optional<String> value = value(key);
+    try {
+      return value.isEmpty() ? OptionalDouble.empty() : OptionalDouble.of(Double.parseDouble(value.get()));
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException("%s: %s is not a number".formatted(text, key), e);
+    }
   }
 
-  static String option(String name, OptionalDouble value) {
+  private Optional<String> value(String key) {
+    Optional<String> option = left.stream().filter(part -> part.startsWith(key + "=")).findFirst();
+    option.ifPresent(left::remove);
+    return option.map(part -> part.substring(key.length() + 1));
+  }
+
+  /// @throws IllegalArgumentException if an option was not asked for, or is there twice
+  void requireAllRead() {
+    if (!left.isEmpty()) {
+      throw new IllegalArgumentException(
+          "%s: option '%s' is unknown or given twice; use %s".formatted(text, left.getFirst(),
+              name.equals("refit") ? "iterations=N or damping=X" : "mse, kl:T, epochs=N, last=N or rate=X"));
+    }
+  }
+
+  static String option(String key, OptionalInt value) {
+    return value.isPresent() ? ":%s=%s".formatted(key, value.getAsInt()) : "";
+  }
+
+  static String option(String key, OptionalDouble value) {
     return value.isPresent()
-        ? ":%s=%s".formatted(name, BigDecimal.valueOf(value.getAsDouble()).stripTrailingZeros())
+        ? ":%s=%s".formatted(key, BigDecimal.valueOf(value.getAsDouble()).stripTrailingZeros())
         : "";
   }
 }

@@ -119,8 +119,8 @@ public sealed interface Schedule {
     private void requireReached(Target last) {
       double count = Math.log(1 - last.sparsity()) / Math.log(kept);
       if (!(count <= MOST_ROUNDS)) {
-        throw new MismatchException(
-            "schedule %s does not reach %s within %s rounds".formatted(this, last, MOST_ROUNDS));
+        throw new MismatchException("schedule %s does not reach %s within %s rounds: use linear:10, or a lower sparsity"
+            .formatted(this, last, MOST_ROUNDS));
       }
     }
 

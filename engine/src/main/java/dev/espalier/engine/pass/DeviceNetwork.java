@@ -109,6 +109,16 @@ public final class DeviceNetwork implements Architecture, Resource {
     }
   }
 
+  /// Takes the weights and biases of a network of the same graph and shapes, in the memory of the same backend.
+  public void load(DeviceNetwork network) {
+    for (int l = 0; l < layers.size(); l++) {
+      Layer from = network.layers.get(l);
+      Layer to = layers.get(l);
+      backend.network().copyColumns(from.weights(), 0, to.weights(), 0, to.inputs());
+      backend.network().copyColumns(from.bias(), 0, to.bias(), 0, to.outputs());
+    }
+  }
+
   @Override
   public Graph graph() {
     return graph;

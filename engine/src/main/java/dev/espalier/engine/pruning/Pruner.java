@@ -7,6 +7,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
@@ -82,11 +83,11 @@ public final class Pruner {
   public List<PruningResult> path(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
       ProgressListener listener, Arena arena) throws IOException {
     List<PruningResult> results = new ArrayList<>();
-    rounds(plan, device, data, listener, progress -> {
+    rounds(plan, device, data, listener, (progress, notes) -> {
       Optional<OutputChange> change = options.measureOutputChange() && data.isPresent()
           ? Optional.of(measure(plan, network, device, data.get(), listener))
           : Optional.empty();
-      results.add(result(plan, network, device.download(arena), progress, change));
+      results.add(result(plan, network, device.download(arena), progress, notes, change));
     });
     return results;
   }
@@ -98,7 +99,7 @@ public final class Pruner {
       throws IOException {
     List<Double> removed = new ArrayList<>(Collections.nCopies(network.layers().size(), 0.0));
     rounds(PruningPlan.of(options, network, data, backend), network, data, listener,
-        progress -> progress.forEach(layer -> removed.set(layer.number, layer.predicted)));
+        (progress, _) -> progress.forEach(layer -> removed.set(layer.number, layer.predicted)));
     return removed;
   }
 
@@ -117,7 +118,8 @@ public final class Pruner {
 
   /// What happens where a path stops.
   private interface Stop {
-    void at(List<LayerProgress> progress) throws IOException;
+    /// @param notes of the repairs
+    void at(List<LayerProgress> progress, List<String> notes) throws IOException;
   }
 
   private void rounds(PruningPlan plan, DeviceNetwork device, Optional<Dataset> data, ProgressListener listener,
@@ -141,7 +143,7 @@ public final class Pruner {
           repairer.get().repair(device, stops, named);
         }
         if (stops) {
-          stop.at(progress);
+          stop.at(progress, repairer.map(Repairer::notes).orElse(List.of()));
         }
       }
     }
@@ -175,9 +177,9 @@ public final class Pruner {
   }
 
   private PruningResult result(PruningPlan plan, DenseNetwork network, DenseNetwork pruned,
-      List<LayerProgress> progress, Optional<OutputChange> change) {
+      List<LayerProgress> progress, List<String> repairs, Optional<OutputChange> change) {
     List<LayerResult> layers = new ArrayList<>();
-    List<String> notes = new ArrayList<>();
+    List<String> notes = new ArrayList<>(repairs);
     for (int l = 0; l < network.layers().size(); l++) {
       int number = l;
       DenseLayer after = pruned.layers().get(l);
@@ -186,17 +188,22 @@ public final class Pruner {
         notes.add("layer %s had no bias and has gained one".formatted(after.name()));
       }
       layers.add(result(plan, after, gainedBias, progress.stream().filter(p -> p.number == number).findFirst(),
-          change.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty())));
+          change.filter(_ -> plan.repair().steps().isEmpty()).map(c -> OptionalDouble.of(c.perLayer().get(number)))
+              .orElse(OptionalDouble.empty())));
     }
     plan.uncompensated().ifPresent(notes::add);
     if (plan.scoring().needs().sensitivities()) {
+      boolean takenForLogits = !plan.scoring().sensitivity().isOfOutput()
+          && network.graph().lastActivation() == Activation.IDENTITY;
+      String why = takenForLogits ? " (the outputs are taken for logits of classes)" : "";
       notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
-          options.sensitivity().isPresent() ? "" : " (default for %s outputs)".formatted(network.outputs())));
+          options.sensitivity().isPresent() ? why : " (default for %s outputs)".formatted(network.outputs())));
     }
     PruningNotes doubts = new PruningNotes(progress.stream()
         .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number).name(), p.cut, p.zero)).toList());
     doubts.arbitrary().forEach(notes::add);
-    change.ifPresent(c -> doubts.mispredicted(layers, c.outputSquare()).ifPresent(notes::add));
+    change.filter(_ -> plan.repair().steps().isEmpty())
+        .ifPresent(c -> doubts.mispredicted(layers, c.outputSquare()).ifPresent(notes::add));
     return new PruningResult(pruned, layers,
         change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()), notes);
   }

@@ -72,6 +72,11 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     Sensitivity sensitivity = options.sensitivity().orElseGet(() -> Sensitivity.defaultFor(network.outputs()));
     if (needs.sensitivities()) {
       sensitivity.requireFits(network.graph());
+      if (!sensitivity.isOfOutput()
+          && !(options.loss().orElseGet(Loss.CrossEntropy::new) instanceof Loss.CrossEntropy)) {
+        throw new MismatchException("sensitivity %s is that of class probabilities, but the loss is %s"
+            .formatted(sensitivity, options.loss().get()));
+      }
     }
     Optional<Loss> loss = needs.labels() ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
     long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())

@@ -1,5 +1,6 @@
 package dev.espalier.engine.repair;
 
+import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
@@ -16,11 +17,14 @@ import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
+import dev.espalier.engine.pass.LossPass;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -31,6 +35,9 @@ final class Distillation implements Repairer.Step {
   /// Samples of a step, and the part of the learning rate that is left at the end.
   private static final int BATCH = 128;
   private static final double FINAL_RATE = 0.02;
+  /// Trainings of a round, each slower by this factor, until one brings the outputs closer.
+  private static final int ATTEMPTS = 3;
+  private static final double SLOWER = 10;
 
   private final Backend backend;
   private final Repair.Distill method;
@@ -38,16 +45,31 @@ final class Distillation implements Repairer.Step {
   private final long seed;
   private final MatrixView samples;
   private final MatrixView targets;
+  private final Loss loss;
+  private final double temperature;
+  private final int batchSize;
+  private final List<Integer> failed = new ArrayList<>();
   private int round;
 
-  private Distillation(Backend backend, Repair.Distill method, Set<String> frozen, long seed, MatrixView samples,
-      MatrixView targets) {
+  private Distillation(Backend backend, Repair.Distill method, Objective objective, Set<String> frozen, long seed,
+      int batchSize, MatrixView samples, MatrixView targets) {
     this.backend = backend;
     this.method = method;
     this.frozen = frozen;
     this.seed = seed;
     this.samples = samples;
     this.targets = targets;
+    this.batchSize = batchSize;
+    switch (objective) {
+      case Objective.SquaredError() -> {
+        loss = new Loss.SquaredError();
+        temperature = 1;
+      }
+      case Objective.Divergence(double t) -> {
+        loss = new Loss.CrossEntropy(); // the divergence and a constant
+        temperature = t;
+      }
+    }
   }
 
   /// A distillation.
@@ -76,7 +98,8 @@ final class Distillation implements Repairer.Step {
     Set<Integer> trained = plan.layers().stream().map(ScoringPlan.Layer::number).collect(Collectors.toSet());
     Set<String> frozen = IntStream.range(0, dense.layers().size()).filter(l -> !trained.contains(l))
         .mapToObj(l -> dense.layers().get(l).name()).collect(Collectors.toSet());
-    return new Distillation(backend, method, frozen, plan.seed(), samples.values(), targets);
+    return new Distillation(backend, method, method.objective(dense.graph()), frozen, plan.seed(), plan.batchSize(),
+        samples.values(), targets);
   }
 
   /// What the dense network makes of a batch, as the objective compares it.
@@ -95,9 +118,9 @@ final class Distillation implements Repairer.Step {
     }
   }
 
-  /// Bytes that the parameters' gradients and moments take, and the values of a step.
+  /// Bytes that the parameters' gradients and moments take, and the parameters before a round.
   static long bytes(Graph graph) {
-    return 3 * Repairer.denseBytes(graph);
+    return 4 * Repairer.denseBytes(graph);
   }
 
   @Override
@@ -109,16 +132,66 @@ final class Distillation implements Repairer.Step {
     if (epochs == 0) {
       return;
     }
-    double temperature = method.objective(pruned.graph()) instanceof Objective.Divergence(double t) ? t : 1;
-    Loss loss = switch (method.objective(pruned.graph())) {
-      case Objective.SquaredError() -> new Loss.SquaredError();
-      case Objective.Divergence _ -> new Loss.CrossEntropy(); // the divergence and a constant
-    };
-    TrainingOptions training = new TrainingOptions(epochs, BATCH,
-        Adam.of(method.learningRate().orElse(Repair.Distill.LEARNING_RATE)), FINAL_RATE, loss, temperature,
+    double before = loss(pruned);
+    try (DeviceNetwork start = DeviceNetwork.copyOf(backend, pruned)) {
+      double rate = method.learningRate().orElse(Repair.Distill.LEARNING_RATE);
+      for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (train(pruned, epochs, rate, listener) && loss(pruned) < before) {
+          return;
+        }
+        pruned.load(start);
+        rate /= SLOWER;
+      }
+    }
+    failed.add(round);
+  }
+
+  /// @return whether the loss has stayed finite
+  private boolean train(DeviceNetwork pruned, int epochs, double rate, ProgressListener listener) {
+    TrainingOptions training = new TrainingOptions(epochs, BATCH, Adam.of(rate), FINAL_RATE, loss, temperature,
         seed + round, true, frozen);
-    Trainer.train(backend, pruned, samples, targets, training,
-        (task, done, total) -> listener.proceed("distilling, " + task, done, total));
+    try {
+      Trainer.train(backend, pruned, samples, targets, training,
+          (task, done, total) -> listener.proceed("distilling, " + task, done, total));
+      return true;
+    } catch (NonFiniteException _) {
+      return false;
+    }
+  }
+
+  /// The mean loss over the samples; NaN if it is not finite.
+  private double loss(DeviceNetwork network) {
+    int rows = Math.min(batchSize, samples.rows());
+    double sum = 0;
+    try (Arena arena = Arena.ofConfined();
+        ForwardPass forward = ForwardPass.allocate(backend, network.graph(), rows);
+        LossPass pass = LossPass.allocate(backend, network.graph(), loss, temperature, rows)) {
+      MatrixView each = MatrixView.allocate(arena, rows, 1);
+      for (int first = 0; first < samples.rows(); first += rows) {
+        int count = Math.min(rows, samples.rows() - first);
+        backend.enter(Phase.FORWARD);
+        forward.load(samples.slice(first, count));
+        forward.run(network);
+        pass.load(targets.slice(first, count));
+        MatrixView losses = each.slice(0, count);
+        backend.download(pass.losses(forward), losses);
+        for (int n = 0; n < count; n++) {
+          sum += losses.get(n, 0);
+        }
+      }
+    }
+    return sum / samples.rows();
+  }
+
+  @Override
+  public List<String> notes() {
+    return failed.isEmpty()
+        ? List.of()
+        : List
+            .of("distill: training brought the outputs no closer to the dense network's in round%s %s, which kept the "
+                .formatted(failed.size() == 1 ? "" : "s",
+                    failed.stream().map(String::valueOf).collect(Collectors.joining(", ")))
+                + "weights as they were; inputs of similar scales may help");
   }
 
   @Override

@@ -22,7 +22,7 @@ final class LeastSquares {
 
   /// Elements that [#solve] takes.
   static long elements(int outputs, int inputs) {
-    return 3L * outputs * inputs + outputs + inputs;
+    return 3L * outputs * inputs + 2L * outputs + inputs;
   }
 
   /// The change D, by conjugate gradients; 0 where weights are removed.
@@ -43,7 +43,7 @@ final class LeastSquares {
       }
       Matrix direction = memory.own(backend.allocate(layer.outputs(), layer.inputs()));
       Matrix product = memory.own(backend.allocate(layer.outputs(), layer.inputs()));
-      Matrix norms = memory.own(backend.allocate(layer.outputs(), 1));
+      Matrix norms = memory.own(backend.allocate(layer.outputs(), 2));
       backend.solving().startConjugateGradients(layer.weights(), diagonal, damping * mean, cross, direction, norms);
       for (int i = 0; i < iterations; i++) {
         backend.network().product(1, direction, false, inputs.gram(), false, 0, product);

@@ -23,6 +23,11 @@ public final class Repairer implements Resource {
     ///
     /// @param isStop whether the network is wanted as it is then
     void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException;
+
+    /// What a user should know of the rounds so far, one sentence each.
+    default List<String> notes() {
+      return List.of();
+    }
   }
 
   private final List<Step> steps;
@@ -84,6 +89,11 @@ public final class Repairer implements Resource {
     for (Step step : steps) {
       step.repair(pruned, isStop, listener);
     }
+  }
+
+  /// What a user should know of the rounds so far, one sentence each.
+  public List<String> notes() {
+    return steps.stream().flatMap(step -> step.notes().stream()).toList();
   }
 
   @Override

@@ -127,17 +127,21 @@ final class MethodTextTest {
     refused("schedule cubic:0: use at least one round", () -> Schedule.parse("cubic:0"));
     refused("schedule geometric:0.0: use a fraction between 0 and 1 that each round keeps, or a number of rounds",
         () -> Schedule.parse("geometric:0.0"));
-    for (String text : List.of("fit", "refit:", "refit:5", "refit:damping=", "refit:iterations=1:iterations=2",
-        "none:damping=1", "distill:kl", "distill:epochs=1:mse", "")) {
-      refused(
-          ("unknown repair '%s': use none, refit, distill or both as refit+distill; options follow as in"
-              + " refit:iterations=50:damping=0.01 or distill:kl:4:epochs=5:last=30:rate=0.003").formatted(text),
+    for (String text : List.of("fit", "none:damping=1", "")) {
+      refused("unknown repair '%s': use none, refit, distill, or both as refit+distill".formatted(text),
           () -> Repair.parse(text));
     }
-    refused("distill:epochs=1:last=0: use at least 0 and 1", () -> Repair.parse("distill:epochs=1:last=0"));
-    refused("distill:rate=0.0: use a learning rate above 0", () -> Repair.parse("distill:rate=0"));
-    refused("kl:0.0: use a temperature above 0", () -> Objective.parse("kl:0"));
-    refused("unknown objective 'kl': use mse or, for classifiers, kl:4", () -> Objective.parse("kl"));
+    for (String option : List.of("", "5", "mse", "epochs=1")) {
+      refused("refit:%1$s: option '%1$s' is unknown or given twice; use iterations=N or damping=X".formatted(option),
+          () -> Repair.parse("refit:" + option));
+    }
+    refused(
+        "distill:last=1:last=2: option 'last=2' is unknown or given twice; use mse, kl:T, epochs=N, last=N or rate=X",
+        () -> Repair.parse("distill:last=1:last=2"));
+    refused("refit:iterations=x: iterations is not a whole number", () -> Repair.parse("refit:iterations=x"));
+    refused("refit:damping=: damping is not a number", () -> Repair.parse("refit:damping="));
+    refused("unknown objective 'kl:': use mse or, for classifiers, kl:4", () -> Repair.parse("distill:kl"));
+    assertEquals(Repair.parse("distill:kl:4:epochs=1:last=2"), Repair.parse("distill:last=2:epochs=1:kl:4"));
     refused("refit:iterations=0: use at least one iteration", () -> Repair.parse("refit:iterations=0"));
     refused("refit:damping=0.0: use a damping above 0", () -> Repair.parse("refit:damping=0"));
     refused("unknown loss 'l2': use mse, cross-entropy or binary-cross-entropy", () -> Loss.parse("l2"));

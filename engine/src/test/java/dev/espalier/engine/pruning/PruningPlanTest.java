@@ -158,4 +158,14 @@ final class PruningPlanTest {
   private void refused(String message, PruningOptions.Builder options, DenseNetwork network, Dataset data) {
     assertEquals(message, assertThrows(MismatchException.class, () -> plan(options, network, data)).getMessage());
   }
+
+  @Test
+  void classProbabilitiesNeedALossOfClasses() {
+    PruningOptions.Builder fisher = PruningOptions.builder().sensitivity(Sensitivity.parse("fisher:1"));
+    assertEquals("sensitivity fisher:1 is that of class probabilities, but the loss is mse",
+        assertThrows(MismatchException.class,
+            () -> plan(fisher.loss(new Loss.SquaredError()), network(4, Activation.IDENTITY), data(1))).getMessage());
+    assertEquals(Sensitivity.parse("fisher:1"),
+        plan(fisher.loss(new Loss.CrossEntropy()), network(4, Activation.IDENTITY), data(1)).scoring().sensitivity());
+  }
 }

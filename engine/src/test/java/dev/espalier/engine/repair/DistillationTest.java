@@ -23,6 +23,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.PruningResult;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -170,6 +171,31 @@ final class DistillationTest {
               + " last activation",
           assertThrows(MismatchException.class, () -> PruningPlan.of(options(distill("kl:4", 1)).build(),
               network(Activation.TANH), Optional.of(samples(5)), backend)).getMessage());
+    }
+  }
+
+  /// Inputs far from 0, which Adam's steps of equal size do not suit: what training would make worse stays as it was.
+  @Test
+  void trainingThatHelpsNothingIsUndone() throws IOException {
+    DenseNetwork dense = network(Activation.IDENTITY);
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(2), 200, 12, 1, 1e6);
+    try (Backend backend = new CpuBackend()) {
+      PruningOptions none = options().build();
+      PruningOptions distilled = options(distill("mse", 2)).build();
+      PruningResult before = new Pruner(backend, none).prune(dense, TestNetworks.source(x), arena);
+      PruningResult after = new Pruner(backend, distilled).prune(dense, TestNetworks.source(x), arena);
+      assertTrue(after.measuredChange().orElseThrow() <= before.measuredChange().orElseThrow(), after.toString());
+      PruningOptions hopeless = options(new Repair.Distill(Optional.of(new Objective.SquaredError()),
+          OptionalInt.empty(), OptionalInt.of(1), OptionalDouble.of(1e30))).build();
+      PruningResult undone = new Pruner(backend, hopeless).prune(dense, TestNetworks.source(x), arena);
+      for (int l = 0; l < 3; l++) {
+        assertArrayEquals(before.network().layers().get(l).weights().toArray(),
+            undone.network().layers().get(l).weights().toArray());
+      }
+      assertTrue(
+          undone.notes().getFirst().startsWith(
+              "distill: training brought the outputs no closer to the dense " + "network's in round 1, which kept"),
+          undone.notes().toString());
     }
   }
 

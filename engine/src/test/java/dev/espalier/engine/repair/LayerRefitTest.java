@@ -281,6 +281,28 @@ final class LayerRefitTest {
     }
   }
 
+  /// Steps after the solution follow rounding: they must not be taken.
+  @ParameterizedTest
+  @MethodSource("graphs")
+  void moreIterationsDoNoHarm(long seed) throws IOException {
+    DenseNetwork dense = network(seed);
+    DenseNetwork pruned = pruned(dense, seed);
+    MatrixView x = samples(dense, SAMPLES);
+    try (Backend cpu = new CpuBackend()) {
+      Plain expected = Plain.of(refit(cpu, dense, pruned, x, iterations(60), all(dense), 1));
+      Plain found = Plain.of(refit(cpu, dense, pruned, x, iterations(1000), all(dense), 1));
+      for (int l = 0; l < dense.layers().size(); l++) {
+        for (int i = 0; i < expected.weights()[l].length; i++) {
+          assertArrayEquals(expected.weights()[l][i], found.weights()[l][i], 1e-4, "layer " + l);
+        }
+      }
+    }
+  }
+
+  private static Repair.Refit iterations(int count) {
+    return new Repair.Refit(OptionalInt.of(count), OptionalDouble.of(0.01));
+  }
+
   @Test
   void leavesOtherLayersAndRemovedWeightsAlone() throws IOException {
     DenseNetwork dense = network(0);

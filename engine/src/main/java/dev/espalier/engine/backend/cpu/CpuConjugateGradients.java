@@ -30,13 +30,13 @@ final class CpuConjugateGradients {
     return dot(residual, direction, columns);
   }
 
-  /// @return n′, or `norm` where the row is solved
+  /// @return n′, or `norm` where rounding has left no curvature
   double step(float damping, float norm, int columns) {
     for (int j = 0; j < columns; j++) {
       product[j] += damping * direction[j];
     }
     double curvature = dot(direction, product, columns);
-    if (!(curvature > 0 && norm > 0)) {
+    if (!(curvature > 0)) {
       return norm;
     }
     float alpha = (float) (norm / curvature);

@@ -77,7 +77,9 @@ final class CpuSolving implements SolvingOperations {
       load(w, first, columns, row.weights);
       load(d, 0, columns, row.diagonal);
       load(r, first, columns, row.residual);
-      n.setAtIndex(MatrixView.ELEMENT, first / columns, (float) row.start((float) damping, columns));
+      float norm = (float) row.start((float) damping, columns);
+      n.setAtIndex(MatrixView.ELEMENT, 2 * (first / columns), norm);
+      n.setAtIndex(MatrixView.ELEMENT, 2 * (first / columns) + 1, norm);
       store(row.residual, columns, r, first);
       store(row.direction, columns, p, first);
     });
@@ -94,14 +96,17 @@ final class CpuSolving implements SolvingOperations {
     MemorySegment y = write(solution);
     MemorySegment n = write(norms);
     rows(weights, (row, first, columns) -> {
-      long i = first / columns;
+      long i = 2 * (first / columns);
+      float norm = n.getAtIndex(MatrixView.ELEMENT, i);
+      if (!(norm > CONVERGED * n.getAtIndex(MatrixView.ELEMENT, i + 1))) {
+        return;
+      }
       load(w, first, columns, row.weights);
       load(d, 0, columns, row.diagonal);
       load(q, first, columns, row.product);
       load(r, first, columns, row.residual);
       load(p, first, columns, row.direction);
       load(y, first, columns, row.solution);
-      float norm = n.getAtIndex(MatrixView.ELEMENT, i);
       n.setAtIndex(MatrixView.ELEMENT, i, (float) row.step((float) damping, norm, columns));
       store(row.residual, columns, r, first);
       store(row.direction, columns, p, first);

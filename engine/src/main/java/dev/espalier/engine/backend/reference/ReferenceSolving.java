@@ -57,6 +57,7 @@ final class ReferenceSolving implements SolvingOperations {
         norm += r.get(i, j) * scaled;
       }
       entries(norms).set(i, 0, norm);
+      entries(norms).set(i, 1, norm);
     }
   }
 
@@ -72,7 +73,7 @@ final class ReferenceSolving implements SolvingOperations {
       for (int j = 0; j < weights.columns(); j++) {
         curvature += p.get(i, j) * (q.get(i, j) + damping * p.get(i, j));
       }
-      if (!(curvature > 0 && norm > 0)) {
+      if (!(curvature > 0 && norm > CONVERGED * entries(norms).get(i, 1))) {
         continue;
       }
       double alpha = norm / curvature;
