@@ -15,7 +15,7 @@ public sealed interface Repair {
   /// @param damping λ, the weight of the squared change relative to the mean variance of the inputs, above 0; empty:
   ///                [#damping] of the number of samples
   record Refit(OptionalInt iterations, OptionalDouble damping) implements Repair {
-    /// Iterations unless others are asked for: 10 leave a tenth more error, 100 gain nothing (docs/method.md).
+    /// Iterations unless others are asked for: 10 leave 5 % more error, 100 gain next to nothing (docs/method.md).
     public static final int ITERATIONS = 30;
 
     private static final double[] SAMPLES = {300, 1000, 5000};

@@ -96,9 +96,7 @@ public sealed interface Schedule {
     /// @throws MismatchException if the target removes all weights, or takes more than 1000 rounds
     @Override
     public List<Target> rounds(Target last) {
-      requireReached(last);
-      return Schedule.rounds(this, DoubleStream.iterate(1 - kept, s -> s < last.sparsity(), s -> 1 - kept * (1 - s)),
-          last);
+      return path(List.of(last));
     }
 
     /// Each stop is the end of a round, and the next one keeps its fraction of what is left there.

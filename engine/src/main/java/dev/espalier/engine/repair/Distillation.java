@@ -1,5 +1,6 @@
 package dev.espalier.engine.repair;
 
+import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
@@ -82,6 +83,10 @@ final class Distillation implements Repairer.Step {
   /// @throws IOException if a sample cannot be read or is not finite
   static Distillation towards(DeviceNetwork dense, Backend backend, Repair.Distill method, ScoringPlan plan,
       SampleSource source, ProgressListener listener, Arena arena) throws IOException {
+    if (source.samples() > Integer.MAX_VALUE) {
+      throw new MismatchException("%s has %d samples, and distillation holds them in memory: %d at the most"
+          .formatted(source.name(), source.samples(), Integer.MAX_VALUE));
+    }
     MatrixSamples samples = (MatrixSamples) Dataset.of(source).inMemory(Long.MAX_VALUE, arena).samples();
     MatrixView targets = MatrixView.allocate(arena, samples.values().rows(), dense.outputs());
     int rows = Math.min(plan.batchSize(), targets.rows());

@@ -118,12 +118,17 @@ final class LayerRefitTest {
     }
     try (Backend backend = new ReferenceBackend()) {
       Plain found = Plain.of(refit(backend, dense, pruned, x, EXACT, all(dense), 1));
-      for (int l = 0; l < dense.layers().size(); l++) {
-        for (int i = 0; i < expected.weights()[l].length; i++) {
-          assertArrayEquals(expected.weights()[l][i], found.weights()[l][i], 1e-5, "layer %d, row %d".formatted(l, i));
-        }
-        assertArrayEquals(expected.biases()[l], found.biases()[l], 1e-5, "biases of layer " + l);
+      assertClose(expected, found, 1e-5);
+    }
+  }
+
+  private static void assertClose(Plain expected, Plain found, double tolerance) {
+    for (int l = 0; l < expected.weights().length; l++) {
+      for (int i = 0; i < expected.weights()[l].length; i++) {
+        assertArrayEquals(expected.weights()[l][i], found.weights()[l][i], tolerance,
+            "layer %d, row %d".formatted(l, i));
       }
+      assertArrayEquals(expected.biases()[l], found.biases()[l], tolerance, "biases of layer " + l);
     }
   }
 
@@ -272,12 +277,7 @@ final class LayerRefitTest {
     try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
       Plain expected = Plain.of(refit(reference, dense, pruned, x, method, all(dense), 2));
       Plain found = Plain.of(refit(cpu, dense, pruned, x, method, all(dense), 2));
-      for (int l = 0; l < dense.layers().size(); l++) {
-        for (int i = 0; i < expected.weights()[l].length; i++) {
-          assertArrayEquals(expected.weights()[l][i], found.weights()[l][i], 1e-4, "layer " + l);
-        }
-        assertArrayEquals(expected.biases()[l], found.biases()[l], 1e-4, "layer " + l);
-      }
+      assertClose(expected, found, 1e-4);
     }
   }
 
@@ -291,11 +291,7 @@ final class LayerRefitTest {
     try (Backend cpu = new CpuBackend()) {
       Plain expected = Plain.of(refit(cpu, dense, pruned, x, iterations(60), all(dense), 1));
       Plain found = Plain.of(refit(cpu, dense, pruned, x, iterations(1000), all(dense), 1));
-      for (int l = 0; l < dense.layers().size(); l++) {
-        for (int i = 0; i < expected.weights()[l].length; i++) {
-          assertArrayEquals(expected.weights()[l][i], found.weights()[l][i], 1e-4, "layer " + l);
-        }
-      }
+      assertClose(expected, found, 1e-4);
     }
   }
 

@@ -69,13 +69,11 @@ final class CpuSolving implements SolvingOperations {
   public void startConjugateGradients(Matrix weights, Matrix diagonal, double damping, Matrix residual,
       Matrix direction, Matrix norms) {
     MemorySegment w = read(weights);
-    MemorySegment d = read(diagonal);
     MemorySegment r = write(residual);
     MemorySegment p = write(direction);
     MemorySegment n = write(norms);
-    rows(weights, (row, first, columns) -> {
+    rows(weights, diagonal, (row, first, columns) -> {
       load(w, first, columns, row.weights);
-      load(d, 0, columns, row.diagonal);
       load(r, first, columns, row.residual);
       float norm = (float) row.start((float) damping, columns);
       n.setAtIndex(MatrixView.ELEMENT, 2 * (first / columns), norm);
@@ -89,20 +87,18 @@ final class CpuSolving implements SolvingOperations {
   public void conjugateGradientStep(Matrix weights, Matrix diagonal, double damping, Matrix product, Matrix residual,
       Matrix direction, Matrix solution, Matrix norms) {
     MemorySegment w = read(weights);
-    MemorySegment d = read(diagonal);
     MemorySegment q = read(product);
     MemorySegment r = write(residual);
     MemorySegment p = write(direction);
     MemorySegment y = write(solution);
     MemorySegment n = write(norms);
-    rows(weights, (row, first, columns) -> {
+    rows(weights, diagonal, (row, first, columns) -> {
       long i = 2 * (first / columns);
       float norm = n.getAtIndex(MatrixView.ELEMENT, i);
       if (!(norm > CONVERGED * n.getAtIndex(MatrixView.ELEMENT, i + 1))) {
         return;
       }
       load(w, first, columns, row.weights);
-      load(d, 0, columns, row.diagonal);
       load(q, first, columns, row.product);
       load(r, first, columns, row.residual);
       load(p, first, columns, row.direction);
@@ -119,10 +115,12 @@ final class CpuSolving implements SolvingOperations {
     void run(CpuConjugateGradients row, long first, int columns);
   }
 
-  private void rows(Matrix matrix, RowWork work) {
+  private void rows(Matrix matrix, Matrix diagonal, RowWork work) {
+    MemorySegment d = read(diagonal);
     int columns = matrix.columns();
     pool.ranges(matrix.rows(), CpuPool.rowsPerBlock(columns), (start, end) -> {
       CpuConjugateGradients row = new CpuConjugateGradients(columns);
+      load(d, 0, columns, row.diagonal);
       for (long i = start; i < end; i++) {
         work.run(row, i * columns, columns);
       }
