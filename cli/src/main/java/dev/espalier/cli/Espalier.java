@@ -38,8 +38,9 @@ import picocli.CommandLine.TypeConversionException;
 /// The command `espalier`: results on stdout, progress and errors on stderr, exit codes 0 done, 1 failed, 2 usage
 /// error.
 @Command(name = "espalier", sortOptions = false, versionProvider = Espalier.Version.class,
-    subcommands = {DemoCommand.class, PruneCommand.class, ScoreCommand.class, EvaluateCommand.class,
-        CompareCommand.class, TrainCommand.class, InspectCommand.class, DoctorCommand.class, HelpCommand.class})
+    subcommands = {DemoCommand.class, PruneCommand.class, ShrinkCommand.class, ScoreCommand.class,
+        EvaluateCommand.class, CompareCommand.class, TrainCommand.class, InspectCommand.class, DoctorCommand.class,
+        HelpCommand.class})
 public final class Espalier implements Runnable {
   @Spec
   private CommandSpec spec;

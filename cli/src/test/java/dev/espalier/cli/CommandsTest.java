@@ -512,6 +512,34 @@ class CommandsTest {
   }
 
   @Test
+  void shrinkRemovesNeuronsAndSaysWhatThatGains() throws IOException {
+    Path model = fixture.safetensors("dead.safetensors",
+        "{\"__metadata__\":{\"activations\":\"relu\",\"author\":\"me\"},"
+            + "\"a.weight\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[0,24]},"
+            + "\"a.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[24,36]},"
+            + "\"b.weight\":{\"dtype\":\"F32\",\"shape\":[1,3],\"data_offsets\":[36,48]},"
+            + "\"b.bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[48,52]}}",
+        0, 0, 1, 2, 3, 4, 0.5f, 6, 7, 8, 9, 0, 10);
+    Path small = fixture.file("small.safetensors");
+    Cli.Result result = Cli.succeed("shrink", model, "-o", small, "--layers", "a,b");
+    assertTrue(result.out().contains("multiply-adds per sample: 9, now 3 (33.33 %)"), result.out());
+    assertTrue(result.out().contains("file: %d bytes, now %d".formatted(Files.size(model), Files.size(small))),
+        result.out());
+    assertTrue(result.err().contains("needs the widths 2-1-1"), result.err());
+    try (Arena arena = Arena.ofConfined()) {
+      ModelFile file = ModelFile.load(small, Optional.empty(), arena);
+      assertArrayEquals(new float[]{1, 2}, file.network().layers().getFirst().weights().toArray());
+      assertArrayEquals(new float[]{9}, file.network().layers().getLast().weights().toArray());
+      assertArrayEquals(new float[]{14}, file.network().layers().getLast().bias().orElseThrow().toArray());
+      assertEquals("me", file.file().metadata().get("author"));
+    }
+    assertTrue(Cli.fail(1, folder, "shrink", model, "-o", small, "--layers", "a,b").contains("already exists"));
+    Path same = fixture.file("same.safetensors");
+    assertTrue(Cli.succeed("shrink", small, "-o", same).err().contains("no neuron can be removed"));
+    assertArrayEquals(Files.readAllBytes(small), Files.readAllBytes(same));
+  }
+
+  @Test
   void doctorSaysWhatThereIsAndNothingOnStderr() {
     Cli.Result result = Cli.succeed("doctor");
     assertTrue(result.out().contains("reference  yes"), result.out());
@@ -535,7 +563,7 @@ class CommandsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"demo", "prune", "score", "evaluate", "compare", "train", "inspect", "doctor"})
+  @ValueSource(strings = {"demo", "prune", "shrink", "score", "evaluate", "compare", "train", "inspect", "doctor"})
   void helpHasAnExample(String command) {
     Cli.Result help = Cli.succeed(command, "--help");
     assertTrue(help.out().contains("Usage: espalier " + command), help.out());

@@ -7,10 +7,12 @@ import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Activations;
+import dev.espalier.engine.network.Compaction;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,6 +24,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /// A network in a safetensors file, such as PyTorch's state dict of an `nn.Sequential`: tensors `<layer>.weight` of
 /// shape outputs × inputs, each with an optional `<layer>.bias`. The layers are all that the file has, in the order
@@ -191,6 +194,44 @@ public final class ModelFile {
   /// The tensor that holds the weights of layer `l`, numbered from 0.
   public Tensor weightTensor(int l) {
     return weights.get(l);
+  }
+
+  /// The model with the neurons that a compaction of its network keeps, and otherwise as it was: names, order, metadata,
+  /// dtypes, and the bytes of all weights that stay. Its network is that of the compaction.
+  ///
+  /// @param arena of the tensors that become smaller
+  public ModelFile compacted(Compaction compaction, Arena arena) {
+    if (compaction.isUnchanged()) {
+      return this;
+    }
+    Map<String, Tensor> smaller = new HashMap<>();
+    List<Integer> inputs = IntStream.range(0, network.inputs()).boxed().toList();
+    for (int l = 0; l < weights.size(); l++) {
+      List<Integer> outputs = compaction.layers().get(l).neurons();
+      Tensor weight = weights.get(l);
+      smaller.put(weight.name(), picked(weight, outputs, inputs, arena));
+      file.tensor(biasName(weight))
+          .ifPresent(bias -> smaller.put(bias.name(), picked(bias, List.of(0), outputs, arena)));
+      inputs = outputs;
+    }
+    List<Tensor> changed = weights.stream().map(weight -> smaller.get(weight.name())).toList();
+    return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), compaction.network());
+  }
+
+  /// Some rows and columns of a matrix; a vector is one row.
+  private static Tensor picked(Tensor tensor, List<Integer> rows, List<Integer> columns, Arena arena) {
+    boolean isVector = tensor.shape().size() == 1;
+    int bytes = tensor.dtype().bytes();
+    MemorySegment data = arena.allocate((long) rows.size() * columns.size() * bytes);
+    long to = 0;
+    for (long row : rows) {
+      for (int column : columns) {
+        MemorySegment.copy(tensor.data(), (row * tensor.shape().getLast() + column) * bytes, data, to, bytes);
+        to += bytes;
+      }
+    }
+    List<Long> shape = isVector ? List.of((long) columns.size()) : List.of((long) rows.size(), (long) columns.size());
+    return new Tensor(tensor.name(), tensor.dtype(), shape, data);
   }
 
   /// Refuses, before any work is done, a file that cannot be written because the model is spread over it and others.

@@ -10,9 +10,9 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -101,16 +101,35 @@ public final class SafetensorsFile {
       }
     }
     index.metadata().forEach(metadata::putIfAbsent);
-    List<Entry> entries = new ArrayList<>();
+    List<Tensor> aligned = tensors.values().stream().sorted(Comparator.comparingInt(t -> -t.dtype().bits())).toList();
+    return assembled(index.path(), index.parts(), metadata, aligned, aligned);
+  }
+
+  /// This file with some tensors in the place of those of their names, of any shapes.
+  SafetensorsFile with(Map<String, Tensor> replaced) {
+    List<Tensor> changed = tensors.stream().map(tensor -> replaced.getOrDefault(tensor.name(), tensor)).toList();
+    return assembled(path, parts, parsed.metadata(), changed,
+        changed.stream().sorted(Comparator.comparingLong(this::offset).thenComparingLong(Tensor::elements)).toList());
+  }
+
+  /// Tensors as those of one file.
+  ///
+  /// @param tensors   in the order of the header
+  /// @param dataOrder the same in the order in which their bytes lie
+  private static SafetensorsFile assembled(Path path, List<Path> parts, Map<String, String> metadata,
+      List<Tensor> tensors, List<Tensor> dataOrder) {
+    Map<String, Entry> entries = new HashMap<>();
     long begin = 0;
-    for (Tensor tensor : tensors.values().stream().sorted(Comparator.comparingInt(t -> -t.dtype().bits())).toList()) {
+    for (Tensor tensor : dataOrder) {
       long end = begin + tensor.data().byteSize();
-      entries.add(new Entry(tensor.name(), tensor.dtype(), tensor.shape(), begin, end));
+      entries.put(tensor.name(), new Entry(tensor.name(), tensor.dtype(), tensor.shape(), begin, end));
       begin = end;
     }
-    SafetensorsHeader header = new SafetensorsHeader(metadata, entries);
-    return new SafetensorsFile(index.path(), index.parts(), MemorySegment.ofArray(header.toJson()), header,
-        entry -> tensors.get(entry.name()).data());
+    SafetensorsHeader header = new SafetensorsHeader(metadata,
+        tensors.stream().map(tensor -> entries.get(tensor.name())).toList());
+    Map<String, MemorySegment> data = tensors.stream().collect(Collectors.toMap(Tensor::name, Tensor::data));
+    return new SafetensorsFile(path, parts, MemorySegment.ofArray(header.toJson()), header,
+        entry -> data.get(entry.name()));
   }
 
   /// The file, or the index of several.

@@ -8,10 +8,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Activations;
+import dev.espalier.engine.network.Compaction;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -83,6 +86,36 @@ final class ModelFileTest {
     assertArrayEquals(new float[]{1, 0, 3, 0}, reread.network().layers().getFirst().weights().toArray());
     assertArrayEquals(new float[]{0.5f, -2}, reread.network().layers().getFirst().bias().orElseThrow().toArray());
     assertEquals(8, written.asFloat32(written.tensor("steps").orElseThrow(), arena).get(0, 1));
+  }
+
+  /// Weights that stay keep their bytes, which are more than float32 holds.
+  @Test
+  void aCompactedModelKeepsOrderDtypesMetadataAndOtherTensors() throws IOException {
+    Path path = write(Map.of("activations", "relu", "author", "somebody"),
+        new NewTensor("1.weight", DType.F64, List.of(1L, 2L), MatrixView.of(arena, 1, 2, 5, 6)),
+        new NewTensor("0.weight", DType.F16, List.of(2L, 2L), MatrixView.of(arena, 2, 2, 0, 0, 3, 4)),
+        new NewTensor("0.bias", DType.F16, List.of(2L), MatrixView.of(arena, 1, 2, 1, 2)),
+        new NewTensor("1.bias", DType.F64, List.of(1L), MatrixView.of(arena, 1, 1, 7)),
+        new NewTensor("steps", DType.F64, List.of(1L), MatrixView.of(arena, 1, 1, 9)));
+    byte[] content = Files.readAllBytes(path);
+    int offset = (int) SafetensorsFile.open(path, arena)
+        .offset(SafetensorsFile.open(path, arena).tensor("1.weight").orElseThrow()) + Double.BYTES;
+    ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN).putDouble(offset, 0.1);
+    Files.write(path, content);
+    ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+    Compaction compaction = Compaction.of(model.network(), 1, arena);
+    Path target = folder.resolve("small.safetensors");
+    model.compacted(compaction, arena).save(target, compaction.network(), false);
+    SafetensorsFile small = SafetensorsFile.open(target, arena);
+    assertEquals(List.of("1.weight", "0.weight", "0.bias", "1.bias", "steps"),
+        small.tensors().stream().map(Tensor::name).toList());
+    assertEquals(List.of(List.of(1L, 1L), List.of(1L, 2L), List.of(1L), List.of(1L), List.of(1L)),
+        small.tensors().stream().map(Tensor::shape).toList());
+    assertEquals("somebody", small.metadata().get("author"));
+    assertEquals(0.1, DType.F64.value(small.tensor("1.weight").orElseThrow().data(), 0, ByteOrder.LITTLE_ENDIAN));
+    assertEquals(DType.F16, small.tensor("0.weight").orElseThrow().dtype());
+    assertEquals(12, small.asFloat32(small.tensor("1.bias").orElseThrow(), arena).get(0, 0)); // 7 + 5 · relu(1)
+    assertEquals(9, small.asFloat32(small.tensor("steps").orElseThrow(), arena).get(0, 0));
   }
 
   /// The least number of each type, less than float32 has in F64, is removed as any other.
