@@ -17,53 +17,109 @@
 // softmax: a warp owns a sample, 8 a block; three passes over the row, which the cache holds.
 #include "elementwise.cuh"
 
+#define DEVICE static __device__ __forceinline__ float
+
+// value(z, p) = φ(z) and derivative(z, p) = φ′(z), with the parameter p of those that have one.
 struct Identity {
-  static __device__ __forceinline__ float value(float z) { return z; }
-  static __device__ __forceinline__ float derivative(float) { return 1.f; }
+  DEVICE value(float z, float) { return z; }
+  DEVICE derivative(float, float) { return 1.f; }
 };
 struct Relu {  // not fmaxf, which would turn a NaN into 0
-  static __device__ __forceinline__ float value(float z) { return z < 0.f ? 0.f : z; }
-  static __device__ __forceinline__ float derivative(float z) { return z > 0.f ? 1.f : 0.f; }
+  DEVICE value(float z, float) { return z < 0.f ? 0.f : z; }
+  DEVICE derivative(float z, float) { return z > 0.f ? 1.f : 0.f; }
+};
+struct Relu6 {
+  DEVICE value(float z, float) { return z < 0.f ? 0.f : z > 6.f ? 6.f : z; }
+  DEVICE derivative(float z, float) { return z > 0.f && z < 6.f ? 1.f : 0.f; }
 };
 struct LeakyRelu {
-  static constexpr float kSlope = 0.01f;
-  static __device__ __forceinline__ float value(float z) { return z > 0.f ? z : kSlope * z; }
-  static __device__ __forceinline__ float derivative(float z) { return z > 0.f ? 1.f : kSlope; }
+  DEVICE value(float z, float slope) { return z > 0.f ? z : slope * z; }
+  DEVICE derivative(float z, float slope) { return z > 0.f ? 1.f : slope; }
 };
 struct Elu {
-  static __device__ __forceinline__ float value(float z) { return z > 0.f ? z : expm1f(z); }
-  static __device__ __forceinline__ float derivative(float z) { return z > 0.f ? 1.f : expf(z); }
+  DEVICE value(float z, float alpha) { return z > 0.f ? z : alpha * expm1f(z); }
+  DEVICE derivative(float z, float alpha) { return z > 0.f ? 1.f : alpha * expf(z); }
+};
+struct Selu {
+  static constexpr float kScale = 1.05070099f, kAlpha = 1.67326324f;
+  DEVICE value(float z, float) { return kScale * Elu::value(z, kAlpha); }
+  DEVICE derivative(float z, float) { return kScale * Elu::derivative(z, kAlpha); }
 };
 struct Gelu {
-  static __device__ __forceinline__ float distribution(float z) { return 0.5f * erfcf(-0.70710678f * z); }
-  static __device__ __forceinline__ float value(float z) { return z * distribution(z); }
-  static __device__ __forceinline__ float derivative(float z) {
-    return distribution(z) + z * 0.39894228f * expf(-0.5f * z * z);
-  }
+  DEVICE distribution(float z) { return 0.5f * erfcf(-0.70710678f * z); }
+  DEVICE value(float z, float) { return z * distribution(z); }
+  DEVICE derivative(float z, float) { return distribution(z) + z * 0.39894228f * expf(-0.5f * z * z); }
 };
 struct Sigmoid {
-  static __device__ __forceinline__ float value(float z) { return 1.f / (1.f + expf(-z)); }
-  static __device__ __forceinline__ float derivative(float z) {
-    return value(z) * value(-z);  // 1 − p would cancel for large z
+  DEVICE of(float z) { return 1.f / (1.f + expf(-z)); }
+  DEVICE value(float z, float) { return of(z); }
+  DEVICE derivative(float z, float) { return of(z) * of(-z); }  // 1 − p would cancel for large z
+};
+struct GeluTanh {  // ½ (1 + tanh u) = 1 / (1 + e⁻²ᵘ); beyond ±9 it is 0 or 1, and z² stays finite
+  static constexpr float kFactor = 1.5957691f, kCubic = 0.044715f, kEnd = 9.f;
+  DEVICE bounded(float z) { return z < -kEnd ? -kEnd : z > kEnd ? kEnd : z; }
+  DEVICE twice_u(float z) { return kFactor * z * (1.f + kCubic * z * z); }
+  DEVICE value(float z, float) { return (z > kEnd ? z : bounded(z)) * Sigmoid::of(twice_u(bounded(z))); }
+  DEVICE derivative(float z, float) {
+    float x = bounded(z), u = twice_u(x);
+    return Sigmoid::of(u) * (1.f + x * kFactor * (1.f + 3.f * kCubic * x * x) * Sigmoid::of(-u));
   }
 };
 struct Silu {
-  static __device__ __forceinline__ float value(float z) { return z * Sigmoid::value(z); }
-  static __device__ __forceinline__ float derivative(float z) {
-    return Sigmoid::value(z) * (1.f + z * Sigmoid::value(-z));
+  DEVICE value(float z, float) { return z * Sigmoid::of(z); }
+  DEVICE derivative(float z, float) { return Sigmoid::of(z) * (1.f + z * Sigmoid::of(-z)); }
+};
+struct Mish {  // tanh(ln(1 + e)) = w / (w + 2) with e = eᶻ, w = e (e + 2); 1 from z = 20 on
+  DEVICE bounded(float z) { return z > 20.f ? 20.f : z; }
+  DEVICE value(float z, float) {
+    float e = expf(bounded(z)), w = e * (e + 2.f);
+    return z * (w / (w + 2.f));
+  }
+  DEVICE derivative(float z, float) {
+    float x = bounded(z), e = expf(x), w = e * (e + 2.f), inverse = 1.f / (w + 2.f);
+    return w * inverse + 4.f * x * e * (1.f + e) * inverse * inverse;
   }
 };
+struct HardSigmoid {
+  DEVICE value(float z, float) { return Relu6::value(z + 3.f, 0.f) / 6.f; }
+  DEVICE derivative(float z, float) { return fabsf(z) < 3.f ? 1.f / 6.f : 0.f; }
+};
+struct HardSwish {
+  DEVICE value(float z, float) { return z * HardSigmoid::value(z, 0.f); }
+  DEVICE derivative(float z, float) { return fabsf(z) < 3.f ? z / 3.f + 0.5f : z > 0.f ? 1.f : 0.f; }
+};
 struct Softplus {
-  static __device__ __forceinline__ float value(float z) { return (z < 0.f ? 0.f : z) + log1pf(expf(-fabsf(z))); }
-  static __device__ __forceinline__ float derivative(float z) { return Sigmoid::value(z); }
+  DEVICE value(float z, float) { return (z < 0.f ? 0.f : z) + log1pf(expf(-fabsf(z))); }
+  DEVICE derivative(float z, float) { return Sigmoid::of(z); }
+};
+struct SoftSign {
+  DEVICE value(float z, float) { return z / (1.f + fabsf(z)); }
+  DEVICE derivative(float z, float) {
+    float inverse = 1.f / (1.f + fabsf(z));
+    return inverse * inverse;
+  }
 };
 struct Tanh {
-  static __device__ __forceinline__ float value(float z) { return tanhf(z); }
-  static __device__ __forceinline__ float derivative(float z) {
+  DEVICE value(float z, float) { return tanhf(z); }
+  DEVICE derivative(float z, float) {
     float t = tanhf(z);
     return (1.f - t) * (1.f + t);
   }
 };
+struct Sin {  // of the exact product, whose rounding would matter for large p; from 10⁶ on it has few digits anyway
+  DEVICE rest(float z, float p) { return fabsf(p * z) < 1e6f ? fmaf(p, z, -(p * z)) : 0.f; }
+  DEVICE value(float z, float p) {
+    float s, c;
+    sincosf(p * z, &s, &c);
+    return fmaf(rest(z, p), c, s);
+  }
+  DEVICE derivative(float z, float p) {
+    float s, c;
+    sincosf(p * z, &s, &c);
+    return p * fmaf(-rest(z, p), s, c);
+  }
+};
+#undef DEVICE
 
 /// z + b, stored.
 template <int V>
@@ -77,23 +133,24 @@ __device__ __forceinline__ Vector<V> add_bias(float* z, const float* bias, int c
 }
 
 template <class Activation, class T, bool BIAS>
-__device__ __forceinline__ void forward(float* z, const float* bias, float* activated, int samples, int outputs) {
+__device__ __forceinline__ void forward(float* z, const float* bias, float* activated, float parameter, int samples,
+                                        int outputs) {
   T::for_each(samples, outputs, [&](int, int column, int64_t at) {
     auto x = BIAS ? add_bias<T::V>(z, bias, column, at) : load<T::V>(z + at);
 #pragma unroll
-    for (int i = 0; i < T::V; i++) x.v[i] = Activation::value(x.v[i]);
+    for (int i = 0; i < T::V; i++) x.v[i] = Activation::value(x.v[i], parameter);
     store(activated + at, x);
   });
 }
 
 template <class Activation, class T>
 __device__ __forceinline__ void backward(const float* z, const float* upstream, float* gradient, float* sensitivity,
-                                         float scale, int copies, int samples, int outputs) {
+                                         float scale, float parameter, int copies, int samples, int outputs) {
   T::for_each(samples, outputs, [&](int, int, int64_t at) {
     auto slope = load<T::V>(z + at);
     Vector<T::V> squares = {};
 #pragma unroll
-    for (int i = 0; i < T::V; i++) slope.v[i] = Activation::derivative(slope.v[i]);
+    for (int i = 0; i < T::V; i++) slope.v[i] = Activation::derivative(slope.v[i], parameter);
     for (int c = 0; c < copies; c++) {
       int64_t there = (int64_t)c * samples * outputs + at;
       auto g = load<T::V>(upstream + there);
@@ -130,20 +187,21 @@ __device__ __forceinline__ void squares(const float* gradient, float* sensitivit
   });
 }
 
-#define DENSE(name, Activation, C, R)                                                                             \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                           \
-      dense_forward_##name##_##C##x##R(float* z, const float* bias, float* activated, int samples, int outputs) { \
-    if (bias)                                                                                                     \
-      forward<Activation, Tile<C, R>, true>(z, bias, activated, samples, outputs);                                \
-    else                                                                                                          \
-      forward<Activation, Tile<C, R>, false>(z, bias, activated, samples, outputs);                               \
-  }                                                                                                               \
-  EXPORT_KERNEL(dense_forward_##name##_##C##x##R);                                                                \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                           \
-      dense_backward_##name##_##C##x##R(const float* z, const float* upstream, float* gradient,                   \
-                                        float* sensitivity, float scale, int copies, int samples, int outputs) {  \
-    backward<Activation, Tile<C, R>>(z, upstream, gradient, sensitivity, scale, copies, samples, outputs);        \
-  }                                                                                                               \
+#define DENSE(name, Activation, C, R)                                                                                 \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                               \
+      dense_forward_##name##_##C##x##R(float* z, const float* bias, float* activated, float parameter, int samples,   \
+                                       int outputs) {                                                                 \
+    if (bias)                                                                                                         \
+      forward<Activation, Tile<C, R>, true>(z, bias, activated, parameter, samples, outputs);                         \
+    else                                                                                                              \
+      forward<Activation, Tile<C, R>, false>(z, bias, activated, parameter, samples, outputs);                        \
+  }                                                                                                                   \
+  EXPORT_KERNEL(dense_forward_##name##_##C##x##R);                                                                    \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads, 4)                                               \
+      dense_backward_##name##_##C##x##R(const float* z, const float* upstream, float* gradient, float* sensitivity,   \
+                                        float scale, float parameter, int copies, int samples, int outputs) {         \
+    backward<Activation, Tile<C, R>>(z, upstream, gradient, sensitivity, scale, parameter, copies, samples, outputs); \
+  }                                                                                                                   \
   EXPORT_KERNEL(dense_backward_##name##_##C##x##R)
 
 #define ADD_BIAS(C, R)                                                                                        \
@@ -161,17 +219,25 @@ __device__ __forceinline__ void squares(const float* gradient, float* sensitivit
   }                                                                                                   \
   EXPORT_KERNEL(add_squares_##C##x##R)
 
-#define TILED(C, R)                   \
-  DENSE(identity, Identity, C, R);    \
-  DENSE(relu, Relu, C, R);            \
-  DENSE(leaky_relu, LeakyRelu, C, R); \
-  DENSE(elu, Elu, C, R);              \
-  DENSE(gelu, Gelu, C, R);            \
-  DENSE(silu, Silu, C, R);            \
-  DENSE(softplus, Softplus, C, R);    \
-  DENSE(tanh, Tanh, C, R);            \
-  DENSE(sigmoid, Sigmoid, C, R);      \
-  ADD_BIAS(C, R);                     \
+#define TILED(C, R)                      \
+  DENSE(identity, Identity, C, R);       \
+  DENSE(relu, Relu, C, R);               \
+  DENSE(relu6, Relu6, C, R);             \
+  DENSE(leaky_relu, LeakyRelu, C, R);    \
+  DENSE(elu, Elu, C, R);                 \
+  DENSE(selu, Selu, C, R);               \
+  DENSE(gelu, Gelu, C, R);               \
+  DENSE(gelu_tanh, GeluTanh, C, R);      \
+  DENSE(silu, Silu, C, R);               \
+  DENSE(mish, Mish, C, R);               \
+  DENSE(hardswish, HardSwish, C, R);     \
+  DENSE(hardsigmoid, HardSigmoid, C, R); \
+  DENSE(softplus, Softplus, C, R);       \
+  DENSE(softsign, SoftSign, C, R);       \
+  DENSE(tanh, Tanh, C, R);               \
+  DENSE(sigmoid, Sigmoid, C, R);         \
+  DENSE(sin, Sin, C, R);                 \
+  ADD_BIAS(C, R);                        \
   SQUARES(C, R)
 
 TILED(128, 16);

@@ -41,11 +41,11 @@ final class Losses {
       case VALUES -> labels.width() == 1 ? "one label column" : labels.width() + " label columns";
     };
     boolean squared = loss instanceof Loss.SquaredError;
-    boolean gives = last == Activation.IDENTITY || last == Activation.SOFTMAX;
+    boolean gives = last.equals(Activation.IDENTITY) || last.equals(Activation.SOFTMAX);
     String other = "";
     if (squared && gives && rows == LabelRows.PROBABILITIES) {
       other = "; for class probabilities, give --loss cross-entropy";
-    } else if (squared && last == Activation.IDENTITY && rows == LabelRows.BINARY) {
+    } else if (squared && last.equals(Activation.IDENTITY) && rows == LabelRows.BINARY) {
       other = "; for classes, give --loss binary-cross-entropy";
     }
     return Optional.of("loss: %s (default for %s)%s".formatted(loss, kind, other));

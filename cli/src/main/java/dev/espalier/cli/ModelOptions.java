@@ -48,6 +48,11 @@ final class ModelOptions {
           "layers: %s (the only order in which the widths chain; --layers sets another, or a part)".formatted(names));
       case METADATA -> notes.add("layers: %s (listed in the metadata)".formatted(names));
     }
+    for (int l = 0; l < file.network().layers().size(); l++) {
+      DenseLayer layer = file.network().layers().get(l);
+      file.slopeTensor(l).ifPresent(slope -> notes
+          .add("layer %s: prelu, with the slope of %s: %s".formatted(layer.name(), slope.name(), layer.activation())));
+    }
     if (!file.unused().isEmpty()) {
       notes.add(
           "not part of the network: " + file.unused().stream().map(Tensor::name).collect(Collectors.joining(", ")));

@@ -306,7 +306,7 @@ final class PruneCommand implements Callable<Integer> {
   ///
   /// @param labelled where the labels are, if there are any
   private boolean isClassifier(DenseNetwork network, Optional<Dataset> labelled) throws IOException {
-    if (network.graph().lastActivation() == Activation.SOFTMAX || scoring.loss instanceof Loss.CrossEntropy) {
+    if (network.graph().lastActivation().equals(Activation.SOFTMAX) || scoring.loss instanceof Loss.CrossEntropy) {
       return network.outputs() > 1;
     }
     return labelled.isPresent() && labelled.get().labels().isPresent()

@@ -83,7 +83,7 @@ class HelpTest {
     assertNames("compare", "--criteria", values(Criterion.class));
     for (String command : List.of("prune", "compare", "evaluate", "train")) {
       assertNames(command, "--loss", values(Loss.class));
-      assertNames(command, "--activations", Arrays.asList(Activation.values()));
+      assertNames(command, "--activations", Arrays.asList(Activation.Kind.values()));
       assertNames(command, "--precision", Arrays.asList(Precision.values()));
       assertNames(command, "--device", Arrays.stream(Device.Kind.values()).map(kind -> new Device(kind, 0)).toList());
     }

@@ -33,6 +33,21 @@ public final class TestNetworks {
     return RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
   }
 
+  /// One activation of each kind, and some with other parameters.
+  public static Stream<Activation> activations() {
+    return Stream.concat(kinds(), Stream.of("leaky_relu:-0.3", "elu:0.5", "sin:30").map(Activation::parse));
+  }
+
+  /// One activation of each kind, with slopes of about 1: a steep sine magnifies roundings.
+  public static Stream<Activation> kinds() {
+    return Stream.of(Activation.Kind.values()).map(Activation::of);
+  }
+
+  /// Those that act on each element alone.
+  public static Stream<Activation> elementwise() {
+    return activations().filter(Activation::isElementwise);
+  }
+
   /// A network of normal weights, scaled by 1/√inputs, and biases.
   public static DenseNetwork network(Arena arena, long seed, List<Integer> widths, List<Activation> activations) {
     RandomGenerator random = random(seed);
@@ -49,8 +64,7 @@ public final class TestNetworks {
   /// behind which one node or two join what none of them reads.
   public static Graph graph(long seed, int steps) {
     RandomGenerator random = random(seed);
-    List<Activation> activations = Stream.of(Activation.values())
-        .filter(a -> a.isElementwise() && a != Activation.IDENTITY).toList();
+    List<Activation> activations = kinds().filter(a -> a.isElementwise() && !a.equals(Activation.IDENTITY)).toList();
     Graph.Builder builder = new Graph.Builder(3);
     List<Integer> widths = new ArrayList<>(List.of(3));
     Set<Integer> unread = new TreeSet<>(List.of(0));

@@ -43,7 +43,8 @@ public final class DenseForwardKernel {
     int samples = preActivation.rows();
     int outputs = preActivation.columns();
     launch(tile.name("dense_forward_" + nonlinearity), tile.grid(samples, outputs),
-        List.of(Argument.of(preActivation), bias, Argument.of(activated), Argument.of(samples), Argument.of(outputs)),
+        List.of(Argument.of(preActivation), bias, Argument.of(activated), Argument.of(nonlinearity.parameter()),
+            Argument.of(samples), Argument.of(outputs)),
         "z " + preActivation);
   }
 
@@ -109,7 +110,7 @@ public final class DenseForwardKernel {
     launch(tile.name("dense_backward_" + nonlinearity), tile.grid(samples, outputs),
         List.of(Argument.of(preActivation), Argument.of(upstream), Argument.of(gradient),
             sensitivity == null ? Argument.none() : Argument.of(sensitivity), Argument.of((float) scale),
-            Argument.of(copies), Argument.of(samples), Argument.of(outputs)),
+            Argument.of(nonlinearity.parameter()), Argument.of(copies), Argument.of(samples), Argument.of(outputs)),
         "z %s, u %s".formatted(preActivation, upstream));
   }
 

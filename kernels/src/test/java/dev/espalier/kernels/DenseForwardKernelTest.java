@@ -8,16 +8,18 @@ import static dev.espalier.kernels.Checks.onEveryOrder;
 import static dev.espalier.kernels.Checks.onEveryShape;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 class DenseForwardKernelTest {
   private static final float SCALE = 0.25f;
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("dev.espalier.kernels.Nonlinearities#all")
   void biasAndActivation(Nonlinearity nonlinearity) {
     onEveryShape((gpu, samples, outputs) -> {
       float[] product = normal(1, (long) samples * outputs);
@@ -32,7 +34,7 @@ class DenseForwardKernelTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("dev.espalier.kernels.Nonlinearities#all")
   void activationAlone(Nonlinearity nonlinearity) {
     onEveryShape((gpu, samples, outputs) -> {
       float[] z = normal(1, (long) samples * outputs);
@@ -41,6 +43,35 @@ class DenseForwardKernelTest {
       new DenseForwardKernel(gpu).activate(nonlinearity, preActivation, a);
       assertSame("z", gpu.read(preActivation), i -> z[i]);
       assertClose("a", gpu.read(a), i -> Nonlinearities.value(nonlinearity, z[i]), i -> tolerance(z[i]));
+    });
+  }
+
+  /// No NaN and no overflow where powers of e leave float32's range, or squares of z do.
+  @ParameterizedTest
+  @MethodSource("dev.espalier.kernels.Nonlinearities#all")
+  void tailsAreFinite(Nonlinearity nonlinearity) {
+    float[] z = {-1e30f, -1e5f, -120, -90, -30, 30, 90, 120, 1e5f, 1e30f};
+    float[] ones = new float[z.length];
+    Arrays.fill(ones, 1);
+    onEveryOrder(gpu -> {
+      DeviceMatrix preActivation = gpu.matrix(1, z.length, z);
+      DeviceMatrix a = gpu.matrix(1, z.length);
+      DeviceMatrix g = gpu.matrix(1, z.length);
+      new DenseForwardKernel(gpu).activate(nonlinearity, preActivation, a);
+      new DenseForwardKernel(gpu).backward(nonlinearity, preActivation, gpu.matrix(1, z.length, ones), g);
+      float[] value = gpu.read(a);
+      float[] slope = gpu.read(g);
+      boolean wraps = nonlinearity.kind() == Nonlinearity.Kind.SIN; // beyond 10⁵ its argument has no digits
+      for (int i = 0; i < z.length; i++) {
+        if (wraps && Math.abs(z[i]) > 1e4) {
+          assertTrue(Math.abs(value[i]) <= 1.0001f && Math.abs(slope[i]) <= 30.01f, nonlinearity + " at " + z[i]);
+          continue;
+        }
+        double expected = Nonlinearities.value(nonlinearity, z[i]);
+        assertEquals(expected, value[i], 8 * UNIT * (1 + Math.abs(expected)), nonlinearity + " at " + z[i]);
+        assertEquals(Nonlinearities.derivative(nonlinearity, z[i]), slope[i], 8 * UNIT * steepest(nonlinearity),
+            nonlinearity + "' at " + z[i]);
+      }
     });
   }
 
@@ -56,7 +87,7 @@ class DenseForwardKernelTest {
   }
 
   @ParameterizedTest
-  @EnumSource
+  @MethodSource("dev.espalier.kernels.Nonlinearities#all")
   void derivativeAndSquares(Nonlinearity nonlinearity) {
     int copies = 3;
     onEveryShape((gpu, samples, outputs) -> {
@@ -70,7 +101,7 @@ class DenseForwardKernelTest {
           gpu.matrix(copies * samples, outputs, u), g, s, SCALE);
       float[] gradient = gpu.read(g);
       assertClose("g", gradient, i -> u[i] * Nonlinearities.derivative(nonlinearity, z[i % elements]),
-          i -> Math.abs(u[i]) * tolerance(z[i % elements]));
+          i -> Math.abs(u[i]) * steepest(nonlinearity) * tolerance(z[i % elements]));
       assertClose("s", gpu.read(s), i -> before[i] + SCALE * squares(gradient, i, elements),
           i -> (copies + 2) * UNIT * (Math.abs(before[i]) + SCALE * squares(gradient, i, elements)));
     });
@@ -165,7 +196,7 @@ class DenseForwardKernelTest {
   void nanStaysNan() {
     onEveryOrder(gpu -> {
       DeviceMatrix a = gpu.matrix(1, 1);
-      for (Nonlinearity nonlinearity : Nonlinearity.values()) {
+      for (Nonlinearity nonlinearity : Nonlinearities.all().toList()) {
         new DenseForwardKernel(gpu).forward(nonlinearity, gpu.matrix(1, 1, Float.NaN), gpu.matrix(1, 1, 0), a);
         assertEquals(Float.NaN, gpu.read(a)[0], nonlinearity.toString());
       }
@@ -208,6 +239,11 @@ class DenseForwardKernelTest {
       sum += (double) p[k % elements] * u[k];
     }
     return sum;
+  }
+
+  /// The largest |φ′|, roughly.
+  private static double steepest(Nonlinearity nonlinearity) {
+    return nonlinearity.kind() == Nonlinearity.Kind.SIN ? nonlinearity.parameter() : 1;
   }
 
   /// The exponential and error functions are right to a few units; their arguments are off by one.

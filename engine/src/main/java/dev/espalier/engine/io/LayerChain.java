@@ -140,8 +140,11 @@ final class LayerChain {
   static void requireMatrix(SafetensorsFile file, Tensor tensor, List<Tensor> weights) throws LayerOrderException {
     if (!isMatrix(tensor)) {
       throw new LayerOrderException(file.path(),
-          "tensor %s is %s of shape %s; a dense layer needs F32, F16, BF16 or F64 of shape [outputs, inputs]"
-              .formatted(quote(tensor.name()), tensor.dtype(), tensor.shape()),
+          "tensor %s is %s of shape %s; a dense layer needs F32, F16, BF16 or F64 of shape [outputs, inputs]%s"
+              .formatted(quote(tensor.name()), tensor.dtype(), tensor.shape(),
+                  PreluSlopes.isSlope(file, tensor)
+                      ? ", and if it is the slope of a PReLU, name prelu among the activations"
+                      : ""),
           weights.stream().filter(LayerChain::isMatrix).map(ModelFile::layerName).toList());
     }
   }

@@ -25,6 +25,7 @@ import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// A network in a safetensors file, such as PyTorch's state dict of an `nn.Sequential`: tensors `<layer>.weight` of
 /// shape outputs × inputs, each with an optional `<layer>.bias`. The layers are all that the file has, in the order
@@ -41,12 +42,14 @@ public final class ModelFile {
   private final SafetensorsFile file;
   private final List<Tensor> weights;
   private final LayerOrder order;
+  private final List<Optional<Tensor>> slopes;
   private final DenseNetwork network;
 
-  private ModelFile(SafetensorsFile file, LayerChain.Found found, DenseNetwork network) {
+  private ModelFile(SafetensorsFile file, LayerChain.Found found, List<Optional<Tensor>> slopes, DenseNetwork network) {
     this.file = file;
     this.weights = found.weights();
     this.order = found.reason();
+    this.slopes = slopes;
     this.network = network;
   }
 
@@ -65,28 +68,37 @@ public final class ModelFile {
   /// @throws IOException     if it cannot be read
   public static ModelFile load(Path path, ModelReading reading, Arena arena) throws IOException {
     SafetensorsFile file = SafetensorsFile.openWhole(path, arena);
-    LayerChain.Found found = layers(file, reading);
+    Optional<Activations> activations = activations(file, reading.activations());
+    LayerChain.Found found = layers(file, reading,
+        activations.isPresent() && activations.get().named().contains(Activation.PRELU));
     List<Tensor> weights = found.weights();
-    Activations named = activations(file, reading.activations(), weights.size());
+    Activations named = activations.orElseThrow(() -> new MissingActivationsException(path, weights.size()));
     try {
       List<Activation> chosen = named.forLayers(weights.size());
+      List<Optional<Tensor>> slopes = PreluSlopes.find(file, chosen);
       List<DenseLayer> layers = new ArrayList<>();
       for (int l = 0; l < weights.size(); l++) {
         Optional<Tensor> bias = bias(file, weights.get(l));
         Optional<MatrixView> values = bias.isPresent()
             ? Optional.of(file.asFloat32(bias.get(), arena))
             : Optional.empty();
-        layers.add(
-            new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, chosen.get(l)));
+        Activation activation = slopes.get(l).isPresent()
+            ? PreluSlopes.read(file, slopes.get(l).get(), arena)
+            : chosen.get(l);
+        layers
+            .add(new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, activation));
       }
-      return new ModelFile(file, found, new DenseNetwork(layers));
+      return new ModelFile(file, found, slopes, new DenseNetwork(layers));
     } catch (MismatchException | NonFiniteException e) {
       throw new FormatException(path, e.getMessage(), e);
     }
   }
 
   /// The weights of the layers in order.
-  private static LayerChain.Found layers(SafetensorsFile file, ModelReading reading) throws FormatException {
+  ///
+  /// @param prelu whether weights may be slopes of activations
+  private static LayerChain.Found layers(SafetensorsFile file, ModelReading reading, boolean prelu)
+      throws FormatException {
     String listed = file.metadata().get(LAYERS);
     if (!reading.layers().isEmpty()) {
       return new LayerChain.Found(listed(file, reading.layers()), LayerOrder.GIVEN);
@@ -94,8 +106,7 @@ public final class ModelFile {
       return new LayerChain.Found(listed(file, List.of(listed.split(",", -1))), LayerOrder.METADATA);
     }
     UnreadTensors.refuse(file, "");
-    List<Tensor> weights = file.tensors().stream()
-        .filter(tensor -> tensor.name().equals(WEIGHT) || tensor.name().endsWith("." + WEIGHT)).toList();
+    List<Tensor> weights = weightTensors(file).filter(tensor -> !prelu || !PreluSlopes.isSlope(file, tensor)).toList();
     if (weights.isEmpty()) {
       throw new FormatException(file.path(),
           "no tensor is called <layer>.weight; save the network as PyTorch's state dict, with safetensors");
@@ -104,6 +115,11 @@ public final class ModelFile {
       LayerChain.requireMatrix(file, tensor, weights);
     }
     return LayerChain.of(file, weights, reading.inputs());
+  }
+
+  static Stream<Tensor> weightTensors(SafetensorsFile file) {
+    return file.tensors().stream()
+        .filter(tensor -> tensor.name().equals(WEIGHT) || tensor.name().endsWith("." + WEIGHT));
   }
 
   /// The weights of the layers of these names, in this order.
@@ -126,17 +142,14 @@ public final class ModelFile {
     return weights;
   }
 
-  private static Activations activations(SafetensorsFile file, Optional<Activations> given, int layers)
+  private static Optional<Activations> activations(SafetensorsFile file, Optional<Activations> given)
       throws FormatException {
-    if (given.isPresent()) {
-      return given.get();
-    }
     String text = file.metadata().get(ACTIVATIONS);
-    if (text == null) {
-      throw new MissingActivationsException(file.path(), layers);
+    if (given.isPresent() || text == null) {
+      return given;
     }
     try {
-      return Activations.parse(text);
+      return Optional.of(Activations.parse(text));
     } catch (IllegalArgumentException e) {
       throw new FormatException(file.path(), e.getMessage(), e);
     }
@@ -156,7 +169,7 @@ public final class ModelFile {
     return weight.name().substring(0, weight.name().length() - WEIGHT.length());
   }
 
-  private static String biasName(Tensor weight) {
+  static String biasName(Tensor weight) {
     return prefix(weight) + "bias";
   }
 
@@ -180,7 +193,7 @@ public final class ModelFile {
     return order;
   }
 
-  /// The tensors that are neither weights nor biases of the layers, in the order of the file. They have no influence,
+  /// The tensors that are neither weights, biases nor slopes of the layers, in the order of the file. They have no influence,
   /// and keep their bytes.
   public List<Tensor> unused() {
     Set<String> used = new HashSet<>();
@@ -188,12 +201,18 @@ public final class ModelFile {
       used.add(weight.name());
       used.add(biasName(weight));
     }
+    slopes.forEach(slope -> slope.ifPresent(tensor -> used.add(tensor.name())));
     return file.tensors().stream().filter(tensor -> !used.contains(tensor.name())).toList();
   }
 
   /// The tensor that holds the weights of layer `l`, numbered from 0.
   public Tensor weightTensor(int l) {
     return weights.get(l);
+  }
+
+  /// The tensor that holds the slope of layer `l`, if the activation was named as prelu.
+  public Optional<Tensor> slopeTensor(int l) {
+    return slopes.get(l);
   }
 
   /// The model with the neurons that a compaction of its network keeps, and otherwise as it was: names, order, metadata,
@@ -215,7 +234,7 @@ public final class ModelFile {
       inputs = outputs;
     }
     List<Tensor> changed = weights.stream().map(weight -> smaller.get(weight.name())).toList();
-    return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), compaction.network());
+    return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), slopes, compaction.network());
   }
 
   /// Some rows and columns of a matrix; a vector is one row.

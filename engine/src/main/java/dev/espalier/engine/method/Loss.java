@@ -53,7 +53,8 @@ public sealed interface Loss {
 
     @Override
     public void requireFits(Graph network) {
-      if (network.lastActivation() != Activation.IDENTITY && network.lastActivation() != Activation.SIGMOID) {
+      if (!network.lastActivation().equals(Activation.IDENTITY)
+          && !network.lastActivation().equals(Activation.SIGMOID)) {
         throw new MismatchException(
             "binary-cross-entropy needs identity or sigmoid as the last activation, not %s: use mse"
                 .formatted(network.lastActivation()));
@@ -84,8 +85,8 @@ public sealed interface Loss {
     if (asked.isEmpty()) {
       return defaultFor(network, labels);
     }
-    boolean binary = network.lastActivation() == Activation.SIGMOID
-        || (network.outputs() == 1 && network.lastActivation() == Activation.IDENTITY);
+    boolean binary = network.lastActivation().equals(Activation.SIGMOID)
+        || (network.outputs() == 1 && network.lastActivation().equals(Activation.IDENTITY));
     return binary && asked.get() instanceof CrossEntropy ? new BinaryCrossEntropy() : asked.get();
   }
 
@@ -94,7 +95,7 @@ public sealed interface Loss {
   ///
   /// @throws IOException if that fails
   static Loss defaultFor(Graph network, SampleSource labels) throws IOException {
-    boolean sigmoid = network.lastActivation() == Activation.SIGMOID;
+    boolean sigmoid = network.lastActivation().equals(Activation.SIGMOID);
     if (labels.width() == 1 && network.outputs() > 1) {
       return givesClasses(network) ? new CrossEntropy() : new SquaredError();
     } else if (labels.width() != network.outputs() || !(sigmoid || (labels.width() > 1 && givesClasses(network)))) {
@@ -108,7 +109,7 @@ public sealed interface Loss {
   }
 
   private static boolean givesClasses(Graph network) {
-    return network.lastActivation() == Activation.IDENTITY || network.lastActivation() == Activation.SOFTMAX;
+    return network.lastActivation().equals(Activation.IDENTITY) || network.lastActivation().equals(Activation.SOFTMAX);
   }
 
   /// `mse`, `cross-entropy` or `binary-cross-entropy`.

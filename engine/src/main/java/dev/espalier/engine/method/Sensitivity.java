@@ -79,7 +79,8 @@ public sealed interface Sensitivity {
 
     @Override
     public void requireFits(Graph graph) {
-      boolean hasLogits = graph.lastActivation() == Activation.SOFTMAX || graph.lastActivation() == Activation.IDENTITY;
+      boolean hasLogits = graph.lastActivation().equals(Activation.SOFTMAX)
+          || graph.lastActivation().equals(Activation.IDENTITY);
       if (graph.outputs() < 2 || !hasLogits) {
         throw new MismatchException(
             "sensitivity %s is that of class probabilities: it needs two outputs or more, and softmax or identity as the"

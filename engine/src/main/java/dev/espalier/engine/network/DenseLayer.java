@@ -13,8 +13,12 @@ import java.util.Optional;
 /// @param activation φ
 public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> bias,
     Activation activation) implements LayerShape {
-  /// @throws MismatchException if the bias does not fit the weights
+  /// @throws MismatchException if the bias does not fit the weights, or the slope of a PReLU is not known
   public DenseLayer {
+    if (activation.equals(Activation.PRELU)) {
+      throw new MismatchException(
+          "layer %s: the slope of prelu is not known; name a slope, as in leaky_relu:0.25".formatted(name));
+    }
     bias.ifPresent(b -> {
       if (b.rows() != 1 || b.columns() != weights.rows()) {
         throw new MismatchException("layer %s: the bias has %d elements, the weights have %d rows".formatted(name,
@@ -45,7 +49,7 @@ public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> b
 
   void requireFits(Node.Dense node, Activation follows) {
     if (!node.name().equals(name) || node.width() != outputs() || node.inputWidth() != inputs()
-        || follows != activation) {
+        || !follows.equals(activation)) {
       throw new MismatchException("layer %s, %d × %d, %s, is not layer %s, %d × %d, %s of the graph".formatted(name,
           outputs(), inputs(), activation, node.name(), node.width(), node.inputWidth(), follows));
     }

@@ -148,7 +148,7 @@ public record Graph(List<Node> nodes) {
 
   /// The node of the logits: the one that a softmax at the end reads, or else the output.
   public int logits() {
-    return lastActivation() == Activation.SOFTMAX ? nodes.getLast().inputs().getFirst() : output();
+    return lastActivation().equals(Activation.SOFTMAX) ? nodes.getLast().inputs().getFirst() : output();
   }
 
   /// Collects nodes; each method returns the number of the node that it adds, and throws a [MismatchException] if that
@@ -168,7 +168,7 @@ public record Graph(List<Node> nodes) {
 
     /// An activation of node `input`; identity adds no node.
     public int activate(int input, Activation activation) {
-      return activation == Activation.IDENTITY ? input : add(new Node.Activate(input, activation, width(input)));
+      return activation.equals(Activation.IDENTITY) ? input : add(new Node.Activate(input, activation, width(input)));
     }
 
     /// The sum of nodes.

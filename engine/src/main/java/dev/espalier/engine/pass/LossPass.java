@@ -98,7 +98,7 @@ public final class LossPass implements Resource {
   private int start() {
     return switch (loss) {
       case Loss.CrossEntropy() -> graph.logits();
-      case Loss.BinaryCrossEntropy() when graph.lastActivation() == Activation.SIGMOID ->
+      case Loss.BinaryCrossEntropy() when graph.lastActivation().equals(Activation.SIGMOID) ->
         graph.nodes().getLast().inputs().getFirst();
       case Loss.BinaryCrossEntropy(),Loss.SquaredError() -> graph.output();
     };

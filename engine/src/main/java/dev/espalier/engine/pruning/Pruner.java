@@ -194,7 +194,7 @@ public final class Pruner {
     plan.uncompensated().ifPresent(notes::add);
     if (plan.scoring().needs().sensitivities()) {
       boolean takenForLogits = !plan.scoring().sensitivity().isOfOutput()
-          && network.graph().lastActivation() == Activation.IDENTITY;
+          && network.graph().lastActivation().equals(Activation.IDENTITY);
       String why = takenForLogits ? " (the outputs are taken for logits of classes)" : "";
       notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
           options.sensitivity().isPresent() ? why : " (default for %s outputs)".formatted(network.outputs())));

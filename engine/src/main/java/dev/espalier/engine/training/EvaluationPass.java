@@ -79,7 +79,7 @@ public final class EvaluationPass {
         .orElseThrow(() -> new MissingDataException("evaluation", MissingDataException.Part.LABELS));
     LabelEncoder encoder = new LabelEncoder(labels, first.outputs(), loss.rows());
     boolean binary = loss instanceof Loss.BinaryCrossEntropy && !encoder.areClasses();
-    float half = first.graph().lastActivation() == Activation.SIGMOID ? 0.5f : 0;
+    float half = first.graph().lastActivation().equals(Activation.SIGMOID) ? 0.5f : 0;
     Hit hit = binary ? (y, t, n) -> rightLabels(y, t, n, half) : (y, t, n) -> y.largest(n) == t.largest(n) ? 1 : 0;
     int capacity = (int) Math.min(batchSize, data.samples().samples());
     backend.enter(Phase.LOAD);

@@ -31,9 +31,9 @@ public final class RandomNetwork {
     for (int l = 0; l < activations.size(); l++) {
       int inputs = widths.get(l);
       int outputs = widths.get(l + 1);
-      double deviation = Math.sqrt(2.0 / switch (activations.get(l)) {
-        case RELU, LEAKY_RELU, ELU, GELU, SILU, SOFTPLUS -> inputs;
-        case IDENTITY, TANH, SIGMOID, SOFTMAX -> inputs + outputs;
+      double deviation = Math.sqrt(2.0 / switch (activations.get(l).kind()) {
+        case RELU, RELU6, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH, HARDSWISH, SOFTPLUS -> inputs;
+        case IDENTITY, HARDSIGMOID, SOFTSIGN, TANH, SIGMOID, SIN, SOFTMAX -> inputs + outputs;
       });
       MatrixView weights = MatrixView.allocate(arena, outputs, inputs);
       for (long i = 0; i < weights.elements(); i++) {

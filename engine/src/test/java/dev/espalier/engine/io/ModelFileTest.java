@@ -56,9 +56,9 @@ final class ModelFileTest {
   @Test
   void oneActivationIsThatOfAllHiddenLayers() throws IOException {
     Path path = write(Map.of(), matrix("0.weight", 4, 3), matrix("2.weight", 5, 4), matrix("4.weight", 2, 5));
-    DenseNetwork network = ModelFile.load(path, Optional.of(new Activations(List.of(Activation.SILU))), arena)
+    DenseNetwork network = ModelFile.load(path, Optional.of(new Activations(List.of(Activation.parse("silu")))), arena)
         .network();
-    assertEquals(List.of(Activation.SILU, Activation.SILU, Activation.IDENTITY),
+    assertEquals(List.of(Activation.parse("silu"), Activation.parse("silu"), Activation.IDENTITY),
         network.layers().stream().map(DenseLayer::activation).toList());
   }
 
@@ -156,6 +156,49 @@ final class ModelFileTest {
     content[first] = 1; // little-endian
   }
 
+  /// As PyTorch saves nn.Sequential(Linear, PReLU, Linear, PReLU, Linear), and a module that uses one PReLU twice.
+  @Test
+  void slopesOfPrelusAreInTheFile() throws IOException {
+    for (boolean each : new boolean[]{true, false}) {
+      Path path = write(Map.of("activations", "prelu"), matrix("0.weight", 4, 3), matrix("2.weight", 5, 4),
+          matrix("10.weight", 2, 5),
+          NewTensor.vector(each ? "1.weight" : "act.weight", MatrixView.of(arena, 1, 1, 0.5f)),
+          NewTensor.vector(each ? "3.weight" : "other", MatrixView.of(arena, 1, 1, -0.25f)));
+      ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+      assertEquals(
+          each
+              ? List.of("leaky_relu:0.5", "leaky_relu:-0.25", "identity")
+              : List.of("leaky_relu:0.5", "leaky_relu:0.5", "identity"),
+          model.network().layers().stream().map(layer -> layer.activation().toString()).toList());
+      assertEquals(List.of("0", "2", "10"), model.network().layers().stream().map(DenseLayer::name).toList());
+      assertEquals(each ? "3.weight" : "act.weight", model.slopeTensor(1).orElseThrow().name());
+      assertEquals(each ? 0 : 1, model.unused().size());
+      Path out = folder.resolve("out.safetensors");
+      model.save(out, model.network(), true);
+      assertArrayEquals(Files.readAllBytes(path), Files.readAllBytes(out));
+    }
+  }
+
+  @Test
+  void slopesThatAreNotUnderstoodAreRefused() throws IOException {
+    Map<String, String> prelu = Map.of("activations", "prelu,prelu,identity");
+    NewTensor[] layers = {matrix("0.weight", 4, 3), matrix("2.weight", 5, 4), matrix("4.weight", 2, 5)};
+    refuse(write(prelu, layers), "has 0 slopes <name>.weight of one dimension for 2 layers with prelu; give each its "
+        + "slope, as in leaky_relu:0.25");
+    refuse(
+        write(prelu, layers[0], layers[1], layers[2], NewTensor.vector("1.weight", MatrixView.allocate(arena, 1, 4)),
+            NewTensor.vector("3.weight", MatrixView.allocate(arena, 1, 1))),
+        "tensor \"1.weight\" has 4 slopes of a PReLU; only one for all neurons is supported");
+    refuse(
+        write(prelu, layers[0], layers[1], layers[2],
+            NewTensor.vector("1.weight", MatrixView.of(arena, 1, 1, Float.NaN))),
+        "tensor \"1.weight\" is NaN: the slope of a PReLU must be finite");
+    refuse(
+        write(Map.of("activations", "relu"), layers[0], layers[1], layers[2],
+            NewTensor.vector("1.weight", MatrixView.of(arena, 1, 1, 0.5f))),
+        "if it is the slope of a PReLU, name prelu among the activations");
+  }
+
   @Test
   void saysWhatIsWrong() throws IOException {
     refuse(write(Map.of(), NewTensor.vector("x", MatrixView.allocate(arena, 1, 3))),
@@ -168,7 +211,7 @@ final class ModelFileTest {
         "its metadata names no activations; give one for all hidden layers");
     refuse(write(Map.of("activations", "relu,relu,relu"), matrix("0.weight", 4, 3), matrix("2.weight", 2, 4)),
         "3 activations (relu,relu,relu) for 2 layers");
-    refuse(write(Map.of("activations", "mish"), matrix("0.weight", 4, 3)), "unknown activation 'mish'");
+    refuse(write(Map.of("activations", "glu"), matrix("0.weight", 4, 3)), "unknown activation 'glu'");
     refuse(
         write(Map.of("activations", "relu"), matrix("0.weight", 4, 3),
             NewTensor.vector("0.bias", MatrixView.allocate(arena, 1, 3))),

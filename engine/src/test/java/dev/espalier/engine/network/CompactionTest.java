@@ -63,7 +63,7 @@ final class CompactionTest {
   }
 
   private DenseNetwork sparse(RandomGenerator random) {
-    List<Activation> hidden = Arrays.stream(Activation.values()).filter(Activation::isElementwise).toList();
+    List<Activation> hidden = TestNetworks.kinds().filter(Activation::isElementwise).toList();
     int depth = 1 + random.nextInt(4);
     List<DenseLayer> layers = new ArrayList<>();
     int inputs = 1 + random.nextInt(12);

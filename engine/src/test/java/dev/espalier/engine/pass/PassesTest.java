@@ -193,10 +193,10 @@ final class PassesTest {
   void fisherSensitivitiesAreThoseOfTheClassProbabilities(long seed) {
     DenseNetwork network = network(seed);
     Plain plain = Plain.of(network);
-    boolean isSoftmax = network.graph().lastActivation() == Activation.SOFTMAX;
+    boolean isSoftmax = network.graph().lastActivation().equals(Activation.SOFTMAX);
     for (double temperature : new double[]{1, 4}) {
       Sensitivity sensitivity = new Sensitivity.Fisher(OptionalInt.empty(), temperature);
-      if (network.outputs() < 2 || (!isSoftmax && network.graph().lastActivation() != Activation.IDENTITY)) {
+      if (network.outputs() < 2 || (!isSoftmax && !network.graph().lastActivation().equals(Activation.IDENTITY))) {
         assertThrows(MismatchException.class, () -> sensitivity.requireFits(network.graph()));
         continue;
       }
@@ -249,13 +249,13 @@ final class PassesTest {
     DenseNetwork network = network(seed);
     Plain plain = Plain.of(network);
     Activation last = network.graph().lastActivation();
-    boolean givesClasses = last == Activation.IDENTITY || last == Activation.SOFTMAX;
+    boolean givesClasses = last.equals(Activation.IDENTITY) || last.equals(Activation.SOFTMAX);
     onBackends(network, (backend, device) -> {
       List<Loss> losses = new ArrayList<>(List.of(new Loss.SquaredError()));
       if (givesClasses) {
         losses.add(new Loss.CrossEntropy());
       }
-      if (last == Activation.IDENTITY || last == Activation.SIGMOID) {
+      if (last.equals(Activation.IDENTITY) || last.equals(Activation.SIGMOID)) {
         losses.add(new Loss.BinaryCrossEntropy());
       }
       for (Loss loss : losses) {
@@ -298,8 +298,8 @@ final class PassesTest {
   /// By its definition in docs/method.md.
   private static double loss(Loss loss, Plain plain, double[] x, double[] t) {
     double[] y = plain.output(x);
-    boolean isSoftmax = plain.graph().lastActivation() == Activation.SOFTMAX;
-    boolean isSigmoid = plain.graph().lastActivation() == Activation.SIGMOID;
+    boolean isSoftmax = plain.graph().lastActivation().equals(Activation.SOFTMAX);
+    boolean isSigmoid = plain.graph().lastActivation().equals(Activation.SIGMOID);
     return IntStream.range(0, y.length).mapToDouble(k -> switch (loss) {
       case Loss.SquaredError() -> (y[k] - t[k]) * (y[k] - t[k]) / y.length;
       case Loss.CrossEntropy() -> -t[k] * Math.log(isSoftmax ? y[k] : softmax(y, k));

@@ -36,7 +36,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class DistillationTest {
   private final Arena arena = Arena.ofShared();
@@ -94,7 +94,7 @@ final class DistillationTest {
 
   /// Each objective lowers its own distance on samples that were not seen.
   @ParameterizedTest
-  @EnumSource(names = {"IDENTITY", "SOFTMAX"})
+  @ValueSource(strings = {"identity", "softmax"})
   void followsTheDenseNetwork(Activation last) throws IOException {
     DenseNetwork dense = network(last);
     MatrixView unseen = TestNetworks.normal(arena, TestNetworks.random(9), 500, 12, 1, 0.3);
@@ -102,7 +102,7 @@ final class DistillationTest {
       double[] none = distances(dense, prune(backend, dense, samples(1000), options()), unseen);
       double[] kl = distances(dense, prune(backend, dense, samples(1000), options(distill("kl:4", 20))), unseen);
       assertTrue(kl[1] < 0.5 * none[1], "%s, %s".formatted(kl[1], none[1]));
-      if (last == Activation.IDENTITY) {
+      if (last.equals(Activation.IDENTITY)) {
         double[] mse = distances(dense, prune(backend, dense, samples(1000), options(distill("mse", 20))), unseen);
         assertTrue(mse[0] < 0.5 * none[0], "%s, %s".formatted(mse[0], none[0]));
       }
@@ -141,7 +141,7 @@ final class DistillationTest {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"IDENTITY", "SOFTMAX"})
+  @ValueSource(strings = {"identity", "softmax"})
   void machinesAgree(Activation last) throws IOException {
     DenseNetwork dense = network(last);
     try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {

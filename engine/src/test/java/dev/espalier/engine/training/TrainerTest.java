@@ -153,7 +153,7 @@ final class TrainerTest {
     Dataset circle = circle();
     for (Loss loss : List.of(MSE, CROSS_ENTROPY, BINARY)) {
       DenseNetwork network = TestNetworks.network(arena, 4, List.of(2, 5, 2),
-          List.of(Activation.GELU, loss.equals(BINARY) ? Activation.SIGMOID : Activation.SOFTMAX));
+          List.of(Activation.of(Activation.Kind.GELU), loss.equals(BINARY) ? Activation.SIGMOID : Activation.SOFTMAX));
       for (int l = 0; l < 2; l++) {
         MatrixView weights = network.layers().get(l).weights();
         float value = weights.get(1, 1);

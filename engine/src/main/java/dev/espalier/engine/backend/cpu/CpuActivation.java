@@ -4,22 +4,33 @@ import dev.espalier.engine.network.Activation;
 
 /// Activations and their derivatives over the first `count` elements of arrays, within [CpuMath]'s errors.
 final class CpuActivation {
-  private static final float LEAKY_SLOPE = (float) Activation.LEAKY_RELU.derivative(-1);
-
   private static final double INVERSE_SQRT_2_PI = 0.3989422804014327;
+
+  private static final double GELU_CUBIC = 0.044715;
+
+  /// 2 √(2/π)
+  private static final double GELU_FACTOR = 1.5957691216057308;
 
   /// tanh is 1 in float32 here.
   private static final float TANH_END = 20;
+
+  /// Mish is z from here on, and the approximation of GELU is 0 or z; what they are made of is in double's range.
+  private static final float MISH_END = 40;
+  private static final float GELU_END = 15;
 
   private CpuActivation() {}
 
   /// a = φ(z) of an elementwise activation.
   static void forward(Activation activation, float[] z, float[] a, int count) {
-    switch (activation) {
+    switch (activation.kind()) {
       case IDENTITY -> System.arraycopy(z, 0, a, 0, count);
       case RELU -> rectify(z, a, count);
-      case LEAKY_RELU -> rectifyLeaky(z, a, count);
-      case ELU, GELU, SILU, SOFTPLUS, TANH, SIGMOID -> curve(activation, z, a, count);
+      case RELU6 -> clampTo6(z, a, count);
+      case LEAKY_RELU -> rectifyLeaky((float) activation.parameter(), z, a, count);
+      case HARDSWISH -> hardSwish(z, a, count);
+      case HARDSIGMOID -> hardSigmoid(z, a, count);
+      case SOFTSIGN -> softSign(z, a, count);
+      case ELU, SELU, GELU, GELU_TANH, SILU, MISH, SOFTPLUS, TANH, SIGMOID, SIN -> curve(activation, z, a, count);
       case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
     }
   }
@@ -32,30 +43,61 @@ final class CpuActivation {
     }
   }
 
-  private static void rectifyLeaky(float[] z, float[] a, int count) {
+  private static void clampTo6(float[] z, float[] a, int count) {
     for (int i = 0; i < count; i++) {
-      a[i] = Math.max(z[i], LEAKY_SLOPE * z[i]);
+      a[i] = Math.max(0, Math.min(6, z[i]));
+    }
+  }
+
+  private static void rectifyLeaky(float slope, float[] z, float[] a, int count) {
+    for (int i = 0; i < count; i++) {
+      a[i] = Math.max(0, z[i]) + slope * Math.min(0, z[i]);
+    }
+  }
+
+  private static void hardSwish(float[] z, float[] a, int count) {
+    for (int i = 0; i < count; i++) {
+      a[i] = z[i] * (Math.max(0, Math.min(6, z[i] + 3)) / 6);
+    }
+  }
+
+  private static void hardSigmoid(float[] z, float[] a, int count) {
+    for (int i = 0; i < count; i++) {
+      a[i] = Math.max(0, Math.min(6, z[i] + 3)) / 6;
+    }
+  }
+
+  private static void softSign(float[] z, float[] a, int count) {
+    for (int i = 0; i < count; i++) {
+      a[i] = z[i] / (1 + Math.abs(z[i]));
     }
   }
 
   private static void curve(Activation activation, float[] z, float[] a, int count) {
     double[] x = CpuTile.ofThread().x;
     double[] y = CpuTile.ofThread().y;
-    switch (activation) {
-      case ELU -> {
-        clamp(Float.NEGATIVE_INFINITY, z, 0, 1, x, count);
-        CpuMath.expm1(x, count);
-        elu(z, x, a, count);
-      }
+    switch (activation.kind()) {
+      case ELU -> elu(1, activation.parameter(), z, x, a, count);
+      case SELU -> elu(Activation.SELU_SCALE, Activation.SELU_SCALE * Activation.SELU_ALPHA, z, x, a, count);
       case GELU -> {
         CpuMath.normalTail(z, y, x, count);
         CpuMath.exp(x, count);
         gelu(z, y, x, a, count);
       }
+      case GELU_TANH -> {
+        geluExponent(z, x, count);
+        CpuMath.exp(x, count);
+        silu(z, x, a, count);
+      }
       case SILU -> {
         scale(-1, z, x, count);
         CpuMath.exp(x, count);
         silu(z, x, a, count);
+      }
+      case MISH -> {
+        clamp(Float.NEGATIVE_INFINITY, z, MISH_END, 1, x, count);
+        CpuMath.exp(x, count);
+        mish(z, x, a, count);
       }
       case SOFTPLUS -> {
         scaleMagnitude(-1, z, x, count);
@@ -68,7 +110,13 @@ final class CpuActivation {
         tanh(x, a, count);
       }
       case SIGMOID -> sigmoid(z, x, a, count);
-      case IDENTITY, RELU, LEAKY_RELU, SOFTMAX -> throw new IllegalArgumentException(activation.toString());
+      case SIN -> {
+        scale(activation.parameter(), z, x, count);
+        CpuMath.sin(x, 0, count);
+        round(1, x, a, count);
+      }
+      case IDENTITY, RELU, RELU6, LEAKY_RELU, HARDSWISH, HARDSIGMOID, SOFTSIGN, SOFTMAX ->
+        throw new IllegalArgumentException(activation.toString());
     }
   }
 
@@ -93,10 +141,17 @@ final class CpuActivation {
     }
   }
 
+  /// rise z for z > 0, else fall (eᶻ − 1).
+  private static void elu(double rise, double fall, float[] z, double[] x, float[] a, int count) {
+    clamp(Float.NEGATIVE_INFINITY, z, 0, 1, x, count);
+    CpuMath.expm1(x, count);
+    joinElu(rise, fall, z, x, a, count);
+  }
+
   /// @param x exp(min(z, 0)) − 1
-  private static void elu(float[] z, double[] x, float[] a, int count) {
+  private static void joinElu(double rise, double fall, float[] z, double[] x, float[] a, int count) {
     for (int i = 0; i < count; i++) {
-      a[i] = (float) (Math.max(0, z[i]) + x[i]);
+      a[i] = (float) (rise * Math.max(0, z[i]) + fall * x[i]);
     }
   }
 
@@ -110,10 +165,28 @@ final class CpuActivation {
     }
   }
 
-  /// @param x e⁻ᶻ
+  /// x = −2u of GELU's approximation ½ z (1 + tanh u) = z / (1 + e⁻²ᵘ).
+  private static void geluExponent(float[] z, double[] x, int count) {
+    for (int i = 0; i < count; i++) {
+      double bounded = Math.max(-GELU_END, Math.min(GELU_END, z[i]));
+      x[i] = -GELU_FACTOR * bounded * (1 + GELU_CUBIC * bounded * bounded);
+    }
+  }
+
+  /// z / (1 + x)
   private static void silu(float[] z, double[] x, float[] a, int count) {
     for (int i = 0; i < count; i++) {
       a[i] = (float) (z[i] / (1 + x[i]));
+    }
+  }
+
+  /// tanh(ln(1 + x)) = w / (w + 2) with w = x (x + 2).
+  ///
+  /// @param x eᶻ
+  private static void mish(float[] z, double[] x, float[] a, int count) {
+    for (int i = 0; i < count; i++) {
+      double w = x[i] * (x[i] + 2);
+      a[i] = (float) (z[i] * (w / (w + 2)));
     }
   }
 
@@ -141,31 +214,56 @@ final class CpuActivation {
 
   /// d = φ′(z) of an elementwise activation.
   static void slopes(Activation activation, float[] z, float[] d, int count) {
-    switch (activation) {
+    switch (activation.kind()) {
       case IDENTITY, RELU, LEAKY_RELU -> steps((float) activation.derivative(-1), z, d, count);
-      case ELU, GELU, SILU, SOFTPLUS, TANH, SIGMOID -> curveSlopes(activation, z, d, count);
+      case RELU6 -> band(0, 6, 1, z, d, count);
+      case HARDSIGMOID -> band(-3, 3, 1 / 6f, z, d, count);
+      case HARDSWISH -> hardSwishSlope(z, d, count);
+      case SOFTSIGN -> softSignSlope(z, d, count);
+      case ELU, SELU, GELU, GELU_TANH, SILU, MISH, SOFTPLUS, TANH, SIGMOID, SIN -> curveSlopes(activation, z, d, count);
       case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
     }
   }
+
+  // A comparison would become a branch, which half the elements mispredict.
 
   /// d = 1 above 0, else `below`.
   private static void steps(float below, float[] z, float[] d, int count) {
     float rise = 1 - below;
     for (int i = 0; i < count; i++) {
-      // A comparison would become a branch, which half the elements mispredict.
       d[i] = below + rise * Math.signum(Math.max(0, z[i]));
+    }
+  }
+
+  /// d = `height` between `least` and `largest`, else 0.
+  private static void band(float least, float largest, float height, float[] z, float[] d, int count) {
+    for (int i = 0; i < count; i++) {
+      d[i] = height * (Math.signum(Math.max(0, z[i] - least)) * Math.signum(Math.max(0, largest - z[i])));
+    }
+  }
+
+  /// z/3 + ½ between −3 and 3, 0 below and 1 above.
+  private static void hardSwishSlope(float[] z, float[] d, int count) {
+    for (int i = 0; i < count; i++) {
+      float inside = Math.signum(Math.max(0, 3 - Math.abs(z[i])));
+      float above = Math.signum(Math.max(0, z[i] - 3));
+      d[i] = inside * (Math.max(-3, Math.min(3, z[i])) / 3 + 0.5f) + above;
+    }
+  }
+
+  private static void softSignSlope(float[] z, float[] d, int count) {
+    for (int i = 0; i < count; i++) {
+      float inverse = 1 / (1 + Math.abs(z[i]));
+      d[i] = inverse * inverse;
     }
   }
 
   private static void curveSlopes(Activation activation, float[] z, float[] d, int count) {
     double[] x = CpuTile.ofThread().x;
     double[] y = CpuTile.ofThread().y;
-    switch (activation) {
-      case ELU -> {
-        clamp(Float.NEGATIVE_INFINITY, z, 0, 1, x, count);
-        CpuMath.exp(x, count);
-        round(x, d, count);
-      }
+    switch (activation.kind()) {
+      case ELU -> eluSlope(1, activation.parameter(), z, x, d, count);
+      case SELU -> eluSlope(Activation.SELU_SCALE, Activation.SELU_SCALE * Activation.SELU_ALPHA, z, x, d, count);
       case GELU -> {
         CpuMath.normalTail(z, y, x, count);
         CpuMath.exp(x, count);
@@ -173,10 +271,20 @@ final class CpuActivation {
         CpuMath.exp(x, count);
         geluSlope(z, y, x, d, count);
       }
+      case GELU_TANH -> {
+        geluExponent(z, x, count);
+        CpuMath.exp(x, count);
+        geluTanhSlope(z, x, d, count);
+      }
       case SILU -> {
         scale(-1, z, x, count);
         CpuMath.exp(x, count);
         siluSlope(z, x, d, count);
+      }
+      case MISH -> {
+        clamp(Float.NEGATIVE_INFINITY, z, MISH_END, 1, x, count);
+        CpuMath.exp(x, count);
+        mishSlope(z, x, d, count);
       }
       case SOFTPLUS -> sigmoid(z, x, d, count);
       case TANH -> {
@@ -189,13 +297,59 @@ final class CpuActivation {
         CpuMath.exp(x, count);
         logisticSlope(1, x, d, count);
       }
-      case IDENTITY, RELU, LEAKY_RELU, SOFTMAX -> throw new IllegalArgumentException(activation.toString());
+      case SIN -> {
+        scale(activation.parameter(), z, x, count);
+        CpuMath.sin(x, 0.5, count);
+        round(activation.parameter(), x, d, count);
+      }
+      case IDENTITY, RELU, RELU6, LEAKY_RELU, HARDSWISH, HARDSIGMOID, SOFTSIGN, SOFTMAX ->
+        throw new IllegalArgumentException(activation.toString());
     }
   }
 
-  private static void round(double[] x, float[] d, int count) {
+  /// d = scale x
+  private static void round(double scale, double[] x, float[] d, int count) {
     for (int i = 0; i < count; i++) {
-      d[i] = (float) x[i];
+      d[i] = (float) (scale * x[i]);
+    }
+  }
+
+  /// rise for z > 0, else fall eᶻ.
+  private static void eluSlope(double rise, double fall, float[] z, double[] x, float[] d, int count) {
+    clamp(Float.NEGATIVE_INFINITY, z, 0, 1, x, count);
+    CpuMath.exp(x, count);
+    joinEluSlope(rise, fall, z, x, d, count);
+  }
+
+  /// @param x exp(min(z, 0))
+  private static void joinEluSlope(double rise, double fall, float[] z, double[] x, float[] d, int count) {
+    for (int i = 0; i < count; i++) {
+      double above = Math.signum(Math.max(0, z[i]));
+      d[i] = (float) (rise * above + fall * (1 - above) * x[i]);
+    }
+  }
+
+  /// p + z p (1 − p) (2u)′ with p = 1 / (1 + e⁻²ᵘ).
+  ///
+  /// @param x e⁻²ᵘ
+  private static void geluTanhSlope(float[] z, double[] x, float[] d, int count) {
+    for (int i = 0; i < count; i++) {
+      double p = 1 / (1 + x[i]);
+      double bounded = Math.max(-GELU_END, Math.min(GELU_END, z[i]));
+      double rise = GELU_FACTOR * (1 + 3 * GELU_CUBIC * bounded * bounded);
+      d[i] = (float) (p * (1 + bounded * rise * (x[i] * p)));
+    }
+  }
+
+  /// t + z σ(z) (1 − t²) with t = w / (w + 2) and w = x (x + 2).
+  ///
+  /// @param x eᶻ
+  private static void mishSlope(float[] z, double[] x, float[] d, int count) {
+    for (int i = 0; i < count; i++) {
+      double bounded = Math.min(MISH_END, z[i]);
+      double w = x[i] * (x[i] + 2);
+      double inverse = 1 / (w + 2);
+      d[i] = (float) (w * inverse + 4 * bounded * x[i] * (1 + x[i]) * inverse * inverse);
     }
   }
 

@@ -12,6 +12,14 @@ final class CpuMath {
   /// erfc is below float32's least number here.
   private static final double ERFC_END = 15;
 
+  private static final double HALF_PI = 1.5707963267948966;
+  private static final double INVERSE_PI = 0.3183098861837907;
+
+  /// The first 30 bits of π, the next 30, and the rest.
+  private static final double PI_HIGH = 3.141592651605606;
+  private static final double PI_MIDDLE = 1.9841871583270443e-09;
+  private static final double PI_LOW = 1.034036596358821e-18;
+
   private CpuMath() {}
 
   /// eˣ = (eʳ)¹⁰²⁴ with r = x / 1024: ten squarings, which make 1000 times as large an error of 10⁻¹⁶.
@@ -56,6 +64,29 @@ final class CpuMath {
   static void expm1(double[] x, int count) {
     for (int i = 0; i < count; i++) {
       x[i] = fourthm1(fourthm1(fourthm1(fourthm1(fourthm1(expm1OfSmall(reduce(x[i])))))));
+    }
+  }
+
+  /// x ← sin x, or cos x: x less the nearest multiple kπ, by a Taylor series, with the sign of (−1)ᵏ. π is split so that
+  /// kπ is exact up to |x| = 10⁶; beyond, the error is that of rounding x to double, and never more than 2.
+  ///
+  /// @param shift 0 for sin, 0.5 for cos
+  static void sin(double[] x, double shift, int count) {
+    for (int i = 0; i < count; i++) {
+      double k = Math.rint(x[i] * INVERSE_PI + shift);
+      double turns = k - shift;
+      double r = x[i] - turns * PI_HIGH - turns * PI_MIDDLE - turns * PI_LOW;
+      r = Math.max(-HALF_PI, Math.min(HALF_PI, r));
+      double q = r * r;
+      double p = -1 / 1307674368000.0 + q * (1 / 355687428096000.0);
+      p = 1 / 6227020800.0 + q * p;
+      p = -1 / 39916800.0 + q * p;
+      p = 1 / 362880.0 + q * p;
+      p = -1 / 5040.0 + q * p;
+      p = 1 / 120.0 + q * p;
+      p = -1 / 6.0 + q * p;
+      double parity = k - 2 * Math.rint(0.5 * k); // 0 or ±1
+      x[i] = (1 - 2 * Math.abs(parity)) * (r + r * q * p);
     }
   }
 

@@ -72,18 +72,27 @@ final class CudaNetwork implements NetworkOperations {
   }
 
   private static Nonlinearity nonlinearity(Activation activation) {
-    return switch (activation) {
-      case IDENTITY -> Nonlinearity.IDENTITY;
-      case RELU -> Nonlinearity.RELU;
-      case LEAKY_RELU -> Nonlinearity.LEAKY_RELU;
-      case ELU -> Nonlinearity.ELU;
-      case GELU -> Nonlinearity.GELU;
-      case SILU -> Nonlinearity.SILU;
-      case SOFTPLUS -> Nonlinearity.SOFTPLUS;
-      case TANH -> Nonlinearity.TANH;
-      case SIGMOID -> Nonlinearity.SIGMOID;
+    Nonlinearity.Kind kind = switch (activation.kind()) {
+      case IDENTITY -> Nonlinearity.Kind.IDENTITY;
+      case RELU -> Nonlinearity.Kind.RELU;
+      case RELU6 -> Nonlinearity.Kind.RELU6;
+      case LEAKY_RELU -> Nonlinearity.Kind.LEAKY_RELU;
+      case ELU -> Nonlinearity.Kind.ELU;
+      case SELU -> Nonlinearity.Kind.SELU;
+      case GELU -> Nonlinearity.Kind.GELU;
+      case GELU_TANH -> Nonlinearity.Kind.GELU_TANH;
+      case SILU -> Nonlinearity.Kind.SILU;
+      case MISH -> Nonlinearity.Kind.MISH;
+      case HARDSWISH -> Nonlinearity.Kind.HARDSWISH;
+      case HARDSIGMOID -> Nonlinearity.Kind.HARDSIGMOID;
+      case SOFTPLUS -> Nonlinearity.Kind.SOFTPLUS;
+      case SOFTSIGN -> Nonlinearity.Kind.SOFTSIGN;
+      case TANH -> Nonlinearity.Kind.TANH;
+      case SIGMOID -> Nonlinearity.Kind.SIGMOID;
+      case SIN -> Nonlinearity.Kind.SIN;
       case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
     };
+    return new Nonlinearity(kind, (float) activation.parameter());
   }
 
   @Override

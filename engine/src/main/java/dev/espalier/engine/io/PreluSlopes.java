@@ -1,0 +1,63 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Activation;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+
+/// The slopes of PReLUs: tensors `<name>.weight` of one dimension that have no `<name>.bias` beside them.
+final class PreluSlopes {
+  private PreluSlopes() {}
+
+  static boolean isSlope(SafetensorsFile file, Tensor tensor) {
+    return tensor.shape().size() == 1 && tensor.dtype().isWritable()
+        && file.tensor(ModelFile.biasName(tensor)).isEmpty();
+  }
+
+  /// The tensor of the slope of each layer whose activation is [Activation#PRELU]: in the order of their names, one for
+  /// each such layer, or one for all.
+  ///
+  /// @param activations of the layers
+  /// @throws FormatException if there are more or fewer
+  static List<Optional<Tensor>> find(SafetensorsFile file, List<Activation> activations) throws FormatException {
+    long wanted = activations.stream().filter(Activation.PRELU::equals).count();
+    List<Tensor> slopes = ModelFile.weightTensors(file).filter(tensor -> isSlope(file, tensor))
+        .sorted(Comparator.comparing(ModelFile::layerName, LayerChain::compareNaturally)).toList();
+    if (wanted > 0 && slopes.size() != 1 && slopes.size() != wanted) {
+      throw new FormatException(file.path(),
+          "has %d slopes <name>.weight of one dimension for %d layers with prelu; give each its slope, as in %s"
+              .formatted(slopes.size(), wanted, "leaky_relu:0.25"));
+    }
+    List<Optional<Tensor>> found = new ArrayList<>();
+    int next = 0;
+    for (Activation activation : activations) {
+      boolean prelu = activation.equals(Activation.PRELU);
+      found.add(prelu ? Optional.of(slopes.get(slopes.size() == 1 ? 0 : next)) : Optional.empty());
+      next += prelu ? 1 : 0;
+    }
+    return found;
+  }
+
+  /// The leaky ReLU of a slope.
+  ///
+  /// @throws FormatException if the tensor holds one for each neuron, or one that is not finite
+  static Activation read(SafetensorsFile file, Tensor slope, Arena arena) throws IOException {
+    MatrixView values = file.asFloat32(slope, arena);
+    if (values.elements() != 1) {
+      throw new FormatException(file.path(), "tensor %s has %d slopes of a PReLU; only one for all neurons is supported"
+          .formatted(quote(slope.name()), values.elements()) + ": train with torch.nn.PReLU(1)");
+    }
+    float value = values.get(0, 0);
+    if (!Float.isFinite(value)) {
+      throw new FormatException(file.path(),
+          "tensor %s is %s: the slope of a PReLU must be finite".formatted(quote(slope.name()), value));
+    }
+    return new Activation(Activation.Kind.LEAKY_RELU, value);
+  }
+}
