@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles every kernel family to a fatbin (machine code for the chips below, PTX for later ones), and to PTX and the
-# assembler's report, which tests read. Sources that have not changed are not compiled again. Without nvcc it says
-# so and succeeds: then the library has no GPU kernels.
+# assembler's report, which tests read. Sources that have not changed are not compiled again by the same nvcc. Without
+# nvcc it says so and succeeds: then the library has no GPU kernels.
 # usage: build.sh FATBINS REPORTS
 set -euo pipefail
 fatbins=$1 reports=$2
@@ -13,13 +13,22 @@ if ! command -v nvcc >/dev/null; then
 fi
 mkdir -p "$fatbins" "$reports"
 
-# All chips share the PTX of compute_80, but for the kernels with wgmma, which only compute_90a has.
+# The CUDA version that the fatbins are for, as drivers give theirs: 13000 is 13.0. The library tells it where a driver is
+# too old for them.
+version=$(nvcc --version | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\10\20/p')
+if [[ $version != "$(cat "$fatbins/cuda.version" 2>/dev/null)" ]]; then
+  rm -f "$fatbins"/*.fatbin
+  echo "$version" >"$fatbins/cuda.version"
+fi
+
+# All chips share the PTX of compute_80, except in the family with wgmma, which only compute_90a has and whose tiles take
+# more registers on compute_120.
 compile() {
   local family=$1 intermediate=$reports/$1
-  local targets=(-gencode 'arch=compute_80,code=[sm_80,sm_86,sm_89,sm_90a,sm_100,compute_80]')
+  local targets=(-gencode 'arch=compute_80,code=[sm_80,sm_86,sm_89,sm_90a,sm_100,sm_120,compute_80]')
   if grep -q HAS_WGMMA "$source/$family.cu"; then
     targets=(-gencode 'arch=compute_80,code=[sm_80,sm_86,sm_89,sm_100,compute_80]'
-      -gencode arch=compute_90a,code=sm_90a)
+      -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_120,code=sm_120)
   fi
   rm -rf "$intermediate" && mkdir "$intermediate"
   nvcc -std=c++17 -fatbin -Xptxas -v --keep --keep-dir "$intermediate" "${targets[@]}" "$source/$family.cu" \

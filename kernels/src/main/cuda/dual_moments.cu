@@ -166,6 +166,14 @@ __device__ __forceinline__ void mma_product(const Moments& m, const float* sensi
         put<2>(m, o0 + wo + o * 16 + l.g + e * 4, i0 + wi + n * 8 + l.t * 2, &d1[o][n][e], &d2[o][n][e]);
 }
 
+// Blocks of a small tile that share a multiprocessor. From compute capability 12.0 on its 100 KB hold only one, and registers
+// for two would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+#define SMALL_BLOCKS 1
+#else
+#define SMALL_BLOCKS 2
+#endif
+
 #define MMA(I, O, K, STAGES, WI, WO, V, BLOCKS)                                                                  \
   extern "C" __global__ void __launch_bounds__(256, BLOCKS) dual_moments_mma_##I##x##O##x##K##x##STAGES##_v##V(  \
       float* m1, float* m2, float* partial1, float* partial2, const float* sensitivity, const float* activation, \
@@ -176,8 +184,8 @@ __device__ __forceinline__ void mma_product(const Moments& m, const float* sensi
   EXPORT_KERNEL(dual_moments_mma_##I##x##O##x##K##x##STAGES##_v##V)
 
 MMA(128, 128, 32, 2, 32, 64, 4, 1);
-MMA(64, 128, 32, 3, 32, 32, 4, 2);
-MMA(64, 128, 32, 3, 32, 32, 1, 2);
+MMA(64, 128, 32, 3, 32, 32, 4, SMALL_BLOCKS);
+MMA(64, 128, 32, 3, 32, 32, 1, SMALL_BLOCKS);
 
 // ---------------------------------------------------------------------------------------------- transpose
 

@@ -81,7 +81,7 @@ class PtxTest {
     List<Compiled> all = compiled();
     assertEquals(List.of(), all.stream().filter(c -> c.spills() > 0 || c.stack() > 0).toList());
     // sm_90a alone has the wgmma kernel.
-    assertEquals(5 * entries().size() - 4, all.size());
+    assertEquals(6 * entries().size() - 5, all.size());
   }
 
   @Test
@@ -95,7 +95,7 @@ class PtxTest {
 
   @Test
   void dynamicSharedMemoryFitsTheChipsThatTilesAreFor() {
-    int smallest = 99 << 10; // of compute capability 8.6 and 8.9
+    int smallest = 99 << 10; // of compute capability 8.6, 8.9 and 12.0
     int largest = 227 << 10; // of 9.0
     for (Tile tile : DualMomentsKernel.TILES) {
       int most = tile instanceof DualMomentsKernel.Wgmma ? largest : smallest;
@@ -109,11 +109,12 @@ class PtxTest {
     }
   }
 
-  /// Two blocks share a multiprocessor, as their launch bounds ask.
+  /// Two blocks share a multiprocessor, as their launch bounds ask; of the moments, not on 100 KB of shared memory.
   @Test
   void smallTilesLeaveRoomForTwo() throws IOException {
     for (Compiled c : compiled()) {
-      if (c.kernel().matches("dual_moments_(mma_64x128|fma).*|product_.*")) {
+      boolean alone = c.chip().equals("sm_120") && c.kernel().startsWith("dual_moments_mma");
+      if (c.kernel().matches("dual_moments_(mma_64x128|fma).*|product_.*") && !alone) {
         assertTrue(c.registers() <= REGISTERS / 2 / 256, c.toString());
       }
     }
