@@ -3,7 +3,8 @@
 // stream that records it is kept for the graph. Calls with a null handle or in no context fail as the driver's do. The
 // default pool holds freed memory until it is trimmed, or until a synchronisation finds more than its threshold. A test can
 // let a call fail (stand_in_fail): then it does nothing, but for a call that releases something, which releases it, and the
-// end of a recording, which drops it.
+// end of a recording, which drops it. After LAUNCH_FAILED every call in the context fails so, until it is released. A test
+// can also choose the chip and the driver's version (stand_in_play).
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -55,20 +56,31 @@ uint64_t threshold = 0;
 char pool;
 std::atomic<int> contexts = 0;  // retained and not released
 thread_local bool in_context = false;
-std::map<std::string, long long> failing;  // calls until one fails, by function; "" counts calls of any
-std::string failed;                        // the last function that failed so
+struct Failure {
+  long long calls;  // until one fails
+  int status;
+};
+std::map<std::string, Failure> failing;  // by function; "" counts calls of any
+std::string failed;                      // the last function that failed so
+int broken = OK;                         // what every call in the context fails with
+const std::map<std::string, long long> real = {{"compute capability", 90}, {"driver", 13000}, {"launches", 1}};
+std::map<std::string, long long> played = real;
 
-/// UNKNOWN if a test lets this call fail, else OK.
+/// The status that a test lets this call fail with, else OK.
 int demanded(const char* function) {
   std::lock_guard<std::mutex> guard(lock);
   for (const char* key : {function, ""}) {
     auto at = failing.find(key);
-    if (at == failing.end() || --at->second > 0) continue;
+    if (at == failing.end() || --at->second.calls > 0) continue;
+    int status = at->second.status;
     failing.erase(at);
     failed = function;
-    return UNKNOWN;
+    if (status == LAUNCH_FAILED && contexts) broken = status;
+    return status;
   }
-  return OK;
+  std::string name = function;
+  bool outside = name.rfind("cuInit", 0) == 0 || name.rfind("cuD", 0) == 0 || name.rfind("cuMemPool", 0) == 0;
+  return outside ? OK : broken;
 }
 #define MAY_FAIL if (int status = demanded(__func__)) return status
 
@@ -127,15 +139,23 @@ long long stand_in(const char* what) {
   return found == held.end() ? -2 : found->second;
 }
 
-// Lets the nth call of a function from now on fail, once; the nth of any if its name is empty. 0: none fails any more.
-void stand_in_fail(const char* function, long long nth) {
+// Lets the nth call of a function from now on fail with a status, once; the nth of any if its name is empty. 0: none
+// fails any more, and chip and driver are as they were.
+void stand_in_fail(const char* function, long long nth, int status) {
   std::lock_guard<std::mutex> guard(lock);
   if (nth) {
-    failing[function] = nth;
+    failing[function] = {nth, status};
   } else {
     failing.clear();
     failed.clear();
+    played = real;
   }
+}
+// Plays another "compute capability" (75 is 7.5), "driver" (12040 is one for CUDA 12.4), or one whose kernels write
+// nothing ("launches", 0).
+void stand_in_play(const char* what, long long value) {
+  std::lock_guard<std::mutex> guard(lock);
+  played.at(what) = value;
 }
 // The last function that failed so, empty if none did.
 const char* stand_in_failed() { return failed.c_str(); }
@@ -146,7 +166,7 @@ int cuInit(unsigned flags) {
 }
 int cuDriverGetVersion(int* version) {
   MAY_FAIL;
-  return *version = 13000, OK;
+  return *version = played.at("driver"), OK;
 }
 int cuDeviceGetCount(int* count) {
   MAY_FAIL;
@@ -172,8 +192,8 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
   MAY_FAIL;
   switch (attribute) {
     case 16: return *value = 4, OK;  // multiprocessors
-    case 75: return *value = 9, OK;  // compute capability
-    case 76: return *value = 0, OK;
+    case 75: return *value = played.at("compute capability") / 10, OK;
+    case 76: return *value = played.at("compute capability") % 10, OK;
     default: return INVALID_VALUE;
   }
 }
@@ -183,7 +203,11 @@ int cuDevicePrimaryCtxRetain(void** context, int device) {
   if (device != 7) return INVALID_VALUE;
   return contexts++, *context = (void*)0xC0, OK;
 }
-int cuDevicePrimaryCtxRelease_v2(int) { return contexts-- > 0 ? demanded(__func__) : INVALID_CONTEXT; }
+int cuDevicePrimaryCtxRelease_v2(int) {
+  if (contexts <= 0) return INVALID_CONTEXT;
+  if (--contexts == 0) broken = OK;
+  return demanded(__func__);
+}
 int cuDevicePrimaryCtxRelease(int device) { return cuDevicePrimaryCtxRelease_v2(device); }
 int cuCtxSetCurrent(void* context) {
   MAY_FAIL;
@@ -274,6 +298,11 @@ int cuMemcpyHtoD_v2(uintptr_t to, const void* from, size_t bytes) {
   MAY_FAIL;
   if (!in_context || !holds(allocations, to, bytes)) return INVALID_VALUE;
   return memcpy((void*)to, from, bytes), OK;
+}
+int cuMemcpyDtoH_v2(void* to, uintptr_t from, size_t bytes) {
+  MAY_FAIL;
+  if (!in_context || !holds(allocations, from, bytes)) return INVALID_VALUE;
+  return memcpy(to, (void*)from, bytes), OK;
 }
 int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void* stream) {
   MAY_FAIL;
@@ -370,6 +399,7 @@ int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
                    unsigned shared_bytes, void* stream, void** parameters, void** extra) {
   MAY_FAIL;
   if (!function || extra) return INVALID_HANDLE;
+  if (!played.at("launches")) return OK;
   // Copied, as the driver does: the caller may use the memory again.
   std::vector<std::vector<char>> values;
   for (int i = 0, bytes; (bytes = simt_parameter_bytes((const char*)function, i)) > 0; i++)

@@ -43,6 +43,8 @@ public final class CudaGpu implements Driver {
   /// A tensor map is the largest argument, and aligned the most.
   private static final int ARGUMENT_SLOT = Argument.TensorMap.BYTES;
   private static final int PAGE = 4096;
+  /// The oldest compute capability that kernels are built for.
+  private static final int OLDEST = 80;
 
   private final Arena arena = Arena.ofShared(); // any thread may close this
   /// What gives back each thing that was acquired, the last first.
@@ -114,18 +116,24 @@ public final class CudaGpu implements Driver {
   /// Opens a device.
   ///
   /// @param ordinal of the device, from 0, among those that CUDA shows this process
-  /// @throws GpuUnavailableException if there is no such device, or the build had no nvcc; the message says what to do
+  /// @throws GpuUnavailableException if there is no such device, the build had no nvcc, or a small kernel does not run, as
+  ///                                 on a chip or driver that is too old; the message says what to do
   /// @throws GpuException if the driver fails
   public CudaGpu(int ordinal) {
     releases.push(arena::close);
     try {
       requireJCudaAndKernels();
       findDevice(ordinal);
+      int driver = driverVersion();
       int major = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
       int minor = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
       computeCapability = 10 * major + minor;
       multiprocessors = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
       name = "%s, compute capability %d.%d".formatted(deviceName(), major, minor);
+      if (computeCapability < OLDEST) {
+        throw new GpuUnavailableException("%s is too old: the kernels need compute capability %d.%d or later"
+            .formatted(name, OLDEST / 10, OLDEST % 10));
+      }
       translated(() -> JCudaDriver.cuDevicePrimaryCtxRetain(context, device));
       releases.push(() -> translated(() -> JCudaDriver.cuDevicePrimaryCtxRelease(device)));
       pool = openPool(ordinal);
@@ -138,6 +146,7 @@ public final class CudaGpu implements Driver {
         addresses.setAtIndex(ValueLayout.JAVA_LONG, i, slots.address() + (long) i * ARGUMENT_SLOT);
       }
       parameters = new HostAddress(addresses.address());
+      requireThatKernelsRun(driver);
     } catch (RuntimeException | Error e) {
       release().ifPresent(e::addSuppressed);
       throw e;
@@ -163,6 +172,63 @@ public final class CudaGpu implements Driver {
           "there is no GPU %d: this process sees %d, numbered from 0".formatted(ordinal, count[0]));
     }
     translated(() -> JCudaDriver.cuDeviceGet(device, ordinal));
+  }
+
+  /// Runs a kernel and looks at what it wrote. Otherwise a chip or driver that cannot run the kernels of this build would
+  /// fail in the middle of a run.
+  private void requireThatKernelsRun(int driver) {
+    long address = allocate(PAGE);
+    try {
+      DeviceMatrix numbers = new DeviceMatrix(address, 1, PAGE / Float.BYTES);
+      fill(address, PAGE, (byte) 0x3f);
+      new UpdatesKernel(this).add(1, numbers, numbers);
+      synchronize();
+      if (!areAll(numbers, 2 * Float.intBitsToFloat(0x3f3f3f3f))) {
+        throw new GpuException("a kernel wrote wrong numbers");
+      }
+    } catch (GpuException e) {
+      GpuException failure = new GpuUnavailableException(
+          "%s does not run the kernels of this build (%s): %s".formatted(name, e.getMessage(), remedy(driver)), e);
+      throw undone(failure, () -> free(address));
+    }
+    free(address);
+  }
+
+  private boolean areAll(DeviceMatrix numbers, float value) {
+    try (Arena call = Arena.ofConfined()) {
+      MemorySegment copy = call.allocate(numbers.bytes(), Float.BYTES);
+      call(() -> JCudaDriver.cuMemcpyDtoH(new HostAddress(copy.address()), new Address(numbers.address()),
+          numbers.bytes()));
+      for (int i = 0; i < numbers.columns(); i++) {
+        if (copy.getAtIndex(ValueLayout.JAVA_FLOAT, i) != value) {
+          return false;
+        }
+      }
+      return true;
+    }
+  }
+
+  private static String remedy(int driver) {
+    int built = builtForCuda();
+    return driver < built
+        ? "they need a driver for CUDA %s or later, this one is for CUDA %s".formatted(cuda(built), cuda(driver))
+        : "see whether other programs run on this GPU";
+  }
+
+  private static String cuda(int version) {
+    return "%d.%d".formatted(version / 1000, version % 1000 / 10);
+  }
+
+  /// The CUDA version of the nvcc that built the kernels, as the driver gives its own: 13000 is 13.0.
+  private static int builtForCuda() {
+    return Integer.parseInt(new String(resource("cuda.version"), StandardCharsets.UTF_8).strip());
+  }
+
+  /// The CUDA version that the driver is for: 13000 is 13.0.
+  private static int driverVersion() {
+    int[] version = new int[1];
+    translated(() -> JCudaDriver.cuDriverGetVersion(version));
+    return version[0];
   }
 
   private MemoryPool openPool(int ordinal) {
@@ -472,20 +538,20 @@ public final class CudaGpu implements Driver {
   }
 
   private CUmodule loadModule(String family) {
-    byte[] fatbin = fatbin(family);
+    byte[] fatbin = resource(family + ".fatbin");
     CUmodule module = new CUmodule();
     JCudaDriver.cuModuleLoadData(module, fatbin);
     releases.push(() -> giveBack(() -> JCudaDriver.cuModuleUnload(module)));
     return module;
   }
 
-  private static byte[] fatbin(String family) {
-    try (InputStream fatbin = Optional.ofNullable(CudaGpu.class.getResourceAsStream(family + ".fatbin"))
-        .orElseThrow(() -> new GpuUnavailableException("no kernels of the family " + family))) {
-      return fatbin.readAllBytes();
+  /// What the build made of the kernels.
+  private static byte[] resource(String file) {
+    try (InputStream resource = Optional.ofNullable(CudaGpu.class.getResourceAsStream(file))
+        .orElseThrow(() -> new GpuUnavailableException("this build of espalier lacks " + file))) {
+      return resource.readAllBytes();
     } catch (IOException e) {
-      throw new GpuUnavailableException(
-          "cannot read the kernels of the family %s: %s".formatted(family, e.getMessage()), e);
+      throw new GpuUnavailableException("cannot read %s: %s".formatted(file, e.getMessage()), e);
     }
   }
 

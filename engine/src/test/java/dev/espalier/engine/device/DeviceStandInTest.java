@@ -51,8 +51,9 @@ final class DeviceStandInTest {
 
   @ParameterizedTest
   @CsvSource({"cuInit, DeviceUnavailableException", "cuStreamCreate, DeviceUnavailableException",
-      "cublasSetStream_v2, DeviceFailedException", "cuEventRecord, DeviceFailedException",
-      "cuMemAllocAsync, DeviceFailedException"})
+      "cuMemAllocAsync, DeviceUnavailableException", "cuModuleLoadData, DeviceUnavailableException",
+      "cuLaunchKernel, DeviceUnavailableException", "cublasSetStream_v2, DeviceFailedException",
+      "cuEventRecord, DeviceFailedException"})
   void aGpuThatDoesNotOpenIsRefusedOrPassedOver(String function, String failure) {
     StandIn.fail(function, 1);
     EspalierException refusal = assertThrows(EspalierException.class, Device.CUDA::open);
@@ -78,6 +79,13 @@ final class DeviceStandInTest {
     OutOfBackendMemoryException refusal = assertThrows(OutOfBackendMemoryException.class,
         () -> Device.CUDA.open(KIBIBYTE, _ -> {}));
     assertPassedOver(KIBIBYTE, refusal.getMessage());
+  }
+
+  @Test
+  void aGpuThatIsTooOldIsRefusedOrPassedOver() {
+    StandIn.play("compute capability", 75);
+    EspalierException refusal = assertThrows(DeviceUnavailableException.class, Device.CUDA::open);
+    assertPassedOver(BackendOptions.DEFAULT, refusal.getMessage());
   }
 
   @Test

@@ -27,6 +27,7 @@ import dev.espalier.kernels.KernelException;
 import dev.espalier.kernels.Launch;
 import dev.espalier.kernels.MatrixBlock;
 import dev.espalier.kernels.NeedsGpu;
+import dev.espalier.kernels.RandomKernel;
 import dev.espalier.kernels.UpdatesKernel;
 import java.io.IOException;
 import java.util.List;
@@ -34,6 +35,7 @@ import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
+import jcuda.driver.CUresult;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -64,29 +66,77 @@ final class CudaFailureTest {
     assertEquals(before, StandIn.counts());
   }
 
-  @Test
-  void givesBackWhatItHasWhenAnyCallOfTheConstructorFails() {
+  @ParameterizedTest
+  @ValueSource(
+      ints = {CUresult.CUDA_ERROR_UNKNOWN, CUresult.CUDA_ERROR_OUT_OF_MEMORY, CUresult.CUDA_ERROR_LAUNCH_FAILED})
+  void givesBackWhatItHasWhenAnyCallOfTheConstructorFails(int status) {
     Set<String> failed = new TreeSet<>();
-    for (int call = 1; failsToOpen(call); call++) {
+    for (int call = 1; failsToOpen(call, status); call++) {
       failed.add(StandIn.failed());
       assertEquals(before, StandIn.counts(), "call %d, %s".formatted(call, StandIn.failed()));
       StandIn.succeed();
     }
     assertEquals(Set.of("cuInit", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetAttribute", "cuDeviceGetName",
-        "cuDevicePrimaryCtxRetain", "cuDeviceGetDefaultMemPool", "cuMemPoolGetAttribute", "cuMemPoolSetAttribute",
-        "cuCtxSetCurrent", "cuStreamCreate", "cuMemGetInfo_v2"), failed);
+        "cuDriverGetVersion", "cuDevicePrimaryCtxRetain", "cuDeviceGetDefaultMemPool", "cuMemPoolGetAttribute",
+        "cuMemPoolSetAttribute", "cuCtxSetCurrent", "cuStreamCreate", "cuMemGetInfo_v2", "cuMemAllocAsync",
+        "cuMemsetD8Async", "cuModuleLoadData", "cuModuleGetFunction", "cuLaunchKernel", "cuStreamSynchronize",
+        "cuMemcpyDtoH_v2", "cuMemFreeAsync"), failed);
   }
 
-  private static boolean failsToOpen(int call) {
-    StandIn.fail("", call);
+  private static boolean failsToOpen(int call, int status) {
+    StandIn.fail("", call, status);
     try (CudaGpu gpu = new CudaGpu(0)) {
       StandIn.succeed();
       gpu.synchronize();
       return false;
     } catch (GpuException e) {
-      assertTrue(e.getMessage().startsWith("the GPU failed: "), e.getMessage());
-      assertEquals(0, e.getSuppressed().length);
+      boolean tellsStatus = e.getMessage().contains(CUresult.stringFor(status))
+          || e.getMessage().contains(" returned " + status);
+      assertTrue(tellsStatus && e.getMessage().lines().count() == 1, e.getMessage());
       return true;
+    }
+  }
+
+  @Test
+  void refusesAChipThatIsTooOld() {
+    StandIn.play("compute capability", 75);
+    assertEquals("Stand-in, compute capability 7.5 is too old: the kernels need compute capability 8.0 or later",
+        refusal());
+  }
+
+  @Test
+  void refusesADriverThatIsTooOldForTheKernels() {
+    StandIn.play("driver", 12040);
+    StandIn.fail("cuModuleLoadData", 1, CUresult.CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
+    String refusal = refusal();
+    assertTrue(
+        refusal.startsWith("Stand-in, compute capability 9.0 does not run the kernels of this build (axpy_1024 on "),
+        refusal);
+    assertTrue(refusal.matches(".*: CUDA_ERROR_UNSUPPORTED_PTX_VERSION\\): they need a driver for CUDA \\d+\\.\\d+ or "
+        + "later, this one is for CUDA 12\\.4"), refusal);
+  }
+
+  @Test
+  void usesADriverThatIsOlderButRunsTheKernels() {
+    StandIn.play("driver", 12080);
+    try (CudaGpu gpu = new CudaGpu(0)) {
+      assertEquals(90, gpu.computeCapability());
+    }
+  }
+
+  @Test
+  void refusesAGpuOnWhichKernelsFailOrWriteNothing() {
+    StandIn.fail("cuStreamSynchronize", 1, CUresult.CUDA_ERROR_LAUNCH_FAILED);
+    assertTrue(refusal().contains("(the GPU failed: CUDA_ERROR_LAUNCH_FAILED): see whether"));
+    StandIn.play("launches", 0);
+    assertTrue(refusal().contains("(a kernel wrote wrong numbers): see whether"));
+  }
+
+  private static String refusal() {
+    try (CudaGpu gpu = new CudaGpu(0)) {
+      return fail("opened " + gpu.name());
+    } catch (GpuUnavailableException e) {
+      return e.getMessage();
     }
   }
 
@@ -173,21 +223,20 @@ final class CudaFailureTest {
     try (CudaGpu gpu = new CudaGpu(0)) {
       long address = gpu.allocate(512);
       DeviceMatrix matrix = new DeviceMatrix(address, 2, 4);
-      UpdatesKernel updates = new UpdatesKernel(gpu);
+      RandomKernel random = new RandomKernel(gpu);
       for (String function : List.of("cuModuleLoadData", "cuModuleGetFunction", "cuLaunchKernel", "cuCtxSetCurrent")) {
         StandIn.fail(function, 1);
-        String message = assertThrows(KernelException.class, () -> updates.add(1, matrix, matrix), function)
-            .getMessage();
-        assertTrue(message.startsWith("axpy_1024 on 2×4 ") && message.endsWith(": CUDA_ERROR_UNKNOWN"), message);
+        String message = assertThrows(KernelException.class, () -> random.uniform(matrix, 1, 2), function).getMessage();
+        assertTrue(message.startsWith("uniform_256 on 2×4 ") && message.endsWith(": CUDA_ERROR_UNKNOWN"), message);
       }
-      updates.add(1, matrix, matrix);
+      random.uniform(matrix, 1, 2);
       Launch tensors = new Launch("dual_moments", "dual_moments_wgmma_128x128x32x5", ONE, ONE, 0,
           List.of(new Argument.TensorMap(matrix, 4, 2)), "s 2×4");
       StandIn.fail("cuTensorMapEncodeTiled", 1);
       String message = assertThrows(KernelException.class, () -> gpu.launch(tensors)).getMessage();
       assertTrue(message.contains("cuTensorMapEncodeTiled returned 999 for TensorMap["), message);
       Launch missing = new Launch("nothing", "nothing_256", ONE, ONE, 0, List.of(), "");
-      assertEquals("no kernels of the family nothing",
+      assertEquals("this build of espalier lacks nothing.fatbin",
           assertThrows(GpuUnavailableException.class, () -> gpu.launch(missing)).getMessage());
       gpu.free(address);
     }

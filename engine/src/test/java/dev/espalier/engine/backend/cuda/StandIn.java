@@ -8,6 +8,7 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
+import jcuda.driver.CUresult;
 
 /// The library that stands in for the driver: its counts, and calls that it lets fail.
 public final class StandIn {
@@ -45,20 +46,39 @@ public final class StandIn {
     return text.toString();
   }
 
-  /// Lets the nth call of a function from now on fail, once.
+  /// Lets the nth call of a function from now on fail with CUDA_ERROR_UNKNOWN, once.
   ///
   /// @param function empty for any
   public static void fail(String function, long nth) {
+    fail(function, nth, CUresult.CUDA_ERROR_UNKNOWN);
+  }
+
+  /// Lets the nth call of a function from now on fail, once; after CUDA_ERROR_LAUNCH_FAILED, so do all later calls.
+  ///
+  /// @param function empty for any
+  /// @param status a CUresult
+  public static void fail(String function, long nth, int status) {
     try (Arena arena = Arena.ofConfined()) {
       MethodHandle fail = function(arena, "stand_in_fail",
-          FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG));
-      fail.invokeExact(arena.allocateFrom(function), nth);
+          FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG, ValueLayout.JAVA_INT));
+      fail.invokeExact(arena.allocateFrom(function), nth, status);
     } catch (Throwable e) {
       throw new AssertionError(function, e);
     }
   }
 
-  /// Lets all later calls succeed, and forgets which failed.
+  /// Plays another chip or driver until [#succeed]: see `stand_in_play` in libcuda.cpp.
+  public static void play(String what, long value) {
+    try (Arena arena = Arena.ofConfined()) {
+      MethodHandle play = function(arena, "stand_in_play",
+          FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.JAVA_LONG));
+      play.invokeExact(arena.allocateFrom(what), value);
+    } catch (Throwable e) {
+      throw new AssertionError(what, e);
+    }
+  }
+
+  /// Lets all later calls succeed, forgets which failed, and plays the usual chip and driver.
   public static void succeed() {
     fail("", 0);
   }
