@@ -51,18 +51,31 @@ final class Kernels {
     return Math.toIntExact(Math.ceilDivExact(a, b));
   }
 
-  /// Into how many parts the inner dimension of a product is split: enough blocks for every multiprocessor, but
-  /// no part so short that filling its pipeline shows. More than one only if `tiles` are fewer than the
-  /// multiprocessors.
+  /// Into how many parts the inner dimension of a product is split: those for which the last multiprocessor is done
+  /// first. A model's choice, not yet a measurement's: ⌈tiles·parts/multiprocessors⌉ blocks one after another on a
+  /// multiprocessor, each of ⌈steps/parts⌉ steps and a few more that fill its pipeline and write its result.
   ///
   /// @param tiles of the result
   /// @param steps of the inner dimension
   static int parts(Gpu gpu, long tiles, long steps) {
-    long wanted = Math.ceilDiv(gpu.multiprocessors(), tiles);
-    return Math.clamp(Math.min(wanted, steps / FEWEST_STEPS), 1, Launch.MAX_GRID_Y);
+    long most = Math.max(1, Math.min(steps / FEWEST_STEPS, MOST_BLOCKS * gpu.multiprocessors() / tiles));
+    int best = 1;
+    long least = Long.MAX_VALUE;
+    for (int parts = 1; parts <= most; parts++) {
+      long cost = Math.ceilDiv(tiles * parts, gpu.multiprocessors()) * (Math.ceilDiv(steps, parts) + BLOCK_STEPS);
+      if (cost < least) {
+        least = cost;
+        best = parts;
+      }
+    }
+    return best;
   }
 
   private static final int FEWEST_STEPS = 8;
+  /// What a block costs beside its steps, in steps.
+  private static final int BLOCK_STEPS = 4;
+  /// Blocks of split products for each multiprocessor, at most: they bound the memory of partial results.
+  static final long MOST_BLOCKS = 4;
 
   /// 32 × 8 threads: a warp along the columns of each of 8 rows.
   static final Dimensions WARP_A_ROW = Dimensions.of(32, 8);

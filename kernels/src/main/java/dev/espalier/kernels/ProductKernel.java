@@ -104,9 +104,9 @@ public final class ProductKernel {
 
   /// The bytes of workspace for the products of any shape.
   public long largestWorkspace(MathMode mode) {
-    // Parts are made while tiles are fewer than multiprocessors, so there are fewer than two blocks for each.
     return TILES.stream().filter(tile -> isFor(tile, mode))
-        .mapToLong(tile -> 2L * gpu.multiprocessors() * tile.rows() * tile.columns() * Float.BYTES).max().orElseThrow();
+        .mapToLong(tile -> Kernels.MOST_BLOCKS * gpu.multiprocessors() * tile.rows() * tile.columns() * Float.BYTES)
+        .max().orElseThrow();
   }
 
   /// The bytes of workspace for a chosen number of parts.
@@ -167,7 +167,7 @@ public final class ProductKernel {
     }
   }
 
-  /// The large tile reads less and pays where it fills the device. A model's choice, not yet a measurement's.
+  /// The large tile reads less and pays where it fills most of the device. A model's choice, not yet a measurement's.
   private Tile choose(MathMode mode, MatrixBlock a, MatrixBlock b, MatrixBlock c, int inner) {
     boolean tf32 = isFor(MMA_LARGE, mode);
     if (tf32 && !(a.admits(MMA_LARGE.vector()) && b.admits(MMA_LARGE.vector()))) {
@@ -176,7 +176,9 @@ public final class ProductKernel {
     Tile large = tf32 ? MMA_LARGE : FMA_LARGE;
     Tile small = tf32 ? MMA_SMALL : FMA_SMALL;
     long blocks = tiles(large, c.rows(), c.columns()) * parts(large, c.rows(), c.columns(), inner);
-    return Math.min(c.rows(), c.columns()) > small.columns() && blocks >= gpu.multiprocessors() ? large : small;
+    return Math.min(c.rows(), c.columns()) > small.columns() && 4 * blocks >= 3L * gpu.multiprocessors()
+        ? large
+        : small;
   }
 
   /// Whether the device runs a kernel and the kernel rounds as the mode asks.

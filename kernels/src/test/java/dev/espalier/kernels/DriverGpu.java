@@ -37,6 +37,14 @@ final class DriverGpu extends TestGpu {
     return driver.multiprocessors();
   }
 
+  /// Tensor cores truncate, which loses twice what rounding to nearest does, and they shift the terms of an instruction
+  /// to the largest exponent before they add them, which truncates once more [Fasi et al. 2021, Numerical behavior of
+  /// NVIDIA tensor cores].
+  @Override
+  double tensorCoreUnit() {
+    return 4 * Checks.UNIT;
+  }
+
   @Override
   long allocate(long bytes) {
     long address = driver.allocate(bytes);

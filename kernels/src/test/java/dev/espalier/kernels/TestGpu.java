@@ -29,6 +29,11 @@ abstract class TestGpu implements Gpu, AutoCloseable {
         .orElseGet(() -> EmulatedGpu.open(computeCapability));
   }
 
+  /// What an addition of tensor cores may lose, relatively: on the CPU, which rounds to nearest, as elsewhere.
+  double tensorCoreUnit() {
+    return Checks.UNIT;
+  }
+
   /// Memory of undefined content at a multiple of 256.
   abstract long allocate(long bytes);
 

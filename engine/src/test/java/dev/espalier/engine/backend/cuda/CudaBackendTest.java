@@ -212,7 +212,7 @@ final class CudaBackendTest {
   /// So little memory that the second layer's weights and moments lie on the host.
   @Test
   void prunesWhatDoesNotFit() throws IOException {
-    long budget = 1200 << 10;
+    long budget = 1712 << 10;
     try (EmulatedDriver large = new EmulatedDriver(80, MEMORY, Order.LATE);
         EmulatedDriver small = new EmulatedDriver(80, budget, Order.COPIES_FIRST);
         CudaBackend unlimited = open(large, Precision.FP32);
@@ -269,12 +269,12 @@ final class CudaBackendTest {
 
   @Test
   void saysWhatDoesNotFit() {
-    long budget = 1 << 20;
+    long budget = 3 << 19;
     try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
         Backend backend = open(driver, Precision.FP32)) {
       OutOfBackendMemoryException refusal = assertThrows(OutOfBackendMemoryException.class,
           () -> backend.allocate(1000, 1000));
-      assertTrue(refusal.getMessage().startsWith("a 1000 × 1000 matrix needs 3.8 MiB: of 1.0 MiB of GPU memory "),
+      assertTrue(refusal.getMessage().startsWith("a 1000 × 1000 matrix needs 3.8 MiB: of 1.5 MiB of GPU memory "),
           refusal.getMessage());
       assertEquals(Set.of(Remedy.SMALLER_BATCH, Remedy.MORE_DEVICE_MEMORY), refusal.remedies());
     }
@@ -283,7 +283,7 @@ final class CudaBackendTest {
   @Test
   void refusesRowsOnTheHostThatAreLongerThanABuffer() {
     int columns = (int) (2 * SLOT / Float.BYTES);
-    try (CudaBackend backend = open(new EmulatedDriver(80, 1 << 20, Order.LATE), Precision.FP32);
+    try (CudaBackend backend = open(new EmulatedDriver(80, 3 << 19, Order.LATE), Precision.FP32);
         Matrix weights = backend.allocateWeights(200, columns);
         Matrix x = backend.allocate(1, columns);
         Matrix bias = backend.allocate(1, 200);
