@@ -1,4 +1,19 @@
-/// The pruning library.
+/// The pruning library: removes weights of trained fully-connected networks by elimination and compensation, on CPUs
+/// and NVIDIA GPUs. It needs samples of the network's input, and no labels.
+///
+/// | to | start at |
+/// |---|---|
+/// | choose criterion, compensation, schedule, repair | [dev.espalier.engine.pruning.PruningOptions] |
+/// | choose the machine, its threads, precision and memory | [dev.espalier.engine.device.Device] |
+/// | read and write model files | [dev.espalier.engine.io.ModelFile] |
+/// | read samples and labels, or pass arrays | [dev.espalier.engine.io.SampleFiles], [dev.espalier.engine.data.Dataset] |
+/// | build a network in memory | [dev.espalier.engine.network.DenseNetwork] |
+/// | prune | [dev.espalier.engine.pruning.Pruner], with examples in [dev.espalier.engine] |
+/// | prune to many sparsities, or compare criteria | [dev.espalier.engine.experiment.Comparison] |
+/// | train, fine-tune, evaluate | [dev.espalier.engine.training.Trainer], [dev.espalier.engine.training.Evaluation] |
+///
+/// Java needs `--enable-native-access=dev.espalier.bindings,jcuda` (`ALL-UNNAMED` on the class path). With
+/// `--add-modules jdk.incubator.vector`, the CPU skips units that ReLU leaves dead. Logging is by SLF4J.
 module dev.espalier.engine {
   requires dev.espalier.bindings;
   requires dev.espalier.kernels;
@@ -7,7 +22,6 @@ module dev.espalier.engine {
   requires org.apache.commons.numbers.gamma;
   requires org.slf4j;
   requires tools.jackson.databind;
-  requires static jdk.incubator.vector;
 
   exports dev.espalier.engine;
   exports dev.espalier.engine.backend;

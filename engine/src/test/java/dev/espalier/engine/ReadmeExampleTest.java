@@ -28,16 +28,17 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Runs the example of README.md, and checks that README.md shows what is run.
 public final class ReadmeExampleTest {
-  private static final String BEGIN = "  // README " + "begins\n";
-  private static final String END = "  // README " + "ends\n";
+  /// The tags by which the start page of the javadoc includes the examples.
+  private static final Pattern EXAMPLE = Pattern.compile("(?s)  // [@]start region=\"\\w+\"\n(.*?\n)  // [@]end\n");
 
-  // README begins
+  // @start region="prune"
   static void prune(Path folder) throws IOException {
     try (Arena arena = Arena.ofConfined(); Backend backend = Device.AUTO.open()) {
       ModelFile model = ModelFile.load(folder.resolve("lenet.safetensors"), Optional.empty(), arena);
@@ -54,9 +55,9 @@ public final class ReadmeExampleTest {
       model.save(folder.resolve("pruned.safetensors"), result.network(), false);
     }
   }
-  // README ends
+  // @end
 
-  // README begins
+  // @start region="pruneInPlace"
   public static void pruneInPlace(GpuBackend gpu, long weights, long bias, MemorySegment features) throws IOException {
     DeviceNetwork head = new DeviceNetwork(gpu, List.of(new DeviceNetwork.Layer("head", gpu.wrap(weights, 100, 512),
         gpu.wrap(bias, 1, 100), true, Activation.IDENTITY)));
@@ -65,7 +66,7 @@ public final class ReadmeExampleTest {
     new Pruner(gpu, options).pruneInPlace(head, Optional.of(calibration), ProgressListener.NONE);
     gpu.synchronize(); // from here on others may use weights and bias
   }
-  // README ends
+  // @end
 
   @Test
   void runs(@TempDir Path folder) throws IOException {
@@ -91,12 +92,11 @@ public final class ReadmeExampleTest {
     Path root = Path.of("").toAbsolutePath().getParent();
     String source = Files.readString(root.resolve("engine/src/test/java/dev/espalier/engine/ReadmeExampleTest.java"));
     String readme = Files.readString(root.resolve("README.md"));
-    int examples = 0;
-    for (int at = source.indexOf(BEGIN); at >= 0; at = source.indexOf(BEGIN, at + 1)) {
-      String example = source.substring(at + BEGIN.length(), source.indexOf(END, at)).stripTrailing().stripIndent();
-      assertTrue(readme.contains("```java\n" + example + "\n```\n"), "README.md does not show:\n" + example);
-      examples++;
+    List<String> examples = EXAMPLE.matcher(source).results().map(example -> example.group(1)).toList();
+    assertEquals(2, examples.size());
+    for (String example : examples) {
+      String shown = example.stripTrailing().stripIndent();
+      assertTrue(readme.contains("```java\n" + shown + "\n```\n"), "README.md does not show:\n" + shown);
     }
-    assertEquals(2, examples);
   }
 }

@@ -68,13 +68,13 @@ public interface Backend extends AutoCloseable {
 
   /// A matrix of zeros, closed by the caller.
   ///
-  /// @throws OutOfBackendMemoryException if it does not fit
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit
   Matrix allocate(int rows, int columns);
 
   /// As [#allocate], for a matrix as large as a layer's weights that is read a few times a batch at most: where a
   /// device's memory is short, it may lie in slower memory.
   ///
-  /// @throws OutOfBackendMemoryException if it does not fit
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit
   default Matrix allocateWeights(int rows, int columns) {
     return allocate(rows, columns);
   }

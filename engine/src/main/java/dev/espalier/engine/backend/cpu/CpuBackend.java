@@ -114,7 +114,10 @@ public final class CpuBackend implements Backend {
   /// needs the Vector API (`--add-modules jdk.incubator.vector` among Java's options) and vectors of at least 8
   /// float32.
   public static boolean skipsDeadUnits() {
-    return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() && CpuSparseProducts.hasLongVectors();
+    Optional<Module> vectors = ModuleLayer.boot().findModule("jdk.incubator.vector");
+    // The descriptor does not require it, not even statically: javac would warn all modules that require this one.
+    vectors.ifPresent(CpuBackend.class.getModule()::addReads);
+    return vectors.isPresent() && CpuSparseProducts.hasLongVectors();
   }
 
   @Override
