@@ -9,6 +9,8 @@ import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
@@ -66,6 +68,9 @@ final class CompareCommand implements Callable<Integer> {
 
     @Option(names = "--criteria", paramLabel = "NAME", split = ",", order = 11)
     private List<Method> criteria = List.of(Method.parse("ec"), Method.parse("magnitude"));
+
+    @Option(names = "--scope", paramLabel = "SCOPE", order = 12)
+    private Scope scope = new Scope.Global();
   }
 
   @Override
@@ -128,7 +133,7 @@ final class CompareCommand implements Callable<Integer> {
   private PruningOptions options(Method method, boolean isClassifier) {
     PruningOptions.Builder builder = scoring.builder(method.criterion(), method.compensation(), run);
     method.preset().ifPresent(preset -> builder.preset(preset, isClassifier));
-    return builder.build();
+    return builder.target(new Target.Fraction(grid.sparsities.getLast(), grid.scope)).build();
   }
 
   /// A row for each sparsity and method, the dense network first.
@@ -150,6 +155,7 @@ final class CompareCommand implements Callable<Integer> {
 
   private Map<String, Object> inForce(Backend backend, Evaluation dense) {
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
+    inForce.put("scope", grid.scope);
     inForce.put("loss", dense.lossName());
     inForce.put("backend", backend.description());
     return inForce;

@@ -10,6 +10,7 @@ import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activations;
 import java.nio.file.InvalidPathException;
@@ -82,6 +83,7 @@ public final class Espalier implements Runnable {
     values(commandLine, Compensation.class, Compensation::parse);
     values(commandLine, Sensitivity.class, Sensitivity::parse);
     values(commandLine, ScopeOption.class, ScopeOption::parse);
+    values(commandLine, Scope.class, Scope::parse);
     values(commandLine, Schedule.class, Schedule::parse);
     values(commandLine, Preset.class, Preset::parse);
     values(commandLine, Repairs.class, Repairs::parse);

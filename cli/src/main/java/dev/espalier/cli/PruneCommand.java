@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repairs;
@@ -26,7 +27,6 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
-import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
@@ -90,6 +90,11 @@ final class PruneCommand implements Callable<Integer> {
 
     private List<Double> sparsities() {
       return sparsity.values();
+    }
+
+    /// Those of single layers.
+    private List<LayerSparsity> own() {
+      return sparsity == null ? List.of() : sparsity.own();
     }
 
     @Option(names = "--scope", paramLabel = "SCOPE", order = 11)
@@ -162,6 +167,11 @@ final class PruneCommand implements Callable<Integer> {
           : calibration.filter(source -> source.labels().isPresent());
       boolean isClassifier = isClassifier(network, judges.or(() -> calibration));
       PruningOptions options = options(isClassifier);
+      for (LayerSparsity own : selection.own()) {
+        global.require(network.layers().stream().anyMatch(layer -> own.pattern().matches(layer.name())),
+            "--sparsity %s names no layer; the layers are %s".formatted(own,
+                network.layers().stream().map(DenseLayer::name).collect(Collectors.joining(", "))));
+      }
       PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
       if (output.dryRun) {
         plan.toString().lines().forEach(line -> global.say("plan: " + line));
@@ -317,8 +327,9 @@ final class PruneCommand implements Callable<Integer> {
     return scoring.builder(run).preset(selection.method, isClassifier).target(switch (selection.scope) {
       case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
       case ScopeOption.Of(Scope scope) -> new Target.Fraction(selection.sparsities().getLast(), scope);
-    }).stops(stops()).schedule(selection.schedule()).repair(selection.repair(isClassifier))
-        .minPerLayer(selection.minPerLayer).histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).build();
+    }).stops(stops()).layerSparsities(selection.own()).schedule(selection.schedule())
+        .repair(selection.repair(isClassifier)).minPerLayer(selection.minPerLayer)
+        .histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).build();
   }
 
   private boolean isPath() {
@@ -383,14 +394,22 @@ final class PruneCommand implements Callable<Integer> {
     }
     ScoringChoices.uncompensated(plan)
         .ifPresent(note -> notes.replaceAll(fact -> fact.equals(plan.uncompensated().orElseThrow()) ? note : fact));
-    if (target instanceof Target.Fraction(double sparsity, Scope _)) {
-      long missing = Selector.count(sparsity, result.prunableWeights()) - result.removed();
+    if (target instanceof Target.Fraction fraction) {
+      long asked = plan.removedAt(fraction);
+      String sparsity = PLAIN.exactPercent(fraction.sparsity());
+      if (!selection.own().isEmpty()) {
+        notes.add("sparsity %s, and %s: %s of all prunable weights asked for".formatted(sparsity,
+            selection.own().stream().map(LayerSparsity::toString).collect(Collectors.joining(", ")),
+            PLAIN.percent((double) asked / result.prunableWeights())));
+        sparsity = PLAIN.percent((double) asked / result.prunableWeights());
+      }
+      long missing = asked - result.removed();
       if (missing > 0) {
         notes.add("%s weights short of a sparsity of %s: --min-per-layer %s keeps them".formatted(PLAIN.count(missing),
-            PLAIN.exactPercent(sparsity), PLAIN.count(selection.minPerLayer)));
+            sparsity, PLAIN.count(selection.minPerLayer)));
       } else if (missing < 0) {
         notes.add("%s weights more than a sparsity of %s asks for were zero before".formatted(PLAIN.count(-missing),
-            PLAIN.exactPercent(sparsity)));
+            sparsity));
       }
     }
     if (judges.isPresent()) {

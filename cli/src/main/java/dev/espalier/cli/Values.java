@@ -1,7 +1,7 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.method.LayerSparsity;
 import java.util.List;
-import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
@@ -25,9 +25,11 @@ final class Values {
   /// Sparsities of one path.
   ///
   /// @param values ascending, at least one
-  record Sparsities(List<Double> values) {
+  /// @param own    those of single layers
+  record Sparsities(List<Double> values, List<LayerSparsity> own) {
     Sparsities {
       values = List.copyOf(values);
+      own = List.copyOf(own);
     }
 
     boolean isOne() {
@@ -35,16 +37,26 @@ final class Values {
     }
   }
 
-  /// Sparsities with commas between them, in ascending order.
+  /// Sparsities with commas between them, in ascending order, and those of single layers, such as `fc2=0.5`.
   static final class RisingFractions implements ITypeConverter<Sparsities> {
     @Override
     public Sparsities convert(String text) {
-      List<Double> values = Stream.of(text.split(",", -1)).map(new Fraction()::convert).toList();
+      List<String> parts = List.of(text.split(",", -1));
+      List<Double> values = parts.stream().filter(part -> !part.contains("=")).map(new Fraction()::convert).toList();
       if (!values.stream().sorted().distinct().toList().equals(values)) {
         throw new TypeConversionException(
             "'%s' does not rise: give each value once, in ascending order".formatted(text));
       }
-      return new Sparsities(values);
+      if (values.isEmpty()) {
+        throw new TypeConversionException(
+            "'%s' names no sparsity of the other layers: put it first, as in 0.9,%s".formatted(text, parts.getFirst()));
+      }
+      try {
+        return new Sparsities(values,
+            parts.stream().filter(part -> part.contains("=")).map(LayerSparsity::parse).toList());
+      } catch (IllegalArgumentException e) {
+        throw new TypeConversionException(e.getMessage());
+      }
     }
   }
 

@@ -482,6 +482,36 @@ class CommandsTest {
   }
 
   @Test
+  void compareSelectsInAScope() throws IOException {
+    Object[] compare = {"compare", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5", "--criteria",
+        "refit,ec"};
+    assertNotEquals(Cli.succeed(compare).out(), Cli.succeed(append(compare, "--scope", "layer")).out());
+    assertTrue(Cli.run(append(compare, "--scope", "2:4")).err().contains("use global, layer or row"));
+  }
+
+  @Test
+  void layersHaveSparsitiesOfTheirOwn() throws IOException {
+    Path pruned = fixture.file("own.safetensors");
+    Path report = fixture.file("report");
+    Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", ".5,0=.25", "-o",
+        pruned, "--report", report);
+    List<String> lines = result.out().lines().toList();
+    assertTrue(lines.get(1).contains("25.00 %") && lines.get(2).contains("50.00 %"), result.out());
+    assertTrue(result.err().contains("sparsity 50 %, and 0=0.25: "), result.err());
+    assertTrue(Files.readString(report.resolve("report.json")).contains("\"layer-sparsity\" : \"0=0.25\""));
+    for (String[] refused : new String[][]{
+        {"0=.5", "'0=.5' names no sparsity of the other layers: put it first, as in 0.9,0=.5"},
+        {".5,9=.5", "--sparsity 9=0.5 names no layer; the layers are 0, 2"},
+        {".5,0=2", "sparsity 2.0 of layer 0: use a fraction from 0 to 1"}}) {
+      Cli.Result refusal = Cli.run("prune", fixture.model(), "--data", fixture.data(), "--dry-run", "--sparsity",
+          refused[0]);
+      assertEquals(2, refusal.code());
+      assertTrue(refusal.err().contains(refused[1]), refusal.err());
+    }
+  }
+
+  @Test
   void resultsHaveTheSameDigitsInEveryLocale() {
     Object[][] commands = {
         {"prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity", 0.5,

@@ -81,6 +81,7 @@ class HelpTest {
     assertNames("prune", "--sensitivity",
         List.of(new Sensitivity.Jacobian(), "probes:R", "fisher", "fisher:R", "fisher:T=4"));
     assertNames("compare", "--criteria", values(Criterion.class));
+    assertNames("compare", "--scope", values(Scope.class));
     for (String command : List.of("prune", "compare", "evaluate", "train")) {
       assertNames(command, "--loss", values(Loss.class));
       assertNames(command, "--activations", Arrays.asList(Activation.Kind.values()));

@@ -159,7 +159,7 @@ public final class Pruner {
         }
       }
       scores.rank(device);
-      List<Cut> cuts = Selector.select(backend, scores, target, options.minPerLayer());
+      List<Cut> cuts = Selector.select(backend, scores, target, options.minPerLayer(), plan.ownSparsities(target));
       List<Double> predicted = scores.apply(device, cuts);
       for (int i = 0; i < progress.size(); i++) {
         progress.get(i).cut = cuts.get(i);

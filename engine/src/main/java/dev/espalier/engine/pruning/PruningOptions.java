@@ -3,6 +3,7 @@ package dev.espalier.engine.pruning;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerPattern;
+import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repair;
@@ -24,6 +25,8 @@ import java.util.stream.Stream;
 ///
 /// @param target how much is removed in the end, and among which weights
 /// @param stops targets on the way there, ascending, at which the network is also wanted
+/// @param layerSparsities sparsities of single layers; the target counts the weights of the others. Rounds before the
+///                        first stop scale them
 /// @param criterion how the importance of a weight is defined
 /// @param compensation what makes up for removed weights; empty: [Criterion#defaultCompensation]
 /// @param sensitivity empty: [Sensitivity#defaultFor] the network's outputs
@@ -37,15 +40,20 @@ import java.util.stream.Stream;
 /// @param seed of probes and of the random criterion
 /// @param measureOutputChange whether to measure, on the calibration samples, how far the output moved
 /// @param histogramBins bins of each layer's importance histogram; 0: no histograms
-public record PruningOptions(Target target, List<Target> stops, Criterion criterion,
-    Optional<Compensation> compensation, Optional<Sensitivity> sensitivity, Schedule schedule, Repairs repair,
-    List<LayerPattern> excluded, long minPerLayer, boolean newBias, Optional<Loss> loss, OptionalInt batchSize,
-    long seed, boolean measureOutputChange, int histogramBins) {
+public record PruningOptions(Target target, List<Target> stops, List<LayerSparsity> layerSparsities,
+    Criterion criterion, Optional<Compensation> compensation, Optional<Sensitivity> sensitivity, Schedule schedule,
+    Repairs repair, List<LayerPattern> excluded, long minPerLayer, boolean newBias, Optional<Loss> loss,
+    OptionalInt batchSize, long seed, boolean measureOutputChange, int histogramBins) {
 
   /// @throws IllegalArgumentException if a number is out of its range
   public PruningOptions {
     excluded = List.copyOf(excluded);
     stops = List.copyOf(stops);
+    layerSparsities = List.copyOf(layerSparsities);
+    if (!layerSparsities.isEmpty() && target instanceof Target.Pattern) {
+      throw new IllegalArgumentException("the pattern %s is that of all layers: use no sparsity of single ones, as %s"
+          .formatted(target, layerSparsities.getFirst()));
+    }
     requireAscending(stops, target);
     if (minPerLayer < 0 || batchSize.orElse(1) < 1 || histogramBins < 0) {
       throw new IllegalArgumentException(
@@ -71,8 +79,9 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
   /// @param targets ascending, at least one: the stops, and the target at the end; output changes are not measured
   /// @throws IllegalArgumentException if they do not rise in one scope
   public PruningOptions withPath(List<Target> targets) {
-    return new PruningOptions(targets.getLast(), targets.subList(0, targets.size() - 1), criterion, compensation,
-        sensitivity, schedule, repair, excluded, minPerLayer, newBias, loss, batchSize, seed, false, histogramBins);
+    return new PruningOptions(targets.getLast(), targets.subList(0, targets.size() - 1), layerSparsities, criterion,
+        compensation, sensitivity, schedule, repair, excluded, minPerLayer, newBias, loss, batchSize, seed, false,
+        histogramBins);
   }
 
   /// The stops and the target.
@@ -95,6 +104,7 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
     Map<String, String> text = new LinkedHashMap<>();
     text.put("target", target.toString());
     text.put("stops", String.join(",", stops.stream().map(Target::toString).toList()));
+    text.put("layerSparsities", String.join("\n", layerSparsities.stream().map(LayerSparsity::toString).toList()));
     text.put("criterion", criterion.toString());
     compensation.ifPresent(value -> text.put("compensation", value.toString()));
     sensitivity.ifPresent(value -> text.put("sensitivity", value.toString()));
@@ -122,6 +132,7 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
         case "target" -> builder.target(Target.parse(value));
         case "stops" ->
           builder.stops(value.isEmpty() ? List.of() : Stream.of(value.split(",")).map(Target::parse).toList());
+        case "layerSparsities" -> builder.layerSparsities(value.lines().map(LayerSparsity::parse).toList());
         case "criterion" -> builder.criterion(Criterion.parse(value));
         case "compensation" -> builder.compensation(Compensation.parse(value));
         case "sensitivity" -> builder.sensitivity(Sensitivity.parse(value));
@@ -166,6 +177,7 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
   public static final class Builder {
     private Target target = Target.sparsity(0.5);
     private List<Target> stops = List.of();
+    private List<LayerSparsity> layerSparsities = List.of();
     private Criterion criterion = new Criterion.EliminationCompensation();
     private Optional<Compensation> compensation = Optional.empty();
     private Optional<Sensitivity> sensitivity = Optional.empty();
@@ -198,6 +210,12 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
     /// Targets on the way, ascending, at which the network is also wanted: [Pruner#path] gives it.
     public Builder stops(List<Target> value) {
       stops = value;
+      return this;
+    }
+
+    /// Sparsities of single layers, which the target does not count.
+    public Builder layerSparsities(List<LayerSparsity> value) {
+      layerSparsities = value;
       return this;
     }
 
@@ -298,8 +316,8 @@ public record PruningOptions(Target target, List<Target> stops, Criterion criter
     ///
     /// @throws IllegalArgumentException if a number is out of its range
     public PruningOptions build() {
-      return new PruningOptions(target, stops, criterion, compensation, sensitivity, schedule, repair, excluded,
-          minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
+      return new PruningOptions(target, stops, layerSparsities, criterion, compensation, sensitivity, schedule, repair,
+          excluded, minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
     }
   }
 }

@@ -8,6 +8,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.LayerPattern;
+import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Needs;
 import dev.espalier.engine.method.Repair;
@@ -19,8 +20,10 @@ import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.repair.Repairer;
 import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.scoring.Selector;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -129,6 +132,47 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     if (layers.stream().allMatch(Layer::excluded)) {
       throw new MismatchException("all layers are excluded: nothing is left to prune");
     }
+    for (LayerSparsity own : options.layerSparsities()) {
+      List<Layer> named = layers.stream().filter(layer -> own.pattern().matches(layer.name())).toList();
+      if (named.isEmpty()) {
+        throw new MismatchException("the sparsity %s is that of no layer; the layers are %s".formatted(own,
+            layers.stream().map(Layer::name).collect(Collectors.joining(", "))));
+      }
+      for (Layer layer : named) {
+        List<LayerSparsity> all = options.layerSparsities().stream()
+            .filter(other -> other.pattern().matches(layer.name())).toList();
+        if (layer.excluded() || all.size() > 1) {
+          throw new MismatchException(layer.excluded()
+              ? "layer %s is excluded and has the sparsity %s: drop one".formatted(layer.name(), own)
+              : "layer %s has the sparsities %s and %s: drop one".formatted(layer.name(), all.get(0), all.get(1)));
+        }
+      }
+    }
+  }
+
+  /// The sparsities that single layers have of their own when a round has reached `target`, by the layers' numbers: up
+  /// to the first stop they grow in proportion to the target's.
+  Map<Integer, Double> ownSparsities(Target target) {
+    double first = options.path().getFirst().sparsity();
+    double scale = first == 0 ? 1 : Math.min(1, target.sparsity() / first);
+    Map<Integer, Double> own = new HashMap<>();
+    for (int l = 0; l < layers.size(); l++) {
+      String name = layers.get(l).name();
+      int number = l;
+      options.layerSparsities().stream().filter(each -> each.pattern().matches(name))
+          .forEach(each -> own.put(number, scale * each.sparsity()));
+    }
+    return own;
+  }
+
+  /// How many weights are zero once a round has reached a fraction, where all layers can give up as many as they should.
+  public long removedAt(Target.Fraction target) {
+    Map<Integer, Double> own = ownSparsities(target);
+    long removed = own.entrySet().stream()
+        .mapToLong(each -> Selector.count(each.getValue(), layers.get(each.getKey()).weights())).sum();
+    long others = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded() && !own.containsKey(l))
+        .mapToLong(l -> layers.get(l).weights()).sum();
+    return removed + Selector.count(target.sparsity(), others);
   }
 
   private static Loss loss(PruningOptions options, Architecture network, Dataset data) {
@@ -174,6 +218,10 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     }
     scoring.loss().ifPresent(loss -> inForce.put("loss", loss));
     inForce.put("target", options.target());
+    if (!options.layerSparsities().isEmpty()) {
+      inForce.put("layer-sparsity",
+          options.layerSparsities().stream().map(LayerSparsity::toString).collect(Collectors.joining(",")));
+    }
     inForce.put("schedule", options.schedule());
     inForce.put("repair", repair);
     inForce.put("min-per-layer", options.minPerLayer());

@@ -58,9 +58,8 @@ public record Verification(long samples, Target target, List<Layer> layers) {
     Target target = plan.options().target().sparsity() > 0 ? plan.options().target() : Target.sparsity(0.5);
     List<Layer> layers = new ArrayList<>();
     try (Backend reference = Device.REFERENCE.open(); Arena arena = Arena.ofConfined()) {
-      long least = plan.options().minPerLayer();
-      List<HostScores> expected = scores(reference, network, first, scoring, target, least, arena);
-      List<HostScores> found = scores(backend, network, first, scoring, target, least, arena);
+      List<HostScores> expected = scores(reference, network, first, scoring, target, plan, arena);
+      List<HostScores> found = scores(backend, network, first, scoring, target, plan, arena);
       for (int i = 0; i < some.size(); i++) {
         layers.add(found.get(i).deviation(network.layers().get(some.get(i).number()).name(), expected.get(i)));
       }
@@ -88,13 +87,14 @@ public record Verification(long samples, Target target, List<Layer> layers) {
   }
 
   private static List<HostScores> scores(Backend backend, DenseNetwork network, Optional<Dataset> data,
-      ScoringPlan plan, Target target, long minPerLayer, Arena arena) throws IOException {
+      ScoringPlan plan, Target target, PruningPlan whole, Arena arena) throws IOException {
     try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
         Scores scores = Scorer.score(backend, device, plan, data, ProgressListener.NONE)) {
       List<MatrixView> importances = IntStream.range(0, scores.size())
           .mapToObj(i -> backend.download(scores.importance(i), arena)).toList();
       scores.rank(device);
-      scores.apply(device, Selector.select(backend, scores, target, minPerLayer));
+      scores.apply(device,
+          Selector.select(backend, scores, target, whole.options().minPerLayer(), whole.ownSparsities(target)));
       return IntStream.range(0, scores.size())
           .mapToObj(i -> new HostScores(importances.get(i), scores.compensation(i).map(c -> backend.download(c, arena)),
               backend.download(device.layers().get(scores.layer(i)).weights(), arena)))

@@ -9,6 +9,8 @@ import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /// Finds the weights to remove: exactly round(sparsity · weights) of them, zeros first, ties by layer, row, column. It
@@ -17,10 +19,13 @@ public final class Selector {
   private final Backend backend;
   private final List<Matrix> scores;
   private final long[] most;
+  /// The fraction of each layer that has its own.
+  private final Map<Integer, Double> own;
 
-  private Selector(Backend backend, List<Matrix> scores, long minPerLayer) {
+  private Selector(Backend backend, List<Matrix> scores, long minPerLayer, Map<Integer, Double> own) {
     this.backend = backend;
     this.scores = scores;
+    this.own = own;
     most = scores.stream().mapToLong(s -> Math.max(0, s.elements() - minPerLayer)).toArray();
   }
 
@@ -31,12 +36,23 @@ public final class Selector {
   ///                    what it says
   /// @return a cut for each scored layer
   public static List<Cut> select(Backend backend, Scores scores, Target target, long minPerLayer) {
-    return new Selector(backend, scores.ranked(), minPerLayer).select(target);
+    return select(backend, scores, target, minPerLayer, Map.of());
+  }
+
+  /// As [#select(Backend, Scores, Target, long)], with layers that have sparsities of their own: each is selected
+  /// within itself, and the target counts the weights of the others alone.
+  ///
+  /// @param own sparsity of these layers, by their number in the network; empty for a pattern n:m
+  public static List<Cut> select(Backend backend, Scores scores, Target target, long minPerLayer,
+      Map<Integer, Double> own) {
+    Map<Integer, Double> ofScored = IntStream.range(0, scores.size()).boxed()
+        .filter(i -> own.containsKey(scores.layer(i))).collect(Collectors.toMap(i -> i, i -> own.get(scores.layer(i))));
+    return new Selector(backend, scores.ranked(), minPerLayer, ofScored).select(target);
   }
 
   private List<Cut> select(Target target) {
     return switch (target) {
-      case Target.Fraction(double sparsity, Scope.Global()) -> global(count(sparsity, elements(scores)));
+      case Target.Fraction(double sparsity, Scope.Global()) -> global(sparsity);
       case Target.Fraction(double sparsity, Scope.PerLayer()) -> {
         long[] counts = perLayer(sparsity);
         yield IntStream.range(0, counts.length).mapToObj(l -> cut(l, counts[l])).toList();
@@ -50,6 +66,10 @@ public final class Selector {
       case Target.Pattern(int kept, int width) ->
         scores.stream().map(layer -> grouped(layer, width, (double) width - kept)).toList();
     };
+  }
+
+  private long ownCount(int l) {
+    return Math.min(most[l], count(own.get(l), scores.get(l).elements()));
   }
 
   /// round(fraction · total), halves up, exact beyond 2⁵³ and for decimal fractions.
@@ -67,10 +87,12 @@ public final class Selector {
   }
 
   /// A layer that would keep too few gives up as many as it may; the others then make up for it.
-  private List<Cut> global(long count) {
+  private List<Cut> global(double sparsity) {
     Cut[] settled = new Cut[scores.size()];
-    List<Integer> open = new ArrayList<>(IntStream.range(0, scores.size()).boxed().toList());
-    long left = count;
+    own.keySet().forEach(l -> settled[l] = cut(l, ownCount(l)));
+    List<Integer> open = new ArrayList<>(
+        IntStream.range(0, scores.size()).filter(l -> !own.containsKey(l)).boxed().toList());
+    long left = count(sparsity, elements(open.stream().map(scores::get).toList()));
     while (!open.isEmpty()) {
       List<Matrix> rest = open.stream().map(scores::get).toList();
       List<Cut.Below> cuts = backend.selection().cuts(rest, Math.min(left, elements(rest)));
@@ -89,11 +111,16 @@ public final class Selector {
     return List.of(settled);
   }
 
-  /// How many weights each layer loses; rounded so that they add up to round(sparsity · weights).
+  /// How many weights each layer loses; rounded so that those of layers without an own sparsity add up to
+  /// round(sparsity · weights).
   private long[] perLayer(double sparsity) {
     long[] counts = new long[scores.size()];
     long before = 0;
     for (int l = 0; l < counts.length; l++) {
+      if (own.containsKey(l)) {
+        counts[l] = ownCount(l);
+        continue;
+      }
       long after = before + scores.get(l).elements();
       counts[l] = Math.min(most[l], count(sparsity, after) - count(sparsity, before));
       before = after;

@@ -20,6 +20,8 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.LayerPattern;
+import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
@@ -38,6 +40,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CancellationException;
@@ -125,6 +128,35 @@ final class PrunerTest {
       assertSameBits(alone.network(), results.getFirst().network());
       assertSameBits(device.download(arena), results.getLast().network());
     }
+  }
+
+  /// 120, 80 and 32 weights, of which layer1 loses a fraction of its own.
+  @ParameterizedTest
+  @ValueSource(strings = {"global", "layer", "row"})
+  void layersHaveSparsitiesOfTheirOwn(String scope) throws IOException {
+    for (double own : new double[]{0, 0.4, 1}) {
+      PruningResult result = prune(network,
+          PruningOptions.builder().target(new Target.Fraction(0.9, Scope.parse(scope))).minPerLayer(0)
+              .layerSparsities(List.of(new LayerSparsity(new LayerPattern("layer1"), own))));
+      assertEquals(Math.round(own * 80), result.layers().get(1).removed());
+      assertEquals(Math.round(0.9 * 152), result.layers().get(0).removed() + result.layers().get(2).removed());
+    }
+  }
+
+  /// Rounds up to the first stop approach it; from there on it is held.
+  @Test
+  void ownSparsitiesHoldAtEachStop() throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.9).stops(List.of(Target.sparsity(0.8)))
+        .layerSparsities(List.of(LayerSparsity.parse("layer1=0.5"))).schedule(new Schedule.Linear(4)).build();
+    PruningPlan plan = PruningPlan.of(options, network, Optional.of(source), backend);
+    assertEquals(Map.of(1, 0.5 * 0.225 / 0.8), plan.ownSparsities(Target.sparsity(0.225)));
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      for (PruningResult result : new Pruner(backend, options).path(plan, network, device, Optional.of(source),
+          ProgressListener.NONE, arena)) {
+        assertEquals(40, result.layers().get(1).removed());
+      }
+    }
+    assertEquals(40 + Math.round(0.9 * 152), plan.removedAt(new Target.Fraction(0.9, new Scope.Global())));
   }
 
   /// Each round scores what the rounds before it have left, and is named to the listener.

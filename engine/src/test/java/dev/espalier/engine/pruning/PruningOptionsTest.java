@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerPattern;
+import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
@@ -30,6 +31,7 @@ final class PruningOptionsTest {
   private static final PruningOptions ALL = PruningOptions.builder()
       .target(new Target.Fraction(0.9, new Scope.PerRow()))
       .stops(List.of(new Target.Fraction(0.5, new Scope.PerRow()), new Target.Fraction(0.75, new Scope.PerRow())))
+      .layerSparsities(List.of(LayerSparsity.parse("fc*=0.25"), LayerSparsity.parse("a=b=1")))
       .criterion(new Criterion.Gradient()).compensation(new Compensation.Bias()).sensitivity(new Sensitivity.Probes(4))
       .schedule(new Schedule.Linear(2)).repair(new Repair.Refit(), new Repair.Distill()).exclude("encoder.*", "0")
       .minPerLayer(7).newBias(true).loss(new Loss.SquaredError()).batchSize(33).seed(-5).measureOutputChange(false)
@@ -41,7 +43,7 @@ final class PruningOptionsTest {
     assertEquals(Stream.of(PruningOptions.class.getRecordComponents()).map(RecordComponent::getName).toList(),
         List.copyOf(text.keySet()));
     assertEquals(
-        "[row:0.9, row:0.5,row:0.75, gradient, bias, probes:4, linear:2, refit+distill, encoder.*\n0, 7, true, mse, 33, -5, false, 20]",
+        "[row:0.9, row:0.5,row:0.75, fc*=0.25\na=b=1, gradient, bias, probes:4, linear:2, refit+distill, encoder.*\n0, 7, true, mse, 33, -5, false, 20]",
         text.values().toString());
     assertEquals(ALL, PruningOptions.parse(text));
   }
@@ -50,11 +52,11 @@ final class PruningOptionsTest {
   void whatIsLeftOpenIsAbsent() {
     PruningOptions defaults = PruningOptions.builder().build();
     assertEquals(
-        "{target=0.5, stops=, criterion=ec, schedule=oneshot, repair=none, excluded=, minPerLayer=1, newBias=false, "
+        "{target=0.5, stops=, layerSparsities=, criterion=ec, schedule=oneshot, repair=none, excluded=, minPerLayer=1, newBias=false, "
             + "seed=0, measureOutputChange=true, histogramBins=0}",
         defaults.asText().toString());
     assertEquals(defaults, PruningOptions.parse(defaults.asText()));
-    assertEquals(new PruningOptions(Target.sparsity(0.5), List.of(), new Criterion.EliminationCompensation(),
+    assertEquals(new PruningOptions(Target.sparsity(0.5), List.of(), List.of(), new Criterion.EliminationCompensation(),
         Optional.empty(), Optional.empty(), new Schedule.OneShot(), Repairs.NONE, List.of(), 1, false, Optional.empty(),
         OptionalInt.empty(), 0, true, 0), defaults);
     assertEquals(defaults, PruningOptions.parse(Map.of()), "absent options have their defaults");

@@ -12,6 +12,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Sensitivity;
@@ -25,6 +26,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -151,8 +153,18 @@ final class PruningPlanTest {
         PruningOptions.builder().criterion(new Criterion.Gradient()).loss(new Loss.CrossEntropy()), network, data(1));
     refused("the pattern layer2 excludes no layer; the layers are layer0, layer1",
         PruningOptions.builder().exclude("layer1", "layer2"), network, data(0));
+    refused("the sparsity layer2=0.5 is that of no layer; the layers are layer0, layer1", own("layer2=0.5"), network,
+        data(0));
+    refused("layer layer1 has the sparsities layer?=0.5 and layer1=0.75: drop one", own("layer?=0.5", "layer1=0.75"),
+        network, data(0));
+    refused("layer layer1 is excluded and has the sparsity layer1=1: drop one", own("layer1=1").exclude("layer1"),
+        network, data(0));
     refused("all layers are excluded: nothing is left to prune", PruningOptions.builder().exclude("layer?"), network,
         data(0));
+  }
+
+  private static PruningOptions.Builder own(String... sparsities) {
+    return PruningOptions.builder().layerSparsities(Stream.of(sparsities).map(LayerSparsity::parse).toList());
   }
 
   private void refused(String message, PruningOptions.Builder options, DenseNetwork network, Dataset data) {
