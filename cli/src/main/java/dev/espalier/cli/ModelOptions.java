@@ -40,6 +40,7 @@ final class ModelOptions {
     if (parts > 1) {
       notes.add("model: %s files, read as one by %s".formatted(parts, file.file().path().getFileName()));
     }
+    notes.addAll(file.notes());
     switch (file.order()) {
       case NUMBERS, GIVEN -> {
         // obvious

@@ -24,6 +24,9 @@ class OutputOptions {
 
   /// As [#check(GlobalOptions, Path...)], of a file whose name follows from `--output`.
   void check(GlobalOptions global, Path written, Path... read) throws IOException {
+    global.require(!written.toString().matches("(?i).*\\.(pt|pth|ckpt|bin)"),
+        "--output %s: files of PyTorch are read and not written; give a name that ends in .safetensors"
+            .formatted(written));
     for (Path path : read) {
       global.require(path == null || !Files.exists(written) || !Files.exists(path) || !Files.isSameFile(path, written),
           "--output %s is read by this command: give another file".formatted(written));

@@ -564,6 +564,8 @@ class CommandsTest {
       assertEquals("me", file.file().metadata().get("author"));
     }
     assertTrue(Cli.fail(1, folder, "shrink", model, "-o", small, "--layers", "a,b").contains("already exists"));
+    String torch = Cli.fail(2, folder, "shrink", model, "-o", fixture.file("small.pt"));
+    assertTrue(torch.contains("files of PyTorch are read and not written"), torch);
     Path same = fixture.file("same.safetensors");
     assertTrue(Cli.succeed("shrink", small, "-o", same).err().contains("no neuron can be removed"));
     assertArrayEquals(Files.readAllBytes(small), Files.readAllBytes(same));

@@ -19,9 +19,6 @@ record ForeignFormat(String start, String name, String remedy) {
   private static final List<ForeignFormat> ALL = List.of(
       new ForeignFormat("PK\3\4", "a zip archive, such as PyTorch (.pt) and Keras 3 write", SAVE_TORCH),
       new ForeignFormat("\u0080\2", "a Python pickle, such as older versions of PyTorch write", SAVE_TORCH),
-      new ForeignFormat("\u0080\3", "a Python pickle", SAVE_TORCH),
-      new ForeignFormat("\u0080\4", "a Python pickle", SAVE_TORCH),
-      new ForeignFormat("\u0080\5", "a Python pickle", SAVE_TORCH),
       new ForeignFormat("\u0089HDF\r\n", "an HDF5 file, such as Keras 2 writes", SAVE),
       new ForeignFormat("GGUF", "a GGUF file", SAVE), new ForeignFormat("\b\7\u0012", "an ONNX model", SAVE),
       new ForeignFormat("\b\b\u0012", "an ONNX model", SAVE), new ForeignFormat("\b\t\u0012", "an ONNX model", SAVE),
@@ -36,14 +33,22 @@ record ForeignFormat(String start, String name, String remedy) {
 
   /// @throws FormatException if the file is of one of these formats
   static void refuse(Path path, MemorySegment content) throws FormatException {
-    long length = Math.min(SNIFFED_BYTES, content.byteSize());
-    String start = new String(content.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.ISO_8859_1);
-    boolean safetensors = start.length() > Long.BYTES && start.charAt(Long.BYTES) == '{'
-        && start.charAt(Long.BYTES - 1) == 0;
+    String start = start(content);
     for (ForeignFormat format : ALL) {
-      if (!safetensors && start.startsWith(format.start)) {
+      if (!isSafetensors(content) && start.startsWith(format.start)) {
         throw new FormatException(path, "is %s; %s".formatted(format.name, format.remedy));
       }
     }
+  }
+
+  /// Whether a file begins as those of safetensors do: with the length of a header, and its first brace.
+  static boolean isSafetensors(MemorySegment content) {
+    String start = start(content);
+    return start.length() > Long.BYTES && start.charAt(Long.BYTES) == '{' && start.charAt(Long.BYTES - 1) == 0;
+  }
+
+  private static String start(MemorySegment content) {
+    long length = Math.min(SNIFFED_BYTES, content.byteSize());
+    return new String(content.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.ISO_8859_1);
   }
 }

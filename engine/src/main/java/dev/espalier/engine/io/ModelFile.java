@@ -18,18 +18,21 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.IntPredicate;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/// A network in a safetensors file, such as PyTorch's state dict of an `nn.Sequential`: tensors `<layer>.weight` of
-/// shape outputs × inputs, each with an optional `<layer>.bias`. The layers are all that the file has, in the order
-/// that [LayerOrder] tells, or those that are listed. The activations stand in the metadata, or are given.
+/// A network in a file of safetensors or of PyTorch, such as the state dict of an `nn.Sequential`: tensors
+/// `<layer>.weight` of shape outputs × inputs, each with an optional `<layer>.bias`. The layers are all that the file
+/// has, in the order that [LayerOrder] tells, or those that are listed. The activations stand in the metadata, which
+/// PyTorch's files do not have, or are given. What is written is safetensors.
 public final class ModelFile {
   /// The metadata key of the activations: their names, separated by commas, one for each layer.
   public static final String ACTIVATIONS = "activations";
@@ -44,9 +47,12 @@ public final class ModelFile {
   private final LayerOrder order;
   private final List<Optional<Tensor>> slopes;
   private final DenseNetwork network;
+  private final List<String> notes;
 
-  private ModelFile(SafetensorsFile file, LayerChain.Found found, List<Optional<Tensor>> slopes, DenseNetwork network) {
+  private ModelFile(SafetensorsFile file, LayerChain.Found found, List<Optional<Tensor>> slopes, DenseNetwork network,
+      List<String> notes) {
     this.file = file;
+    this.notes = List.copyOf(notes);
     this.weights = found.weights();
     this.order = found.reason();
     this.slopes = slopes;
@@ -64,15 +70,29 @@ public final class ModelFile {
   ///
   /// @throws MissingActivationsException if neither `reading` nor the metadata name the activations
   /// @throws LayerOrderException if neither lists the layers, and they cannot be told, or their order cannot
-  /// @throws FormatException if the file is no valid safetensors file, holds no network, or a weight is not finite
+  /// @throws FormatException if the file is no valid file of these formats, holds no network, or a weight is not finite
   /// @throws IOException     if it cannot be read
   public static ModelFile load(Path path, ModelReading reading, Arena arena) throws IOException {
-    SafetensorsFile file = SafetensorsFile.openWhole(path, arena);
+    Optional<ShardIndex> index = ShardIndex.of(path);
+    MemorySegment content = InputFile.map(path, arena);
+    if (index.isEmpty() && TorchFile.matches(content)) {
+      TorchFile.Content torch = TorchFile.read(path, content, arena);
+      return load(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), reading, torch.notes(), arena)
+          .withMetadata(reading);
+    }
+    SafetensorsFile file = index.isPresent()
+        ? SafetensorsFile.open(index.get(), arena)
+        : SafetensorsFile.open(path, arena);
+    return load(file, reading, List.of(), arena);
+  }
+
+  private static ModelFile load(SafetensorsFile file, ModelReading reading, List<String> notes, Arena arena)
+      throws IOException {
     Optional<Activations> activations = activations(file, reading.activations());
     LayerChain.Found found = layers(file, reading,
         activations.isPresent() && activations.get().named().contains(Activation.PRELU));
     List<Tensor> weights = found.weights();
-    Activations named = activations.orElseThrow(() -> new MissingActivationsException(path, weights.size()));
+    Activations named = activations.orElseThrow(() -> new MissingActivationsException(file.path(), weights.size()));
     try {
       List<Activation> chosen = named.forLayers(weights.size());
       List<Optional<Tensor>> slopes = PreluSlopes.find(file, chosen);
@@ -88,10 +108,21 @@ public final class ModelFile {
         layers
             .add(new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, activation));
       }
-      return new ModelFile(file, found, slopes, new DenseNetwork(layers));
+      return new ModelFile(file, found, slopes, new DenseNetwork(layers), notes);
     } catch (MismatchException | NonFiniteException e) {
-      throw new FormatException(path, e.getMessage(), e);
+      throw new FormatException(file.path(), e.getMessage(), e);
     }
+  }
+
+  /// With what was given in the metadata, so that what is written needs no options.
+  private ModelFile withMetadata(ModelReading reading) {
+    Map<String, String> metadata = new LinkedHashMap<>(file.metadata());
+    reading.activations().ifPresent(given -> metadata.put(ACTIVATIONS, given.toString()));
+    if (!reading.layers().isEmpty()) {
+      metadata.put(LAYERS, String.join(",", reading.layers()));
+    }
+    return new ModelFile(SafetensorsFile.of(file.path(), metadata, file.tensors()),
+        new LayerChain.Found(weights, order), slopes, network, notes);
   }
 
   /// The weights of the layers in order.
@@ -188,6 +219,11 @@ public final class ModelFile {
     return file;
   }
 
+  /// What reading the file left out or took for granted.
+  public List<String> notes() {
+    return notes;
+  }
+
   /// Where the order of the layers comes from.
   public LayerOrder order() {
     return order;
@@ -234,7 +270,7 @@ public final class ModelFile {
       inputs = outputs;
     }
     List<Tensor> changed = weights.stream().map(weight -> smaller.get(weight.name())).toList();
-    return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), slopes, compaction.network());
+    return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), slopes, compaction.network(), notes);
   }
 
   /// Some rows and columns of a matrix; a vector is one row.
@@ -325,7 +361,7 @@ public final class ModelFile {
       tensors.add(NewTensor.matrix(layer.name() + "." + WEIGHT, layer.weights()));
       layer.bias().ifPresent(bias -> tensors.add(NewTensor.vector(layer.name() + ".bias", bias)));
     }
-    String activations = new Activations(network.layers().stream().map(DenseLayer::activation).toList()).toString();
-    SafetensorsWriter.write(target, overwrite, tensors, Map.of("format", "pt", ACTIVATIONS, activations));
+    SafetensorsWriter.write(target, overwrite, tensors,
+        Map.of("format", "pt", ACTIVATIONS, network.activations().toString()));
   }
 }

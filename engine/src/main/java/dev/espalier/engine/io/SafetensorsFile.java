@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -68,18 +69,11 @@ public final class SafetensorsFile {
         entry -> mapped.asSlice(Long.BYTES + headerBytes + entry.begin(), entry.end() - entry.begin()));
   }
 
-  /// As [#open]; of a model that is spread over several files, given by its index or by one of them beside its index,
-  /// all files as one.
-  ///
-  /// @throws FormatException also if a part or its index is missing, or they do not agree
-  static SafetensorsFile openWhole(Path path, Arena arena) throws IOException {
-    Optional<ShardIndex> index = ShardIndex.of(path);
-    return index.isPresent() ? open(index.get(), arena) : open(path, arena);
-  }
-
   /// All files of an index as one, whose header is that of a single file with all tensors. Larger element types lie
   /// first, which keeps every tensor aligned.
-  private static SafetensorsFile open(ShardIndex index, Arena arena) throws IOException {
+  ///
+  /// @throws FormatException if a part or its index is missing, or they do not agree
+  static SafetensorsFile open(ShardIndex index, Arena arena) throws IOException {
     Map<String, String> metadata = new LinkedHashMap<>();
     Map<String, Tensor> tensors = new LinkedHashMap<>();
     for (Path part : index.parts()) {
@@ -101,8 +95,18 @@ public final class SafetensorsFile {
       }
     }
     index.metadata().forEach(metadata::putIfAbsent);
-    List<Tensor> aligned = tensors.values().stream().sorted(Comparator.comparingInt(t -> -t.dtype().bits())).toList();
+    List<Tensor> aligned = aligned(tensors.values());
     return assembled(index.path(), index.parts(), metadata, aligned, aligned);
+  }
+
+  /// Larger element types first.
+  private static List<Tensor> aligned(Collection<Tensor> tensors) {
+    return tensors.stream().sorted(Comparator.comparingInt(tensor -> -tensor.dtype().bits())).toList();
+  }
+
+  /// Tensors of a file of another format, as if they were in one of this.
+  static SafetensorsFile of(Path path, Map<String, String> metadata, List<Tensor> tensors) {
+    return assembled(path, List.of(path), metadata, tensors, aligned(tensors));
   }
 
   /// This file with some tensors in the place of those of their names, of any shapes.

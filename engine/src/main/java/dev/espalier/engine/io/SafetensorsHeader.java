@@ -37,7 +37,7 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
   /// The limit that the format's own library sets.
   static final long LONGEST = 100_000_000;
 
-  private static final int MOST_DIMENSIONS = 64;
+  static final int MOST_DIMENSIONS = 64;
   private static final int ALIGNMENT = 8;
   /// Reads untrusted JSON.
   static final JsonFactory JSON = JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)

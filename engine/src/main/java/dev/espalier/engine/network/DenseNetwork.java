@@ -31,6 +31,11 @@ public record DenseNetwork(Graph graph, List<DenseLayer> layers) implements Arch
     this(Graph.chain(layers), layers);
   }
 
+  /// The activations of the layers.
+  public Activations activations() {
+    return new Activations(layers.stream().map(DenseLayer::activation).toList());
+  }
+
   /// The fraction of all weights that are zero, 0..1.
   public double sparsity() {
     return (double) zeros() / weights();
