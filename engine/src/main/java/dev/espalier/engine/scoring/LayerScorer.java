@@ -83,6 +83,7 @@ final class LayerScorer implements Resource {
   ///
   /// @param backend that of the sums, or the one whose worker it is
   LayerScores finish(Backend backend) {
+    accumulators.forEach(Accumulator::settle);
     Optional<float[]> meanSensitivity = Optional.empty();
     Optional<Matrix> compensation = Optional.empty();
     if (plan.needs().statistics().contains(new Statistic.WeightedMoments())) {

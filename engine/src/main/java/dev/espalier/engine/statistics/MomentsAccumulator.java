@@ -27,6 +27,11 @@ public final class MomentsAccumulator extends Accumulator {
   }
 
   @Override
+  boolean isSum(String name) {
+    return !name.equals("pilot_mean");
+  }
+
+  @Override
   public void add(LayerBatch batch) {
     backend().moments().addMoments(batch.sensitivity().orElseThrow(), batch.input(), pilotMean(), m0(), m1(), m2());
   }

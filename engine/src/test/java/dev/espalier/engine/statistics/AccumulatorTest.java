@@ -106,6 +106,47 @@ final class AccumulatorTest {
     }
   }
 
+  /// A batch that comes again and again, so that float32 rounds each sum the same way.
+  @Test
+  void sumsOverManyBatchesDoNotDrift() {
+    SumsOfSamples data = SumsOfSamples.random(arena, 3, 1, 3, 5, 0);
+    int times = 20 * Accumulator.BATCHES + 7;
+    try (Backend cpu = new CpuBackend()) {
+      for (Statistic statistic : List.of(new Statistic.WeightedMoments(), new Statistic.InputSquares(),
+          new Statistic.LossGradient())) {
+        Sums one = sums(cpu, statistic, data, 1);
+        Sums all = sums(cpu, statistic, data, times);
+        assertEquals(times, all.samples());
+        double drift = 0;
+        for (Statistic.Array array : statistic.arrays(data.outputs(), data.inputs())) {
+          for (long i = 0; i < array.rows() * (long) array.columns(); i++) {
+            float term = one.array(array.name()).segment().getAtIndex(MatrixView.ELEMENT, i);
+            float naive = 0;
+            for (int n = 0; n < times; n++) {
+              naive += term;
+            }
+            double expected = times * (double) term;
+            float found = all.array(array.name()).segment().getAtIndex(MatrixView.ELEMENT, i);
+            // A term may be rounded differently where it is added to others; so may each of the 512 sums.
+            assertEquals(expected, found, (Accumulator.BATCHES / 2 + 8) * 0x1p-24 * Math.abs(expected) + 1e-30,
+                "%s of %s at %d".formatted(array.name(), statistic, i));
+            drift = term == 0 ? drift : Math.max(drift, Math.abs(naive / expected - 1));
+          }
+        }
+        assertTrue(drift > (Accumulator.BATCHES / 2 + 8) * 0x1p-24, statistic + " drifts by " + drift);
+      }
+    }
+  }
+
+  private Sums sums(Backend backend, Statistic statistic, SumsOfSamples data, int times) {
+    try (Accumulator accumulator = statistic.accumulator(backend, data.layer(), false)) {
+      for (int i = 0; i < times; i++) {
+        data.addTo(backend, accumulator, 0, 1, 1);
+      }
+      return accumulator.sums(arena);
+    }
+  }
+
   @Test
   void importanceDoesNotDependOnBatches() {
     SumsOfSamples data = SumsOfSamples.random(arena, 3, 60, 3, 4, 20);
