@@ -6,6 +6,7 @@ import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.io.Scale;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Limits;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repairs;
@@ -87,6 +88,7 @@ public final class Espalier implements Runnable {
     values(commandLine, Schedule.class, Schedule::parse);
     values(commandLine, Preset.class, Preset::parse);
     values(commandLine, Repairs.class, Repairs::parse);
+    values(commandLine, Limits.Amount.class, Limits.Amount::parse);
     values(commandLine, Loss.class, Loss::parse);
     values(commandLine, Device.class, Device::parse);
     values(commandLine, Precision.class, Precision::parse);

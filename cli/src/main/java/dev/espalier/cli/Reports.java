@@ -17,6 +17,7 @@ import dev.espalier.engine.report.Point;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
 import dev.espalier.engine.training.Evaluation;
+import dev.espalier.engine.training.EvaluationPass;
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
@@ -27,6 +28,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -108,10 +110,17 @@ final class Reports {
         .map(
             method -> new Curve(method.method().toString(),
                 method.outcomes().stream()
-                    .map(outcome -> new Point(outcome.sparsity(), outcome.evaluation().loss(),
+                    .map(outcome -> new Point(outcome.sparsity(), OptionalDouble.of(outcome.evaluation().loss()),
                         outcome.evaluation().accuracy(), OptionalDouble.of(outcome.outputChange())))
                     .toList()))
         .toList();
+  }
+
+  /// One network on held-out data.
+  static Point point(double sparsity, EvaluationPass.Result judged) {
+    Optional<Evaluation> evaluation = judged.evaluation();
+    return new Point(sparsity, evaluation.map(e -> OptionalDouble.of(e.loss())).orElse(OptionalDouble.empty()),
+        evaluation.map(Evaluation::accuracy).orElse(OptionalDouble.empty()), OptionalDouble.of(judged.outputChange()));
   }
 
   /// What was found out about the model and the data of a command; each fact once.

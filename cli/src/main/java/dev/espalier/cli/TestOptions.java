@@ -17,9 +17,19 @@ final class TestOptions {
     return data != null;
   }
 
+  /// Whether the data have labels.
+  boolean hasLabels(DataOptions training) {
+    return labels != null || training.hasLabelColumn();
+  }
+
   void check(DataOptions training, GlobalOptions global) {
-    boolean column = training.hasLabelColumn() && data != null;
-    global.require((data == null) == (labels == null) || column,
+    check(training, false, global);
+  }
+
+  /// @param unlabelled whether data without labels will do
+  void check(DataOptions training, boolean unlabelled, GlobalOptions global) {
+    boolean complete = data != null && (training.hasLabelColumn() || unlabelled);
+    global.require((data == null) == (labels == null) || complete,
         "--test-data or --test-labels is missing: give both, or neither");
     global.require(!StandardInput.is(data) || (!StandardInput.is(labels) && !StandardInput.is(training.data)),
         "--test-data is standard input, as other data are: give a file for one");

@@ -72,6 +72,18 @@ final class Values {
     }
   }
 
+  /// Percentage points, 0..100.
+  static final class Points implements ITypeConverter<Double> {
+    @Override
+    public Double convert(String text) {
+      double value = number(text);
+      if (!(value >= 0 && value <= 100)) {
+        throw new TypeConversionException("'%s' is not a number of percentage points, from 0 to 100".formatted(text));
+      }
+      return value;
+    }
+  }
+
   /// A count of 1 and more.
   static final class AtLeastOne implements ITypeConverter<Integer> {
     @Override

@@ -46,15 +46,25 @@ final class Cli {
   ///
   /// @return that line
   static String fail(int code, Path folder, Object... arguments) {
+    Result result = failing(code, folder, arguments);
+    assertEquals("", result.out);
+    return result.errLines().getFirst();
+  }
+
+  /// As [#fail], of a command that may print results before.
+  static String failed(int code, Path folder, Object... arguments) {
+    return failing(code, folder, arguments).errLines().getFirst();
+  }
+
+  private static Result failing(int code, Path folder, Object... arguments) {
     List<String> before = contents(folder);
     Object[] quiet = Stream.concat(Arrays.stream(arguments), Stream.of("--quiet")).toArray();
     Result result = run(quiet);
     assertEquals(code, result.code, () -> Arrays.toString(arguments) + ": " + result.err);
     assertEquals(1, result.errLines().size(), result::err);
     assertEquals("espalier: ", result.err.substring(0, "espalier: ".length()));
-    assertEquals("", result.out);
     assertEquals(before, contents(folder), "files");
-    return result.errLines().getFirst();
+    return result;
   }
 
   private static List<String> contents(Path folder) {

@@ -48,6 +48,22 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
     }
   }
 
+  /// Two parts of one dataset.
+  ///
+  /// @param heldOut what `used` lacks
+  public record Split(Dataset used, Dataset heldOut) {}
+
+  /// Holds out every n-th sample.
+  ///
+  /// @throws MismatchException if there are fewer than n
+  public Split holdOut(int n) {
+    return new Split(everyNth(n, true), everyNth(n, false));
+  }
+
+  private Dataset everyNth(int n, boolean others) {
+    return new Dataset(new EveryNth(samples, n, others), labels.map(source -> new EveryNth(source, n, others)));
+  }
+
   /// The same data, read once and kept in memory if they take little there: reading may cost more than computing where
   /// files are compressed and there are many passes.
   ///

@@ -174,10 +174,11 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   private List<Outcome> judge(List<Double> sparsities, DeviceNetwork dense, List<DeviceNetwork> pruned)
       throws IOException {
     List<DeviceNetwork> all = Stream.concat(Stream.of(dense), pruned.stream().limit(sparsities.size())).toList();
-    List<EvaluationPass.Result> judged = EvaluationPass.run(backend, all, test, loss, batchSize, listener);
+    List<EvaluationPass.Result> judged = EvaluationPass.run(backend, all, test, Optional.of(loss), batchSize, listener);
     List<Outcome> outcomes = new ArrayList<>();
     for (int i = 0; i < sparsities.size(); i++) {
-      outcomes.add(new Outcome(sparsities.get(i), judged.get(i + 1).evaluation(), judged.get(i + 1).outputChange()));
+      outcomes.add(new Outcome(sparsities.get(i), judged.get(i + 1).evaluation().orElseThrow(),
+          judged.get(i + 1).outputChange()));
     }
     return outcomes;
   }

@@ -107,6 +107,11 @@ public sealed interface Repair {
     }
 
     @Override
+    public boolean doesMoreAtStops() {
+      return lastEpochs.orElse(LAST_EPOCHS) > epochs.orElse(EPOCHS);
+    }
+
+    @Override
     public Repair inForce(Graph graph) {
       return withObjective(objective(graph));
     }
@@ -121,6 +126,11 @@ public sealed interface Repair {
   /// @throws dev.espalier.engine.MismatchException if it is not defined for a network
   default void requireFits(Graph graph) {
     // A refit is defined for every network.
+  }
+
+  /// Whether it does more in a round whose network is wanted than in one on the way.
+  default boolean doesMoreAtStops() {
+    return false;
   }
 
   /// This repair with the choices that a network makes.

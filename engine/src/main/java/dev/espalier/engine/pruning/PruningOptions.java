@@ -74,6 +74,12 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     }
   }
 
+  /// These options with another target.
+  public PruningOptions withTarget(Target value) {
+    return new PruningOptions(value, stops, layerSparsities, criterion, compensation, sensitivity, schedule, repair,
+        excluded, minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
+  }
+
   /// These options along another path.
   ///
   /// @param targets ascending, at least one: the stops, and the target at the end; output changes are not measured

@@ -29,6 +29,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// Trains the weights that are left, and the biases, so that the outputs of the pruned network follow those of the dense
 /// network (docs/method.md, distillation). The samples and what the dense network makes of them are held in memory.
@@ -197,6 +198,19 @@ final class Distillation implements Repairer.Step {
                 .formatted(failed.size() == 1 ? "" : "s",
                     failed.stream().map(String::valueOf).collect(Collectors.joining(", ")))
                 + "weights as they were; inputs of similar scales may help");
+  }
+
+  /// The number of rounds, and those that failed.
+  @Override
+  public List<Integer> state() {
+    return Stream.concat(Stream.of(round), failed.stream()).toList();
+  }
+
+  @Override
+  public void restore(List<Integer> state) {
+    round = state.getFirst();
+    failed.clear();
+    failed.addAll(state.subList(1, state.size()));
   }
 
   @Override

@@ -28,6 +28,18 @@ public final class Repairer implements Resource {
     default List<String> notes() {
       return List.of();
     }
+
+    /// What a later round needs to know of the rounds so far; nothing that the dense network and the samples tell.
+    default List<Integer> state() {
+      return List.of();
+    }
+
+    /// Goes back, or on, to where a repair of the same dense network and samples was.
+    ///
+    /// @param state as [#state] gave it
+    default void restore(List<Integer> state) {
+      // Most repairs depend on the network alone.
+    }
   }
 
   private final List<Step> steps;
@@ -94,6 +106,24 @@ public final class Repairer implements Resource {
   /// What a user should know of the rounds so far, one sentence each.
   public List<String> notes() {
     return steps.stream().flatMap(step -> step.notes().stream()).toList();
+  }
+
+  /// The state of each repair between two rounds; the dense network and the samples tell the rest.
+  public List<List<Integer>> state() {
+    return steps.stream().map(Step::state).toList();
+  }
+
+  /// Goes back, or on, to where the repairs of an equal pruning were.
+  ///
+  /// @param state as [#state] gave it
+  /// @throws IllegalArgumentException if it is the state of other repairs
+  public void restore(List<List<Integer>> state) {
+    if (state.size() != steps.size()) {
+      throw new IllegalArgumentException("the state of %s repairs, not %s".formatted(state.size(), steps.size()));
+    }
+    for (int i = 0; i < steps.size(); i++) {
+      steps.get(i).restore(state.get(i));
+    }
   }
 
   @Override

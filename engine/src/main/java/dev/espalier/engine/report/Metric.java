@@ -30,7 +30,7 @@ enum Metric {
   OptionalDouble of(Point point) {
     return switch (this) {
       case ACCURACY -> point.accuracy();
-      case LOSS -> OptionalDouble.of(point.loss());
+      case LOSS -> point.loss();
       case OUTPUT_CHANGE -> point.outputChange();
     };
   }

@@ -40,8 +40,9 @@ record ReportView(String command, String version, Instant time, String date, Opt
 
   record Card(String name, String figure, String detail) {}
 
+  /// @param lead one sentence about it
   /// @param columns the number of sparsities
-  record Comparison(int columns, List<String> sparsities, List<Figures> metrics) {}
+  record Comparison(String title, String lead, int columns, List<String> sparsities, List<Figures> metrics) {}
 
   /// One metric: a chart and a table.
   ///
@@ -128,8 +129,23 @@ record ReportView(String command, String version, Instant time, String date, Opt
         .toList();
     return metrics.isEmpty()
         ? Optional.empty()
-        : Optional.of(
-            new Comparison(sparsities.size(), sparsities.stream().map(TYPOGRAPHIC::exactPercent).toList(), metrics));
+        : Optional.of(new Comparison(heading(report.command()), lead(report.command()), sparsities.size(),
+            sparsities.stream().map(TYPOGRAPHIC::exactPercent).toList(), metrics));
+  }
+
+  private static String heading(String command) {
+    return switch (command) {
+      case "prune" -> "Search";
+      case "sensitivity" -> "Each layer pruned alone";
+      default -> "Comparison of criteria";
+    };
+  }
+
+  private static String lead(String command) {
+    String data = command.equals("prune")
+        ? "held-out data"
+        : command.equals("sensitivity") ? "the samples" : "test data";
+    return "Measured on %s, over the fraction of weights removed.".formatted(data);
   }
 
   private static String title(Metric metric, Report report) {

@@ -7,6 +7,7 @@ import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.pass.DeviceNetwork;
 import java.io.IOException;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 
 /// The loss and accuracy of a network on labelled samples.
@@ -26,6 +27,7 @@ public record Evaluation(long samples, Loss lossName, double loss, OptionalDoubl
   /// @throws dev.espalier.engine.NonFiniteException if a loss is NaN or infinite
   public static Evaluation of(Backend backend, DeviceNetwork network, Dataset data, Loss loss, int batchSize,
       ProgressListener listener) throws IOException {
-    return EvaluationPass.run(backend, List.of(network), data, loss, batchSize, listener).getFirst().evaluation();
+    return EvaluationPass.run(backend, List.of(network), data, Optional.of(loss), batchSize, listener).getFirst()
+        .evaluation().orElseThrow();
   }
 }

@@ -5,6 +5,7 @@ import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelEncoder;
@@ -18,27 +19,28 @@ import dev.espalier.engine.pass.LossPass;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 
-/// Evaluates several networks of one graph in one pass over labelled samples, and measures how far their outputs are
-/// from those of the first.
+/// Evaluates several networks of one graph in one pass over samples, with or without labels, and measures how far their
+/// outputs are from those of the first.
 public final class EvaluationPass {
   /// What a pass found of one network.
   ///
+  /// @param evaluation where there is a loss
   /// @param outputChange E‖y − y′‖², with y the output of the first network
-  public record Result(Evaluation evaluation, double outputChange) {}
+  /// @param outputSquare E‖y′‖²
+  public record Result(Optional<Evaluation> evaluation, double outputChange, double outputSquare) {}
 
   private final Backend backend;
   private final ForwardPass forward;
-  private final LossPass lossPass;
-  private final Hit hit;
-  private final MatrixView targets;
+  private final Optional<Labelled> labelled;
   private final MatrixView firstOutputs;
   private final MatrixView outputs;
-  private final MatrixView losses;
   private final double[] lossSums;
   private final double[] changeSums;
+  private final double[] squareSums;
   private final double[] hits;
 
   /// The share of a sample's labels, 0..1, that outputs get right.
@@ -46,76 +48,103 @@ public final class EvaluationPass {
     double of(MatrixView outputs, MatrixView targets, int sample);
   }
 
-  private EvaluationPass(Backend backend, ForwardPass forward, LossPass lossPass, Hit hit, int capacity, int width,
+  /// What a loss needs.
+  private record Labelled(Loss loss, LabelEncoder encoder, Hit hit, LossPass pass, MatrixView targets,
+      MatrixView losses) {
+    static Labelled of(Backend backend, DeviceNetwork network, Dataset data, Loss loss, int capacity, Arena arena,
+        Resources resources) {
+      loss.requireFits(network.graph());
+      SampleSource labels = data.labels()
+          .orElseThrow(() -> new MissingDataException("evaluation", MissingDataException.Part.LABELS));
+      LabelEncoder encoder = new LabelEncoder(labels, network.outputs(), loss.rows());
+      boolean binary = loss instanceof Loss.BinaryCrossEntropy && !encoder.areClasses();
+      float half = network.graph().lastActivation().equals(Activation.SIGMOID) ? 0.5f : 0;
+      Hit hit = binary ? (y, t, n) -> rightLabels(y, t, n, half) : (y, t, n) -> y.largest(n) == t.largest(n) ? 1 : 0;
+      return new Labelled(loss, encoder, hit,
+          resources.own(LossPass.allocate(backend, network.graph(), loss, capacity)),
+          MatrixView.allocate(arena, capacity, network.outputs()), MatrixView.allocate(arena, capacity, 1));
+    }
+
+    /// Whether an accuracy is defined.
+    boolean hasClasses() {
+      return encoder.areClasses() || !(loss instanceof Loss.SquaredError);
+    }
+  }
+
+  private EvaluationPass(Backend backend, ForwardPass forward, Optional<Labelled> labelled, int capacity, int width,
       int networks, Arena arena) {
     this.backend = backend;
     this.forward = forward;
-    this.lossPass = lossPass;
-    this.hit = hit;
-    targets = MatrixView.allocate(arena, capacity, width);
+    this.labelled = labelled;
     firstOutputs = MatrixView.allocate(arena, capacity, width);
     outputs = MatrixView.allocate(arena, capacity, width);
-    losses = MatrixView.allocate(arena, capacity, 1);
     lossSums = new double[networks];
     changeSums = new double[networks];
+    squareSums = new double[networks];
     hits = new double[networks];
   }
 
   /// Runs the pass; sums in double.
   ///
   /// @param networks at least one
-  /// @param data labelled samples
+  /// @param data labelled samples, or samples if there is no loss
+  /// @param loss empty: only outputs are compared
   /// @return a result for each network
   /// @throws IOException if a sample cannot be read or is not finite
-  /// @throws MissingDataException if there are no labels
+  /// @throws MissingDataException if there are no labels for the loss
   /// @throws dev.espalier.engine.MismatchException if samples, labels or loss do not fit the networks
-  /// @throws NonFiniteException if a loss is NaN or infinite
-  public static List<Result> run(Backend backend, List<DeviceNetwork> networks, Dataset data, Loss loss, int batchSize,
-      ProgressListener listener) throws IOException {
+  /// @throws NonFiniteException if a loss or an output change is NaN or infinite
+  public static List<Result> run(Backend backend, List<DeviceNetwork> networks, Dataset data, Optional<Loss> loss,
+      int batchSize, ProgressListener listener) throws IOException {
     DeviceNetwork first = networks.getFirst();
     data.requireWidth(first.inputs());
-    loss.requireFits(first.graph());
-    SampleSource labels = data.labels()
-        .orElseThrow(() -> new MissingDataException("evaluation", MissingDataException.Part.LABELS));
-    LabelEncoder encoder = new LabelEncoder(labels, first.outputs(), loss.rows());
-    boolean binary = loss instanceof Loss.BinaryCrossEntropy && !encoder.areClasses();
-    float half = first.graph().lastActivation().equals(Activation.SIGMOID) ? 0.5f : 0;
-    Hit hit = binary ? (y, t, n) -> rightLabels(y, t, n, half) : (y, t, n) -> y.largest(n) == t.largest(n) ? 1 : 0;
     int capacity = (int) Math.min(batchSize, data.samples().samples());
     backend.enter(Phase.LOAD);
     try (Arena arena = Arena.ofConfined();
-        Batches batches = new Batches(data, capacity);
-        ForwardPass forward = ForwardPass.allocate(backend, first.graph(), capacity);
-        LossPass lossPass = LossPass.allocate(backend, first.graph(), loss, capacity)) {
-      EvaluationPass pass = new EvaluationPass(backend, forward, lossPass, hit, capacity, first.outputs(),
+        Resources resources = new Resources();
+        Batches batches = new Batches(loss.isEmpty() ? Dataset.of(data.samples()) : data, capacity)) {
+      Optional<Labelled> labelled = loss
+          .map(given -> Labelled.of(backend, first, data, given, capacity, arena, resources));
+      EvaluationPass pass = new EvaluationPass(backend,
+          resources.own(ForwardPass.allocate(backend, first.graph(), capacity)), labelled, capacity, first.outputs(),
           networks.size(), arena);
       while (batches.next()) {
-        pass.add(networks, batches, encoder, data.samples().name());
+        pass.add(networks, batches, data.samples().name());
         listener.report("evaluating", batches.end(), batches.total());
       }
-      boolean classes = encoder.areClasses() || !(loss instanceof Loss.SquaredError);
-      return IntStream.range(0, networks.size()).mapToObj(i -> pass.result(i, batches.total(), loss, classes)).toList();
+      return IntStream.range(0, networks.size()).mapToObj(i -> pass.result(i, batches.total())).toList();
     }
   }
 
-  private void add(List<DeviceNetwork> networks, Batches batch, LabelEncoder encoder, String name) throws IOException {
+  private void add(List<DeviceNetwork> networks, Batches batch, String name) throws IOException {
     int rows = batch.samples().rows();
-    encoder.encode(batch.labels(), targets.slice(0, rows), batch.first());
     forward.load(batch.samples());
-    lossPass.load(targets.slice(0, rows));
+    if (labelled.isPresent()) {
+      MatrixView targets = labelled.get().targets.slice(0, rows);
+      labelled.get().encoder.encode(batch.labels(), targets, batch.first());
+      labelled.get().pass.load(targets);
+    }
     backend.enter(Phase.FORWARD);
     for (int i = 0; i < networks.size(); i++) {
       forward.run(networks.get(i));
-      backend.download(lossPass.losses(forward), losses.slice(0, rows));
       MatrixView y = (i == 0 ? firstOutputs : outputs).slice(0, rows);
       backend.download(forward.output(), y);
-      for (int n = 0; n < rows; n++) {
-        lossSums[i] += finite(losses.get(n, 0), batch.first() + n, name);
-        hits[i] += hit.of(y, targets, n);
+      if (labelled.isPresent()) {
+        addLosses(i, labelled.get(), y, batch.first(), name);
       }
       changeSums[i] += i == 0 ? 0 : y.squaredDistance(firstOutputs.slice(0, rows));
+      squareSums[i] += y.squaredNorm();
     }
     backend.enter(Phase.LOAD);
+  }
+
+  private void addLosses(int i, Labelled with, MatrixView y, long first, String name) {
+    MatrixView losses = with.losses.slice(0, y.rows());
+    backend.download(with.pass.losses(forward), losses);
+    for (int n = 0; n < y.rows(); n++) {
+      lossSums[i] += finite(losses.get(n, 0), first + n, name);
+      hits[i] += with.hit.of(y, with.targets, n);
+    }
   }
 
   /// The share of outputs that are above `half` where their target is 1, and not where it is 0.
@@ -136,8 +165,14 @@ public final class EvaluationPass {
     return loss;
   }
 
-  private Result result(int i, long samples, Loss loss, boolean classes) {
-    return new Result(new Evaluation(samples, loss, lossSums[i] / samples,
-        classes ? OptionalDouble.of(hits[i] / samples) : OptionalDouble.empty()), changeSums[i] / samples);
+  private Result result(int i, long samples) {
+    if (!Double.isFinite(changeSums[i])) {
+      throw new NonFiniteException(
+          "the output of a pruned network is not finite: scale the samples, or check the model");
+    }
+    return new Result(
+        labelled.map(with -> new Evaluation(samples, with.loss, lossSums[i] / samples,
+            with.hasClasses() ? OptionalDouble.of(hits[i] / samples) : OptionalDouble.empty())),
+        changeSums[i] / samples, squareSums[i] / samples);
   }
 }

@@ -31,8 +31,8 @@ class ReportTest {
     refused("ec has no points", () -> new Curve("ec", List.of()));
     refused("ec: sparsity 0.5 follows 0.5", () -> new Curve("ec", List.of(point(0.5), point(0.5))));
     refused("sparsity=1.5: must lie in [0, 1]", () -> point(1.5));
-    refused("loss=Infinity: must be finite",
-        () -> new Point(0, Double.POSITIVE_INFINITY, OptionalDouble.empty(), OptionalDouble.empty()));
+    refused("loss=Infinity: must be finite", () -> new Point(0, OptionalDouble.of(Double.POSITIVE_INFINITY),
+        OptionalDouble.empty(), OptionalDouble.empty()));
   }
 
   @Test
@@ -56,7 +56,7 @@ class ReportTest {
   }
 
   private static Point point(double sparsity) {
-    return new Point(sparsity, 1, OptionalDouble.empty(), OptionalDouble.empty());
+    return new Point(sparsity, OptionalDouble.of(1), OptionalDouble.empty(), OptionalDouble.empty());
   }
 
   private static void refused(String message, Runnable action) {

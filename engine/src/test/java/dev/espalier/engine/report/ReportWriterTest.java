@@ -73,9 +73,8 @@ class ReportWriterTest {
 
   @Test
   void absentValuesAreOmitted() {
-    Report report = ReportTest.empty().layers(List.of(LayerReport.of("a", 2, 3, "relu", 1)))
-        .comparison(
-            List.of(new Curve("ec", List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty())))))
+    Report report = ReportTest.empty().layers(List.of(LayerReport.of("a", 2, 3, "relu", 1))).comparison(List.of(
+        new Curve("ec", List.of(new Point(0.5, OptionalDouble.of(1), OptionalDouble.empty(), OptionalDouble.empty())))))
         .build();
     JsonNode json = JSON.readTree(ReportWriter.json(report));
 
@@ -91,7 +90,8 @@ class ReportWriterTest {
   void hostileNamesStayText() {
     Report hostile = Report.builder(HOSTILE, HOSTILE, SampleReports.TIME).summary(HOSTILE).loss(HOSTILE, 1).model(6, 1)
         .layers(List.of(LayerReport.of(HOSTILE, 2, 3, HOSTILE, 1)))
-        .comparison(List.of(new Curve(HOSTILE, List.of(new Point(0.5, 1, OptionalDouble.of(1), OptionalDouble.of(1))))))
+        .comparison(List.of(new Curve(HOSTILE,
+            List.of(new Point(0.5, OptionalDouble.of(1), OptionalDouble.of(1), OptionalDouble.of(1))))))
         .timings(Map.of(HOSTILE, 1.0)).notes(List.of(HOSTILE)).options(Map.of(HOSTILE, HOSTILE)).build();
     String page = page(hostile);
 
@@ -203,9 +203,8 @@ class ReportWriterTest {
       }
     }
 
-    Report few = ReportTest.empty().layers(List.of(LayerReport.of("a", 2, 3, "relu", 1)))
-        .comparison(
-            List.of(new Curve("ec", List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty())))))
+    Report few = ReportTest.empty().layers(List.of(LayerReport.of("a", 2, 3, "relu", 1))).comparison(List.of(
+        new Curve("ec", List.of(new Point(0.5, OptionalDouble.of(1), OptionalDouble.empty(), OptionalDouble.empty())))))
         .build();
     assertEquals(JSON.readTree("""
         {"layers": [{"removed": "1", "kept": "5", "sparsity": "16.67\u202f%", "edges": [], "counts": []}],
@@ -239,10 +238,11 @@ class ReportWriterTest {
     assertFalse(page(ReportTest.empty().build()).contains("class=\"cards\""));
     assertTrue(page(SampleReports.prune()).contains("97.79\u202f%"));
 
-    String lossOnly = page(ReportTest.empty()
-        .comparison(
-            List.of(new Curve("ec", List.of(new Point(0.5, 1, OptionalDouble.empty(), OptionalDouble.empty())))))
-        .build());
+    String lossOnly = page(
+        ReportTest.empty()
+            .comparison(List.of(new Curve("ec",
+                List.of(new Point(0.5, OptionalDouble.of(1), OptionalDouble.empty(), OptionalDouble.empty())))))
+            .build());
     assertTrue(lossOnly.contains("data-metric=\"loss\""));
     assertFalse(lossOnly.contains("data-metric=\"accuracy\""));
     assertFalse(lossOnly.contains("data-metric=\"outputChange\""));

@@ -53,8 +53,8 @@ final class SampleReports {
     List<Curve> curves = new ArrayList<>();
     accuracies.forEach((criterion,
         accuracy) -> curves.add(new Curve(criterion,
-            IntStream
-                .range(0, sparsities.length).mapToObj(i -> new Point(sparsities[i], 0.02 + 2.5 * (1 - accuracy[i]),
+            IntStream.range(0, sparsities.length)
+                .mapToObj(i -> new Point(sparsities[i], OptionalDouble.of(0.02 + 2.5 * (1 - accuracy[i])),
                     OptionalDouble.of(accuracy[i]), OptionalDouble.of(900 * Math.pow(1 - accuracy[i], 1.4))))
                 .toList())));
     return Report.builder("compare", "0.1.0", TIME)
@@ -73,9 +73,8 @@ final class SampleReports {
   }
 
   private static List<Point> points(double... losses) {
-    return IntStream.range(0, losses.length).mapToObj(
-        i -> new Point(0.5 + 0.1 * i, losses[i], OptionalDouble.of(1 - losses[i]), OptionalDouble.of(10 * losses[i])))
-        .toList();
+    return IntStream.range(0, losses.length).mapToObj(i -> new Point(0.5 + 0.1 * i, OptionalDouble.of(losses[i]),
+        OptionalDouble.of(1 - losses[i]), OptionalDouble.of(10 * losses[i]))).toList();
   }
 
   private static Map<String, Double> timings() {

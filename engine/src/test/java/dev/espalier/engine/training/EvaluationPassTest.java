@@ -61,6 +61,8 @@ final class EvaluationPassTest {
           List<EvaluationPass.Result> results = run(backend, networks, TestNetworks.source(x, labels), loss, batchSize);
           for (int i = 0; i < networks.size(); i++) {
             check(results.get(i), Plain.of(networks.get(0)), Plain.of(networks.get(i)), x, loss);
+            assertEquals(unlabelled(backend, networks, x, batchSize).get(i), new EvaluationPass.Result(Optional.empty(),
+                results.get(i).outputChange(), results.get(i).outputSquare()));
             assertEquals(run(backend, networks.subList(i, i + 1), TestNetworks.source(x, labels), loss, batchSize)
                 .getFirst().evaluation(), results.get(i).evaluation());
           }
@@ -72,6 +74,7 @@ final class EvaluationPassTest {
   private static void check(EvaluationPass.Result result, Plain first, Plain network, MatrixView x, Loss loss) {
     double lossSum = 0;
     double change = 0;
+    double square = 0;
     int hits = 0;
     for (int n = 0; n < SAMPLES; n++) {
       double[] y = network.output(TestNetworks.row(x, n));
@@ -82,21 +85,33 @@ final class EvaluationPassTest {
       for (int k = 0; k < 3; k++) {
         exponentials += Math.exp(y[k]);
         largest = y[k] > y[largest] ? k : largest;
+        square += y[k] * y[k] / SAMPLES;
         change += (y[k] - before[k]) * (y[k] - before[k]) / SAMPLES;
         lossSum += loss instanceof Loss.SquaredError ? Math.pow(y[k] - (k == label ? 1 : 0), 2) / 3 : 0;
       }
       lossSum += loss instanceof Loss.CrossEntropy ? Math.log(exponentials) - y[label] : 0;
       hits += largest == label ? 1 : 0;
     }
-    assertEquals(SAMPLES, result.evaluation().samples());
-    assertEquals(loss, result.evaluation().lossName());
-    assertEquals(lossSum / SAMPLES, result.evaluation().loss(), 1e-5);
-    assertEquals(OptionalDouble.of((double) hits / SAMPLES), result.evaluation().accuracy());
+    assertEquals(SAMPLES, result.evaluation().orElseThrow().samples());
+    assertEquals(loss, result.evaluation().orElseThrow().lossName());
+    assertEquals(lossSum / SAMPLES, result.evaluation().orElseThrow().loss(), 1e-5);
+    assertEquals(OptionalDouble.of((double) hits / SAMPLES), result.evaluation().orElseThrow().accuracy());
     assertEquals(change, result.outputChange(), 1e-5 * (1 + change));
+    assertEquals(square, result.outputSquare(), 1e-5 * (1 + square));
   }
 
   private static List<EvaluationPass.Result> run(Backend backend, List<DenseNetwork> networks, Dataset data, Loss loss,
       int batchSize) throws IOException {
+    return run(backend, networks, data, Optional.of(loss), batchSize);
+  }
+
+  private static List<EvaluationPass.Result> unlabelled(Backend backend, List<DenseNetwork> networks, MatrixView x,
+      int batchSize) throws IOException {
+    return run(backend, networks, TestNetworks.source(x), Optional.empty(), batchSize);
+  }
+
+  private static List<EvaluationPass.Result> run(Backend backend, List<DenseNetwork> networks, Dataset data,
+      Optional<Loss> loss, int batchSize) throws IOException {
     try (Resources resources = new Resources()) {
       List<DeviceNetwork> copies = networks.stream()
           .map(network -> resources.own(DeviceNetwork.copyOf(backend, network))).toList();
@@ -110,10 +125,10 @@ final class EvaluationPassTest {
     MatrixView classes = MatrixView.of(arena, 4, 3, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0.5f, 0.5f);
     Dataset data = TestNetworks.source(MatrixView.allocate(arena, 4, 2), classes);
     try (Backend backend = new ReferenceBackend()) {
-      assertEquals(OptionalDouble.empty(),
-          run(backend, List.of(network), data, new Loss.SquaredError(), 4).getFirst().evaluation().accuracy());
+      assertEquals(OptionalDouble.empty(), run(backend, List.of(network), data, new Loss.SquaredError(), 4).getFirst()
+          .evaluation().orElseThrow().accuracy());
       assertEquals(true, run(backend, List.of(network), data, new Loss.CrossEntropy(), 4).getFirst().evaluation()
-          .accuracy().isPresent());
+          .orElseThrow().accuracy().isPresent());
     }
   }
 
@@ -127,7 +142,7 @@ final class EvaluationPassTest {
       DenseNetwork network = new DenseNetwork(List.of(new DenseLayer("0", weights, Optional.empty(), last)));
       try (Backend backend = new ReferenceBackend()) {
         Evaluation evaluation = run(backend, List.of(network), TestNetworks.source(x, labels),
-            new Loss.BinaryCrossEntropy(), 3).getFirst().evaluation();
+            new Loss.BinaryCrossEntropy(), 3).getFirst().evaluation().orElseThrow();
         assertEquals(OptionalDouble.of(0.5), evaluation.accuracy());
         double expected = 0;
         for (int n = 0; n < 4; n++) {

@@ -1,0 +1,89 @@
+package dev.espalier.cli;
+
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.method.LayerSparsity;
+import dev.espalier.engine.method.Preset;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.training.Evaluation;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/// A pruning with all that it is made from.
+///
+/// @param calibration samples to prune with
+/// @param judges labelled samples to evaluate by
+/// @param isClassifier whether the outputs are class probabilities or their logits
+record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<Dataset> calibration,
+    Optional<Dataset> judges, boolean isClassifier, SelectionOptions selection, CriterionOptions scoring,
+    RunOptions run, Progress progress, Arena arena) {
+  DenseNetwork network() {
+    return file.network();
+  }
+
+  /// Empty without labels.
+  Optional<Evaluation> evaluate(DeviceNetwork device) throws IOException {
+    return judges.isEmpty()
+        ? Optional.empty()
+        : Optional.of(
+            Evaluation.of(backend, device, judges.get(), Losses.inForce(scoring.loss, network().graph(), judges.get()),
+                run.batchSize(backend, network()), progress));
+  }
+
+  /// With notes of what options do about it.
+  ///
+  /// @param target of the result
+  /// @param trained labelled samples that the network was trained or scored with
+  PruningResult noted(PruningPlan plan, Target target, PruningResult result, Optional<Dataset> trained)
+      throws IOException {
+    List<String> notes = new ArrayList<>(result.notes());
+    if (selection.method != Preset.PAPER) {
+      String kind = isClassifier
+          ? " (for a classifier)"
+          : network().outputs() == 1
+              ? " (for a regression)"
+              : " (for a regression; --loss cross-entropy makes it one for a classifier)";
+      notes.add("method %s: schedule %s, repair %s%s".formatted(selection.method, plan.options().schedule(),
+          plan.repair(), selection.method == Preset.BEST ? kind : ""));
+    }
+    ScoringChoices.uncompensated(plan)
+        .ifPresent(note -> notes.replaceAll(fact -> fact.equals(plan.uncompensated().orElseThrow()) ? note : fact));
+    if (target instanceof Target.Fraction fraction) {
+      long asked = plan.removedAt(fraction);
+      String sparsity = PLAIN.exactPercent(fraction.sparsity());
+      if (!selection.own().isEmpty()) {
+        notes.add("sparsity %s, and %s: %s of all prunable weights asked for".formatted(sparsity,
+            selection.own().stream().map(LayerSparsity::toString).collect(Collectors.joining(", ")),
+            PLAIN.percent((double) asked / result.prunableWeights())));
+        sparsity = PLAIN.percent((double) asked / result.prunableWeights());
+      }
+      long missing = asked - result.removed();
+      if (missing > 0) {
+        notes.add("%s weights short of a sparsity of %s: --min-per-layer %s keeps them".formatted(PLAIN.count(missing),
+            sparsity, PLAIN.count(selection.minPerLayer)));
+      } else if (missing < 0) {
+        notes.add("%s weights more than a sparsity of %s asks for were zero before".formatted(PLAIN.count(-missing),
+            sparsity));
+      }
+    }
+    if (judges.isPresent()) {
+      Losses.note(scoring.loss, network().graph(), judges.get()).ifPresent(notes::add);
+    }
+    if (trained.isPresent()) {
+      Losses.note(scoring.loss, network().graph(), trained.get()).filter(note -> !notes.contains(note))
+          .ifPresent(notes::add);
+    }
+    return new PruningResult(result.network(), result.layers(), result.measuredChange(), notes);
+  }
+}

@@ -1,0 +1,90 @@
+package dev.espalier.cli;
+
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.LayerResult;
+import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.report.Curve;
+import dev.espalier.engine.report.Report;
+import dev.espalier.engine.training.Evaluation;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/// What became of a pruning to one sparsity.
+///
+/// @param plan with the target that was reached
+/// @param last the network at the end, which may have been trained since
+/// @param dense evaluation of the network before pruning; absent without labels, as the others
+/// @param pruned after it
+/// @param fineTuned after the training at the end
+/// @param search the networks of a search, if there was one
+record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, Optional<Evaluation> dense,
+    Optional<Evaluation> pruned, Optional<Evaluation> fineTuned, Optional<Curve> search) {
+  private Optional<Evaluation> now() {
+    return fineTuned.or(() -> pruned);
+  }
+
+  /// @param model its file
+  /// @param notes all that there are
+  Report report(PruneJob job, Path model, boolean dryRun, List<String> notes) {
+    DenseNetwork network = job.network();
+    Map<String, Object> inForce = new LinkedHashMap<>(job.global().inForce());
+    inForce.putAll(plan.inForce());
+    inForce.put("method", job.selection().method);
+    inForce.put("sparsity", plan.options().target().sparsity());
+    now().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
+    inForce.put("backend", job.backend().description());
+    Report.Builder report = Reports.begin("prune").summary(summary(model, dryRun))
+        .model(network.weights(), result.network().zeros()).layers(Reports.layers(network, result.layers()))
+        .comparison(search.stream().toList()).timings(Reports.timings(job.backend())).notes(notes).options(inForce);
+    result.measuredChange().ifPresent(report::outputChange);
+    dense.ifPresent(evaluation -> Reports.dense(report, evaluation));
+    now().ifPresent(evaluation -> Reports.now(report, evaluation));
+    return report.build();
+  }
+
+  private String summary(Path model, boolean dryRun) {
+    return "%s of %s: %s of %s weights removed (%s), criterion %s, compensation %s, schedule %s, repair %s.".formatted(
+        dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(result.removed()),
+        PLAIN.count(result.prunableWeights()), PLAIN.percent(result.sparsity()), plan.scoring().criterion(),
+        plan.scoring().compensation(), plan.options().schedule(), plan.repair());
+  }
+
+  /// @param judges what the evaluations are on
+  void print(GlobalOptions global, DenseNetwork network, String judges) {
+    Table layers = new Table(3, "layer", "shape", "activation", "kept", "removed", "sparsity", "predicted change",
+        "measured change");
+    for (int l = 0; l < result.layers().size(); l++) {
+      DenseLayer layer = network.layers().get(l);
+      LayerResult done = result.layers().get(l);
+      layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""), PLAIN.shape(layer.outputs(), layer.inputs()),
+          layer.activation().toString(), PLAIN.count(done.kept()), PLAIN.count(done.removed()),
+          PLAIN.percent(done.sparsity()), PLAIN.value(done.predictedChange()), PLAIN.value(done.measuredChange()));
+    }
+    layers.rule();
+    layers.row("total", "", "", PLAIN.count(result.prunableWeights() - result.removed()), PLAIN.count(result.removed()),
+        PLAIN.percent(result.sparsity()), "", PLAIN.value(result.measuredChange()));
+    layers.lines().forEach(global.out()::println);
+    if (result.measuredChange().isPresent()) {
+      global.out().println("Changes are mean squared changes of the network's output on the calibration samples.");
+    }
+    dense.ifPresent(before -> {
+      global.out().println();
+      Table table = new Table(1, "on " + judges, before.lossName().toString(), "accuracy");
+      row(table, "dense", before);
+      pruned.ifPresent(evaluation -> row(table, "pruned", evaluation));
+      fineTuned.ifPresent(evaluation -> row(table, "fine-tuned", evaluation));
+      table.lines().forEach(global.out()::println);
+    });
+  }
+
+  private static void row(Table table, String name, Evaluation evaluation) {
+    table.row(name, PLAIN.value(evaluation.loss()), PLAIN.percent(evaluation.accuracy()));
+  }
+}

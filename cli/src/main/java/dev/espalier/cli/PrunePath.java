@@ -1,0 +1,62 @@
+package dev.espalier.cli;
+
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
+import dev.espalier.engine.io.AtomicOutputs;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.Pruner;
+import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.training.Evaluation;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/// Prunes to several sparsities, one after the other, and writes a model for each: all of them or none.
+record PrunePath(PruneJob job, PruningPlan plan) {
+  void run(OutputOptions output, boolean dryRun) throws IOException {
+    DenseNetwork network = job.network();
+    List<PruningResult> results = new ArrayList<>();
+    List<Optional<Evaluation>> evaluations = new ArrayList<>();
+    try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), network)) {
+      evaluations.add(job.evaluate(device));
+      for (PruningResult result : new Pruner(job.backend(), plan.options()).path(plan, network, device,
+          job.calibration(), job.progress(), job.arena())) {
+        device.load(result.network());
+        evaluations.add(job.evaluate(device));
+        results.add(job.noted(plan, plan.options().path().get(results.size()), result, Optional.empty()));
+      }
+    }
+    job.progress().clear();
+    if (!dryRun) {
+      write(output, results);
+    }
+    Table table = new Table(1, "sparsity", "kept", "measured change", "loss", "accuracy", "model");
+    evaluations.getFirst().ifPresent(dense -> table.row("dense", PLAIN.count(results.getFirst().prunableWeights()), "",
+        PLAIN.value(dense.loss()), PLAIN.percent(dense.accuracy()), ""));
+    for (int i = 0; i < results.size(); i++) {
+      PruningResult result = results.get(i);
+      Optional<Evaluation> evaluation = evaluations.get(i + 1);
+      table.row(PLAIN.percent(result.sparsity()), PLAIN.count(result.prunableWeights() - result.removed()),
+          PLAIN.value(result.measuredChange()), evaluation.map(e -> PLAIN.value(e.loss())).orElse(""),
+          evaluation.map(e -> PLAIN.percent(e.accuracy())).orElse(""),
+          dryRun ? "" : output.at(job.selection().sparsities().get(i)).toString());
+    }
+    table.lines().forEach(job.global().out()::println);
+    results.stream().flatMap(result -> result.notes().stream()).distinct().forEach(job.global()::note);
+    job.global().say(dryRun ? "dry run: no model written" : "%s models written".formatted(results.size()));
+  }
+
+  private void write(OutputOptions output, List<PruningResult> results) throws IOException {
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      for (int i = 0; i < results.size(); i++) {
+        PruningResult result = results.get(i);
+        job.file().save(outputs, output.at(job.selection().sparsities().get(i)), result.network(),
+            l -> !result.layers().get(l).excluded(), output.force);
+      }
+      outputs.commit();
+    }
+  }
+}

@@ -1,0 +1,112 @@
+package dev.espalier.cli;
+
+import dev.espalier.engine.method.LayerSparsity;
+import dev.espalier.engine.method.Limits;
+import dev.espalier.engine.method.Limits.Amount;
+import dev.espalier.engine.method.Preset;
+import dev.espalier.engine.method.Repairs;
+import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Target;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import picocli.CommandLine.Option;
+
+/// What `prune` removes, and in what rounds: to sparsities that are given, or as far as limits allow.
+final class SelectionOptions {
+  @Option(names = "--sparsity", paramLabel = "R", order = 10, converter = Values.RisingFractions.class)
+  private Values.Sparsities sparsity;
+
+  @Option(names = "--max-loss-increase", paramLabel = "X", order = 11)
+  private Amount lossIncrease;
+
+  @Option(names = "--max-accuracy-drop", paramLabel = "POINTS", order = 12, converter = Values.Points.class)
+  private Double accuracyDrop;
+
+  @Option(names = "--max-output-change", paramLabel = "X", order = 13)
+  private Amount outputChange;
+
+  @Option(names = "--scope", paramLabel = "SCOPE", order = 14)
+  ScopeOption scope = new ScopeOption.Of(new Scope.Global());
+
+  @Option(names = "--method", paramLabel = "NAME", order = 15)
+  Preset method = Preset.PAPER;
+
+  @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 16)
+  private Schedule schedule;
+
+  @Option(names = "--repair", paramLabel = "REPAIR", order = 17)
+  Repairs repair;
+
+  @Option(names = "--min-per-layer", paramLabel = "N", order = 18, converter = Values.AtLeastZeroLong.class)
+  long minPerLayer = 1;
+
+  /// Refuses none, or two, of the ways to say how much goes.
+  void check(GlobalOptions global) {
+    boolean isPattern = scope instanceof ScopeOption.Pattern;
+    global.require(!isPath() || !(schedule() instanceof Schedule.OneShot),
+        "several values of --sparsity need rounds: give --schedule geometric:0.75, or --method refit");
+    global.require(isPattern || sparsity != null || limits().isPresent(),
+        "--sparsity is missing: give the fraction of weights to remove, for example --sparsity 0.9, or a limit to "
+            + "search by, for example --max-accuracy-drop 0.5");
+    global.require(!isPattern || (sparsity == null && limits().isEmpty()),
+        "--scope %s sets the sparsity: leave out --sparsity and limits".formatted(scope));
+    global.require(sparsity == null || limits().isEmpty(),
+        "--sparsity and a limit both say how much is removed: give one of them");
+    global.require(
+        limits().isEmpty() || schedule() instanceof Schedule.OneShot || schedule() instanceof Schedule.Keeping,
+        "--schedule %s divides the way to a known sparsity: to search, give oneshot or geometric:0.75"
+            .formatted(schedule()));
+  }
+
+  /// Ascending; empty where limits or a pattern decide.
+  List<Double> sparsities() {
+    return sparsity == null ? List.of() : sparsity.values();
+  }
+
+  /// Sparsities of single layers.
+  List<LayerSparsity> own() {
+    return sparsity == null ? List.of() : sparsity.own();
+  }
+
+  boolean isPath() {
+    return sparsities().size() > 1;
+  }
+
+  /// What to search by, if a search is wanted.
+  Optional<Limits> limits() {
+    return lossIncrease == null && accuracyDrop == null && outputChange == null
+        ? Optional.empty()
+        : Optional.of(new Limits(Optional.ofNullable(lossIncrease),
+            accuracyDrop == null ? OptionalDouble.empty() : OptionalDouble.of(accuracyDrop),
+            Optional.ofNullable(outputChange)));
+  }
+
+  /// The last target; of a search, any.
+  Target target() {
+    return switch (scope) {
+      case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
+      case ScopeOption.Of(Scope among) -> new Target.Fraction(sparsity == null ? 0.5 : sparsities().getLast(), among);
+    };
+  }
+
+  /// The targets before the last.
+  List<Target> stops() {
+    return scope instanceof ScopeOption.Of(Scope among)
+        ? sparsities().stream().limit(Math.max(0, sparsities().size() - 1L))
+            .<Target>map(value -> new Target.Fraction(value, among)).toList()
+        : List.of();
+  }
+
+  /// A pattern is reached in one round.
+  Schedule schedule() {
+    boolean isPattern = scope instanceof ScopeOption.Pattern;
+    return Optional.ofNullable(schedule).orElseGet(() -> isPattern ? new Schedule.OneShot() : method.schedule());
+  }
+
+  Repairs repair(boolean isClassifier) {
+    Repairs asked = Optional.ofNullable(repair).orElseGet(() -> method.repair(isClassifier));
+    return isClassifier ? asked.forClassifier() : asked;
+  }
+}

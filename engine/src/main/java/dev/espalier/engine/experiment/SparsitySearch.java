@@ -1,0 +1,238 @@
+package dev.espalier.engine.experiment;
+
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Limits;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.PruningProgress;
+import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.pruning.PruningRounds;
+import dev.espalier.engine.scoring.Selector;
+import dev.espalier.engine.training.Evaluation;
+import dev.espalier.engine.training.EvaluationPass;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.math.BigDecimal;
+import java.math.MathContext;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.TreeMap;
+
+/// Finds the highest sparsity at which a pruned network holds limits on held-out samples: goes along one path of rounds
+/// until a round breaks a limit, and bisects from the round before it. A method of one round scores once and cuts at each
+/// sparsity. The same inputs give the same result.
+///
+/// @param network stays as it is
+/// @param calibration samples to prune with, where the method needs some
+/// @param heldOut other samples, to judge by; labelled where there is a loss
+/// @param loss empty: only output changes are judged
+public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dataset> calibration, Dataset heldOut,
+    Optional<Loss> loss, int batchSize, ProgressListener listener) {
+  /// The part of the weights that a step keeps, where the schedule names none.
+  private static final double KEPT = 0.75;
+  /// Bisections: the last step is divided by 2 to the power of this.
+  private static final int BISECTIONS = 6;
+  /// Digits of the part of the weights that is kept at a sparsity between two rounds.
+  private static final MathContext DIGITS = new MathContext(3);
+
+  /// One network of the search.
+  ///
+  /// @param judged on the held-out samples
+  /// @param holds whether it holds the limits
+  public record Step(double sparsity, EvaluationPass.Result judged, boolean holds) {}
+
+  /// What a search found.
+  ///
+  /// @param dense the network before, judged on the same samples
+  /// @param steps ascending in sparsity, each sparsity once
+  /// @param found the last step that holds the limits; empty if none does
+  /// @param pruned its network
+  public record Result(EvaluationPass.Result dense, List<Step> steps, Optional<Step> found,
+      Optional<PruningResult> pruned) {}
+
+  /// Searches.
+  ///
+  /// @param options of the pruning; the target counts for nothing but its scope
+  /// @param arena takes the memory of the pruned network
+  /// @throws MismatchException if the options name a pattern, or a schedule whose rounds depend on the target, or the
+  ///                           labels have no accuracy to limit
+  /// @throws IOException if a sample cannot be read or is not finite
+  public Result run(PruningOptions options, Limits limits, Arena arena) throws IOException {
+    if (!(options.target() instanceof Target.Fraction(double _, Scope scope))) {
+      throw new MismatchException(
+          "the pattern %s sets the sparsity: nothing is left to search".formatted(options.target()));
+    }
+    double kept = kept(options.schedule());
+    PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
+    try (Resources resources = new Resources()) {
+      Walk walk = new Walk(plan, limits, scope, resources);
+      walk.run(kept);
+      return walk.result(arena);
+    }
+  }
+
+  private static double kept(Schedule schedule) {
+    return switch (schedule) {
+      case Schedule.OneShot _ -> KEPT;
+      case Schedule.Keeping(double kept) -> kept;
+      case Schedule.Linear _,Schedule.Geometric _,Schedule.Cubic _ -> throw new MismatchException(
+          "schedule %s divides the way to a known sparsity: a search needs oneshot or geometric:0.75"
+              .formatted(schedule));
+    };
+  }
+
+  /// The networks of a search, and where it is.
+  private final class Walk {
+    private final PruningPlan plan;
+    private final Limits limits;
+    private final Scope scope;
+    private final DeviceNetwork dense;
+    private final DeviceNetwork device;
+    private final DeviceNetwork baseNetwork;
+    private final DeviceNetwork bestNetwork;
+    private final EvaluationPass.Result before;
+    private final PruningRounds rounds;
+    private final Map<Double, Step> steps = new TreeMap<>();
+    /// Where rounds begin: the network that was scored last.
+    private PruningProgress base;
+    private PruningProgress bestProgress;
+    private Optional<Step> best = Optional.empty();
+
+    Walk(PruningPlan plan, Limits limits, Scope scope, Resources resources) throws IOException {
+      this.plan = plan;
+      this.limits = limits;
+      this.scope = scope;
+      dense = resources.own(DeviceNetwork.copyOf(backend, network));
+      device = resources.own(DeviceNetwork.copyOf(backend, network));
+      baseNetwork = resources.own(DeviceNetwork.copyOf(backend, network));
+      bestNetwork = resources.own(DeviceNetwork.copyOf(backend, network));
+      before = judge(List.of(dense));
+      if (limits.accuracyDrop().isPresent() && accuracy(before).isEmpty()) {
+        throw new MismatchException(
+            "the labels of %s are no classes: they have no accuracy to limit".formatted(heldOut.samples().name()));
+      }
+      rounds = resources.own(PruningRounds.start(backend, plan, device, calibration, listener));
+      base = rounds.progress();
+      bestProgress = base;
+    }
+
+    /// @param kept part of the weights that a step keeps
+    void run(double kept) throws IOException {
+      long weights = plan.prunableWeights();
+      long least = Math.max(1, plan.options().minPerLayer() * plan.scoring().layers().size());
+      boolean isStop = plan.repair().steps().stream().noneMatch(Repair::doesMoreAtStops);
+      double good = (double) zeros() / weights;
+      double broken;
+      score(good);
+      while (true) {
+        double next = 1 - kept * (1 - good);
+        long removed = Selector.count(next, weights);
+        if (weights - removed < least || removed == Selector.count(good, weights)) {
+          return; // nothing more can be removed
+        }
+        // What is done only where a network is wanted may make it hold.
+        if (!holds(next, isStop)) {
+          if (isStop || !holds(next, true)) {
+            broken = next;
+            break;
+          }
+          isStop = true;
+        }
+        good = next;
+        if (!(plan.options().schedule() instanceof Schedule.OneShot)) {
+          baseNetwork.load(bestNetwork);
+          rounds.restore(bestProgress, bestNetwork);
+          score(good);
+        }
+      }
+      for (int i = 0; i < BISECTIONS; i++) {
+        double middle = 1 - BigDecimal.valueOf(1 - (good + broken) / 2).round(DIGITS).doubleValue();
+        long removed = Selector.count(middle, weights);
+        if (removed <= Selector.count(good, weights) || removed >= Selector.count(broken, weights)) {
+          return;
+        }
+        if (holds(middle, true)) {
+          good = middle;
+        } else {
+          broken = middle;
+        }
+      }
+    }
+
+    private long zeros() {
+      return plan.scoring().layers().stream().mapToLong(layer -> network.layers().get(layer.number()).weights().zeros())
+          .sum();
+    }
+
+    private void score(double sparsity) throws IOException {
+      rounds.score(named(sparsity));
+      base = rounds.progress();
+    }
+
+    /// Goes from the base to a sparsity in one round, and keeps the network if it holds the limits.
+    private boolean holds(double sparsity, boolean isStop) throws IOException {
+      rounds.restore(base, baseNetwork);
+      rounds.remove(new Target.Fraction(sparsity, scope));
+      rounds.repair(isStop, named(sparsity));
+      EvaluationPass.Result judged = judge(List.of(dense, device));
+      Step step = new Step(sparsity, judged, holds(judged));
+      steps.put(sparsity, step);
+      if (step.holds) {
+        best = Optional.of(step);
+        bestProgress = rounds.progress();
+        bestNetwork.load(device);
+      }
+      return step.holds;
+    }
+
+    private boolean holds(EvaluationPass.Result now) {
+      if (now.outputChange() > limits.largestChange(before.outputSquare())) {
+        return false;
+      }
+      if (now.evaluation().isEmpty()) {
+        return true;
+      }
+      boolean isAccurate = accuracy(now).isEmpty()
+          || accuracy(now).getAsDouble() >= limits.lowestAccuracy(accuracy(before).orElseThrow());
+      return isAccurate
+          && now.evaluation().get().loss() <= limits.highestLoss(before.evaluation().orElseThrow().loss());
+    }
+
+    private ProgressListener named(double sparsity) {
+      String at = String.format(Locale.ROOT, ", at %.2f %%", 100 * sparsity);
+      return (task, done, total) -> listener.proceed(task + at, done, total);
+    }
+
+    Result result(Arena arena) throws IOException {
+      List<Step> all = List.copyOf(steps.values());
+      if (best.isEmpty()) {
+        return new Result(before, all, best, Optional.empty());
+      }
+      rounds.restore(bestProgress, bestNetwork);
+      return new Result(before, all, best, Optional.of(rounds.result(network, listener, arena)));
+    }
+  }
+
+  /// Judges the last of some networks beside the first.
+  private EvaluationPass.Result judge(List<DeviceNetwork> networks) throws IOException {
+    return EvaluationPass.run(backend, networks, heldOut, loss, batchSize, listener).getLast();
+  }
+
+  private static OptionalDouble accuracy(EvaluationPass.Result result) {
+    return result.evaluation().map(Evaluation::accuracy).orElse(OptionalDouble.empty());
+  }
+}

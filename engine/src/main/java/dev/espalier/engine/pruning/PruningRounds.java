@@ -1,0 +1,233 @@
+package dev.espalier.engine.pruning;
+
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Cut;
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.repair.Repairer;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.Scores;
+import dev.espalier.engine.scoring.Selector;
+import dev.espalier.engine.statistics.Histogram;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
+
+/// A pruning, round by round, of a network in the memory of a backend. [Pruner] goes through the rounds of a plan; a
+/// search decides after each round how to go on, and can return to an earlier one. Exceptions are those of [Pruner].
+public final class PruningRounds implements Resource {
+  /// Most bytes of samples that are kept in memory where they are read more than once.
+  private static final long KEPT_BYTES = 1L << 29;
+
+  private final Backend backend;
+  private final PruningPlan plan;
+  private final DeviceNetwork device;
+  private final Arena arena = Arena.ofShared(); // of the workers that read passes
+  private Optional<Dataset> data;
+  private Optional<Repairer> repairer = Optional.empty();
+  private Optional<Scores> scores = Optional.empty();
+  private List<PruningProgress.Layer> layers;
+  private int rounds;
+
+  private PruningRounds(Backend backend, PruningPlan plan, DeviceNetwork device, Optional<Dataset> data) {
+    this.backend = backend;
+    this.plan = plan;
+    this.device = device;
+    this.data = data;
+    layers = plan.scoring().layers().stream()
+        .map(layer -> new PruningProgress.Layer(layer.number(), 0, Cut.NOTHING, false, Optional.empty())).toList();
+  }
+
+  /// Before the first round.
+  ///
+  /// @param plan of `device`'s network on `backend`
+  /// @param device stays the caller's; the rounds change it
+  public static PruningRounds start(Backend backend, PruningPlan plan, DeviceNetwork device, Optional<Dataset> data,
+      ProgressListener listener) throws IOException {
+    PruningRounds rounds = new PruningRounds(backend, plan, device, data);
+    try {
+      rounds.prepare(listener);
+      return rounds;
+    } catch (IOException | RuntimeException | Error e) {
+      rounds.close();
+      throw e;
+    }
+  }
+
+  private void prepare(ProgressListener listener) throws IOException {
+    boolean repairs = !plan.repair().steps().isEmpty();
+    if (data.isPresent() && (repairs || plan.rounds().size() > 1)) {
+      data = Optional.of(data.get().inMemory(KEPT_BYTES, arena));
+    }
+    if (repairs) {
+      repairer = Optional.of(Repairer.towards(device, backend, plan.repair(), plan.scoring(),
+          data.orElseThrow().samples(), listener, arena));
+    }
+  }
+
+  /// One round: scores the network as it is, removes, compensates and repairs.
+  ///
+  /// @param isStop whether the network is wanted as it is then
+  public void run(Target target, boolean isStop, ProgressListener listener) throws IOException {
+    score(listener);
+    remove(target);
+    forgetScores();
+    repair(isStop, listener);
+  }
+
+  /// Scores the network as it is now. [#remove] can follow several times, each after [#restore].
+  public void score(ProgressListener listener) throws IOException {
+    forgetScores();
+    Scores now = Scorer.score(backend, device, plan.scoring(), data, listener);
+    scores = Optional.of(now);
+    backend.enter(Phase.SELECT);
+    int bins = plan.options().histogramBins();
+    if (bins > 0) {
+      layers = layers(i -> with(layers.get(i), now.histogram(i, bins)));
+    }
+    now.rank(device);
+  }
+
+  /// Removes weights of the network that was scored last, and compensates.
+  public void remove(Target target) {
+    Scores last = scores.orElseThrow();
+    List<Cut> cuts = Selector.select(backend, last, target, plan.options().minPerLayer(),
+        plan.ownSparsities(target));
+    List<Double> predicted = last.apply(device, cuts);
+    layers = layers(i -> {
+      PruningProgress.Layer before = layers.get(i);
+      boolean zero = target.sparsity() > 0 && predicted.get(i) == 0 && last.areZero(i);
+      return new PruningProgress.Layer(before.number(), before.predicted() + predicted.get(i), cuts.get(i),
+          before.zero() || zero, before.importance());
+    });
+  }
+
+  /// Repairs the network, which ends the round.
+  ///
+  /// @param isStop whether the network is wanted as it is then
+  public void repair(boolean isStop, ProgressListener listener) throws IOException {
+    if (repairer.isPresent()) {
+      repairer.get().repair(device, isStop, listener);
+    }
+    rounds++;
+  }
+
+  private interface OfLayer {
+    PruningProgress.Layer of(int i);
+  }
+
+  private List<PruningProgress.Layer> layers(OfLayer change) {
+    List<PruningProgress.Layer> changed = new ArrayList<>();
+    for (int i = 0; i < layers.size(); i++) {
+      changed.add(change.of(i));
+    }
+    return changed;
+  }
+
+  private static PruningProgress.Layer with(PruningProgress.Layer layer, Optional<Histogram> importance) {
+    return new PruningProgress.Layer(layer.number(), layer.predicted(), layer.cut(), layer.zero(), importance);
+  }
+
+  private void forgetScores() {
+    scores.ifPresent(Scores::close);
+    scores = Optional.empty();
+  }
+
+  /// Where the pruning is after its last round, beside the network.
+  public PruningProgress progress() {
+    return new PruningProgress(rounds, layers, repairer.map(Repairer::state).orElse(List.of()));
+  }
+
+  /// Returns to an earlier round of this pruning, or of an equal one. Scores stay: they are those of the network that was
+  /// scored last.
+  ///
+  /// @param network as it was then
+  public void restore(PruningProgress progress, DeviceNetwork network) {
+    device.load(network);
+    rounds = progress.rounds();
+    layers = progress.layers();
+    repairer.ifPresent(repairs -> repairs.restore(progress.repairs()));
+  }
+
+  /// The network as it is now, and what became of each layer.
+  ///
+  /// @param network before pruning
+  /// @param arena takes the memory of the pruned network
+  public PruningResult result(DenseNetwork network, ProgressListener listener, Arena arena) throws IOException {
+    Optional<OutputChange> change = Optional.empty();
+    if (plan.options().measureOutputChange() && data.isPresent()) {
+      try (DeviceNetwork before = DeviceNetwork.copyOf(backend, network)) {
+        change = Optional
+            .of(OutputChange.measure(backend, before, device, data.get(), plan.scoring().batchSize(), listener));
+      }
+    }
+    return result(network, device.download(arena), change);
+  }
+
+  private PruningResult result(DenseNetwork network, DenseNetwork pruned, Optional<OutputChange> change) {
+    List<LayerResult> results = new ArrayList<>();
+    List<String> notes = new ArrayList<>(repairer.map(Repairer::notes).orElse(List.of()));
+    for (int l = 0; l < network.layers().size(); l++) {
+      int number = l;
+      DenseLayer after = pruned.layers().get(l);
+      boolean gainedBias = !network.layers().get(l).hasBias() && after.hasBias();
+      if (gainedBias) {
+        notes.add("layer %s had no bias and has gained one".formatted(after.name()));
+      }
+      results.add(result(after, gainedBias, layers.stream().filter(p -> p.number() == number).findFirst(),
+          change.filter(_ -> plan.repair().steps().isEmpty()).map(c -> OptionalDouble.of(c.perLayer().get(number)))
+              .orElse(OptionalDouble.empty())));
+    }
+    plan.uncompensated().ifPresent(notes::add);
+    if (plan.scoring().needs().sensitivities()) {
+      boolean takenForLogits = !plan.scoring().sensitivity().isOfOutput()
+          && network.graph().lastActivation().equals(Activation.IDENTITY);
+      String why = takenForLogits ? " (the outputs are taken for logits of classes)" : "";
+      notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
+          plan.options().sensitivity().isPresent() ? why : " (default for %s outputs)".formatted(network.outputs())));
+    }
+    PruningNotes doubts = new PruningNotes(layers.stream()
+        .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number()).name(), p.cut(), p.zero())).toList());
+    doubts.arbitrary().forEach(notes::add);
+    change.filter(_ -> plan.repair().steps().isEmpty())
+        .ifPresent(c -> doubts.mispredicted(results, c.outputSquare()).ifPresent(notes::add));
+    return new PruningResult(pruned, results,
+        change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()), notes);
+  }
+
+  /// @param progress empty for an excluded layer
+  private LayerResult result(DenseLayer after, boolean gainedBias, Optional<PruningProgress.Layer> progress,
+      OptionalDouble measuredChange) {
+    OptionalDouble threshold = OptionalDouble.empty();
+    OptionalDouble predicted = OptionalDouble.empty();
+    if (progress.isPresent()) {
+      if (progress.get().cut() instanceof Cut.Below below && Float.isFinite(below.threshold())) {
+        threshold = OptionalDouble.of(Math.max(0, below.threshold()));
+      }
+      if (plan.scoring().predictsOutputChange()) {
+        predicted = OptionalDouble.of(progress.get().predicted());
+      }
+    }
+    return new LayerResult(after.name(), progress.isEmpty(), after.weights().elements(), after.weights().zeros(),
+        gainedBias, threshold, predicted, measuredChange, progress.flatMap(PruningProgress.Layer::importance));
+  }
+
+  @Override
+  public void close() {
+    if (arena.scope().isAlive()) {
+      forgetScores();
+      repairer.ifPresent(Repairer::close);
+      arena.close();
+    }
+  }
+}

@@ -1,0 +1,196 @@
+package dev.espalier.engine.experiment;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.cpu.CpuBackend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.experiment.SparsitySearch.Result;
+import dev.espalier.engine.experiment.SparsitySearch.Step;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Limits;
+import dev.espalier.engine.method.Limits.Amount;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Repairs;
+import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.Pruner;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.scoring.Selector;
+import dev.espalier.engine.training.EvaluationPass;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+final class SparsitySearchTest {
+  private static final Loss LOSS = new Loss.CrossEntropy();
+
+  private final Arena arena = Arena.ofConfined();
+  private final Backend backend = new CpuBackend();
+  private final DenseNetwork network = TestNetworks.network(arena, 1, List.of(12, 20, 10, 3),
+      List.of(Activation.TANH, Activation.RELU, Activation.IDENTITY));
+  private final Dataset calibration = Dataset
+      .of(TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 120, 12, 1, 0.5)).samples());
+  private final Dataset heldOut = labelled(TestNetworks.normal(arena, TestNetworks.random(3), 60, 12, 1, 0.5));
+
+  @AfterEach
+  void close() {
+    backend.close();
+    arena.close();
+  }
+
+  /// The class of a sample is the largest output of the dense network, so that its accuracy is 1.
+  private Dataset labelled(MatrixView x) {
+    TestNetworks.Plain plain = TestNetworks.Plain.of(network);
+    MatrixView labels = MatrixView.allocate(arena, x.rows(), 1);
+    for (int n = 0; n < x.rows(); n++) {
+      double[] y = plain.output(TestNetworks.row(x, n));
+      labels.set(n, 0, y[0] > y[1] ? y[0] > y[2] ? 0 : 2 : y[1] > y[2] ? 1 : 2);
+    }
+    return TestNetworks.source(x, labels);
+  }
+
+  private Result search(PruningOptions options, Limits limits) throws IOException {
+    return search(options, limits, Optional.of(LOSS));
+  }
+
+  private Result search(PruningOptions options, Limits limits, Optional<Loss> loss) throws IOException {
+    return new SparsitySearch(backend, network, Optional.of(calibration), heldOut, loss, 16, ProgressListener.NONE)
+        .run(options, limits, arena);
+  }
+
+  private static PruningOptions options(String schedule, String repair) {
+    return PruningOptions.builder().schedule(Schedule.parse(schedule)).repair(Repairs.parse(repair)).build();
+  }
+
+  private static Limits loss(String amount) {
+    return new Limits(Optional.of(Amount.parse(amount)), OptionalDouble.empty(), Optional.empty());
+  }
+
+  private static Limits change(String amount) {
+    return new Limits(Optional.empty(), OptionalDouble.empty(), Optional.of(Amount.parse(amount)));
+  }
+
+  private static List<float[]> weights(DenseNetwork network) {
+    return network.layers().stream().map(layer -> layer.weights().toArray()).toList();
+  }
+
+  private static void assertSame(DenseNetwork expected, DenseNetwork found) {
+    for (int l = 0; l < expected.layers().size(); l++) {
+      assertArrayEquals(weights(expected).get(l), weights(found).get(l));
+      assertArrayEquals(expected.layers().get(l).bias().orElseThrow().toArray(),
+          found.layers().get(l).bias().orElseThrow().toArray());
+    }
+  }
+
+  /// The steps rise, those up to the one found hold, the last does not, and the result is what was judged.
+  @ParameterizedTest
+  @CsvSource({"oneshot, none, 5%", "oneshot, refit, 0.05", "geometric:0.75, none, 3%", "geometric:0.8, refit, 5%",
+      "geometric:0.75, refit+distill:epochs=1:last=4, 3%"})
+  void findsTheHighestSparsityThatHolds(String schedule, String repair, String amount) throws IOException {
+    Result result = search(options(schedule, repair), loss(amount));
+    double dense = result.dense().evaluation().orElseThrow().loss();
+    Step found = result.found().orElseThrow();
+    double limit = loss(amount).highestLoss(dense);
+    assertFalse(result.steps().getLast().holds(), () -> result.steps().toString());
+    for (int i = 0; i < result.steps().size(); i++) {
+      Step step = result.steps().get(i);
+      assertTrue(i == 0 || step.sparsity() > result.steps().get(i - 1).sparsity());
+      assertEquals(step.judged().evaluation().orElseThrow().loss() <= limit, step.holds());
+      assertEquals(step.sparsity() <= found.sparsity(), step.holds(), () -> result.steps().toString());
+    }
+    DenseNetwork pruned = result.pruned().orElseThrow().network();
+    assertEquals(Selector.count(found.sparsity(), network.weights()), pruned.zeros());
+    try (DeviceNetwork before = DeviceNetwork.copyOf(backend, network);
+        DeviceNetwork after = DeviceNetwork.copyOf(backend, pruned)) {
+      assertEquals(found.judged(), EvaluationPass
+          .run(backend, List.of(before, after), heldOut, Optional.of(LOSS), 16, ProgressListener.NONE).getLast());
+    }
+    Result again = search(options(schedule, repair), loss(amount));
+    assertEquals(result.steps(), again.steps());
+    assertSame(pruned, again.pruned().orElseThrow().network());
+  }
+
+  @Test
+  void aMethodOfOneRoundFindsWhatPruningToThatSparsityGives() throws IOException {
+    Result result = search(options("oneshot", "none"), change("5%"), Optional.empty());
+    double sparsity = result.found().orElseThrow().sparsity();
+    assertTrue(result.found().get().judged().outputChange() <= 0.05 * result.dense().outputSquare());
+    assertEquals(Optional.empty(), result.found().get().judged().evaluation());
+    assertSame(new Pruner(backend, options("oneshot", "none").withTarget(Target.sparsity(sparsity)))
+        .prune(network, calibration, arena).network(), result.pruned().orElseThrow().network());
+  }
+
+  /// The last epochs of distillation are spent where the search ends, and not on the way.
+  @Test
+  void triesAgainAsAStopWhatBreaksALimitOnTheWay() throws IOException {
+    PruningOptions onTheWay = options("geometric:0.75", "distill:mse:epochs=0:last=30");
+    double without = search(options("geometric:0.75", "none"), loss("5%")).found().orElseThrow().sparsity();
+    double with = search(onTheWay, loss("5%")).found().orElseThrow().sparsity();
+    assertTrue(with > without, with + " " + without);
+  }
+
+  @Test
+  void aLimitThatNothingHoldsFindsNothing() throws IOException {
+    Result result = search(options("geometric:0.75", "refit"), change("0"));
+    assertEquals(Optional.empty(), result.found());
+    assertEquals(Optional.empty(), result.pruned());
+    assertFalse(result.steps().isEmpty());
+    assertTrue(result.steps().stream().noneMatch(Step::holds));
+  }
+
+  @Test
+  void aLimitThatEverythingHoldsRemovesAllThatMayGo() throws IOException {
+    for (String schedule : List.of("oneshot", "geometric:0.5")) {
+      Result result = search(PruningOptions.builder().schedule(Schedule.parse(schedule)).minPerLayer(7).build(),
+          change("1e9"));
+      long kept = network.weights() - result.pruned().orElseThrow().network().zeros();
+      assertTrue(kept >= 21 && kept < 2 * 21, schedule + " " + kept);
+      assertTrue(result.steps().stream().allMatch(Step::holds));
+    }
+  }
+
+  @Test
+  void limitsHoldTogether() throws IOException {
+    Limits both = new Limits(Optional.of(Amount.parse("50%")), OptionalDouble.of(4), Optional.of(Amount.parse("10%")));
+    Result result = search(options("oneshot", "none"), both);
+    for (Step step : result.steps()) {
+      double loss = step.judged().evaluation().orElseThrow().loss();
+      double accuracy = step.judged().evaluation().get().accuracy().orElseThrow();
+      assertEquals(loss <= 1.5 * result.dense().evaluation().orElseThrow().loss() && accuracy >= 0.96
+          && step.judged().outputChange() <= 0.1 * result.dense().outputSquare(), step.holds());
+    }
+  }
+
+  @Test
+  void refusesWhatItCannotSearch() {
+    assertTrue(assertThrows(MismatchException.class, () -> search(options("linear:4", "none"), loss("1%"))).getMessage()
+        .contains("schedule linear:4"));
+    PruningOptions pattern = PruningOptions.builder().target(Target.parse("2:4")).build();
+    assertTrue(assertThrows(MismatchException.class, () -> search(pattern, loss("1%"))).getMessage().contains("2:4"));
+    MatrixView values = TestNetworks.normal(arena, TestNetworks.random(4), 60, 3, 1, 0);
+    Dataset rows = Dataset.of(heldOut.samples(), TestNetworks.source(values).samples());
+    SparsitySearch search = new SparsitySearch(backend, network, Optional.of(calibration), rows,
+        Optional.of(new Loss.SquaredError()), 16, ProgressListener.NONE);
+    assertTrue(assertThrows(MismatchException.class,
+        () -> search.run(options("oneshot", "none"),
+            new Limits(Optional.empty(), OptionalDouble.of(1), Optional.empty()), arena))
+        .getMessage().contains("no classes"));
+  }
+}
