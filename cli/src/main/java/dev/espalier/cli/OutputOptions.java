@@ -27,9 +27,14 @@ class OutputOptions {
     global.require(!written.toString().matches("(?i).*\\.(pt|pth|ckpt|bin)"),
         "--output %s: files of PyTorch are read and not written; give a name that ends in .safetensors"
             .formatted(written));
+    check(global, "--output", written, force, read);
+  }
+
+  /// As the others, of the file that an option names.
+  static void check(GlobalOptions global, String option, Path written, boolean force, Path... read) throws IOException {
     for (Path path : read) {
       global.require(path == null || !Files.exists(written) || !Files.exists(path) || !Files.isSameFile(path, written),
-          "--output %s is read by this command: give another file".formatted(written));
+          "%s %s is read by this command: give another file".formatted(option, written));
     }
     AtomicOutput.check(written, force);
   }

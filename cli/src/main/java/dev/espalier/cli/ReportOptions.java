@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import picocli.CommandLine.Option;
 
 /// The report of a command that writes nothing else.
-final class ReportOptions {
+class ReportOptions {
   @Option(names = "--report", paramLabel = "DIR", order = 82)
   Path folder;
 

@@ -38,6 +38,9 @@ final class Reports {
   private static final List<Phase> ALWAYS = List.of(Phase.LOAD, Phase.FORWARD, Phase.BACKWARD, Phase.MOMENTS,
       Phase.SELECT, Phase.WRITE);
 
+  /// What a table says of a network that was judged; see [#fields].
+  static final List<String> FIELDS = List.of("loss", "accuracy", "output_change");
+
   private Reports() {}
 
   /// Refuses before the work what could not be written after it.
@@ -121,6 +124,14 @@ final class Reports {
     Optional<Evaluation> evaluation = judged.evaluation();
     return new Point(sparsity, evaluation.map(e -> OptionalDouble.of(e.loss())).orElse(OptionalDouble.empty()),
         evaluation.map(Evaluation::accuracy).orElse(OptionalDouble.empty()), OptionalDouble.of(judged.outputChange()));
+  }
+
+  /// The [#FIELDS] of a network, with all digits; accuracy from 0 to 1.
+  static List<String> fields(EvaluationPass.Result judged) {
+    Optional<Evaluation> evaluation = judged.evaluation();
+    OptionalDouble accuracy = evaluation.map(Evaluation::accuracy).orElse(OptionalDouble.empty());
+    return List.of(evaluation.map(e -> String.valueOf(e.loss())).orElse(""),
+        accuracy.isPresent() ? String.valueOf(accuracy.getAsDouble()) : "", String.valueOf(judged.outputChange()));
   }
 
   /// What was found out about the model and the data of a command; each fact once.

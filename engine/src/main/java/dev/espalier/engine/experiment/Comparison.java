@@ -3,7 +3,6 @@ package dev.espalier.engine.experiment;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
@@ -13,7 +12,6 @@ import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
@@ -29,6 +27,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /// Prunes a network by several methods to several sparsities, and judges each result by test data. A method of one round
@@ -41,9 +40,6 @@ import java.util.stream.Stream;
 /// @param test labelled samples to judge the results by
 public record Comparison(Backend backend, DenseNetwork network, Dataset calibration, Dataset test, Loss loss,
     int batchSize, ProgressListener listener) {
-  /// Bytes of weights of the networks that are judged in one pass, unless one is larger.
-  private static final long TOGETHER = 256L << 20;
-
   /// A way of pruning: a criterion, such as `ec`, a criterion with a compensation, such as `ec/none`, or a preset, such
   /// as `refit`, which is one of `ec`.
   ///
@@ -109,78 +105,52 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   public Result run(List<Double> sparsities, List<Method> methods, Function<Method, PruningOptions> options)
       throws IOException {
     List<Double> ascending = sparsities.stream().sorted().distinct().toList();
-    int together = Math.clamp(TOGETHER / (network.weights() * Float.BYTES), 1, ascending.size());
-    try (Resources resources = new Resources()) {
-      DeviceNetwork dense = resources.own(DeviceNetwork.copyOf(backend, network));
-      List<DeviceNetwork> pruned = new ArrayList<>();
-      while (pruned.size() < together) {
-        pruned.add(resources.own(DeviceNetwork.copyOf(backend, network)));
-      }
-      Evaluation before = Evaluation.of(backend, dense, test, loss, batchSize, listener);
+    try (PrunedCopies copies = PrunedCopies.of(backend, network, test, Optional.of(loss), batchSize, listener,
+        ascending.size())) {
+      Evaluation before = copies.judgeDense().evaluation().orElseThrow();
       List<MethodResult> results = new ArrayList<>();
       for (Method method : methods.stream().distinct().toList()) {
         PruningOptions chosen = options.apply(method);
         boolean isOneRound = chosen.schedule() instanceof Schedule.OneShot && chosen.repair().steps().isEmpty();
         results.add(new MethodResult(method,
-            isOneRound ? cutAtEach(ascending, chosen, dense, pruned) : alongAPath(ascending, chosen, dense, pruned)));
+            isOneRound ? cutAtEach(ascending, chosen, copies) : alongAPath(ascending, chosen, copies)));
       }
       return new Result(before, results);
     }
   }
 
-  private List<Outcome> cutAtEach(List<Double> sparsities, PruningOptions options, DeviceNetwork dense,
-      List<DeviceNetwork> pruned) throws IOException {
-    PruningPlan plan = PruningPlan.of(options, dense, Optional.of(calibration), backend);
-    List<Outcome> outcomes = new ArrayList<>();
-    try (Scores scores = Scorer.score(backend, dense, plan.scoring(), Optional.of(calibration), listener)) {
+  private List<Outcome> cutAtEach(List<Double> sparsities, PruningOptions options, PrunedCopies copies)
+      throws IOException {
+    PruningPlan plan = PruningPlan.of(options, copies.dense(), Optional.of(calibration), backend);
+    try (Scores scores = Scorer.score(backend, copies.dense(), plan.scoring(), Optional.of(calibration), listener)) {
       backend.enter(Phase.SELECT);
-      scores.rank(dense);
-      for (int first = 0; first < sparsities.size(); first += pruned.size()) {
-        List<Double> some = sparsities.subList(first, Math.min(sparsities.size(), first + pruned.size()));
-        backend.enter(Phase.SELECT);
-        for (int i = 0; i < some.size(); i++) {
-          pruned.get(i).load(network);
-          Target target = target(options, some.get(i));
-          scores.apply(pruned.get(i), Selector.select(backend, scores, target, options.minPerLayer()));
-        }
-        outcomes.addAll(judge(some, dense, pruned));
-      }
+      scores.rank(copies.dense());
+      return outcomes(sparsities, copies.judge(sparsities.size(), (i, copy) -> {
+        copy.load(network);
+        Target target = target(options, sparsities.get(i));
+        scores.apply(copy, Selector.select(backend, scores, target, options.minPerLayer()));
+      }));
     }
-    return outcomes;
   }
 
-  private List<Outcome> alongAPath(List<Double> sparsities, PruningOptions options, DeviceNetwork dense,
-      List<DeviceNetwork> pruned) throws IOException {
+  private List<Outcome> alongAPath(List<Double> sparsities, PruningOptions options, PrunedCopies copies)
+      throws IOException {
     List<Target> targets = sparsities.stream().map(sparsity -> target(options, sparsity)).toList();
     PruningOptions path = options.withPath(targets);
-    PruningPlan plan = PruningPlan.of(path, dense, Optional.of(calibration), backend);
-    List<Outcome> outcomes = new ArrayList<>();
+    PruningPlan plan = PruningPlan.of(path, copies.dense(), Optional.of(calibration), backend);
     try (Arena arena = Arena.ofShared()) {
-      pruned.getFirst().load(network);
-      List<PruningResult> results = new Pruner(backend, path).path(plan, network, pruned.getFirst(),
+      copies.copy().load(network);
+      List<PruningResult> results = new Pruner(backend, path).path(plan, network, copies.copy(),
           Optional.of(calibration), listener, arena);
-      for (int first = 0; first < sparsities.size(); first += pruned.size()) {
-        List<Double> some = sparsities.subList(first, Math.min(sparsities.size(), first + pruned.size()));
-        for (int i = 0; i < some.size(); i++) {
-          pruned.get(i).load(results.get(first + i).network());
-        }
-        outcomes.addAll(judge(some, dense, pruned));
-      }
+      return outcomes(sparsities, copies.judge(results.size(), (i, copy) -> copy.load(results.get(i).network())));
     }
-    return outcomes;
   }
 
-  /// @param pruned to these sparsities, and others behind them
-  private List<Outcome> judge(List<Double> sparsities, DeviceNetwork dense, List<DeviceNetwork> pruned)
-      throws IOException {
-    List<DeviceNetwork> all = Stream.concat(Stream.of(dense), pruned.stream().limit(sparsities.size())).toList();
-    List<EvaluationPass.Result> judged = EvaluationPass.run(backend, all, test, Optional.of(loss), batchSize, listener);
-    List<Outcome> outcomes = new ArrayList<>();
-    for (int i = 0; i < sparsities.size(); i++) {
-      outcomes.add(new Outcome(sparsities.get(i), judged.get(i + 1).evaluation().orElseThrow(),
-          judged.get(i + 1).outputChange()));
-    }
-    return outcomes;
+  private static List<Outcome> outcomes(List<Double> sparsities, List<EvaluationPass.Result> judged) {
+    return IntStream.range(0, sparsities.size())
+        .mapToObj(
+            i -> new Outcome(sparsities.get(i), judged.get(i).evaluation().orElseThrow(), judged.get(i).outputChange()))
+        .toList();
   }
 
   /// In the scope that the options name.

@@ -80,6 +80,12 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
         excluded, minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
   }
 
+  /// These options with other layers left alone.
+  public PruningOptions withExcluded(List<LayerPattern> value) {
+    return new PruningOptions(target, stops, layerSparsities, criterion, compensation, sensitivity, schedule, repair,
+        value, minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
+  }
+
   /// These options along another path.
   ///
   /// @param targets ascending, at least one: the stops, and the target at the end; output changes are not measured

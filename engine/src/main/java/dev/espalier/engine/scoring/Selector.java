@@ -50,6 +50,15 @@ public final class Selector {
     return new Selector(backend, scores.ranked(), minPerLayer, ofScored).select(target);
   }
 
+  /// The cut that removes round(sparsity · weights) of one layer alone.
+  ///
+  /// @param i of the scored layers
+  /// @param minPerLayer weights that the layer keeps at least
+  public static Cut selectAlone(Backend backend, Scores scores, int i, double sparsity, long minPerLayer) {
+    Selector selector = new Selector(backend, scores.ranked(), minPerLayer, Map.of());
+    return selector.cut(i, Math.min(selector.most[i], count(sparsity, selector.scores.get(i).elements())));
+  }
+
   private List<Cut> select(Target target) {
     return switch (target) {
       case Target.Fraction(double sparsity, Scope.Global()) -> global(sparsity);

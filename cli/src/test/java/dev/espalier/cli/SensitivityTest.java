@@ -1,0 +1,68 @@
+package dev.espalier.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SensitivityTest {
+  @TempDir
+  private Path folder;
+  private Fixture fixture;
+
+  @BeforeEach
+  void train() throws IOException {
+    fixture = Fixture.in(folder);
+  }
+
+  @Test
+  void writesATableAndAReport() throws IOException {
+    Path csv = fixture.file("layers.csv");
+    Path report = fixture.file("report");
+    Cli.Result result = Cli.succeed("sensitivity", fixture.model(), "--data", fixture.data(), "--labels",
+        fixture.labels(), "--sparsities", ".5,.9", "--csv", csv, "--report", report);
+    for (String text : List.of("output change", "cross-entropy", "accuracy", "50 %", "Each layer is pruned alone")) {
+      assertTrue(result.out().contains(text), text + " in " + result.out());
+    }
+    List<String> rows = Files.readAllLines(csv);
+    assertEquals("layer,sparsity,loss,accuracy,output_change", rows.getFirst());
+    assertEquals(5, rows.size());
+    assertTrue(rows.get(2).startsWith("0,0.9,"), rows.get(2));
+    assertTrue(Files.readString(report.resolve("report.html")).contains("<h2>Each layer pruned alone</h2>"));
+    assertTrue(Files.readString(report.resolve("report.json")).contains("\"criterion\" : \"2\""));
+  }
+
+  @Test
+  void withoutLabelsOnlyTheOutputIsJudged() throws IOException {
+    Path csv = fixture.file("layers.csv");
+    Cli.Result result = Cli.succeed("sensitivity", fixture.model(), "--test-data", fixture.data(), "--criterion",
+        "magnitude", "--exclude", "2", "--csv", csv);
+    assertFalse(result.out().contains("accuracy"), result.out());
+    assertTrue(result.out().contains("Measured on test data."), result.out());
+    assertEquals(6, Files.readAllLines(csv).size());
+    assertTrue(Files.readAllLines(csv).get(1).startsWith("0,0.5,,,"));
+  }
+
+  @Test
+  void refusals() {
+    assertTrue(Cli.fail(2, folder, "sensitivity", fixture.model()).contains("--data is missing"));
+    assertTrue(Cli.fail(2, folder, "sensitivity", fixture.model(), "--criterion", "magnitude")
+        .contains("--data is missing: give samples to judge"));
+    assertTrue(Cli.fail(2, folder, "sensitivity", fixture.model(), "--test-data", fixture.data(), "--criterion",
+        "magnitude", "--method", "refit").contains("--method refit needs calibration samples"));
+    assertTrue(Cli.fail(2, folder, "sensitivity", fixture.model(), "--data", fixture.data(), "--sparsities", "2")
+        .contains("not a fraction"));
+    assertTrue(Cli.fail(1, folder, "sensitivity", fixture.model(), "--data", fixture.data(), "--csv", fixture.labels())
+        .contains("add --force"));
+    assertTrue(Cli
+        .fail(2, folder, "sensitivity", fixture.model(), "--data", fixture.data(), "--csv", fixture.data(), "--force")
+        .contains("is read by this command"));
+  }
+}
