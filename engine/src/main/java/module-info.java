@@ -39,6 +39,8 @@ module dev.espalier.engine {
   exports dev.espalier.engine.statistics;
   exports dev.espalier.engine.training;
 
+  // What a checkpoint's JSON holds.
+  opens dev.espalier.engine.pruning to tools.jackson.databind;
   // The page's view and labels are records that no other package needs.
   opens dev.espalier.engine.report to com.samskivert.jmustache, tools.jackson.databind;
 }

@@ -17,7 +17,7 @@ import picocli.CommandLine.Spec;
 /// What every command has: help, how much it says, and where. `espalier` itself has them too, so that they may also stand
 /// before the command.
 final class GlobalOptions {
-  private static final Set<String> NOT_REPORTED = Set.of("help", "verbose", "quiet", "force", "report");
+  private static final Set<String> NOT_REPORTED = Set.of("help", "verbose", "quiet", "force", "report", "checkpoint");
 
   @Spec(Spec.Target.MIXEE)
   private CommandSpec command;

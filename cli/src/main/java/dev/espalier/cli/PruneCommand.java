@@ -14,7 +14,6 @@ import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
@@ -93,6 +92,9 @@ final class PruneCommand implements Callable<Integer> {
 
     @Option(names = "--report", paramLabel = "DIR", order = 82)
     private Path report;
+
+    @Option(names = "--checkpoint", paramLabel = "DIR", order = 84)
+    private Path checkpoint;
   }
 
   @Override
@@ -120,8 +122,8 @@ final class PruneCommand implements Callable<Integer> {
             "--sparsity %s names no layer; the layers are %s".formatted(own,
                 network.layers().stream().map(DenseLayer::name).collect(Collectors.joining(", "))));
       }
-      PruneJob job = new PruneJob(global, backend, file, calibration, judges, isClassifier, selection, scoring, run,
-          progress, arena);
+      PruneJob job = new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
+          isClassifier, selection, scoring, run, progress, arena);
       PruningOptions options = options(isClassifier);
       if (limits.isPresent()) {
         global.note("the search judges by %s".formatted(heldOut.orElseThrow().samples().name())
@@ -150,8 +152,7 @@ final class PruneCommand implements Callable<Integer> {
   private PruneOutcome prune(PruneJob job, PruningPlan plan) throws IOException {
     try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), job.network())) {
       Optional<Evaluation> dense = job.evaluate(device);
-      PruningResult pruning = new Pruner(job.backend(), plan.options()).prune(plan, job.network(), device,
-          job.calibration(), job.progress(), job.arena());
+      PruningResult pruning = job.prune(plan, device).getLast();
       PruningResult result = job.noted(plan, plan.options().target(), pruning,
           job.calibration().filter(_ -> fineTuning.epochs != null || plan.scoring().loss().isPresent()));
       Optional<Evaluation> pruned = job.evaluate(device);
@@ -208,6 +209,8 @@ final class PruneCommand implements Callable<Integer> {
     Optional<Limits> limits = selection.limits();
     global.require(limits.isEmpty() || fineTuning.epochs == null,
         "--fine-tune at the end would change the network that a search has found: leave it out, or give --sparsity");
+    global.require(limits.isEmpty() || output.checkpoint == null,
+        "--checkpoint keeps rounds of a known path: give --sparsity with it, not a limit");
     global.require(limits.isEmpty() || test.isGiven() || data.data != null,
         "--data is missing: a search needs samples to judge by, of --data or --test-data");
     global.require(
@@ -252,9 +255,11 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private PruningOptions options(boolean isClassifier) {
+    // With a checkpoint, a report may be asked for later.
+    int bins = output.report == null && output.checkpoint == null ? 0 : HISTOGRAM_BINS;
     return scoring.builder(run).preset(selection.method, isClassifier).target(selection.target())
         .stops(selection.stops()).layerSparsities(selection.own()).schedule(selection.schedule()).repair(selection.repair(isClassifier))
-        .minPerLayer(selection.minPerLayer).histogramBins(output.report == null ? 0 : HISTOGRAM_BINS).build();
+        .minPerLayer(selection.minPerLayer).histogramBins(bins).build();
   }
 
   private void fineTune(Backend backend, PruningPlan plan, DeviceNetwork device, Dataset samples,

@@ -10,11 +10,14 @@ import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.Checkpoint;
+import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -24,10 +27,11 @@ import java.util.stream.Collectors;
 ///
 /// @param calibration samples to prune with
 /// @param judges labelled samples to evaluate by
+/// @param checkpoint folder of rounds, if they are kept
 /// @param isClassifier whether the outputs are class probabilities or their logits
 record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<Dataset> calibration,
-    Optional<Dataset> judges, boolean isClassifier, SelectionOptions selection, CriterionOptions scoring,
-    RunOptions run, Progress progress, Arena arena) {
+    Optional<Dataset> judges, Optional<Path> checkpoint, boolean isClassifier, SelectionOptions selection,
+    CriterionOptions scoring, RunOptions run, Progress progress, Arena arena) {
   DenseNetwork network() {
     return file.network();
   }
@@ -39,6 +43,19 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
         : Optional.of(
             Evaluation.of(backend, device, judges.get(), Losses.inForce(scoring.loss, network().graph(), judges.get()),
                 run.batchSize(backend, network()), progress));
+  }
+
+  /// Prunes along the plan's path; goes on where an earlier run has ended, if its rounds were kept.
+  List<PruningResult> prune(PruningPlan plan, DeviceNetwork device) throws IOException {
+    Optional<Checkpoint> rounds = Optional.empty();
+    if (checkpoint.isPresent()) {
+      rounds = Optional.of(Checkpoint.open(checkpoint.get(), plan, backend, network(), calibration));
+      if (rounds.get().rounds() > 0) {
+        global.note("going on after round %s of %s, from %s".formatted(rounds.get().rounds(), plan.rounds().size(),
+            checkpoint.get()));
+      }
+    }
+    return new Pruner(backend, plan.options()).path(plan, network(), device, calibration, rounds, progress, arena);
   }
 
   /// With notes of what options do about it.

@@ -3,9 +3,7 @@ package dev.espalier.cli;
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
 import dev.espalier.engine.io.AtomicOutputs;
-import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.training.Evaluation;
@@ -17,13 +15,11 @@ import java.util.Optional;
 /// Prunes to several sparsities, one after the other, and writes a model for each: all of them or none.
 record PrunePath(PruneJob job, PruningPlan plan) {
   void run(OutputOptions output, boolean dryRun) throws IOException {
-    DenseNetwork network = job.network();
     List<PruningResult> results = new ArrayList<>();
     List<Optional<Evaluation>> evaluations = new ArrayList<>();
-    try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), network)) {
+    try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), job.network())) {
       evaluations.add(job.evaluate(device));
-      for (PruningResult result : new Pruner(job.backend(), plan.options()).path(plan, network, device,
-          job.calibration(), job.progress(), job.arena())) {
+      for (PruningResult result : job.prune(plan, device)) {
         device.load(result.network());
         evaluations.add(job.evaluate(device));
         results.add(job.noted(plan, plan.options().path().get(results.size()), result, Optional.empty()));

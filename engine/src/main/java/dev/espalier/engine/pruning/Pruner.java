@@ -3,6 +3,7 @@ package dev.espalier.engine.pruning;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import java.io.IOException;
@@ -67,8 +68,17 @@ public final class Pruner {
   /// @return a result for each of the plan's stops and its target, in order
   public List<PruningResult> path(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
       ProgressListener listener, Arena arena) throws IOException {
+    return path(plan, network, device, data, Optional.empty(), listener, arena);
+  }
+
+  /// As the other, and each round is kept in a checkpoint, from which the path goes on if it has ended before its last
+  /// round. The result has the same bits then.
+  ///
+  /// @param checkpoint of the same plan, network and data
+  public List<PruningResult> path(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
+      Optional<Checkpoint> checkpoint, ProgressListener listener, Arena arena) throws IOException {
     List<PruningResult> results = new ArrayList<>();
-    rounds(plan, device, data, listener, rounds -> results.add(rounds.result(network, listener, arena)));
+    rounds(plan, device, data, checkpoint, listener, rounds -> results.add(rounds.result(network, listener, arena)));
     return results;
   }
 
@@ -78,7 +88,7 @@ public final class Pruner {
   public List<Double> pruneInPlace(DeviceNetwork network, Optional<Dataset> data, ProgressListener listener)
       throws IOException {
     List<Double> removed = new ArrayList<>(Collections.nCopies(network.layers().size(), 0.0));
-    rounds(PruningPlan.of(options, network, data, backend), network, data, listener,
+    rounds(PruningPlan.of(options, network, data, backend), network, data, Optional.empty(), listener,
         rounds -> rounds.progress().layers().forEach(layer -> removed.set(layer.number(), layer.predicted())));
     return removed;
   }
@@ -88,18 +98,44 @@ public final class Pruner {
     void at(PruningRounds rounds) throws IOException;
   }
 
-  private void rounds(PruningPlan plan, DeviceNetwork device, Optional<Dataset> data, ProgressListener listener,
-      Stop stop) throws IOException {
+  private void rounds(PruningPlan plan, DeviceNetwork device, Optional<Dataset> data, Optional<Checkpoint> checkpoint,
+      ProgressListener listener, Stop stop) throws IOException {
     try (PruningRounds rounds = PruningRounds.start(backend, plan, device, data, listener)) {
       int count = plan.rounds().size();
-      for (int r = 0; r < count; r++) {
-        String round = count == 1 ? "" : ", round %s of %s".formatted(r + 1, count);
-        boolean isStop = options.path().contains(plan.rounds().get(r));
-        rounds.run(plan.rounds().get(r), isStop, (task, done, total) -> listener.proceed(task + round, done, total));
+      int done = checkpoint.map(Checkpoint::rounds).orElse(0);
+      for (int r = 1; r <= count; r++) {
+        Target target = plan.rounds().get(r - 1);
+        boolean isStop = options.path().contains(target);
+        if (r > done) {
+          String round = count == 1 ? "" : ", round %s of %s".formatted(r, count);
+          rounds.run(target, isStop, (task, part, total) -> listener.proceed(task + round, part, total));
+          if (checkpoint.isPresent()) {
+            save(rounds, checkpoint.get(), device);
+          }
+        } else if (isStop || r == done) {
+          restore(rounds, checkpoint.orElseThrow(), r);
+        }
         if (isStop) {
           stop.at(rounds);
         }
       }
+    }
+  }
+
+  /// Also takes the network as the file has it, so that a path that goes on from there is the same.
+  private static void save(PruningRounds rounds, Checkpoint checkpoint, DeviceNetwork device) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      DenseNetwork now = device.download(arena);
+      PruningProgress progress = rounds.progress();
+      checkpoint.save(progress, now);
+      rounds.restore(progress, now);
+    }
+  }
+
+  private static void restore(PruningRounds rounds, Checkpoint checkpoint, int round) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      Checkpoint.Round then = checkpoint.load(round, arena);
+      rounds.restore(then.progress(), then.network());
     }
   }
 }

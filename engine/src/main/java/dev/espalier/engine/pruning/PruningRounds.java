@@ -154,6 +154,16 @@ public final class PruningRounds implements Resource {
   /// @param network as it was then
   public void restore(PruningProgress progress, DeviceNetwork network) {
     device.load(network);
+    restore(progress);
+  }
+
+  /// As the other, from the memory of the host.
+  void restore(PruningProgress progress, DenseNetwork network) {
+    device.load(network);
+    restore(progress);
+  }
+
+  private void restore(PruningProgress progress) {
     rounds = progress.rounds();
     layers = progress.layers();
     repairer.ifPresent(repairs -> repairs.restore(progress.repairs()));

@@ -1,0 +1,127 @@
+package dev.espalier.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// `prune --checkpoint`, also in processes that are killed.
+class CheckpointTest {
+  /// Kills of a test run; CONTRIBUTING.md tells how to ask for more.
+  private static final int KILLS = Integer.getInteger("espalier.kills", 6);
+
+  @TempDir
+  private Path folder;
+  private Fixture fixture;
+
+  @BeforeEach
+  void train() throws IOException {
+    fixture = Fixture.in(folder);
+  }
+
+  private List<String> arguments(Path output, Path checkpoint) {
+    return Stream.of("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity",
+        "0.5,0.9", "--schedule", "geometric:0.8", "--repair", "refit+distill:epochs=5:last=10", "--sensitivity",
+        "probes:2", "--seed", 3, "-o", output, "--checkpoint", checkpoint).map(Object::toString).toList();
+  }
+
+  private Process start(List<String> arguments) throws IOException {
+    String path = Stream.of("jdk.module.path", "java.class.path", "surefire.test.class.path").map(System::getProperty)
+        .filter(value -> value != null && !value.isEmpty()).collect(Collectors.joining(File.pathSeparator));
+    List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+        "-XX:TieredStopAtLevel=1", "--enable-native-access=ALL-UNNAMED", "-cp", path, "dev.espalier.cli.Espalier"));
+    command.addAll(arguments);
+    return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(fixture.file("process.log").toFile())
+        .start();
+  }
+
+  private byte[] model(String name, String sparsity) throws IOException {
+    return Files.readAllBytes(fixture.file(name + "-" + sparsity + ".safetensors"));
+  }
+
+  /// Kills the process at random instants, and lets it go on until it is through; again until there were enough kills.
+  @Test
+  void aKilledProcessGoesOnWithTheSameBits() throws IOException, InterruptedException {
+    long begin = System.nanoTime();
+    Process uninterrupted = start(arguments(fixture.file("whole.safetensors"), fixture.file("whole")));
+    assertEquals(0, uninterrupted.waitFor(), this::log);
+    long whole = System.nanoTime() - begin;
+    Random random = new Random(1);
+    int kills = 0;
+    int runs = 0;
+    while (kills < KILLS) {
+      String name = "run" + runs++;
+      boolean through = false;
+      while (!through) {
+        Process process = start(arguments(fixture.file(name + ".safetensors"), fixture.file(name)));
+        boolean ended = kills >= KILLS
+            ? process.waitFor(10, TimeUnit.MINUTES)
+            : process.waitFor((long) (random.nextDouble() * whole), TimeUnit.NANOSECONDS);
+        if (ended) {
+          assertEquals(0, process.exitValue(), this::log);
+        } else {
+          process.destroyForcibly().waitFor(); // kill -9
+          kills++;
+        }
+        // Killed between the last file's appearance and its own end, it is through too.
+        through = ended || Files.exists(fixture.file(name + "-0.9.safetensors"));
+      }
+      for (String sparsity : List.of("0.5", "0.9")) {
+        assertArrayEquals(model("whole", sparsity), model(name, sparsity), name + " at " + sparsity);
+      }
+    }
+  }
+
+  private String log() {
+    try {
+      return Files.readString(fixture.file("process.log"));
+    } catch (IOException e) {
+      return e.toString();
+    }
+  }
+
+  @Test
+  void outputsMayChangeAndOptionsMayNot() throws IOException {
+    Path checkpoint = fixture.file("rounds");
+    Object[] common = {"prune", fixture.model(), "--data", fixture.data(), "--sparsity", "0.8", "--method", "refit",
+        "--checkpoint", checkpoint};
+    Path first = fixture.file("first.safetensors");
+    Path second = fixture.file("second.safetensors");
+    assertFalse(Cli.succeed(with(common, "-o", first)).err().contains("going on"));
+    Cli.Result again = Cli.succeed(with(common, "-o", second, "--report", fixture.file("report")));
+    assertTrue(again.err().contains("note: going on after round 6 of 6, from " + checkpoint), again.err());
+    assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
+    String report = Files.readString(fixture.file("report").resolve("report.json"));
+    assertTrue(report.contains("\"importance\""), report);
+    assertFalse(report.contains(checkpoint.toString()), report);
+
+    assertTrue(Cli.fail(1, folder, with(common, "--dry-run", "--seed", 2)).contains("seed was 0 and is 2"));
+    assertTrue(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", "0.9", "--method",
+        "refit", "--checkpoint", checkpoint, "--dry-run").contains("target was 0.8 and is 0.9"));
+    Files.writeString(fixture.data(), Files.readString(fixture.data()).replaceFirst("0\\.", "1."));
+    assertTrue(Cli.fail(1, folder, with(common, "--dry-run")).contains("the data changed"));
+    assertTrue(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", "0.8", "--dry-run",
+        "--checkpoint", fixture.model()).contains("is no folder"));
+    assertTrue(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--max-output-change", "1",
+        "--dry-run", "--checkpoint", checkpoint).contains("--checkpoint keeps rounds of a known path"));
+  }
+
+  private static Object[] with(Object[] common, Object... more) {
+    return Stream.concat(Arrays.stream(common), Arrays.stream(more)).toArray();
+  }
+}
