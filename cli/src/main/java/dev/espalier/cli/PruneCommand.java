@@ -10,6 +10,8 @@ import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Limits;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -26,6 +28,8 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
@@ -75,14 +79,32 @@ final class PruneCommand implements Callable<Integer> {
   private Output output = new Output();
 
   private static final class FineTuning {
-    @Option(names = "--fine-tune", paramLabel = "EPOCHS", order = 40, converter = Values.AtLeastOne.class)
-    private Integer epochs;
+    @Option(names = "--fine-tune", paramLabel = "EPOCHS", order = 40, converter = Values.FineTune.class)
+    private Values.Epochs asked;
 
     @Option(names = "--learning-rate", paramLabel = "RATE", order = 41, converter = Values.Positive.class)
     private Double learningRate;
 
     private double learningRate() {
-      return learningRate == null ? 1e-4 : learningRate;
+      return learningRate == null ? Repair.FineTune.LEARNING_RATE : learningRate;
+    }
+
+    /// Whether the network is trained once it is pruned.
+    private boolean isAtEnd() {
+      return asked != null && !asked.eachRound();
+    }
+
+    /// With a training in each round, if that is asked for.
+    private Repairs with(Repairs repairs) {
+      return asked == null
+          || !asked.eachRound()
+              ? repairs
+              : new Repairs(
+                  Stream
+                      .concat(repairs.steps().stream(),
+                          Stream.of(
+                              new Repair.FineTune(OptionalInt.of(asked.count()), OptionalDouble.of(learningRate()))))
+                      .toList());
     }
   }
 
@@ -154,11 +176,11 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Evaluation> dense = job.evaluate(device);
       PruningResult pruning = job.prune(plan, device).getLast();
       PruningResult result = job.noted(plan, plan.options().target(), pruning,
-          job.calibration().filter(_ -> fineTuning.epochs != null || plan.scoring().loss().isPresent()));
+          job.calibration().filter(_ -> fineTuning.isAtEnd() || plan.scoring().loss().isPresent()));
       Optional<Evaluation> pruned = job.evaluate(device);
       DenseNetwork last = result.network();
       Optional<Evaluation> fineTuned = Optional.empty();
-      if (fineTuning.epochs != null) {
+      if (fineTuning.isAtEnd()) {
         fineTune(job.backend(), plan, device, job.calibration().orElseThrow(), job.progress());
         last = device.download(job.arena());
         fineTuned = job.evaluate(device);
@@ -204,11 +226,11 @@ final class PruneCommand implements Callable<Integer> {
     global.require(output.dryRun || output.output != null,
         "--output is missing: give -o FILE, or --dry-run to write no model");
     selection.check(global);
-    global.require(!selection.isPath() || (output.report == null && fineTuning.epochs == null),
-        "--report and --fine-tune are for one network: give one value of --sparsity");
+    global.require(!selection.isPath() || (output.report == null && !fineTuning.isAtEnd()),
+        "--report and --fine-tune are for one network: give one value of --sparsity, or train in each round");
     Optional<Limits> limits = selection.limits();
-    global.require(limits.isEmpty() || fineTuning.epochs == null,
-        "--fine-tune at the end would change the network that a search has found: leave it out, or give --sparsity");
+    global.require(limits.isEmpty() || !fineTuning.isAtEnd(),
+        "--fine-tune at the end would change the network that a search has found: give EPOCHS:each-round");
     global.require(limits.isEmpty() || output.checkpoint == null,
         "--checkpoint keeps rounds of a known path: give --sparsity with it, not a limit");
     global.require(limits.isEmpty() || test.isGiven() || data.data != null,
@@ -222,9 +244,11 @@ final class PruneCommand implements Callable<Integer> {
         "--data is missing: %s needs calibration samples"
             .formatted(selection.repair == null ? "--method " + selection.method : "--repair " + selection.repair));
     test.check(data, limits.isPresent(), global);
-    global.require(fineTuning.epochs == null || data.hasLabels(),
+    global.require((fineTuning.asked == null && !selection.repair(false).needLabels()) || data.hasLabels(),
         "--labels is missing: --fine-tune trains with labels");
-    global.require(fineTuning.learningRate == null || fineTuning.epochs != null,
+    global.require(fineTuning.asked == null || fineTuning.isAtEnd() || !selection.repair(false).needLabels(),
+        "--fine-tune and --repair %s both train in each round: give one of them".formatted(selection.repair));
+    global.require(fineTuning.learningRate == null || fineTuning.asked != null,
         "--learning-rate needs --fine-tune: give both, or neither");
     if (output.output != null) {
       for (String name : output.report == null ? List.<String>of() : List.of("report.json", "report.html")) {
@@ -258,15 +282,16 @@ final class PruneCommand implements Callable<Integer> {
     // With a checkpoint, a report may be asked for later.
     int bins = output.report == null && output.checkpoint == null ? 0 : HISTOGRAM_BINS;
     return scoring.builder(run).preset(selection.method, isClassifier).target(selection.target())
-        .stops(selection.stops()).layerSparsities(selection.own()).schedule(selection.schedule()).repair(selection.repair(isClassifier))
-        .minPerLayer(selection.minPerLayer).histogramBins(bins).build();
+        .stops(selection.stops()).layerSparsities(selection.own()).schedule(selection.schedule())
+        .repair(fineTuning.with(selection.repair(isClassifier))).minPerLayer(selection.minPerLayer).histogramBins(bins)
+        .build();
   }
 
   private void fineTune(Backend backend, PruningPlan plan, DeviceNetwork device, Dataset samples,
       ProgressListener progress) throws IOException {
     Set<String> excluded = plan.layers().stream().filter(PruningPlan.Layer::excluded).map(PruningPlan.Layer::name)
         .collect(Collectors.toSet());
-    TrainingOptions training = new TrainingOptions(fineTuning.epochs, FINE_TUNING_BATCH,
+    TrainingOptions training = new TrainingOptions(fineTuning.asked.count(), FINE_TUNING_BATCH,
         Adam.of(fineTuning.learningRate()), Losses.inForce(scoring.loss, device.graph(), samples), run.seed, true,
         excluded);
     Trainer.train(backend, device, samples, training, progress);

@@ -92,6 +92,30 @@ final class Values {
     }
   }
 
+  /// How long to train with labels.
+  ///
+  /// @param count epochs
+  /// @param eachRound in each round of pruning, and not after the last alone
+  record Epochs(int count, boolean eachRound) {
+    @Override
+    public String toString() {
+      return eachRound ? count + ":each-round" : String.valueOf(count);
+    }
+  }
+
+  /// Epochs, and `:each-round` behind them.
+  static final class FineTune implements ITypeConverter<Epochs> {
+    private static final String EACH_ROUND = ":each-round";
+
+    @Override
+    public Epochs convert(String text) {
+      boolean eachRound = text.endsWith(EACH_ROUND);
+      return new Epochs(
+          new AtLeastOne().convert(eachRound ? text.substring(0, text.length() - EACH_ROUND.length()) : text),
+          eachRound);
+    }
+  }
+
   /// A size in memory: a number of bytes, or of KiB, MiB, GiB or TiB with K, M, G or T behind it.
   static final class Bytes implements ITypeConverter<Long> {
     private static final String UNITS = "KMGT";

@@ -71,6 +71,10 @@ class PruneSearchTest {
     assertUsage("'-1%' is not a number of 0 or more", common, "--max-output-change=-1%");
     assertUsage("--scope 2:4 sets the sparsity", common, "--scope", "2:4", "--max-output-change", 1);
     assertUsage("--schedule linear:3 divides", common, "--schedule", "linear:3", "--max-output-change", 1);
+    assertUsage("--labels is missing", common, "--sparsity", 0.5, "--repair", "fine-tune");
+    assertUsage("both train in each round", common, "--labels", fixture.labels(), "--sparsity", 0.5, "--repair",
+        "fine-tune", "--fine-tune", "1:each-round");
+    assertUsage("'1:each' is not an integer", common, "--sparsity", 0.5, "--fine-tune", "1:each");
     assertUsage("--fine-tune at the end", common, "--labels", fixture.labels(), "--fine-tune", 1, "--max-output-change",
         1);
     assertUsage("should be specified only once", common, "--max-output-change", 1, "--max-output-change", 2);
@@ -83,6 +87,15 @@ class PruneSearchTest {
     System.arraycopy(more, 0, all, common.length, more.length);
     String error = Cli.fail(2, folder, all);
     assertTrue(error.contains(message), error);
+  }
+
+  @Test
+  void roundsMayTrain() {
+    Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--max-loss-increase", "10%", "--schedule", "geometric:0.6", "--fine-tune", "2:each-round", "--learning-rate",
+        "0.01", "--report", fixture.file("report"), "--dry-run");
+    assertTrue(result.out().contains("found"), result.out());
+    assertTrue(result.err().contains("repair fine-tune:epochs=2:rate=0.01"), result.err());
   }
 
   @Test

@@ -6,7 +6,7 @@ import java.util.OptionalDouble;
 import java.util.OptionalInt;
 
 /// What a round does to the weights and biases that are left, once it has removed weights and compensated them. It needs
-/// samples, but no labels.
+/// samples, and no labels, unless it is a [FineTune].
 public sealed interface Repair {
   /// Layer by layer from the input, a least-squares fit of the weights that are left and the bias: the pre-activations
   /// of the pruned network are to match those of the dense network on the same samples (docs/method.md, refit).
@@ -123,6 +123,38 @@ public sealed interface Repair {
     }
   }
 
+  /// Training by mini-batch Adam with labels, in every round.
+  ///
+  /// @param epochs in each round, at least 1; empty: [#EPOCHS]
+  /// @param learningRate above 0; empty: [#LEARNING_RATE]
+  record FineTune(OptionalInt epochs, OptionalDouble learningRate) implements Repair {
+    /// Epochs in a round, unless others are asked for.
+    public static final int EPOCHS = 1;
+    /// The learning rate, unless another one is asked for.
+    public static final double LEARNING_RATE = 1e-4;
+
+    /// The defaults.
+    public FineTune() {
+      this(OptionalInt.empty(), OptionalDouble.empty());
+    }
+
+    /// @throws IllegalArgumentException if a number is out of its range
+    public FineTune {
+      if (epochs.orElse(1) < 1) {
+        throw new IllegalArgumentException("fine-tune:epochs=%d: use at least one epoch".formatted(epochs.getAsInt()));
+      }
+      if (!(learningRate.orElse(1) > 0 && Double.isFinite(learningRate.orElse(1)))) {
+        throw new IllegalArgumentException(
+            "fine-tune:rate=%s: use a learning rate above 0".formatted(learningRate.getAsDouble()));
+      }
+    }
+
+    @Override
+    public String toString() {
+      return "fine-tune" + RepairText.option("epochs", epochs) + RepairText.option("rate", learningRate);
+    }
+  }
+
   /// @throws dev.espalier.engine.MismatchException if it is not defined for a network
   default void requireFits(Graph graph) {
     // A refit is defined for every network.
@@ -139,7 +171,8 @@ public sealed interface Repair {
   }
 
   /// `refit` or `distill`, with options after colons where they are not the defaults: `refit:iterations=50`,
-  /// `refit:damping=0.01`, `distill:mse`, `distill:kl:4`, `distill:epochs=2`, `distill:last=15`, `distill:rate=0.001`.
+  /// `refit:damping=0.01`, `distill:mse`, `distill:kl:4`, `distill:epochs=2`, `distill:last=15`, `distill:rate=0.001`;
+  /// or `fine-tune`, with `fine-tune:epochs=2`, `fine-tune:rate=0.001`.
   ///
   /// @throws IllegalArgumentException for anything else
   static Repair parse(String text) {
@@ -148,8 +181,9 @@ public sealed interface Repair {
       case "refit" -> new Refit(options.integer("iterations"), options.decimal("damping"));
       case "distill" ->
         new Distill(options.objective(), options.integer("epochs"), options.integer("last"), options.decimal("rate"));
+      case "fine-tune" -> new FineTune(options.integer("epochs"), options.decimal("rate"));
       default -> throw new IllegalArgumentException(
-          "unknown repair '%s': use none, refit, distill, or both as refit+distill".formatted(text));
+          "unknown repair '%s': use none, refit, distill, fine-tune, or several, as refit+distill".formatted(text));
     };
     options.requireAllRead();
     return repair;

@@ -64,8 +64,11 @@ final class RepairText {
   void requireAllRead() {
     if (!left.isEmpty()) {
       throw new IllegalArgumentException(
-          "%s: option '%s' is unknown or given twice; use %s".formatted(text, left.getFirst(),
-              name.equals("refit") ? "iterations=N or damping=X" : "mse, kl:T, epochs=N, last=N or rate=X"));
+          "%s: option '%s' is unknown or given twice; use %s".formatted(text, left.getFirst(), switch (name) {
+            case "refit" -> "iterations=N or damping=X";
+            case "fine-tune" -> "epochs=N or rate=X";
+            default -> "mse, kl:T, epochs=N, last=N or rate=X";
+          }));
     }
   }
 

@@ -28,11 +28,17 @@ public record Repairs(List<Repair> steps) {
     return text.equals("none") ? NONE : new Repairs(Arrays.stream(text.split("\\+", -1)).map(Repair::parse).toList());
   }
 
+  /// Whether one of them needs labels.
+  public boolean needLabels() {
+    return steps.stream().anyMatch(Repair.FineTune.class::isInstance);
+  }
+
   /// These repairs for a network that is known to be a classifier: without an objective, distillation compares its class
   /// probabilities.
   public Repairs forClassifier() {
     return new Repairs(steps.stream().<Repair>map(step -> switch (step) {
       case Repair.Refit refit -> refit;
+      case Repair.FineTune fineTune -> fineTune;
       case Repair.Distill distill ->
         distill.objective().isPresent() ? distill : distill.withObjective(Preset.DIVERGENCE);
     }).toList());

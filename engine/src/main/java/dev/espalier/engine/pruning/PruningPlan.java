@@ -81,7 +81,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
             .formatted(sensitivity, options.loss().get()));
       }
     }
-    Optional<Loss> loss = needs.labels() ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
+    boolean needsLoss = needs.labels() || options.repair().needLabels();
+    Optional<Loss> loss = needsLoss ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
     long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation)).sum();
     options.repair().steps().forEach(step -> step.requireFits(network.graph()));
@@ -112,8 +113,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
       throw new MissingDataException(
           options.criterion().needs().samples() ? criterion : needs.samples() ? compensated : repaired, Part.SAMPLES);
     }
-    if (needs.labels() && data.orElseThrow().labels().isEmpty()) {
-      throw new MissingDataException(criterion, Part.LABELS);
+    if ((needs.labels() || options.repair().needLabels()) && data.orElseThrow().labels().isEmpty()) {
+      throw new MissingDataException(needs.labels() ? criterion : "repair " + options.repair(), Part.LABELS);
     }
   }
 

@@ -70,8 +70,8 @@ public final class PruningRounds implements Resource {
       data = Optional.of(data.get().inMemory(KEPT_BYTES, arena));
     }
     if (repairs) {
-      repairer = Optional.of(Repairer.towards(device, backend, plan.repair(), plan.scoring(),
-          data.orElseThrow().samples(), listener, arena));
+      repairer = Optional
+          .of(Repairer.towards(device, backend, plan.repair(), plan.scoring(), data.orElseThrow(), listener, arena));
     }
   }
 
@@ -101,8 +101,7 @@ public final class PruningRounds implements Resource {
   /// Removes weights of the network that was scored last, and compensates.
   public void remove(Target target) {
     Scores last = scores.orElseThrow();
-    List<Cut> cuts = Selector.select(backend, last, target, plan.options().minPerLayer(),
-        plan.ownSparsities(target));
+    List<Cut> cuts = Selector.select(backend, last, target, plan.options().minPerLayer(), plan.ownSparsities(target));
     List<Double> predicted = last.apply(device, cuts);
     layers = layers(i -> {
       PruningProgress.Layer before = layers.get(i);

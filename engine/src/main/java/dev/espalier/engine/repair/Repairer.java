@@ -4,7 +4,7 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
-import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.network.Graph;
@@ -53,12 +53,12 @@ public final class Repairer implements Resource {
   /// Repairs towards `network` as it is now.
   ///
   /// @param repairs one or more
-  /// @param plan names the layers to repair, the batch size and the seed
-  /// @param samples to follow the dense network on
+  /// @param plan names the layers to repair, the batch size, the seed, and the loss of a fine-tuning
+  /// @param data samples to follow the dense network on, with labels for a fine-tuning
   /// @param arena takes what is kept in host memory, and outlives the repairer
   /// @throws IOException if a sample cannot be read or is not finite
   public static Repairer towards(DeviceNetwork network, Backend backend, Repairs repairs, ScoringPlan plan,
-      SampleSource samples, ProgressListener listener, Arena arena) throws IOException {
+      Dataset data, ProgressListener listener, Arena arena) throws IOException {
     Resources resources = new Resources();
     try {
       DeviceNetwork dense = resources.own(DeviceNetwork.copyOf(backend, network));
@@ -66,8 +66,10 @@ public final class Repairer implements Resource {
       for (Repair repair : repairs.steps()) {
         steps.add(resources.own(switch (repair) {
           case Repair.Refit refit ->
-            LayerRefit.towards(dense, backend, refit, plan.layers(), samples, plan.batchSize());
-          case Repair.Distill distill -> Distillation.towards(dense, backend, distill, plan, samples, listener, arena);
+            LayerRefit.towards(dense, backend, refit, plan.layers(), data.samples(), plan.batchSize());
+          case Repair.Distill distill ->
+            Distillation.towards(dense, backend, distill, plan, data.samples(), listener, arena);
+          case Repair.FineTune fineTune -> new FineTuning(backend, fineTune, dense, plan, data);
         }));
       }
       return new Repairer(steps, resources);
@@ -89,6 +91,7 @@ public final class Repairer implements Resource {
     return repairs.steps().stream().mapToLong(repair -> switch (repair) {
       case Repair.Refit _ -> LayerRefit.bytes(graph, layers, batchSize);
       case Repair.Distill _ -> Distillation.bytes(graph);
+      case Repair.FineTune _ -> FineTuning.bytes(graph);
     }).max().orElse(0);
   }
 

@@ -13,7 +13,7 @@ import java.util.Optional;
 ///
 /// @param layers the layers to score, ascending
 /// @param sensitivity how sensitivities are found, where they are needed
-/// @param loss of a criterion that needs labels
+/// @param loss of a criterion, or of a fine-tuning, that needs labels
 /// @param batchSize samples in a batch, at least 1
 /// @param seed of probes and of the random criterion
 public record ScoringPlan(Criterion criterion, Compensation compensation, List<Layer> layers, Sensitivity sensitivity,

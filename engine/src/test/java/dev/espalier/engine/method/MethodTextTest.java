@@ -63,9 +63,11 @@ final class MethodTextTest {
               new Repair.Distill(Optional.of(new Objective.SquaredError()), OptionalInt.empty(), OptionalInt.of(15),
                   OptionalDouble.empty()),
               new Repair.Distill(Optional.of(new Objective.Divergence(2.5)), OptionalInt.of(0), OptionalInt.of(1),
-                  OptionalDouble.of(0.001))),
+                  OptionalDouble.of(0.001)),
+              new Repair.FineTune(OptionalInt.empty(), OptionalDouble.empty()),
+              new Repair.FineTune(OptionalInt.of(2), OptionalDouble.of(0.01))),
           "refit", "refit:iterations=50:damping=0.0125", "refit:damping=1E-7", "distill", "distill:mse:last=15",
-          "distill:kl:2.5:epochs=0:last=1:rate=0.001"),
+          "distill:kl:2.5:epochs=0:last=1:rate=0.001", "fine-tune", "fine-tune:epochs=2:rate=0.01"),
       Kinds.of(Objective.class, Objective::parse,
           List.of(new Objective.SquaredError(), new Objective.Divergence(4), new Objective.Divergence(0.5)), "mse",
           "kl:4", "kl:0.5"),
@@ -128,7 +130,7 @@ final class MethodTextTest {
     refused("schedule geometric:0.0: use a fraction between 0 and 1 that each round keeps, or a number of rounds",
         () -> Schedule.parse("geometric:0.0"));
     for (String text : List.of("fit", "none:damping=1", "")) {
-      refused("unknown repair '%s': use none, refit, distill, or both as refit+distill".formatted(text),
+      refused("unknown repair '%s': use none, refit, distill, fine-tune, or several, as refit+distill".formatted(text),
           () -> Repair.parse(text));
     }
     for (String option : List.of("", "5", "mse", "epochs=1")) {

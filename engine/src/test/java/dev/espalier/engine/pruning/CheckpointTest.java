@@ -128,6 +128,25 @@ final class CheckpointTest {
     }
   }
 
+  /// The order of the samples in a training depends on the round.
+  @Test
+  void trainingsGoOnInTheirRound() throws IOException {
+    MatrixView labels = MatrixView.allocate(arena, 90, 1);
+    for (int n = 0; n < 90; n++) {
+      labels.set(n, 0, n % 4);
+    }
+    Dataset labelled = Dataset.of(data.samples(), TestNetworks.source(labels).samples());
+    PruningOptions options = builder().repair(Repairs.parse("fine-tune:epochs=2:rate=0.01")).build();
+    try (Backend backend = new ReferenceBackend()) {
+      List<PruningResult> expected = path(backend, options, network, labelled, temporary.resolve("whole"),
+          ProgressListener.NONE);
+      Path folder = temporary.resolve("ended");
+      assertThrows(CancellationException.class,
+          () -> path(backend, options, network, labelled, folder, (task, _, _) -> !task.endsWith("round 4 of 7")));
+      assertSame(expected, path(backend, options, network, labelled, folder, ProgressListener.NONE));
+    }
+  }
+
   /// On backends of float32, rounds in a file change nothing.
   @Test
   void isWhatAPruningWithoutItIs() throws IOException {
