@@ -7,6 +7,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.experiment.Comparison.Method;
+import dev.espalier.engine.io.CsvTable;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Scope;
@@ -19,6 +20,8 @@ import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -26,6 +29,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -60,7 +64,7 @@ final class CompareCommand implements Callable<Integer> {
   private RunOptions run = new RunOptions();
 
   @ArgGroup(validate = false, order = 6, headingKey = "output.heading")
-  private ReportOptions report = new ReportOptions();
+  private TableOptions output = new TableOptions();
 
   private static final class Grid {
     @Option(names = "--sparsities", paramLabel = "R", split = ",", order = 10, converter = Values.Fraction.class)
@@ -82,10 +86,10 @@ final class CompareCommand implements Callable<Integer> {
     global.require(!grid.sparsities.isEmpty() && !grid.criteria.isEmpty(),
         "--sparsities and --criteria each need at least one value");
     for (Method method : grid.criteria) {
-      global.require(data.hasLabels() || !method.criterion().needs().labels(),
-          "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(method.criterion()));
+      global.require(data.hasLabels() || !method.needsLabels(),
+          "--labels is missing: %s needs a loss, and the loss needs labels".formatted(method));
     }
-    report.check();
+    output.check(global, data.files());
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       Dataset calibration = data.open(global);
       ModelFile file = reading.load(model, Optional.of(calibration), global, arena);
@@ -95,7 +99,7 @@ final class CompareCommand implements Callable<Integer> {
       Loss loss = Losses.inForce(scoring.loss, network.graph(), judges);
       Set<String> notes = new LinkedHashSet<>();
       Losses.note(scoring.loss, network.graph(), judges).ifPresent(notes::add);
-      if (grid.criteria.stream().anyMatch(method -> method.criterion().needs().labels())) {
+      if (grid.criteria.stream().anyMatch(Method::needsLabels)) {
         Losses.note(scoring.loss, network.graph(), calibration).ifPresent(notes::add);
       }
       boolean isClassifier = loss instanceof Loss.CrossEntropy;
@@ -110,29 +114,43 @@ final class CompareCommand implements Callable<Integer> {
       Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
           method -> options(method, isClassifier));
       progress.clear();
-      if (report.folder != null) {
-        backend.enter(Phase.WRITE);
-        Report.Builder builder = Reports.begin("compare").lossName(loss.toString()).comparison(Reports.curves(result));
-        Reports.dense(builder, result.dense());
-        report
-            .write(
-                builder
-                    .summary("%s pruned by %s criteria.".formatted(model.getFileName(),
-                        PLAIN.count(result.methods().size())))
-                    .model(network.weights(), network.zeros()).layers(Reports.layers(network))
-                    .timings(Reports.timings(backend)).notes(Reports.notes(file, calibration, judges))
-                    .options(inForce(backend, result.dense())).build(),
-                global);
-      }
+      List<String> found = result.methods().stream()
+          .flatMap(method -> method.notes().stream().map(note -> method.method() + ": " + note)).toList();
+      found.forEach(global::note);
+      backend.enter(Phase.WRITE);
+      List<String> all = Stream.of(Reports.notes(file, calibration, judges), notes, found).flatMap(Collection::stream)
+          .toList();
+      output.write(() -> report(backend, network, result, all), csv(result), global);
       table(result).lines().forEach(global.out()::println);
       run.verify(global, backend, network, calibration);
     }
     return 0;
   }
 
+  private Report report(Backend backend, DenseNetwork network, Comparison.Result result, List<String> notes) {
+    Report.Builder report = Reports.begin("compare").lossName(result.dense().lossName().toString())
+        .comparison(Reports.curves(result))
+        .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(result.methods().size())))
+        .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
+        .notes(notes).options(inForce(backend, result.dense()));
+    Reports.dense(report, result.dense());
+    return report.build();
+  }
+
+  private static CsvTable csv(Comparison.Result result) {
+    List<List<String>> rows = new ArrayList<>();
+    for (Comparison.MethodResult method : result.methods()) {
+      for (Comparison.Outcome outcome : method.outcomes()) {
+        rows.add(Stream.concat(Stream.of(method.method().toString(), String.valueOf(outcome.sparsity())),
+            Reports.fields(Optional.of(outcome.evaluation()), outcome.outputChange()).stream()).toList());
+      }
+    }
+    return new CsvTable(Stream.concat(Stream.of("criterion", "sparsity"), Reports.FIELDS.stream()).toList(), rows);
+  }
+
   private PruningOptions options(Method method, boolean isClassifier) {
-    PruningOptions.Builder builder = scoring.builder(method.criterion(), method.compensation(), run);
-    method.preset().ifPresent(preset -> builder.preset(preset, isClassifier));
+    PruningOptions.Builder builder = method.choose(scoring.builder(method.criterion(), method.compensation(), run),
+        isClassifier);
     return builder.target(new Target.Fraction(grid.sparsities.getLast(), grid.scope)).build();
   }
 

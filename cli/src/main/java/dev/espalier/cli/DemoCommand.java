@@ -118,8 +118,7 @@ final class DemoCommand implements Callable<Integer> {
   private PruningOptions.Builder options(Method method) {
     PruningOptions.Builder options = PruningOptions.builder().criterion(method.criterion()).seed(seed);
     method.compensation().ifPresent(options::compensation);
-    method.preset().ifPresent(preset -> options.preset(preset, false));
-    return options;
+    return method.choose(options, false);
   }
 
   private void write(Backend backend, DenseNetwork network, PruningResult pruned, Dataset training, Dataset test,

@@ -127,11 +127,10 @@ final class Reports {
   }
 
   /// The [#FIELDS] of a network, with all digits; accuracy from 0 to 1.
-  static List<String> fields(EvaluationPass.Result judged) {
-    Optional<Evaluation> evaluation = judged.evaluation();
+  static List<String> fields(Optional<Evaluation> evaluation, double outputChange) {
     OptionalDouble accuracy = evaluation.map(Evaluation::accuracy).orElse(OptionalDouble.empty());
     return List.of(evaluation.map(e -> String.valueOf(e.loss())).orElse(""),
-        accuracy.isPresent() ? String.valueOf(accuracy.getAsDouble()) : "", String.valueOf(judged.outputChange()));
+        accuracy.isPresent() ? String.valueOf(accuracy.getAsDouble()) : "", String.valueOf(outputChange));
   }
 
   /// What was found out about the model and the data of a command; each fact once.

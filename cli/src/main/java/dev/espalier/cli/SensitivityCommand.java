@@ -148,7 +148,7 @@ final class SensitivityCommand implements Callable<Integer> {
       for (int i = 0; i < result.sparsities().size(); i++) {
         EvaluationPass.Result judged = layer.judged().get(i);
         rows.add(Stream.concat(Stream.of(layer.name(), String.valueOf(result.sparsities().get(i))),
-            Reports.fields(judged).stream()).toList());
+            Reports.fields(judged.evaluation(), judged.outputChange()).stream()).toList());
       }
     }
     return new CsvTable(Stream.concat(Stream.of("layer", "sparsity"), Reports.FIELDS.stream()).toList(), rows);

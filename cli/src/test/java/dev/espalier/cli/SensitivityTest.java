@@ -50,6 +50,27 @@ class SensitivityTest {
     assertTrue(Files.readAllLines(csv).get(1).startsWith("0,0.5,,,"));
   }
 
+  /// `compare` has the same table, and says what was found out of each method.
+  @Test
+  void compareTakesOtherChoicesAndKeepsNotes() throws IOException {
+    Path csv = fixture.file("methods.csv");
+    Path report = fixture.file("report");
+    Cli.Result result = Cli.succeed("compare", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5,.8", "--criteria",
+        "ec,refit/fisher:2/linear:3,magnitude/refit+fine-tune/geometric:0.6", "--csv", csv, "--report", report);
+    assertTrue(result.err().contains("note: refit/fisher:2/linear:3: sensitivity: fisher:2"), result.err());
+    String json = Files.readString(report.resolve("report.json"));
+    assertTrue(json.contains("refit/fisher:2/linear:3: sensitivity: fisher:2"), json);
+    List<String> rows = Files.readAllLines(csv);
+    assertEquals(7, rows.size());
+    assertEquals("criterion,sparsity,loss,accuracy,output_change", rows.getFirst());
+    assertTrue(rows.get(3).startsWith("refit/fisher:2/linear:3,0.5,"), rows.get(3));
+    assertTrue(Cli
+        .fail(2, folder, "compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(),
+            "--test-labels", fixture.labels(), "--criteria", "ec/fine-tune")
+        .contains("--labels is missing: ec/fine-tune"));
+  }
+
   @Test
   void refusals() {
     assertTrue(Cli.fail(2, folder, "sensitivity", fixture.model()).contains("--data is missing"));

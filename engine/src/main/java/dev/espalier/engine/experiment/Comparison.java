@@ -8,8 +8,10 @@ import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Preset;
+import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
@@ -27,6 +29,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -40,42 +43,93 @@ import java.util.stream.Stream;
 /// @param test labelled samples to judge the results by
 public record Comparison(Backend backend, DenseNetwork network, Dataset calibration, Dataset test, Loss loss,
     int batchSize, ProgressListener listener) {
-  /// A way of pruning: a criterion, such as `ec`, a criterion with a compensation, such as `ec/none`, or a preset, such
-  /// as `refit`, which is one of `ec`.
+  /// A way of pruning: a criterion, such as `ec`, or a preset, such as `refit`, which is one of `ec`; and what replaces
+  /// their other choices.
   ///
-  /// @param compensation empty: the criterion's own
+  /// @param compensation empty: the criterion's own, as for all others
   /// @param preset empty: one round, without a repair
-  public record Method(Criterion criterion, Optional<Compensation> compensation, Optional<Preset> preset) {
+  public record Method(Criterion criterion, Optional<Compensation> compensation, Optional<Preset> preset,
+      Optional<Sensitivity> sensitivity, Optional<Repairs> repair, Optional<Schedule> schedule) {
     /// A method of one round.
     public Method(Criterion criterion, Optional<Compensation> compensation) {
-      this(criterion, compensation, Optional.empty());
+      this(criterion, compensation, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty());
     }
 
-    /// `criterion`, `criterion/compensation` or the name of a preset.
+    /// A criterion or a preset, and behind slashes a compensation, a sensitivity, a repair and a schedule, each where it
+    /// is another than theirs: `ec/none`, `best/fisher`, `wanda/bias/refit/geometric:0.75`.
     ///
-    /// @throws IllegalArgumentException if there is no such criterion, compensation or preset
+    /// @throws IllegalArgumentException if a part is none of these, or there twice
     public static Method parse(String text) {
-      Optional<Preset> preset = Stream.of(Preset.values()).filter(value -> value.toString().equals(text)).findFirst();
-      if (preset.isPresent()) {
-        return new Method(new Criterion.EliminationCompensation(), Optional.empty(), preset);
+      List<String> parts = List.of(text.split("/", -1));
+      Optional<Preset> preset = Stream.of(Preset.values()).filter(value -> value.toString().equals(parts.getFirst()))
+          .findFirst();
+      Method method = new Method(
+          preset.isPresent() ? new Criterion.EliminationCompensation() : Criterion.parse(parts.getFirst()),
+          Optional.empty(), preset, Optional.empty(), Optional.empty(), Optional.empty());
+      for (String part : parts.subList(1, parts.size())) {
+        method = method.with(part, text);
       }
-      int slash = text.indexOf('/');
-      return slash < 0
-          ? new Method(Criterion.parse(text), Optional.empty())
-          : new Method(Criterion.parse(text.substring(0, slash)),
-              Optional.of(Compensation.parse(text.substring(slash + 1))));
+      return method;
     }
 
+    private Method with(String part, String text) {
+      Optional<Compensation> compensated = read(part, Compensation::parse, compensation);
+      Optional<Sensitivity> sensed = read(part, Sensitivity::parse, sensitivity);
+      Optional<Schedule> scheduled = read(part, Schedule::parse, schedule);
+      Optional<Repairs> repaired = part.equals("none") ? repair : read(part, Repairs::parse, repair);
+      Method with = new Method(criterion, compensated, preset, sensed, repaired, scheduled);
+      if (with.parts() != parts() + 1) {
+        throw new IllegalArgumentException(
+            "method '%s': '%s' is no compensation, sensitivity, repair or schedule, or the ".formatted(text, part)
+                + "second one; use for example ec/bias/fisher/refit/geometric:0.75");
+      }
+      return with;
+    }
+
+    /// @return what `part` is if it can be read, and was not there before
+    private static <T> Optional<T> read(String part, Function<String, T> parse, Optional<T> before) {
+      try {
+        return before.or(() -> Optional.of(parse.apply(part)));
+      } catch (IllegalArgumentException _) {
+        return before;
+      }
+    }
+
+    private long parts() {
+      return Stream.of(compensation, sensitivity, repair, schedule).filter(Optional::isPresent).count();
+    }
+
+    /// Whether it needs labels.
+    public boolean needsLabels() {
+      return criterion.needs().labels() || repair.stream().anyMatch(Repairs::needLabels);
+    }
+
+    /// Options with these choices, but for criterion and compensation.
+    ///
+    /// @param isClassifier whether the outputs are class probabilities or their logits
+    public PruningOptions.Builder choose(PruningOptions.Builder options, boolean isClassifier) {
+      sensitivity.ifPresent(options::sensitivity);
+      preset.ifPresent(value -> options.preset(value, isClassifier));
+      repair.ifPresent(value -> options.repair(isClassifier ? value.forClassifier() : value));
+      schedule.ifPresent(options::schedule);
+      return options;
+    }
+
+    /// As [#parse] reads it.
     @Override
     public String toString() {
-      return preset.map(Preset::toString).orElse(criterion + compensation.map(c -> "/" + c).orElse(""));
+      return Stream
+          .concat(Stream.of(preset.map(Preset::toString).orElse(criterion.toString())),
+              Stream.of(compensation, sensitivity, repair, schedule).flatMap(Optional::stream).map(Object::toString))
+          .collect(Collectors.joining("/"));
     }
   }
 
   /// The results of one method.
   ///
   /// @param outcomes one for each sparsity
-  public record MethodResult(Method method, List<Outcome> outcomes) {}
+  /// @param notes facts that a user should know; one sentence each
+  public record MethodResult(Method method, List<Outcome> outcomes, List<String> notes) {}
 
   /// One pruned network.
   ///
@@ -112,8 +166,11 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       for (Method method : methods.stream().distinct().toList()) {
         PruningOptions chosen = options.apply(method);
         boolean isOneRound = chosen.schedule() instanceof Schedule.OneShot && chosen.repair().steps().isEmpty();
-        results.add(new MethodResult(method,
-            isOneRound ? cutAtEach(ascending, chosen, copies) : alongAPath(ascending, chosen, copies)));
+        if (isOneRound) {
+          results.add(new MethodResult(method, cutAtEach(ascending, chosen, copies), List.of()));
+        } else {
+          results.add(alongAPath(method, ascending, chosen, copies));
+        }
       }
       return new Result(before, results);
     }
@@ -133,7 +190,7 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
     }
   }
 
-  private List<Outcome> alongAPath(List<Double> sparsities, PruningOptions options, PrunedCopies copies)
+  private MethodResult alongAPath(Method method, List<Double> sparsities, PruningOptions options, PrunedCopies copies)
       throws IOException {
     List<Target> targets = sparsities.stream().map(sparsity -> target(options, sparsity)).toList();
     PruningOptions path = options.withPath(targets);
@@ -142,7 +199,10 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       copies.copy().load(network);
       List<PruningResult> results = new Pruner(backend, path).path(plan, network, copies.copy(),
           Optional.of(calibration), listener, arena);
-      return outcomes(sparsities, copies.judge(results.size(), (i, copy) -> copy.load(results.get(i).network())));
+      List<String> notes = results.stream().flatMap(result -> result.notes().stream()).distinct()
+          .filter(note -> plan.uncompensated().filter(note::equals).isEmpty()).toList();
+      return new MethodResult(method,
+          outcomes(sparsities, copies.judge(results.size(), (i, copy) -> copy.load(results.get(i).network()))), notes);
     }
   }
 

@@ -216,8 +216,15 @@ final class ComparisonTest {
     assertEquals(new Method(new Criterion.EliminationCompensation(), Optional.empty()), Method.parse("ec"));
     assertEquals(new Method(new Criterion.Wanda(), Optional.of(new Compensation.Bias())), Method.parse("wanda/bias"));
     METHODS.forEach(method -> assertEquals(method, Method.parse(method.toString())));
-    assertEquals("unknown compensation 'x': use none or bias",
-        assertThrows(IllegalArgumentException.class, () -> Method.parse("ec/x")).getMessage());
+    for (String text : List.of("best/fisher", "refit/none/probes:2/linear:3", "wanda/bias/refit+distill:epochs=1",
+        "ec/fisher:T=4/refit/geometric:0.75")) {
+      assertEquals(text, Method.parse(text).toString());
+    }
+    assertEquals(Method.parse("ec/bias/fisher/refit/cubic:3"), Method.parse("ec/cubic:3/refit/fisher/bias"));
+    for (String wrong : List.of("ec/x", "ec/", "ec/bias/none", "ec/refit/distill", "best/oneshot/linear:2")) {
+      String message = assertThrows(IllegalArgumentException.class, () -> Method.parse(wrong)).getMessage();
+      assertTrue(message.startsWith("method '%s': '".formatted(wrong)), message);
+    }
     assertEquals("unknown criterion '': use ec, magnitude, gradient, wanda or random",
         assertThrows(IllegalArgumentException.class, () -> Method.parse("/bias")).getMessage());
   }
