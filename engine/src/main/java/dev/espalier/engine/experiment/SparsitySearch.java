@@ -46,8 +46,10 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   private static final double KEPT = 0.75;
   /// Bisections: the last step is divided by 2 to the power of this.
   private static final int BISECTIONS = 6;
-  /// Digits of the part of the weights that is kept at a sparsity between two rounds.
-  private static final MathContext DIGITS = new MathContext(3);
+  /// Digits of the part of the weights that a round keeps, and of that at a sparsity between two rounds, for people who
+  /// read them.
+  private static final MathContext ROUND = new MathContext(6);
+  private static final MathContext BETWEEN = new MathContext(3);
 
   /// One network of the search.
   ///
@@ -139,7 +141,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
       double broken;
       score(good);
       while (true) {
-        double next = 1 - kept * (1 - good);
+        double next = rounded(1 - kept * (1 - good), ROUND);
         long removed = Selector.count(next, weights);
         if (weights - removed < least || removed == Selector.count(good, weights)) {
           return; // nothing more can be removed
@@ -160,7 +162,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
         }
       }
       for (int i = 0; i < BISECTIONS; i++) {
-        double middle = 1 - BigDecimal.valueOf(1 - (good + broken) / 2).round(DIGITS).doubleValue();
+        double middle = rounded((good + broken) / 2, BETWEEN);
         long removed = Selector.count(middle, weights);
         if (removed <= Selector.count(good, weights) || removed >= Selector.count(broken, weights)) {
           return;
@@ -230,6 +232,10 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   /// Judges the last of some networks beside the first.
   private EvaluationPass.Result judge(List<DeviceNetwork> networks) throws IOException {
     return EvaluationPass.run(backend, networks, heldOut, loss, batchSize, listener).getLast();
+  }
+
+  private static double rounded(double sparsity, MathContext digits) {
+    return BigDecimal.ONE.subtract(BigDecimal.valueOf(1 - sparsity).round(digits)).doubleValue();
   }
 
   private static OptionalDouble accuracy(EvaluationPass.Result result) {
