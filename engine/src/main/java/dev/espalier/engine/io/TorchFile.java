@@ -13,12 +13,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -79,7 +81,7 @@ final class TorchFile {
     }
     byte[] start = content.asSlice(0, Integer.BYTES).toArray(ValueLayout.JAVA_BYTE);
     return Arrays.equals(start, new byte[]{'P', 'K', 3, 4})
-        || start[0] == (byte) 0x80 && start[1] >= 2 && start[1] <= 5;
+        || (start[0] == (byte) 0x80 && start[1] >= 2 && start[1] <= 5);
   }
 
   /// Reads the state dict of a file.
@@ -219,7 +221,7 @@ final class TorchFile {
       return new StateDict("", (Map<?, ?>) root);
     }
     List<StateDict> found = new ArrayList<>();
-    Map<Object, Boolean> seen = new IdentityHashMap<>(); // a pickle may hold one value many times
+    Set<Object> seen = Collections.newSetFromMap(new IdentityHashMap<>()); // a pickle may hold one value many times
     search("", root, 2, seen, found);
     List<StateDict> usual = found.stream().filter(dict -> USUAL.contains(dict.name))
         .sorted(Comparator.comparingInt(dict -> USUAL.indexOf(dict.name))).toList();
@@ -240,14 +242,14 @@ final class TorchFile {
             .orElse("holds no state dict, which maps names to tensors; " + SAVE));
   }
 
-  private static void search(String prefix, Object outer, int depth, Map<Object, Boolean> seen, List<StateDict> found) {
-    if (depth == 0 || !(outer instanceof Map<?, ?> map) || seen.put(map, true) != null) {
+  private static void search(String prefix, Object outer, int depth, Set<Object> seen, List<StateDict> found) {
+    if (depth == 0 || !(outer instanceof Map<?, ?> map) || !seen.add(map)) {
       return;
     }
     for (Map.Entry<?, ?> entry : map.entrySet()) {
-      if (entry.getKey() instanceof String name && !seen.containsKey(entry.getValue())) {
+      if (entry.getKey() instanceof String name && !seen.contains(entry.getValue())) {
         if (isStateDict(entry.getValue())) {
-          seen.put(entry.getValue(), true);
+          seen.add(entry.getValue());
           found.add(new StateDict(prefix + name, (Map<?, ?>) entry.getValue()));
         } else {
           search(prefix + name + ".", entry.getValue(), depth - 1, seen, found);
@@ -321,7 +323,7 @@ final class TorchFile {
         last = Math.addExact(last, Math.multiplyExact(size.get(d) - 1, stride.get(d)));
       }
       long held = data.byteSize() / dtype.bytes();
-      if (first < 0 || elements > 0 && last >= held) {
+      if (first < 0 || (elements > 0 && last >= held)) {
         throw damaged(name);
       }
       if (elements > held) {
