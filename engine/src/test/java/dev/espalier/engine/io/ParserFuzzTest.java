@@ -1,0 +1,91 @@
+package dev.espalier.engine.io;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.provider.Arguments;
+
+/// Coverage-guided fuzzing of all readers by Jazzer, in a process of its own: for 10 seconds, or as many as the property
+/// `espalier.fuzz.seconds` says.
+final class ParserFuzzTest {
+  private static final int SECONDS = Integer.getInteger("espalier.fuzz.seconds", 10);
+
+  @TempDir
+  private Path folder;
+
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void filesAreReadOrRefused() throws Exception {
+    Path corpus = Files.createDirectory(folder.resolve("corpus"));
+    List<byte[]> seeds = seeds();
+    for (int i = 0; i < seeds.size(); i++) {
+      Files.write(corpus.resolve("seed-" + i), seeds.get(i));
+    }
+    Path log = folder.resolve("log");
+    Process jazzer = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx512m",
+        "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"),
+        "com.code_intelligence.jazzer.Jazzer", "--target_class=" + ParserFuzz.class.getName(),
+        "--instrumentation_includes=dev.espalier.engine.io.**:dev.espalier.engine.data.**:dev.espalier.engine.matrix.**",
+        "-max_total_time=" + SECONDS, "-seed=1", "-timeout=60", "-rss_limit_mb=4096", "-max_len=4096",
+        corpus.toString()).directory(folder.toFile()).redirectErrorStream(true).redirectOutput(log.toFile()).start();
+    try {
+      jazzer.waitFor(SECONDS + 120L, TimeUnit.SECONDS);
+      String told = Files.readString(log, StandardCharsets.ISO_8859_1);
+      assertEquals(0, jazzer.exitValue(), told.substring(Math.max(0, told.indexOf("== Java Exception"))));
+    } finally {
+      jazzer.destroyForcibly();
+    }
+  }
+
+  /// Small valid files of each format, behind the number of their name.
+  private static List<byte[]> seeds() throws IOException {
+    List<byte[]> seeds = new ArrayList<>();
+    for (Arguments file : SampleFilesTest.twoRows().toList()) {
+      String name = (String) file.get()[0];
+      add(seeds, name.endsWith(".npz")
+          ? "x.npz"
+          : name.endsWith(".npy.gz")
+              ? "x.npy.gz"
+              : name.endsWith(".csv.gz")
+                  ? "x.csv.gz"
+                  : name.endsWith(".gz")
+                      ? "x.gz"
+                      : name.endsWith(".npy")
+                          ? "x.npy"
+                          : name.endsWith(".csv") ? "x.csv" : name.endsWith(".safetensors") ? "x.safetensors" : "x-idx",
+          (byte[]) file.get()[1]);
+    }
+    add(seeds, "m.safetensors",
+        TestFiles.safetensors(
+            "{\"__metadata__\":{\"activations\":\"tanh\"},\"0.weight\":{\"dtype\":\"F16\",\"shape\":[2,1],"
+                + "\"data_offsets\":[0,4]},\"0.bias\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[4,8]}}",
+            new byte[8]));
+    add(seeds, "model.safetensors.index.json",
+        "{\"metadata\":{\"total_size\":8},\"weight_map\":{\"0.weight\":\"part.safetensors\"}}"
+            .getBytes(StandardCharsets.UTF_8));
+    for (String torch : List.of("checkpoint.pt", "legacy.pt")) {
+      try (InputStream content = ParserFuzzTest.class.getResourceAsStream("torch/" + torch)) {
+        add(seeds, "m.pt", content.readAllBytes());
+      }
+    }
+    return seeds;
+  }
+
+  private static void add(List<byte[]> seeds, String name, byte... content) {
+    byte[] seed = new byte[1 + content.length];
+    seed[0] = (byte) ParserFuzz.NAMES.indexOf(name);
+    System.arraycopy(content, 0, seed, 1, content.length);
+    seeds.add(seed);
+  }
+}
