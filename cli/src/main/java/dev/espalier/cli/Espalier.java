@@ -42,7 +42,7 @@ import picocli.CommandLine.TypeConversionException;
 @Command(name = "espalier", sortOptions = false, versionProvider = Espalier.Version.class,
     subcommands = {DemoCommand.class, PruneCommand.class, ShrinkCommand.class, ScoreCommand.class,
         EvaluateCommand.class, CompareCommand.class, SensitivityCommand.class, TrainCommand.class, InspectCommand.class,
-        DoctorCommand.class, HelpCommand.class})
+        ConvertCommand.class, DoctorCommand.class, HelpCommand.class})
 public final class Espalier implements Runnable {
   @Spec
   private CommandSpec spec;

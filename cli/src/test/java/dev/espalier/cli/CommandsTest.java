@@ -572,6 +572,26 @@ class CommandsTest {
   }
 
   @Test
+  void onnxIsPrunedAsTheSameModelInSafetensors() throws IOException {
+    Path onnx = Path.of("../engine/src/test/resources/dev/espalier/engine/io/onnx/relu.onnx");
+    Path model = fixture.file("converted.safetensors");
+    Cli.succeed("convert", onnx, model);
+    Path pruned = fixture.file("pruned.onnx");
+    Path expected = fixture.file("pruned.safetensors");
+    Cli.succeed("prune", onnx, "--data", fixture.data(), "--sparsity", 0.5, "-o", pruned);
+    Cli.succeed("prune", model, "--data", fixture.data(), "--sparsity", 0.5, "-o", expected);
+    Path actual = fixture.file("actual.safetensors");
+    Cli.succeed("convert", pruned, actual);
+    assertArrayEquals(Files.readAllBytes(expected), Files.readAllBytes(actual));
+    assertTrue(Cli.succeed("inspect", pruned).out().contains("relu"));
+    String refused = Cli.fail(1, folder, "prune", model, "--data", fixture.data(), "--sparsity", 0.5, "-o",
+        fixture.file("other.onnx"));
+    assertTrue(refused.contains("only an ONNX model whose shapes stay is written as ONNX"), refused);
+    String given = Cli.fail(1, folder, "inspect", onnx, "--activations", "relu");
+    assertTrue(given.contains("give neither"), given);
+  }
+
+  @Test
   void doctorSaysWhatThereIsAndNothingOnStderr() {
     Cli.Result result = Cli.succeed("doctor");
     assertTrue(result.out().contains("reference  yes"), result.out());
@@ -595,7 +615,8 @@ class CommandsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"demo", "prune", "shrink", "score", "evaluate", "compare", "train", "inspect", "doctor"})
+  @ValueSource(
+      strings = {"demo", "prune", "shrink", "score", "evaluate", "compare", "train", "inspect", "convert", "doctor"})
   void helpHasAnExample(String command) {
     Cli.Result help = Cli.succeed(command, "--help");
     assertTrue(help.out().contains("Usage: espalier " + command), help.out());

@@ -51,4 +51,12 @@ record ForeignFormat(String start, String name, String remedy) {
     long length = Math.min(SNIFFED_BYTES, content.byteSize());
     return new String(content.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.ISO_8859_1);
   }
+
+  /// Whether a file begins as ONNX models do: with the version of the format, then with the name of what wrote it or
+  /// with the graph.
+  static boolean isOnnx(MemorySegment content) {
+    String start = start(content);
+    return start.length() > 2 && start.charAt(0) == '\b' && start.charAt(1) > 0 && start.charAt(1) < ' '
+        && (start.charAt(2) == '\u0012' || start.charAt(2) == ':');
+  }
 }

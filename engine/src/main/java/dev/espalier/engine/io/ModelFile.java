@@ -31,7 +31,8 @@ import java.util.stream.Stream;
 /// A network in a file of safetensors or of PyTorch, such as the state dict of an `nn.Sequential`: tensors
 /// `<layer>.weight` of shape outputs × inputs, each with an optional `<layer>.bias`. The layers are all that the file
 /// has, in the order that [LayerOrder] tells, or those that are listed. The activations stand in the metadata, which
-/// PyTorch's files do not have, or are given. What is written is safetensors.
+/// PyTorch's files do not have, or are given. What is written is safetensors. An ONNX model has a graph that tells the
+/// layers and activations; it is written as ONNX to a name that ends in `.onnx`, and otherwise as safetensors.
 public final class ModelFile {
   /// The metadata key of the activations: their names, separated by commas, one for each layer.
   public static final String ACTIVATIONS = "activations";
@@ -47,9 +48,11 @@ public final class ModelFile {
   private final List<Optional<Tensor>> slopes;
   private final DenseNetwork network;
   private final List<String> notes;
+  private final Optional<OnnxFile> onnx;
 
   private ModelFile(SafetensorsFile file, LayerChain.Found found, List<Optional<Tensor>> slopes, DenseNetwork network,
-      List<String> notes) {
+      List<String> notes, Optional<OnnxFile> onnx) {
+    this.onnx = onnx;
     this.file = file;
     this.notes = List.copyOf(notes);
     this.weights = found.weights();
@@ -79,6 +82,9 @@ public final class ModelFile {
       return load(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), reading, torch.notes(), arena)
           .withMetadata(reading);
     }
+    if (index.isEmpty() && OnnxFile.matches(path, content)) {
+      return onnx(path, OnnxFile.read(path, content), reading, arena);
+    }
     SafetensorsFile file = index.isPresent()
         ? SafetensorsFile.open(index.get(), arena)
         : SafetensorsFile.open(path, arena);
@@ -107,10 +113,25 @@ public final class ModelFile {
         layers
             .add(new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, activation));
       }
-      return new ModelFile(file, found, slopes, new DenseNetwork(layers), notes);
+      return new ModelFile(file, found, slopes, new DenseNetwork(layers), notes, Optional.empty());
     } catch (MismatchException | NonFiniteException e) {
       throw new FormatException(file.path(), e.getMessage(), e);
     }
+  }
+
+  /// The graph tells the layers and their activations.
+  private static ModelFile onnx(Path path, OnnxFile graph, ModelReading reading, Arena arena) throws IOException {
+    if (reading.activations().isPresent() || !reading.layers().isEmpty()) {
+      throw new FormatException(path, "its graph tells the layers and their activations; give neither");
+    }
+    Activations activations = new Activations(graph.activations());
+    Map<String, String> metadata = new LinkedHashMap<>();
+    metadata.put(ACTIVATIONS, activations.toString());
+    metadata.put(LAYERS, String.join(",", graph.names()));
+    ModelReading all = new ModelReading(Optional.of(activations), graph.names(), OptionalInt.empty());
+    ModelFile model = load(SafetensorsFile.of(path, metadata, graph.tensors(arena)), all, graph.notes(), arena);
+    return new ModelFile(model.file, new LayerChain.Found(model.weights, model.order), model.slopes, model.network,
+        model.notes, Optional.of(graph));
   }
 
   /// With what was given in the metadata, so that what is written needs no options.
@@ -121,7 +142,7 @@ public final class ModelFile {
       metadata.put(LAYERS, String.join(",", reading.layers()));
     }
     return new ModelFile(SafetensorsFile.of(file.path(), metadata, file.tensors()),
-        new LayerChain.Found(weights, order), slopes, network, notes);
+        new LayerChain.Found(weights, order), slopes, network, notes, onnx);
   }
 
   /// The weights of the layers in order.
@@ -269,7 +290,8 @@ public final class ModelFile {
       inputs = outputs;
     }
     List<Tensor> changed = weights.stream().map(weight -> smaller.get(weight.name())).toList();
-    return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), slopes, compaction.network(), notes);
+    return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), slopes, compaction.network(), notes,
+        Optional.empty());
   }
 
   /// Some rows and columns of a matrix; a vector is one row.
@@ -292,6 +314,10 @@ public final class ModelFile {
   ///
   /// @throws FormatException if it is one of them, or their index
   public void requireWritable(Path target) throws IOException {
+    if (isOnnx(target) && onnx.isEmpty()) {
+      throw new FormatException(target,
+          "only an ONNX model whose shapes stay is written as ONNX; choose a name that ends in" + " .safetensors");
+    }
     List<Path> parts = new ArrayList<>(file.parts());
     parts.add(file.path());
     for (Path part : file.parts().size() > 1 ? parts : List.<Path>of()) {
@@ -299,6 +325,10 @@ public final class ModelFile {
         throw new FormatException(target, "is a part of the model that was read; choose another output");
       }
     }
+  }
+
+  private static boolean isOnnx(Path target) {
+    return String.valueOf(target.getFileName()).endsWith(".onnx");
   }
 
   /// As [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)], of a network all layers of which were
@@ -328,6 +358,12 @@ public final class ModelFile {
           "%d layers do not fit the %d of %s".formatted(changed.layers().size(), weights.size(), file.path()));
     }
     requireWritable(target);
+    if (isOnnx(target)) {
+      onnx.orElseThrow().write(outputs, target, overwrite, changed.layers().stream().map(DenseLayer::weights).toList(),
+          changed.layers().stream().map(DenseLayer::bias).toList(),
+          IntStream.range(0, weights.size()).mapToObj(pruned::test).toList());
+      return;
+    }
     Map<String, MatrixView> values = new HashMap<>();
     Set<String> zeroed = new HashSet<>();
     List<NewTensor> added = new ArrayList<>();

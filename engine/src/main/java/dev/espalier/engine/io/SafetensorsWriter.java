@@ -174,18 +174,27 @@ public final class SafetensorsWriter {
 
   private static void encode(Path target, Block block, long first, long count, MemorySegment buffer)
       throws FormatException {
-    DType dtype = block.dtype;
     for (long i = 0; i < count; i++) {
-      float value = block.values.segment().getAtIndex(MatrixView.ELEMENT, first + i);
-      boolean removed = block.pruned && value == 0;
-      if (block.original != null && !removed && sameBits(value, dtype.read(block.original, first + i))) {
-        MemorySegment.copy(block.original, (first + i) * dtype.bytes(), buffer, i * dtype.bytes(), dtype.bytes());
-      } else {
-        dtype.write(buffer, i, value);
-        if (Float.isFinite(value) && !Float.isFinite(dtype.read(buffer, i))) {
-          throw new FormatException(target, "not written: element %d of tensor %s is %s, beyond the range of %s; "
-              .formatted(first + i, quote(block.name), value, dtype) + "convert the model to F32 first");
-        }
+      encode(target, block.name, block.dtype, block.original, block.pruned, first + i,
+          block.values.segment().getAtIndex(MatrixView.ELEMENT, first + i), buffer, i);
+    }
+  }
+
+  /// Writes a value as element `to` of `buffer`, or the bytes of element `from` of `original`, which may be null, if it
+  /// is that one rounded.
+  ///
+  /// @param pruned whether a value of zero is written as zero whatever `original` holds
+  /// @throws FormatException if the value is beyond the range of the type
+  static void encode(Path target, String name, DType dtype, MemorySegment original, boolean pruned, long from,
+      float value, MemorySegment buffer, long to) throws FormatException {
+    boolean removed = pruned && value == 0;
+    if (original != null && !removed && sameBits(value, dtype.read(original, from))) {
+      MemorySegment.copy(original, from * dtype.bytes(), buffer, to * dtype.bytes(), dtype.bytes());
+    } else {
+      dtype.write(buffer, to, value);
+      if (Float.isFinite(value) && !Float.isFinite(dtype.read(buffer, to))) {
+        throw new FormatException(target, "not written: element %d of tensor %s is %s, beyond the range of %s; "
+            .formatted(from, quote(name), value, dtype) + "convert the model to F32 first");
       }
     }
   }

@@ -1,0 +1,62 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+
+/// A constant of an ONNX graph.
+///
+/// @param data where the elements lie in the file, little-endian, row after row
+record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data) {
+  private static final Map<Integer, DType> DTYPES = Map.of(1, DType.F32, 10, DType.F16, 11, DType.F64, 16, DType.BF16,
+      7, DType.I64, 6, DType.I32);
+  static final int DIMS = 1;
+  private static final int DATA_TYPE = 2;
+  private static final int FLOAT_DATA = 4;
+  private static final int RAW_DATA = 9;
+  private static final int DOUBLE_DATA = 10;
+  private static final int DATA_LOCATION = 14;
+
+  /// @throws FormatException if its elements do not lie in the file, or not as they should
+  static OnnxTensor of(Path path, String name, Protobuf tensor) throws FormatException {
+    if (tensor.integer(DATA_LOCATION).orElse(0) != 0) {
+      throw new FormatException(path,
+          "tensor %s lies in another file; export the model with its weights in it".formatted(quote(name)));
+    }
+    DType dtype = DTYPES.get((int) tensor.integer(DATA_TYPE).orElse(0));
+    int number = tensor.all(RAW_DATA).isEmpty() && dtype == DType.F32
+        ? FLOAT_DATA
+        : tensor.all(RAW_DATA).isEmpty() && dtype == DType.F64 ? DOUBLE_DATA : RAW_DATA;
+    List<Protobuf.Field> data = tensor.all(number);
+    if (dtype == null || data.size() != 1) {
+      throw new FormatException(path,
+          "tensor %s is of a type, or kept in a way, that is not read; export the model again, as float32"
+              .formatted(quote(name)));
+    }
+    List<Long> shape = tensor.integers(path, DIMS);
+    long bytes = dtype.bytes();
+    for (long dimension : shape) {
+      bytes = dimension < 0 || bytes > Long.MAX_VALUE / Math.max(1, dimension) ? -1 : bytes * dimension;
+      if (bytes < 0) {
+        break;
+      }
+    }
+    if (bytes != data.getFirst().bytes().byteSize()) {
+      throw new FormatException(path, "tensor %s of shape %s has %d bytes; copy the model or export it again"
+          .formatted(quote(name), shape, data.getFirst().bytes().byteSize()));
+    }
+    return new OnnxTensor(name, dtype, List.copyOf(shape), data.getFirst().bytes());
+  }
+
+  long elements() {
+    return data.byteSize() / dtype.bytes();
+  }
+
+  double value(long index) {
+    return dtype.value(data, index, ByteOrder.LITTLE_ENDIAN);
+  }
+}

@@ -1,0 +1,200 @@
+package dev.espalier.engine.io;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtSession;
+import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.TestNetworks.Plain;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Activations;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.random.RandomGenerator;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Models that PyTorch exported and one as skl2onnx writes them, in `onnx`, compared with ONNX Runtime.
+final class OnnxFileTest {
+  /// Sums of at most 5 products of magnitudes below 10, behind activations of slopes below 1.2, in two layers; float32
+  /// functions of ONNX Runtime are right to some units in the last place.
+  private static final double TOLERANCE = 100 * 0x1p-24 * 10;
+
+  @TempDir
+  private Path folder;
+
+  private final Arena arena = Arena.ofConfined();
+
+  @AfterEach
+  void close() {
+    arena.close();
+  }
+
+  @ParameterizedTest
+  @CsvSource({"relu.onnx,'relu,identity',false", "gelu.onnx,'gelu,identity',false", "silu.onnx,'silu,softmax',false",
+      "leaky.onnx,'leaky_relu:0.2,sigmoid',false", "tanh.onnx,'tanh,identity',false",
+      "relu6.onnx,'relu6,identity',false", "elu.onnx,'elu:0.5,identity',true", "sklearn.onnx,'relu,softmax',false"})
+  void computesWhatOnnxRuntimeDoesBeforeAndAfterPruning(String name, String activations, boolean isLogSoftmaxBehind)
+      throws Exception {
+    Path path = copy(name);
+    ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(Activations.parse(activations), model.network().activations());
+    assertSameOutputs(model.network(), path, isLogSoftmaxBehind);
+
+    DenseNetwork pruned = pruned(model.network());
+    Path target = folder.resolve("pruned.onnx");
+    model.save(target, pruned, false);
+    assertSameOutputs(pruned, target, isLogSoftmaxBehind);
+    ModelFile again = ModelFile.load(target, Optional.empty(), arena);
+    for (int l = 0; l < 2; l++) {
+      DenseLayer expected = pruned.layers().get(l);
+      DenseLayer actual = again.network().layers().get(l);
+      assertArrayEquals(expected.weights().toArray(), actual.weights().toArray());
+      assertEquals(expected.bias().map(b -> Arrays.toString(b.toArray())),
+          actual.bias().map(b -> Arrays.toString(b.toArray())));
+    }
+
+    Path same = folder.resolve("same.onnx");
+    again.save(same, pruned, false);
+    assertArrayEquals(Files.readAllBytes(target), Files.readAllBytes(same));
+    model.save(same, model.network(), true);
+    assertArrayEquals(Files.readAllBytes(path), Files.readAllBytes(same));
+  }
+
+  /// Every other weight is removed, and biases move.
+  private DenseNetwork pruned(DenseNetwork network) {
+    return new DenseNetwork(network.layers().stream().map(layer -> {
+      MatrixView weights = layer.weights().copy(arena);
+      for (long i = 0; i < weights.elements(); i += 2) {
+        weights.segment().setAtIndex(MatrixView.ELEMENT, i, 0);
+      }
+      Optional<MatrixView> bias = layer.bias().map(b -> b.copy(arena));
+      bias.ifPresent(b -> b.set(0, 1, b.get(0, 1) + 0.25f));
+      return new DenseLayer(layer.name(), weights, bias, layer.activation());
+    }).toList());
+  }
+
+  private static void assertSameOutputs(DenseNetwork network, Path model, boolean isLogSoftmaxBehind)
+      throws OrtException {
+    RandomGenerator random = TestNetworks.random(3);
+    Plain plain = Plain.of(network);
+    OrtEnvironment environment = OrtEnvironment.getEnvironment();
+    try (OrtSession session = environment.createSession(model.toString(), new OrtSession.SessionOptions())) {
+      for (int n = 0; n < 10; n++) {
+        double[] x = random.doubles(network.inputs(), -2, 2).map(v -> (float) v).toArray();
+        boolean isDouble = session.getInputInfo().get("x").getInfo().toString().contains("DOUBLE");
+        Object batch = isDouble ? new double[][]{x} : new float[][]{floats(x)};
+        try (OnnxTensor tensor = OnnxTensor.createTensor(environment, batch);
+            OrtSession.Result result = session.run(Map.of("x", tensor))) {
+          float[] y = ((float[][]) result.get("y").orElseThrow().getValue())[0];
+          double[] expected = plain.output(x);
+          if (isLogSoftmaxBehind) {
+            double sum = Arrays.stream(expected).map(Math::exp).sum();
+            expected = Arrays.stream(expected).map(v -> v - Math.log(sum)).toArray();
+          }
+          assertArrayEquals(expected, toDoubles(y), TOLERANCE);
+        }
+      }
+    }
+  }
+
+  private static float[] floats(double... values) {
+    float[] floats = new float[values.length];
+    for (int i = 0; i < values.length; i++) {
+      floats[i] = (float) values[i];
+    }
+    return floats;
+  }
+
+  private static double[] toDoubles(float... values) {
+    double[] doubles = new double[values.length];
+    for (int i = 0; i < values.length; i++) {
+      doubles[i] = values[i];
+    }
+    return doubles;
+  }
+
+  @Test
+  void namesLayersAndWritesSafetensorsThatNeedNoOptions() throws IOException {
+    ModelFile model = ModelFile.load(copy("sklearn.onnx"), Optional.empty(), arena);
+    assertEquals(List.of("coefficient", "coefficient1"),
+        model.network().layers().stream().map(DenseLayer::name).toList());
+    assertEquals(List.of("the network ends before ArgMax, which is not part of it"), model.notes());
+    Path target = folder.resolve("model.safetensors");
+    model.save(target, model.network(), false);
+    ModelFile again = ModelFile.load(target, Optional.empty(), arena);
+    assertEquals(model.network().activations(), again.network().activations());
+    assertArrayEquals(model.network().layers().getLast().weights().toArray(),
+        again.network().layers().getLast().weights().toArray());
+    FormatException refusal = assertThrows(FormatException.class,
+        () -> again.save(folder.resolve("again.onnx"), again.network(), false));
+    assertTrue(refusal.getMessage().contains("only an ONNX model whose shapes stay is written as ONNX"),
+        refusal.getMessage());
+  }
+
+  @Test
+  void refusesWhatItDoesNotUnderstandByNode() throws IOException {
+    assertRefused("layernorm.onnx", "node \"/1/ReduceMean\", a ReduceMean, is not understood here");
+    assertRefused("shared.onnx", "node \"first\", a MatMul, shares its tensor \"w\" with another");
+    Path relu = copy("relu.onnx");
+    FormatException given = assertThrows(FormatException.class,
+        () -> ModelFile.load(relu, Optional.of(Activations.parse("tanh")), arena));
+    assertEquals(relu + ": its graph tells the layers and their activations; give neither", given.getMessage());
+  }
+
+  private void assertRefused(String name, String message) throws IOException {
+    Path path = copy(name);
+    FormatException refusal = assertThrows(FormatException.class, () -> ModelFile.load(path, Optional.empty(), arena));
+    assertEquals(path + ": " + message + "; export the model as a chain of dense layers and activations",
+        refusal.getMessage());
+  }
+
+  /// Bytes that change or are missing lead to a refusal, or to other values; never to another failure.
+  @ParameterizedTest
+  @ValueSource(strings = {"relu.onnx", "gelu.onnx", "sklearn.onnx", "layernorm.onnx"})
+  void survivesDamage(String name) throws IOException {
+    byte[] whole = Files.readAllBytes(copy(name));
+    RandomGenerator random = TestNetworks.random(1);
+    int refused = 0;
+    for (int run = 0; run < 3000; run++) {
+      byte[] damaged = run % 3 == 0 ? Arrays.copyOf(whole, random.nextInt(1, whole.length)) : whole.clone();
+      for (int flips = run % 3 == 0 ? 0 : 1 + random.nextInt(3); flips > 0; flips--) {
+        damaged[random.nextInt(damaged.length)] ^= (byte) (1 << random.nextInt(8));
+      }
+      Path path = TestFiles.file(folder, "damaged.onnx", damaged);
+      try (Arena own = Arena.ofConfined()) {
+        ModelFile.load(path, Optional.empty(), own);
+      } catch (FormatException e) {
+        refused++;
+        assertTrue(e.getMessage().startsWith(path.toString()), e.getMessage());
+      } catch (RuntimeException e) {
+        throw new AssertionError("run " + run, e);
+      }
+    }
+    assertTrue(refused > 500, "refused " + refused);
+  }
+
+  private Path copy(String name) throws IOException {
+    try (InputStream in = OnnxFileTest.class.getResourceAsStream("onnx/" + name)) {
+      return TestFiles.file(folder, name, in.readAllBytes());
+    }
+  }
+}
