@@ -13,5 +13,5 @@ esac
 
 # shellcheck disable=SC2086,SC2154 # the options are words; the launcher sets the rest
 exec "$java" -XX:+UseParallelGC -XX:MaxRAMPercentage=70 -Xshare:auto \
-  "-Despalier.columns=$columns" --module-path "$module_path" --enable-native-access=dev.espalier.bindings,jcuda \
+  "-Despalier.columns=$columns" --module-path "$module_path" --enable-native-access=dev.espalier.bindings,jcuda,jcublas \
   ${ESPALIER_JAVA_OPTIONS:-} -m dev.espalier.cli/dev.espalier.cli.Espalier "$@"

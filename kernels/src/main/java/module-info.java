@@ -2,6 +2,7 @@
 @SuppressWarnings({"requires-automatic"}) // JCuda is not modular
 module dev.espalier.kernels {
   requires transitive dev.espalier.bindings;
+  requires jcublas;
   requires jcuda;
 
   exports dev.espalier.kernels;

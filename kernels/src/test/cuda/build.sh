@@ -60,6 +60,10 @@ stand_in() { # source name options…
 }
 prototypes=$here/../../../../bindings/src/main/jextract
 stand_in libcuda libcuda.so.1 "$output/libkernels.so.new" -Wl,-rpath,'$ORIGIN/..'
-stand_in libcublas libcublas.so.13 -I"$prototypes/cublas" "$output/driver/libcuda.so.1" -Wl,-rpath,'$ORIGIN'
+stand_in libcublas libcublas.so.13 -DVERSION=13 -I"$prototypes/cublas" "$output/driver/libcuda.so.1" -Wl,-rpath,'$ORIGIN'
+# Version 12 has its symbols under its name, and JCublas asks for them so.
+echo 'libcublas.so.12 { *; };' >"$output/libcublas.version"
+stand_in libcublas libcublas.so.12 -DVERSION=12 -I"$prototypes/cublas" "$output/driver/libcuda.so.1" \
+  -Wl,-rpath,'$ORIGIN' -Wl,--version-script="$output/libcublas.version"
 stand_in libnvidia-ml libnvidia-ml.so.1 -I"$prototypes/nvml"
 mv "$output/libkernels.so.new" "$output/libkernels.so"

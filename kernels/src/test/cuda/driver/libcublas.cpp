@@ -20,6 +20,7 @@ void stand_in_count_handle(int change);
 struct cublasContext {
   void* stream = nullptr;
   bool workspace = false;
+  int compute_type = CUBLAS_COMPUTE_32F;  // of cublasSgemm
   cublasContext() { stand_in_count_handle(1); }
   ~cublasContext() { stand_in_count_handle(-1); }
 };
@@ -52,7 +53,7 @@ const char* cublasGetStatusName(int status) {
   }
 }
 const char* cublasGetStatusString(int) { return "by the stand-in"; }
-int cublasGetProperty(int type, int* value) { return *value = type == MAJOR_VERSION ? 13 : 0, OK; }
+int cublasGetProperty(int type, int* value) { return *value = type == MAJOR_VERSION ? VERSION : 0, OK; }
 
 int cublasCreate_v2(cublasHandle_t* handle) {
   if (!stand_in_has_context()) return NOT_INITIALIZED;
@@ -100,4 +101,17 @@ int cublasGemmEx(cublasHandle_t handle, int transa, int transb, int m, int n, in
     return 0;
   });
   return status ? EXECUTION_FAILED : OK;
+}
+
+// What JCublas calls beside these.
+enum { TF32_TENSOR_OP_MATH = 3 };
+extern "C" int cublasSetMathMode(cublasHandle_t handle, int mode) {
+  if (int status = demanded(__func__)) return status;
+  return handle->compute_type = mode == TF32_TENSOR_OP_MATH ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, OK;
+}
+extern "C" int cublasSgemm_v2(cublasHandle_t handle, int transa, int transb, int m, int n, int k, const float* alpha,
+                              const float* a, int lda, const float* b, int ldb, const float* beta, float* c, int ldc) {
+  if (int status = demanded(__func__)) return status;
+  return cublasGemmEx(handle, transa, transb, m, n, k, alpha, a, CUDA_R_32F, lda, b, CUDA_R_32F, ldb, beta, c, CUDA_R_32F,
+                      ldc, handle->compute_type, CUBLAS_GEMM_DEFAULT);
 }

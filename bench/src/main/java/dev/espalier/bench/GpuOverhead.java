@@ -4,16 +4,20 @@ import dev.espalier.bench.GpuTimer.Memory;
 import dev.espalier.bindings.ClusterLaunch;
 import dev.espalier.bindings.ClusterLaunch.Extent;
 import dev.espalier.bindings.KernelLaunch;
+import dev.espalier.bindings.MathMode;
+import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.engine.backend.GpuBackend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.kernels.CublasProducts;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DeviceMatrix;
 import dev.espalier.kernels.Driver.HostMemory;
 import dev.espalier.kernels.Driver.Stream;
 import dev.espalier.kernels.JCudaLoader;
+import dev.espalier.kernels.MatrixBlock;
 import dev.espalier.kernels.UpdatesKernel;
 import java.io.IOException;
 import java.io.InputStream;
@@ -33,8 +37,8 @@ import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 
-/// Times on the host what a launch costs, by JCuda and by FFM, and what copies to a GPU reach, from memory of each
-/// kind.
+/// Times on the host what a launch and a product of cuBLAS cost, by JCuda and by FFM, and what copies to a GPU reach, from
+/// memory of each kind.
 public final class GpuOverhead {
   /// How much is timed.
   ///
@@ -145,9 +149,26 @@ public final class GpuOverhead {
       }
       UpdatesKernel updates = new UpdatesKernel(gpu);
       launches("UpdatesKernel", null, operands, () -> updates.add(0.5, x, y));
+      products(memory, operands);
     }
     JCudaDriver.cuModuleUnload(module);
     JCudaDriver.cuStreamDestroy(stream);
+  }
+
+  /// Of cuBLAS 12, JCublas multiplies float32 and the binding bfloat16; of others, the binding both.
+  private void products(Memory memory, Operands operands) {
+    MatrixBlock x = MatrixBlock.of(new DeviceMatrix(operands.x().address(), 1, 1));
+    MatrixBlock y = MatrixBlock.of(new DeviceMatrix(operands.y().address(), 1, 1));
+    MatrixBlock one = MatrixBlock.of(one(memory));
+    for (MathMode mode : List.of(MathMode.FP32, MathMode.BF16)) {
+      try (CublasProducts products = new CublasProducts(gpu, mode, memory.buffer(CublasProducts.WORKSPACE_BYTES, 0))) {
+        String library = products.description().replaceFirst(", [^,]*$", "");
+        launches("1×1 product in %s, %s".formatted(mode, library), null, operands,
+            () -> products.multiply(0.5, x, false, one, false, 1, y));
+      } catch (NativeLibraryException e) {
+        out.printf("| 1×1 product in %s: %s | | | |%n", mode, e.getMessage());
+      }
+    }
   }
 
   /// On the class path, where the kernels' resources are in reach.
@@ -191,6 +212,16 @@ public final class GpuOverhead {
     } else {
       JCudaDriver.cuStreamSynchronize(stream);
     }
+  }
+
+  private DeviceMatrix one(Memory memory) {
+    DeviceMatrix one = memory.matrix(1, 1);
+    HostMemory host = gpu.allocateHost(Float.BYTES);
+    host.segment().set(ValueLayout.JAVA_FLOAT, 0, 1);
+    gpu.copyIn(host, 0, one.address(), Float.BYTES, Stream.COMPUTE);
+    gpu.synchronize();
+    gpu.free(host);
+    return one;
   }
 
   private float first(DeviceMatrix matrix) {

@@ -62,7 +62,8 @@ class GpuStandInTest {
     List<String> lines = output(() -> GpuOverhead.main(new String[]{"--tiny"}));
     assertRecorded(lines);
     for (String row : List.of("| cuLaunchKernel, JCuda |", "| cuLaunchKernel, FFM |", "| cuLaunchKernelEx, FFM |",
-        "| UpdatesKernel |", "| 4096 | page-locked |", "| 4096 | pageable |", "| 4096 | double buffers |",
+        "| UpdatesKernel |", "| 1×1 product in FP32, cuBLAS 13.0.0 |", "| 1×1 product in BF16, cuBLAS 13.0.0 |",
+        "| 4096 | page-locked |", "| 4096 | pageable |", "| 4096 | double buffers |",
         "| 70000000 | double buffers |")) {
       assertEquals(1, lines.stream().filter(line -> line.startsWith(row)).count(), row);
     }

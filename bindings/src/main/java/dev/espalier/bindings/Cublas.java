@@ -90,6 +90,11 @@ public final class Cublas implements AutoCloseable {
     return Loading.ONCE.description();
   }
 
+  /// The major version of the library, which is loaded.
+  public static int majorVersion() {
+    return property(MAJOR_VERSION());
+  }
+
   static String load(CublasLibrary library) {
     String file = library.load().toString();
     try {

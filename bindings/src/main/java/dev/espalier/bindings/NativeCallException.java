@@ -14,9 +14,11 @@ public final class NativeCallException extends RuntimeException {
     this(function, status, "", "");
   }
 
+  /// @param function  that failed
+  /// @param status    that it returned
   /// @param name      of the status, empty if the library has none
   /// @param arguments of the call, empty if they do not help
-  NativeCallException(String function, int status, String name, String arguments) {
+  public NativeCallException(String function, int status, String name, String arguments) {
     super("%s returned %d%s%s".formatted(function, status, name.isEmpty() ? "" : " (" + name + ")",
         arguments.isEmpty() ? "" : " for " + arguments));
     this.function = function;

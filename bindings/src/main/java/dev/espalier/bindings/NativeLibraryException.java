@@ -4,7 +4,8 @@ package dev.espalier.bindings;
 public final class NativeLibraryException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
-  NativeLibraryException(String message) {
+  /// @param message one line: which library, why, and what to do
+  public NativeLibraryException(String message) {
     super(message);
   }
 

@@ -1,6 +1,5 @@
 package dev.espalier.kernels;
 
-import dev.espalier.bindings.Cublas;
 import dev.espalier.bindings.MathMode;
 import dev.espalier.bindings.NativeCallException;
 import dev.espalier.bindings.NativeLibraryException;
@@ -11,8 +10,7 @@ public final class CublasProducts implements MatrixProducts {
   public static final long WORKSPACE_BYTES = 32L << 20;
 
   private final CudaGpu gpu;
-  private final MathMode mode;
-  private final Cublas cublas;
+  private final CudaBlas cublas;
 
   /// Products in one stream.
   ///
@@ -22,14 +20,12 @@ public final class CublasProducts implements MatrixProducts {
   public CublasProducts(CudaGpu gpu, MathMode mode, DeviceBuffer workspace) {
     Kernels.room("workspace", workspace, WORKSPACE_BYTES);
     this.gpu = gpu;
-    this.mode = mode;
     gpu.makeCurrent();
-    cublas = Cublas.open();
+    cublas = CudaBlas.open(mode);
     try {
-      cublas.setStream(gpu.computeStream());
-      cublas.setWorkspace(workspace.address(), workspace.bytes());
-    } catch (RuntimeException e) {
-      RuntimeException failure = e instanceof NativeCallException call ? failure(call) : e;
+      cublas.prepare(gpu, workspace);
+    } catch (NativeCallException e) {
+      GpuException failure = failure(e);
       try {
         cublas.close();
       } catch (NativeCallException second) {
@@ -44,8 +40,7 @@ public final class CublasProducts implements MatrixProducts {
       MatrixBlock c) {
     gpu.makeCurrent();
     try {
-      cublas.multiply(mode, c.rows(), c.columns(), transposeA ? a.rows() : a.columns(), (float) alpha, a.address(),
-          a.stride(), transposeA, b.address(), b.stride(), transposeB, (float) beta, c.address(), c.stride());
+      cublas.multiply((float) alpha, a, transposeA, b, transposeB, (float) beta, c);
     } catch (NativeCallException e) {
       throw failure(e);
     }

@@ -328,6 +328,16 @@ public final class CudaGpu implements Driver {
     return multiprocessors;
   }
 
+  /// An address in device memory as JCuda wants it.
+  static Pointer pointer(long address) {
+    return new Address(address);
+  }
+
+  /// The stream of kernels.
+  CUstream stream() {
+    return streams.get(Stream.COMPUTE);
+  }
+
   /// The CUstream of kernels, for other libraries.
   public long computeStream() {
     return streams.get(Stream.COMPUTE).address();

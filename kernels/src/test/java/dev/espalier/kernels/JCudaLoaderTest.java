@@ -26,7 +26,7 @@ class JCudaLoaderTest {
 
   @Test
   void jcudaComesWithItsLibrary(@TempDir Path directory) throws IOException {
-    Path library = JCudaLoader.unpack(directory);
+    Path library = JCudaLoader.unpack("JCudaDriver", directory);
     assertTrue(library.getFileName().toString().startsWith("libJCudaDriver-"));
     assertTrue(Files.size(library) > 0);
   }

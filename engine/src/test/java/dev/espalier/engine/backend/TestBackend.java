@@ -24,7 +24,7 @@ public final class TestBackend implements AutoCloseable {
 
   /// @param backend is closed with this
   /// @param unitRoundoff u of its arithmetic
-  TestBackend(Backend backend, double unitRoundoff) {
+  public TestBackend(Backend backend, double unitRoundoff) {
     this.backend = backend;
     this.unitRoundoff = unitRoundoff;
   }
