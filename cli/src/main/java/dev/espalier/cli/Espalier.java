@@ -39,11 +39,12 @@ import picocli.CommandLine.TypeConversionException;
 
 /// The command `espalier`: results on stdout, progress and errors on stderr, exit codes 0 done, 1 failed, 2 usage
 /// error.
-@Command(name = "espalier", sortOptions = false, versionProvider = Espalier.Version.class,
-    subcommands = {DemoCommand.class, PruneCommand.class, ShrinkCommand.class, ScoreCommand.class,
-        EvaluateCommand.class, CompareCommand.class, SensitivityCommand.class, TrainCommand.class, InspectCommand.class,
-        ConvertCommand.class, DoctorCommand.class, HelpCommand.class})
+@Command(name = "espalier", sortOptions = false, versionProvider = Espalier.Version.class)
 public final class Espalier implements Runnable {
+  private static final List<Class<?>> COMMANDS = List.of(DemoCommand.class, PruneCommand.class, ShrinkCommand.class,
+      ScoreCommand.class, EvaluateCommand.class, CompareCommand.class, SensitivityCommand.class, TrainCommand.class,
+      InspectCommand.class, ConvertCommand.class, DoctorCommand.class, HelpCommand.class);
+
   @Spec
   private CommandSpec spec;
 
@@ -61,7 +62,7 @@ public final class Espalier implements Runnable {
     if (GlobalOptions.isVerbose(arguments)) {
       System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "info"); // read once, by the first logger
     }
-    System.exit(run(commandLine(), arguments));
+    System.exit(run(commandLine(arguments), arguments));
   }
 
   /// @return the exit code
@@ -76,8 +77,11 @@ public final class Espalier implements Runnable {
     }
   }
 
-  static CommandLine commandLine() {
+  /// With the command that `arguments` begin with alone, else with all: half of a start is picocli's reading of
+  /// annotations.
+  static CommandLine commandLine(String... arguments) {
     CommandLine commandLine = new CommandLine(new Espalier());
+    commands(arguments.length == 0 ? "" : arguments[0]).forEach(commandLine::addSubcommand);
     // Loaded here, for picocli sees no resources of this module.
     commandLine.setResourceBundle(ResourceBundle.getBundle("dev.espalier.cli.Help", Locale.ROOT));
     values(commandLine, Criterion.class, Criterion::parse);
@@ -102,6 +106,15 @@ public final class Espalier implements Runnable {
     commandLine.setParameterExceptionHandler(Errors::usageError);
     commandLine.setExecutionExceptionHandler(Errors::failed);
     return commandLine;
+  }
+
+  private static List<Class<?>> commands(String first) {
+    return switch (first) {
+      case "--version", "-V" -> List.of();
+      case "help" -> COMMANDS;
+      default -> COMMANDS.stream().filter(command -> command.getAnnotation(Command.class).name().equals(first))
+          .findFirst().<List<Class<?>>>map(List::of).orElse(COMMANDS);
+    };
   }
 
   private static <T> void values(CommandLine commandLine, Class<T> type, Function<String, T> parser) {

@@ -28,10 +28,11 @@ final class Cli {
   static Result run(Object... arguments) {
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
-    CommandLine commandLine = Espalier.commandLine();
+    String[] words = Arrays.stream(arguments).map(Object::toString).toArray(String[]::new);
+    CommandLine commandLine = Espalier.commandLine(words);
     commandLine.setOut(new PrintWriter(out));
     commandLine.setErr(new PrintWriter(err));
-    int code = Espalier.run(commandLine, Arrays.stream(arguments).map(Object::toString).toArray(String[]::new));
+    int code = Espalier.run(commandLine, words);
     return new Result(code, out.toString(), err.toString());
   }
 

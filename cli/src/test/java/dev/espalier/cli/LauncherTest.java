@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -62,6 +63,21 @@ class LauncherTest {
     String again = launch(launcher);
     assertFalse(again.contains("mvn"), again);
     assertTrue(again.contains("-m dev.espalier.cli/dev.espalier.cli.Espalier an argument --version"), again);
+    Path source = Files.createFile(Files.createDirectories(root.resolve("engine/src/main")).resolve("New.java"));
+    Files.setLastModifiedTime(source, FileTime.fromMillis(System.currentTimeMillis() + 10_000));
+    assertTrue(launch(launcher).contains("rebuilding what changed, such as engine/src/main"), "not rebuilt");
+  }
+
+  /// One that does not fit is the JVM's to ignore.
+  @Test
+  void anAotCacheIsUsedWhereThereIsOneAndNothingElseIsAskedFor() throws IOException, InterruptedException {
+    Path launcher = tree();
+    Path root = launcher.getParent();
+    program(root.resolve("tools"), "mvn", "mkdir -p bindings/target kernels/target engine/target cli/target/lib");
+    assertFalse(launch(launcher).contains("-XX:AOT"), "there is none");
+    Path cache = Files.createFile(root.resolve("cli/target/espalier.aot"));
+    assertTrue(launch(launcher).contains("-XX:AOTCache=" + cache.toRealPath()), "not used");
+    assertTrue(launch(launcher).contains("-Xlog:aot=off,cds=off"), "not silent");
   }
 
   /// A locale that is not installed has ASCII's letters only.
@@ -118,9 +134,10 @@ class LauncherTest {
   private Path tree() throws IOException {
     Path root = Files.createDirectory(folder.resolve("a tree"));
     Path launcher = Files.copy(Path.of("../espalier"), root.resolve("espalier"));
-    Path start = root.resolve("cli/src/main/sh/run.sh");
-    Files.createDirectories(start.getParent());
-    Files.copy(Path.of("src/main/sh/run.sh"), start);
+    Path parts = Files.createDirectories(root.resolve("cli/src/main/sh"));
+    for (String part : List.of("jdk.sh", "run.sh")) {
+      Files.copy(Path.of("src/main/sh", part), parts.resolve(part));
+    }
     Files.writeString(root.resolve("pom.xml"), "<version>1</version>");
     for (String tool : List.of("java", "javac")) {
       program(root.resolve("jdk/bin"), tool, "echo java \"$@\"");
