@@ -5,16 +5,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+if [[ ${1:-} == -* ]]; then
+  echo 'usage: bench/memory.sh [WIDTH] [SAMPLES]'
+  [[ $1 == --help ]] && exit || exit 2
+fi
 width=${1:-16384}
 samples=${2:-4096}
-mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.outputFile=target/classpath \
-  -Dmdep.includeScope=runtime
+. bench/prepare.sh
 ./espalier --version >/dev/null # builds
-java=${JAVA25_HOME:+$JAVA25_HOME/bin/}java
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$java" --enable-native-access=ALL-UNNAMED -cp "bench/target/classes:$(cat bench/target/classpath)" \
+"$java" --enable-native-access=ALL-UNNAMED -cp "$classpath" \
   dev.espalier.bench.LargeLayer "$width" "$samples" "$work"
 "${PYTHON:-python3}" - "$width" "$samples" ./espalier prune "$work/model.safetensors" --data "$work/samples.safetensors" \
   -o "$work/pruned.safetensors" --sparsity 0.9 --device cpu --quiet <<'MEASURE'

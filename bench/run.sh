@@ -10,10 +10,8 @@ if [[ ${1:-} == --help ]]; then
   exit
 fi
 
-mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.outputFile=target/classpath \
-  -Dmdep.includeScope=runtime
-java=${JAVA25_HOME:+$JAVA25_HOME/bin/}java
+. bench/prepare.sh
 # On the class path, as JMH wants it.
 # shellcheck disable=SC2086 # the options are words
-exec "$java" --enable-native-access=ALL-UNNAMED ${ESPALIER_JAVA_OPTIONS:-} -cp "bench/target/classes:$(cat bench/target/classpath)" \
+exec "$java" --enable-native-access=ALL-UNNAMED ${ESPALIER_JAVA_OPTIONS:-} -cp "$classpath" \
   dev.espalier.bench.BenchmarkTable "$@"

@@ -7,11 +7,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+if [[ ${1:-} == -* ]]; then
+  echo 'usage: bench/peers/race.sh [ROUNDS] [fp32|tf32|bf16] [cpu|cuda]'
+  [[ $1 == --help ]] && exit || exit 2
+fi
 rounds=${1:-5}
 precision=${2:-fp32}
 device=${3:-cpu}
 python=${PYTHON:-python3}
-java=${JAVA25_HOME:+$JAVA25_HOME/bin/}java
 seconds=8 # of each in each round: Java's compiler needs some
 peer=(--threads "$(nproc)" --seconds "$seconds")
 races=(784-300-100-10:10000 1024-2048-2048-10:4096)
@@ -20,9 +23,11 @@ if [[ $device == cuda ]]; then
   [[ $precision == tf32 ]] || peer+=(--no-tf32)
   races=(784-300-100-10:10000 4096-4096-4096-16:16384)
 fi
-[[ -n ${ESPALIER_BENCH:-} ]] ||
-  mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am -Dmdep.outputFile=target/classpath \
-    -Dmdep.includeScope=runtime
+"$python" -c 'import torch' 2>/dev/null || {
+  echo "race.sh: $python has no PyTorch: install it, or name another Python with PYTHON" >&2
+  exit 1
+}
+[[ -n ${ESPALIER_BENCH:-} ]] || . bench/prepare.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -32,10 +37,12 @@ ours() {
     return
   fi
   # shellcheck disable=SC2086 # the options are words
-  "$java" -Xmx2g --enable-native-access=ALL-UNNAMED ${ESPALIER_JAVA_OPTIONS:-} -cp "bench/target/classes:$(cat bench/target/classpath)" \
+  "$java" -Xmx2g --enable-native-access=ALL-UNNAMED ${ESPALIER_JAVA_OPTIONS:-} -cp "$classpath" \
     dev.espalier.bench.PeerScores "$@"
 }
 
+echo '| network | Espalier | PyTorch | PyTorch / Espalier, median (least–most) |'
+echo '|---|---|---|---|'
 for race in "${races[@]}"; do
   network=${race%:*} samples=${race#*:}
   ours write "$network" "$samples" "$work/$network"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Plants bugs in the kernels, one at a time, and says which check notices each: the tests, or a sanitizer under them.
 
-usage: mutants.py [--table FILE] [PATTERN]     after mvn verify; PATTERN picks mutants by name
-Ends with 1 if a mutant survives. The table in this directory is its output.
+usage: mutants.py [--table FILE] [PATTERN]     after mvn verify -Psanitize; PATTERN picks mutants by name
+Ends with 1 if a mutant survives, and with 2 if the tests do not run, or fail without a planted bug. The table in this directory is its output.
 """
 import argparse, os, pathlib, re, shutil, subprocess, sys
 
@@ -174,8 +174,18 @@ def class_path():
 
 
 def java():
-    home = os.environ.get("JAVA25_HOME") or os.environ.get("JAVA_HOME")
-    return str(pathlib.Path(home) / "bin/java") if home else "java"
+    """As the launcher finds it."""
+    found = subprocess.run(["sh", "-euc", ". cli/src/main/sh/jdk.sh; find_jdk"], cwd=MODULE.parent, text=True,
+                           stdout=subprocess.PIPE, env=dict(os.environ, program="mutants.py"))
+    return f"{found.stdout.strip()}/bin/java" if found.returncode == 0 else sys.exit(2)
+
+
+def broken(message):
+    print(f"mutants.py: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+JAVA = java()
 
 
 def run(variant, mutant, test, brief, build):
@@ -188,12 +198,12 @@ def run(variant, mutant, test, brief, build):
         made = subprocess.run(["bash", MODULE / "src/test/cuda/build.sh", output, variant, mutant], capture_output=True,
                               text=True, env=dict(os.environ, CXXFLAGS="-w -Wno-error"))
         if made.returncode:
-            raise SystemExit(f"does not compile:\n{made.stderr}")
+            broken(f"does not compile:\n{made.stderr}")
     env = dict(os.environ)
     if variant in SANITIZERS:
         library, options = SANITIZERS[variant]
         env.update(options, LD_PRELOAD=str(output / library))
-    command = [java(), "--enable-native-access=ALL-UNNAMED", f"-XX:ErrorFile={WORK}/crash.log", f"-Despalier.kernels.emulator={output}/libkernels.so",
+    command = [JAVA, "--enable-native-access=ALL-UNNAMED", f"-XX:ErrorFile={WORK}/crash.log", f"-Despalier.kernels.emulator={output}/libkernels.so",
                f"-Despalier.kernels.ptx={MODULE}/target/ptx", f"-Despalier.kernels.brief={str(brief).lower()}",
                "-classpath", class_path(), "org.junit.platform.console.ConsoleLauncher", "execute", "--fail-fast",
                f"--select-class=dev.espalier.kernels.{test}{'Test' if test in ('SmallKernels', 'LargeOffsets') else 'KernelTest'}",
@@ -206,7 +216,7 @@ def run(variant, mutant, test, brief, build):
     if done.returncode == 0 and "tests found" in text:
         return None
     if "tests found" not in text and "SUMMARY: " not in text and done.returncode > 0:
-        raise SystemExit(f"the tests do not run:\n{text}")
+        broken(f"the tests do not run:\n{text}")
     return diagnosis(text)
 
 
@@ -229,16 +239,19 @@ def main():
     parser.add_argument("--table")
     parser.add_argument("pattern", nargs="?", default="")
     options = parser.parse_args()
+    missing = [v for v in ("plain", *SANITIZERS) if not (MODULE / f"target/emulator-{v}/libkernels.so").exists()]
+    if missing:
+        broken(f"there are no kernels for the CPU ({', '.join(missing)}): run mvn verify -Psanitize -pl kernels -am, with g++")
     WORK.mkdir(parents=True, exist_ok=True)
     if run("plain", CUDA, "EliminationScores", True, build=True):
-        raise SystemExit("the tests fail without any planted bug")
+        broken("the tests fail without any planted bug: run mvn verify -pl kernels -am")
     rows, survivors = [], 0
     for file, name, test, right, wrong in MUTANTS:
         if not re.search(options.pattern, name):
             continue
         source = (CUDA / file).read_text()
         if source.count(right) < 1:
-            raise SystemExit(f"{file}: nothing to mutate for «{name}»")
+            broken(f"{file}: nothing to mutate for «{name}»")
         mutant = WORK / "cuda"
         shutil.copytree(CUDA, mutant, dirs_exist_ok=True)
         (mutant / file).write_text(source.replace(right, wrong))
