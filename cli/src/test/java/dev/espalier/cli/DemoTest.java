@@ -19,7 +19,6 @@ class DemoTest {
   void compensationWinsAtEverySparsity() throws IOException, InterruptedException {
     Path output = folder.resolve("the user's demo");
     Cli.Result demo = Cli.succeed("demo", "-o", output);
-    System.out.println(demo.out());
     List<String[]> rows = demo.out().lines().filter(line -> line.matches("\\d+ % .*")).map(line -> line.split(" %? *"))
         .toList();
     assertEquals(5, rows.size(), demo.out());

@@ -52,7 +52,8 @@ class MnistTest {
     while (folder != null && !Files.exists(folder.resolve("shared/data/mnist/train-images-idx3-ubyte.gz"))) {
       folder = folder.getParent();
     }
-    assumeTrue(folder != null, "MNIST is not there: shared/data/mnist beside the repository or above it");
+    assumeTrue(folder != null, "put MNIST's four .gz files, as its authors or PyTorch's torchvision publish them, into "
+        + "shared/data/mnist beside the repository or above it");
     return folder.resolve("shared/data/mnist");
   }
 }

@@ -44,7 +44,9 @@ final class LenetFiguresTest {
     while (folder != null && !Files.exists(folder.resolve("shared/data/mnist/lenet-300-100.safetensors"))) {
       folder = folder.getParent();
     }
-    assumeTrue(folder != null, "the trained network is not there: shared/data/mnist beside the repository or above it");
+    assumeTrue(folder != null,
+        "the network whose figures these are is not there: shared/data/mnist/lenet-300-100.safetensors beside the "
+            + "repository or above it, with MNIST");
     Path data = folder.resolve("shared/data/mnist");
     network = ModelFile.load(data.resolve("lenet-300-100.safetensors"), Optional.empty(), arena).network();
     MatrixSamples images = (MatrixSamples) Dataset.of(SampleFiles.samples(data.resolve("train-images-idx3-ubyte.gz")))
