@@ -73,7 +73,7 @@ final class Errors {
   }
 
   /// What went wrong, and by which options it can be helped.
-  private static String explained(Throwable e) {
+  static String explained(Throwable e) {
     return switch (e) {
       case ExecutionException execution when execution.getCause() != null -> explained(execution.getCause());
       case UncheckedIOException unchecked -> explained(unchecked.getCause());

@@ -37,6 +37,8 @@ final class GlobalOptions {
     return Arrays.stream(arguments).anyMatch(argument -> argument.matches("--verbose|-[hqVf]*v.*"));
   }
 
+  private Progress progress = Progress.silent();
+
   private boolean isQuiet() {
     return command.root().findOption("--quiet").<Boolean>getValue() || quiet;
   }
@@ -49,6 +51,7 @@ final class GlobalOptions {
   /// Tells what happens meanwhile.
   void say(String message) {
     if (!isQuiet()) {
+      progress.clear();
       PrintWriter err = command.commandLine().getErr();
       err.println(message);
       err.flush();
@@ -60,7 +63,8 @@ final class GlobalOptions {
   }
 
   Progress progress() {
-    return isQuiet() ? Progress.silent() : Progress.on(command.commandLine().getErr());
+    progress = isQuiet() ? Progress.silent() : Progress.on(command.commandLine().getErr());
+    return progress;
   }
 
   /// @throws ParameterException unless the command was used rightly

@@ -2,7 +2,10 @@ package dev.espalier.cli;
 
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
+import dev.espalier.engine.io.FormatException;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.SafetensorsFile;
+import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
@@ -10,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
@@ -29,7 +33,15 @@ final class InspectCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      ModelFile file = reading.load(model, Optional.empty(), global, arena);
+      ModelFile file;
+      try {
+        file = reading.load(model, Optional.empty(), global, arena);
+      } catch (FormatException e) {
+        // What a file lacks to be a network shows best beside what it has.
+        printTensors(SafetensorsFile.open(model, arena));
+        global.say("note: no network yet: " + Errors.explained(e));
+        return 0;
+      }
       DenseNetwork network = file.network();
       Table table = new Table(5, "layer", "shape", "type", "bias", "activation", "weights", "zero", "sparsity");
       for (int l = 0; l < network.layers().size(); l++) {
@@ -43,8 +55,22 @@ final class InspectCommand implements Callable<Integer> {
       table.row("total", "", "", "", "", PLAIN.count(network.weights()), PLAIN.count(network.zeros()),
           PLAIN.percent(network.sparsity()));
       table.lines().forEach(global.out()::println);
-      file.file().metadata().forEach((key, value) -> global.out().println("metadata %s: %s".formatted(key, value)));
+      printMetadata(file.file());
     }
     return 0;
+  }
+
+  private void printTensors(SafetensorsFile file) {
+    Table table = new Table(2, "tensor", "type", "shape");
+    for (Tensor tensor : file.tensors()) {
+      table.row(tensor.name(), tensor.dtype().toString(),
+          tensor.shape().stream().map(String::valueOf).collect(Collectors.joining(" × ")));
+    }
+    table.lines().forEach(global.out()::println);
+    printMetadata(file);
+  }
+
+  private void printMetadata(SafetensorsFile file) {
+    file.metadata().forEach((key, value) -> global.out().println("metadata %s: %s".formatted(key, value)));
   }
 }

@@ -5,16 +5,21 @@ import java.io.Console;
 import java.io.PrintWriter;
 import java.io.Writer;
 import java.time.Duration;
+import java.util.Optional;
 import me.tongfei.progressbar.DelegatingProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
 
-/// Shows how far a run is: a bar on a terminal, now and then a line elsewhere.
+/// Shows how far a run is: a bar on a terminal, ever rarer lines elsewhere.
 final class Progress implements ProgressListener, AutoCloseable {
   private static final int DEFAULT_COLUMNS = 80;
   private static final int LONGEST_BAR = 100;
-  private static final Duration BETWEEN_LINES = Duration.ofSeconds(5);
+  private static final Duration FIRST_LINE = Duration.ofSeconds(5);
+  private static final Duration BETWEEN_LINES = Duration.ofMinutes(1);
+  /// An estimate means something when a task has run so long, and so many parts of it are done.
+  private static final Duration ESTIMATED_AFTER = Duration.ofSeconds(2);
+  private static final double ESTIMATED_FROM = 0.05;
   private static final String CLEAR_LINE = "\r\033[K";
 
   private enum Style {
@@ -26,7 +31,10 @@ final class Progress implements ProgressListener, AutoCloseable {
   private final int columns;
   private ProgressBar bar;
   private String task = "";
-  private long lastLine = System.nanoTime();
+  private long started = System.nanoTime();
+  private long lastLine = started;
+  private Duration wait = FIRST_LINE;
+  private volatile boolean interrupted;
 
   private Progress(Style style, PrintWriter err, int columns) {
     this.style = style;
@@ -44,7 +52,13 @@ final class Progress implements ProgressListener, AutoCloseable {
   static Progress on(PrintWriter err) {
     Console console = System.console();
     int columns = Integer.getInteger("espalier.columns", console != null && console.isTerminal() ? DEFAULT_COLUMNS : 0);
-    return new Progress(columns > 0 ? Style.BAR : Style.LINES, err, columns);
+    Progress progress = new Progress(columns > 0 ? Style.BAR : Style.LINES, err, columns);
+    if (columns > 0) {
+      progress.open("reading", -1);
+      // Ctrl-C: the shell's next line begins where the bar did.
+      Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().unstarted(progress::interrupt));
+    }
+    return progress;
   }
 
   @Override
@@ -59,29 +73,59 @@ final class Progress implements ProgressListener, AutoCloseable {
     return true;
   }
 
+  /// A line after five seconds, then after ten more, and so on up to a minute: short runs say little, long ones enough.
   private void line(String running, long done, long total) {
     long now = System.nanoTime();
-    if (now - lastLine > BETWEEN_LINES.toNanos()) {
+    if (!running.equals(task)) {
+      task = running;
+      started = now;
+    }
+    if (now - lastLine > wait.toNanos()) {
       lastLine = now;
-      err.println("%s: %s of %s samples".formatted(running, done, total));
+      wait = wait.multipliedBy(2).compareTo(BETWEEN_LINES) < 0 ? wait.multipliedBy(2) : BETWEEN_LINES;
+      err.println(
+          "%s: %s of %s samples%s".formatted(running, done, total, left(Duration.ofNanos(now - started), done, total)
+              .map(left -> ", about %d s left".formatted(left.toSeconds())).orElse("")));
       err.flush();
     }
+  }
+
+  /// How long the task will take still, where that can be told.
+  static Optional<Duration> left(Duration elapsed, long done, long total) {
+    if (elapsed.compareTo(ESTIMATED_AFTER) < 0 || done < ESTIMATED_FROM * total || done <= 0 || total <= 0) {
+      return Optional.empty();
+    }
+    return Optional.of(Duration.ofMillis((long) (elapsed.toMillis() / (double) done * (total - done))));
   }
 
   private void bar(String running, long done, long total) {
     if (!running.equals(task)) {
       clear();
-      task = running;
-      bar = new ProgressBarBuilder().setTaskName(running).setInitialMax(total)
-          .setStyle(ProgressBarStyle.COLORFUL_UNICODE_BLOCK).setUpdateIntervalMillis(100)
-          .setConsumer(new DelegatingProgressBarConsumer(this::redraw, Math.min(columns, LONGEST_BAR) - 1)).build();
+      open(running, total);
     }
     bar.stepTo(done);
   }
 
-  private void redraw(String text) {
-    err.print(CLEAR_LINE + text);
-    err.flush();
+  private void open(String running, long total) {
+    task = running;
+    bar = new ProgressBarBuilder().setTaskName(running).setInitialMax(total)
+        .setStyle(ProgressBarStyle.COLORFUL_UNICODE_BLOCK).setUpdateIntervalMillis(100)
+        .setEtaFunction(state -> left(state.getElapsedAfterStart(), state.getCurrent(), state.getMax()))
+        .setConsumer(new DelegatingProgressBarConsumer(this::redraw, Math.min(columns, LONGEST_BAR) - 1)).build();
+  }
+
+  private synchronized void redraw(String text) {
+    if (!interrupted) {
+      err.print(CLEAR_LINE + text);
+      err.flush();
+    }
+  }
+
+  private void interrupt() {
+    if (bar != null) {
+      redraw("");
+      interrupted = true;
+    }
   }
 
   /// Removes the bar.

@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsFile;
+import dev.espalier.engine.io.SafetensorsWriter;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
@@ -17,6 +19,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -531,6 +534,19 @@ class CommandsTest {
     } finally {
       Locale.setDefault(before);
     }
+  }
+
+  @Test
+  void inspectShowsTensorsAndWhatIsMissing(@TempDir Path other) throws IOException {
+    Path model = other.resolve("bare.safetensors");
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsWriter.write(model, false, List.of(NewTensor.matrix("0.weight", MatrixView.of(arena, 1, 2, 1, 2))),
+          Map.of("made", "by hand"));
+    }
+    Cli.Result result = Cli.succeed("inspect", model);
+    assertTrue(result.out().matches("(?s).*0\\.weight +F32 +1 × 2\nmetadata made: by hand\n"), result.out());
+    assertTrue(result.err().contains("note: no network yet: ") && result.err().contains("--activations relu"),
+        result.err());
   }
 
   @Test
