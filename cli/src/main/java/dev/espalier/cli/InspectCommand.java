@@ -38,8 +38,14 @@ final class InspectCommand implements Callable<Integer> {
         file = reading.load(model, Optional.empty(), global, arena);
       } catch (FormatException e) {
         // What a file lacks to be a network shows best beside what it has.
-        printTensors(SafetensorsFile.open(model, arena));
-        global.say("note: no network yet: " + Errors.explained(e));
+        SafetensorsFile tensors;
+        try {
+          tensors = SafetensorsFile.open(model, arena);
+        } catch (IOException _) {
+          throw e;
+        }
+        printTensors(tensors);
+        global.note("no network yet: " + Errors.explained(e));
         return 0;
       }
       DenseNetwork network = file.network();
