@@ -79,7 +79,7 @@ final class EmbedTest {
   private static String[] onTheModulePath(Predicate<String> wanted, String... options) {
     return Stream
         .concat(Arrays.stream(options),
-            Stream.of("--enable-native-access=dev.espalier.bindings,jcuda", "--module-path",
+            Stream.of("--enable-native-access=dev.espalier.bindings,jcuda,jcublas", "--module-path",
                 temporary.resolve("classes") + File.pathSeparator + path(wanted), "-m", "com.example.embed/" + MAIN))
         .toArray(String[]::new);
   }
