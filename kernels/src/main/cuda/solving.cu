@@ -10,6 +10,10 @@
 //     q += λp;  α = n / (p·q);  y += αp;  r −= αq;  z = r / (d + λ);  n′ = r·z;  p = z + (n′/n) p;  n = n′
 //     A row whose n is at most 2⁻⁴⁶ n₀ stays as it is: further steps would follow rounding.
 //
+// add_product_{N}         z += α x∘y
+// divide_{N}              z = r / (α d + β) where w is not 0, 0 elsewhere; d as r
+// dot_256                 partials[b] = Σ x∘y, in double, over the b-th of as many ranges as there are blocks
+//
 // x, sum, carry, y, w, r, p, q (rows, columns)  c, d (columns)  n and n₀ (rows, 2)  h (columns, columns): float32,
 // row-major.
 // block: subtract_row 32×8 threads own a tile of C columns × R rows; add_…: 256 threads own N elements
@@ -77,6 +81,33 @@ __device__ __forceinline__ void add_where_nonzero(const float* x, float* y, int6
   });
 }
 
+template <class R>
+__device__ __forceinline__ void add_product(float alpha, const float* x, const float* y, float* z, int64_t elements) {
+  R::for_each(elements, [&](int64_t at, auto width) {
+    constexpr int W = decltype(width)::value;
+    auto a = load<W>(x + at);
+    auto b = load<W>(y + at);
+    auto to = load<W>(z + at);
+#pragma unroll
+    for (int i = 0; i < W; i++) to.v[i] = fmaf(alpha * a.v[i], b.v[i], to.v[i]);
+    store(z + at, to);
+  });
+}
+
+template <class R>
+__device__ __forceinline__ void divide(const float* weights, const float* residual, const float* diagonal, float scale,
+                                       float shift, float* quotient, int64_t elements) {
+  R::for_each(elements, [&](int64_t at, auto width) {
+    constexpr int W = decltype(width)::value;
+    auto w = load<W>(weights + at);
+    auto r = load<W>(residual + at);
+    auto d = load<W>(diagonal + at);
+#pragma unroll
+    for (int i = 0; i < W; i++) r.v[i] = w.v[i] == 0.f ? 0.f : r.v[i] / fmaf(scale, d.v[i], shift);
+    store(quotient + at, r);
+  });
+}
+
 #define RUNS(N)                                                                                                 \
   extern "C" __global__ void __launch_bounds__(Run<N>::kThreads)                                                \
       add_carrying_##N(const float* x, float* sums, float* carries, int64_t elements) {                         \
@@ -87,10 +118,41 @@ __device__ __forceinline__ void add_where_nonzero(const float* x, float* y, int6
       add_where_nonzero_##N(const float* x, float* y, int64_t elements) {                                       \
     add_where_nonzero<Run<N>>(x, y, elements);                                                                  \
   }                                                                                                             \
-  EXPORT_KERNEL(add_where_nonzero_##N)
+  EXPORT_KERNEL(add_where_nonzero_##N);                                                                         \
+  extern "C" __global__ void __launch_bounds__(Run<N>::kThreads)                                                \
+      add_product_##N(float alpha, const float* x, const float* y, float* z, int64_t elements) {                \
+    add_product<Run<N>>(alpha, x, y, z, elements);                                                              \
+  }                                                                                                             \
+  EXPORT_KERNEL(add_product_##N);                                                                               \
+  extern "C" __global__ void __launch_bounds__(Run<N>::kThreads)                                                \
+      divide_##N(const float* weights, const float* residual, const float* diagonal, float scale, float shift,  \
+                 float* quotient, int64_t elements) {                                                           \
+    divide<Run<N>>(weights, residual, diagonal, scale, shift, quotient, elements);                              \
+  }                                                                                                             \
+  EXPORT_KERNEL(divide_##N)
 
 RUNS(1024);
 RUNS(256);
+
+struct BlockSums {
+  double of[8];
+};
+
+extern "C" __global__ void __launch_bounds__(256)
+    dot_256(const float* x, const float* y, double* partials, int64_t elements) {
+  STATIC_SHARED(BlockSums, shared);
+  double sum = 0;
+  Run<256>::for_each(elements, [&](int64_t at, auto) { sum += (double)x[at] * y[at]; });
+  sum = warp_sum(sum);
+  if (threadIdx.x % kLanes == 0) shared.of[threadIdx.x / kLanes] = sum;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+#pragma unroll
+    for (int warp = 1; warp < 8; warp++) sum += shared.of[warp];
+    partials[blockIdx.x] = sum;
+  }
+}
+EXPORT_KERNEL(dot_256);
 
 extern "C" __global__ void __launch_bounds__(256) diagonal_256(const float* square, float* diagonal, int columns) {
   Run<256>::for_each(columns, [&](int64_t j, auto) { diagonal[j] = square[j * columns + j]; });

@@ -384,6 +384,16 @@ public final class GpuKernels {
       DeviceMatrix norms = memory.matrix(rows, 2);
       return (Runnable) () -> solving.conjugateGradientStep(m[0], diagonal, 1, m[1], m[2], m[3], m[4], norms);
     }, Runnable::run);
+    measure("add_product", shape, 0, 16 * elements, memory -> matrices(memory, 3, rows, width),
+        m -> solving.addProduct(1, m[0], m[1], m[2]));
+    measure("divide", shape, 0, 16 * elements, memory -> matrices(memory, 4, rows, width),
+        m -> solving.divide(m[0], m[1], m[2], 1, 1, m[3]));
+    measure("dot", shape, 0, 8 * elements, memory -> {
+      DeviceMatrix[] m = matrices(memory, 2, rows, width);
+      DeviceBuffer workspace = memory.buffer(solving.dotWorkspace(m[0].elements()), 0);
+      DeviceBuffer total = memory.buffer(Double.BYTES, 0);
+      return (Runnable) () -> solving.dot(m[0], m[1], workspace, total);
+    }, Runnable::run);
     RandomKernel random = new RandomKernel(driver);
     measure("rademacher", shape, 0, 4 * elements, memory -> memory.matrix(rows, width),
         m -> random.rademacherVectors(m, rows, 0, 0, 1));

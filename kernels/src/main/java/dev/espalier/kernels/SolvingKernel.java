@@ -3,7 +3,8 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Steps of conjugate gradients, and sums that keep what rounding drops. Limited by memory: per element `subtractRow`
-/// moves 8 bytes, `addCarrying` 20, `addWhereNonzero` 12, a start of conjugate gradients 16, a step at most 48.
+/// moves 8 bytes, `addCarrying` 20, `addWhereNonzero` 12, a start of conjugate gradients 16, a step at most 48, `dot` 8,
+/// `addProduct` and `divide` 16.
 public final class SolvingKernel {
   private static final String FAMILY = "solving";
   private static final int TILE_ROWS = 32;
@@ -86,6 +87,50 @@ public final class SolvingKernel {
         List.of(Argument.of(weights), Argument.of(diagonal), Argument.of((float) damping), Argument.of(product),
             Argument.of(residual), Argument.of(direction), Argument.of(solution), Argument.of(norms),
             Argument.of(weights.rows()), Argument.of(weights.columns())));
+  }
+
+  /// z += α x∘y, of one shape.
+  public void addProduct(double alpha, DeviceMatrix x, DeviceMatrix y, DeviceMatrix z) {
+    Kernels.shape("x", x, z.rows(), z.columns());
+    Kernels.shape("y", y, z.rows(), z.columns());
+    int run = UpdatesKernel.run(x, y, z);
+    launch("add_product_" + run, UpdatesKernel.grid(gpu, z.elements(), run), Dimensions.of(THREADS), z,
+        List.of(Argument.of((float) alpha), Argument.of(x), Argument.of(y), Argument.of(z), Argument.of(z.elements())));
+  }
+
+  /// z = r / (α d + β) where w is not 0, 0 elsewhere, of one shape.
+  ///
+  /// @param weights w
+  /// @param residual r
+  /// @param diagonal d, not negative
+  /// @param quotient z, written
+  public void divide(DeviceMatrix weights, DeviceMatrix residual, DeviceMatrix diagonal, double scale, double shift,
+      DeviceMatrix quotient) {
+    Kernels.shape("weights", weights, quotient.rows(), quotient.columns());
+    Kernels.shape("residual", residual, quotient.rows(), quotient.columns());
+    Kernels.shape("diagonal", diagonal, quotient.rows(), quotient.columns());
+    int run = UpdatesKernel.run(weights, residual, diagonal, quotient);
+    launch("divide_" + run, UpdatesKernel.grid(gpu, quotient.elements(), run), Dimensions.of(THREADS), quotient,
+        List.of(Argument.of(weights), Argument.of(residual), Argument.of(diagonal), Argument.of((float) scale),
+            Argument.of((float) shift), Argument.of(quotient), Argument.of(quotient.elements())));
+  }
+
+  /// The bytes of workspace for a dot product of such matrices.
+  public long dotWorkspace(long elements) {
+    return (long) UpdatesKernel.grid(gpu, elements, THREADS).x() * Double.BYTES;
+  }
+
+  /// total = Σ x∘y in double, of one shape.
+  ///
+  /// @param workspace of [#dotWorkspace] bytes
+  /// @param total 8 bytes, written
+  public void dot(DeviceMatrix x, DeviceMatrix y, DeviceBuffer workspace, DeviceBuffer total) {
+    Kernels.shape("y", y, x.rows(), x.columns());
+    Kernels.room("workspace", workspace, dotWorkspace(x.elements()));
+    Dimensions grid = UpdatesKernel.grid(gpu, x.elements(), THREADS);
+    launch("dot_" + THREADS, grid, Dimensions.of(THREADS), x,
+        List.of(Argument.of(x), Argument.of(y), Argument.of(workspace), Argument.of(x.elements())));
+    new ReductionsKernel(gpu).sum(workspace, grid.x(), total);
   }
 
   private static void check(DeviceMatrix weights, DeviceMatrix diagonal, DeviceMatrix residual, DeviceMatrix direction,

@@ -390,6 +390,51 @@ class SmallKernelsTest {
   }
 
   @Test
+  void addProduct() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = integers(1, (long) rows * columns, 100);
+      float[] y = integers(2, (long) rows * columns, 100);
+      float[] z = integers(3, (long) rows * columns, 100);
+      DeviceMatrix to = gpu.matrix(rows, columns, z);
+      new SolvingKernel(gpu).addProduct(0.5, gpu.matrix(rows, columns, x), gpu.matrix(rows, columns, y), to);
+      assertSame("z", gpu.read(to), i -> z[i] + 0.5f * x[i] * y[i]);
+    });
+  }
+
+  @Test
+  void divide() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] w = integers(1, (long) rows * columns, 1);
+      float[] r = integers(2, (long) rows * columns, 100);
+      float[] d = integers(3, (long) rows * columns, 100);
+      for (int i = 0; i < d.length; i++) {
+        d[i] = Math.abs(d[i]);
+      }
+      DeviceMatrix quotient = gpu.matrix(rows, columns);
+      new SolvingKernel(gpu).divide(gpu.matrix(rows, columns, w), gpu.matrix(rows, columns, r),
+          gpu.matrix(rows, columns, d), 2, 0.5, quotient);
+      assertClose("z", gpu.read(quotient), i -> w[i] == 0 ? 0 : r[i] / (2.0 * d[i] + 0.5), i -> UNIT * Math.abs(r[i]));
+    });
+  }
+
+  @Test
+  void dot() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = integers(1, (long) rows * columns, 1000);
+      float[] y = integers(2, (long) rows * columns, 1000);
+      double expected = 0;
+      for (int i = 0; i < x.length; i++) {
+        expected += (double) x[i] * y[i]; // exact
+      }
+      SolvingKernel kernel = new SolvingKernel(gpu);
+      DeviceBuffer total = gpu.buffer(Double.BYTES, -1);
+      kernel.dot(gpu.matrix(rows, columns, x), gpu.matrix(rows, columns, y),
+          gpu.buffer(kernel.dotWorkspace((long) rows * columns), -1), total);
+      assertEquals(expected, gpu.readDouble(total, 0));
+    });
+  }
+
+  @Test
   void diagonal() {
     onEveryShape((gpu, _, columns) -> {
       float[] h = integers(1, (long) columns * columns, 100);

@@ -6,6 +6,9 @@ package dev.espalier.engine.backend;
 /// Conjugate gradients solve (H + λI) y = r for every row by itself: H is symmetric and the same for all rows, and the
 /// unknowns of a row are the elements where its weights are not 0. They are preconditioned by the diagonal d of H
 /// [Hestenes and Stiefel 1952; Saad 2003, algorithm 9.1].
+///
+/// Where all parameters of a network are the unknowns of one system, [#dot], [#addProduct] and [#dividedByDiagonal] are
+/// its steps beside [NetworkOperations#add].
 public interface SolvingOperations {
   /// d = x − 1cᵀ.
   ///
@@ -47,4 +50,20 @@ public interface SolvingOperations {
   /// @param solution y, as `weights`; 0 at the start
   void conjugateGradientStep(Matrix weights, Matrix diagonal, double damping, Matrix product, Matrix residual,
       Matrix direction, Matrix solution, Matrix norms);
+
+  /// Σ x∘y, of one shape; its sum in double.
+  double dot(Matrix x, Matrix y);
+
+  /// z += α x∘y, of one shape.
+  void addProduct(double alpha, Matrix x, Matrix y, Matrix z);
+
+  /// z = r / (α d + β) where w is not 0, and 0 elsewhere, of one shape.
+  ///
+  /// @param weights w; may be `residual` itself
+  /// @param residual r
+  /// @param diagonal d, not negative
+  /// @param scale α, not negative
+  /// @param shift β, above 0
+  /// @param quotient z, written
+  void dividedByDiagonal(Matrix weights, Matrix residual, Matrix diagonal, double scale, double shift, Matrix quotient);
 }

@@ -25,6 +25,12 @@ public final class Workers {
     return backends;
   }
 
+  /// At most `most` samples in a batch, and as many batches for each worker, so that none waits for the others at the end.
+  public int batchSize(long samples, int most) {
+    long parts = backends.size() == 1 ? 1 : backends.size() * Math.ceilDiv(samples, (long) backends.size() * most);
+    return (int) Math.min(most, Math.ceilDiv(samples, parts));
+  }
+
   /// Does pieces of work at the same time, so that they may wait for each other, each with the backend of its number,
   /// the first on this thread, and waits for all. What several read none may write.
   ///

@@ -4,22 +4,32 @@ import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.stream.IntStream;
 
-/// One column of another source, or all others.
+/// Some columns of another source.
 ///
-/// @param column from 0
-/// @param others whether the rows hold all columns but this one
-public record ColumnSamples(SampleSource source, int column, boolean others) implements SampleSource {
-  /// @throws IllegalArgumentException if there is no such column, or no other
+/// @param columns their numbers from 0, at least one
+/// @param standsIn whether they have the name and the notes of the source; otherwise they are named by the first column
+public record ColumnSamples(SampleSource source, List<Integer> columns, boolean standsIn) implements SampleSource {
+  /// @throws IllegalArgumentException if there is no such column, or none is picked
   public ColumnSamples {
-    if (column < 0 || column >= source.width() || (others && source.width() == 1)) {
-      throw new IllegalArgumentException("column %d of %d, others: %s".formatted(column, source.width(), others));
+    columns = List.copyOf(columns);
+    if (columns.isEmpty() || columns.stream().anyMatch(column -> column < 0 || column >= source.width())) {
+      throw new IllegalArgumentException("columns %s of %d".formatted(columns, source.width()));
     }
+  }
+
+  /// All columns but one.
+  ///
+  /// @throws IllegalArgumentException if there is no other
+  public static ColumnSamples without(int column, SampleSource source) {
+    return new ColumnSamples(source,
+        IntStream.range(0, source.width()).filter(other -> other != column).boxed().toList(), true);
   }
 
   @Override
   public String name() {
-    return others ? source.name() : "column %s of %s".formatted(column + 1, source.name());
+    return standsIn ? source.name() : "column %s of %s".formatted(columns.getFirst() + 1, source.name());
   }
 
   @Override
@@ -29,7 +39,7 @@ public record ColumnSamples(SampleSource source, int column, boolean others) imp
 
   @Override
   public int width() {
-    return others ? source.width() - 1 : 1;
+    return columns.size();
   }
 
   @Override
@@ -39,12 +49,13 @@ public record ColumnSamples(SampleSource source, int column, boolean others) imp
 
   @Override
   public List<SourceNote> notes() {
-    return others ? source.notes() : List.of();
+    return standsIn ? source.notes() : List.of();
   }
 
   @Override
   public Pass open() throws IOException {
     Pass pass = source.open();
+    int[] picked = columns.stream().mapToInt(Integer::intValue).toArray();
     return new Pass() {
       @Override
       public int read(MatrixView target) throws IOException {
@@ -52,7 +63,9 @@ public record ColumnSamples(SampleSource source, int column, boolean others) imp
           MatrixView whole = MatrixView.allocate(arena, target.rows(), source.width());
           int read = pass.read(whole);
           for (int row = 0; row < read; row++) {
-            copyRow(whole, row, target);
+            for (int to = 0; to < picked.length; to++) {
+              target.set(row, to, whole.get(row, picked[to]));
+            }
           }
           return read;
         }
@@ -63,15 +76,5 @@ public record ColumnSamples(SampleSource source, int column, boolean others) imp
         pass.close();
       }
     };
-  }
-
-  private void copyRow(MatrixView whole, int row, MatrixView target) {
-    if (!others) {
-      target.set(row, 0, whole.get(row, column));
-      return;
-    }
-    for (int to = 0; to < target.columns(); to++) {
-      target.set(row, to, whole.get(row, to < column ? to : to + 1));
-    }
   }
 }

@@ -82,7 +82,8 @@ public final class SampleFiles {
   public static Dataset dataset(Path path, String column, SampleReading reading) throws IOException {
     SampleSource whole = open(path, Role.SAMPLES, reading);
     int number = column(whole, column);
-    return Dataset.of(scaled(new ColumnSamples(whole, number, true), reading), new ColumnSamples(whole, number, false));
+    return Dataset.of(scaled(ColumnSamples.without(number, whole), reading),
+        new ColumnSamples(whole, List.of(number), false));
   }
 
   private static int column(SampleSource whole, String column) throws FormatException {

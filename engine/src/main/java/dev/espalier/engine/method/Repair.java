@@ -66,7 +66,7 @@ public sealed interface Repair {
   /// @param lastEpochs in the last round, at least 1; empty: [#LAST_EPOCHS]
   /// @param learningRate at the start of a round, above 0; empty: [#LEARNING_RATE]
   record Distill(Optional<Objective> objective, OptionalInt epochs, OptionalInt lastEpochs,
-      OptionalDouble learningRate) implements Repair {
+      OptionalDouble learningRate) implements Following {
     /// Epochs in each round but the last, unless others are asked for.
     public static final int EPOCHS = 5;
     /// Epochs in the last round, unless others are asked for.
@@ -91,29 +91,14 @@ public sealed interface Repair {
       }
     }
 
-    /// This distillation with an objective.
-    Distill withObjective(Objective value) {
-      return new Distill(Optional.of(value), epochs, lastEpochs, learningRate);
-    }
-
-    /// The objective in force for a network.
-    public Objective objective(Graph graph) {
-      return objective.orElseGet(() -> Objective.defaultFor(graph));
-    }
-
     @Override
-    public void requireFits(Graph graph) {
-      objective(graph).requireFits(graph);
+    public Distill withObjective(Objective value) {
+      return new Distill(Optional.of(value), epochs, lastEpochs, learningRate);
     }
 
     @Override
     public boolean doesMoreAtStops() {
       return lastEpochs.orElse(LAST_EPOCHS) > epochs.orElse(EPOCHS);
-    }
-
-    @Override
-    public Repair inForce(Graph graph) {
-      return withObjective(objective(graph));
     }
 
     @Override
@@ -155,6 +140,91 @@ public sealed interface Repair {
     }
   }
 
+  /// Gauss-Newton steps over all weights and biases that are left in the whole network: the outputs of the pruned network
+  /// are to follow those of the dense network on the same samples (docs/method.md, joint repair).
+  ///
+  /// @param objective empty: [Objective#defaultFor] the network
+  /// @param outer Gauss-Newton steps where a network is wanted as it is, at least 1; empty: [#OUTER]
+  /// @param inner iterations of conjugate gradients for each of them, at least 1; empty: [#INNER]
+  /// @param damping λ at the start, relative to the curvature by each parameter, above 0; empty: [#DAMPING]
+  /// @param tolerance the part of the distance below which a gain ends the steps, at least 0 and below 1; empty:
+  ///                  [#TOLERANCE]
+  record Joint(Optional<Objective> objective, OptionalInt outer, OptionalInt inner, OptionalDouble damping,
+      OptionalDouble tolerance) implements Following {
+    /// Gauss-Newton steps, unless others are asked for.
+    public static final int OUTER = 4;
+    /// Iterations of each step, unless others are asked for.
+    public static final int INNER = 20;
+    /// The damping of the first step, unless another one is asked for.
+    public static final double DAMPING = 1e-2;
+    /// The least gain, unless another one is asked for.
+    public static final double TOLERANCE = 0.02;
+    /// Rounds before a network is wanted are repaired from this part of the weights on, by half of the steps and
+    /// iterations.
+    public static final double ROUNDS_FROM = 0.15;
+
+    /// The defaults.
+    public Joint() {
+      this(Optional.empty(), OptionalInt.empty(), OptionalInt.empty(), OptionalDouble.empty(), OptionalDouble.empty());
+    }
+
+    /// @throws IllegalArgumentException if a number is out of its range
+    public Joint {
+      if (outer.orElse(1) < 1 || inner.orElse(1) < 1) {
+        throw new IllegalArgumentException("joint: %s steps of %s iterations: use at least one of each"
+            .formatted(outer.orElse(OUTER), inner.orElse(INNER)));
+      }
+      if (!(damping.orElse(1) > 0 && Double.isFinite(damping.orElse(1)))) {
+        throw new IllegalArgumentException("joint:damping=%s: use a damping above 0".formatted(damping.getAsDouble()));
+      }
+      if (!(tolerance.orElse(0) >= 0 && tolerance.orElse(0) < 1)) {
+        throw new IllegalArgumentException(
+            "joint:tolerance=%s: use a tolerance from 0 to below 1".formatted(tolerance.getAsDouble()));
+      }
+    }
+
+    @Override
+    public boolean doesMoreAtStops() {
+      return true;
+    }
+
+    @Override
+    public Joint withObjective(Objective value) {
+      return new Joint(Optional.of(value), outer, inner, damping, tolerance);
+    }
+
+    @Override
+    public String toString() {
+      return "joint" + objective.map(value -> ":" + value).orElse("") + RepairText.option("outer", outer)
+          + RepairText.option("inner", inner) + RepairText.option("damping", damping)
+          + RepairText.option("tolerance", tolerance);
+    }
+  }
+
+  /// A repair that minimises a distance of the outputs from those of the dense network.
+  sealed interface Following extends Repair {
+    /// The distance; empty: [Objective#defaultFor] the network.
+    Optional<Objective> objective();
+
+    /// This repair with a distance.
+    Following withObjective(Objective value);
+
+    /// The distance in force for a network.
+    default Objective objective(Graph graph) {
+      return objective().orElseGet(() -> Objective.defaultFor(graph));
+    }
+
+    @Override
+    default void requireFits(Graph graph) {
+      objective(graph).requireFits(graph);
+    }
+
+    @Override
+    default Repair inForce(Graph graph) {
+      return withObjective(objective(graph));
+    }
+  }
+
   /// @throws dev.espalier.engine.MismatchException if it is not defined for a network
   default void requireFits(Graph graph) {
     // A refit is defined for every network.
@@ -170,20 +240,24 @@ public sealed interface Repair {
     return this;
   }
 
-  /// `refit` or `distill`, with options after colons where they are not the defaults: `refit:iterations=50`,
-  /// `refit:damping=0.01`, `distill:mse`, `distill:kl:4`, `distill:epochs=2`, `distill:last=15`, `distill:rate=0.001`;
-  /// or `fine-tune`, with `fine-tune:epochs=2`, `fine-tune:rate=0.001`.
+  /// `refit`, `joint`, `distill` or `fine-tune`, with options after colons where they are not the defaults:
+  /// `refit:iterations=50`, `refit:damping=0.01`, `joint:mse`, `joint:kl:4`, `joint:outer=2`, `joint:inner=10`,
+  /// `joint:damping=0.1`, `joint:tolerance=0.01`, `distill:mse`, `distill:kl:4`, `distill:epochs=2`, `distill:last=15`,
+  /// `distill:rate=0.001`, `fine-tune:epochs=2`, `fine-tune:rate=0.001`.
   ///
   /// @throws IllegalArgumentException for anything else
   static Repair parse(String text) {
     RepairText options = new RepairText(text);
     Repair repair = switch (options.name()) {
       case "refit" -> new Refit(options.integer("iterations"), options.decimal("damping"));
+      case "joint" -> new Joint(options.objective(), options.integer("outer"), options.integer("inner"),
+          options.decimal("damping"), options.decimal("tolerance"));
       case "distill" ->
         new Distill(options.objective(), options.integer("epochs"), options.integer("last"), options.decimal("rate"));
       case "fine-tune" -> new FineTune(options.integer("epochs"), options.decimal("rate"));
       default -> throw new IllegalArgumentException(
-          "unknown repair '%s': use none, refit, distill, fine-tune, or several, as refit+distill".formatted(text));
+          "unknown repair '%s': use none, refit, joint, distill, fine-tune, or several, as refit+joint"
+              .formatted(text));
     };
     options.requireAllRead();
     return repair;

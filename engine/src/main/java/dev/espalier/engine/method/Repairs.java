@@ -33,14 +33,14 @@ public record Repairs(List<Repair> steps) {
     return steps.stream().anyMatch(Repair.FineTune.class::isInstance);
   }
 
-  /// These repairs for a network that is known to be a classifier: without an objective, distillation compares its class
-  /// probabilities.
+  /// These repairs for a network that is known to be a classifier: without an objective, joint repair and
+  /// distillation compare its class probabilities.
   public Repairs forClassifier() {
     return new Repairs(steps.stream().<Repair>map(step -> switch (step) {
       case Repair.Refit refit -> refit;
       case Repair.FineTune fineTune -> fineTune;
-      case Repair.Distill distill ->
-        distill.objective().isPresent() ? distill : distill.withObjective(Preset.DIVERGENCE);
+      case Repair.Following following ->
+        following.objective().isPresent() ? following : following.withObjective(Preset.DIVERGENCE);
     }).toList());
   }
 

@@ -199,7 +199,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     List<String> names = layers.stream().filter(layer -> !layer.excluded() && !layer.compensable()).map(Layer::name)
         .toList();
     boolean compensates = scoring.compensation() instanceof Compensation.Bias;
-    boolean refits = repair.steps().stream().anyMatch(Repair.Refit.class::isInstance);
+    boolean refits = repair.steps().stream()
+        .anyMatch(step -> step instanceof Repair.Refit || step instanceof Repair.Joint);
     if (names.isEmpty() || !(compensates || refits) || options.target().sparsity() == 0) {
       return Optional.empty();
     }

@@ -5,16 +5,12 @@ import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
-import dev.espalier.engine.method.Loss;
-import dev.espalier.engine.method.Objective;
 import dev.espalier.engine.method.Repair;
-import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
@@ -46,32 +42,20 @@ final class Distillation implements Repairer.Step {
   private final Set<String> frozen;
   private final long seed;
   private final MatrixView samples;
-  private final MatrixView targets;
-  private final Loss loss;
-  private final double temperature;
+  private final Teacher teacher;
   private final int batchSize;
   private final List<Integer> failed = new ArrayList<>();
   private int round;
 
-  private Distillation(Backend backend, Repair.Distill method, Objective objective, Set<String> frozen, long seed,
-      int batchSize, MatrixView samples, MatrixView targets) {
+  private Distillation(Backend backend, Repair.Distill method, Set<String> frozen, long seed, int batchSize,
+      MatrixView samples, Teacher teacher) {
     this.backend = backend;
     this.method = method;
     this.frozen = frozen;
     this.seed = seed;
     this.samples = samples;
-    this.targets = targets;
+    this.teacher = teacher;
     this.batchSize = batchSize;
-    switch (objective) {
-      case Objective.SquaredError() -> {
-        loss = new Loss.SquaredError();
-        temperature = 1;
-      }
-      case Objective.Divergence(double t) -> {
-        loss = new Loss.CrossEntropy(); // the divergence and a constant
-        temperature = t;
-      }
-    }
   }
 
   /// A distillation.
@@ -89,39 +73,12 @@ final class Distillation implements Repairer.Step {
           .formatted(source.name(), source.samples(), Integer.MAX_VALUE));
     }
     MatrixSamples samples = (MatrixSamples) Dataset.of(source).inMemory(Long.MAX_VALUE, arena).samples();
-    MatrixView targets = MatrixView.allocate(arena, samples.values().rows(), dense.outputs());
-    int rows = Math.min(plan.batchSize(), targets.rows());
-    try (ForwardPass forward = ForwardPass.allocate(backend, dense.graph(), rows)) {
-      for (int first = 0; first < targets.rows(); first += rows) {
-        int count = Math.min(rows, targets.rows() - first);
-        backend.enter(Phase.FORWARD);
-        forward.load(samples.values().slice(first, count));
-        forward.run(dense);
-        targets(backend, method.objective(dense.graph()), dense.graph(), forward, targets.slice(first, count));
-        listener.report("running the dense network", first + count, targets.rows());
-      }
-    }
+    Teacher teacher = Teacher.of(dense, backend, method.objective(dense.graph()), samples, plan.batchSize(), listener,
+        arena);
     Set<Integer> trained = plan.layers().stream().map(ScoringPlan.Layer::number).collect(Collectors.toSet());
     Set<String> frozen = IntStream.range(0, dense.layers().size()).filter(l -> !trained.contains(l))
         .mapToObj(l -> dense.layers().get(l).name()).collect(Collectors.toSet());
-    return new Distillation(backend, method, method.objective(dense.graph()), frozen, plan.seed(), plan.batchSize(),
-        samples.values(), targets);
-  }
-
-  /// What the dense network makes of a batch, as the objective compares it.
-  private static void targets(Backend backend, Objective objective, Graph graph, ForwardPass forward,
-      MatrixView targets) {
-    switch (objective) {
-      case Objective.SquaredError() -> backend.download(forward.output(), targets);
-      case Objective.Divergence(double temperature) -> {
-        try (Matrix scaled = backend.allocate(targets.rows(), targets.columns());
-            Matrix probabilities = backend.allocate(targets.rows(), targets.columns())) {
-          backend.network().add(1 / temperature, forward.value(graph.logits()), scaled);
-          backend.network().activate(Activation.SOFTMAX, scaled, probabilities);
-          backend.download(probabilities, targets);
-        }
-      }
-    }
+    return new Distillation(backend, method, frozen, plan.seed(), plan.batchSize(), samples.values(), teacher);
   }
 
   /// Bytes that the parameters' gradients and moments take, and the parameters before a round.
@@ -154,10 +111,10 @@ final class Distillation implements Repairer.Step {
 
   /// @return whether the loss has stayed finite
   private boolean train(DeviceNetwork pruned, int epochs, double rate, ProgressListener listener) {
-    TrainingOptions training = new TrainingOptions(epochs, BATCH, Adam.of(rate), FINAL_RATE, loss, temperature,
-        seed + round, true, frozen);
+    TrainingOptions training = new TrainingOptions(epochs, BATCH, Adam.of(rate), FINAL_RATE, teacher.loss(),
+        teacher.temperature(), seed + round, true, frozen);
     try {
-      Trainer.train(backend, pruned, samples, targets, training,
+      Trainer.train(backend, pruned, samples, teacher.outputs(), training,
           (task, done, total) -> listener.proceed("distilling, " + task, done, total));
       return true;
     } catch (NonFiniteException _) {
@@ -171,14 +128,14 @@ final class Distillation implements Repairer.Step {
     double sum = 0;
     try (Arena arena = Arena.ofConfined();
         ForwardPass forward = ForwardPass.allocate(backend, network.graph(), rows);
-        LossPass pass = LossPass.allocate(backend, network.graph(), loss, temperature, rows)) {
+        LossPass pass = teacher.lossPass(backend, network.graph(), rows)) {
       MatrixView each = MatrixView.allocate(arena, rows, 1);
       for (int first = 0; first < samples.rows(); first += rows) {
         int count = Math.min(rows, samples.rows() - first);
         backend.enter(Phase.FORWARD);
         forward.load(samples.slice(first, count));
         forward.run(network);
-        pass.load(targets.slice(first, count));
+        pass.load(teacher.outputs().slice(first, count));
         MatrixView losses = each.slice(0, count);
         backend.download(pass.losses(forward), losses);
         for (int n = 0; n < count; n++) {

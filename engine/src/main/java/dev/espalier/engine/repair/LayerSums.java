@@ -67,7 +67,8 @@ final class LayerSums implements Resource {
         + (batchSize + 1L) * (inputs + 1L);
   }
 
-  private static Matrix ones(Backend backend, int rows) {
+  /// A column of ones, closed by the caller.
+  static Matrix ones(Backend backend, int rows) {
     float[] values = new float[rows];
     Arrays.fill(values, 1);
     Matrix ones = backend.allocate(rows, 1);

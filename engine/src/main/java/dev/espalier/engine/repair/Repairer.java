@@ -55,7 +55,7 @@ public final class Repairer implements Resource {
   /// @param repairs one or more
   /// @param plan names the layers to repair, the batch size, the seed, and the loss of a fine-tuning
   /// @param data samples to follow the dense network on, with labels for a fine-tuning
-  /// @param arena takes what is kept in host memory, and outlives the repairer
+  /// @param arena takes what is kept in host memory, lets all threads use it, and outlives the repairer
   /// @throws IOException if a sample cannot be read or is not finite
   public static Repairer towards(DeviceNetwork network, Backend backend, Repairs repairs, ScoringPlan plan,
       Dataset data, ProgressListener listener, Arena arena) throws IOException {
@@ -67,6 +67,7 @@ public final class Repairer implements Resource {
         steps.add(resources.own(switch (repair) {
           case Repair.Refit refit ->
             LayerRefit.towards(dense, backend, refit, plan.layers(), data.samples(), plan.batchSize());
+          case Repair.Joint joint -> JointRefit.towards(dense, backend, joint, plan, data.samples(), listener, arena);
           case Repair.Distill distill ->
             Distillation.towards(dense, backend, distill, plan, data.samples(), listener, arena);
           case Repair.FineTune fineTune -> new FineTuning(backend, fineTune, dense, plan, data);
@@ -90,6 +91,7 @@ public final class Repairer implements Resource {
   public static long bytes(Repairs repairs, Graph graph, List<ScoringPlan.Layer> layers, int batchSize) {
     return repairs.steps().stream().mapToLong(repair -> switch (repair) {
       case Repair.Refit _ -> LayerRefit.bytes(graph, layers, batchSize);
+      case Repair.Joint _ -> JointRefit.bytes(graph, batchSize);
       case Repair.Distill _ -> Distillation.bytes(graph);
       case Repair.FineTune _ -> FineTuning.bytes(graph);
     }).max().orElse(0);

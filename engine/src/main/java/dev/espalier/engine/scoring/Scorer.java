@@ -70,7 +70,7 @@ public final class Scorer {
     long samples = data.samples().samples();
     Workers workers = workers(backend, network, plan, data);
     int count = workers.backends().size();
-    int batchSize = batchSize(samples, count, plan.batchSize());
+    int batchSize = workers.batchSize(samples, plan.batchSize());
     try (Resources temporary = new Resources()) {
       List<Share> shares = new ArrayList<>();
       for (Backend worker : workers.backends()) {
@@ -169,14 +169,5 @@ public final class Scorer {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-  }
-
-  /// At most `most` samples, and as many for each of several workers, so that none waits for the others at the end.
-  private static int batchSize(long samples, int workers, int most) {
-    if (workers == 1) {
-      return (int) Math.min(samples, most);
-    }
-    long rounds = Math.ceilDiv(samples, (long) workers * most);
-    return (int) Math.ceilDiv(samples, workers * rounds);
   }
 }

@@ -81,6 +81,44 @@ public interface SolvingOperationsContract {
     assertArrayEquals(new float[]{0, 0, 6, -Float.MIN_NORMAL, Float.MIN_NORMAL, -3}, on().download(y), 0f);
   }
 
+  @ForShapes
+  default void multipliesAndAddsUp(int rows, int columns, int unused) {
+    float[] x = on().normal(rows * columns);
+    float[] y = on().normal(rows * columns);
+    float[] z = on().normal(rows * columns);
+    double sum = 0;
+    double magnitude = 0;
+    ExpectedSums expected = on().sums(x.length);
+    for (int i = 0; i < x.length; i++) {
+      sum += (double) x[i] * y[i];
+      magnitude += Math.abs((double) x[i] * y[i]);
+      expected.add(i, z[i]);
+      expected.add(i, 2, -0.75 * x[i] * y[i]);
+    }
+    Matrix left = on().upload(rows, columns, x);
+    Matrix right = on().upload(rows, columns, y);
+    Matrix to = on().upload(rows, columns, z);
+    assertEquals(sum, solving().dot(left, right), x.length * 0x1p-52 * magnitude);
+    solving().addProduct(-0.75, left, right, to);
+    expected.check("z + αxy", to);
+  }
+
+  @ForShapes
+  default void dividesByADiagonalWhereWeightsAreLeft(int rows, int columns, int unused) {
+    float[] w = on().normal(rows * columns);
+    float[] r = on().normal(rows * columns);
+    float[] d = on().positive(rows * columns);
+    ExpectedSums expected = on().sums(r.length);
+    for (int i = 0; i < r.length; i++) {
+      w[i] = i % 3 == 0 ? 0 : w[i];
+      expected.add(i, 4, w[i] == 0 ? 0 : r[i] / (1.5 * d[i] + 0.25));
+    }
+    Matrix quotient = on().upload(rows, columns, on().normal(r.length));
+    solving().dividedByDiagonal(on().upload(rows, columns, w), on().upload(rows, columns, r),
+        on().upload(rows, columns, d), 1.5, 0.25, quotient);
+    expected.check("r / (αd + β)", quotient);
+  }
+
   /// As many steps as unknowns solve a system, whatever rows lack: some weights, all of them, or a right-hand side. Ten
   /// times as many do no harm.
   @Test

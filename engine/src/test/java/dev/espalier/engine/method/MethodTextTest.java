@@ -4,8 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.espalier.engine.RandomCases;
-import java.util.Arrays;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -59,14 +57,18 @@ final class MethodTextTest {
           "oneshot", "linear:1", "geometric:20", "cubic:9999", "geometric:0.75", "geometric:0.001"),
       Kinds.of(Repair.class, Repair::parse,
           List.of(new Repair.Refit(), new Repair.Refit(OptionalInt.of(50), OptionalDouble.of(0.0125)),
-              new Repair.Refit(OptionalInt.empty(), OptionalDouble.of(1e-7)), new Repair.Distill(),
+              new Repair.Refit(OptionalInt.empty(), OptionalDouble.of(1e-7)), new Repair.Joint(),
+              new Repair.Joint(Optional.of(new Objective.Divergence(4)), OptionalInt.of(2), OptionalInt.of(10),
+                  OptionalDouble.of(0.1), OptionalDouble.of(0)),
+              new Repair.Distill(),
               new Repair.Distill(Optional.of(new Objective.SquaredError()), OptionalInt.empty(), OptionalInt.of(15),
                   OptionalDouble.empty()),
               new Repair.Distill(Optional.of(new Objective.Divergence(2.5)), OptionalInt.of(0), OptionalInt.of(1),
                   OptionalDouble.of(0.001)),
               new Repair.FineTune(OptionalInt.empty(), OptionalDouble.empty()),
               new Repair.FineTune(OptionalInt.of(2), OptionalDouble.of(0.01))),
-          "refit", "refit:iterations=50:damping=0.0125", "refit:damping=1E-7", "distill", "distill:mse:last=15",
+          "refit", "refit:iterations=50:damping=0.0125", "refit:damping=1E-7", "joint",
+          "joint:kl:4:outer=2:inner=10:damping=0.1:tolerance=0", "distill", "distill:mse:last=15",
           "distill:kl:2.5:epochs=0:last=1:rate=0.001", "fine-tune", "fine-tune:epochs=2:rate=0.01"),
       Kinds.of(Objective.class, Objective::parse,
           List.of(new Objective.SquaredError(), new Objective.Divergence(4), new Objective.Divergence(0.5)), "mse",
@@ -83,8 +85,13 @@ final class MethodTextTest {
         assertEquals(value, kinds.parse.apply(text));
       });
       Set<Class<?>> tested = kinds.values.values().stream().map(Object::getClass).collect(Collectors.toSet());
-      assertEquals(new HashSet<>(Arrays.asList(kinds.type.getPermittedSubclasses())), tested, kinds.type::getName);
+      assertEquals(records(kinds.type).collect(Collectors.toSet()), tested, kinds.type::getName);
     }
+  }
+
+  private static Stream<Class<?>> records(Class<?> sealed) {
+    return Stream.of(sealed.getPermittedSubclasses())
+        .flatMap(type -> type.isInterface() ? records(type) : Stream.of(type));
   }
 
   static Stream<Arguments> fractions() {
@@ -130,7 +137,8 @@ final class MethodTextTest {
     refused("schedule geometric:0.0: use a fraction between 0 and 1 that each round keeps, or a number of rounds",
         () -> Schedule.parse("geometric:0.0"));
     for (String text : List.of("fit", "none:damping=1", "")) {
-      refused("unknown repair '%s': use none, refit, distill, fine-tune, or several, as refit+distill".formatted(text),
+      refused(
+          "unknown repair '%s': use none, refit, joint, distill, fine-tune, or several, as refit+joint".formatted(text),
           () -> Repair.parse(text));
     }
     for (String option : List.of("", "5", "mse", "epochs=1")) {
@@ -140,6 +148,15 @@ final class MethodTextTest {
     refused(
         "distill:last=1:last=2: option 'last=2' is unknown or given twice; use mse, kl:T, epochs=N, last=N or rate=X",
         () -> Repair.parse("distill:last=1:last=2"));
+    refused(
+        "joint:rate=1: option 'rate=1' is unknown or given twice; use mse, kl:T, outer=N, inner=N, damping=X or tolerance=X",
+        () -> Repair.parse("joint:rate=1"));
+    assertEquals(Repair.parse("joint:kl:4:outer=1:inner=2:damping=0.1:tolerance=0"),
+        Repair.parse("joint:tolerance=0:inner=2:outer=1:kl:4:damping=0.1"));
+    refused("joint: 0 steps of 20 iterations: use at least one of each", () -> Repair.parse("joint:outer=0"));
+    refused("joint: 4 steps of 0 iterations: use at least one of each", () -> Repair.parse("joint:inner=0"));
+    refused("joint:damping=0.0: use a damping above 0", () -> Repair.parse("joint:damping=0"));
+    refused("joint:tolerance=1.0: use a tolerance from 0 to below 1", () -> Repair.parse("joint:tolerance=1"));
     refused("refit:iterations=x: iterations is not a whole number", () -> Repair.parse("refit:iterations=x"));
     refused("refit:damping=: damping is not a number", () -> Repair.parse("refit:damping="));
     refused("unknown objective 'kl:': use mse or, for classifiers, kl:4", () -> Repair.parse("distill:kl"));

@@ -122,7 +122,7 @@ final class LayerRefitTest {
     }
   }
 
-  private static void assertClose(Plain expected, Plain found, double tolerance) {
+  static void assertClose(Plain expected, Plain found, double tolerance) {
     for (int l = 0; l < expected.weights().length; l++) {
       for (int i = 0; i < expected.weights()[l].length; i++) {
         assertArrayEquals(expected.weights()[l][i], found.weights()[l][i], tolerance,
@@ -196,7 +196,7 @@ final class LayerRefitTest {
   }
 
   /// With the largest pivot of each column.
-  private static double[] gauss(double[][] system) {
+  static double[] gauss(double[][] system) {
     int n = system.length;
     for (int k = 0; k < n; k++) {
       int pivot = k;

@@ -54,7 +54,7 @@ final class CpuConjugateGradients {
   }
 
   /// In four sums, which the processor adds to at the same time.
-  private static double dot(float[] x, float[] y, int count) {
+  static double dot(float[] x, float[] y, int count) {
     double[] sums = new double[4];
     int j = 0;
     for (; j <= count - 4; j += 4) {

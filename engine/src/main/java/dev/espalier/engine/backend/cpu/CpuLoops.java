@@ -42,6 +42,21 @@ final class CpuLoops {
     }
   }
 
+  /// z += α x∘y
+  static void addProduct(float alpha, float[] x, float[] y, float[] z, int count) {
+    for (int i = 0; i < count; i++) {
+      z[i] += alpha * x[i] * y[i];
+    }
+  }
+
+  /// r = r / (α d + β) where w is not 0, and 0 elsewhere.
+  static void divideByDiagonal(float[] w, float[] r, float[] d, float alpha, float beta, int count) {
+    for (int i = 0; i < count; i++) {
+      float quotient = r[i] / (alpha * d[i] + beta);
+      r[i] = w[i] == 0 ? 0 : quotient;
+    }
+  }
+
   /// y += x
   static void add(float[] x, double[] y, int count) {
     for (int i = 0; i < count; i++) {

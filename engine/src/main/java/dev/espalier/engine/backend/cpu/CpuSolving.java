@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 
 /// Least squares.
 final class CpuSolving implements SolvingOperations {
@@ -107,6 +108,43 @@ final class CpuSolving implements SolvingOperations {
       store(row.residual, columns, r, first);
       store(row.direction, columns, p, first);
       store(row.solution, columns, y, first);
+    });
+  }
+
+  /// Blocks of one size whatever the number of threads, added in order.
+  @Override
+  public double dot(Matrix x, Matrix y) {
+    MemorySegment a = read(x);
+    MemorySegment b = read(y);
+    double[] sums = new double[Math.toIntExact(Math.ceilDiv(x.elements(), CpuPool.BLOCK))];
+    pool.tiles(x.elements(), (first, count, tile) -> sums[(int) (first / CpuPool.BLOCK)] += CpuConjugateGradients
+        .dot(load(a, first, count, tile.a), load(b, first, count, tile.b), count));
+    return Arrays.stream(sums).sum();
+  }
+
+  @Override
+  public void addProduct(double alpha, Matrix x, Matrix y, Matrix z) {
+    MemorySegment a = read(x);
+    MemorySegment b = read(y);
+    MemorySegment to = write(z);
+    pool.tiles(z.elements(), (first, count, tile) -> {
+      load(to, first, count, tile.c);
+      CpuLoops.addProduct((float) alpha, load(a, first, count, tile.a), load(b, first, count, tile.b), tile.c, count);
+      store(tile.c, count, to, first);
+    });
+  }
+
+  @Override
+  public void dividedByDiagonal(Matrix weights, Matrix residual, Matrix diagonal, double scale, double shift,
+      Matrix quotient) {
+    MemorySegment w = read(weights);
+    MemorySegment r = read(residual);
+    MemorySegment d = read(diagonal);
+    MemorySegment z = write(quotient);
+    pool.tiles(quotient.elements(), (first, count, tile) -> {
+      CpuLoops.divideByDiagonal(load(w, first, count, tile.a), load(r, first, count, tile.b),
+          load(d, first, count, tile.c), (float) scale, (float) shift, count);
+      store(tile.b, count, z, first);
     });
   }
 

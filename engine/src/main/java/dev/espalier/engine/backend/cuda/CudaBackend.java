@@ -73,7 +73,7 @@ public final class CudaBackend implements GpuBackend {
     moments = new CudaMoments(driver, memory, precision);
     selection = resources.own(new CudaSelection(driver, memory, transfers));
     training = new CudaTraining(driver);
-    solving = new CudaSolving(driver);
+    solving = new CudaSolving(driver, memory, transfers);
     ownBytes = memory.used();
     resources.own(driver::synchronize);
   }

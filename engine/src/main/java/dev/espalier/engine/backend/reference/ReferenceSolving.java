@@ -91,4 +91,29 @@ final class ReferenceSolving implements SolvingOperations {
       entries(norms).set(i, 0, next);
     }
   }
+
+  @Override
+  public double dot(Matrix x, Matrix y) {
+    double sum = 0;
+    for (int i = 0; i < x.elements(); i++) {
+      sum += entries(x).get(i) * entries(y).get(i);
+    }
+    return sum;
+  }
+
+  @Override
+  public void addProduct(double alpha, Matrix x, Matrix y, Matrix z) {
+    for (int i = 0; i < z.elements(); i++) {
+      entries(z).set(i, entries(z).get(i) + alpha * entries(x).get(i) * entries(y).get(i));
+    }
+  }
+
+  @Override
+  public void dividedByDiagonal(Matrix weights, Matrix residual, Matrix diagonal, double scale, double shift,
+      Matrix quotient) {
+    for (int i = 0; i < quotient.elements(); i++) {
+      entries(quotient).set(i,
+          entries(weights).get(i) == 0 ? 0 : entries(residual).get(i) / (scale * entries(diagonal).get(i) + shift));
+    }
+  }
 }

@@ -1,0 +1,141 @@
+package dev.espalier.engine.repair;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.data.ColumnSamples;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Compaction;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
+import dev.espalier.engine.pass.DeviceNetwork;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/// A pruned chain of layers without what does nothing: the neurons that [Compaction] removes, and the inputs that no
+/// weight reads. It gives the same outputs, and what a repair makes of it can be written back. Networks that are no chain
+/// stay as they are.
+final class CompactNetwork implements Resource {
+  /// What stays of a layer.
+  ///
+  /// @param rows numbers of its outputs
+  /// @param columns numbers of its inputs
+  private record Stay(List<Integer> rows, List<Integer> columns) {}
+
+  private final Arena arena = Arena.ofShared(); // of the threads that a backend works with
+  private final DenseNetwork whole;
+  /// Before any repair.
+  private final DenseNetwork start;
+  private final List<Stay> stays = new ArrayList<>();
+  private final DeviceNetwork network;
+  private final Resources resources;
+
+  private CompactNetwork(DeviceNetwork pruned, Backend backend, Resources resources) {
+    this.resources = resources;
+    resources.own(arena::close);
+    whole = pruned.download(arena);
+    if (isChain(whole.graph())) {
+      start = compact();
+    } else {
+      start = whole;
+      whole.layers().forEach(layer -> stays.add(new Stay(all(layer.outputs()), all(layer.inputs()))));
+    }
+    network = resources.own(DeviceNetwork.copyOf(backend, start));
+  }
+
+  /// A compact copy, closed by the caller.
+  static CompactNetwork of(DeviceNetwork pruned, Backend backend) {
+    return Resources.build(resources -> new CompactNetwork(pruned, backend, resources));
+  }
+
+  private static boolean isChain(Graph graph) {
+    return IntStream.range(1, graph.nodes().size()).allMatch(n -> switch (graph.nodes().get(n)) {
+      case Node.Input _,Node.Add _,Node.Concat _ -> false;
+      case Node.Dense dense -> dense.input() == n - 1;
+      case Node.Activate activate -> activate.input() == n - 1 && graph.nodes().get(n - 1) instanceof Node.Dense;
+    });
+  }
+
+  private DenseNetwork compact() {
+    Compaction compaction = Compaction.of(whole, 1, arena);
+    List<DenseLayer> layers = new ArrayList<>(compaction.network().layers());
+    DenseLayer first = layers.getFirst();
+    List<Integer> read = IntStream.range(0, first.inputs())
+        .filter(j -> IntStream.range(0, first.outputs()).anyMatch(i -> first.weights().get(i, j) != 0)).boxed()
+        .toList();
+    List<Integer> columns = read.isEmpty() ? List.of(0) : read;
+    for (Compaction.Kept kept : compaction.layers()) {
+      stays.add(new Stay(kept.neurons(), columns));
+      columns = kept.neurons();
+    }
+    List<Integer> inputs = stays.getFirst().columns;
+    MatrixView narrow = MatrixView.allocate(arena, first.outputs(), inputs.size());
+    for (int i = 0; i < narrow.rows(); i++) {
+      for (int j = 0; j < narrow.columns(); j++) {
+        narrow.set(i, j, first.weights().get(i, inputs.get(j)));
+      }
+    }
+    layers.set(0, new DenseLayer(first.name(), narrow, first.bias(), first.activation()));
+    return new DenseNetwork(layers);
+  }
+
+  private static List<Integer> all(int count) {
+    return IntStream.range(0, count).boxed().toList();
+  }
+
+  DeviceNetwork network() {
+    return network;
+  }
+
+  /// The inputs that stay.
+  SampleSource narrow(SampleSource samples) {
+    List<Integer> inputs = stays.getFirst().columns;
+    return isChain(whole.graph()) && inputs.size() < samples.width()
+        ? new ColumnSamples(samples, inputs, true)
+        : samples;
+  }
+
+  /// Writes the parameters as they are now back to where they came from. A bias moves by as much as here, because here it
+  /// may have taken up constants.
+  ///
+  /// @param pruned of which this is a copy
+  void writeBack(DeviceNetwork pruned) {
+    DenseNetwork now = network.download(arena);
+    List<DenseLayer> layers = new ArrayList<>();
+    for (int l = 0; l < whole.layers().size(); l++) {
+      layers.add(merged(whole.layers().get(l), start.layers().get(l), now.layers().get(l), stays.get(l)));
+    }
+    pruned.load(new DenseNetwork(whole.graph(), layers));
+  }
+
+  private DenseLayer merged(DenseLayer of, DenseLayer before, DenseLayer after, Stay stay) {
+    MatrixView weights = of.weights().copy(arena);
+    Optional<MatrixView> bias = of.hasBias() || after.hasBias()
+        ? Optional.of(of.bias().map(b -> b.copy(arena)).orElseGet(() -> MatrixView.allocate(arena, 1, of.outputs())))
+        : Optional.empty();
+    for (int i = 0; i < stay.rows.size(); i++) {
+      int row = stay.rows.get(i);
+      for (int j = 0; j < stay.columns.size(); j++) {
+        weights.set(row, stay.columns.get(j), after.weights().get(i, j));
+      }
+      float moved = bias(after, i) - bias(before, i);
+      bias.ifPresent(b -> b.set(0, row, b.get(0, row) + moved));
+    }
+    return new DenseLayer(of.name(), weights, bias, of.activation());
+  }
+
+  private static float bias(DenseLayer layer, int i) {
+    return layer.bias().map(bias -> bias.get(0, i)).orElse(0f);
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}

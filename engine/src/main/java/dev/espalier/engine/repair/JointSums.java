@@ -1,0 +1,317 @@
+package dev.espalier.engine.repair;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.Workers;
+import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Objective;
+import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
+import dev.espalier.engine.pass.CurvaturePass;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.ForwardPass;
+import dev.espalier.engine.pass.LossPass;
+import dev.espalier.engine.pass.ParameterVector;
+import dev.espalier.engine.pass.SensitivityPass;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+
+/// What Gauss-Newton steps must know of the samples: the objective, its gradient, and the product of the Gauss-Newton
+/// matrix and a direction, each summed over all samples.
+///
+/// Where the values of all nodes take little memory they are kept as long as the weights stay, so that a product takes no
+/// forward pass; elsewhere each pass reads the samples again. Where threads are faster on samples of their own, each has
+/// batches of its own.
+final class JointSums implements Resource {
+  /// Most bytes of values that are kept.
+  private static final long KEPT_BYTES = 1L << 29;
+  /// The most outputs for which the diagonal is exact: a backward pass for each.
+  private static final int EXACT_OUTPUTS = Sensitivity.JACOBIAN_OUTPUTS;
+  private static final int DRAWS = 16;
+
+  /// The values of a batch that are kept.
+  private record Batch(ForwardPass forward, int first) {}
+
+  /// What a pass does with a batch that has run forward.
+  private interface Visitor {
+    /// @param first position of its first sample
+    void visit(Share share, ForwardPass forward, int first);
+  }
+
+  /// The part of one worker.
+  private final class Share {
+    final Backend backend;
+    final LossPass loss;
+    final CurvaturePass curvature;
+    /// Sums of all but the first worker, whose sums are the total.
+    final ParameterVector sum;
+    final Matrix ones;
+    final MatrixView losses;
+    final List<Batch> kept = new ArrayList<>();
+    double total;
+
+    Share(Backend backend, ParameterVector parameters, int index) {
+      this.backend = backend;
+      Graph graph = network.graph();
+      loss = resources.own(teacher.lossPass(backend, graph, batchSize));
+      curvature = resources.own(CurvaturePass.allocate(backend, graph, teacher.objective(), parameters, batchSize));
+      sum = index == 0
+          ? ParameterVector.of(backend, List.of())
+          : resources.own(ParameterVector.zeros(backend, parameters));
+      ones = resources.own(LayerSums.ones(backend, batchSize));
+      losses = MatrixView.allocate(arena, batchSize, 1);
+    }
+
+    /// Adds the losses of a batch, and leaves their gradients where they start.
+    void addLosses(ForwardPass forward, int first) {
+      loss.load(teacher.outputs().slice(first, forward.samples()));
+      MatrixView each = losses.slice(0, forward.samples());
+      backend.download(loss.losses(forward), each);
+      for (int n = 0; n < each.rows(); n++) {
+        total += each.get(n, 0);
+      }
+    }
+
+    /// Adds Σ g aᵀ and Σ g of a layer, with g the gradients at its pre-activation and a its input.
+    void addProducts(ParameterVector.Part sums, Matrix gradient, ForwardPass forward) {
+      backend.network().product(1, gradient, true, forward.input(sums.number()), false, 1, sums.weights());
+      sums.bias().ifPresent(
+          bias -> backend.network().product(1, ones.slice(0, gradient.rows()), true, gradient, false, 1, bias));
+    }
+  }
+
+  private final DeviceNetwork network;
+  private final Backend backend;
+  private final Teacher teacher;
+  private final SampleSource samples;
+  private final Workers workers;
+  private final int batchSize;
+  private final boolean isKept;
+  private final List<Share> shares = new ArrayList<>();
+  private final Arena arena = Arena.ofShared(); // of the workers' threads
+  private final Resources resources;
+  private boolean isCurrent;
+
+  private JointSums(DeviceNetwork network, Backend backend, ParameterVector parameters, Teacher teacher,
+      SampleSource samples, int mostSamples, Resources resources) {
+    this.network = network;
+    this.backend = backend;
+    this.teacher = teacher;
+    this.samples = samples;
+    this.resources = resources;
+    resources.own(arena::close);
+    long values = network.graph().nodes().stream().mapToLong(Node::width).sum();
+    isKept = backend.memory().isEmpty() && samples.samples() <= KEPT_BYTES / Float.BYTES / values;
+    workers = samples.isThreadConfined()
+        ? Workers.alone(backend)
+        : backend.workers(samples.samples(),
+            bytes(network.graph(), mostSamples) + Repairer.denseBytes(network.graph()));
+    batchSize = workers.batchSize(samples.samples(), mostSamples);
+    for (Backend worker : workers.backends()) {
+      shares.add(new Share(worker, parameters, shares.size()));
+    }
+  }
+
+  /// Sums for a network as it is, closed by the caller.
+  ///
+  /// @param network may be changed, which is to be [told][#changed]
+  /// @param parameters of the network that may change
+  /// @throws IOException if a sample cannot be read or is not finite
+  static JointSums allocate(DeviceNetwork network, Backend backend, ParameterVector parameters, Teacher teacher,
+      SampleSource samples, int batchSize) throws IOException {
+    try {
+      return Resources.build(resources -> {
+        JointSums sums = new JointSums(network, backend, parameters, teacher, samples, batchSize, resources);
+        if (sums.isKept) {
+          sums.keep();
+        }
+        return sums;
+      });
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+  }
+
+  /// Bytes that a worker's batch takes beside the values of its nodes.
+  static long bytes(Graph graph, int batchSize) {
+    return (CurvaturePass.elements(graph) + graph.nodes().stream().mapToLong(Node::width).sum()) * batchSize
+        * Float.BYTES;
+  }
+
+  private void keep() {
+    backend.enter(Phase.LOAD);
+    try (Batches batches = new Batches(Dataset.of(samples), batchSize)) {
+      for (int i = 0; batches.next(); i++) {
+        Share share = shares.get(i % shares.size());
+        ForwardPass forward = resources
+            .own(ForwardPass.allocate(share.backend, network.graph(), batches.samples().rows()));
+        forward.load(batches.samples());
+        share.kept.add(new Batch(forward, (int) batches.first()));
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /// Forgets the values: weights have changed.
+  void changed() {
+    isCurrent = false;
+  }
+
+  /// The sum of the losses.
+  double loss() throws IOException {
+    shares.forEach(share -> share.total = 0);
+    forEach(Share::addLosses);
+    return shares.stream().mapToDouble(share -> share.total).sum();
+  }
+
+  /// The gradient of the sum of the losses.
+  ///
+  /// @param gradient written
+  void gradient(ParameterVector gradient) throws IOException {
+    sum(gradient, (share, forward, first, sums) -> {
+      share.loss.load(teacher.outputs().slice(first, forward.samples()));
+      share.loss.run(network, forward);
+      sums.parts()
+          .forEach(part -> share.addProducts(part, share.loss.gradient(part.number(), forward.samples()), forward));
+    });
+  }
+
+  /// JᵀFJ · direction, in the units of the gradient.
+  ///
+  /// @param product written
+  void curve(ParameterVector direction, ParameterVector product) throws IOException {
+    sum(product, (share, forward, _, sums) -> {
+      share.curvature.run(network, forward, direction);
+      sums.parts().forEach(
+          part -> share.addProducts(part, share.curvature.gradient(part.number(), forward.samples()), forward));
+    });
+  }
+
+  /// The diagonal of JᵀFJ, up to a factor: exact for up to 64 outputs, estimated beyond.
+  ///
+  /// @param diagonal written
+  /// @return the factor
+  double diagonal(ParameterVector diagonal, long seed) throws IOException {
+    int outputs = network.outputs();
+    Sensitivity sensitivity = switch (teacher.objective()) {
+      case Objective.SquaredError() -> Sensitivity.defaultFor(outputs);
+      case Objective.Divergence(double temperature) ->
+        new Sensitivity.Fisher(outputs <= EXACT_OUTPUTS ? OptionalInt.empty() : OptionalInt.of(DRAWS), temperature);
+    };
+    try (Resources memory = new Resources()) {
+      List<SensitivityPass> passes = shares.stream().<SensitivityPass>map(
+          share -> memory.own(SensitivityPass.allocate(share.backend, network.graph(), sensitivity, batchSize, seed)))
+          .toList();
+      List<ParameterVector> scratch = shares.stream()
+          .<ParameterVector>map(share -> memory.own(ParameterVector.zeros(share.backend, diagonal))).toList();
+      sum(diagonal, (share, forward, first, sums) -> {
+        int number = shares.indexOf(share);
+        SensitivityPass pass = passes.get(number);
+        pass.run(network, forward, first);
+        for (int p = 0; p < sums.parts().size(); p++) {
+          ParameterVector.Part part = sums.parts().get(p);
+          Matrix a = forward.input(part.number());
+          Matrix s = pass.sensitivity(part.number(), forward.samples());
+          try (Matrix zeros = share.backend.allocate(1, a.columns());
+              Matrix unused = share.backend.allocate(1, s.columns())) {
+            share.backend.moments().addMoments(s, a, zeros, part.bias().orElse(unused),
+                scratch.get(number).parts().get(p).weights(), part.weights());
+          }
+        }
+      });
+    }
+    return switch (teacher.objective()) {
+      case Objective.SquaredError() -> 2.0 / outputs;
+      case Objective.Divergence(double temperature) -> temperature; // of (diag(p) − ppᵀ) / T²
+    };
+  }
+
+  /// What a pass adds of a batch.
+  private interface Terms {
+    /// @param sums added to
+    void add(Share share, ForwardPass forward, int first, ParameterVector sums);
+  }
+
+  private void sum(ParameterVector target, Terms terms) throws IOException {
+    target.clear();
+    shares.forEach(share -> share.sum.clear());
+    forEach(
+        (share, forward, first) -> terms.add(share, forward, first, share == shares.getFirst() ? target : share.sum));
+    shares.stream().skip(1).forEach(share -> target.add(1, share.sum));
+  }
+
+  private void forEach(Visitor visitor) throws IOException {
+    try {
+      if (isKept) {
+        workers.run(shares.stream().<Runnable>map(share -> () -> visitKept(share, visitor)).toList());
+        isCurrent = true;
+      } else {
+        visitStreamed(visitor);
+      }
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+    backend.enter(Phase.REPAIR);
+  }
+
+  private void visitKept(Share share, Visitor visitor) {
+    for (Batch batch : share.kept) {
+      if (!isCurrent) {
+        share.backend.enter(Phase.FORWARD);
+        batch.forward.run(network);
+      }
+      share.backend.enter(Phase.REPAIR);
+      visitor.visit(share, batch.forward, batch.first);
+    }
+  }
+
+  private void visitStreamed(Visitor visitor) throws IOException {
+    List<Batches> parts = Batches.divided(Dataset.of(samples), batchSize, shares.size());
+    List<Runnable> work = new ArrayList<>();
+    for (int i = 0; i < shares.size(); i++) {
+      Share share = shares.get(i);
+      Batches own = parts.get(i);
+      work.add(() -> visitStreamed(share, own, visitor));
+    }
+    try {
+      workers.run(work);
+    } finally {
+      for (Batches part : parts) {
+        part.close();
+      }
+    }
+  }
+
+  private void visitStreamed(Share share, Batches batches, Visitor visitor) {
+    try (batches; ForwardPass forward = ForwardPass.allocate(share.backend, network.graph(), batchSize)) {
+      share.backend.enter(Phase.LOAD);
+      while (batches.next()) {
+        share.backend.enter(Phase.FORWARD);
+        forward.load(batches.samples());
+        forward.run(network);
+        share.backend.enter(Phase.REPAIR);
+        visitor.visit(share, forward, (int) batches.first());
+        share.backend.enter(Phase.LOAD);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Override
+  public void close() {
+    resources.close();
+  }
+}
