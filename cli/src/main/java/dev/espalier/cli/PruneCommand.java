@@ -96,15 +96,11 @@ final class PruneCommand implements Callable<Integer> {
 
     /// With a training in each round, if that is asked for.
     private Repairs with(Repairs repairs) {
-      return asked == null
-          || !asked.eachRound()
-              ? repairs
-              : new Repairs(
-                  Stream
-                      .concat(repairs.steps().stream(),
-                          Stream.of(
-                              new Repair.FineTune(OptionalInt.of(asked.count()), OptionalDouble.of(learningRate()))))
-                      .toList());
+      if (asked == null || !asked.eachRound()) {
+        return repairs;
+      }
+      Repair training = new Repair.FineTune(OptionalInt.of(asked.count()), OptionalDouble.of(learningRate()));
+      return new Repairs(Stream.concat(repairs.steps().stream(), Stream.of(training)).toList());
     }
   }
 
