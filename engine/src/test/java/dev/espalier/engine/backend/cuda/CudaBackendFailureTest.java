@@ -29,7 +29,7 @@ final class CudaBackendFailureTest {
   /// @param kibibytes that the backend may take: with few, weights and sums lie on the host, and nothing is recorded
   /// @param forGood whether all later calls fail too, as of a GPU that fell off the bus
   @ParameterizedTest
-  @CsvSource({"1024, false", "1024, true", "640, false", "640, true"})
+  @CsvSource({"1536, false", "1536, true", "1152, false", "1152, true"})
   void reportsTheFirstFailureAndGivesEverythingBack(int kibibytes, boolean forGood) throws IOException {
     Set<String> failed = new TreeSet<>();
     Optional<String> function = runFailing(1, kibibytes, forGood);
@@ -38,7 +38,7 @@ final class CudaBackendFailureTest {
       function = runFailing(call, kibibytes, forGood);
     }
     Set<String> expected = new TreeSet<>(FUNCTIONS);
-    if (kibibytes == 1024) {
+    if (kibibytes == 1536) {
       expected.addAll(List.of("beginRecording", "endRecording"));
     }
     assertEquals(expected, failed);
