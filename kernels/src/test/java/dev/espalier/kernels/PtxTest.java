@@ -61,7 +61,7 @@ class PtxTest {
     products().forEach((name, tile) -> assertEquals(tile.threads(), entries.get(name), name));
     entries.keySet().removeAll(products().keySet());
     entries.forEach((name, threads) -> {
-      boolean isByRuns = name.matches("(axpy|adam|add_carrying|add_where_nonzero)_.*");
+      boolean isByRuns = name.matches("(axpy|adam|add_carrying|add_where_nonzero|add_product|divide)_.*");
       int expected = name.endsWith("_1024") && !isByRuns ? 1024 : name.contains("wgmma") ? 384 : 256;
       assertEquals(expected, threads, name);
     });
