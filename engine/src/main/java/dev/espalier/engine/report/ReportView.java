@@ -6,6 +6,8 @@ import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.DoubleSummaryStatistics;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -19,15 +21,18 @@ import java.util.stream.Stream;
 /// The text of `report.html`, by the names that its template uses. Numbers are formatted, nothing is escaped, and a
 /// section without data is absent.
 ///
+/// @param title the command, and its model if it has one
 /// @param time for programs
 /// @param date the same time for people
 /// @param figures the cards below the title
-record ReportView(String command, String version, Instant time, String date, Optional<String> summary,
+record ReportView(String title, String version, Instant time, String date, Optional<String> summary,
     Optional<Rows<Card>> figures, Optional<Comparison> comparison, Optional<Layers> layers,
     Optional<Importance> importance, Optional<Timings> timings, Optional<Rows<String>> notes,
     Optional<Rows<Option>> options) {
   private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
       .withZone(ZoneOffset.UTC);
+  /// Losses that differ so much are shown on a logarithmic scale.
+  private static final double WIDE = 100;
   /// The style sheet's colours of phases.
   private static final int COLOURS = 8;
 
@@ -55,8 +60,9 @@ record ReportView(String command, String version, Instant time, String date, Opt
   record Cell(String text, boolean best) {}
 
   /// @param changes whether any layer has a predicted or a measured change
+  /// @param pruned whether any layer has lost weights
   /// @param overall the sparsity of the network, empty if unknown
-  record Layers(boolean changes, String overall, int count, List<Layer> rows) {}
+  record Layers(boolean changes, boolean pruned, String overall, int count, List<Layer> rows) {}
 
   record Layer(String name, String shape, String activation, String kept, String removed, double fraction,
       String sparsity, String predicted, String measured) {}
@@ -74,16 +80,22 @@ record ReportView(String command, String version, Instant time, String date, Opt
   record Option(String name, String value) {}
 
   static ReportView of(Report report) {
-    return new ReportView(report.command(), report.version(), report.time(), DATE.format(report.time()),
-        report.summary(), Rows.of(cards(report)), comparison(report), layers(report), importance(report.layers()),
-        timings(report), Rows.of(report.notes()), Rows.of(report.options().entrySet().stream()
+    return new ReportView(title(report), report.version(), report.time(), DATE.format(report.time()), report.summary(),
+        Rows.of(cards(report)), comparison(report), layers(report), importance(report.layers()), timings(report),
+        Rows.of(report.notes()), Rows.of(report.options().entrySet().stream()
             .map(option -> new Option(option.getKey(), text(option.getValue()))).toList()));
+  }
+
+  private static String title(Report report) {
+    Object model = report.options().get("model");
+    return "espalier " + report.command() + (model == null ? "" : " " + model.toString().replaceFirst(".*/", ""));
   }
 
   private static List<Card> cards(Report report) {
     List<Card> cards = new ArrayList<>();
-    report.model().ifPresent(model -> cards.add(new Card("Sparsity", TYPOGRAPHIC.percent(model.sparsity()),
-        "%s of %s weights removed".formatted(TYPOGRAPHIC.count(model.removed()), TYPOGRAPHIC.count(model.weights())))));
+    report.model().filter(model -> model.removed() > 0 || report.comparison().isEmpty()).ifPresent(
+        model -> cards.add(new Card("Sparsity", TYPOGRAPHIC.percent(model.sparsity()), "%s of %s weights removed"
+            .formatted(TYPOGRAPHIC.count(model.removed()), TYPOGRAPHIC.count(model.weights())))));
     report.accuracy()
         .ifPresent(accuracy -> cards.add(new Card("Accuracy", TYPOGRAPHIC.percent(accuracy),
             ifPresent(report.denseAccuracy(), dense -> "%s; before pruning %s"
@@ -110,8 +122,8 @@ record ReportView(String command, String version, Instant time, String date, Opt
     return highest.stream()
         .flatMap(sparsity -> Stream.of(Metric.values())
             .flatMap(metric -> curves.stream().filter(curve -> metric.isBest(sparsity, curve, curves)).limit(1)
-                .map(curve -> new Card(metric.best + " at " + TYPOGRAPHIC.exactPercent(sparsity), curve.criterion(),
-                    metric.text(metric.at(sparsity, curve))))))
+                .map(curve -> new Card(metric.best + " at " + TYPOGRAPHIC.exactPercent(sparsity),
+                    metric.text(metric.at(sparsity, curve)), curve.criterion()))))
         .toList();
   }
 
@@ -121,16 +133,25 @@ record ReportView(String command, String version, Instant time, String date, Opt
     List<Figures> metrics = Stream.of(Metric.values())
         .filter(metric -> curves.stream().flatMap(curve -> curve.points().stream())
             .anyMatch(point -> metric.of(point).isPresent()))
-        .map(metric -> new Figures(metric.key, title(metric, report), metric != Metric.ACCURACY,
-            metric == Metric.OUTPUT_CHANGE,
-            curves.stream().map(curve -> new Criterion(curve.criterion(), sparsities.stream().map(
-                sparsity -> new Cell(metric.text(metric.at(sparsity, curve)), metric.isBest(sparsity, curve, curves)))
-                .toList())).toList()))
-        .toList();
+        .map(metric -> figures(metric, report, sparsities)).toList();
     return metrics.isEmpty()
         ? Optional.empty()
         : Optional.of(new Comparison(heading(report.command()), lead(report.command()), sparsities.size(),
             sparsities.stream().map(TYPOGRAPHIC::exactPercent).toList(), metrics));
+  }
+
+  private static Figures figures(Metric metric, Report report, SortedSet<Double> sparsities) {
+    List<Curve> curves = report.comparison();
+    List<Criterion> rows = new ArrayList<>(dense(metric, report, sparsities.size()).stream().toList());
+    for (Curve curve : curves) {
+      rows.add(new Criterion(curve.criterion(),
+          sparsities.stream()
+              .map(
+                  sparsity -> new Cell(metric.text(metric.at(sparsity, curve)), metric.isBest(sparsity, curve, curves)))
+              .toList()));
+    }
+    boolean isLogarithmic = metric == Metric.OUTPUT_CHANGE || (metric == Metric.LOSS && isWide(curves, metric));
+    return new Figures(metric.key, title(metric, report), metric != Metric.ACCURACY, isLogarithmic, rows);
   }
 
   private static String heading(String command) {
@@ -148,6 +169,24 @@ record ReportView(String command, String version, Instant time, String date, Opt
     return "Measured on %s, over the fraction of weights removed.".formatted(data);
   }
 
+  /// The network before pruning, which has the same figure in all columns.
+  private static Optional<Criterion> dense(Metric metric, Report report, int columns) {
+    OptionalDouble figure = switch (metric) {
+      case ACCURACY -> report.denseAccuracy();
+      case LOSS -> report.denseLoss();
+      case OUTPUT_CHANGE -> OptionalDouble.empty(); // 0
+    };
+    return figure.isEmpty()
+        ? Optional.empty()
+        : Optional.of(new Criterion("dense", Collections.nCopies(columns, new Cell(metric.text(figure), false))));
+  }
+
+  private static boolean isWide(List<Curve> curves, Metric metric) {
+    DoubleSummaryStatistics figures = curves.stream().flatMap(curve -> curve.points().stream())
+        .flatMapToDouble(point -> metric.of(point).stream()).summaryStatistics();
+    return figures.getMin() > 0 && figures.getMax() >= WIDE * figures.getMin();
+  }
+
   private static String title(Metric metric, Report report) {
     return metric == Metric.LOSS ? report.lossName().map("Loss (%s)"::formatted).orElse(metric.title) : metric.title;
   }
@@ -162,7 +201,8 @@ record ReportView(String command, String version, Instant time, String date, Opt
     boolean changes = report.layers().stream()
         .anyMatch(layer -> layer.predictedChange().isPresent() || layer.measuredChange().isPresent());
     String overall = report.model().map(model -> TYPOGRAPHIC.percent(model.sparsity())).orElse("");
-    return rows.isEmpty() ? Optional.empty() : Optional.of(new Layers(changes, overall, rows.size(), rows));
+    boolean pruned = report.layers().stream().anyMatch(layer -> layer.removed() > 0);
+    return rows.isEmpty() ? Optional.empty() : Optional.of(new Layers(changes, pruned, overall, rows.size(), rows));
   }
 
   private static Optional<Importance> importance(List<LayerReport> layers) {

@@ -86,7 +86,14 @@
     };
   }
 
-  const histograms = layers.filter(layer => layer.importance).map(layer => layer.importance);
+  // From the first bin that is not empty to the last.
+  const filled = ({ logMin, logMax, counts }) => {
+    const width = (logMax - logMin) / counts.length;
+    const first = counts.findIndex(n => n > 0);
+    return first < 0 ? { logMin, logMax }
+      : { logMin: logMin + first * width, logMax: logMin + (counts.findLastIndex(n => n > 0) + 1) * width };
+  };
+  const histograms = layers.filter(layer => layer.importance).map(layer => filled(layer.importance));
   const logMax = Math.ceil(Math.max(...histograms.map(h => h.logMax)));
   const decades = logMax - Math.floor(Math.min(...histograms.map(h => h.logMin)));
   const decadesPerTick = Math.ceil(decades / 6);
@@ -164,6 +171,7 @@
     const curves = report.comparison;
     const present = curves.flatMap(curve => curve.points).map(p => p[metric]).filter(v => v !== undefined);
     const positive = present.filter(v => v > 0);
+    const dense = { accuracy: report.denseAccuracy, loss: report.denseLoss }[metric];
     log = log && positive.length > 0;
     const sparsities = curves.flatMap(curve => curve.points).map(p => p.sparsity);
     return {
@@ -187,11 +195,17 @@
       },
       yAxis: {
         ...valueAxis, type: log ? "log" : "value",
-        min: share ? 0 : log ? 10 ** Math.floor(Math.log10(Math.min(...positive))) : undefined,
+        min: share ? Math.floor(10 * Math.min(...present)) / 10 : log ? 10 ** Math.floor(Math.log10(Math.min(...positive, ...dense > 0 ? [dense] : []))) : undefined,
         max: share ? 1 : undefined,
         axisLabel: { ...text, formatter: share ? percentTick : tick },
       },
       series: curves.map((curve, i) => ({
+        markLine: i > 0 || dense === undefined || log && dense <= 0 ? undefined : {
+          silent: true, symbol: "none", animation: false,
+          lineStyle: { color: "var(--muted)", type: "dashed", width: 1.2 },
+          label: { ...text, position: "insideStartBottom", formatter: "dense" },
+          data: [{ yAxis: dense }],
+        },
         name: curve.criterion, type: "line", color: `var(--c${i % 8})`,
         symbol: SYMBOLS[i % SYMBOLS.length], symbolSize: 7, showAllSymbol: true,
         lineStyle: { width: 2.2, type: DASHES[Math.floor(i / 8) % DASHES.length] },

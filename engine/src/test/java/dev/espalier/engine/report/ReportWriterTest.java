@@ -110,11 +110,11 @@ class ReportWriterTest {
   void namesAreLiteralInEveryPlace(String name) {
     String plain = page(SampleReports.named("NAME"));
     for (String place : List.of("<title>espalier NAME</title>", "<h1>espalier NAME</h1>", "Espalier NAME <span>",
-        "<p class=\"summary\">NAME</p>", "NAME; before pruning", "<p class=\"figure\">NAMENAME</p>",
-        "<p>longest: NAME, 1.50", "<h3>Loss (NAME)</h3>", "aria-label=\"Loss (NAME) over sparsity\"",
-        "<caption>Loss (NAME)</caption>", "<th scope=\"row\">NAMENAME</th>", "<td data-label=\"Activation\">NAME</td>",
-        "<figcaption><h3>NAME</h3>", "aria-label=\"Importance distribution of NAME\"", "<span>NAME</span><b>",
-        "<li>NAME</li>", "<dt>NAME</dt><dd>NAME, NAME</dd>", "<footer>Espalier NAME.")) {
+        "<p class=\"summary\">NAME</p>", "NAME; before pruning", "<p>NAMENAME</p>", "<p>longest: NAME, 1.50",
+        "<h3>Loss (NAME)</h3>", "aria-label=\"Loss (NAME) over sparsity\"", "<caption>Loss (NAME)</caption>",
+        "<th scope=\"row\">NAMENAME</th>", "<td data-label=\"Activation\">NAME</td>", "<figcaption><h3>NAME</h3>",
+        "aria-label=\"Importance distribution of NAME\"", "<span>NAME</span><b>", "<li>NAME</li>",
+        "<dt>NAME</dt><dd>NAME, NAME</dd>", "<footer>Espalier NAME.")) {
       assertTrue(plain.contains(place), place);
     }
     String escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\"", "&quot;")
@@ -143,6 +143,22 @@ class ReportWriterTest {
     } finally {
       Locale.setDefault(before);
     }
+  }
+
+  @Test
+  void aComparisonNamesItsModelAndBeginsWithItsResult() {
+    List<Curve> curves = Stream.of("ec", "wanda")
+        .map(name -> new Curve(name,
+            List.of(new Point(0.5, OptionalDouble.of(0.2), OptionalDouble.of(0.96), OptionalDouble.of(0.1)), new Point(
+                0.9, OptionalDouble.of(name.equals("ec") ? 19 : 21), OptionalDouble.of(0.6), OptionalDouble.of(8)))))
+        .toList();
+    String page = page(Report.builder("compare", "1", SampleReports.TIME).lossName("mse").comparison(curves)
+        .denseAccuracy(0.97).denseLoss(0.1).model(6, 0).layers(List.of(LayerReport.of("0", 2, 3, "relu", 0)))
+        .options(Map.of("model", "/a folder/n.safetensors")).build());
+    assertTrue(page.contains("<h1>espalier compare n.safetensors</h1>"), page);
+    assertFalse(page.contains("<h2>Sparsity"), "nothing was removed");
+    assertTrue(page.contains("<th scope=\"row\">dense</th>\n          <td>97.00"), "no dense row");
+    assertEquals(2, count(page, "class=\"scale\" aria-pressed=\"true\""), "the loss spans two decades");
   }
 
   @Test
