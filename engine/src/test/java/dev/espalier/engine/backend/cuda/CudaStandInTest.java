@@ -56,7 +56,7 @@ final class CudaStandInTest {
   @Nested
   final class Cublas extends BackendContract {
     Cublas() {
-      super(() -> CudaStandInTest.open(Precision.FP32), 0x1p-24);
+      super(() -> openSmall(Precision.FP32), 0x1p-24);
     }
   }
 
