@@ -157,14 +157,14 @@ public final class GpuOverhead {
 
   /// Of cuBLAS 12, JCublas multiplies float32 and the binding bfloat16; of others, the binding both.
   private void products(Memory memory, Operands operands) {
-    MatrixBlock x = MatrixBlock.of(new DeviceMatrix(operands.x().address(), 1, 1));
-    MatrixBlock y = MatrixBlock.of(new DeviceMatrix(operands.y().address(), 1, 1));
-    MatrixBlock one = MatrixBlock.of(one(memory));
+    Operands ones = new Operands(one(memory), new DeviceMatrix(operands.y().address(), 1, 1));
+    MatrixBlock one = MatrixBlock.of(ones.x());
+    MatrixBlock y = MatrixBlock.of(ones.y());
     for (MathMode mode : List.of(MathMode.FP32, MathMode.BF16)) {
       try (CublasProducts products = new CublasProducts(gpu, mode, memory.buffer(CublasProducts.WORKSPACE_BYTES, 0))) {
         String library = products.description().replaceFirst(", [^,]*$", "");
-        launches("1×1 product in %s, %s".formatted(mode, library), null, operands,
-            () -> products.multiply(0.5, x, false, one, false, 1, y));
+        launches("1×1 product in %s, %s".formatted(mode, library), null, ones,
+            () -> products.multiply(0.5, one, false, one, false, 1, y));
       } catch (NativeLibraryException e) {
         out.printf("| 1×1 product in %s: %s | | | |%n", mode, e.getMessage());
       }

@@ -223,7 +223,7 @@ class BadInputTest {
       --scope        | 5:4        | 5:4
       --scope        | column     | use global, layer or row, or n:m
       --method       | good       | use paper, refit or best
-      --repair       | fit        | use none, refit, distill
+      --repair       | fit        | use none, refit, joint
       --schedule     | never      | use oneshot
       --loss         | hinge      | use mse, cross-entropy or binary-cross-entropy
       --batch-size   | 0          | '0'

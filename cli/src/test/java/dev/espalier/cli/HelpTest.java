@@ -117,11 +117,15 @@ class HelpTest {
     }
   }
 
-  /// The cases of a sealed interface.
+  /// The cases of a sealed interface, those of a case that is one itself too.
   private static List<Object> values(Class<?> choice) throws ReflectiveOperationException {
     List<Object> values = new ArrayList<>();
     for (Class<?> type : choice.getPermittedSubclasses()) {
-      values.add(type.getDeclaredConstructor().newInstance());
+      if (type.isInterface()) {
+        values.addAll(values(type));
+      } else {
+        values.add(type.getDeclaredConstructor().newInstance());
+      }
     }
     return values;
   }
