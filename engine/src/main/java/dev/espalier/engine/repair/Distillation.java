@@ -20,12 +20,8 @@ import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /// Trains the weights that are left, and the biases, so that the outputs of the pruned network follow those of the dense
 /// network (docs/method.md, distillation). The samples and what the dense network makes of them are held in memory.
@@ -44,8 +40,7 @@ final class Distillation implements Repairer.Step {
   private final MatrixView samples;
   private final Teacher teacher;
   private final int batchSize;
-  private final List<Integer> failed = new ArrayList<>();
-  private int round;
+  private final Rounds rounds = new Rounds();
 
   private Distillation(Backend backend, Repair.Distill method, Set<String> frozen, long seed, int batchSize,
       MatrixView samples, Teacher teacher) {
@@ -75,10 +70,8 @@ final class Distillation implements Repairer.Step {
     MatrixSamples samples = (MatrixSamples) Dataset.of(source).inMemory(Long.MAX_VALUE, arena).samples();
     Teacher teacher = Teacher.of(dense, backend, method.objective(dense.graph()), samples, plan.batchSize(), listener,
         arena);
-    Set<Integer> trained = plan.layers().stream().map(ScoringPlan.Layer::number).collect(Collectors.toSet());
-    Set<String> frozen = IntStream.range(0, dense.layers().size()).filter(l -> !trained.contains(l))
-        .mapToObj(l -> dense.layers().get(l).name()).collect(Collectors.toSet());
-    return new Distillation(backend, method, frozen, plan.seed(), plan.batchSize(), samples.values(), teacher);
+    return new Distillation(backend, method, Repairer.frozen(dense, plan), plan.seed(), plan.batchSize(),
+        samples.values(), teacher);
   }
 
   /// Bytes that the parameters' gradients and moments take, and the parameters before a round.
@@ -91,7 +84,7 @@ final class Distillation implements Repairer.Step {
     int epochs = isStop
         ? method.lastEpochs().orElse(Repair.Distill.LAST_EPOCHS)
         : method.epochs().orElse(Repair.Distill.EPOCHS);
-    round++;
+    int round = rounds.begin();
     if (epochs == 0) {
       return;
     }
@@ -99,20 +92,21 @@ final class Distillation implements Repairer.Step {
     try (DeviceNetwork start = DeviceNetwork.copyOf(backend, pruned)) {
       double rate = method.learningRate().orElse(Repair.Distill.LEARNING_RATE);
       for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        if (train(pruned, epochs, rate, listener) && loss(pruned) < before) {
+        if (train(pruned, epochs, rate, seed + round, listener) && loss(pruned) < before) {
           return;
         }
         pruned.load(start);
         rate /= SLOWER;
       }
     }
-    failed.add(round);
+    rounds.fail();
   }
 
+  /// @param order seed of the order of the samples
   /// @return whether the loss has stayed finite
-  private boolean train(DeviceNetwork pruned, int epochs, double rate, ProgressListener listener) {
+  private boolean train(DeviceNetwork pruned, int epochs, double rate, long order, ProgressListener listener) {
     TrainingOptions training = new TrainingOptions(epochs, BATCH, Adam.of(rate), FINAL_RATE, teacher.loss(),
-        teacher.temperature(), seed + round, true, frozen);
+        teacher.temperature(), order, true, frozen);
     try {
       Trainer.train(backend, pruned, samples, teacher.outputs(), training,
           (task, done, total) -> listener.proceed("distilling, " + task, done, total));
@@ -148,26 +142,18 @@ final class Distillation implements Repairer.Step {
 
   @Override
   public List<String> notes() {
-    return failed.isEmpty()
-        ? List.of()
-        : List
-            .of("distill: training brought the outputs no closer to the dense network's in round%s %s, which kept the "
-                .formatted(failed.size() == 1 ? "" : "s",
-                    failed.stream().map(String::valueOf).collect(Collectors.joining(", ")))
-                + "weights as they were; inputs of similar scales may help");
+    return rounds.notes("distill: training brought the outputs no closer to the dense network's in %s, which kept the"
+        + " weights as they were; inputs of similar scales may help");
   }
 
-  /// The number of rounds, and those that failed.
   @Override
   public List<Integer> state() {
-    return Stream.concat(Stream.of(round), failed.stream()).toList();
+    return rounds.state();
   }
 
   @Override
   public void restore(List<Integer> state) {
-    round = state.getFirst();
-    failed.clear();
-    failed.addAll(state.subList(1, state.size()));
+    rounds.restore(state);
   }
 
   @Override

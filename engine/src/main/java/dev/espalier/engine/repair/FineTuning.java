@@ -13,8 +13,6 @@ import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
 import java.util.List;
 import java.util.Set;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 
 /// Trains the weights that are left, and the biases, with labels.
 final class FineTuning implements Repairer.Step {
@@ -25,7 +23,7 @@ final class FineTuning implements Repairer.Step {
   private final ScoringPlan plan;
   private final Dataset data;
   private final Set<String> frozen;
-  private int round;
+  private final Rounds rounds = new Rounds();
 
   /// @param plan names the layers to train, the loss and the seed
   /// @param data labelled samples
@@ -34,9 +32,7 @@ final class FineTuning implements Repairer.Step {
     this.method = method;
     this.plan = plan;
     this.data = data;
-    Set<Integer> trained = plan.layers().stream().map(ScoringPlan.Layer::number).collect(Collectors.toSet());
-    frozen = IntStream.range(0, dense.layers().size()).filter(l -> !trained.contains(l))
-        .mapToObj(l -> dense.layers().get(l).name()).collect(Collectors.toSet());
+    frozen = Repairer.frozen(dense, plan);
   }
 
   /// Bytes that the parameters' gradients and moments take.
@@ -46,23 +42,21 @@ final class FineTuning implements Repairer.Step {
 
   @Override
   public void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException {
-    round++;
     TrainingOptions training = new TrainingOptions(method.epochs().orElse(Repair.FineTune.EPOCHS), BATCH,
         Adam.of(method.learningRate().orElse(Repair.FineTune.LEARNING_RATE)), plan.loss().orElseThrow(),
-        plan.seed() + round, true, frozen);
+        plan.seed() + rounds.begin(), true, frozen);
     Trainer.train(backend, pruned, data, training,
         (task, done, total) -> listener.proceed("fine-tuning, " + task, done, total));
   }
 
-  /// The number of rounds.
   @Override
   public List<Integer> state() {
-    return List.of(round);
+    return rounds.state();
   }
 
   @Override
   public void restore(List<Integer> state) {
-    round = state.getFirst();
+    rounds.restore(state);
   }
 
   @Override

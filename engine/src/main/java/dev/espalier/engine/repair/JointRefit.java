@@ -12,11 +12,8 @@ import dev.espalier.engine.pass.ParameterVector;
 import dev.espalier.engine.scoring.ScoringPlan;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /// Moves all weights that are left and all biases at once, so that the outputs of the pruned network follow those of the
 /// dense network: Gauss-Newton steps over the network without what does nothing in it, each by conjugate gradients on a
@@ -29,8 +26,7 @@ final class JointRefit implements Repairer.Step {
   private final Teacher teacher;
   private final int batchSize;
   private final long seed;
-  private final List<Integer> failed = new ArrayList<>();
-  private int round;
+  private final Rounds rounds = new Rounds();
 
   private JointRefit(Backend backend, Repair.Joint method, ScoringPlan plan, SampleSource samples, Teacher teacher) {
     this.backend = backend;
@@ -63,7 +59,7 @@ final class JointRefit implements Repairer.Step {
 
   @Override
   public void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException {
-    round++;
+    rounds.begin();
     if (!isStop && left(pruned) > Repair.Joint.ROUNDS_FROM) {
       return;
     }
@@ -74,7 +70,7 @@ final class JointRefit implements Repairer.Step {
       if (descend(compact.network(), compact.narrow(samples), outer, inner, listener)) {
         compact.writeBack(pruned);
       } else {
-        failed.add(round);
+        rounds.fail();
       }
     }
   }
@@ -115,25 +111,19 @@ final class JointRefit implements Repairer.Step {
 
   @Override
   public List<String> notes() {
-    return failed.isEmpty()
-        ? List.of()
-        : List
-            .of("joint: no step brought the outputs closer to the dense network's in round%s %s, which kept the weights"
-                .formatted(failed.size() == 1 ? "" : "s",
-                    failed.stream().map(String::valueOf).collect(Collectors.joining(", ")))
-                + " as they were");
+    return rounds
+        .notes("joint: no step brought the outputs closer to the dense network's in %s, which kept the weights as"
+            + " they were");
   }
 
   @Override
   public List<Integer> state() {
-    return Stream.concat(Stream.of(round), failed.stream()).toList();
+    return rounds.state();
   }
 
   @Override
   public void restore(List<Integer> state) {
-    round = state.getFirst();
-    failed.clear();
-    failed.addAll(state.subList(1, state.size()));
+    rounds.restore(state);
   }
 
   @Override

@@ -14,6 +14,9 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /// Makes the repairs of a pruning, round by round, towards the dense network, of which it keeps a copy.
 public final class Repairer implements Resource {
@@ -78,6 +81,13 @@ public final class Repairer implements Resource {
       resources.closeAfter(e);
       throw e;
     }
+  }
+
+  /// The names of the layers that are not repaired.
+  static Set<String> frozen(DeviceNetwork network, ScoringPlan plan) {
+    Set<Integer> repaired = plan.layers().stream().map(ScoringPlan.Layer::number).collect(Collectors.toSet());
+    return IntStream.range(0, network.layers().size()).filter(l -> !repaired.contains(l))
+        .mapToObj(l -> network.layers().get(l).name()).collect(Collectors.toSet());
   }
 
   /// Bytes of the dense network.
