@@ -22,6 +22,13 @@ class OutputOptions {
     check(global, output, read);
   }
 
+  /// As [#check(GlobalOptions, Path...)], of a command that writes safetensors alone.
+  void checkSafetensors(GlobalOptions global, Path... read) throws IOException {
+    global.require(!output.toString().endsWith(".onnx"),
+        "--output %s: this command writes safetensors; give a name that ends in .safetensors".formatted(output));
+    check(global, read);
+  }
+
   /// As [#check(GlobalOptions, Path...)], of a file whose name follows from `--output`.
   void check(GlobalOptions global, Path written, Path... read) throws IOException {
     global.require(!written.toString().matches("(?i).*\\.(pt|pth|ckpt|bin)"),

@@ -124,6 +124,10 @@ final class PruneCommand implements Callable<Integer> {
       DenseNetwork network = file.network();
       if (output.output != null) {
         file.requireWritable(output.output);
+        global.require(
+            !scoring.newBias || !output.output.toString().endsWith(".onnx")
+                || network.layers().stream().allMatch(DenseLayer::hasBias),
+            "--new-bias adds tensors, and an ONNX file gains none: give --output a name that ends in .safetensors");
       }
       scoring.check(network, global);
       Optional<Dataset> tests = test.isGiven() ? Optional.of(test.open(data, global)) : Optional.empty();

@@ -56,7 +56,7 @@ final class ScoreCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     global.require(output.output != null, "--output is missing: give -o FILE");
     scoring.check(data, global);
-    output.check(global, Stream.concat(Stream.of(model), Stream.of(data.files())).toArray(Path[]::new));
+    output.checkSafetensors(global, Stream.concat(Stream.of(model), Stream.of(data.files())).toArray(Path[]::new));
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);

@@ -101,7 +101,7 @@ final class TrainCommand implements Callable<Integer> {
         "--layers is missing or too short: give the widths of the input and of each layer, for example 784,300,100,10");
     global.require(output.output != null, "--output is missing: give -o FILE");
     test.check(data, global);
-    output.check(global, data.files());
+    output.checkSafetensors(global, data.files());
   }
 
   private List<Activation> activations() {

@@ -305,6 +305,9 @@ class BadInputTest {
     assertContains(prune(2, fixture.model(), "--scope", "2:4"), "--sparsity");
     assertContains(prune(2, fixture.model(), "--test-data", fixture.data()), "--test-labels");
     assertContains(Cli.fail(2, folder, "score", fixture.model(), "--data", fixture.data()), "-o");
+    assertContains(
+        Cli.fail(2, folder, "score", fixture.model(), "--data", fixture.data(), "-o", fixture.file("s.onnx")),
+        "ends in .safetensors");
     assertContains(Cli.fail(2, folder, "evaluate", fixture.model(), "--data", fixture.data()), "--labels");
     assertContains(Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data()), "--test-data");
     assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "-o", output()),

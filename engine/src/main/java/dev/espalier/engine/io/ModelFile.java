@@ -316,7 +316,7 @@ public final class ModelFile {
   public void requireWritable(Path target) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
       throw new FormatException(target,
-          "only an ONNX model whose shapes stay is written as ONNX; choose a name that ends in" + " .safetensors");
+          "only an ONNX model whose shapes stay is written as ONNX; choose a name that ends in .safetensors");
     }
     List<Path> parts = new ArrayList<>(file.parts());
     parts.add(file.path());
