@@ -19,7 +19,7 @@ import java.util.Optional;
 public final class ParserFuzz {
   /// The names of files, which decide on the reader; new ones go to the end, since inputs count them.
   static final List<String> NAMES = List.of("x.npy", "x.npy.gz", "x.npz", "x.safetensors", "x.csv", "x.csv.gz", "x-idx",
-      "x.gz", "m.safetensors", "model.safetensors.index.json", "m.pt");
+      "x.gz", "m.safetensors", "model.safetensors.index.json", "m.pt", "m.onnx");
 
   /// Streams and their buffers, and what a file of no bytes takes.
   private static final long LEAST_HEAP = 16 << 20;

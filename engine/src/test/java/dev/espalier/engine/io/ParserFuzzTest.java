@@ -79,6 +79,11 @@ final class ParserFuzzTest {
         add(seeds, "m.pt", content.readAllBytes());
       }
     }
+    for (String onnx : List.of("relu.onnx", "gelu.onnx", "sklearn.onnx")) {
+      try (InputStream content = ParserFuzzTest.class.getResourceAsStream("onnx/" + onnx)) {
+        add(seeds, "m.onnx", content.readAllBytes());
+      }
+    }
     return seeds;
   }
 
