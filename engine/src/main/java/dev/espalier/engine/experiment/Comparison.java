@@ -26,17 +26,19 @@ import dev.espalier.engine.training.EvaluationPass;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /// Prunes a network by several methods to several sparsities, and judges each result by test data. A method of one round
-/// scores the network once, and its scores are cut at every sparsity; one of several rounds goes through all sparsities
-/// in one path. The networks that come of it are judged together, as many in one pass over the test data as memory
-/// admits.
+/// scores the network once, and its scores are cut at every sparsity; with a repair, it prunes the dense network anew to
+/// each sparsity. A method of several rounds goes through all sparsities in one path. The networks that come of it are
+/// judged together, as many in one pass over the test data as memory admits.
 ///
 /// @param network stays as it is
 /// @param calibration samples to prune with
@@ -129,7 +131,8 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   ///
   /// @param outcomes one for each sparsity
   /// @param notes facts that a user should know; one sentence each
-  public record MethodResult(Method method, List<Outcome> outcomes, List<String> notes) {}
+  /// @param seconds that pruning took to all sparsities, without judging the results
+  public record MethodResult(Method method, List<Outcome> outcomes, List<String> notes, double seconds) {}
 
   /// One pruned network.
   ///
@@ -165,9 +168,11 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       List<MethodResult> results = new ArrayList<>();
       for (Method method : methods.stream().distinct().toList()) {
         PruningOptions chosen = options.apply(method);
-        boolean isOneRound = chosen.schedule() instanceof Schedule.OneShot && chosen.repair().steps().isEmpty();
-        if (isOneRound) {
-          results.add(new MethodResult(method, cutAtEach(ascending, chosen, copies), List.of()));
+        boolean isOneShot = chosen.schedule() instanceof Schedule.OneShot;
+        if (isOneShot && chosen.repair().steps().isEmpty()) {
+          results.add(cutAtEach(method, ascending, chosen, copies));
+        } else if (isOneShot) {
+          results.add(eachFromDense(method, ascending, chosen, copies));
         } else {
           results.add(alongAPath(method, ascending, chosen, copies));
         }
@@ -176,22 +181,28 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
     }
   }
 
-  private List<Outcome> cutAtEach(List<Double> sparsities, PruningOptions options, PrunedCopies copies)
+  private MethodResult cutAtEach(Method method, List<Double> sparsities, PruningOptions options, PrunedCopies copies)
       throws IOException {
+    Stopwatch pruning = new Stopwatch();
     PruningPlan plan = PruningPlan.of(options, copies.dense(), Optional.of(calibration), backend);
     try (Scores scores = Scorer.score(backend, copies.dense(), plan.scoring(), Optional.of(calibration), listener)) {
       backend.enter(Phase.SELECT);
       scores.rank(copies.dense());
-      return outcomes(sparsities, copies.judge(sparsities.size(), (i, copy) -> {
+      pruning.stop();
+      List<EvaluationPass.Result> judged = copies.judge(sparsities.size(), (i, copy) -> {
+        pruning.start();
         copy.load(network);
         Target target = target(options, sparsities.get(i));
         scores.apply(copy, Selector.select(backend, scores, target, options.minPerLayer()));
-      }));
+        pruning.stop();
+      });
+      return new MethodResult(method, outcomes(sparsities, judged), List.of(), pruning.seconds());
     }
   }
 
   private MethodResult alongAPath(Method method, List<Double> sparsities, PruningOptions options, PrunedCopies copies)
       throws IOException {
+    Stopwatch pruning = new Stopwatch();
     List<Target> targets = sparsities.stream().map(sparsity -> target(options, sparsity)).toList();
     PruningOptions path = options.withPath(targets);
     PruningPlan plan = PruningPlan.of(path, copies.dense(), Optional.of(calibration), backend);
@@ -199,10 +210,44 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       copies.copy().load(network);
       List<PruningResult> results = new Pruner(backend, path).path(plan, network, copies.copy(),
           Optional.of(calibration), listener, arena);
+      pruning.stop();
       List<String> notes = results.stream().flatMap(result -> result.notes().stream()).distinct()
           .filter(note -> plan.uncompensated().filter(note::equals).isEmpty()).toList();
       return new MethodResult(method,
-          outcomes(sparsities, copies.judge(results.size(), (i, copy) -> copy.load(results.get(i).network()))), notes);
+          outcomes(sparsities, copies.judge(results.size(), (i, copy) -> copy.load(results.get(i).network()))), notes,
+          pruning.seconds());
+    }
+  }
+
+  private MethodResult eachFromDense(Method method, List<Double> sparsities, PruningOptions options,
+      PrunedCopies copies) throws IOException {
+    List<Outcome> outcomes = new ArrayList<>();
+    Set<String> notes = new LinkedHashSet<>();
+    double seconds = 0;
+    for (double sparsity : sparsities) {
+      MethodResult one = alongAPath(method, List.of(sparsity), options, copies);
+      outcomes.addAll(one.outcomes());
+      notes.addAll(one.notes());
+      seconds += one.seconds();
+    }
+    return new MethodResult(method, outcomes, List.copyOf(notes), seconds);
+  }
+
+  /// Adds up the time of pruning, which is interrupted by judging; runs from the start.
+  private static final class Stopwatch {
+    private long nanos;
+    private long started = System.nanoTime();
+
+    void start() {
+      started = System.nanoTime();
+    }
+
+    void stop() {
+      nanos += System.nanoTime() - started;
+    }
+
+    double seconds() {
+      return nanos * 1e-9;
     }
   }
 

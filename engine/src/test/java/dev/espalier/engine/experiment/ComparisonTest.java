@@ -211,6 +211,27 @@ final class ComparisonTest {
     }
   }
 
+  /// In one shot, each sparsity begins with the dense network, with a repair too.
+  @Test
+  void everyOutcomeOfOneShotIsThatOfASinglePruning() throws IOException {
+    Method refitted = Method.parse("ec/refit");
+    try (Backend backend = new CpuBackend(); DeviceNetwork dense = DeviceNetwork.copyOf(backend, network)) {
+      Comparison.MethodResult result = comparison(backend)
+          .run(SPARSITIES, List.of(refitted), method -> refitted(method, 0.5)).methods().getFirst();
+      assertEquals(List.of(0.3, 0.5, 0.9), result.outcomes().stream().map(Outcome::sparsity).toList());
+      for (Outcome outcome : result.outcomes()) {
+        Outcome single = single(backend, dense, refitted(refitted, outcome.sparsity()), outcome.sparsity());
+        assertEquals(single.evaluation(), outcome.evaluation());
+        assertEquals(single.outputChange(), outcome.outputChange(), 1e-6 * single.outputChange());
+      }
+      assertTrue(result.seconds() > 0);
+    }
+  }
+
+  private static PruningOptions refitted(Method method, double sparsity) {
+    return method.choose(PruningOptions.builder().sparsity(sparsity).seed(3), false).build();
+  }
+
   @Test
   void methodsAreReadAsTheyArePrinted() {
     assertEquals(new Method(new Criterion.EliminationCompensation(), Optional.empty()), Method.parse("ec"));
