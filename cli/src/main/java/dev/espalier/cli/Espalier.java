@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import dev.espalier.cli.experiment.Experiment;
+import dev.espalier.cli.experiment.Experiments;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.experiment.Comparison.Method;
@@ -43,7 +45,7 @@ import picocli.CommandLine.TypeConversionException;
 public final class Espalier implements Runnable {
   private static final List<Class<?>> COMMANDS = List.of(DemoCommand.class, PruneCommand.class, ShrinkCommand.class,
       ScoreCommand.class, EvaluateCommand.class, CompareCommand.class, SensitivityCommand.class, TrainCommand.class,
-      InspectCommand.class, ConvertCommand.class, DoctorCommand.class, HelpCommand.class);
+      ExperimentCommand.class, InspectCommand.class, ConvertCommand.class, DoctorCommand.class, HelpCommand.class);
 
   @Spec
   private CommandSpec spec;
@@ -99,6 +101,7 @@ public final class Espalier implements Runnable {
     values(commandLine, Method.class, Method::parse);
     values(commandLine, Activations.class, Activations::parse);
     values(commandLine, Scale.class, Scale::parse);
+    values(commandLine, Experiment.class, Experiments::parse);
     values(commandLine, Path.class, Espalier::path);
     commandLine.setUsageHelpAutoWidth(false);
     commandLine.setUsageHelpWidth(100);

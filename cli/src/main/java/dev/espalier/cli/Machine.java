@@ -18,6 +18,7 @@ import java.util.OptionalLong;
 /// What the machine is made of, within the limits of its container.
 final class Machine {
   private static final Path CPU_INFO = Path.of("/proc/cpuinfo");
+  private static final Path STATUS = Path.of("/proc/self/status");
 
   private Machine() {}
 
@@ -32,7 +33,7 @@ final class Machine {
   }
 
   static String cpu() {
-    List<String> lines = cpuInfo();
+    List<String> lines = lines(CPU_INFO);
     String model = field(lines, "model name").orElse(System.getProperty("os.arch"));
     int cores = Runtime.getRuntime().availableProcessors();
     return "%s, %s %s, %s".formatted(model, PLAIN.count(cores), cores == 1 ? "core" : "cores",
@@ -80,6 +81,12 @@ final class Machine {
         gibibytes(system.getFreeMemorySize()), gibibytes(Runtime.getRuntime().maxMemory()));
   }
 
+  /// The most memory that this process has had, where the system tells.
+  static Optional<String> peakMemory() {
+    return field(lines(STATUS), "VmHWM")
+        .map(text -> gibibytes(1024 * Long.parseLong(text.replaceFirst("\\s*kB$", ""))));
+  }
+
   static String gpuNow(Hardware.GpuState state) {
     return "%s of %s free, clock %s MHz, memory clock %s MHz, power %s W, %s °C".formatted(
         gibibytes(state.freeMemory()), gibibytes(state.totalMemory()), number(state.clock()),
@@ -98,9 +105,9 @@ final class Machine {
     return PLAIN.value(bytes / (double) (1 << 30)) + " GiB";
   }
 
-  private static List<String> cpuInfo() {
+  private static List<String> lines(Path file) {
     try {
-      return Files.isReadable(CPU_INFO) ? Files.readAllLines(CPU_INFO) : List.of();
+      return Files.isReadable(file) ? Files.readAllLines(file) : List.of();
     } catch (IOException e) {
       return List.of();
     }

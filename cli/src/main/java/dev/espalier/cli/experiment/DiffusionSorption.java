@@ -1,4 +1,4 @@
-package dev.espalier.cli;
+package dev.espalier.cli.experiment;
 
 import java.util.Arrays;
 

@@ -1,4 +1,4 @@
-package dev.espalier.cli;
+package dev.espalier.cli.experiment;
 
 import dev.espalier.engine.backend.CounterRandom;
 import dev.espalier.engine.data.Dataset;
@@ -10,9 +10,9 @@ import java.util.stream.IntStream;
 /// Samples of a regression task on [DiffusionSorption]: from the concentration in 32 places of the column at some time
 /// to that in the same places 100 s later. Each simulation has an initial concentration of its own, uniform in 0..0.2
 /// as in PDEBench, and gives 16 samples, 25 s apart.
-final class DiffusionSorptionData {
+public final class DiffusionSorptionData {
   /// Values of a sample, and of its target.
-  static final int PLACES = 32;
+  public static final int PLACES = 32;
   private static final int CELLS_PER_PLACE = 2;
   private static final double HIGHEST_INITIAL = 0.2;
   private static final int SAMPLES = 16;
@@ -27,7 +27,7 @@ final class DiffusionSorptionData {
 
   /// @param simulations each gives 16 samples
   /// @param noise       standard deviation of what is added to every value, as if it had been measured
-  static Dataset generate(String name, int simulations, double noise, long seed, Arena arena) {
+  public static Dataset generate(String name, int simulations, double noise, long seed, Arena arena) {
     MatrixView now = MatrixView.allocate(arena, simulations * SAMPLES, PLACES);
     MatrixView later = MatrixView.allocate(arena, simulations * SAMPLES, PLACES);
     DiffusionSorption column = DiffusionSorption.ofColumn(PLACES * CELLS_PER_PLACE);

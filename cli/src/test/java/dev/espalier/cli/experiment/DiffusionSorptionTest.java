@@ -1,4 +1,4 @@
-package dev.espalier.cli;
+package dev.espalier.cli.experiment;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;

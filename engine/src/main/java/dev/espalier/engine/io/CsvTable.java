@@ -5,6 +5,7 @@ import de.siegmar.fastcsv.writer.LineDelimiter;
 import java.io.IOException;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -26,6 +27,23 @@ public record CsvTable(List<String> header, List<List<String>> rows) {
       copies.add(List.copyOf(row));
     }
     rows = List.copyOf(copies);
+  }
+
+  /// The table that a file holds, whose first record is the header. Fields lose spaces around them.
+  ///
+  /// @throws IOException if the file cannot be read or holds no such table
+  public static CsvTable read(Path file) throws IOException {
+    List<List<String>> records = new ArrayList<>();
+    try (CsvRecords reader = new CsvRecords(file, ',')) {
+      for (List<String> record = reader.next(); record != null; record = reader.next()) {
+        if (!records.isEmpty() && record.size() != records.getFirst().size()) {
+          throw new FormatException(file, "line %d has %d fields, the first one has %d".formatted(reader.line(),
+              record.size(), records.getFirst().size()));
+        }
+        records.add(record);
+      }
+    }
+    return new CsvTable(records.getFirst(), records.subList(1, records.size()));
   }
 
   /// The file's text.

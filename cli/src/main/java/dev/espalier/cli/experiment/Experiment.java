@@ -1,0 +1,32 @@
+package dev.espalier.cli.experiment;
+
+import dev.espalier.engine.experiment.Study.Part;
+import java.io.IOException;
+import java.util.List;
+
+/// One numerical experiment.
+///
+/// @param name on the command line
+/// @param title of its page
+/// @param question that it answers, in a sentence or two
+/// @param cost time and memory on two cores, with five seeds
+/// @param needs what a user has to give
+/// @param design its tables
+/// @param isTimed whether the page has a chart of time against quality
+public record Experiment(String name, String title, String question, String cost, List<Need> needs, Design design,
+    boolean isTimed) {
+  /// What a user has to give.
+  public enum Need {
+    /// A folder with the four files of MNIST, or of a data set of the same form.
+    MNIST,
+    /// A model file.
+    CHECKPOINT
+  }
+
+  /// Makes the tables of an experiment.
+  @FunctionalInterface
+  public interface Design {
+    /// @throws IOException if an input cannot be read
+    List<Part> parts(Inputs inputs) throws IOException;
+  }
+}

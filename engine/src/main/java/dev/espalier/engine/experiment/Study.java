@@ -1,0 +1,178 @@
+package dev.espalier.engine.experiment;
+
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.experiment.Comparison.Method;
+import dev.espalier.engine.experiment.Comparison.MethodResult;
+import dev.espalier.engine.experiment.Subject.Given;
+import dev.espalier.engine.experiment.Subject.Task;
+import dev.espalier.engine.experiment.Subject.Trained;
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.training.Evaluation;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.function.Consumer;
+
+/// Prunes several kinds of networks, each trained from several seeds, by several methods to several sparsities, and
+/// judges all by test data. What is done is kept in a folder, so that a study that ends early goes on from there: each
+/// trained network in a file, each result in a line of `results.csv`.
+///
+/// @param backend where it is computed
+/// @param folder that keeps networks and results
+/// @param batchSize of passes
+/// @param listener hears of each pass
+/// @param say hears of each network and method, in a line
+public record Study(Backend backend, Path folder, int batchSize, ProgressListener listener, Consumer<String> say) {
+  /// A table of a study: all its subjects, methods and sparsities are combined.
+  ///
+  /// @param name in file names and results
+  /// @param title for people
+  /// @param sparsities ascending
+  /// @param smallDense whether dense networks with as many parameters as are left are trained from scratch, too
+  public record Part(String name, String title, List<Subject> subjects, List<Method> methods, List<Double> sparsities,
+      boolean smallDense) {
+    /// Copies the lists.
+    public Part {
+      subjects = List.copyOf(subjects);
+      methods = List.copyOf(methods);
+      sparsities = List.copyOf(sparsities);
+    }
+  }
+
+  /// Runs what is missing of a part.
+  ///
+  /// @param trials what is known; grows
+  public void run(Part part, List<Long> seeds, Trials trials) throws IOException {
+    for (Subject subject : part.subjects()) {
+      for (long seed : seeds) {
+        if (!isComplete(part, subject, seed, trials)) {
+          try (Arena arena = Arena.ofShared()) {
+            new Run(part, subject, seed, subject.data().of(seed, arena), trials, arena).run();
+          }
+        }
+      }
+    }
+  }
+
+  private static boolean isComplete(Part part, Subject subject, long seed, Trials trials) {
+    return trials.has(part, subject, seed, Trial.DENSE, List.of(0.0))
+        && part.methods().stream()
+            .allMatch(method -> trials.has(part, subject, seed, method.toString(), part.sparsities()))
+        && (!hasSmall(part, subject) || trials.has(part, subject, seed, Trial.SMALL, part.sparsities()));
+  }
+
+  private static boolean hasSmall(Part part, Subject subject) {
+    return part.smallDense() && subject.origin() instanceof Trained;
+  }
+
+  /// One network of one seed.
+  private final class Run {
+    private final Part part;
+    private final Subject subject;
+    private final long seed;
+    private final Task task;
+    private final Trials trials;
+    private final Arena arena;
+    /// Seconds, where a network was trained.
+    private OptionalDouble training = OptionalDouble.empty();
+
+    Run(Part part, Subject subject, long seed, Task task, Trials trials, Arena arena) {
+      this.part = part;
+      this.subject = subject;
+      this.seed = seed;
+      this.task = task;
+      this.trials = trials;
+      this.arena = arena;
+    }
+
+    void run() throws IOException {
+      DenseNetwork network = switch (subject.origin()) {
+        case Given(DenseNetwork given) -> given;
+        case Trained trained -> trained(trained);
+      };
+      if (!trials.has(part, subject, seed, Trial.DENSE, List.of(0.0))) {
+        trials.add(List.of(trial(Trial.DENSE, 0, judge(network), OptionalDouble.empty(), training)));
+      }
+      for (Method method : part.methods()) {
+        if (!trials.has(part, subject, seed, method.toString(), part.sparsities())) {
+          prune(network, method);
+        }
+      }
+      if (hasSmall(part, subject) && !trials.has(part, subject, seed, Trial.SMALL, part.sparsities())) {
+        trainSmall(network, (Trained) subject.origin());
+      }
+    }
+
+    private DenseNetwork trained(Trained origin) throws IOException {
+      Path file = folder.resolve("%s-%d.safetensors".formatted(origin.name(), seed));
+      if (Files.exists(file)) {
+        return ModelFile.load(file, Optional.empty(), arena).network();
+      }
+      say.accept("%s, seed %d: training".formatted(subject.name(), seed));
+      long start = System.nanoTime();
+      DenseNetwork network = train(origin, origin.hidden());
+      training = seconds(start);
+      ModelFile.write(file, network, false);
+      return network;
+    }
+
+    private DenseNetwork train(Trained origin, List<Integer> hidden) throws IOException {
+      return origin.train(backend, hidden, task.training().orElseThrow(), seed, listener, arena);
+    }
+
+    private Evaluation judge(DenseNetwork network) throws IOException {
+      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+        return Evaluation.of(backend, device, task.test(), task.loss(), batchSize, listener);
+      }
+    }
+
+    private void prune(DenseNetwork network, Method method) throws IOException {
+      say.accept("%s, seed %d: %s".formatted(subject.name(), seed, method));
+      boolean isClassifier = task.loss() instanceof Loss.CrossEntropy;
+      PruningOptions.Builder options = PruningOptions.builder().criterion(method.criterion()).seed(seed)
+          .newBias(subject.newBias()).loss(task.loss());
+      method.compensation().ifPresent(options::compensation);
+      PruningOptions chosen = method.choose(options, isClassifier).build();
+      Comparison.Result result = new Comparison(backend, network, task.calibration(), task.test(), task.loss(),
+          batchSize, listener).run(part.sparsities(), List.of(method), _ -> chosen);
+      MethodResult pruned = result.methods().getFirst();
+      trials.add(
+          pruned.outcomes().stream().map(outcome -> trial(method.toString(), outcome.sparsity(), outcome.evaluation(),
+              OptionalDouble.of(outcome.outputChange()), OptionalDouble.of(pruned.seconds()))).toList());
+    }
+
+    private void trainSmall(DenseNetwork network, Trained origin) throws IOException {
+      for (double sparsity : part.sparsities()) {
+        if (!trials.has(part, subject, seed, Trial.SMALL, List.of(sparsity))) {
+          long left = Math.round((1 - sparsity) * network.weights())
+              + network.layers().stream().mapToLong(layer -> layer.outputs()).sum();
+          List<Integer> hidden = origin.hiddenOf(left);
+          say.accept(
+              "%s, seed %d: dense network of %s hidden units for %s".formatted(subject.name(), seed, hidden, sparsity));
+          long start = System.nanoTime();
+          DenseNetwork small = train(origin, hidden);
+          trials.add(List.of(trial(Trial.SMALL, sparsity, judge(small), OptionalDouble.empty(), seconds(start))));
+        }
+      }
+    }
+
+    private Trial trial(String method, double sparsity, Evaluation evaluation, OptionalDouble outputChange,
+        OptionalDouble seconds) {
+      return new Trial(part.name(), subject.name(), seed, method, sparsity, evaluation.loss(), evaluation.accuracy(),
+          outputChange, seconds);
+    }
+
+    private static OptionalDouble seconds(long start) {
+      return OptionalDouble.of((System.nanoTime() - start) * 1e-9);
+    }
+  }
+}

@@ -1,0 +1,109 @@
+package dev.espalier.engine.experiment;
+
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.training.RandomNetwork;
+import dev.espalier.engine.training.Trainer;
+import dev.espalier.engine.training.TrainingOptions;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.LongFunction;
+
+/// A kind of network that a [Study] prunes, with its task.
+///
+/// @param name what tables and charts call it, as `784-300-100-10 relu`
+/// @param origin where the networks come from
+/// @param data of a seed
+/// @param newBias whether a layer without a bias may gain one
+public record Subject(String name, Origin origin, Source data, boolean newBias) {
+  /// Where networks come from.
+  public sealed interface Origin {}
+
+  /// A network that is there already, the same for all seeds.
+  public record Given(DenseNetwork network) implements Origin {}
+
+  /// Networks trained from scratch.
+  ///
+  /// @param name of their files, without the seed; subjects that prune the same networks share it
+  /// @param widths of the input and of each layer
+  /// @param activations of the layers
+  /// @param options of a seed
+  public record Trained(String name, List<Integer> widths, List<Activation> activations,
+      LongFunction<TrainingOptions> options) implements Origin {
+    private static final int STEPS = 10_000;
+
+    /// Copies the lists.
+    public Trained {
+      widths = List.copyOf(widths);
+      activations = List.copyOf(activations);
+    }
+
+    /// A network of one seed.
+    ///
+    /// @param hidden widths of the hidden layers
+    DenseNetwork train(Backend backend, List<Integer> hidden, Dataset training, long seed, ProgressListener listener,
+        Arena arena) throws IOException {
+      List<Integer> all = new ArrayList<>(hidden);
+      all.addFirst(widths.getFirst());
+      all.addLast(widths.getLast());
+      return Trainer.train(backend, RandomNetwork.chain(all, activations, seed, arena), training, options.apply(seed),
+          listener, arena);
+    }
+
+    List<Integer> hidden() {
+      return widths.subList(1, widths.size() - 1);
+    }
+
+    /// Widths of the hidden layers of the network of this shape that comes closest to a number of parameters: each is
+    /// this network's, by one common factor, and at least 1.
+    ///
+    /// @param parameters weights and biases
+    List<Integer> hiddenOf(long parameters) {
+      List<Integer> best = scaled(1);
+      for (int step = 0; step <= STEPS; step++) {
+        List<Integer> hidden = scaled((double) step / STEPS);
+        if (Math.abs(parameters(hidden) - parameters) < Math.abs(parameters(best) - parameters)) {
+          best = hidden;
+        }
+      }
+      return best;
+    }
+
+    private List<Integer> scaled(double factor) {
+      return hidden().stream().map(width -> Math.max(1, (int) Math.round(factor * width))).toList();
+    }
+
+    private long parameters(List<Integer> hidden) {
+      long parameters = 0;
+      int inputs = widths.getFirst();
+      for (int l = 0; l < activations.size(); l++) {
+        int outputs = l < hidden.size() ? hidden.get(l) : widths.getLast();
+        parameters += (inputs + 1L) * outputs;
+        inputs = outputs;
+      }
+      return parameters;
+    }
+  }
+
+  /// The data of a seed.
+  @FunctionalInterface
+  public interface Source {
+    /// @param arena for data that are made
+    Task of(long seed, Arena arena) throws IOException;
+  }
+
+  /// What a network is for.
+  ///
+  /// @param training labelled; empty for networks that are there already
+  /// @param calibration to prune with, labelled where a method needs it
+  /// @param test labelled
+  /// @param loss of training and test
+  public record Task(Optional<Dataset> training, Dataset calibration, Dataset test, Loss loss) {}
+}

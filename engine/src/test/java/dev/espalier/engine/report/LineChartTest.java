@@ -1,0 +1,92 @@
+package dev.espalier.engine.report;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.report.LineChart.Axis;
+import dev.espalier.engine.report.LineChart.Line;
+import dev.espalier.engine.report.LineChart.Mark;
+import dev.espalier.engine.report.LineChart.Scale;
+import java.io.ByteArrayInputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.Collections;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.IntStream;
+import javax.xml.parsers.DocumentBuilderFactory;
+import org.junit.jupiter.api.Test;
+import org.w3c.dom.Document;
+import org.w3c.dom.Element;
+import org.w3c.dom.NodeList;
+
+class LineChartTest {
+  private static final Axis REMOVED = new Axis("weights removed", Scale.REST, true);
+  private static final Axis LOSS = new Axis("loss", Scale.LOGARITHMIC, false);
+
+  private static Document draw(LineChart chart) throws Exception {
+    return DocumentBuilderFactory.newInstance().newDocumentBuilder()
+        .parse(new ByteArrayInputStream(chart.toSvg().getBytes(StandardCharsets.UTF_8)));
+  }
+
+  private static List<String> texts(Document svg) {
+    NodeList texts = svg.getElementsByTagName("text");
+    return IntStream.range(0, texts.getLength()).mapToObj(i -> texts.item(i).getTextContent()).toList();
+  }
+
+  /// What is left falls from 1 over 0.1 to 0.01, the loss rises from 0.1 over 1 to 10: all lie on a diagonal.
+  @Test
+  void equalRatiosAreEqualSteps() throws Exception {
+    Document svg = draw(new LineChart("a < b & c", REMOVED, LOSS,
+        List.of(new Line("ec", List.of(new Mark(0, 0.1, 0), new Mark(0.9, 1, 0.5), new Mark(0.99, 10, 0))))));
+    List<String> texts = texts(svg);
+    for (String text : List.of("a < b & c", "weights removed", "loss", "ec", "0.1", "1", "10", "90\u202f%",
+        "99\u202f%")) {
+      assertTrue(texts.contains(text), text + " in " + texts);
+    }
+    NodeList circles = svg.getElementsByTagName("circle");
+    double[][] at = IntStream
+        .range(0, 3).mapToObj(i -> (Element) circles.item(i)).map(circle -> new double[]{
+            Double.parseDouble(circle.getAttribute("cx")), Double.parseDouble(circle.getAttribute("cy"))})
+        .toArray(double[][]::new);
+    assertEquals((at[0][0] + at[2][0]) / 2, at[1][0], 0.1);
+    assertEquals((at[0][1] + at[2][1]) / 2, at[1][1], 0.1);
+    assertTrue(at[0][1] > at[2][1], "y grows upwards");
+    assertTrue(new LineChart("", REMOVED, LOSS, List.of(new Line("ec", List.of(new Mark(0, 1, 2))))).toSvg()
+        .contains("class=\"band"));
+  }
+
+  @Test
+  void linearTicksAreRound() throws Exception {
+    Axis accuracy = new Axis("accuracy", Scale.LINEAR, true);
+    List<String> texts = texts(draw(new LineChart("", new Axis("x", Scale.LINEAR, false), accuracy,
+        List.of(new Line("a", List.of(new Mark(-3, 0.101, 0), new Mark(11, 0.978, 0)))))));
+    assertTrue(texts.containsAll(List.of("0\u202f%", "20\u202f%", "100\u202f%", "-4", "0", "12")), texts.toString());
+  }
+
+  @Test
+  void theLocaleHasNoInfluence() {
+    LineChart chart = new LineChart("", REMOVED, LOSS, List.of(new Line("a", List.of(new Mark(0.5, 1e-7, 0)))));
+    Locale before = Locale.getDefault();
+    String text = chart.toSvg();
+    Locale.setDefault(Locale.GERMANY);
+    try {
+      assertEquals(text, chart.toSvg());
+    } finally {
+      Locale.setDefault(before);
+    }
+    assertFalse(text.contains("NaN") || text.contains("Infinity"), text);
+  }
+
+  @Test
+  void refusals() {
+    Line line = new Line("a", List.of(new Mark(1, 1, 0)));
+    assertThrows(IllegalArgumentException.class, () -> new LineChart("", REMOVED, LOSS, List.of(line)));
+    assertThrows(IllegalArgumentException.class, () -> new Line("a", List.of()));
+    assertThrows(IllegalArgumentException.class, () -> new LineChart("", LOSS, LOSS, List.of()));
+    assertThrows(IllegalArgumentException.class, () -> new LineChart("", LOSS, LOSS, Collections.nCopies(13, line)));
+    assertThrows(IllegalArgumentException.class,
+        () -> new LineChart("", LOSS, LOSS, List.of(new Line("a", List.of(new Mark(1, 0, 0))))));
+  }
+}
