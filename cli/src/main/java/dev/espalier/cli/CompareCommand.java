@@ -2,21 +2,27 @@ package dev.espalier.cli;
 
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
+import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.experiment.Comparison.Method;
+import dev.espalier.engine.experiment.SmallDense;
+import dev.espalier.engine.experiment.Spread;
+import dev.espalier.engine.experiment.Trial;
 import dev.espalier.engine.io.CsvTable;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
+import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -27,8 +33,10 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.function.DoubleFunction;
 import java.util.stream.Stream;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -39,6 +47,9 @@ import picocli.CommandLine.Parameters;
 /// `espalier compare`.
 @Command(name = "compare", sortOptions = false)
 final class CompareCommand implements Callable<Integer> {
+  private static final int TRAINING_BATCH = 128;
+  private static final double LEARNING_RATE = 1e-3;
+
   @Mixin
   private GlobalOptions global;
 
@@ -75,6 +86,12 @@ final class CompareCommand implements Callable<Integer> {
 
     @Option(names = "--scope", paramLabel = "SCOPE", order = 12)
     private Scope scope = new Scope.Global();
+
+    @Option(names = "--seeds", paramLabel = "N", split = ",", order = 13, converter = Values.AtLeastZeroLong.class)
+    private List<Long> seeds;
+
+    @Option(names = "--small-dense", paramLabel = "EPOCHS", order = 14, converter = Values.AtLeastOne.class)
+    private Integer smallDense;
   }
 
   @Override
@@ -89,6 +106,10 @@ final class CompareCommand implements Callable<Integer> {
       global.require(data.hasLabels() || !method.needsLabels(),
           "--labels is missing: %s needs a loss, and the loss needs labels".formatted(method));
     }
+    global.require(data.hasLabels() || grid.smallDense == null,
+        "--labels is missing: --small-dense trains networks, and training needs labels");
+    global.require(grid.seeds == null || grid.seeds.stream().distinct().count() == grid.seeds.size(),
+        "--seeds %s: give each seed once".formatted(grid.seeds));
     output.check(global, data.files());
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       Dataset calibration = data.open(global);
@@ -105,70 +126,115 @@ final class CompareCommand implements Callable<Integer> {
       boolean isClassifier = loss instanceof Loss.CrossEntropy;
       for (Method method : grid.criteria) {
         ScoringChoices
-            .uncompensated(PruningPlan.of(options(method, isClassifier), network, Optional.of(calibration), backend))
+            .uncompensated(
+                PruningPlan.of(options(method, run.seed, isClassifier), network, Optional.of(calibration), backend))
             .ifPresent(notes::add);
       }
       notes.forEach(global::note);
       Comparison comparison = new Comparison(backend, network, calibration, judges, loss,
           run.batchSize(backend, network), progress);
-      Comparison.Result result = comparison.run(grid.sparsities, grid.criteria,
-          method -> options(method, isClassifier));
+      List<Comparison.Result> results = new ArrayList<>();
+      for (long seed : seeds()) {
+        results.add(comparison.run(grid.sparsities, grid.criteria, method -> options(method, seed, isClassifier)));
+      }
+      Evaluation dense = results.getFirst().dense();
+      List<Contestant> contestants = new ArrayList<>(Contestant.of(results));
+      contestants.addAll(smallDense(backend, network, calibration, judges, loss, progress));
       progress.clear();
-      List<String> found = result.methods().stream()
-          .flatMap(method -> method.notes().stream().map(note -> method.method() + ": " + note)).toList();
+      List<String> found = results.stream().flatMap(result -> result.methods().stream())
+          .flatMap(method -> method.notes().stream().map(note -> method.method() + ": " + note)).distinct().toList();
       found.forEach(global::note);
       backend.enter(Phase.WRITE);
       List<String> all = Stream.of(Reports.notes(file, calibration, judges), notes, found).flatMap(Collection::stream)
           .toList();
-      output.write(() -> report(backend, network, result, all), csv(result), global);
-      table(result).lines().forEach(global.out()::println);
+      output.write(() -> report(backend, network, dense, contestants, all), csv(contestants), global);
+      table(dense, contestants).lines().forEach(global.out()::println);
       run.verify(global, backend, network, calibration);
     }
     return 0;
   }
 
-  private Report report(Backend backend, DenseNetwork network, Comparison.Result result, List<String> notes) {
-    Report.Builder report = Reports.begin("compare").lossName(result.dense().lossName().toString())
-        .comparison(Reports.curves(result))
-        .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(result.methods().size())))
+  private List<Long> seeds() {
+    return grid.seeds == null ? List.of(run.seed) : grid.seeds;
+  }
+
+  /// Trained with the labels of the calibration data, at the defaults of `train`.
+  private List<Contestant> smallDense(Backend backend, DenseNetwork network, Dataset training, Dataset judges,
+      Loss loss, Progress progress) throws IOException {
+    if (grid.smallDense == null) {
+      return List.of();
+    }
+    SmallDense small = SmallDense.like(network);
+    List<Contestant> contestants = new ArrayList<>();
+    for (double sparsity : grid.sparsities.stream().sorted().distinct().toList()) {
+      List<Evaluation> evaluations = new ArrayList<>();
+      for (long seed : seeds()) {
+        try (Arena arena = Arena.ofConfined()) {
+          DenseNetwork trained = small.train(backend, sparsity, training,
+              new TrainingOptions(grid.smallDense, TRAINING_BATCH, Adam.of(LEARNING_RATE), loss, seed, false), progress,
+              arena);
+          try (DeviceNetwork device = DeviceNetwork.copyOf(backend, trained)) {
+            evaluations.add(Evaluation.of(backend, device, judges, loss, run.batchSize(backend, network), progress));
+          }
+        }
+      }
+      contestants.add(new Contestant(Trial.SMALL, sparsity, evaluations, List.of()));
+    }
+    return contestants;
+  }
+
+  private Report report(Backend backend, DenseNetwork network, Evaluation dense, List<Contestant> contestants,
+      List<String> notes) {
+    Report.Builder report = Reports.begin("compare").lossName(dense.lossName().toString())
+        .comparison(Contestant.curves(contestants))
+        .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(grid.criteria.size())))
         .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
-        .notes(notes).options(inForce(backend, result.dense()));
-    Reports.dense(report, result.dense());
+        .notes(notes).options(inForce(backend, dense));
+    Reports.dense(report, dense);
     return report.build();
   }
 
-  private static CsvTable csv(Comparison.Result result) {
+  /// A row for each network.
+  private CsvTable csv(List<Contestant> contestants) {
     List<List<String>> rows = new ArrayList<>();
-    for (Comparison.MethodResult method : result.methods()) {
-      for (Comparison.Outcome outcome : method.outcomes()) {
-        rows.add(Stream.concat(Stream.of(method.method().toString(), String.valueOf(outcome.sparsity())),
-            Reports.fields(Optional.of(outcome.evaluation()), outcome.outputChange()).stream()).toList());
+    for (Contestant contestant : contestants) {
+      for (int i = 0; i < contestant.evaluations().size(); i++) {
+        OptionalDouble change = contestant.outputChanges().isEmpty()
+            ? OptionalDouble.empty()
+            : contestant.outputChanges().get(i);
+        rows.add(Stream.concat(
+            Stream.of(contestant.method(), String.valueOf(contestant.sparsity()), String.valueOf(seeds().get(i))),
+            Reports.fields(Optional.of(contestant.evaluations().get(i)), change).stream()).toList());
       }
     }
-    return new CsvTable(Stream.concat(Stream.of("criterion", "sparsity"), Reports.FIELDS.stream()).toList(), rows);
+    return new CsvTable(Stream.concat(Stream.of("criterion", "sparsity", "seed"), Reports.FIELDS.stream()).toList(),
+        rows);
   }
 
-  private PruningOptions options(Method method, boolean isClassifier) {
-    PruningOptions.Builder builder = method.choose(scoring.builder(method.criterion(), method.compensation(), run),
-        isClassifier);
+  private PruningOptions options(Method method, long seed, boolean isClassifier) {
+    PruningOptions.Builder builder = method
+        .choose(scoring.builder(method.criterion(), method.compensation(), run), isClassifier).seed(seed);
     return builder.target(new Target.Fraction(grid.sparsities.getLast(), grid.scope)).build();
   }
 
   /// A row for each sparsity and method, the dense network first.
-  private static Table table(Comparison.Result result) {
-    Evaluation dense = result.dense();
+  private static Table table(Evaluation dense, List<Contestant> contestants) {
     Table table = new Table(2, "sparsity", "criterion", dense.lossName().toString(), "accuracy", "output change");
     table.row("-", "dense", PLAIN.value(dense.loss()), PLAIN.percent(dense.accuracy()), "0");
-    for (int i = 0; i < result.methods().getFirst().outcomes().size(); i++) {
+    for (double sparsity : contestants.stream().map(Contestant::sparsity).distinct().toList()) {
       table.rule();
-      for (Comparison.MethodResult method : result.methods()) {
-        Comparison.Outcome outcome = method.outcomes().get(i);
-        table.row(PLAIN.exactPercent(outcome.sparsity()), method.method().toString(),
-            PLAIN.value(outcome.evaluation().loss()), PLAIN.percent(outcome.evaluation().accuracy()),
-            PLAIN.value(outcome.outputChange()));
-      }
+      contestants.stream().filter(each -> each.sparsity() == sparsity)
+          .forEach(each -> table.row(PLAIN.exactPercent(sparsity), each.method(),
+              text(Optional.of(each.loss()), PLAIN::value), text(each.accuracy(), PLAIN::percent),
+              text(each.outputChange(), PLAIN::value)));
     }
     return table;
+  }
+
+  private static String text(Optional<Spread> spread, DoubleFunction<String> number) {
+    return spread.map(
+        figure -> number.apply(figure.mean()) + (figure.runs() == 1 ? "" : " +- " + number.apply(figure.deviation())))
+        .orElse("-");
   }
 
   private Map<String, Object> inForce(Backend backend, Evaluation dense) {

@@ -134,8 +134,9 @@ final class DemoCommand implements Callable<Integer> {
     options.put("backend", backend.description());
     options.put("criteria", METHODS);
     options.put("sparsities", SPARSITIES);
-    Reports.write(Reports.begin("demo").lossName(LOSS.toString()).comparison(Reports.curves(comparison))
-        .summary(summary(comparison)).loss(LOSS.toString(), loss(comparison, COMPENSATED, SHOWN_SPARSITY))
+    Reports.write(Reports.begin("demo").lossName(LOSS.toString())
+        .comparison(Contestant.curves(Contestant.of(List.of(comparison)))).summary(summary(comparison))
+        .loss(LOSS.toString(), loss(comparison, COMPENSATED, SHOWN_SPARSITY))
         .model(network.weights(), pruned.network().zeros()).layers(Reports.layers(network, pruned.layers()))
         .notes(pruned.notes()).timings(Reports.timings(backend)).options(options).build(), output, true, global);
   }

@@ -3,7 +3,6 @@ package dev.espalier.cli;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.io.AtomicOutput;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.FileErrors;
@@ -11,7 +10,6 @@ import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
-import dev.espalier.engine.report.Curve;
 import dev.espalier.engine.report.LayerReport;
 import dev.espalier.engine.report.Point;
 import dev.espalier.engine.report.Report;
@@ -107,18 +105,6 @@ final class Reports {
     }).toList();
   }
 
-  /// One curve for each method of a comparison.
-  static List<Curve> curves(Comparison.Result result) {
-    return result.methods().stream()
-        .map(
-            method -> new Curve(method.method().toString(),
-                method.outcomes().stream()
-                    .map(outcome -> new Point(outcome.sparsity(), OptionalDouble.of(outcome.evaluation().loss()),
-                        outcome.evaluation().accuracy(), OptionalDouble.of(outcome.outputChange())))
-                    .toList()))
-        .toList();
-  }
-
   /// One network on held-out data.
   static Point point(double sparsity, EvaluationPass.Result judged) {
     Optional<Evaluation> evaluation = judged.evaluation();
@@ -127,10 +113,13 @@ final class Reports {
   }
 
   /// The [#FIELDS] of a network, with all digits; accuracy from 0 to 1.
-  static List<String> fields(Optional<Evaluation> evaluation, double outputChange) {
-    OptionalDouble accuracy = evaluation.map(Evaluation::accuracy).orElse(OptionalDouble.empty());
+  static List<String> fields(Optional<Evaluation> evaluation, OptionalDouble outputChange) {
     return List.of(evaluation.map(e -> String.valueOf(e.loss())).orElse(""),
-        accuracy.isPresent() ? String.valueOf(accuracy.getAsDouble()) : "", String.valueOf(outputChange));
+        text(evaluation.map(Evaluation::accuracy).orElse(OptionalDouble.empty())), text(outputChange));
+  }
+
+  private static String text(OptionalDouble figure) {
+    return figure.isPresent() ? String.valueOf(figure.getAsDouble()) : "";
   }
 
   /// What was found out about the model and the data of a command; each fact once.

@@ -25,6 +25,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import java.util.function.Function;
 import java.util.stream.IntStream;
@@ -148,7 +149,7 @@ final class SensitivityCommand implements Callable<Integer> {
       for (int i = 0; i < result.sparsities().size(); i++) {
         EvaluationPass.Result judged = layer.judged().get(i);
         rows.add(Stream.concat(Stream.of(layer.name(), String.valueOf(result.sparsities().get(i))),
-            Reports.fields(judged.evaluation(), judged.outputChange()).stream()).toList());
+            Reports.fields(judged.evaluation(), OptionalDouble.of(judged.outputChange())).stream()).toList());
       }
     }
     return new CsvTable(Stream.concat(Stream.of("layer", "sparsity"), Reports.FIELDS.stream()).toList(), rows);

@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -7,7 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -63,12 +67,51 @@ class SensitivityTest {
     assertTrue(json.contains("refit/fisher:2/linear:3: sensitivity: fisher:2"), json);
     List<String> rows = Files.readAllLines(csv);
     assertEquals(7, rows.size());
-    assertEquals("criterion,sparsity,loss,accuracy,output_change", rows.getFirst());
-    assertTrue(rows.get(3).startsWith("refit/fisher:2/linear:3,0.5,"), rows.get(3));
+    assertEquals("criterion,sparsity,seed,loss,accuracy,output_change", rows.getFirst());
+    assertTrue(rows.get(3).startsWith("refit/fisher:2/linear:3,0.5,0,"), rows.get(3));
     assertTrue(Cli
         .fail(2, folder, "compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(),
             "--test-labels", fixture.labels(), "--criteria", "ec/fine-tune")
         .contains("--labels is missing: ec/fine-tune"));
+  }
+
+  /// The row of each seed is that of a comparison with this seed alone; the table and the report have their means.
+  @Test
+  void compareRunsSeveralSeedsAndSmallerDenseNetworks() throws IOException {
+    Path csv = fixture.file("seeds.csv");
+    Path report = fixture.file("report");
+    Object[] command = {"compare", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".8,.5", "--criteria",
+        "random,ec"};
+    Cli.Result result = Cli
+        .succeed(with(command, "--seeds", "4,7", "--small-dense", 2, "--csv", csv, "--report", report));
+    List<String> rows = Files.readAllLines(csv);
+    assertEquals(1 + 3 * 2 * 2, rows.size());
+    List<String> alone = new ArrayList<>();
+    for (int seed : List.of(4, 7)) {
+      Cli.succeed(with(command, "--seed", seed, "--csv", csv, "--force"));
+      alone.addAll(Files.readAllLines(csv).subList(1, 5));
+    }
+    assertEquals(alone.stream().sorted().toList(), rows.subList(1, 9).stream().sorted().toList());
+    assertTrue(rows.get(9).matches("small dense,0.5,4,[0-9.]+,[0-9.]+,"), rows.get(9));
+    double[] losses = rows.stream().filter(row -> row.startsWith("random,0.8,"))
+        .mapToDouble(row -> Double.parseDouble(row.split(",", -1)[3])).toArray();
+    assertTrue(losses[0] != losses[1]);
+    String mean = PLAIN.value((losses[0] + losses[1]) / 2) + " +- "
+        + PLAIN.value(Math.abs(losses[0] - losses[1]) / Math.sqrt(2));
+    assertTrue(
+        result.out().lines()
+            .anyMatch(line -> line.startsWith("80 %") && line.contains("random") && line.contains(mean)),
+        mean + " in " + result.out());
+    assertTrue(result.out().contains("small dense"), result.out());
+    assertTrue(Files.readString(report.resolve("report.json")).contains("\"lossDeviation\""));
+    assertTrue(Cli.fail(2, folder, with(command, "--seeds", "1,1")).contains("give each seed once"));
+    assertTrue(Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(),
+        "--test-labels", fixture.labels(), "--small-dense", 3).contains("--labels is missing: --small-dense"));
+  }
+
+  private static Object[] with(Object[] command, Object... more) {
+    return Stream.concat(Arrays.stream(command), Arrays.stream(more)).toArray();
   }
 
   @Test

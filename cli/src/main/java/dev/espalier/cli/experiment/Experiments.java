@@ -75,20 +75,28 @@ public final class Experiments {
   }
 
   private static List<Part> paperMnist(Inputs inputs) throws IOException {
-    List<Subject> oneShot = new ArrayList<>();
-    List<Subject> fineTuned = new ArrayList<>();
     Dataset training = inputs.mnist("train");
     Dataset test = inputs.mnist("t10k");
-    for (List<Integer> widths : inputs.either(List.of(LENET, WIDE), List.of(LITTLE))) {
-      for (String activation : List.of("relu", "tanh")) {
-        Subject.Trained network = classifier("mnist", widths, activation, inputs.either(6, 1));
-        oneShot.add(subject(network, Inputs.first(training, CALIBRATION), training, test));
-        fineTuned.add(subject(network, training, training, test));
-      }
-    }
-    return List.of(new Part("pruned", PRUNED, oneShot, CRITERIA, inputs.either(FROM_LOW_TO_HIGH, FEW), true),
-        new Part("fine-tuned", fineTuning(2), fineTuned.subList(0, inputs.either(2, 1)), fineTuned(2),
-            inputs.either(HIGH, FEW), false));
+    Dataset calibration = Inputs.first(training, CALIBRATION);
+    List<Subject.Trained> lenets = classifiers(inputs.either(LENET, LITTLE), inputs);
+    List<Subject.Trained> wide = classifiers(inputs.either(WIDE, LITTLE), inputs);
+    return List.of(
+        new Part("pruned", PRUNED, subjects(lenets, calibration, training, test), CRITERIA,
+            inputs.either(FROM_LOW_TO_HIGH, FEW), true),
+        new Part("fine-tuned", fineTuning(2), subjects(lenets, training, training, test), fineTuned(2),
+            inputs.either(HIGH, FEW), false),
+        new Part("wide", PRUNED + ", a wider network", subjects(wide, calibration, training, test),
+            CRITERIA.subList(0, CRITERIA.size() - 1), inputs.either(List.of(0.5, 0.8, 0.9, 0.95, 0.98, 0.99), FEW),
+            false));
+  }
+
+  private static List<Subject.Trained> classifiers(List<Integer> widths, Inputs inputs) {
+    return Stream.of("relu", "tanh").map(hidden -> classifier("mnist", widths, hidden, inputs.either(6, 1))).toList();
+  }
+
+  private static List<Subject> subjects(List<Subject.Trained> networks, Dataset calibration, Dataset training,
+      Dataset test) {
+    return networks.stream().map(network -> subject(network, calibration, training, test)).toList();
   }
 
   private static String fineTuning(int epochs) {

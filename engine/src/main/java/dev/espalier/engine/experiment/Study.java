@@ -119,14 +119,10 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
       }
       say.accept("%s, seed %d: training".formatted(subject.name(), seed));
       long start = System.nanoTime();
-      DenseNetwork network = train(origin, origin.hidden());
+      DenseNetwork network = origin.train(backend, task.training().orElseThrow(), seed, listener, arena);
       training = seconds(start);
       ModelFile.write(file, network, false);
       return network;
-    }
-
-    private DenseNetwork train(Trained origin, List<Integer> hidden) throws IOException {
-      return origin.train(backend, hidden, task.training().orElseThrow(), seed, listener, arena);
     }
 
     private Evaluation judge(DenseNetwork network) throws IOException {
@@ -153,13 +149,11 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
     private void trainSmall(DenseNetwork network, Trained origin) throws IOException {
       for (double sparsity : part.sparsities()) {
         if (!trials.has(part, subject, seed, Trial.SMALL, List.of(sparsity))) {
-          long left = Math.round((1 - sparsity) * network.weights())
-              + network.layers().stream().mapToLong(layer -> layer.outputs()).sum();
-          List<Integer> hidden = origin.hiddenOf(left);
           say.accept(
-              "%s, seed %d: dense network of %s hidden units for %s".formatted(subject.name(), seed, hidden, sparsity));
+              "%s, seed %d: %s, as large as with %s removed".formatted(subject.name(), seed, Trial.SMALL, sparsity));
           long start = System.nanoTime();
-          DenseNetwork small = train(origin, hidden);
+          DenseNetwork small = SmallDense.like(network).train(backend, sparsity, task.training().orElseThrow(),
+              origin.options().apply(seed), listener, arena);
           trials.add(List.of(trial(Trial.SMALL, sparsity, judge(small), OptionalDouble.empty(), seconds(start))));
         }
       }

@@ -11,7 +11,6 @@ import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.LongFunction;
@@ -37,8 +36,6 @@ public record Subject(String name, Origin origin, Source data, boolean newBias) 
   /// @param options of a seed
   public record Trained(String name, List<Integer> widths, List<Activation> activations,
       LongFunction<TrainingOptions> options) implements Origin {
-    private static final int STEPS = 10_000;
-
     /// Copies the lists.
     public Trained {
       widths = List.copyOf(widths);
@@ -46,49 +43,10 @@ public record Subject(String name, Origin origin, Source data, boolean newBias) 
     }
 
     /// A network of one seed.
-    ///
-    /// @param hidden widths of the hidden layers
-    DenseNetwork train(Backend backend, List<Integer> hidden, Dataset training, long seed, ProgressListener listener,
-        Arena arena) throws IOException {
-      List<Integer> all = new ArrayList<>(hidden);
-      all.addFirst(widths.getFirst());
-      all.addLast(widths.getLast());
-      return Trainer.train(backend, RandomNetwork.chain(all, activations, seed, arena), training, options.apply(seed),
-          listener, arena);
-    }
-
-    List<Integer> hidden() {
-      return widths.subList(1, widths.size() - 1);
-    }
-
-    /// Widths of the hidden layers of the network of this shape that comes closest to a number of parameters: each is
-    /// this network's, by one common factor, and at least 1.
-    ///
-    /// @param parameters weights and biases
-    List<Integer> hiddenOf(long parameters) {
-      List<Integer> best = scaled(1);
-      for (int step = 0; step <= STEPS; step++) {
-        List<Integer> hidden = scaled((double) step / STEPS);
-        if (Math.abs(parameters(hidden) - parameters) < Math.abs(parameters(best) - parameters)) {
-          best = hidden;
-        }
-      }
-      return best;
-    }
-
-    private List<Integer> scaled(double factor) {
-      return hidden().stream().map(width -> Math.max(1, (int) Math.round(factor * width))).toList();
-    }
-
-    private long parameters(List<Integer> hidden) {
-      long parameters = 0;
-      int inputs = widths.getFirst();
-      for (int l = 0; l < activations.size(); l++) {
-        int outputs = l < hidden.size() ? hidden.get(l) : widths.getLast();
-        parameters += (inputs + 1L) * outputs;
-        inputs = outputs;
-      }
-      return parameters;
+    DenseNetwork train(Backend backend, Dataset training, long seed, ProgressListener listener, Arena arena)
+        throws IOException {
+      return Trainer.train(backend, RandomNetwork.chain(widths, activations, seed, arena), training,
+          options.apply(seed), listener, arena);
     }
   }
 

@@ -22,7 +22,7 @@ public record Trial(String part, String subject, long seed, String method, doubl
     OptionalDouble accuracy, OptionalDouble outputChange, OptionalDouble seconds) {
   /// The method of networks that were not pruned.
   public static final String DENSE = "dense";
-  /// The method of dense networks with as many parameters as a pruned one has left, trained from scratch.
+  /// The method of [SmallDense] networks.
   public static final String SMALL = "small dense";
   private static final List<String> HEADER = List.of("part", "network", "seed", "method", "sparsity", "loss",
       "accuracy", "output_change", "seconds");

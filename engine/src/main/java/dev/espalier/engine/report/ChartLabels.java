@@ -6,6 +6,7 @@ import dev.espalier.engine.statistics.Histogram;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.IntStream;
 
 /// The figures in the tooltips of the charts, as text, in the order of `report.json`. `report.js` draws from the
@@ -44,7 +45,7 @@ record ChartLabels(List<Layer> layers, List<List<Map<String, String>>> compariso
     texts.put("sparsity", TYPOGRAPHIC.exactPercent(point.sparsity()));
     for (Metric metric : Metric.values()) {
       if (metric.of(point).isPresent()) {
-        texts.put(metric.key, metric.text(metric.of(point)));
+        texts.put(metric.key, metric.text(Optional.of(point)));
       }
     }
     return texts;

@@ -35,6 +35,24 @@ enum Metric {
     };
   }
 
+  OptionalDouble deviation(Point point) {
+    return switch (this) {
+      case ACCURACY -> point.accuracyDeviation();
+      case LOSS -> point.lossDeviation();
+      case OUTPUT_CHANGE -> point.outputChangeDeviation();
+    };
+  }
+
+  /// The figure of a point, with its deviation if it has one; a dash if it has neither.
+  String text(Optional<Point> point) {
+    OptionalDouble figure = point.map(this::of).orElse(OptionalDouble.empty());
+    OptionalDouble deviation = point.map(this::deviation).orElse(OptionalDouble.empty());
+    if (deviation.isEmpty()) {
+      return text(figure);
+    }
+    return "%s ± %s".formatted(text(figure), text(deviation));
+  }
+
   /// Empty if the curve has no point at that sparsity, or the point has no such figure.
   OptionalDouble at(double sparsity, Curve curve) {
     return point(sparsity, curve).map(this::of).orElse(OptionalDouble.empty());

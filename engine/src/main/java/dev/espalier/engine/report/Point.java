@@ -2,18 +2,33 @@ package dev.espalier.engine.report;
 
 import java.util.OptionalDouble;
 
-/// One pruned network of a comparison, on test data.
+/// One pruned network of a comparison on test data, or the mean of several.
 ///
 /// @param sparsity as it was asked for, 0..1, so that curves have points at the same sparsities
 /// @param loss in the units of [Report#lossName()]; absent where samples have no labels
 /// @param accuracy 0..1; absent where samples have no class
 /// @param outputChange E‖y − y_pruned‖², in squared output units
-public record Point(double sparsity, OptionalDouble loss, OptionalDouble accuracy, OptionalDouble outputChange) {
+/// @param lossDeviation standard deviation of the loss; absent of a single network
+/// @param accuracyDeviation that of the accuracy
+/// @param outputChangeDeviation that of the output change
+public record Point(double sparsity, OptionalDouble loss, OptionalDouble accuracy, OptionalDouble outputChange,
+    OptionalDouble lossDeviation, OptionalDouble accuracyDeviation, OptionalDouble outputChangeDeviation) {
+  /// A single network.
+  ///
+  /// @throws IllegalArgumentException if a value is out of range or not finite
+  public Point(double sparsity, OptionalDouble loss, OptionalDouble accuracy, OptionalDouble outputChange) {
+    this(sparsity, loss, accuracy, outputChange, OptionalDouble.empty(), OptionalDouble.empty(),
+        OptionalDouble.empty());
+  }
+
   /// @throws IllegalArgumentException if a value is out of range or not finite
   public Point {
     Checks.fraction("sparsity", sparsity);
     Checks.finite("loss", loss);
     Checks.fraction("accuracy", accuracy);
     Checks.nonNegative("outputChange", outputChange);
+    Checks.nonNegative("lossDeviation", lossDeviation);
+    Checks.nonNegative("accuracyDeviation", accuracyDeviation);
+    Checks.nonNegative("outputChangeDeviation", outputChangeDeviation);
   }
 }

@@ -145,9 +145,8 @@ record ReportView(String title, String version, Instant time, String date, Optio
     List<Criterion> rows = new ArrayList<>(dense(metric, report, sparsities.size()).stream().toList());
     for (Curve curve : curves) {
       rows.add(new Criterion(curve.criterion(),
-          sparsities.stream()
-              .map(
-                  sparsity -> new Cell(metric.text(metric.at(sparsity, curve)), metric.isBest(sparsity, curve, curves)))
+          sparsities.stream().map(
+              sparsity -> new Cell(metric.text(Metric.point(sparsity, curve)), metric.isBest(sparsity, curve, curves)))
               .toList()));
     }
     boolean isLogarithmic = metric == Metric.OUTPUT_CHANGE || (metric == Metric.LOSS && isWide(curves, metric));

@@ -200,11 +200,20 @@
         axisLabel: { ...text, formatter: share ? percentTick : tick },
       },
       series: curves.map((curve, i) => ({
-        markLine: i > 0 || dense === undefined || log && dense <= 0 ? undefined : {
+        markLine: {
           silent: true, symbol: "none", animation: false,
-          lineStyle: { color: "var(--muted)", type: "dashed", width: 1.2 },
-          label: { ...text, position: "insideStartBottom", formatter: "dense" },
-          data: [{ yAxis: dense }],
+          data: [
+            ...i > 0 || dense === undefined || log && dense <= 0 ? [] : [{
+              yAxis: dense, lineStyle: { color: "var(--muted)", type: "dashed", width: 1.2 },
+              label: { ...text, position: "insideStartBottom", formatter: "dense" },
+            }],
+            // Error bars.
+            ...curve.points.filter(p => p[metric + "Deviation"] > 0 && !(log && p[metric] <= p[metric + "Deviation"]))
+              .map(p => [-1, 1].map(side => ({
+                coord: [p.sparsity, p[metric] + side * p[metric + "Deviation"]], label: { show: false },
+                lineStyle: { color: `var(--c${i % 8})`, type: "solid", width: 1.2, opacity: .6 },
+              }))),
+          ],
         },
         name: curve.criterion, type: "line", color: `var(--c${i % 8})`,
         symbol: SYMBOLS[i % SYMBOLS.length], symbolSize: 7, showAllSymbol: true,

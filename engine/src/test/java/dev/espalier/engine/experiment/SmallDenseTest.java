@@ -8,17 +8,17 @@ import java.util.List;
 import java.util.OptionalDouble;
 import org.junit.jupiter.api.Test;
 
-class SubjectTest {
-  private static final Subject.Trained LENET = new Subject.Trained("lenet", List.of(784, 300, 100, 10),
-      List.of(Activation.RELU, Activation.RELU, Activation.IDENTITY), _ -> null);
+class SmallDenseTest {
+  private static final SmallDense LENET = new SmallDense(List.of(784, 300, 100, 10),
+      List.of(Activation.RELU, Activation.RELU, Activation.IDENTITY));
 
   /// 785 a + (a + 1) b + 10 (b + 1) parameters, with b a third of a.
   @Test
   void hiddenWidthsComeClosestToTheParameters() {
-    assertEquals(List.of(300, 100), LENET.hiddenOf(266_610));
-    assertEquals(List.of(158, 53), LENET.hiddenOf(133_000));
-    assertEquals(List.of(33, 11), LENET.hiddenOf(785 * 33 + 34 * 11 + 10 * 12));
-    assertEquals(List.of(1, 1), LENET.hiddenOf(0));
+    assertEquals(List.of(300, 100), LENET.hidden(266_610));
+    assertEquals(List.of(158, 53), LENET.hidden(133_000));
+    assertEquals(List.of(33, 11), LENET.hidden(785 * 33 + 34 * 11 + 10 * 12));
+    assertEquals(List.of(1, 1), LENET.hidden(0));
   }
 
   @Test
