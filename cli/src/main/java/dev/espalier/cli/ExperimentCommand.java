@@ -3,6 +3,9 @@ package dev.espalier.cli;
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
 import dev.espalier.cli.experiment.Experiment;
+import dev.espalier.cli.experiment.Experiment.Comparing;
+import dev.espalier.cli.experiment.Experiment.Measurement;
+import dev.espalier.cli.experiment.Experiment.Measuring;
 import dev.espalier.cli.experiment.Experiment.Need;
 import dev.espalier.cli.experiment.Experiments;
 import dev.espalier.cli.experiment.Inputs;
@@ -76,24 +79,38 @@ final class ExperimentCommand implements Callable<Integer> {
     global.require(seeds.stream().distinct().count() == seeds.size(),
         "--seeds %s: give each seed once".formatted(text(seeds)));
     Path folder = output == null ? Path.of("espalier-" + experiment.name()) : output;
-    try (Backend backend = run.open(global); Arena arena = Arena.ofShared(); Progress progress = global.progress()) {
+    try (Backend backend = run.open(global); Progress progress = global.progress()) {
       check(folder);
-      List<Part> parts = experiment.design()
+      Map<String, String> files = switch (experiment.work()) {
+        case Comparing comparing -> compare(comparing, folder, backend, progress);
+        case Measuring(Measurement measurement) -> {
+          long start = System.nanoTime();
+          String body = measurement.run(backend, small, progress);
+          begin(folder);
+          yield Map.of(Page.NAME,
+              Page.head(experiment, provenance(backend, (System.nanoTime() - start) * 1e-9)) + "\n" + body);
+        }
+      };
+      progress.clear();
+      write(folder, files);
+      global.out().println("open %s".formatted(folder.resolve(Page.NAME)));
+    }
+    return 0;
+  }
+
+  private Map<String, String> compare(Comparing comparing, Path folder, Backend backend, Progress progress)
+      throws IOException {
+    try (Arena arena = Arena.ofShared()) {
+      List<Part> parts = comparing.design()
           .parts(new Inputs(Optional.ofNullable(mnist), Optional.ofNullable(checkpoint), small, arena));
-      Files.createDirectories(folder);
-      AtomicOutput.writeText(folder.resolve(SETTINGS), true, settings().toString());
+      begin(folder);
       Trials trials = Trials.of(folder.resolve(RESULTS));
       Study study = new Study(backend, folder, backend.batchSize(), progress, global::say);
       for (Part part : parts) {
         study.run(part, seeds, trials);
       }
-      progress.clear();
-      Page page = new Page(experiment, parts, trials, provenance(backend, trials));
-      write(folder, page.files());
-      global.out()
-          .println("%s results; open %s".formatted(PLAIN.count(trials.all().size()), folder.resolve(Page.NAME)));
+      return new Page(experiment, comparing.isTimed(), parts, trials, provenance(backend, trials.seconds())).files();
     }
-    return 0;
   }
 
   private void list() {
@@ -127,14 +144,20 @@ final class ExperimentCommand implements Callable<Integer> {
     return new CsvTable(List.of("experiment", "size"), List.of(List.of(experiment.name(), small ? "small" : "whole")));
   }
 
-  private List<String> provenance(Backend backend, Trials trials) {
-    String command = "espalier experiment %s%s%s%s --seeds %s".formatted(experiment.name(), small ? " --small" : "",
-        mnist == null ? "" : " --mnist DIR", checkpoint == null ? "" : " --checkpoint-file FILE", text(seeds));
+  private void begin(Path folder) throws IOException {
+    Files.createDirectories(folder);
+    AtomicOutput.writeText(folder.resolve(SETTINGS), true, settings().toString());
+  }
+
+  private List<String> provenance(Backend backend, double seconds) {
+    String command = "espalier experiment %s%s%s%s%s".formatted(experiment.name(), small ? " --small" : "",
+        mnist == null ? "" : " --mnist DIR", checkpoint == null ? "" : " --checkpoint-file FILE",
+        experiment.work() instanceof Comparing ? " --seeds " + text(seeds) : "");
     List<String> lines = new ArrayList<>();
     lines.add("Command: `%s`".formatted(command));
     lines.add("Espalier %s, %s".formatted(Espalier.version(), LocalDate.now(ZoneOffset.UTC)));
     lines.add("Machine: %s; %s".formatted(Machine.cpu(), backend.description()));
-    lines.add("Training and pruning took %s".formatted(PLAIN.seconds(trials.seconds())));
+    lines.add("Time: %s".formatted(PLAIN.seconds(seconds)));
     Machine.peakMemory().ifPresent(memory -> lines.add("Peak memory of the last run: " + memory));
     return lines;
   }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.cli.experiment.Experiment;
+import dev.espalier.cli.experiment.Experiment.Comparing;
 import dev.espalier.cli.experiment.Experiment.Need;
 import dev.espalier.cli.experiment.Experiments;
 import java.io.IOException;
@@ -26,14 +27,14 @@ class ExperimentTest {
   @TempDir
   private Path folder;
 
-  static Stream<Experiment> experiments() {
-    return Experiments.ALL.stream();
+  static Stream<Experiment> comparisons() {
+    return Experiments.ALL.stream().filter(experiment -> experiment.work() instanceof Comparing);
   }
 
   /// On blobs in the form of MNIST, with a network of their own where an experiment is given one.
   @ParameterizedTest
-  @MethodSource("experiments")
-  void everyExperimentRunsInASmallVersion(Experiment experiment) throws IOException {
+  @MethodSource("comparisons")
+  void everyComparisonRunsInASmallVersion(Experiment experiment) throws IOException {
     List<Object> arguments = new ArrayList<>(List.of("experiment", experiment.name(), "--small", "--seeds", 3,
         "--device", "cpu", "-o", folder.resolve("out")));
     if (experiment.needs().contains(Need.MNIST)) {
@@ -64,6 +65,13 @@ class ExperimentTest {
     try (Stream<Path> files = Files.list(folder.resolve("out"))) {
       return files.filter(file -> file.toString().endsWith(".svg")).toList();
     }
+  }
+
+  @Test
+  void scaleTellsTheRateOfEachPhase() throws IOException {
+    Cli.succeed("experiment", "scale", "--small", "-o", folder.resolve("out"));
+    String page = Files.readString(folder.resolve("out/README.md"));
+    assertTrue(page.contains("256 × 256") && page.contains("| moments | ") && page.contains("| repair | "), page);
   }
 
   /// What is lost of the results is computed again, to the same bits, and nothing else is.

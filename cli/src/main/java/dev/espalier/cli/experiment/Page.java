@@ -25,9 +25,10 @@ import java.util.stream.Stream;
 
 /// The page of an experiment: a Markdown file, and charts beside it.
 ///
+/// @param isTimed whether there is a chart of time against quality
 /// @param trials all results
 /// @param provenance how the results came about, a line each
-public record Page(Experiment experiment, List<Part> parts, Trials trials, List<String> provenance) {
+public record Page(Experiment experiment, boolean isTimed, List<Part> parts, Trials trials, List<String> provenance) {
   /// The name of the page's file.
   public static final String NAME = "README.md";
   /// Below, a line would be drawn for networks that only guess.
@@ -79,11 +80,16 @@ public record Page(Experiment experiment, List<Part> parts, Trials trials, List<
     }
   }
 
+  /// The head of a page.
+  public static String head(Experiment experiment, List<String> provenance) {
+    return "# %s\n\n%s\n\n%s".formatted(experiment.title(), experiment.question(),
+        provenance.stream().map("* %s\n"::formatted).collect(Collectors.joining()));
+  }
+
   /// The files by name, each as text.
   public Map<String, String> files() {
     Map<String, String> files = new LinkedHashMap<>();
-    StringBuilder page = new StringBuilder("# %s\n\n%s\n\n".formatted(experiment.title(), experiment.question()));
-    provenance.forEach(line -> page.append("* ").append(line).append('\n'));
+    StringBuilder page = new StringBuilder(head(experiment, provenance));
     for (Part part : parts) {
       page.append("\n## %s\n".formatted(part.title()));
       for (Subject subject : part.subjects()) {
@@ -116,7 +122,7 @@ public record Page(Experiment experiment, List<Part> parts, Trials trials, List<
         page.append("\n![%s of %s over the weights removed](%s)\n".formatted(figure.title, subject.name(), name));
       }
     }
-    if (experiment.isTimed()) {
+    if (isTimed) {
       double sparsity = part.sparsities().getLast();
       String name = "%s-%s-time.svg".formatted(part.name(), fileName(subject));
       files.put(name, times(part, subject, main, sparsity).toSvg());
