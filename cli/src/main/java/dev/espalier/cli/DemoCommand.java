@@ -137,7 +137,7 @@ final class DemoCommand implements Callable<Integer> {
     Reports.write(Reports.begin("demo").lossName(LOSS.toString())
         .comparison(Contestant.curves(Contestant.of(List.of(comparison)))).summary(summary(comparison))
         .loss(LOSS.toString(), loss(comparison, COMPENSATED, SHOWN_SPARSITY))
-        .model(network.weights(), pruned.network().zeros()).layers(Reports.layers(network, pruned.layers()))
+        .model(network.weights(), pruned.network().zeros()).layers(Reports.layers(network, pruned, Optional.empty()))
         .notes(pruned.notes()).timings(Reports.timings(backend)).options(options).build(), output, true, global);
   }
 

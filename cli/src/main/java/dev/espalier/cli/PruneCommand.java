@@ -111,6 +111,9 @@ final class PruneCommand implements Callable<Integer> {
     @Option(names = "--report", paramLabel = "DIR", order = 82)
     private Path report;
 
+    @Option(names = "--input-shape", paramLabel = "RxC", order = 82, converter = Values.ShapeConverter.class)
+    private Values.Shape inputShape;
+
     @Option(names = "--checkpoint", paramLabel = "DIR", order = 84)
     private Path checkpoint;
   }
@@ -130,6 +133,10 @@ final class PruneCommand implements Callable<Integer> {
             "--new-bias adds tensors, and an ONNX file gains none: give --output a name that ends in .safetensors");
       }
       scoring.check(network, global);
+      global.require(
+          output.inputShape == null
+              || (long) output.inputShape.rows() * output.inputShape.columns() == network.inputs(),
+          "--input-shape %s: the network takes %d numbers".formatted(output.inputShape, network.inputs()));
       Optional<Dataset> tests = test.isGiven() ? Optional.of(test.open(data, global)) : Optional.empty();
       Optional<Limits> limits = selection.limits();
       Optional<Dataset.Split> split = limits.isPresent() && tests.isEmpty()
@@ -208,7 +215,9 @@ final class PruneCommand implements Callable<Integer> {
             .toArray(Dataset[]::new);
         List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), result.notes().stream())
             .toList();
-        ReportWriter.write(outputs, outcome.report(job, model, output.dryRun, notes), output.report, output.force);
+        ReportWriter.write(outputs,
+            outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), notes), output.report,
+            output.force);
       }
       outputs.commit();
     }
@@ -248,6 +257,8 @@ final class PruneCommand implements Callable<Integer> {
         "--labels is missing: --fine-tune trains with labels");
     global.require(fineTuning.asked == null || fineTuning.isAtEnd() || !selection.repair(false).needLabels(),
         "--fine-tune and --repair %s both train in each round: give one of them".formatted(selection.repair));
+    global.require(output.inputShape == null || output.report != null,
+        "--input-shape needs --report: give both, or neither");
     global.require(fineTuning.learningRate == null || fineTuning.asked != null,
         "--learning-rate needs --fine-tune: give both, or neither");
     if (output.output != null) {

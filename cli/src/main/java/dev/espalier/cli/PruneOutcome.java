@@ -32,7 +32,8 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
 
   /// @param model its file
   /// @param notes all that there are
-  Report report(PruneJob job, Path model, boolean dryRun, List<String> notes) {
+  /// @param inputShape of the picture that a sample is
+  Report report(PruneJob job, Path model, boolean dryRun, Optional<Values.Shape> inputShape, List<String> notes) {
     DenseNetwork network = job.network();
     Map<String, Object> inForce = new LinkedHashMap<>(job.global().inForce());
     inForce.putAll(plan.inForce());
@@ -41,7 +42,7 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
     now().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
     inForce.put("backend", job.backend().description());
     Report.Builder report = Reports.begin("prune").summary(summary(model, dryRun))
-        .model(network.weights(), result.network().zeros()).layers(Reports.layers(network, result.layers()))
+        .model(network.weights(), result.network().zeros()).layers(Reports.layers(network, result, inputShape))
         .comparison(search.stream().toList()).timings(Reports.timings(job.backend())).notes(notes).options(inForce);
     result.measuredChange().ifPresent(report::outputChange);
     dense.ifPresent(evaluation -> Reports.dense(report, evaluation));

@@ -7,9 +7,12 @@ import dev.espalier.engine.io.AtomicOutput;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.FileErrors;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
+import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.report.Density;
 import dev.espalier.engine.report.LayerReport;
 import dev.espalier.engine.report.Point;
 import dev.espalier.engine.report.Report;
@@ -35,6 +38,9 @@ import java.util.stream.Stream;
 final class Reports {
   private static final List<Phase> ALWAYS = List.of(Phase.LOAD, Phase.FORWARD, Phase.BACKWARD, Phase.MOMENTS,
       Phase.SELECT, Phase.WRITE);
+
+  private static final int MOST_CELLS = 64;
+  private static final int LEAST_SIDE = 10;
 
   /// What a table says of a network that was judged; see [#fields].
   static final List<String> FIELDS = List.of("loss", "accuracy", "output_change");
@@ -95,14 +101,30 @@ final class Reports {
         layer.activation().toString(), layer.weights().zeros())).toList();
   }
 
-  /// Of a network as it was pruned.
-  static List<LayerReport> layers(DenseNetwork network, List<LayerResult> results) {
+  /// Of a network as it was pruned, with pictures of what is left.
+  ///
+  /// @param inputShape rows and columns of the picture that a sample is; empty: a square, if that is possible
+  static List<LayerReport> layers(DenseNetwork network, PruningResult pruned, Optional<Values.Shape> inputShape) {
+    List<LayerResult> results = pruned.layers();
     return IntStream.range(0, results.size()).mapToObj(l -> {
       DenseLayer layer = network.layers().get(l);
       LayerResult result = results.get(l);
+      MatrixView left = pruned.network().layers().get(l).weights();
       return new LayerReport(layer.name(), layer.outputs(), layer.inputs(), layer.activation().toString(),
-          result.removed(), result.predictedChange(), result.measuredChange(), result.importance(), result.threshold());
+          result.removed(), result.predictedChange(), result.measuredChange(), result.importance(), result.threshold())
+          .with(Density.ofMatrix(left, MOST_CELLS),
+              inputShape.or(() -> square(network.inputs())).filter(_ -> readsSamples(network, l))
+                  .map(shape -> Density.ofInputs(left, shape.rows(), shape.columns())));
     }).toList();
+  }
+
+  private static Optional<Values.Shape> square(int inputs) {
+    int side = (int) Math.round(Math.sqrt(inputs));
+    return side * side == inputs && side >= LEAST_SIDE ? Optional.of(new Values.Shape(side, side)) : Optional.empty();
+  }
+
+  private static boolean readsSamples(DenseNetwork network, int layer) {
+    return network.graph().layers().get(layer).input() == 0;
   }
 
   /// One network on held-out data.

@@ -60,6 +60,26 @@ final class Values {
     }
   }
 
+  /// Rows and columns of a picture.
+  record Shape(int rows, int columns) {
+    @Override
+    public String toString() {
+      return rows + "x" + columns;
+    }
+  }
+
+  /// A shape, such as `28x28`.
+  static final class ShapeConverter implements ITypeConverter<Shape> {
+    @Override
+    public Shape convert(String text) {
+      String[] sides = text.split("x", -1);
+      if (sides.length != 2) {
+        throw new TypeConversionException("'%s' is not a shape, for example 28x28".formatted(text));
+      }
+      return new Shape(new AtLeastOne().convert(sides[0]), new AtLeastOne().convert(sides[1]));
+    }
+  }
+
   /// A number above 0.
   static final class Positive implements ITypeConverter<Double> {
     @Override

@@ -7,8 +7,10 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Locale;
 import java.util.Random;
+import java.util.stream.Stream;
 
 /// Small files to run commands on: samples of four numbers in three classes, and a network 4-8-3.
 record Fixture(Path folder, Path data, Path labels, Path model) {
@@ -34,6 +36,11 @@ record Fixture(Path folder, Path data, Path labels, Path model) {
     Cli.succeed("train", "--data", fixture.data, "--labels", fixture.labels, "--layers", "4,8,3", "--epochs", 30,
         "--learning-rate", 0.01, "-o", fixture.model, "--quiet");
     return fixture;
+  }
+
+  /// A command with more arguments.
+  static Object[] with(Object[] command, Object... more) {
+    return Stream.concat(Arrays.stream(command), Arrays.stream(more)).toArray();
   }
 
   Path file(String name) {

@@ -9,9 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -84,12 +82,12 @@ class SensitivityTest {
         "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".8,.5", "--criteria",
         "random,ec"};
     Cli.Result result = Cli
-        .succeed(with(command, "--seeds", "4,7", "--small-dense", 2, "--csv", csv, "--report", report));
+        .succeed(Fixture.with(command, "--seeds", "4,7", "--small-dense", 2, "--csv", csv, "--report", report));
     List<String> rows = Files.readAllLines(csv);
     assertEquals(1 + 3 * 2 * 2, rows.size());
     List<String> alone = new ArrayList<>();
     for (int seed : List.of(4, 7)) {
-      Cli.succeed(with(command, "--seed", seed, "--csv", csv, "--force"));
+      Cli.succeed(Fixture.with(command, "--seed", seed, "--csv", csv, "--force"));
       alone.addAll(Files.readAllLines(csv).subList(1, 5));
     }
     assertEquals(alone.stream().sorted().toList(), rows.subList(1, 9).stream().sorted().toList());
@@ -105,13 +103,9 @@ class SensitivityTest {
         mean + " in " + result.out());
     assertTrue(result.out().contains("small dense"), result.out());
     assertTrue(Files.readString(report.resolve("report.json")).contains("\"lossDeviation\""));
-    assertTrue(Cli.fail(2, folder, with(command, "--seeds", "1,1")).contains("give each seed once"));
+    assertTrue(Cli.fail(2, folder, Fixture.with(command, "--seeds", "1,1")).contains("give each seed once"));
     assertTrue(Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(),
         "--test-labels", fixture.labels(), "--small-dense", 3).contains("--labels is missing: --small-dense"));
-  }
-
-  private static Object[] with(Object[] command, Object... more) {
-    return Stream.concat(Arrays.stream(command), Arrays.stream(more)).toArray();
   }
 
   @Test

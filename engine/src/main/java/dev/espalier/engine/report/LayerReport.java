@@ -17,10 +17,12 @@ import java.util.OptionalDouble;
 /// @param importance of the layer's weights before the removal
 /// @param threshold the importance up to which weights were removed; absent where no single one applies, as
 ///                  with the scopes `row` and `n:m`
+/// @param mask the weights that are left
+/// @param pixels the weights that are left of each input, where inputs are the pixels of a picture
 @JsonPropertyOrder({"name", "outputs", "inputs", "activation", "weights", "removed", "sparsity"})
 public record LayerReport(String name, int outputs, int inputs, String activation, long removed,
     OptionalDouble predictedChange, OptionalDouble measuredChange, Optional<Histogram> importance,
-    OptionalDouble threshold) {
+    OptionalDouble threshold, Optional<Density> mask, Optional<Density> pixels) {
 
   /// @throws IllegalArgumentException if a value is out of range, or the histogram does not count each weight
   ///                                  once
@@ -44,10 +46,26 @@ public record LayerReport(String name, int outputs, int inputs, String activatio
     });
   }
 
+  /// A layer without pictures of what is left of it.
+  ///
+  /// @throws IllegalArgumentException as the other
+  public LayerReport(String name, int outputs, int inputs, String activation, long removed,
+      OptionalDouble predictedChange, OptionalDouble measuredChange, Optional<Histogram> importance,
+      OptionalDouble threshold) {
+    this(name, outputs, inputs, activation, removed, predictedChange, measuredChange, importance, threshold,
+        Optional.empty(), Optional.empty());
+  }
+
   /// A layer of which only the shape and the count of zeros are known.
   public static LayerReport of(String name, int outputs, int inputs, String activation, long removed) {
     return new LayerReport(name, outputs, inputs, activation, removed, OptionalDouble.empty(), OptionalDouble.empty(),
         Optional.empty(), OptionalDouble.empty());
+  }
+
+  /// The same layer with pictures of what is left of it.
+  public LayerReport with(Density newMask, Optional<Density> newPixels) {
+    return new LayerReport(name, outputs, inputs, activation, removed, predictedChange, measuredChange, importance,
+        threshold, Optional.of(newMask), newPixels);
   }
 
   /// Weights in the layer, its bias not counted.

@@ -27,8 +27,8 @@ import java.util.stream.Stream;
 /// @param figures the cards below the title
 record ReportView(String title, String version, Instant time, String date, Optional<String> summary,
     Optional<Rows<Card>> figures, Optional<Comparison> comparison, Optional<Layers> layers,
-    Optional<Importance> importance, Optional<Timings> timings, Optional<Rows<String>> notes,
-    Optional<Rows<Option>> options) {
+    Optional<Rows<Picture>> pictures, Optional<Importance> importance, Optional<Timings> timings,
+    Optional<Rows<String>> notes, Optional<Rows<Option>> options) {
   private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
       .withZone(ZoneOffset.UTC);
   /// Losses that differ so much are shown on a logarithmic scale.
@@ -67,6 +67,13 @@ record ReportView(String title, String version, Instant time, String date, Optio
   record Layer(String name, String shape, String activation, String kept, String removed, double fraction,
       String sparsity, String predicted, String measured) {}
 
+  /// A picture of the weights that are left.
+  ///
+  /// @param index of the layer in the report
+  /// @param density the name of its field in `report.json`
+  /// @param aspect its columns and rows
+  record Picture(String layer, int index, String density, String facts, String aspect) {}
+
   /// @param thresholds whether any chart has one, so that it shows which weights were removed
   record Importance(boolean thresholds, List<Distribution> charts) {}
 
@@ -81,9 +88,9 @@ record ReportView(String title, String version, Instant time, String date, Optio
 
   static ReportView of(Report report) {
     return new ReportView(title(report), report.version(), report.time(), DATE.format(report.time()), report.summary(),
-        Rows.of(cards(report)), comparison(report), layers(report), importance(report.layers()), timings(report),
-        Rows.of(report.notes()), Rows.of(report.options().entrySet().stream()
-            .map(option -> new Option(option.getKey(), text(option.getValue()))).toList()));
+        Rows.of(cards(report)), comparison(report), layers(report), Rows.of(pictures(report.layers())),
+        importance(report.layers()), timings(report), Rows.of(report.notes()), Rows.of(report.options().entrySet()
+            .stream().map(option -> new Option(option.getKey(), text(option.getValue()))).toList()));
   }
 
   private static String title(Report report) {
@@ -202,6 +209,23 @@ record ReportView(String title, String version, Instant time, String date, Optio
     String overall = report.model().map(model -> TYPOGRAPHIC.percent(model.sparsity())).orElse("");
     boolean pruned = report.layers().stream().anyMatch(layer -> layer.removed() > 0);
     return rows.isEmpty() ? Optional.empty() : Optional.of(new Layers(changes, pruned, overall, rows.size(), rows));
+  }
+
+  private static List<Picture> pictures(List<LayerReport> layers) {
+    List<Picture> pictures = new ArrayList<>();
+    for (int i = 0; i < layers.size(); i++) {
+      LayerReport layer = layers.get(i);
+      int index = i;
+      layer.pixels().ifPresent(density -> pictures.add(new Picture(layer.name(), index, "pixels",
+          "inputs as %s pixels".formatted(TYPOGRAPHIC.shape(density.rows(), density.columns())), aspect(density))));
+      layer.mask().ifPresent(density -> pictures.add(new Picture(layer.name(), index, "mask",
+          "outputs × inputs, " + TYPOGRAPHIC.shape(layer.outputs(), layer.inputs()), aspect(density))));
+    }
+    return pictures;
+  }
+
+  private static String aspect(Density density) {
+    return density.columns() + " / " + density.rows();
   }
 
   private static Optional<Importance> importance(List<LayerReport> layers) {

@@ -244,5 +244,17 @@
     }).observe(container);
     return chart;
   });
+  // A pixel for each cell, scaled up by the style sheet; the densest cell is opaque.
+  for (const canvas of document.querySelectorAll("canvas[data-density]")) {
+    const { rows, columns, kept } = layers[canvas.dataset.layer][canvas.dataset.density];
+    Object.assign(canvas, { width: columns, height: rows });
+    const context = canvas.getContext("2d");
+    const most = Math.max(...kept, Number.MIN_VALUE);
+    context.fillStyle = getComputedStyle(canvas).color;
+    kept.forEach((fraction, i) => {
+      context.globalAlpha = Math.sqrt(fraction / most);
+      context.fillRect(i % columns, Math.floor(i / columns), 1, 1);
+    });
+  }
   window.addEventListener("beforeprint", () => charts.forEach(chart => chart.resize()));
 })();
