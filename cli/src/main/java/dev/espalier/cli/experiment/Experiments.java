@@ -31,6 +31,8 @@ public final class Experiments {
   private static final int CALIBRATION = 10_000;
   private static final List<Method> CRITERIA = methods("magnitude", "magnitude/bias", "gradient", "random", "wanda",
       "wanda/bias", "ec/none", "ec", "refit", "best");
+  private static final List<Method> CLASSIFIER_CRITERIA = Stream
+      .concat(CRITERIA.subList(0, 8).stream(), methods("ec/fisher", "refit", "best").stream()).toList();
   private static final String PRUNED = "Pruned, without training afterwards";
   private static final List<Double> FROM_LOW_TO_HIGH = List.of(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98,
       0.99);
@@ -87,13 +89,13 @@ public final class Experiments {
     List<Subject.Trained> lenets = classifiers(inputs.either(LENET, LITTLE), inputs);
     List<Subject.Trained> wide = classifiers(inputs.either(WIDE, LITTLE), inputs);
     return List.of(
-        new Part("pruned", PRUNED, subjects(lenets, calibration, training, test), CRITERIA,
+        new Part("pruned", PRUNED, subjects(lenets, calibration, training, test), CLASSIFIER_CRITERIA,
             inputs.either(FROM_LOW_TO_HIGH, FEW), true),
         new Part("fine-tuned", fineTuning(2), subjects(lenets, training, training, test), fineTuned(2),
             inputs.either(HIGH, FEW), false),
         new Part("wide", PRUNED + ", a wider network", subjects(wide, calibration, training, test),
-            CRITERIA.subList(0, CRITERIA.size() - 1), inputs.either(List.of(0.5, 0.8, 0.9, 0.95, 0.98, 0.99), FEW),
-            false));
+            CLASSIFIER_CRITERIA.subList(0, CLASSIFIER_CRITERIA.size() - 1),
+            inputs.either(List.of(0.5, 0.8, 0.9, 0.95, 0.98, 0.99), FEW), false));
   }
 
   private static List<Subject.Trained> classifiers(List<Integer> widths, Inputs inputs) {
@@ -150,7 +152,8 @@ public final class Experiments {
     Dataset training = inputs.mnist("train");
     Subject subject = subject(classifier("fashion", inputs.either(LENET, LITTLE), "relu", inputs.either(10, 1)),
         Inputs.first(training, CALIBRATION), training, inputs.mnist("t10k"));
-    return List.of(new Part("pruned", PRUNED, List.of(subject), CRITERIA, inputs.either(FROM_LOW_TO_HIGH, FEW), true));
+    return List.of(
+        new Part("pruned", PRUNED, List.of(subject), CLASSIFIER_CRITERIA, inputs.either(FROM_LOW_TO_HIGH, FEW), true));
   }
 
   private static List<Part> tabular(Inputs inputs) {

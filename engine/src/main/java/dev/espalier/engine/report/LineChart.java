@@ -18,7 +18,7 @@ import java.util.stream.IntStream;
 /// @param title above the chart
 /// @param x the horizontal axis
 /// @param y the vertical axis
-/// @param lines at most twelve, each with at least one point
+/// @param lines at most eighteen, each with at least one point
 public record LineChart(String title, Axis x, Axis y, List<Line> lines) {
   private static final int PLOT = 570;
   private static final int HEIGHT = 420;
@@ -29,7 +29,8 @@ public record LineChart(String title, Axis x, Axis y, List<Line> lines) {
   private static final int BOTTOM = 52;
   private static final int ROW = 20;
   private static final int COLOURS = 6;
-  private static final int MOST_LINES = 2 * COLOURS;
+  private static final List<String> STYLES = List.of("", " dashed", " dotted");
+  private static final int MOST_LINES = STYLES.size() * COLOURS;
   /// Ticks of fractions by what they leave.
   private static final double[] RESTS = {0, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999};
 
@@ -151,7 +152,7 @@ public record LineChart(String title, Axis x, Axis y, List<Line> lines) {
   private void draw(Formatter svg, int i, Range across, Range up) {
     Line line = lines.get(i);
     int colour = i % COLOURS;
-    String style = "c%d%s".formatted(colour, i < COLOURS ? "" : " dashed");
+    String style = "c%d%s".formatted(colour, STYLES.get(i / COLOURS));
     if (line.marks().stream().anyMatch(mark -> mark.deviation() > 0)) {
       List<String> edge = new ArrayList<>();
       line.marks().forEach(mark -> edge.add(point(across, up, mark.x(), mark.y() + mark.deviation())));
@@ -230,6 +231,7 @@ public record LineChart(String title, Axis x, Axis y, List<Line> lines) {
         .grid { stroke: #d0d7de; stroke-width: .7; }
         .line { fill: none; stroke-width: 1.8; }
         .dashed { stroke-dasharray: 5 3; }
+        .dotted { stroke-dasharray: 1.5 3; }
         .band { stroke: none; opacity: .15; }
         .c0 { stroke: #0a6cc4; fill: #0a6cc4; } .c1 { stroke: #c2500a; fill: #c2500a; }
         .c2 { stroke: #1a7f37; fill: #1a7f37; } .c3 { stroke: #8250df; fill: #8250df; }

@@ -85,7 +85,7 @@ class LineChartTest {
     assertThrows(IllegalArgumentException.class, () -> new LineChart("", REMOVED, LOSS, List.of(line)));
     assertThrows(IllegalArgumentException.class, () -> new Line("a", List.of()));
     assertThrows(IllegalArgumentException.class, () -> new LineChart("", LOSS, LOSS, List.of()));
-    assertThrows(IllegalArgumentException.class, () -> new LineChart("", LOSS, LOSS, Collections.nCopies(13, line)));
+    assertThrows(IllegalArgumentException.class, () -> new LineChart("", LOSS, LOSS, Collections.nCopies(19, line)));
     assertThrows(IllegalArgumentException.class,
         () -> new LineChart("", LOSS, LOSS, List.of(new Line("a", List.of(new Mark(1, 0, 0))))));
   }
