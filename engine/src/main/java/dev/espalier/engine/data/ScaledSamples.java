@@ -48,7 +48,11 @@ public record ScaledSamples(SampleSource source, double numerator, double denomi
         int read = pass.read(target);
         for (long i = 0; i < (long) read * target.columns(); i++) {
           double value = target.segment().getAtIndex(MatrixView.ELEMENT, i);
-          target.segment().setAtIndex(MatrixView.ELEMENT, i, (float) (value * numerator / denominator));
+          float scaled = (float) (value * numerator / denominator);
+          if (Float.isInfinite(scaled) && Double.isFinite(value)) {
+            throw new IOException("%s: %s is beyond float32's range once it is scaled".formatted(name(), value));
+          }
+          target.segment().setAtIndex(MatrixView.ELEMENT, i, scaled);
         }
         return read;
       }

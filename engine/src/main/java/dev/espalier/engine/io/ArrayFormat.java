@@ -104,7 +104,7 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
   /// @param target rows from `firstSample` on
   /// @param to index of its element that the first goes to
   /// @param stride distance in `target` from one to the next
-  /// @throws FormatException if a label is an integer that float32 does not hold
+  /// @throws FormatException if a label is an integer that float32 does not hold, or a number is beyond its range
   void decode(MemorySegment source, long from, MatrixView target, long firstSample, long to, int stride, long count)
       throws FormatException {
     if (dtype == DType.F32 && order == ByteOrder.nativeOrder() && stride == 1) {
@@ -118,6 +118,11 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
       if (checked && Math.abs(value) > LARGEST_LABEL) {
         throw new FormatException(name, "the label of sample %d is %.0f, beyond 2²⁴; use smaller class indices"
             .formatted(firstSample + (to + i * stride) / width, value));
+      }
+      if (Float.isInfinite((float) value) && Double.isFinite(value)) {
+        long at = to + i * stride;
+        throw new FormatException(name, "%s at [%d, %d] (sample, column) is beyond float32's range; scale the numbers"
+            .formatted(value, firstSample + at / width, at % width));
       }
       target.segment().setAtIndex(MatrixView.ELEMENT, to + i * stride, (float) value);
     }

@@ -18,6 +18,7 @@ final class CsvScan {
   /// What stands for values that are missing: no names of columns.
   private static final Set<String> MISSING = Set.of("", "na", "n/a", "null", "none", "?", "-");
   private static final Pattern INTEGER = Pattern.compile("[+-]?\\d+");
+  private static final Pattern DIGIT = Pattern.compile("\\d");
   private static final int WIDTH_OF_IMAGES = 16;
   /// So many columns are numbered by a header, not by a sample.
   private static final int WIDTH_OF_HEADERS = 8;
@@ -186,6 +187,10 @@ final class CsvScan {
     if (value.isEmpty()) {
       throw new FormatException(file, "line %d, column %d: %s is not a number%s".formatted(line, column + 1,
           quote(field), form.decimal() == ',' ? " with a decimal comma" : ""));
+    }
+    if (Float.isInfinite((float) value.getAsDouble()) && DIGIT.matcher(field).find()) {
+      throw new FormatException(file, "line %d, column %d: %s is beyond float32's range; scale the numbers"
+          .formatted(line, column + 1, quote(field)));
     }
     return value.getAsDouble();
   }

@@ -170,7 +170,7 @@ public final class SafetensorsFile {
   /// where it lies, anything else converted into memory of `arena`.
   ///
   /// @throws FormatException if the tensor is not numeric, has no elements, or has more than two dimensions
-  ///                         or one beyond 2³¹
+  ///                         or one beyond 2³¹, or an element is beyond the range of float32
   public MatrixView asFloat32(Tensor tensor, Arena arena) throws FormatException {
     List<Long> shape = tensor.shape();
     long columns = shape.isEmpty() ? 1 : shape.getLast();
@@ -185,7 +185,13 @@ public final class SafetensorsFile {
     }
     MatrixView matrix = MatrixView.allocate(arena, (int) rows, (int) columns);
     for (long i = 0; i < matrix.elements(); i++) {
-      matrix.segment().setAtIndex(MatrixView.ELEMENT, i, tensor.dtype().read(tensor.data(), i));
+      float value = tensor.dtype().read(tensor.data(), i);
+      if (Float.isInfinite(value) && Double.isFinite(tensor.dtype().value(tensor.data(), i, ByteOrder.LITTLE_ENDIAN))) {
+        throw new FormatException(path,
+            "tensor %s is %s at [%d, %d], beyond float32's range".formatted(quote(tensor.name()),
+                tensor.dtype().value(tensor.data(), i, ByteOrder.LITTLE_ENDIAN), i / columns, i % columns));
+      }
+      matrix.segment().setAtIndex(MatrixView.ELEMENT, i, value);
     }
     return matrix;
   }

@@ -220,6 +220,11 @@ final class ModelFileTest {
         write(Map.of("activations", "relu"),
             NewTensor.matrix("0.weight", MatrixView.of(arena, 1, 2, 1, Float.POSITIVE_INFINITY))),
         "tensor 0.weight is Infinity at [0, 1]");
+    Path large = write(Map.of("activations", "relu"),
+        new NewTensor("0.weight", DType.F64, List.of(1L, 2L), MatrixView.of(arena, 1, 2, 1, 2)));
+    byte[] content = Files.readAllBytes(large);
+    ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN).putDouble(content.length - Double.BYTES, 1e39);
+    refuse(Files.write(large, content), "tensor \"0.weight\" is 1.0E39 at [0, 1], beyond float32's range");
   }
 
   @Test

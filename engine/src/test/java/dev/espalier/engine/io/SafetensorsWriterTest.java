@@ -112,6 +112,11 @@ class SafetensorsWriterTest {
   void untouchedElementsKeepTheirBytes(DType dtype) throws IOException {
     int elements = 200_003; // more than one buffer
     byte[] data = randomTensor(dtype, elements, 42);
+    for (int at = 0; dtype == DType.F64 && at < data.length; at += Double.BYTES) { // into the range of float32
+      ByteBuffer element = ByteBuffer.wrap(data, at, Double.BYTES).slice().order(ByteOrder.LITTLE_ENDIAN);
+      double value = element.getDouble(0);
+      element.putDouble(0, Math.abs(value) > 1e38 && Double.isFinite(value) ? Math.scalb(value, -1000) : value);
+    }
     SafetensorsFile original = SafetensorsFile.open(file(folder, "in", fileOf(dtype, data)), arena);
     MatrixView values = original.asFloat32(original.tensors().getFirst(), arena).copy(arena);
     Path out = folder.resolve("out");

@@ -27,6 +27,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 import java.util.concurrent.Callable;
 import java.util.concurrent.Executors;
@@ -116,6 +117,11 @@ class SampleFilesTest {
     for (ByteOrder order : List.of(ByteOrder.LITTLE_ENDIAN, ByteOrder.BIG_ENDIAN)) {
       byte[] data = new byte[6 * dtype.bytes()];
       new Random(7).nextBytes(data);
+      if (dtype == DType.F64) {
+        for (int i = 0; i < 6; i++) { // within the range of float32
+          ByteBuffer.wrap(data).order(order).putDouble(i * Double.BYTES, Math.cbrt(i + 1) * (i - 2.5));
+        }
+      }
       byte[] content = npy((order == ByteOrder.LITTLE_ENDIAN ? "<" : ">") + code, false, "(3, 2)", data);
       float[][] rows = read(SampleFiles.samples(file(folder, "a.npy", content)), 2);
       for (int i = 0; i < 6; i++) {
@@ -158,9 +164,9 @@ class SampleFilesTest {
 
   @Test
   void csvKeepsNonFiniteNumbers() throws IOException {
-    Path file = file(folder, "n.csv", text("nan,-NaN,inf\n-inf,Infinity,-Infinity\n1e99,-1e-99,+INF\n"));
+    Path file = file(folder, "n.csv", text("nan,-NaN,inf\n-inf,Infinity,-Infinity\n-1e-99,+INF,0\n"));
     float inf = Float.POSITIVE_INFINITY;
-    assertArrayEquals(new float[][]{{Float.NaN, Float.NaN, inf}, {-inf, inf, -inf}, {inf, -0.0f, inf}},
+    assertArrayEquals(new float[][]{{Float.NaN, Float.NaN, inf}, {-inf, inf, -inf}, {-0.0f, inf, 0}},
         read(SampleFiles.samples(file), 2));
   }
 
@@ -290,6 +296,26 @@ class SampleFilesTest {
     assertEquals(csv + ": line 2, column 1: the label \"-16777217\" is beyond 2²⁴; use smaller class indices",
         e.getMessage());
     assertEquals(2, SampleFiles.samples(csv).samples());
+  }
+
+  @Test
+  void numbersBeyondFloat32AreCalledSo() throws IOException {
+    byte[] doubles = ByteBuffer.allocate(32).order(ByteOrder.LITTLE_ENDIAN).putDouble(1).putDouble(2).putDouble(3)
+        .putDouble(-1e39).array();
+    for (boolean fortran : new boolean[]{false, true}) {
+      SampleSource source = SampleFiles.samples(file(folder, "x.npy", npy("<f8", fortran, "(2, 2)", doubles)));
+      assertEquals(source.name() + ": -1.0E39 at [1, 1] (sample, column) is beyond float32's range; scale the numbers",
+          assertThrows(FormatException.class, () -> read(source, 2)).getMessage());
+    }
+    for (String number : List.of("1e39", "-1e400")) {
+      Path csv = file(folder, "x.csv", text("1,2\n3,%s\n".formatted(number)));
+      assertEquals(csv + ": line 2, column 2: \"%s\" is beyond float32's range; scale the numbers".formatted(number),
+          assertThrows(FormatException.class, () -> SampleFiles.samples(csv)).getMessage());
+    }
+    Path npy = file(folder, "x.npy", npy("<f4", false, "(1, 2)", floats(1e38f, 1)));
+    SampleSource scaled = SampleFiles.samples(npy, new SampleReading(CsvOptions.NONE, Optional.of(Scale.parse("10"))));
+    assertEquals(npy + ": 9.999999680285692E37 is beyond float32's range once it is scaled",
+        assertThrows(IOException.class, () -> read(scaled, 1)).getMessage());
   }
 
   @Test
