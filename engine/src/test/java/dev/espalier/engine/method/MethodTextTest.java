@@ -197,14 +197,15 @@ final class MethodTextTest {
 
   @ParameterizedTest
   @CsvSource({"encoder.*, encoder.0", "encoder.*, encoder.0.linear", "*, anything", "?, 0", "layer?, layer1",
-      "0.weight, 0", "*.weight, 0", "encoder.0, encoder.0", "a+(b)[c]$, a+(b)[c]$", "x?z, x😀z", "*.0, größe.0"})
+      "0.weight, 0", "*.weight, 0", "encoder.0, encoder.0", "a+(b)[c]$, a+(b)[c]$", "x?z, x😀z", "*.0, größe.0",
+      "a\\*, a*", "\\?*, ?b", "a\\\\*, a\\b", "a\\b, a\\b", "a\\, a\\"})
   void aPatternMatchesALayerOrItsWeight(String glob, String layer) {
     assertEquals(true, new LayerPattern(glob).matches(layer));
   }
 
   @ParameterizedTest
   @CsvSource({"encoder.*, decoder.0", "encoder.?, encoder", "?, 10", "0, 10", "0, 0.1", "0.bias, 0", "a.c, abc",
-      "Layer, layer", "'', 0"})
+      "Layer, layer", "'', 0", "a\\*, ab", "\\?, a", "a\\\\*, a*"})
   void aPatternMatchesNothingElse(String glob, String layer) {
     assertEquals(false, new LayerPattern(glob).matches(layer));
   }
