@@ -1,5 +1,7 @@
 package dev.espalier.engine.backend;
 
+import dev.espalier.engine.matrix.MatrixView;
+
 /// The weights of one layer that a selection removes.
 public sealed interface Cut {
   /// Removes nothing.
@@ -40,4 +42,9 @@ public sealed interface Cut {
       }
     }
   }
+
+  /// The weights at which a mask is 0, whatever their score.
+  ///
+  /// @param mask as the weights
+  record Mask(MatrixView mask) implements Cut {}
 }

@@ -9,7 +9,7 @@ import java.nio.ByteOrder;
 import java.util.Optional;
 
 /// The element types of safetensors files. All are copied unchanged; numbers can be read from types with [#isNumeric()]
-/// and written to types with [#isWritable()].
+/// and written to types with [#isWritable()], and to BOOL.
 public enum DType {
   BOOL(8), F4(4), F6_E2M3(6), F6_E3M2(6), U8(8), I8(8), F8_E5M2(8), F8_E4M3(8), F8_E8M0(8), F8_E4M3FNUZ(8),
   F8_E5M2FNUZ(8), I16(16), U16(16), F16(16), BF16(16), I32(32), U32(32), F32(32), C64(64), F64(64), I64(64), U64(64);
@@ -51,7 +51,7 @@ public enum DType {
     };
   }
 
-  /// Whether [#write] knows the type: F16, BF16, F32 and F64.
+  /// Whether [#write] rounds numbers to the type: F16, BF16, F32 and F64.
   public boolean isWritable() {
     return this == F16 || this == BF16 || this == F32 || this == F64;
   }
@@ -70,11 +70,12 @@ public enum DType {
   }
 
   /// Sets element `index` of little-endian `data` to `value`, rounded to the nearest number of the type, ties
-  /// to even; beyond the range of the type that is an infinity.
+  /// to even; beyond the range of the type that is an infinity. BOOL is true where the value is not 0.
   ///
   /// @throws UnsupportedOperationException if the type is not writable
   public void write(MemorySegment data, long index, float value) {
     switch (this) {
+      case BOOL -> data.set(JAVA_BYTE, index, (byte) (value == 0 ? 0 : 1));
       case F16 -> data.set(SHORT, index * Short.BYTES, Float.floatToFloat16(value));
       case BF16 -> data.set(SHORT, index * Short.BYTES, bfloat16(value));
       case F32 -> data.set(INT, index * Integer.BYTES, Float.floatToRawIntBits(value));

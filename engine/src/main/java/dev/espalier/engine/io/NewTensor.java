@@ -6,7 +6,7 @@ import java.util.Objects;
 
 /// A tensor to write.
 ///
-/// @param dtype F16, BF16, F32 or F64
+/// @param dtype F16, BF16, F32 or F64; or BOOL, which is true where the value is not 0
 /// @param shape any whose product is the number of values
 public record NewTensor(String name, DType dtype, List<Long> shape, MatrixView values) {
   /// @throws IllegalArgumentException if the dtype is not writable, the shape does not fit, or the name is
@@ -14,7 +14,7 @@ public record NewTensor(String name, DType dtype, List<Long> shape, MatrixView v
   public NewTensor {
     Objects.requireNonNull(name);
     shape = List.copyOf(shape);
-    if (!dtype.isWritable() || name.equals(SafetensorsHeader.METADATA)
+    if (!(dtype.isWritable() || dtype == DType.BOOL) || name.equals(SafetensorsHeader.METADATA)
         || shape.stream().reduce(1L, Math::multiplyExact) != values.elements()) {
       throw new IllegalArgumentException(
           "name=%s, dtype=%s, shape=%s, values=%d × %d".formatted(name, dtype, shape, values.rows(), values.columns()));

@@ -53,9 +53,15 @@ public final class SafetensorsWriter {
   public static void write(Path target, boolean overwrite, List<NewTensor> tensors, Map<String, String> metadata)
       throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
-      writeBlocks(outputs, target, overwrite, metadata, List.of(), new ArrayList<>(), tensors);
+      write(outputs, target, overwrite, tensors, metadata);
       outputs.commit();
     }
+  }
+
+  /// As the other; the file appears when `outputs` are committed.
+  static void write(AtomicOutputs outputs, Path target, boolean overwrite, List<NewTensor> tensors,
+      Map<String, String> metadata) throws IOException {
+    writeBlocks(outputs, target, overwrite, metadata, List.of(), new ArrayList<>(), tensors);
   }
 
   /// Writes `original` again with some tensors changed and some added behind. Names, order, dtypes, shapes,

@@ -183,6 +183,8 @@ public sealed interface Schedule {
       case Target.Fraction(double _, Scope scope) -> new Target.Fraction(sparsity, scope);
       case Target.Pattern pattern -> throw new MismatchException(
           "schedule %s: the pattern %s is reached in one round; use oneshot".formatted(schedule, pattern));
+      case Target.Mask _ ->
+        throw new MismatchException("schedule %s: a mask is applied in one round; use oneshot".formatted(schedule));
     }).toList();
     return Stream.concat(targets.stream(), Stream.of(last)).distinct().toList();
   }

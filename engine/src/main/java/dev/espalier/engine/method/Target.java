@@ -1,6 +1,10 @@
 package dev.espalier.engine.method;
 
+import dev.espalier.engine.matrix.MatrixView;
 import java.math.BigDecimal;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.regex.Matcher;
 
 /// The target of a pruning: how many weights it removes, and which weights are ranked together.
@@ -51,6 +55,54 @@ public sealed interface Target {
     }
   }
 
+  /// The weights that a mask removes, whatever their importance. It has no text to parse.
+  ///
+  /// @param layers by the name of the layer, outputs × inputs as its weights: 1 keeps and 0 removes. Other layers are left
+  ///               alone. The memory is the caller's, and read as long as the target is used
+  record Mask(Map<String, MatrixView> layers) implements Target {
+    /// Elements that are checked at a time.
+    private static final int CHECKED = 2048;
+
+    /// @throws IllegalArgumentException if there is no layer, or an element is neither 0 nor 1
+    public Mask {
+      layers = Collections.unmodifiableMap(new LinkedHashMap<>(layers));
+      if (layers.isEmpty()) {
+        throw new IllegalArgumentException("the mask has no layer");
+      }
+      layers.forEach(Mask::requireBinary);
+    }
+
+    private static void requireBinary(String layer, MatrixView mask) {
+      float[] values = new float[(int) Math.min(CHECKED, mask.elements())];
+      for (long first = 0; first < mask.elements(); first += values.length) {
+        int count = (int) Math.min(values.length, mask.elements() - first);
+        mask.load(first, values, count);
+        for (int i = 0; i < count; i++) {
+          if (values[i] != 0 && values[i] != 1) {
+            throw new IllegalArgumentException("the mask of layer %s is %s at [%d, %d], neither 0 nor 1"
+                .formatted(layer, values[i], (first + i) / mask.columns(), (first + i) % mask.columns()));
+          }
+        }
+      }
+    }
+
+    /// How many weights it removes.
+    public long removed() {
+      return layers.values().stream().mapToLong(MatrixView::zeros).sum();
+    }
+
+    /// Of the weights of its layers.
+    @Override
+    public double sparsity() {
+      return (double) removed() / layers.values().stream().mapToLong(MatrixView::elements).sum();
+    }
+
+    @Override
+    public String toString() {
+      return "mask";
+    }
+  }
+
   /// The fraction of weights removed, 0..1.
   double sparsity();
 
@@ -80,7 +132,7 @@ public sealed interface Target {
     }
   }
 
-  /// As [#parse] reads it.
+  /// As [#parse] reads it, unless it is a mask.
   @Override
   String toString();
 }

@@ -13,6 +13,7 @@ import dev.espalier.engine.io.SafetensorsWriter;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.LayerPattern;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.statistics.Histogram;
@@ -90,6 +91,9 @@ public final class Checkpoint {
     // What is free of a GPU's memory is no part of it.
     identity.put("device", backend.description().replaceFirst(", [\\d.,]+ of [\\d.,]+ GiB", ""));
     plan.inForce().forEach((name, value) -> identity.put(name, value.toString()));
+    if (plan.options().target() instanceof Target.Mask(Map<String, MatrixView> masks)) {
+      identity.put("mask", Fingerprint.of(masks));
+    }
     identity.put("stops", plan.options().path().toString());
     identity.put("exclude",
         plan.options().excluded().stream().map(LayerPattern::glob).collect(Collectors.joining(" ")));
@@ -189,7 +193,7 @@ public final class Checkpoint {
       String then = file.metadata().get(IDENTITY + name);
       if (!value.equals(then)) {
         String change = switch (name) {
-          case "model", "data" -> "the %s changed".formatted(name);
+          case "model", "data", "mask" -> "the %s changed".formatted(name);
           default -> "%s was %s and is %s".formatted(name, then == null ? "not set" : then, value);
         };
         throw new MismatchException("the checkpoint in %s is of another pruning: %s; use another folder, or delete it"
@@ -231,16 +235,22 @@ public final class Checkpoint {
     }
   }
 
-  /// @param cut threshold, below, ties and equal; or the group's width and what is removed of it
+  /// @param cut threshold, below, ties and equal; or the group's width and what is removed of it. A mask, which has no
+  ///            threshold, is kept as its count below infinity
   private record SavedLayer(int number, double predicted, List<String> cut, boolean zero,
       Optional<Histogram> importance) {
     static SavedLayer of(PruningProgress.Layer layer) {
       List<String> cut = switch (layer.cut()) {
-        case Cut.Below(float threshold, long below, long ties, long equal) ->
-          List.of(String.valueOf(threshold), String.valueOf(below), String.valueOf(ties), String.valueOf(equal));
+        case Cut.Below below -> text(below);
         case Cut.PerGroup(int width, double removed) -> List.of(String.valueOf(width), String.valueOf(removed));
+        case Cut.Mask(MatrixView mask) -> text(new Cut.Below(Float.POSITIVE_INFINITY, mask.zeros(), 0, 0));
       };
       return new SavedLayer(layer.number(), layer.predicted(), cut, layer.zero(), layer.importance());
+    }
+
+    private static List<String> text(Cut.Below cut) {
+      return List.of(String.valueOf(cut.threshold()), String.valueOf(cut.below()), String.valueOf(cut.ties()),
+          String.valueOf(cut.equal()));
     }
 
     PruningProgress.Layer layer() {

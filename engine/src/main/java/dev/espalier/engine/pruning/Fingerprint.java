@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
+import java.util.Map;
 
 /// SHA-256 of contents, wherever they lie and whatever their files are called.
 final class Fingerprint {
@@ -33,6 +34,14 @@ final class Fingerprint {
       fingerprint.add(layer.name() + " " + layer.activation() + " " + layer.hasBias()).add(layer.weights());
       layer.bias().ifPresent(fingerprint::add);
     }
+    return fingerprint.toString();
+  }
+
+  /// Of the names of layers, and their matrices.
+  static String of(Map<String, MatrixView> layers) {
+    Fingerprint fingerprint = new Fingerprint();
+    layers.forEach(
+        (name, values) -> fingerprint.add("%s %d %d".formatted(name, values.rows(), values.columns())).add(values));
     return fingerprint.toString();
   }
 

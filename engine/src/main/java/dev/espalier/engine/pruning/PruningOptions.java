@@ -50,9 +50,12 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     excluded = List.copyOf(excluded);
     stops = List.copyOf(stops);
     layerSparsities = List.copyOf(layerSparsities);
-    if (!layerSparsities.isEmpty() && target instanceof Target.Pattern) {
-      throw new IllegalArgumentException("the pattern %s is that of all layers: use no sparsity of single ones, as %s"
-          .formatted(target, layerSparsities.getFirst()));
+    if (!layerSparsities.isEmpty() && !(target instanceof Target.Fraction)) {
+      String what = target instanceof Target.Mask
+          ? "the mask says what each layer loses"
+          : "the pattern %s is that of all layers".formatted(target);
+      throw new IllegalArgumentException(
+          "%s: use no sparsity of single ones, as %s".formatted(what, layerSparsities.getFirst()));
     }
     requireAscending(stops, target);
     if (minPerLayer < 0 || batchSize.orElse(1) < 1 || histogramBins < 0) {
@@ -111,7 +114,8 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     return excluded.stream().anyMatch(pattern -> pattern.matches(layer));
   }
 
-  /// The options as text by name, in the order of the record; options that are left open are absent. [#parse] reads it.
+  /// The options as text by name, in the order of the record; options that are left open are absent. [#parse] reads it,
+  /// but for a target that is a mask.
   public Map<String, String> asText() {
     Map<String, String> text = new LinkedHashMap<>();
     text.put("target", target.toString());

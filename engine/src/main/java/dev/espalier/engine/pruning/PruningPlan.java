@@ -6,6 +6,7 @@ import dev.espalier.engine.MissingDataException.Part;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelEncoder;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.LayerSparsity;
@@ -61,8 +62,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   /// The plan of pruning `network` with `data` on `backend`.
   ///
   /// @throws MissingDataException if samples or labels are needed and missing
-  /// @throws MismatchException if samples, labels or loss do not fit the network, a pattern excludes no layer, or all
-  ///                           layers are excluded
+  /// @throws MismatchException if samples, labels, loss or mask do not fit the network, a pattern excludes no layer, or
+  ///                           all layers are excluded
   /// @throws UncheckedIOException if labels cannot be read, to find out which loss suits them
   /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit into the backend's memory
   public static PruningPlan of(PruningOptions options, Architecture network, Optional<Dataset> data, Backend backend) {
@@ -119,7 +120,9 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   }
 
   private static Layer layer(PruningOptions options, LayerShape layer) {
-    return new Layer(layer.name(), layer.outputs(), layer.inputs(), options.excludes(layer.name()),
+    boolean unmasked = options.target() instanceof Target.Mask(Map<String, MatrixView> masks)
+        && !masks.containsKey(layer.name());
+    return new Layer(layer.name(), layer.outputs(), layer.inputs(), unmasked || options.excludes(layer.name()),
         options.newBias() || layer.hasBias());
   }
 
@@ -129,6 +132,9 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         throw new MismatchException("the pattern %s excludes no layer; the layers are %s".formatted(pattern,
             layers.stream().map(Layer::name).collect(Collectors.joining(", "))));
       }
+    }
+    if (options.target() instanceof Target.Mask(Map<String, MatrixView> masks)) {
+      masks.forEach((name, mask) -> requireMasked(name, mask, layers));
     }
     if (layers.stream().allMatch(Layer::excluded)) {
       throw new MismatchException("all layers are excluded: nothing is left to prune");
@@ -148,6 +154,19 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
               : "layer %s has the sparsities %s and %s: drop one".formatted(layer.name(), all.get(0), all.get(1)));
         }
       }
+    }
+  }
+
+  private static void requireMasked(String name, MatrixView mask, List<Layer> layers) {
+    Layer layer = layers.stream().filter(each -> each.name().equals(name)).findFirst()
+        .orElseThrow(() -> new MismatchException("the mask of %s is that of no layer; the layers are %s".formatted(name,
+            layers.stream().map(Layer::name).collect(Collectors.joining(", ")))));
+    if (mask.rows() != layer.outputs() || mask.columns() != layer.inputs()) {
+      throw new MismatchException("the mask of layer %s is %d × %d, its weights are %d × %d".formatted(name,
+          mask.rows(), mask.columns(), layer.outputs(), layer.inputs()));
+    }
+    if (layer.excluded()) {
+      throw new MismatchException("layer %s is excluded and has a mask: drop one".formatted(name));
     }
   }
 
@@ -191,6 +210,20 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   /// Weights of the layers that are not excluded.
   public long prunableWeights() {
     return layers.stream().filter(layer -> !layer.excluded()).mapToLong(Layer::weights).sum();
+  }
+
+  /// One sentence that names the layers that the mask lacks; empty if there are none, or there is no mask.
+  public Optional<String> unmasked() {
+    if (!(options.target() instanceof Target.Mask(Map<String, MatrixView> masks))) {
+      return Optional.empty();
+    }
+    List<String> names = layers.stream().map(Layer::name)
+        .filter(name -> !masks.containsKey(name) && !options.excludes(name)).toList();
+    return names.isEmpty()
+        ? Optional.empty()
+        : Optional.of((names.size() == 1
+            ? "the mask has no layer %s, which stays as it is"
+            : "the mask has no layers %s, which stay as they are").formatted(String.join(", ", names)));
   }
 
   /// One sentence that names the layers without a bias, if compensation or a refit would move it; empty if there are

@@ -105,7 +105,8 @@ public final class PruningRounds implements Resource {
     List<Double> predicted = last.apply(device, cuts);
     layers = layers(i -> {
       PruningProgress.Layer before = layers.get(i);
-      boolean zero = target.sparsity() > 0 && predicted.get(i) == 0 && last.areZero(i);
+      boolean zero = !(target instanceof Target.Mask) && target.sparsity() > 0 && predicted.get(i) == 0
+          && last.areZero(i);
       return new PruningProgress.Layer(before.number(), before.predicted() + predicted.get(i), cuts.get(i),
           before.zero() || zero, before.importance());
     });
@@ -197,6 +198,7 @@ public final class PruningRounds implements Resource {
           change.filter(_ -> plan.repair().steps().isEmpty()).map(c -> OptionalDouble.of(c.perLayer().get(number)))
               .orElse(OptionalDouble.empty())));
     }
+    plan.unmasked().ifPresent(notes::add);
     plan.uncompensated().ifPresent(notes::add);
     if (plan.scoring().needs().sensitivities()) {
       boolean takenForLogits = !plan.scoring().sensitivity().isOfOutput()

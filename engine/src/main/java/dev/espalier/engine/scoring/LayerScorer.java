@@ -101,7 +101,7 @@ final class LayerScorer implements Resource {
         compensation = Optional.of(moments.m1());
       }
     }
-    return new LayerScores(planned.number(), importance(backend), compensation, meanSensitivity);
+    return new LayerScores(planned.number(), layer.name(), importance(backend), compensation, meanSensitivity);
   }
 
   private float[] cancelled(Backend backend, MomentsAccumulator moments) {

@@ -40,6 +40,11 @@ public final class Scores implements Resource {
     return layers.get(i).number();
   }
 
+  /// The name of the i-th scored layer.
+  String name(int i) {
+    return layers.get(i).name();
+  }
+
   /// I, outputs × inputs, at least 0; once [ranked][#rank] −1 for weights that are zero.
   public Matrix importance(int i) {
     return layers.get(i).importance();
@@ -114,7 +119,28 @@ public final class Scores implements Resource {
               change);
         }
       }
+      case Cut.Mask(MatrixView mask) -> {
+        try (Matrix marked = backend.allocateWeights(layer.outputs(), layer.inputs())) {
+          mark(scores.importance(), mask, marked);
+          yield backend.selection().remove(layer.weights(), marked,
+              new Cut.Below(Float.POSITIVE_INFINITY, mask.zeros(), 0, 0), change);
+        }
+      }
     };
+  }
+
+  /// As [SelectionOperations#keepPerGroup][dev.espalier.engine.backend.SelectionOperations#keepPerGroup] marks scores: +∞
+  /// where the mask keeps the weight.
+  private void mark(Matrix importance, MatrixView mask, Matrix marked) {
+    try (Arena arena = Arena.ofConfined()) {
+      MatrixView values = backend.download(importance, arena);
+      for (long i = 0; i < values.elements(); i++) {
+        if (mask.segment().getAtIndex(MatrixView.ELEMENT, i) != 0) {
+          values.segment().setAtIndex(MatrixView.ELEMENT, i, Float.POSITIVE_INFINITY);
+        }
+      }
+      backend.upload(values, marked);
+    }
   }
 
   @Override

@@ -3,6 +3,7 @@ package dev.espalier.engine.scoring;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
 import java.math.BigDecimal;
@@ -13,27 +14,29 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
-/// Finds the weights to remove: exactly round(sparsity · weights) of them, zeros first, ties by layer, row, column. It
-/// changes neither scores nor network.
+/// Finds the weights to remove: exactly round(sparsity · weights) of them, zeros first, ties by layer, row, column; or
+/// those that a mask removes. It changes neither scores nor network.
 public final class Selector {
   private final Backend backend;
   private final List<Matrix> scores;
+  private final List<String> names;
   private final long[] most;
   /// The fraction of each layer that has its own.
   private final Map<Integer, Double> own;
 
-  private Selector(Backend backend, List<Matrix> scores, long minPerLayer, Map<Integer, Double> own) {
+  private Selector(Backend backend, Scores scores, long minPerLayer, Map<Integer, Double> own) {
     this.backend = backend;
-    this.scores = scores;
+    this.scores = scores.ranked();
     this.own = own;
-    most = scores.stream().mapToLong(s -> Math.max(0, s.elements() - minPerLayer)).toArray();
+    names = IntStream.range(0, scores.size()).mapToObj(scores::name).toList();
+    most = this.scores.stream().mapToLong(s -> Math.max(0, s.elements() - minPerLayer)).toArray();
   }
 
   /// The cuts of the scored layers that reach a target.
   ///
   /// @param scores [ranked][Scores#rank], in the memory of `backend`
-  /// @param minPerLayer weights that every layer keeps at least, 0 or more, where it has as many; an n:m pattern keeps
-  ///                    what it says
+  /// @param minPerLayer weights that every layer keeps at least, 0 or more, where it has as many; an n:m pattern and a
+  ///                    mask keep what they say
   /// @return a cut for each scored layer
   public static List<Cut> select(Backend backend, Scores scores, Target target, long minPerLayer) {
     return select(backend, scores, target, minPerLayer, Map.of());
@@ -47,7 +50,7 @@ public final class Selector {
       Map<Integer, Double> own) {
     Map<Integer, Double> ofScored = IntStream.range(0, scores.size()).boxed()
         .filter(i -> own.containsKey(scores.layer(i))).collect(Collectors.toMap(i -> i, i -> own.get(scores.layer(i))));
-    return new Selector(backend, scores.ranked(), minPerLayer, ofScored).select(target);
+    return new Selector(backend, scores, minPerLayer, ofScored).select(target);
   }
 
   /// The cut that removes round(sparsity · weights) of one layer alone.
@@ -55,7 +58,7 @@ public final class Selector {
   /// @param i of the scored layers
   /// @param minPerLayer weights that the layer keeps at least
   public static Cut selectAlone(Backend backend, Scores scores, int i, double sparsity, long minPerLayer) {
-    Selector selector = new Selector(backend, scores.ranked(), minPerLayer, Map.of());
+    Selector selector = new Selector(backend, scores, minPerLayer, Map.of());
     return selector.cut(i, Math.min(selector.most[i], count(sparsity, selector.scores.get(i).elements())));
   }
 
@@ -74,6 +77,8 @@ public final class Selector {
       }
       case Target.Pattern(int kept, int width) ->
         scores.stream().map(layer -> grouped(layer, width, (double) width - kept)).toList();
+      case Target.Mask(Map<String, MatrixView> masks) ->
+        names.stream().<Cut>map(name -> masks.containsKey(name) ? new Cut.Mask(masks.get(name)) : Cut.NOTHING).toList();
     };
   }
 

@@ -171,6 +171,21 @@ public interface SelectionOperationsContract {
     checkCompensated(removed, s, scores, marked, new Cut.Below(Float.POSITIVE_INFINITY, left, 0, 0));
   }
 
+  /// As the host marks what a mask keeps.
+  @ParameterizedTest
+  @CsvSource({"9, 1", "9, 33", "9, 300", "600, 500"})
+  default void removesAndCompensatesWhatIsNotMarked(int rows, int columns) {
+    float[] s = on().ties(rows * columns);
+    float[] marked = s.clone();
+    boolean[] removed = new boolean[s.length];
+    for (int at = 0; at < s.length; at++) {
+      removed[at] = Math.floorMod(at * 0x9e3779b9, 3) > 0;
+      marked[at] = removed[at] ? s[at] : Float.POSITIVE_INFINITY;
+    }
+    checkCompensated(removed, s, on().upload(rows, columns, s), on().upload(rows, columns, marked),
+        new Cut.Below(Float.POSITIVE_INFINITY, count(removed), 0, 0));
+  }
+
   private static boolean[] leastPerGroup(float[] s, int columns, int groupWidth, double removedPerGroup) {
     boolean[] removed = new boolean[s.length];
     long group = 0;

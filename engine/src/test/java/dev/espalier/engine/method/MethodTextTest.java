@@ -85,7 +85,8 @@ final class MethodTextTest {
         assertEquals(value, kinds.parse.apply(text));
       });
       Set<Class<?>> tested = kinds.values.values().stream().map(Object::getClass).collect(Collectors.toSet());
-      assertEquals(records(kinds.type).collect(Collectors.toSet()), tested, kinds.type::getName);
+      assertEquals(records(kinds.type).filter(type -> type != Target.Mask.class).collect(Collectors.toSet()), tested,
+          kinds.type::getName);
     }
   }
 

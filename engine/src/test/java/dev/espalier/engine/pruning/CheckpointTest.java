@@ -29,6 +29,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.function.UnaryOperator;
@@ -99,6 +100,26 @@ final class CheckpointTest {
   private List<String> files(Path folder) throws IOException {
     try (Stream<Path> files = Files.list(folder)) {
       return files.map(file -> file.getFileName().toString()).sorted().toList();
+    }
+  }
+
+  @Test
+  void keepsWhatAMaskRemoved() throws IOException {
+    MatrixView mask = MatrixView.of(arena, 8, 10, new float[80]);
+    mask.set(3, 4, 1);
+    PruningOptions options = builder().stops(List.of()).schedule(new Schedule.OneShot())
+        .target(new Target.Mask(Map.of("layer1", mask))).build();
+    try (Backend backend = new ReferenceBackend()) {
+      List<PruningResult> expected = path(backend, options, temporary, ProgressListener.NONE);
+      assertEquals(79, expected.getFirst().removed());
+      assertSame(expected, path(backend, options, temporary, ProgressListener.NONE));
+      mask.set(3, 4, 0);
+      mask.set(3, 5, 1);
+      assertEquals(
+          "the checkpoint in %s is of another pruning: the mask changed; use another folder, or delete it"
+              .formatted(temporary),
+          assertThrows(MismatchException.class, () -> path(backend, options, temporary, ProgressListener.NONE))
+              .getMessage());
     }
   }
 

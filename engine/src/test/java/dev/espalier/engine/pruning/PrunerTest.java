@@ -143,6 +143,70 @@ final class PrunerTest {
     }
   }
 
+  /// Zeros of the mask go, with the same compensation; where the network is the same, so is every bit.
+  @ParameterizedTest
+  @MethodSource("criteria")
+  void theMaskOfAPruningRepeatsIt(Criterion criterion) throws IOException {
+    try (Backend cpu = new CpuBackend(1, Precision.FP32)) {
+      for (Backend on : List.of(backend, cpu)) {
+        PruningOptions.Builder options = PruningOptions.builder().criterion(criterion).exclude("layer2").sparsity(0.6);
+        PruningResult pruned = new Pruner(on, options.build()).prune(network, source, arena);
+        Target.Mask mask = new Target.Mask(
+            Map.of("layer0", mask(pruned.network(), 0), "layer1", mask(pruned.network(), 1)));
+        assertEquals(pruned.removed(), mask.removed());
+        assertEquals(0.6, mask.sparsity());
+        PruningResult again = new Pruner(on, options.exclude().target(mask).build()).prune(network, source, arena);
+        assertSameBits(pruned.network(), again.network());
+        assertEquals(pruned.removed(), again.removed());
+        assertEquals(pruned.measuredChange(), again.measuredChange());
+        for (int l = 0; l < 3; l++) {
+          assertEquals(pruned.layers().get(l).predictedChange(), again.layers().get(l).predictedChange());
+          assertEquals(l == 2, again.layers().get(l).excluded());
+          assertTrue(again.layers().get(l).threshold().isEmpty());
+        }
+        assertTrue(again.notes().contains("the mask has no layer layer2, which stays as it is"),
+            again.notes()::toString);
+      }
+    }
+  }
+
+  /// A weight that was zero before stays so, and repairs move what the mask keeps.
+  @Test
+  void aMaskedNetworkIsRepaired() throws IOException {
+    PruningResult half = prune(network, PruningOptions.builder().sparsity(0.5));
+    MatrixView ones = MatrixView.allocate(arena, 10, 12);
+    for (int j = 0; j < 12; j++) {
+      for (int i = 0; i < 10; i++) {
+        ones.set(i, j, i < 5 ? 1 : 0);
+      }
+    }
+    Target.Mask mask = new Target.Mask(Map.of("layer0", ones));
+    PruningResult compensated = prune(half.network(), PruningOptions.builder().target(mask));
+    PruningResult repaired = prune(half.network(), PruningOptions.builder().target(mask).repair(new Repair.Refit()));
+    for (PruningResult result : List.of(compensated, repaired)) {
+      MatrixView weights = result.network().layers().getFirst().weights();
+      for (int i = 0; i < 10; i++) {
+        for (int j = 0; j < 12; j++) {
+          boolean kept = i < 5 && half.network().layers().getFirst().weights().get(i, j) != 0;
+          assertEquals(kept, weights.get(i, j) != 0);
+        }
+      }
+      assertEquals(weights.zeros(), result.removed());
+      assertArrayEquals(bytes(half.network().layers().getLast().weights()),
+          bytes(result.network().layers().getLast().weights()));
+    }
+    assertTrue(repaired.measuredChange().orElseThrow() < compensated.measuredChange().orElseThrow());
+  }
+
+  /// 1 where a weight is not zero.
+  private MatrixView mask(DenseNetwork pruned, int layer) {
+    MatrixView mask = pruned.layers().get(layer).weights().copy(arena);
+    for (long i = 0; i < mask.elements(); i++) {
+      mask.segment().setAtIndex(MatrixView.ELEMENT, i, mask.segment().getAtIndex(MatrixView.ELEMENT, i) == 0 ? 0 : 1);
+    }
+    return mask;
+  }
+
   /// Rounds up to the first stop approach it; from there on it is held.
   @Test
   void ownSparsitiesHoldAtEachStop() throws IOException {

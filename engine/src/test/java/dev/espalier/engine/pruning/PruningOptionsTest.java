@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerPattern;
@@ -15,6 +16,7 @@ import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
+import java.lang.foreign.Arena;
 import java.lang.reflect.RecordComponent;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -110,6 +112,25 @@ final class PruningOptionsTest {
     assertEquals(List.of(new LayerPattern("encoder.*"), new LayerPattern("0")), ALL.excluded());
     assertEquals(List.of(true, true, false, false),
         Stream.of("encoder.1", "0", "1", "decoder.0").map(ALL::excludes).toList());
+  }
+
+  @Test
+  void masksAreZerosAndOnesOfSomeLayers() {
+    try (Arena arena = Arena.ofConfined()) {
+      MatrixView mask = MatrixView.of(arena, 2, 3, 1, 0, 1, 0, 0, 1);
+      assertEquals(0.5, new Target.Mask(Map.of("fc", mask)).sparsity());
+      PruningOptions.Builder own = PruningOptions.builder().target(new Target.Mask(Map.of("fc", mask)))
+          .layerSparsities(List.of(LayerSparsity.parse("fc=0.5")));
+      assertEquals("the mask says what each layer loses: use no sparsity of single ones, as fc=0.5",
+          assertThrows(IllegalArgumentException.class, own::build).getMessage());
+      assertEquals("the mask has no layer",
+          assertThrows(IllegalArgumentException.class, () -> new Target.Mask(Map.of())).getMessage());
+      for (float wrong : new float[]{0.5f, -1, 2, Float.NaN}) {
+        mask.set(1, 0, wrong);
+        assertEquals("the mask of layer fc is %s at [1, 0], neither 0 nor 1".formatted(wrong),
+            assertThrows(IllegalArgumentException.class, () -> new Target.Mask(Map.of("fc", mask))).getMessage());
+      }
+    }
   }
 
   @Test

@@ -15,6 +15,7 @@ import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
@@ -25,6 +26,7 @@ import dev.espalier.engine.scoring.ScoringPlan;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -159,8 +161,19 @@ final class PruningPlanTest {
         network, data(0));
     refused("layer layer1 is excluded and has the sparsity layer1=1: drop one", own("layer1=1").exclude("layer1"),
         network, data(0));
+    refused("the mask of layer2 is that of no layer; the layers are layer0, layer1", masked("layer2", 4, 5), network,
+        data(0));
+    refused("the mask of layer layer1 is 5 × 4, its weights are 4 × 5", masked("layer1", 5, 4), network, data(0));
+    refused("layer layer1 is excluded and has a mask: drop one", masked("layer1", 4, 5).exclude("layer1"), network,
+        data(0));
+    refused("schedule linear:2: a mask is applied in one round; use oneshot",
+        masked("layer1", 4, 5).schedule(new Schedule.Linear(2)), network, data(0));
     refused("all layers are excluded: nothing is left to prune", PruningOptions.builder().exclude("layer?"), network,
         data(0));
+  }
+
+  private PruningOptions.Builder masked(String layer, int rows, int columns) {
+    return PruningOptions.builder().target(new Target.Mask(Map.of(layer, MatrixView.allocate(arena, rows, columns))));
   }
 
   private static PruningOptions.Builder own(String... sparsities) {

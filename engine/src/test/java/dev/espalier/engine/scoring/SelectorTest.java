@@ -110,6 +110,37 @@ final class SelectorTest {
     }
   }
 
+  static Stream<Arguments> seeds() {
+    return RandomCases.of(300, RandomCases.longs());
+  }
+
+  /// Of the layers that it has; the others stay.
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void aMaskRemovesWhatItSays(long seed) {
+    Random random = new Random(seed);
+    List<int[]> shapes = shapes(random);
+    try (Arena arena = Arena.ofConfined()) {
+      Map<String, MatrixView> masks = new HashMap<>();
+      for (int l = 0; l < shapes.size(); l++) {
+        MatrixView mask = MatrixView.allocate(arena, shapes.get(l)[0], shapes.get(l)[1]);
+        for (long i = 0; i < mask.elements(); i++) {
+          mask.segment().setAtIndex(MatrixView.ELEMENT, i, random.nextInt(2));
+        }
+        if (l == 0 || random.nextInt(3) > 0) {
+          masks.put("layer" + l, mask);
+        }
+      }
+      List<double[]> weights = select(seed, new Target.Mask(masks), 1);
+      for (int l = 0; l < shapes.size(); l++) {
+        for (int i = 0; i < weights.get(l).length; i++) {
+          MatrixView mask = masks.get("layer" + l);
+          assertEquals(mask == null ? 1 : mask.segment().getAtIndex(MatrixView.ELEMENT, i), weights.get(l)[i]);
+        }
+      }
+    }
+  }
+
   static Stream<Arguments> fractionsAndPatterns() {
     return RandomCases.of(300, RandomCases.longs(), RandomCases.fractions(), RandomCases.ints(1, 4));
   }
@@ -132,6 +163,7 @@ final class SelectorTest {
             case Target.Fraction(double _, Scope.PerLayer()) -> List.of(l);
             case Target.Fraction(double _, Scope.PerRow()) -> List.of(l, row);
             case Target.Pattern(int _, int width) -> List.of(l, row, at % shapes.get(l)[1] / width);
+            case Target.Mask mask -> throw new AssertionError(mask);
           };
           competing.computeIfAbsent(set, _ -> new ArrayList<>())
               .add(new Weight(random.nextInt(4), weights.get(l)[at] == 0));
@@ -180,8 +212,8 @@ final class SelectorTest {
         for (long i = 0; i < few.elements(); i++) {
           few.segment().setAtIndex(MatrixView.ELEMENT, i, random.nextInt(4));
         }
-        layers.add(new LayerScores(layers.size(), resources.own(TestNetworks.upload(backend, few)), Optional.empty(),
-            Optional.empty()));
+        layers.add(new LayerScores(layers.size(), "layer" + layers.size(),
+            resources.own(TestNetworks.upload(backend, few)), Optional.empty(), Optional.empty()));
       }
       return new Scores(backend, layers, resources);
     });

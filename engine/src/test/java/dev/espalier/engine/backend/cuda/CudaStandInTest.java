@@ -12,7 +12,9 @@ import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
@@ -20,7 +22,9 @@ import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.NeedsGpu;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Tag;
@@ -101,6 +105,33 @@ final class CudaStandInTest {
         assertArrayEquals(expected, biases(backend, options, network, source, arena), 0.01f);
       }
       assertEquals(StandIn.NOTHING, StandIn.counts());
+    }
+  }
+
+  @Test
+  void theMaskOfAPruningRepeatsIt() throws IOException {
+    try (Arena arena = Arena.ofConfined(); Backend backend = open(Precision.TF32)) {
+      DenseNetwork network = TestNetworks.network(arena, 1, List.of(40, 36, 4),
+          List.of(Activation.RELU, Activation.IDENTITY));
+      Dataset source = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 50, 40, 1, 0.5));
+      PruningOptions options = PruningOptions.builder().sparsity(0.7).build();
+      DenseNetwork pruned = new Pruner(backend, options).prune(network, source, arena).network();
+      Map<String, MatrixView> masks = new HashMap<>();
+      for (DenseLayer layer : pruned.layers()) {
+        MatrixView mask = layer.weights().copy(arena);
+        for (long i = 0; i < mask.elements(); i++) {
+          mask.segment().setAtIndex(MatrixView.ELEMENT, i,
+              mask.segment().getAtIndex(MatrixView.ELEMENT, i) == 0 ? 0 : 1);
+        }
+        masks.put(layer.name(), mask);
+      }
+      DenseNetwork again = new Pruner(backend, options.withTarget(new Target.Mask(masks))).prune(network, source, arena)
+          .network();
+      for (int l = 0; l < 2; l++) {
+        assertArrayEquals(pruned.layers().get(l).weights().toArray(), again.layers().get(l).weights().toArray());
+        assertArrayEquals(pruned.layers().get(l).bias().orElseThrow().toArray(),
+            again.layers().get(l).bias().orElseThrow().toArray());
+      }
     }
   }
 
