@@ -67,6 +67,11 @@ final class GlobalOptions {
     return progress;
   }
 
+  /// Whether an option stands on the command line.
+  boolean isGiven(String option) {
+    return command.commandLine().getParseResult().hasMatchedOption(option);
+  }
+
   /// @throws ParameterException unless the command was used rightly
   void require(boolean rightUse, String message) {
     if (!rightUse) {

@@ -2,7 +2,6 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.io.AtomicOutput;
 import java.io.IOException;
-import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
@@ -44,13 +43,5 @@ class OutputOptions {
           "%s %s is read by this command: give another file".formatted(option, written));
     }
     AtomicOutput.check(written, force);
-  }
-
-  /// The file of one of several networks: its sparsity is added to the name, as in `pruned-0.9.safetensors`.
-  Path at(double sparsity) {
-    String name = output.getFileName().toString();
-    int end = name.lastIndexOf('.') > 0 ? name.lastIndexOf('.') : name.length();
-    String number = BigDecimal.valueOf(sparsity).stripTrailingZeros().toPlainString();
-    return output.resolveSibling("%s-%s%s".formatted(name.substring(0, end), number, name.substring(end)));
   }
 }

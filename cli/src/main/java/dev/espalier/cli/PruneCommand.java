@@ -7,7 +7,6 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
-import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Limits;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
@@ -76,7 +75,7 @@ final class PruneCommand implements Callable<Integer> {
   private RunOptions run = new RunOptions();
 
   @ArgGroup(validate = false, order = 8, headingKey = "output.heading")
-  private Output output = new Output();
+  private PruneOutputs output = new PruneOutputs();
 
   private static final class FineTuning {
     @Option(names = "--fine-tune", paramLabel = "EPOCHS", order = 40, converter = Values.FineTune.class)
@@ -104,20 +103,6 @@ final class PruneCommand implements Callable<Integer> {
     }
   }
 
-  private static final class Output extends OutputOptions {
-    @Option(names = "--dry-run", order = 81)
-    private boolean dryRun;
-
-    @Option(names = "--report", paramLabel = "DIR", order = 82)
-    private Path report;
-
-    @Option(names = "--input-shape", paramLabel = "RxC", order = 82, converter = Values.ShapeConverter.class)
-    private Values.Shape inputShape;
-
-    @Option(names = "--checkpoint", paramLabel = "DIR", order = 84)
-    private Path checkpoint;
-  }
-
   @Override
   public Integer call() throws IOException {
     check();
@@ -125,8 +110,8 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> given = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, given, global, arena);
       DenseNetwork network = file.network();
+      output.check(file, selection);
       if (output.output != null) {
-        file.requireWritable(output.output);
         global.require(
             !scoring.newBias || !output.output.toString().endsWith(".onnx")
                 || network.layers().stream().allMatch(DenseLayer::hasBias),
@@ -146,14 +131,10 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> heldOut = tests.or(() -> split.map(Dataset.Split::heldOut));
       Optional<Dataset> judges = heldOut.or(() -> calibration).filter(source -> source.labels().isPresent());
       boolean isClassifier = isClassifier(network, judges.or(() -> calibration));
-      for (LayerSparsity own : selection.own()) {
-        global.require(network.layers().stream().anyMatch(layer -> own.pattern().matches(layer.name())),
-            "--sparsity %s names no layer; the layers are %s".formatted(own,
-                network.layers().stream().map(DenseLayer::name).collect(Collectors.joining(", "))));
-      }
       PruneJob job = new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
           isClassifier, selection, scoring, run, progress, arena);
-      PruningOptions options = options(isClassifier);
+      PruningOptions options = options(isClassifier, file, arena);
+      SelectionOptions.check(options, network, global);
       if (limits.isPresent()) {
         global.note("the search judges by %s".formatted(heldOut.orElseThrow().samples().name())
             + split.map(parts -> ", and prunes with the others").orElse(""));
@@ -162,7 +143,7 @@ final class PruneCommand implements Callable<Integer> {
         PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
         say(plan);
         if (selection.isPath()) {
-          new PrunePath(job, plan).run(output, output.dryRun);
+          new PrunePath(job, plan).run(output);
           run.verify(global, backend, network, options, calibration);
         } else {
           finish(job, prune(job, plan));
@@ -206,9 +187,8 @@ final class PruneCommand implements Callable<Integer> {
     PruningResult result = outcome.result();
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (!output.dryRun) {
-        boolean removes = outcome.plan().options().target().sparsity() > 0;
-        job.file().save(outputs, output.output, outcome.last(), l -> removes && !result.layers().get(l).excluded(),
-            output.force);
+        output.save(outputs, OptionalDouble.empty(), job.file(), outcome.plan().options().target(), result,
+            outcome.last());
       }
       if (output.report != null) {
         Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream)
@@ -228,6 +208,9 @@ final class PruneCommand implements Callable<Integer> {
         test.isGiven() ? "test data" : selection.limits().isPresent() ? "held-out data" : "calibration data");
     result.notes().forEach(global::note);
     global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);
+    if (output.mask != null && !output.dryRun) {
+      global.say("mask: " + output.mask);
+    }
     run.verify(global, job.backend(), job.network(), outcome.plan().options(), job.calibration());
   }
 
@@ -261,20 +244,7 @@ final class PruneCommand implements Callable<Integer> {
         "--input-shape needs --report: give both, or neither");
     global.require(fineTuning.learningRate == null || fineTuning.asked != null,
         "--learning-rate needs --fine-tune: give both, or neither");
-    if (output.output != null) {
-      for (String name : output.report == null ? List.<String>of() : List.of("report.json", "report.html")) {
-        global.require(
-            !output.output.toAbsolutePath().normalize()
-                .equals(output.report.resolve(name).toAbsolutePath().normalize()),
-            "--output and --report both write %s: give another file".formatted(output.output));
-      }
-      for (Path written : selection.isPath()
-          ? selection.sparsities().stream().map(output::at).toList()
-          : List.of(output.output)) {
-        output.check(global, written, data.files());
-      }
-    }
-    Reports.check(output.report, output.force);
+    output.check(global, selection, model, data.files());
   }
 
   /// Whether the outputs are class probabilities or their logits: they are where the network ends in a softmax, or the
@@ -289,10 +259,10 @@ final class PruneCommand implements Callable<Integer> {
         && Losses.inForce(scoring.loss, network.graph(), labelled.get()) instanceof Loss.CrossEntropy;
   }
 
-  private PruningOptions options(boolean isClassifier) {
+  private PruningOptions options(boolean isClassifier, ModelFile file, Arena arena) throws IOException {
     // With a checkpoint, a report may be asked for later.
     int bins = output.report == null && output.checkpoint == null ? 0 : HISTOGRAM_BINS;
-    return scoring.builder(run).preset(selection.method, isClassifier).target(selection.target())
+    return scoring.builder(run).preset(selection.method, isClassifier).target(selection.target(file, arena))
         .stops(selection.stops()).layerSparsities(selection.own()).schedule(selection.schedule())
         .repair(fineTuning.with(selection.repair(isClassifier))).minPerLayer(selection.minPerLayer).histogramBins(bins)
         .build();

@@ -94,6 +94,10 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
             sparsity));
       }
     }
+    if (target instanceof Target.Mask mask && result.removed() > mask.removed()) {
+      notes
+          .add("%s weights that the mask keeps are zero too".formatted(PLAIN.count(result.removed() - mask.removed())));
+    }
     if (judges.isPresent()) {
       Losses.note(scoring.loss, network().graph(), judges.get()).ifPresent(notes::add);
     }

@@ -11,10 +11,11 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 
 /// Prunes to several sparsities, one after the other, and writes a model for each: all of them or none.
 record PrunePath(PruneJob job, PruningPlan plan) {
-  void run(OutputOptions output, boolean dryRun) throws IOException {
+  void run(PruneOutputs output) throws IOException {
     List<PruningResult> results = new ArrayList<>();
     List<Optional<Evaluation>> evaluations = new ArrayList<>();
     try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), job.network())) {
@@ -26,7 +27,7 @@ record PrunePath(PruneJob job, PruningPlan plan) {
       }
     }
     job.progress().clear();
-    if (!dryRun) {
+    if (!output.dryRun) {
       write(output, results);
     }
     Table table = new Table(1, "sparsity", "kept", "measured change", "loss", "accuracy", "model");
@@ -38,21 +39,27 @@ record PrunePath(PruneJob job, PruningPlan plan) {
       table.row(PLAIN.percent(result.sparsity()), PLAIN.count(result.prunableWeights() - result.removed()),
           PLAIN.value(result.measuredChange()), evaluation.map(e -> PLAIN.value(e.loss())).orElse(""),
           evaluation.map(e -> PLAIN.percent(e.accuracy())).orElse(""),
-          dryRun ? "" : output.at(job.selection().sparsities().get(i)).toString());
+          output.dryRun ? "" : PruneOutputs.at(output.output, sparsity(i)).toString());
     }
     table.lines().forEach(job.global().out()::println);
     results.stream().flatMap(result -> result.notes().stream()).distinct().forEach(job.global()::note);
-    job.global().say(dryRun ? "dry run: no model written" : "%s models written".formatted(results.size()));
+    job.global()
+        .say(output.dryRun
+            ? "dry run: no model written"
+            : "%s models%s written".formatted(results.size(), output.mask == null ? "" : " and their masks"));
   }
 
-  private void write(OutputOptions output, List<PruningResult> results) throws IOException {
+  private void write(PruneOutputs output, List<PruningResult> results) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       for (int i = 0; i < results.size(); i++) {
-        PruningResult result = results.get(i);
-        job.file().save(outputs, output.at(job.selection().sparsities().get(i)), result.network(),
-            l -> !result.layers().get(l).excluded(), output.force);
+        output.save(outputs, sparsity(i), job.file(), plan.options().path().get(i), results.get(i),
+            results.get(i).network());
       }
       outputs.commit();
     }
+  }
+
+  private OptionalDouble sparsity(int i) {
+    return OptionalDouble.of(job.selection().sparsities().get(i));
   }
 }

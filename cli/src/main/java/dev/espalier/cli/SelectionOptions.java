@@ -1,5 +1,8 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.io.MaskFile;
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Limits;
 import dev.espalier.engine.method.Limits.Amount;
@@ -8,7 +11,14 @@ import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.PruningOptions;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import picocli.CommandLine.Option;
@@ -26,6 +36,9 @@ final class SelectionOptions {
 
   @Option(names = "--max-output-change", paramLabel = "X", order = 13)
   private Amount outputChange;
+
+  @Option(names = "--mask", paramLabel = "FILE", order = 13)
+  Path mask;
 
   @Option(names = "--scope", paramLabel = "SCOPE", order = 14)
   ScopeOption scope = new ScopeOption.Of(new Scope.Global());
@@ -45,11 +58,23 @@ final class SelectionOptions {
   /// Refuses none, or two, of the ways to say how much goes.
   void check(GlobalOptions global) {
     boolean isPattern = scope instanceof ScopeOption.Pattern;
+    if (mask != null) {
+      for (String option : List.of("--sparsity", "--max-loss-increase", "--max-accuracy-drop", "--max-output-change",
+          "--scope", "--min-per-layer")) {
+        global.require(!global.isGiven(option),
+            "--mask and %s both say which weights are removed: give one of them".formatted(option));
+      }
+      global.require(schedule() instanceof Schedule.OneShot,
+          "--mask is applied in one round: leave out --schedule %s".formatted(schedule()));
+      return;
+    }
+    global.require(!isPattern || !global.isGiven("--min-per-layer"),
+        "--scope %s sets what every row keeps: leave out --min-per-layer".formatted(scope));
     global.require(!isPath() || !(schedule() instanceof Schedule.OneShot),
         "several values of --sparsity need rounds: give --schedule geometric:0.75, or --method refit");
     global.require(isPattern || sparsity != null || limits().isPresent(),
         "--sparsity is missing: give the fraction of weights to remove, for example --sparsity 0.9, or a limit to "
-            + "search by, for example --max-accuracy-drop 0.5");
+            + "search by, for example --max-accuracy-drop 0.5, or a --mask");
     global.require(!isPattern || (sparsity == null && limits().isEmpty()),
         "--scope %s sets the sparsity: leave out --sparsity and limits".formatted(scope));
     global.require(sparsity == null || limits().isEmpty(),
@@ -58,6 +83,28 @@ final class SelectionOptions {
         limits().isEmpty() || schedule() instanceof Schedule.OneShot || schedule() instanceof Schedule.Keeping,
         "--schedule %s divides the way to a known sparsity: to search, give oneshot or geometric:0.75"
             .formatted(schedule()));
+  }
+
+  /// Refuses what names no layer, a layer twice, or one that is excluded.
+  ///
+  /// @param options that follow from these
+  static void check(PruningOptions options, DenseNetwork network, GlobalOptions global) {
+    List<String> layers = network.layers().stream().map(DenseLayer::name).toList();
+    for (LayerSparsity own : options.layerSparsities()) {
+      global.require(layers.stream().anyMatch(own.pattern()::matches),
+          "--sparsity %s names no layer; the layers are %s".formatted(own, String.join(", ", layers)));
+    }
+    for (String layer : layers) {
+      List<String> own = options.layerSparsities().stream().filter(each -> each.pattern().matches(layer))
+          .map(LayerSparsity::toString).toList();
+      global.require(own.size() < 2,
+          "--sparsity has several values of layer %s: give one of %s".formatted(layer, String.join(" and ", own)));
+      boolean isMasked = options.target() instanceof Target.Mask(Map<String, MatrixView> masks)
+          && masks.containsKey(layer);
+      global.require((own.isEmpty() && !isMasked) || !options.excludes(layer),
+          "--exclude leaves layer %s as it is, and %s prunes it: drop one".formatted(layer,
+              isMasked ? "--mask" : "--sparsity " + String.join("", own)));
+    }
   }
 
   /// Ascending; empty where limits or a pattern decide.
@@ -84,7 +131,13 @@ final class SelectionOptions {
   }
 
   /// The last target; of a search, any.
-  Target target() {
+  ///
+  /// @param model to which the mask belongs, if there is one
+  /// @param arena takes its memory
+  Target target(ModelFile model, Arena arena) throws IOException {
+    if (mask != null) {
+      return new Target.Mask(MaskFile.read(mask, model, arena));
+    }
     return switch (scope) {
       case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
       case ScopeOption.Of(Scope among) -> new Target.Fraction(sparsity == null ? 0.5 : sparsities().getLast(), among);
@@ -99,10 +152,10 @@ final class SelectionOptions {
         : List.of();
   }
 
-  /// A pattern is reached in one round.
+  /// A pattern is reached in one round, and so is a mask.
   Schedule schedule() {
-    boolean isPattern = scope instanceof ScopeOption.Pattern;
-    return Optional.ofNullable(schedule).orElseGet(() -> isPattern ? new Schedule.OneShot() : method.schedule());
+    boolean isOneRound = mask != null || scope instanceof ScopeOption.Pattern;
+    return Optional.ofNullable(schedule).orElseGet(() -> isOneRound ? new Schedule.OneShot() : method.schedule());
   }
 
   Repairs repair(boolean isClassifier) {

@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -275,6 +276,25 @@ class BadInputTest {
         "only once");
     assertContains(Cli.fail(2, folder, "train", "--epochs", 1, "--epochs", 2), "'--epochs'", "only once");
     assertContains(prune(2, fixture.model(), "--exclude", "0", "--loss", "mse", "--exclude", "2"), "all layers");
+  }
+
+  @Test
+  void optionsThatContradict() {
+    for (String own : new String[]{"2=0.5,2=0.5", "?=0.5,2=0.7"}) {
+      assertContains(pruneTo("0.9," + own), "several values of layer 2", own.replace(",", " and "));
+    }
+    assertContains(pruneTo("0.9,2=0.5", "--exclude", "2"), "--exclude leaves layer 2", "--sparsity 2=0.5", "drop one");
+    assertContains(pruneTo("0.9,3=0.5"), "--sparsity 3=0.5 names no layer", "0, 2");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4",
+        "--min-per-layer", 3, "-o", output()), "--scope 2:4", "leave out --min-per-layer");
+  }
+
+  /// A usage error.
+  private String pruneTo(String sparsity, String... more) {
+    return Cli.fail(2, folder,
+        Stream.concat(
+            Stream.of("prune", fixture.model(), "--data", fixture.data(), "--sparsity", sparsity, "-o", output()),
+            Stream.of(more)).toArray());
   }
 
   @Test
