@@ -23,7 +23,7 @@ class OutputOptions {
 
   /// As [#check(GlobalOptions, Path...)], of a command that writes safetensors alone.
   void checkSafetensors(GlobalOptions global, Path... read) throws IOException {
-    global.require(!output.toString().endsWith(".onnx"),
+    global.require(!output.toString().matches(".*\\.(onnx|index\\.json)"),
         "--output %s: this command writes safetensors; give a name that ends in .safetensors".formatted(output));
     check(global, read);
   }

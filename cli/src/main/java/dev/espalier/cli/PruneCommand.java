@@ -110,12 +110,13 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> given = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, given, global, arena);
       DenseNetwork network = file.network();
-      output.check(file, selection);
+      output.check(global, file, selection, data.files());
       if (output.output != null) {
         global.require(
-            !scoring.newBias || !output.output.toString().endsWith(".onnx")
+            !scoring.newBias || !output.output.toString().matches(".*\\.(onnx|index\\.json)")
                 || network.layers().stream().allMatch(DenseLayer::hasBias),
-            "--new-bias adds tensors, and an ONNX file gains none: give --output a name that ends in .safetensors");
+            "--new-bias adds tensors, and %s gains none: give --output a name that ends in .safetensors"
+                .formatted(output.output.toString().endsWith(".onnx") ? "an ONNX file" : "an index"));
       }
       scoring.check(network, global);
       global.require(

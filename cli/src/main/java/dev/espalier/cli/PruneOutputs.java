@@ -42,6 +42,9 @@ final class PruneOutputs extends OutputOptions {
   void check(GlobalOptions global, SelectionOptions selection, Path model, Path... data) throws IOException {
     Path[] read = Stream.concat(Stream.of(data), Stream.of(selection.mask)).toArray(Path[]::new);
     Path[] all = Stream.concat(Stream.of(read), Stream.of(model)).toArray(Path[]::new);
+    global.require(output == null || !selection.isPath() || !output.toString().endsWith(".index.json"),
+        "--output %s: the parts of several models would have the same names; give a name that ends in .safetensors"
+            .formatted(output));
     Map<Path, String> options = new HashMap<>();
     List<OptionalDouble> networks = networks(selection);
     if (output != null) {
@@ -67,11 +70,18 @@ final class PruneOutputs extends OutputOptions {
     Reports.check(report, force);
   }
 
-  /// Refuses what the model that was read does not allow.
-  void check(ModelFile model, SelectionOptions selection) throws IOException {
+  /// Refuses what the model that was read does not allow, and files beside an index that could not be written.
+  ///
+  /// @param data may be null
+  void check(GlobalOptions global, ModelFile model, SelectionOptions selection, Path... data) throws IOException {
     for (OptionalDouble sparsity : networks(selection)) {
       for (Path file : Stream.of(output, mask).filter(Objects::nonNull).toList()) {
         model.requireWritable(at(file, sparsity));
+      }
+    }
+    if (output != null && !selection.isPath()) {
+      for (Path part : model.written(output)) {
+        check(global, part, data);
       }
     }
   }

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
@@ -47,21 +48,26 @@ final class ShrinkCommand implements Callable<Integer> {
     try (Arena arena = Arena.ofConfined()) {
       ModelFile file = reading.load(model, Optional.empty(), global, arena);
       Compaction compaction = Compaction.of(file.network(), multiple, arena);
-      long before = 0;
-      for (Path part : file.file().parts()) {
-        before += Files.size(part);
-      }
+      long before = bytes(file.file().parts());
       try (AtomicOutputs outputs = new AtomicOutputs()) {
         file.compacted(compaction, arena).save(outputs, output.output, compaction.network(), _ -> false, output.force);
         outputs.commit();
       }
       print(file.network(), compaction);
-      global.out()
-          .println("file: %s bytes, now %s".formatted(PLAIN.count(before), PLAIN.count(Files.size(output.output))));
+      global.out().println(
+          "file: %s bytes, now %s".formatted(PLAIN.count(before), PLAIN.count(bytes(file.written(output.output)))));
       note(file.network(), compaction);
       global.say("model: " + output.output);
     }
     return 0;
+  }
+
+  private static long bytes(List<Path> files) throws IOException {
+    long bytes = 0;
+    for (Path file : files) {
+      bytes += Files.size(file);
+    }
+    return bytes;
   }
 
   private void print(DenseNetwork network, Compaction compaction) {

@@ -49,10 +49,13 @@ public final class ModelFile {
   private final DenseNetwork network;
   private final List<String> notes;
   private final Optional<OnnxFile> onnx;
+  /// Of a model in several files whose shapes are theirs.
+  private final Optional<ShardIndex> index;
 
   private ModelFile(SafetensorsFile file, LayerChain.Found found, List<Optional<Tensor>> slopes, DenseNetwork network,
-      List<String> notes, Optional<OnnxFile> onnx) {
+      List<String> notes, Optional<OnnxFile> onnx, Optional<ShardIndex> index) {
     this.onnx = onnx;
+    this.index = index;
     this.file = file;
     this.notes = List.copyOf(notes);
     this.weights = found.weights();
@@ -88,7 +91,9 @@ public final class ModelFile {
     SafetensorsFile file = index.isPresent()
         ? SafetensorsFile.open(index.get(), arena)
         : SafetensorsFile.open(path, arena);
-    return load(file, reading, List.of(), arena);
+    ModelFile model = load(file, reading, List.of(), arena);
+    return new ModelFile(file, new LayerChain.Found(model.weights, model.order), model.slopes, model.network,
+        model.notes, Optional.empty(), index);
   }
 
   private static ModelFile load(SafetensorsFile file, ModelReading reading, List<String> notes, Arena arena)
@@ -113,7 +118,7 @@ public final class ModelFile {
         layers
             .add(new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, activation));
       }
-      return new ModelFile(file, found, slopes, new DenseNetwork(layers), notes, Optional.empty());
+      return new ModelFile(file, found, slopes, new DenseNetwork(layers), notes, Optional.empty(), Optional.empty());
     } catch (MismatchException | NonFiniteException e) {
       throw new FormatException(file.path(), e.getMessage(), e);
     }
@@ -131,7 +136,7 @@ public final class ModelFile {
     ModelReading all = new ModelReading(Optional.of(activations), graph.names(), OptionalInt.empty());
     ModelFile model = load(SafetensorsFile.of(path, metadata, graph.tensors(arena)), all, graph.notes(), arena);
     return new ModelFile(model.file, new LayerChain.Found(model.weights, model.order), model.slopes, model.network,
-        model.notes, Optional.of(graph));
+        model.notes, Optional.of(graph), Optional.empty());
   }
 
   /// With what was given in the metadata, so that what is written needs no options.
@@ -142,7 +147,7 @@ public final class ModelFile {
       metadata.put(LAYERS, String.join(",", reading.layers()));
     }
     return new ModelFile(SafetensorsFile.of(file.path(), metadata, file.tensors()),
-        new LayerChain.Found(weights, order), slopes, network, notes, onnx);
+        new LayerChain.Found(weights, order), slopes, network, notes, onnx, index);
   }
 
   /// The weights of the layers in order.
@@ -291,7 +296,7 @@ public final class ModelFile {
     }
     List<Tensor> changed = weights.stream().map(weight -> smaller.get(weight.name())).toList();
     return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), slopes, compaction.network(), notes,
-        Optional.empty());
+        Optional.empty(), Optional.empty());
   }
 
   /// Some rows and columns of a matrix; a vector is one row.
@@ -310,21 +315,48 @@ public final class ModelFile {
     return new Tensor(tensor.name(), tensor.dtype(), shape, data);
   }
 
-  /// Refuses, before any work is done, a file that cannot be written because the model is spread over it and others.
+  /// Refuses, before any work is done, a file that cannot be written because of what the model is.
   ///
-  /// @throws FormatException if it is one of them, or their index
+  /// @throws FormatException if the name asks for a format or for parts that the model does not have, or if the model is
+  ///                         spread over the file and others
   public void requireWritable(Path target) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
       throw new FormatException(target,
           "only an ONNX model whose shapes stay is written as ONNX; choose a name that ends in .safetensors");
     }
+    if (isIndex(target) && index.isEmpty()) {
+      throw new FormatException(target, "only a model in several files whose shapes stay is written as several; "
+          + "choose a name that ends in .safetensors");
+    }
     List<Path> parts = new ArrayList<>(file.parts());
     parts.add(file.path());
-    for (Path part : file.parts().size() > 1 ? parts : List.<Path>of()) {
-      if (Files.exists(target) && Files.isSameFile(part, target)) {
-        throw new FormatException(target, "is a part of the model that was read; choose another output");
+    for (Path written : file.parts().size() > 1 ? written(target) : List.<Path>of()) {
+      for (Path part : parts) {
+        if (Files.exists(written) && Files.isSameFile(part, written)) {
+          throw new FormatException(target,
+              written.equals(target)
+                  ? "is a part of the model that was read; choose another output"
+                  : "%s beside it is a part of the model that was read; choose another folder"
+                      .formatted(part.getFileName()));
+        }
       }
     }
+    if (ShardIndex.isPart(target)) {
+      throw new FormatException(target, "is the name of a part of a model; choose another name, or that of an index");
+    }
+  }
+
+  /// The files that [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)] writes: a name that ends in
+  /// `.index.json` is that of an index, beside which the parts of the model have their names.
+  public List<Path> written(Path target) {
+    return isIndex(target) && index.isPresent()
+        ? Stream.concat(Stream.of(target),
+            index.get().parts().stream().map(part -> target.resolveSibling(part.getFileName()))).toList()
+        : List.of(target);
+  }
+
+  private static boolean isIndex(Path target) {
+    return String.valueOf(target.getFileName()).endsWith(ShardIndex.SUFFIX);
   }
 
   private static boolean isOnnx(Path target) {
@@ -340,8 +372,9 @@ public final class ModelFile {
     }
   }
 
-  /// Writes the file again, a model in several files as one, with the weights and biases of `changed`; all that differs is what differs in them. A bias
-  /// that a layer gained is added in the dtype of its weights.
+  /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias that
+  /// a layer gained is added in the dtype of its weights. A model in several files is written as one, or, to the name of
+  /// an index, as the same several, to which no bias is added.
   ///
   /// @param outputs   with which the file appears
   /// @param target    may be the file itself
@@ -383,7 +416,14 @@ public final class ModelFile {
         }
       }
     }
-    SafetensorsWriter.rewrite(outputs, file, target, overwrite, values, zeroed, added);
+    if (!isIndex(target)) {
+      SafetensorsWriter.rewrite(outputs, file, target, overwrite, values, zeroed, added);
+    } else if (added.isEmpty()) {
+      index.orElseThrow().rewrite(outputs, target, overwrite, values, zeroed);
+    } else {
+      throw new FormatException(target, "an index gains no tensors, such as %s; choose a name that ends in .safetensors"
+          .formatted(quote(added.getFirst().name())));
+    }
   }
 
   /// Writes a new file: float32 tensors `<layer>.weight` and `<layer>.bias`, and the activations as metadata.

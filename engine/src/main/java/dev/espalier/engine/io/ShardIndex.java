@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.matrix.MatrixView;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -12,10 +13,12 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import tools.jackson.core.JacksonException;
@@ -31,7 +34,8 @@ import tools.jackson.core.ObjectReadContext;
 /// @param files    by the name of the tensor; names of files beside the index
 record ShardIndex(Path path, Map<String, String> metadata, Map<String, String> files) {
   private static final Pattern SHARD = Pattern.compile("(.*)-(\\d{5})-of-(?!00001)(\\d{5})(\\.safetensors)");
-  private static final String SUFFIX = ".index.json";
+  /// How the name of an index ends.
+  static final String SUFFIX = ".index.json";
 
   /// The index that `path` is, or that lies beside it if it is one part of a model.
   ///
@@ -119,6 +123,31 @@ record ShardIndex(Path path, Map<String, String> metadata, Map<String, String> f
       }
     }
     return strings;
+  }
+
+  /// Whether `path` has the name of one part of a model.
+  static boolean isPart(Path path) {
+    return SHARD.matcher(String.valueOf(path.getFileName())).matches();
+  }
+
+  /// Writes the parts again beside `target`, by their names, and the index, byte for byte.
+  ///
+  /// @param outputs with which the files appear
+  /// @param changed as of [SafetensorsWriter#rewrite], of all parts
+  /// @param pruned  likewise
+  void rewrite(AtomicOutputs outputs, Path target, boolean overwrite, Map<String, MatrixView> changed,
+      Set<String> pruned) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      for (Path part : parts()) {
+        SafetensorsFile file = SafetensorsFile.open(part, arena);
+        Map<String, MatrixView> own = new HashMap<>(changed);
+        own.keySet().removeIf(name -> file.tensor(name).isEmpty());
+        SafetensorsWriter.rewrite(outputs, file, target.resolveSibling(part.getFileName()), overwrite, own, pruned,
+            List.of());
+      }
+      MemorySegment index = InputFile.map(path, arena);
+      outputs.write(target, overwrite, channel -> AtomicOutput.writeFully(channel, index.asByteBuffer()));
+    }
   }
 
   /// The files in the order of their names.

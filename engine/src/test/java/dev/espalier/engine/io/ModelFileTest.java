@@ -299,6 +299,49 @@ final class ModelFileTest {
     }
   }
 
+  /// Each part with its header, the index as it is; only weights and biases differ.
+  @Test
+  void writesModelsInSeveralFilesAsSeveral() throws IOException {
+    Path index = sharded(map("0.weight", FIRST, "2.weight", SECOND, "4.bias", FIRST, "4.weight", FIRST));
+    ModelFile model = ModelFile.load(index, Optional.empty(), arena);
+    Path other = Files.createDirectory(folder.resolve("other"));
+    Path target = other.resolve("m.safetensors.index.json");
+    List<Path> written = List.of(target, other.resolve(FIRST), other.resolve(SECOND));
+    assertEquals(written, model.written(target));
+    model.save(target, model.network(), false);
+    for (Path path : written) {
+      assertArrayEquals(Files.readAllBytes(folder.resolve(path.getFileName())), Files.readAllBytes(path));
+    }
+    List<DenseLayer> layers = new ArrayList<>(model.network().layers());
+    layers.set(1, new DenseLayer("2", MatrixView.of(arena, 1, 3, 4, 0, 6), Optional.empty(), Activation.RELU));
+    model.save(target, new DenseNetwork(layers), true);
+    assertArrayEquals(Files.readAllBytes(folder.resolve(FIRST)), Files.readAllBytes(other.resolve(FIRST)));
+    byte[] expected = Files.readAllBytes(folder.resolve(SECOND));
+    expected[expected.length - 4] = 0;
+    expected[expected.length - 3] = 0;
+    assertArrayEquals(expected, Files.readAllBytes(other.resolve(SECOND)));
+    assertArrayEquals(new float[]{4, 0, 6},
+        ModelFile.load(target, Optional.empty(), arena).network().layers().get(1).weights().toArray());
+
+    layers.set(1,
+        new DenseLayer("2", layers.get(1).weights(), Optional.of(MatrixView.of(arena, 1, 1, 9)), Activation.RELU));
+    refusesToSave(model, new DenseNetwork(layers), target,
+        "an index gains no tensors, such as \"2.bias\"; choose a name that ends in .safetensors");
+    refusesToSave(model, model.network(), folder.resolve("new.safetensors.index.json"),
+        FIRST + " beside it is a part of the model that was read; choose another folder");
+    refusesToSave(model, model.network(), other.resolve("x-00001-of-00003.safetensors"),
+        "is the name of a part of a model; choose another name, or that of an index");
+    ModelFile whole = ModelFile.load(write(Map.of("activations", "relu"), matrix("0.weight", 4, 3)), Optional.empty(),
+        arena);
+    refusesToSave(whole, whole.network(), target, "only a model in several files whose shapes stay is written as "
+        + "several; choose a name that ends in .safetensors");
+  }
+
+  private static void refusesToSave(ModelFile model, DenseNetwork network, Path target, String message) {
+    assertEquals(target + ": " + message,
+        assertThrows(FormatException.class, () -> model.save(target, network, true)).getMessage());
+  }
+
   @Test
   void refusesIndexesThatDoNotAgreeWithTheirFiles() throws IOException {
     String all = map("0.weight", FIRST, "2.weight", SECOND, "4.bias", FIRST, "4.weight", FIRST);
