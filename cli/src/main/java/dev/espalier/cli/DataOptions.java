@@ -33,7 +33,7 @@ final class DataOptions {
   @Option(names = "--csv-decimal", paramLabel = "MARK", order = 7, converter = Values.DecimalMark.class)
   private Character decimal;
 
-  @Option(names = "--csv-header", paramLabel = "YES|NO", order = 8, converter = Values.YesOrNo.class)
+  @Option(names = "--csv-header", paramLabel = "YES|NO", arity = "1", order = 8, converter = Values.YesOrNo.class)
   private Boolean header;
 
   /// Whether the data have labels.

@@ -238,7 +238,7 @@ class BadInputTest {
       --scale        | 1/0        | for example 1/255
       --csv-separator| x          | not a separator
       --csv-decimal  | x          | point or comma
-      --csv-header   | maybe      | neither yes nor no
+      --csv-header   | maybe      | '''maybe'' is neither yes nor no'
       --colour       | red        | --colour
       """, delimiter = '|')
   void wrongValue(String option, String value, String said) {

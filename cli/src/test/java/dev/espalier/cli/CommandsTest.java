@@ -116,6 +116,14 @@ class CommandsTest {
     assertTrue(pandas.err().contains("pandas-x.csv: the first record is a header (0, 1, 2, 3)"), pandas.err());
     assertTrue(pandas.err().contains("pandas-y.csv: the first record is a header (0)"), pandas.err());
 
+    Path counts = Files.writeString(fixture.file("counts.csv"), "0,1,2,3\n".repeat(3));
+    for (String[] header : new String[][]{{"yes", "samples   2"}, {"no", "samples   3"}}) {
+      Path three = Files.writeString(fixture.file("three.csv"), header[0].equals("yes") ? "y\n0\n1\n" : "0\n1\n2\n");
+      assertTrue(
+          Cli.succeed("evaluate", fixture.model(), "--data", counts, "--labels", three, "--csv-header", header[0]).out()
+              .contains(header[1]));
+    }
+
     InputStream before = System.in;
     try {
       System.setIn(Files.newInputStream(fixture.data()));
