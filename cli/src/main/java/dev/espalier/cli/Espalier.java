@@ -133,6 +133,9 @@ public final class Espalier implements Runnable {
 
   /// Java reads file names by the locale, and gives up on letters that it lacks.
   private static Path path(String text) {
+    if (text.isEmpty()) {
+      throw new IllegalArgumentException("'' is not a file name");
+    }
     try {
       return Path.of(text);
     } catch (InvalidPathException e) {
@@ -146,18 +149,28 @@ public final class Espalier implements Runnable {
     return new RunLast().execute(parsed);
   }
 
-  /// For an option that is repeated, picocli begins its group anew, and forgets the group's options before it.
+  /// For an option that is repeated, picocli begins its group anew, and forgets the group's options before it; of lists
+  /// with commas, it joins them.
   private static void refuseRepeated(ParseResult command) {
+    for (OptionSpec option : command.matchedOptions()) {
+      if (!option.splitRegex().isEmpty() && option.originalStringValues().size() > 1) {
+        throw repeated(command, option);
+      }
+    }
     for (ArgGroupSpec group : command.commandSpec().argGroups()) {
       List<GroupMatch> matches = command.findMatches(group).stream().flatMap(found -> found.matches().stream())
           .toList();
       for (OptionSpec option : group.options()) {
         if (matches.stream().filter(match -> !match.matchedValues(option).isEmpty()).count() > 1) {
-          throw new OverwrittenOptionException(command.commandSpec().commandLine(), option,
-              "option '%s' should be specified only once".formatted(option.longestName()));
+          throw repeated(command, option);
         }
       }
     }
+  }
+
+  private static OverwrittenOptionException repeated(ParseResult command, OptionSpec option) {
+    return new OverwrittenOptionException(command.commandSpec().commandLine(), option,
+        "option '%s' should be specified only once".formatted(option.longestName()));
   }
 
   @Override

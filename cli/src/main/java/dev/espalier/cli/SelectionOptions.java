@@ -68,6 +68,8 @@ final class SelectionOptions {
           "--mask is applied in one round: leave out --schedule %s".formatted(schedule()));
       return;
     }
+    global.require(!isPattern || schedule() instanceof Schedule.OneShot,
+        "--scope %s is reached in one round: leave out --schedule %s".formatted(scope, schedule()));
     global.require(!isPattern || !global.isGiven("--min-per-layer"),
         "--scope %s sets what every row keeps: leave out --min-per-layer".formatted(scope));
     global.require(!isPath() || !(schedule() instanceof Schedule.OneShot),

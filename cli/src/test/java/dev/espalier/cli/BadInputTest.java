@@ -9,7 +9,9 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -18,6 +20,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.ParameterException;
 
 /// Whatever is wrong ends in one line that says so, exit code 1 or 2, and no file.
 class BadInputTest {
@@ -287,6 +292,53 @@ class BadInputTest {
     assertContains(pruneTo("0.9,3=0.5"), "--sparsity 3=0.5 names no layer", "0, 2");
     assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4",
         "--min-per-layer", 3, "-o", output()), "--scope 2:4", "leave out --min-per-layer");
+    assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4",
+        "--schedule", "linear:2", "-o", output()), "--scope 2:4", "leave out --schedule linear:2");
+    assertContains(Cli.fail(2, folder, "prune", "", "--data", fixture.data(), "-o", output()), "'' is not a file name");
+  }
+
+  /// Values that options accept, tried in turn.
+  private static final List<String> VALUES = List.of("x", "1", "0.5", "ec", "bias", "jacobian", "mse", "cpu", "fp32",
+      "oneshot", "global", "paper", "none", "relu", "comma", "yes", "1%", "2x2");
+
+  /// A second value would leave the first one, or the options before it, without effect.
+  @Test
+  void everyOptionIsGivenOnceOrListsAll() {
+    for (CommandLine command : Espalier.commandLine().getSubcommands().values()) {
+      for (OptionSpec option : command.getCommandSpec().options()) {
+        if (option.usageHelp() || option.longestName().equals("--exclude")) {
+          continue;
+        }
+        String[] once = VALUES.stream().map(value -> words(command, option, value, 1))
+            .filter(words -> parses(Espalier.commandLine(words), words)).findFirst()
+            .orElseThrow(() -> new AssertionError(option + " accepts none of the values"));
+        Cli.Result twice = Cli.run((Object[]) words(command, option, once[once.length - 1], 2));
+        assertEquals(2, twice.code(), twice::err);
+        assertContains(twice.errLines().getFirst(), option.longestName(), "only once");
+      }
+    }
+  }
+
+  private static String[] words(CommandLine command, OptionSpec option, String value, int times) {
+    List<String> words = new ArrayList<>(List.of(command.getCommandName()));
+    command.getCommandSpec().positionalParameters().stream().filter(parameter -> parameter.arity().min() > 0)
+        .forEach(_ -> words.add("file"));
+    for (int i = 0; i < times; i++) {
+      words.add(option.longestName());
+      if (option.arity().max() > 0) {
+        words.add(value);
+      }
+    }
+    return words.toArray(String[]::new);
+  }
+
+  private static boolean parses(CommandLine commandLine, String... words) {
+    try {
+      commandLine.parseArgs(words);
+      return true;
+    } catch (ParameterException e) {
+      return false;
+    }
   }
 
   /// A usage error.
