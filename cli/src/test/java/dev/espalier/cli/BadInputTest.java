@@ -121,6 +121,25 @@ class BadInputTest {
     assertContains(prune(1, shard), "model-00001-of-00002.safetensors", "part 1 of 2", "model.safetensors.index.json");
   }
 
+  /// Until the layers are listed.
+  @Test
+  void tensorsThatMayBePartOfTheNetwork() throws IOException {
+    for (String tensor : List.of("mean|F32|4", "norm.gamma|F32|2", "rnn.weight_hh_l0|F32|8,2")) {
+      List<String> parts = List.of(tensor.split("\\|", 3));
+      int bytes = 4 * Stream.of(parts.get(2).split(",", -1)).mapToInt(Integer::parseInt).reduce(1, Math::multiplyExact);
+      Path model = fixture.safetensors("left.safetensors",
+          "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
+              + "\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[32,%d]}}".formatted(parts.get(0),
+                  parts.get(1), parts.get(2), 32 + bytes),
+          32 + bytes);
+      assertContains(prune(1, model, "--activations", "identity"), "left.safetensors", "\"" + parts.get(0) + "\"",
+          "fits a layer and is not read", "--layers 0");
+      Cli.Result listed = Cli.succeed("prune", model, "--data", fixture.data(), "--activations", "identity", "--layers",
+          "0", "--sparsity", "0.5", "--dry-run");
+      assertContains(listed.err(), "not part of the network: " + parts.get(0));
+    }
+  }
+
   @Test
   void missingEmptyAndGarbageData() throws IOException {
     for (String option : new String[]{"--data", "--labels"}) {

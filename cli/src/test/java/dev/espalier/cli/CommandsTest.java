@@ -387,8 +387,8 @@ class CommandsTest {
     Path model = fixture.safetensors("autoencoder.safetensors",
         "{\"decoder.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[0,32]},"
             + "\"encoder.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[32,64]},"
-            + "\"table\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[64,72]}}",
-        72);
+            + "\"table\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[64,76]}}",
+        76);
     Object[] prune = {"prune", model, "--activations", "tanh", "--criterion", "magnitude", "--sparsity", 0.5,
         "--dry-run"};
     List<String> told = Cli.succeed(with(prune, "--data", fixture.data())).errLines();

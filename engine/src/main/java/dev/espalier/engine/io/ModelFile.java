@@ -74,7 +74,8 @@ public final class ModelFile {
   /// Maps a model into `arena`; F32 weights are used where they lie.
   ///
   /// @throws MissingActivationsException if neither `reading` nor the metadata name the activations
-  /// @throws LayerOrderException if neither lists the layers, and they cannot be told, or their order cannot
+  /// @throws LayerOrderException if neither lists the layers, and they cannot be told, or their order cannot, or other
+  ///                             numbers fit them
   /// @throws FormatException if the file is no valid file of these formats, holds no network, or a weight is not finite
   /// @throws IOException     if it cannot be read
   public static ModelFile load(Path path, ModelReading reading, Arena arena) throws IOException {
@@ -118,7 +119,12 @@ public final class ModelFile {
         layers
             .add(new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, activation));
       }
-      return new ModelFile(file, found, slopes, new DenseNetwork(layers), notes, Optional.empty(), Optional.empty());
+      ModelFile model = new ModelFile(file, found, slopes, new DenseNetwork(layers), notes, Optional.empty(),
+          Optional.empty());
+      if (found.reason() == LayerOrder.NUMBERS || found.reason() == LayerOrder.WIDTHS) {
+        UnreadTensors.refuseFitting(file, model.unused(), weights);
+      }
+      return model;
     } catch (MismatchException | NonFiniteException e) {
       throw new FormatException(file.path(), e.getMessage(), e);
     }

@@ -3,6 +3,8 @@ package dev.espalier.engine.io;
 import static dev.espalier.engine.io.FormatException.quote;
 
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /// Refuses tensors that change what a network computes in a way that is not read.
 final class UnreadTensors {
@@ -14,6 +16,7 @@ final class UnreadTensors {
       new Kind("weight_orig", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
       new Kind("weight_mask", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
       new Kind("bias_orig", "a bias with a mask", "call torch.nn.utils.prune.remove and save again"),
+      new Kind("bias_mask", "a bias with a mask", "call torch.nn.utils.prune.remove and save again"),
       new Kind("weight_g", "a weight_norm, which is not read", "call torch.nn.utils.remove_weight_norm and save again"),
       new Kind("weight_v", "a weight_norm or spectral_norm, which is not read",
           "call torch.nn.utils.remove_weight_norm or remove_spectral_norm and save again"),
@@ -34,6 +37,26 @@ final class UnreadTensors {
     }
     for (String name : names) {
       refuseLoneBias(file, name);
+    }
+  }
+
+  /// Refuses numbers that nobody has said are not part of the network, and that fit it: a dimension is the width of a
+  /// layer, as that of a normaliser's means is.
+  ///
+  /// @param unused  tensors of the file that are not read
+  /// @param weights of the layers in order
+  /// @throws LayerOrderException if one is such a tensor
+  static void refuseFitting(SafetensorsFile file, List<Tensor> unused, List<Tensor> weights)
+      throws LayerOrderException {
+    Set<Long> widths = weights.stream().flatMap(weight -> weight.shape().stream()).filter(width -> width > 1)
+        .collect(Collectors.toSet());
+    for (Tensor tensor : unused) {
+      if (tensor.dtype().isWritable() && tensor.shape().stream().anyMatch(widths::contains)) {
+        throw new LayerOrderException(file.path(),
+            "tensor %s of shape %s fits a layer and is not read (fold it into the layer if the network uses it)"
+                .formatted(quote(tensor.name()), tensor.shape()),
+            weights.stream().map(ModelFile::layerName).toList());
+      }
     }
   }
 
