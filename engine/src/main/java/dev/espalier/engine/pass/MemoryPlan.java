@@ -17,11 +17,11 @@ import org.slf4j.LoggerFactory;
 /// @param weights bytes of weights and biases
 /// @param scores bytes of the sums and scores of the layers that are scored
 /// @param batch bytes of a batch's values and gradients, and of workspace
-/// @param repair bytes that a repair takes beside them
+/// @param workspace bytes that a repair or a search for minima takes beside them
 /// @param onHost bytes of weights and scores that lie in host memory because the backend's own is too small
 /// @param batchSize samples of a batch
 /// @param budget bytes that the backend may take, where it counts them
-public record MemoryPlan(long weights, long scores, long batch, long repair, long onHost, int batchSize,
+public record MemoryPlan(long weights, long scores, long batch, long workspace, long onHost, int batchSize,
     OptionalLong budget) {
   private static final Logger LOG = LoggerFactory.getLogger(MemoryPlan.class);
   /// Elements of the largest stacked gradient, unless a single copy is larger.
@@ -30,10 +30,10 @@ public record MemoryPlan(long weights, long scores, long batch, long repair, lon
   /// What a run takes beside weights.
   ///
   /// @param scores bytes that sums and scores take; they may lie in host memory
-  /// @param repair bytes that a repair takes with batches of a size, which may not
+  /// @param workspace bytes that a repair or a search for minima takes with batches of a size, which may not
   /// @param passes backward passes for each sample
-  public record Demand(long scores, IntToLongFunction repair, int passes) {
-    /// No repair.
+  public record Demand(long scores, IntToLongFunction workspace, int passes) {
+    /// Without a workspace.
     public Demand(long scores, int passes) {
       this(scores, _ -> 0, passes);
     }
@@ -55,27 +55,27 @@ public record MemoryPlan(long weights, long scores, long batch, long repair, lon
     int samples = requested.orElse(backend.batchSize());
     if (backend.memory().isEmpty()) {
       return new MemoryPlan(weights, demand.scores, batchBytes(backend, graph, demand.passes, samples),
-          demand.repair.applyAsLong(samples), 0, samples, OptionalLong.empty());
+          demand.workspace.applyAsLong(samples), 0, samples, OptionalLong.empty());
     }
     MemoryBudget memory = backend.memory().get();
     long onDevice = Math.min(weights + demand.scores, memory.forWeights());
     long left = memory.bytes() - onDevice;
     long batch = batchBytes(backend, graph, demand.passes, samples);
-    long repair = demand.repair.applyAsLong(samples);
-    while (batch + repair > left && requested.isEmpty() && samples > 1) {
+    long workspace = demand.workspace.applyAsLong(samples);
+    while (batch + workspace > left && requested.isEmpty() && samples > 1) {
       samples /= 2;
       batch = batchBytes(backend, graph, demand.passes, samples);
-      repair = demand.repair.applyAsLong(samples);
+      workspace = demand.workspace.applyAsLong(samples);
     }
-    if (batch + repair > left) {
+    if (batch + workspace > left) {
       throw new OutOfBackendMemoryException(
           "a batch of %d sample%s needs %s beside %s of weights and scores%s, and the GPU memory to use is %s"
               .formatted(samples, samples == 1 ? "" : "s", MemoryBudget.text(batch), MemoryBudget.text(onDevice),
-                  repair == 0 ? "" : " and %s for the repair".formatted(MemoryBudget.text(repair)),
+                  workspace == 0 ? "" : " and %s of workspace".formatted(MemoryBudget.text(workspace)),
                   MemoryBudget.text(memory.bytes())),
           samples == 1 ? Remedy.MORE_DEVICE_MEMORY : Remedy.SMALLER_BATCH);
     }
-    return new MemoryPlan(weights, demand.scores, batch, repair, weights + demand.scores - onDevice, samples,
+    return new MemoryPlan(weights, demand.scores, batch, workspace, weights + demand.scores - onDevice, samples,
         OptionalLong.of(memory.bytes()));
   }
 
@@ -107,7 +107,7 @@ public record MemoryPlan(long weights, long scores, long batch, long repair, lon
   public String toString() {
     return "weights %s, scores %s, batch of %s samples %s%s%s%s".formatted(MemoryBudget.text(weights),
         MemoryBudget.text(scores), batchSize, MemoryBudget.text(batch),
-        repair == 0 ? "" : ", repair %s".formatted(MemoryBudget.text(repair)),
+        workspace == 0 ? "" : ", workspace %s".formatted(MemoryBudget.text(workspace)),
         budget.isPresent() ? ", of " + MemoryBudget.text(budget.getAsLong()) : "",
         onHost == 0 ? "" : "; %s of weights and scores lie in host memory".formatted(MemoryBudget.text(onHost)));
   }
