@@ -493,6 +493,27 @@ class CommandsTest {
   }
 
   @Test
+  void ecNonlinearIsOneOfTheCriteria() throws IOException {
+    Cli.Result compared = Cli.succeed("compare", fixture.model(), "--data", fixture.data(), "--test-data",
+        fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5", "--criteria",
+        "ec-nonlinear,ec-nonlinear/none,ec-nonlinear/linear:2");
+    for (String method : List.of("ec-nonlinear ", "ec-nonlinear/none", "ec-nonlinear/linear:2")) {
+      assertTrue(compared.out().contains("50 %      " + method), compared.out());
+    }
+    Cli.Result pruned = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--criterion", "ec-nonlinear", "--sparsity", .25, "--dry-run", "--verify");
+    assertTrue(pruned.out().contains("25.00 %") && pruned.out().contains("deviation"), pruned.out());
+    assertTrue(pruned.err().contains("criterion ec-nonlinear, compensation bias"), pruned.err());
+    Path scores = fixture.file("scores.safetensors");
+    Cli.succeed("score", fixture.model(), "--data", fixture.data(), "--criterion", "ec-nonlinear", "-o", scores);
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsFile file = SafetensorsFile.open(scores, arena);
+      assertEquals("ec-nonlinear", file.metadata().get("criterion"));
+      assertTrue(file.tensor("0.weight.compensation").isPresent());
+    }
+  }
+
+  @Test
   void compareSelectsInAScope() throws IOException {
     Object[] compare = {"compare", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
         "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5", "--criteria",

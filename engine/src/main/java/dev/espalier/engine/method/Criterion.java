@@ -23,6 +23,27 @@ public sealed interface Criterion {
     }
   }
 
+  /// The same error in the true network: `min over Δb of E‖y(x; W, b) − y(x; W without the weight, b + Δb)‖²`, the
+  /// reference of the paper [Ballini et al. 2026; docs/method.md, nonlinear scores]. It passes the change of one
+  /// pre-activation through the network several times for each weight: for small networks.
+  record NonlinearEliminationCompensation() implements Criterion {
+    /// For the scores of [EliminationCompensation], which begin the search for each minimum.
+    @Override
+    public Needs needs() {
+      return Needs.of(new Statistic.WeightedMoments());
+    }
+
+    @Override
+    public Compensation defaultCompensation() {
+      return new Compensation.Bias();
+    }
+
+    @Override
+    public String toString() {
+      return "ec-nonlinear";
+    }
+  }
+
   /// |W|
   record Magnitude() implements Criterion {
     @Override
@@ -78,23 +99,25 @@ public sealed interface Criterion {
   /// What it must know of the samples.
   Needs needs();
 
-  /// The compensation that belongs to it: the bias for `ec`, whose importance counts on it, otherwise none.
+  /// The compensation that belongs to it: the bias for `ec` and `ec-nonlinear`, whose importances count on it, otherwise
+  /// none.
   default Compensation defaultCompensation() {
     return new Compensation.None();
   }
 
-  /// `ec`, `magnitude`, `gradient`, `wanda` or `random`.
+  /// `ec`, `ec-nonlinear`, `magnitude`, `gradient`, `wanda` or `random`.
   ///
   /// @throws IllegalArgumentException for anything else; the message lists those there are
   static Criterion parse(String text) {
     return switch (text) {
       case "ec" -> new EliminationCompensation();
+      case "ec-nonlinear" -> new NonlinearEliminationCompensation();
       case "magnitude" -> new Magnitude();
       case "gradient" -> new Gradient();
       case "wanda" -> new Wanda();
       case "random" -> new Random();
       default -> throw new IllegalArgumentException(
-          "unknown criterion '%s': use ec, magnitude, gradient, wanda or random".formatted(text));
+          "unknown criterion '%s': use ec, ec-nonlinear, magnitude, gradient, wanda or random".formatted(text));
     };
   }
 

@@ -8,6 +8,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Loss;
@@ -90,18 +91,20 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     Repairs repair = new Repairs(options.repair().steps().stream().map(step -> step.inForce(network.graph())).toList());
     List<ScoringPlan.Layer> scored = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToObj(l -> new ScoringPlan.Layer(l, layers.get(l).compensable())).toList();
-    MemoryPlan memory = MemoryPlan.of(backend, network.graph(),
-        demand(repair, network, scored, scores, needs.backwardPasses(sensitivity, network.outputs())),
-        options.batchSize());
+    List<Target> rounds = options.schedule().path(options.path());
+    MemoryPlan memory = MemoryPlan.of(backend, network.graph(), demand(options.criterion(), repair, network, scored,
+        scores, needs.backwardPasses(sensitivity, network.outputs())), options.batchSize());
     ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
         memory.batchSize(), options.seed());
-    return new PruningPlan(options, layers, scoring, options.schedule().path(options.path()), repair, memory);
+    return new PruningPlan(options, layers, scoring, rounds, repair, memory);
   }
 
-  private static MemoryPlan.Demand demand(Repairs repair, Architecture network, List<ScoringPlan.Layer> layers,
-      long scores, int passes) {
+  private static MemoryPlan.Demand demand(Criterion criterion, Repairs repair, Architecture network,
+      List<ScoringPlan.Layer> layers, long scores, int passes) {
     long dense = repair.steps().isEmpty() ? 0 : Repairer.denseBytes(network.graph());
-    return new MemoryPlan.Demand(scores + dense, batch -> Repairer.bytes(repair, network.graph(), layers, batch),
+    return new MemoryPlan.Demand(scores + dense,
+        batch -> Math.max(Repairer.bytes(repair, network.graph(), layers, batch),
+            ScoringPlan.workspace(network.graph(), criterion, layers, batch)),
         passes);
   }
 

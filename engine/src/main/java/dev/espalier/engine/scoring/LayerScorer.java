@@ -48,7 +48,8 @@ final class LayerScorer implements Resource {
   /// Whether importances take memory beside the sums; otherwise they take that of a sum.
   static boolean takesMemoryOfItsOwn(Criterion criterion) {
     return switch (criterion) {
-      case Criterion.EliminationCompensation _,Criterion.Gradient _ -> false;
+      case Criterion.EliminationCompensation _,Criterion.NonlinearEliminationCompensation _,Criterion.Gradient _ ->
+        false;
       case Criterion.Magnitude _,Criterion.Wanda _,Criterion.Random _ -> true;
     };
   }
@@ -104,6 +105,11 @@ final class LayerScorer implements Resource {
     return new LayerScores(planned.number(), layer.name(), importance(backend), compensation, meanSensitivity);
   }
 
+  /// Δb of `ec`, once the sums are scores, whether the plan compensates or not.
+  Matrix change() {
+    return accumulator(MomentsAccumulator.class).m1();
+  }
+
   private float[] cancelled(Backend backend, MomentsAccumulator moments) {
     try (Arena arena = Arena.ofConfined(); Matrix largest = backend.allocate(1, layer.inputs())) {
       backend.moments().cancelled(layer.weights(), moments.m0(), moments.m1(), moments.m2(),
@@ -143,7 +149,8 @@ final class LayerScorer implements Resource {
   /// After the moments have become scores.
   private Matrix importance(Backend backend) {
     return switch (plan.criterion()) {
-      case Criterion.EliminationCompensation() -> accumulator(MomentsAccumulator.class).m2();
+      case Criterion.EliminationCompensation(),Criterion.NonlinearEliminationCompensation() ->
+        accumulator(MomentsAccumulator.class).m2();
       case Criterion.Magnitude() -> scaled(backend, filled(layer.inputs(), 1));
       case Criterion.Random() -> {
         Matrix importance = allocate(backend);

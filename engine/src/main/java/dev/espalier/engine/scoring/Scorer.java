@@ -7,6 +7,7 @@ import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.statistics.LayerBatch;
@@ -20,9 +21,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /// Scores the weights of a network in one pass over the calibration samples: forward, backward where the plan needs it,
-/// sums. It needs memory for the sums of each layer and one batch, once for each of the [Workers] of a backend.
+/// sums; `ec-nonlinear` then takes many more passes. It needs memory for the sums of each layer and one batch, once for
+/// each of the [Workers] of a backend.
 public final class Scorer {
   private static final Logger LOG = LoggerFactory.getLogger(Scorer.class);
+  /// Most bytes of samples that are kept in memory where they are read often.
+  private static final long KEPT_BYTES = 1L << 29;
 
   private Scorer() {}
 
@@ -47,6 +51,9 @@ public final class Scorer {
           for (int i = 0; i < scores.size(); i++) {
             layers.get(i).replace(backend, scores.get(i));
           }
+        }
+        if (plan.criterion() instanceof Criterion.NonlinearEliminationCompensation) {
+          searchMinima(backend, network, plan, data.orElseThrow(), listener, layers, scores);
         }
         return new Scores(backend, scores, resources);
       });
@@ -128,6 +135,22 @@ public final class Scorer {
     }
   }
 
+  /// Puts the least changes of the output of the true network in the place of those of the linearised one.
+  ///
+  /// @throws UncheckedIOException if a sample cannot be read or is not finite
+  private static void searchMinima(Backend backend, DeviceNetwork network, ScoringPlan plan, Dataset data,
+      ProgressListener listener, List<LayerScorer> layers, List<LayerScores> scores) {
+    try (Arena arena = Arena.ofShared()) { // of the workers
+      Dataset samples = Dataset.of(data.samples()).inMemory(KEPT_BYTES, arena);
+      for (int i = 0; i < scores.size(); i++) {
+        NonlinearScorer.replace(backend, network, plan, plan.layers().get(i), samples, listener, scores.get(i),
+            layers.get(i).change());
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /// Adds the sums of one worker to those of another, as sums of processes are.
   private static void merge(List<LayerScorer> from, List<LayerScorer> to) {
     for (int i = 0; i < to.size(); i++) {
@@ -163,7 +186,8 @@ public final class Scorer {
     }
   }
 
-  private static void close(Batches batches) {
+  /// Closing may be done twice.
+  static void close(Batches batches) {
     try {
       batches.close();
     } catch (IOException e) {

@@ -5,6 +5,7 @@ import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Needs;
 import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.network.LayerShape;
 import java.util.List;
 import java.util.Optional;
@@ -34,7 +35,11 @@ public record ScoringPlan(Criterion criterion, Compensation compensation, List<L
 
   /// Whether importances predict squared changes of the network's output.
   public boolean predictsOutputChange() {
-    return criterion instanceof Criterion.EliminationCompensation && sensitivity.isOfOutput();
+    return switch (criterion) {
+      case Criterion.EliminationCompensation() -> sensitivity.isOfOutput();
+      case Criterion.NonlinearEliminationCompensation() -> true;
+      case Criterion.Magnitude _,Criterion.Gradient _,Criterion.Wanda _,Criterion.Random _ -> false;
+    };
   }
 
   /// What the plan must know of the samples.
@@ -46,5 +51,12 @@ public record ScoringPlan(Criterion criterion, Compensation compensation, List<L
   public static long bytes(LayerShape layer, Criterion criterion, Compensation compensation) {
     long own = LayerScorer.takesMemoryOfItsOwn(criterion) ? layer.elements() : 0;
     return (criterion.needs().and(compensation.needs()).elements(layer) + own) * Float.BYTES;
+  }
+
+  /// Bytes that scoring takes beside sums, scores and the values of a batch.
+  public static long workspace(Graph graph, Criterion criterion, List<Layer> layers, int batchSize) {
+    return criterion instanceof Criterion.NonlinearEliminationCompensation
+        ? layers.stream().mapToLong(layer -> NonlinearScorer.bytes(graph, layer.number(), batchSize)).max().orElse(0)
+        : 0;
   }
 }

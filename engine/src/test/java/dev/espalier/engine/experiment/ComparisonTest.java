@@ -246,7 +246,7 @@ final class ComparisonTest {
       String message = assertThrows(IllegalArgumentException.class, () -> Method.parse(wrong)).getMessage();
       assertTrue(message.startsWith("method '%s': '".formatted(wrong)), message);
     }
-    assertEquals("unknown criterion '': use ec, magnitude, gradient, wanda or random",
+    assertEquals("unknown criterion '': use ec, ec-nonlinear, magnitude, gradient, wanda or random",
         assertThrows(IllegalArgumentException.class, () -> Method.parse("/bias")).getMessage());
   }
 

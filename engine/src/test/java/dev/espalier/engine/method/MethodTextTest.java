@@ -34,9 +34,9 @@ final class MethodTextTest {
 
   private static final List<Kinds<?>> ALL = List.of(
       Kinds.of(Criterion.class, Criterion::parse,
-          List.of(new Criterion.EliminationCompensation(), new Criterion.Magnitude(), new Criterion.Gradient(),
-              new Criterion.Wanda(), new Criterion.Random()),
-          "ec", "magnitude", "gradient", "wanda", "random"),
+          List.of(new Criterion.EliminationCompensation(), new Criterion.NonlinearEliminationCompensation(),
+              new Criterion.Magnitude(), new Criterion.Gradient(), new Criterion.Wanda(), new Criterion.Random()),
+          "ec", "ec-nonlinear", "magnitude", "gradient", "wanda", "random"),
       Kinds.of(Compensation.class, Compensation::parse, List.of(new Compensation.None(), new Compensation.Bias()),
           "none", "bias"),
       Kinds.of(Sensitivity.class, Sensitivity::parse,
@@ -121,7 +121,8 @@ final class MethodTextTest {
 
   @Test
   void refusalsNameWhatThereIs() {
-    refused("unknown criterion 'EC': use ec, magnitude, gradient, wanda or random", () -> Criterion.parse("EC"));
+    refused("unknown criterion 'EC': use ec, ec-nonlinear, magnitude, gradient, wanda or random",
+        () -> Criterion.parse("EC"));
     refused("unknown compensation 'refit': use none or bias", () -> Compensation.parse("refit"));
     for (String text : List.of("probes", "probes:", "probes:-1", "probes:1234567", "jacobian:2", "fisher:", "fisher:T=",
         "fisher:T=-1", "fisher:4:2")) {

@@ -26,10 +26,11 @@ final class NeedsTest {
   @ParameterizedTest
   @CsvSource(nullValues = "nothing",
       value = {"ec, bias, moments, false, 38, 4, 2", "ec, none, moments, false, 38, 4, 2",
-          "magnitude, none, nothing, false, 0, 0, 0", "magnitude, bias, moments, false, 38, 4, 2",
-          "random, none, nothing, false, 0, 0, 0", "random, bias, moments, false, 38, 4, 2",
-          "wanda, none, input_squares, false, 5, 0, 0", "wanda, bias, moments input_squares, false, 43, 4, 2",
-          "gradient, none, loss_gradient, true, 15, 1, 1", "gradient, bias, moments loss_gradient, true, 53, 5, 3"})
+          "ec-nonlinear, bias, moments, false, 38, 4, 2", "magnitude, none, nothing, false, 0, 0, 0",
+          "magnitude, bias, moments, false, 38, 4, 2", "random, none, nothing, false, 0, 0, 0",
+          "random, bias, moments, false, 38, 4, 2", "wanda, none, input_squares, false, 5, 0, 0",
+          "wanda, bias, moments input_squares, false, 43, 4, 2", "gradient, none, loss_gradient, true, 15, 1, 1",
+          "gradient, bias, moments loss_gradient, true, 53, 5, 3"})
   void followsFromCriterionAndCompensation(String criterion, String compensation, String statistics, boolean labels,
       long elements, int jacobianPasses, int probePasses) {
     Needs needs = Criterion.parse(criterion).needs().and(Compensation.parse(compensation).needs());
@@ -48,7 +49,9 @@ final class NeedsTest {
 
   @Test
   void onlyEliminationCompensationCompensatesByDefault() {
-    assertEquals(new Compensation.Bias(), new Criterion.EliminationCompensation().defaultCompensation());
+    for (String own : List.of("ec", "ec-nonlinear")) {
+      assertEquals(new Compensation.Bias(), Criterion.parse(own).defaultCompensation());
+    }
     for (String other : List.of("magnitude", "gradient", "wanda", "random")) {
       assertEquals(new Compensation.None(), Criterion.parse(other).defaultCompensation());
     }

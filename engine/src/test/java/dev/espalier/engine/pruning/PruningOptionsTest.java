@@ -91,7 +91,7 @@ final class PruningOptionsTest {
       "seed             | 0.5   | option seed is '0.5', not a whole number",
       "newBias          | yes   | option newBias is 'yes', not true or false",
       "measureOutputChange | 1 | option measureOutputChange is '1', not true or false",
-      "criterion        | best  | unknown criterion 'best': use ec, magnitude, gradient, wanda or random",
+      "criterion        | best  | unknown criterion 'best': use ec, ec-nonlinear, magnitude, gradient, wanda or random",
       "target           | 5:4   | pattern 5:4: n:m keeps n of every m weights, with 1 ≤ n ≤ m"})
   void refusesWhatItDoesNotKnow(String name, String value, String message) {
     assertEquals(message,

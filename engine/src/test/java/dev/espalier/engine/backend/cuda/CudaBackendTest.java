@@ -34,6 +34,7 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
+import dev.espalier.engine.scoring.TrueRemovals;
 import dev.espalier.engine.scoring.UnevenFeatures;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
@@ -130,6 +131,20 @@ final class CudaBackendTest {
         CudaBackend cuda = open(driver, Precision.FP32)) {
       UnevenFeatures.check(cuda);
       assertGivesAllBack(cuda, driver);
+    }
+  }
+
+  @Test
+  void seeksTheMinimaOfTrueChanges() throws IOException {
+    for (DenseNetwork small : List.of(
+        TestNetworks.network(arena, 11, List.of(5, 4, 3), List.of(Activation.TANH, Activation.SOFTMAX)),
+        TestNetworks.network(arena, 8, TestNetworks.graph(8, 9)))) {
+      try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+          CudaBackend cuda = open(driver, Precision.FP32)) {
+        TrueRemovals.check(small, TestNetworks.normal(arena, TestNetworks.random(12), 12, small.inputs(), 1, 0.5),
+            cuda);
+        assertGivesAllBack(cuda, driver);
+      }
     }
   }
 
