@@ -1,6 +1,7 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.EspalierException;
+import dev.espalier.engine.ExcessiveTimeException;
 import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
@@ -88,6 +89,7 @@ final class Errors {
         case SAMPLES -> ": give --data";
         case LABELS -> ": give --labels";
       };
+      case ExcessiveTimeException _ -> e.getMessage() + "; lower --max-samples, --exclude layers, or give --allow-slow";
       case UnsupportedPrecisionException _ -> e.getMessage() + "; use --precision fp32, or another --device";
       case OutOfMemoryError _ ->
         "out of memory with a heap of %d MiB; lower --batch-size or --max-samples, or start with %s"

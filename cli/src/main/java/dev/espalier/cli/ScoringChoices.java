@@ -25,12 +25,15 @@ class ScoringChoices {
   @Option(names = "--exclude", paramLabel = "PATTERN", order = 26)
   List<String> exclude = new ArrayList<>();
 
+  @Option(names = "--allow-slow", order = 28)
+  boolean allowSlow;
+
   @Option(names = "--new-bias", order = 29)
   boolean newBias;
 
   /// The engine's options, without those that only pruning needs.
   PruningOptions.Builder builder(Criterion criterion, Optional<Compensation> compensation, RunOptions run) {
-    PruningOptions.Builder builder = PruningOptions.builder().criterion(criterion).newBias(newBias)
+    PruningOptions.Builder builder = PruningOptions.builder().criterion(criterion).newBias(newBias).allowSlow(allowSlow)
         .exclude(exclude.toArray(String[]::new)).seed(run.seed);
     run.batchSize().ifPresent(builder::batchSize);
     compensation.ifPresent(builder::compensation);

@@ -514,6 +514,26 @@ class CommandsTest {
   }
 
   @Test
+  void ecNonlinearIsRefusedWhereItTakesVeryLong() throws IOException {
+    Path model = fixture.file("wide.safetensors");
+    Path data = fixture.file("wide-x.safetensors");
+    try (Arena arena = Arena.ofConfined()) {
+      MatrixView square = MatrixView.allocate(arena, 512, 512);
+      SafetensorsWriter.write(model, false,
+          Stream.of("0", "1", "2").map(name -> NewTensor.matrix(name + ".weight", square)).toList(),
+          Map.of("activations", "relu,relu,identity"));
+      SafetensorsWriter.write(data, false, List.of(NewTensor.matrix("x", MatrixView.allocate(arena, 4000, 512))),
+          Map.of());
+    }
+    Object[] prune = {"prune", model, "--data", data, "--criterion", "ec-nonlinear", "--sparsity", 0.5, "--dry-run"};
+    String refusal = Cli.fail(1, fixture.folder(), prune);
+    assertTrue(refusal.matches("espalier: criterion ec-nonlinear would take about .*: .* multiply-adds at .* a second;"
+        + " lower --max-samples, --exclude layers, or give --allow-slow"), refusal);
+    // Its weights are zero, which takes no time.
+    Cli.succeed(append(prune, "--allow-slow", "--max-samples", 64));
+  }
+
+  @Test
   void compareSelectsInAScope() throws IOException {
     Object[] compare = {"compare", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
         "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5", "--criteria",

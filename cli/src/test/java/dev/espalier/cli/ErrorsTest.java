@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.espalier.engine.ExcessiveTimeException;
 import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
@@ -10,6 +11,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
 import java.nio.file.NoSuchFileException;
+import java.time.Duration;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine;
 
@@ -27,6 +29,8 @@ class ErrorsTest {
     assertEquals("espalier: 3 GiB needed", report(new OutOfBackendMemoryException("3 GiB needed")));
     assertEquals("espalier: criterion wanda needs calibration samples: give --data",
         report(new MissingDataException("criterion wanda", MissingDataException.Part.SAMPLES)));
+    assertEquals("espalier: it would take 3 hours; lower --max-samples, --exclude layers, or give --allow-slow",
+        report(new ExcessiveTimeException("it would take 3 hours", Duration.ofHours(3))));
     assertEquals("espalier: evaluation needs labels: give --labels",
         report(new MissingDataException("evaluation", MissingDataException.Part.LABELS)));
   }

@@ -5,8 +5,8 @@ package dev.espalier.engine;
 /// their documented range cause [IllegalArgumentException]s; a listener that cancels a run causes a
 /// [java.util.concurrent.CancellationException].
 public abstract sealed class EspalierException extends RuntimeException
-    permits DeviceFailedException, DeviceUnavailableException, MismatchException, MissingDataException,
-    NonFiniteException, OutOfBackendMemoryException, UnsupportedPrecisionException {
+    permits DeviceFailedException, DeviceUnavailableException, ExcessiveTimeException, MismatchException,
+    MissingDataException, NonFiniteException, OutOfBackendMemoryException, UnsupportedPrecisionException {
   private static final long serialVersionUID = 1;
 
   EspalierException(String message) {

@@ -38,12 +38,13 @@ import java.util.stream.Stream;
 /// @param loss of the gradient criterion; empty: [Loss#defaultFor] network and labels
 /// @param batchSize samples in a batch; empty: what suits the backend and fits its memory
 /// @param seed of probes and of the random criterion
+/// @param allowSlow whether a criterion may take longer than ten minutes by its estimate
 /// @param measureOutputChange whether to measure, on the calibration samples, how far the output moved
 /// @param histogramBins bins of each layer's importance histogram; 0: no histograms
 public record PruningOptions(Target target, List<Target> stops, List<LayerSparsity> layerSparsities,
     Criterion criterion, Optional<Compensation> compensation, Optional<Sensitivity> sensitivity, Schedule schedule,
     Repairs repair, List<LayerPattern> excluded, long minPerLayer, boolean newBias, Optional<Loss> loss,
-    OptionalInt batchSize, long seed, boolean measureOutputChange, int histogramBins) {
+    OptionalInt batchSize, long seed, boolean allowSlow, boolean measureOutputChange, int histogramBins) {
 
   /// @throws IllegalArgumentException if a number is out of its range
   public PruningOptions {
@@ -80,13 +81,13 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
   /// These options with another target.
   public PruningOptions withTarget(Target value) {
     return new PruningOptions(value, stops, layerSparsities, criterion, compensation, sensitivity, schedule, repair,
-        excluded, minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
+        excluded, minPerLayer, newBias, loss, batchSize, seed, allowSlow, measureOutputChange, histogramBins);
   }
 
   /// These options with other layers left alone.
   public PruningOptions withExcluded(List<LayerPattern> value) {
     return new PruningOptions(target, stops, layerSparsities, criterion, compensation, sensitivity, schedule, repair,
-        value, minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
+        value, minPerLayer, newBias, loss, batchSize, seed, allowSlow, measureOutputChange, histogramBins);
   }
 
   /// These options along another path.
@@ -95,8 +96,8 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
   /// @throws IllegalArgumentException if they do not rise in one scope
   public PruningOptions withPath(List<Target> targets) {
     return new PruningOptions(targets.getLast(), targets.subList(0, targets.size() - 1), layerSparsities, criterion,
-        compensation, sensitivity, schedule, repair, excluded, minPerLayer, newBias, loss, batchSize, seed, false,
-        histogramBins);
+        compensation, sensitivity, schedule, repair, excluded, minPerLayer, newBias, loss, batchSize, seed, allowSlow,
+        false, histogramBins);
   }
 
   /// The stops and the target.
@@ -132,6 +133,7 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     loss.ifPresent(value -> text.put("loss", value.toString()));
     batchSize.ifPresent(value -> text.put("batchSize", String.valueOf(value)));
     text.put("seed", String.valueOf(seed));
+    text.put("allowSlow", String.valueOf(allowSlow));
     text.put("measureOutputChange", String.valueOf(measureOutputChange));
     text.put("histogramBins", String.valueOf(histogramBins));
     return text;
@@ -160,6 +162,7 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
         case "loss" -> builder.loss(Loss.parse(value));
         case "batchSize" -> builder.batchSize(number(name, value, Integer::valueOf));
         case "seed" -> builder.seed(number(name, value, Long::valueOf));
+        case "allowSlow" -> builder.allowSlow(truth(name, value));
         case "measureOutputChange" -> builder.measureOutputChange(truth(name, value));
         case "histogramBins" -> builder.histogramBins(number(name, value, Integer::valueOf));
         default -> throw new IllegalArgumentException("unknown option '%s'".formatted(name));
@@ -205,6 +208,7 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     private Optional<Loss> loss = Optional.empty();
     private OptionalInt batchSize = OptionalInt.empty();
     private long seed;
+    private boolean allowSlow;
     private boolean measureOutputChange = true;
     private int histogramBins;
 
@@ -316,6 +320,12 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
       return this;
     }
 
+    /// Whether a criterion may take longer than ten minutes by its estimate.
+    public Builder allowSlow(boolean value) {
+      allowSlow = value;
+      return this;
+    }
+
     /// Whether to measure, on the calibration samples, how far the output moved.
     public Builder measureOutputChange(boolean value) {
       measureOutputChange = value;
@@ -333,7 +343,7 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     /// @throws IllegalArgumentException if a number is out of its range
     public PruningOptions build() {
       return new PruningOptions(target, stops, layerSparsities, criterion, compensation, sensitivity, schedule, repair,
-          excluded, minPerLayer, newBias, loss, batchSize, seed, measureOutputChange, histogramBins);
+          excluded, minPerLayer, newBias, loss, batchSize, seed, allowSlow, measureOutputChange, histogramBins);
     }
   }
 }

@@ -21,6 +21,7 @@ import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.repair.Repairer;
+import dev.espalier.engine.scoring.NonlinearCost;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.scoring.Selector;
 import java.io.IOException;
@@ -67,6 +68,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   ///                           all layers are excluded
   /// @throws UncheckedIOException if labels cannot be read, to find out which loss suits them
   /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit into the backend's memory
+  /// @throws dev.espalier.engine.ExcessiveTimeException if the criterion would take more than ten minutes, unless the
+  ///                                                    options allow it
   public static PruningPlan of(PruningOptions options, Architecture network, Optional<Dataset> data, Backend backend) {
     Compensation compensation = options.effectiveCompensation();
     Needs needs = options.criterion().needs().and(compensation.needs());
@@ -92,11 +95,20 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     List<ScoringPlan.Layer> scored = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToObj(l -> new ScoringPlan.Layer(l, layers.get(l).compensable())).toList();
     List<Target> rounds = options.schedule().path(options.path());
+    if (options.criterion() instanceof Criterion.NonlinearEliminationCompensation && !options.allowSlow()) {
+      NonlinearCost.of(backend, network.graph(), scored, data.orElseThrow().samples().samples()).times(scorings(rounds))
+          .requireReasonable();
+    }
     MemoryPlan memory = MemoryPlan.of(backend, network.graph(), demand(options.criterion(), repair, network, scored,
         scores, needs.backwardPasses(sensitivity, network.outputs())), options.batchSize());
     ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
         memory.batchSize(), options.seed());
     return new PruningPlan(options, layers, scoring, rounds, repair, memory);
+  }
+
+  /// How often weights are scored: the zeros of a round are not scored in the next one.
+  private static double scorings(List<Target> rounds) {
+    return 1 + rounds.stream().limit(rounds.size() - 1).mapToDouble(round -> 1 - round.sparsity()).sum();
   }
 
   private static MemoryPlan.Demand demand(Criterion criterion, Repairs repair, Architecture network,

@@ -6,9 +6,11 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LimitedSamples;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.NonlinearCost;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.ScoringPlan;
@@ -69,6 +71,9 @@ public record Verification(long samples, Target target, List<Layer> layers) {
 
   private static Dataset first(Dataset source, DenseNetwork network, ScoringPlan plan) {
     double operations = 2.0 * network.weights() * (3 + plan.sensitivity().passes(network.outputs()));
+    if (plan.criterion() instanceof Criterion.NonlinearEliminationCompensation) {
+      operations += 2 * NonlinearCost.operations(network.graph(), plan.layers());
+    }
     long samples = Math.clamp((long) (OPERATIONS / operations), LEAST_SAMPLES, MOST_SAMPLES);
     LimitedSamples limited = new LimitedSamples(source.samples(), samples);
     return source.labels().map(labels -> Dataset.of(limited, new LimitedSamples(labels, samples)))

@@ -36,8 +36,8 @@ final class PruningOptionsTest {
       .layerSparsities(List.of(LayerSparsity.parse("fc*=0.25"), LayerSparsity.parse("a=b=1")))
       .criterion(new Criterion.Gradient()).compensation(new Compensation.Bias()).sensitivity(new Sensitivity.Probes(4))
       .schedule(new Schedule.Linear(2)).repair(new Repair.Refit(), new Repair.Distill()).exclude("encoder.*", "0")
-      .minPerLayer(7).newBias(true).loss(new Loss.SquaredError()).batchSize(33).seed(-5).measureOutputChange(false)
-      .histogramBins(20).build();
+      .minPerLayer(7).newBias(true).loss(new Loss.SquaredError()).batchSize(33).seed(-5).allowSlow(true)
+      .measureOutputChange(false).histogramBins(20).build();
 
   @Test
   void textHasEveryOptionInTheOrderOfTheRecord() {
@@ -45,7 +45,7 @@ final class PruningOptionsTest {
     assertEquals(Stream.of(PruningOptions.class.getRecordComponents()).map(RecordComponent::getName).toList(),
         List.copyOf(text.keySet()));
     assertEquals(
-        "[row:0.9, row:0.5,row:0.75, fc*=0.25\na=b=1, gradient, bias, probes:4, linear:2, refit+distill, encoder.*\n0, 7, true, mse, 33, -5, false, 20]",
+        "[row:0.9, row:0.5,row:0.75, fc*=0.25\na=b=1, gradient, bias, probes:4, linear:2, refit+distill, encoder.*\n0, 7, true, mse, 33, -5, true, false, 20]",
         text.values().toString());
     assertEquals(ALL, PruningOptions.parse(text));
   }
@@ -55,12 +55,12 @@ final class PruningOptionsTest {
     PruningOptions defaults = PruningOptions.builder().build();
     assertEquals(
         "{target=0.5, stops=, layerSparsities=, criterion=ec, schedule=oneshot, repair=none, excluded=, minPerLayer=1, newBias=false, "
-            + "seed=0, measureOutputChange=true, histogramBins=0}",
+            + "seed=0, allowSlow=false, measureOutputChange=true, histogramBins=0}",
         defaults.asText().toString());
     assertEquals(defaults, PruningOptions.parse(defaults.asText()));
     assertEquals(new PruningOptions(Target.sparsity(0.5), List.of(), List.of(), new Criterion.EliminationCompensation(),
         Optional.empty(), Optional.empty(), new Schedule.OneShot(), Repairs.NONE, List.of(), 1, false, Optional.empty(),
-        OptionalInt.empty(), 0, true, 0), defaults);
+        OptionalInt.empty(), 0, false, true, 0), defaults);
     assertEquals(defaults, PruningOptions.parse(Map.of()), "absent options have their defaults");
   }
 
@@ -90,6 +90,7 @@ final class PruningOptionsTest {
       "histogramBins    | 9999999999 | option histogramBins is '9999999999', not a whole number",
       "seed             | 0.5   | option seed is '0.5', not a whole number",
       "newBias          | yes   | option newBias is 'yes', not true or false",
+      "allowSlow        | 2 | option allowSlow is '2', not true or false",
       "measureOutputChange | 1 | option measureOutputChange is '1', not true or false",
       "criterion        | best  | unknown criterion 'best': use ec, ec-nonlinear, magnitude, gradient, wanda or random",
       "target           | 5:4   | pattern 5:4: n:m keeps n of every m weights, with 1 ≤ n ≤ m"})

@@ -4,11 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.ExcessiveTimeException;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
@@ -182,6 +184,40 @@ final class PruningPlanTest {
 
   private void refused(String message, PruningOptions.Builder options, DenseNetwork network, Dataset data) {
     assertEquals(message, assertThrows(MismatchException.class, () -> plan(options, network, data)).getMessage());
+  }
+
+  @Test
+  void refusesWhatWouldTakeVeryLong() {
+    DenseNetwork network = network(4, Activation.RELU);
+    PruningOptions.Builder slow = PruningOptions.builder().criterion(new Criterion.NonlinearEliminationCompensation());
+    plan(slow, network, data(0));
+    Dataset many = Dataset.of(new ManySamples(1L << 50));
+    ExcessiveTimeException refusal = assertThrows(ExcessiveTimeException.class, () -> plan(slow, network, many));
+    assertTrue(
+        refusal.getMessage().matches(
+            "criterion ec-nonlinear would take about \\d+ days: \\d\\.\\de\\+\\d\\d multiply-adds at .* a second"),
+        refusal::getMessage);
+    assertTrue(refusal.estimate().toDays() > 1);
+    assertEquals(slow.build().criterion(), plan(slow.allowSlow(true), network, many).scoring().criterion());
+    plan(PruningOptions.builder(), network, many);
+  }
+
+  /// As many samples as are wanted, none of which is read.
+  private record ManySamples(long samples) implements SampleSource {
+    @Override
+    public String name() {
+      return "many samples";
+    }
+
+    @Override
+    public int width() {
+      return 6;
+    }
+
+    @Override
+    public Pass open() {
+      throw new IllegalStateException("nothing is to be read");
+    }
   }
 
   @Test

@@ -86,6 +86,18 @@ final class VerificationTest {
     }
   }
 
+  /// Searches for minima end at other arguments, whose values differ by little.
+  @Test
+  void comparesMinima() throws IOException {
+    try (Backend cpu = new CpuBackend()) {
+      Verification found = verify(cpu, new Criterion.NonlinearEliminationCompensation());
+      assertTrue(found.samples() >= 8 && found.samples() <= 256, found::toString);
+      for (Verification.Layer layer : found.layers()) {
+        assertTrue(layer.importance() < 2e-3 && layer.compensation().orElseThrow() < 0.2, layer::toString);
+      }
+    }
+  }
+
   @Test
   void needsNoCompensation() throws IOException {
     try (Backend cpu = new CpuBackend()) {
