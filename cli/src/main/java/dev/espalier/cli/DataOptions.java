@@ -33,8 +33,8 @@ final class DataOptions {
   @Option(names = "--csv-decimal", paramLabel = "MARK", order = 7, converter = Values.DecimalMark.class)
   private Character decimal;
 
-  @Option(names = "--csv-header", paramLabel = "YES|NO", arity = "1", order = 8, converter = Values.YesOrNo.class)
-  private Boolean header;
+  @Option(names = "--csv-header", paramLabel = "YES|NO", order = 8, converter = Values.YesOrNo.class)
+  private Values.Answer header;
 
   /// Whether the data have labels.
   boolean hasLabels() {
@@ -75,8 +75,7 @@ final class DataOptions {
   }
 
   private SampleReading reading() {
-    return new SampleReading(
-        new CsvOptions(Optional.ofNullable(separator), Optional.ofNullable(decimal), Optional.ofNullable(header)),
-        Optional.ofNullable(scale));
+    return new SampleReading(new CsvOptions(Optional.ofNullable(separator), Optional.ofNullable(decimal),
+        Optional.ofNullable(header).map(answer -> answer == Values.Answer.YES)), Optional.ofNullable(scale));
   }
 }

@@ -2,6 +2,8 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.method.LayerSparsity;
 import java.util.List;
+import java.util.Locale;
+import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
@@ -188,15 +190,22 @@ final class Values {
     }
   }
 
-  /// Whether something is so.
-  static final class YesOrNo implements ITypeConverter<Boolean> {
+  /// Whether something is so. For picocli, a [Boolean] is a flag, whatever its arity.
+  enum Answer {
+    YES, NO;
+
     @Override
-    public Boolean convert(String text) {
-      return switch (text) {
-        case "yes" -> true;
-        case "no" -> false;
-        default -> throw new TypeConversionException("'%s' is neither yes nor no".formatted(text));
-      };
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
+  /// `yes` or `no`.
+  static final class YesOrNo implements ITypeConverter<Answer> {
+    @Override
+    public Answer convert(String text) {
+      return Stream.of(Answer.values()).filter(answer -> answer.toString().equals(text)).findFirst()
+          .orElseThrow(() -> new TypeConversionException("'%s' is neither yes nor no".formatted(text)));
     }
   }
 
