@@ -2,6 +2,7 @@ package dev.espalier.engine.report;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonPropertyOrder;
+import dev.espalier.engine.statistics.Density;
 import dev.espalier.engine.statistics.Histogram;
 import java.util.Objects;
 import java.util.Optional;

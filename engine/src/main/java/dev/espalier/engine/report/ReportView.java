@@ -2,6 +2,7 @@ package dev.espalier.engine.report;
 
 import static dev.espalier.engine.report.Numbers.TYPOGRAPHIC;
 
+import dev.espalier.engine.statistics.Density;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;

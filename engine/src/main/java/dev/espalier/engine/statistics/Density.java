@@ -1,4 +1,4 @@
-package dev.espalier.engine.report;
+package dev.espalier.engine.statistics;
 
 import dev.espalier.engine.matrix.MatrixView;
 import java.util.ArrayList;
@@ -11,13 +11,17 @@ import java.util.stream.DoubleStream;
 /// @param columns of cells
 /// @param kept fractions, 0..1, row by row
 public record Density(int rows, int columns, List<Double> kept) {
-  /// @throws IllegalArgumentException if there is not a fraction for each cell
+  /// @throws IllegalArgumentException if there is not a fraction for each cell, or it is not in 0..1
   public Density {
     kept = List.copyOf(kept);
     if (rows < 1 || columns < 1 || kept.size() != rows * columns) {
       throw new IllegalArgumentException("%d × %d cells, %d fractions".formatted(rows, columns, kept.size()));
     }
-    kept.forEach(fraction -> Checks.fraction("kept", fraction));
+    kept.forEach(fraction -> {
+      if (!(fraction >= 0 && fraction <= 1)) {
+        throw new IllegalArgumentException("kept=%s: must lie in [0, 1]".formatted(fraction));
+      }
+    });
   }
 
   /// Of a matrix as it lies: outputs downwards, inputs across.

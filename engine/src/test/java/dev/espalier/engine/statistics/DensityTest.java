@@ -1,4 +1,4 @@
-package dev.espalier.engine.report;
+package dev.espalier.engine.statistics;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
