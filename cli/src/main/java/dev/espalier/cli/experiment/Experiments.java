@@ -33,6 +33,9 @@ public final class Experiments {
       "wanda/bias", "ec/none", "ec", "refit", "best");
   private static final List<Method> CLASSIFIER_CRITERIA = Stream
       .concat(CRITERIA.subList(0, 8).stream(), methods("ec/fisher", "refit", "best").stream()).toList();
+  /// For small networks.
+  private static final List<Method> WITH_REFERENCE = Stream
+      .concat(CRITERIA.subList(0, 8).stream(), methods("ec-nonlinear", "refit", "best").stream()).toList();
   private static final String PRUNED = "Pruned, without training afterwards";
   private static final List<Double> FROM_LOW_TO_HIGH = List.of(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98,
       0.99);
@@ -130,7 +133,7 @@ public final class Experiments {
           }, false);
     }).toList();
     List<Double> sparsities = inputs.either(FROM_LOW_TO_HIGH.subList(0, 11), FEW);
-    return List.of(new Part("pruned", PRUNED, subjects, CRITERIA, sparsities, true), new Part("fine-tuned",
+    return List.of(new Part("pruned", PRUNED, subjects, WITH_REFERENCE, sparsities, true), new Part("fine-tuned",
         fineTuning(10), subjects, fineTuned(10), inputs.either(List.of(0.5, 0.7, 0.8, 0.9, 0.95), FEW), false));
   }
 
