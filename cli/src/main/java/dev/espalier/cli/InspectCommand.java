@@ -8,6 +8,8 @@ import dev.espalier.engine.io.SafetensorsFile;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -61,9 +63,33 @@ final class InspectCommand implements Callable<Integer> {
       table.row("total", "", "", "", "", PLAIN.count(network.weights()), PLAIN.count(network.zeros()),
           PLAIN.percent(network.sparsity()));
       table.lines().forEach(global.out()::println);
+      if (!network.graph().isChain()) {
+        printGraph(network.graph());
+      }
       printMetadata(file.file());
     }
     return 0;
+  }
+
+  private void printGraph(Graph graph) {
+    global.out().println();
+    Table table = new Table(3, "node", "computes", "reads", "width");
+    for (int n = 0; n < graph.nodes().size(); n++) {
+      Node node = graph.nodes().get(n);
+      table.row(String.valueOf(n), text(node),
+          node.inputs().stream().map(String::valueOf).collect(Collectors.joining(", ")), PLAIN.count(node.width()));
+    }
+    table.lines().forEach(global.out()::println);
+  }
+
+  private static String text(Node node) {
+    return switch (node) {
+      case Node.Input _ -> "input";
+      case Node.Dense dense -> "layer " + dense.name();
+      case Node.Activate activate -> activate.activation().toString();
+      case Node.Add _ -> "add";
+      case Node.Concat _ -> "concat";
+    };
   }
 
   private void printTensors(SafetensorsFile file) {

@@ -17,6 +17,7 @@ import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -654,6 +655,39 @@ class CommandsTest {
     assertTrue(refused.contains("only an ONNX model whose shapes stay is written as ONNX"), refused);
     String given = Cli.fail(1, folder, "inspect", onnx, "--activations", "relu");
     assertTrue(given.contains("give neither"), given);
+  }
+
+  /// A residual network. What is for chains alone refuses it in one line.
+  @Test
+  void onnxGraphsArePruned() throws IOException {
+    Path onnx = Path.of("../engine/src/test/resources/dev/espalier/engine/io/onnx/residual.onnx");
+    Path pruned = fixture.file("residual.onnx");
+    for (List<String> method : List.of(List.of("--method", "paper"), List.of("--method", "refit"),
+        List.of("--method", "best", "--loss", "cross-entropy"), List.of("--repair", "refit+joint"),
+        List.of("--fine-tune", "1"), List.of("--criterion", "wanda", "--scope", "2:4"))) {
+      List<Object> command = new ArrayList<>(
+          List.of("prune", onnx, "--data", fixture.data(), "--labels", fixture.labels(), "-o", pruned, "--force"));
+      command.addAll(method);
+      command.addAll(method.contains("2:4") ? List.of() : List.of("--sparsity", "0.5"));
+      Cli.succeed(command.toArray());
+      assertEquals(method.contains("2:4") ? 40 : 51, zeros(pruned), method::toString); // of 102
+      assertEquals(Files.size(onnx), Files.size(pruned));
+    }
+    String drawn = Cli.succeed("inspect", pruned).out();
+    assertTrue(drawn.lines().anyMatch(line -> line.matches("6 +add +5, 2 +6")), drawn);
+    Cli.succeed("score", onnx, "--data", fixture.data(), "-o", fixture.file("scores.safetensors"));
+    Cli.succeed("evaluate", pruned, "--data", fixture.data(), "--labels", fixture.labels());
+    Cli.succeed("sensitivity", onnx, "--data", fixture.data(), "--sparsities", "0.5");
+    Cli.succeed("compare", onnx, "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels",
+        fixture.labels(), "--sparsities", "0.5");
+    Path other = fixture.file("other.safetensors");
+    for (List<Object> command : List.of(List.<Object>of("convert", onnx, other),
+        List.<Object>of("prune", onnx, "--data", fixture.data(), "--sparsity", 0.5, "-o", other))) {
+      String refused = Cli.fail(1, folder, command.toArray());
+      assertTrue(refused.contains("safetensors hold chains of layers, and this network is none"), refused);
+    }
+    String unshrunk = Cli.fail(1, folder, "shrink", onnx, "-o", pruned, "--force");
+    assertTrue(unshrunk.contains("only a chain of layers can lose neurons"), unshrunk);
   }
 
   @Test

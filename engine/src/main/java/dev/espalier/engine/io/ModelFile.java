@@ -16,6 +16,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -107,20 +108,12 @@ public final class ModelFile {
     try {
       List<Activation> chosen = named.forLayers(weights.size());
       List<Optional<Tensor>> slopes = PreluSlopes.find(file, chosen);
-      List<DenseLayer> layers = new ArrayList<>();
+      List<Activation> inForce = new ArrayList<>();
       for (int l = 0; l < weights.size(); l++) {
-        Optional<Tensor> bias = bias(file, weights.get(l));
-        Optional<MatrixView> values = bias.isPresent()
-            ? Optional.of(file.asFloat32(bias.get(), arena))
-            : Optional.empty();
-        Activation activation = slopes.get(l).isPresent()
-            ? PreluSlopes.read(file, slopes.get(l).get(), arena)
-            : chosen.get(l);
-        layers
-            .add(new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, activation));
+        inForce.add(slopes.get(l).isPresent() ? PreluSlopes.read(file, slopes.get(l).get(), arena) : chosen.get(l));
       }
-      ModelFile model = new ModelFile(file, found, slopes, new DenseNetwork(layers), notes, Optional.empty(),
-          Optional.empty());
+      DenseNetwork network = new DenseNetwork(denseLayers(file, weights, inForce, arena));
+      ModelFile model = new ModelFile(file, found, slopes, network, notes, Optional.empty(), Optional.empty());
       if (found.reason() == LayerOrder.NUMBERS || found.reason() == LayerOrder.WIDTHS) {
         UnreadTensors.refuseFitting(file, model.unused(), weights);
       }
@@ -130,19 +123,42 @@ public final class ModelFile {
     }
   }
 
-  /// The graph tells the layers and their activations.
+  /// The graph tells the layers and their activations, and how they are connected.
   private static ModelFile onnx(Path path, OnnxFile graph, ModelReading reading, Arena arena) throws IOException {
     if (reading.activations().isPresent() || !reading.layers().isEmpty()) {
       throw new FormatException(path, "its graph tells the layers and their activations; give neither");
     }
-    Activations activations = new Activations(graph.activations());
+    List<Activation> activations = IntStream.range(0, graph.names().size()).mapToObj(graph.graph()::activation)
+        .toList();
     Map<String, String> metadata = new LinkedHashMap<>();
-    metadata.put(ACTIVATIONS, activations.toString());
-    metadata.put(LAYERS, String.join(",", graph.names()));
-    ModelReading all = new ModelReading(Optional.of(activations), graph.names(), OptionalInt.empty());
-    ModelFile model = load(SafetensorsFile.of(path, metadata, graph.tensors(arena)), all, graph.notes(), arena);
-    return new ModelFile(model.file, new LayerChain.Found(model.weights, model.order), model.slopes, model.network,
-        model.notes, Optional.of(graph), Optional.empty());
+    if (graph.graph().isChain()) {
+      metadata.put(ACTIVATIONS, new Activations(activations).toString());
+      metadata.put(LAYERS, String.join(",", graph.names()));
+    }
+    SafetensorsFile file = SafetensorsFile.of(path, metadata, graph.tensors(arena));
+    List<Tensor> weights = listed(file, graph.names());
+    try {
+      DenseNetwork network = new DenseNetwork(graph.graph(), denseLayers(file, weights, activations, arena));
+      return new ModelFile(file, new LayerChain.Found(weights, LayerOrder.GIVEN),
+          Collections.nCopies(weights.size(), Optional.empty()), network, graph.notes(), Optional.of(graph),
+          Optional.empty());
+    } catch (MismatchException | NonFiniteException e) {
+      throw new FormatException(path, e.getMessage(), e);
+    }
+  }
+
+  private static List<DenseLayer> denseLayers(SafetensorsFile file, List<Tensor> weights, List<Activation> activations,
+      Arena arena) throws FormatException {
+    List<DenseLayer> layers = new ArrayList<>();
+    for (int l = 0; l < weights.size(); l++) {
+      Optional<Tensor> bias = bias(file, weights.get(l));
+      Optional<MatrixView> values = bias.isPresent()
+          ? Optional.of(file.asFloat32(bias.get(), arena))
+          : Optional.empty();
+      layers.add(
+          new DenseLayer(layerName(weights.get(l)), file.asFloat32(weights.get(l), arena), values, activations.get(l)));
+    }
+    return layers;
   }
 
   /// With what was given in the metadata, so that what is written needs no options.
@@ -334,6 +350,9 @@ public final class ModelFile {
       throw new FormatException(target, "only a model in several files whose shapes stay is written as several; "
           + "choose a name that ends in .safetensors");
     }
+    if (!isOnnx(target)) {
+      requireChain(target, network);
+    }
     List<Path> parts = new ArrayList<>(file.parts());
     parts.add(file.path());
     for (Path written : file.parts().size() > 1 ? written(target) : List.<Path>of()) {
@@ -363,6 +382,13 @@ public final class ModelFile {
 
   private static boolean isIndex(Path target) {
     return String.valueOf(target.getFileName()).endsWith(ShardIndex.SUFFIX);
+  }
+
+  private static void requireChain(Path target, DenseNetwork network) throws FormatException {
+    if (!network.graph().isChain()) {
+      throw new FormatException(target,
+          "safetensors hold chains of layers, and this network is none; choose a name that ends in .onnx");
+    }
   }
 
   private static boolean isOnnx(Path target) {
@@ -434,9 +460,12 @@ public final class ModelFile {
 
   /// Writes a new file: float32 tensors `<layer>.weight` and `<layer>.bias`, and the activations as metadata.
   ///
+  /// @param network a chain of layers
   /// @param overwrite whether an existing file may be replaced
   /// @throws IOException if it cannot be written; then nothing is left of it
+  /// @throws FormatException if the network is no chain
   public static void write(Path target, DenseNetwork network, boolean overwrite) throws IOException {
+    requireChain(target, network);
     List<NewTensor> tensors = new ArrayList<>();
     for (DenseLayer layer : network.layers()) {
       tensors.add(NewTensor.matrix(layer.name() + "." + WEIGHT, layer.weights()));

@@ -17,7 +17,7 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
   static final int DIMS = 1;
   private static final int DATA_TYPE = 2;
   private static final int FLOAT_DATA = 4;
-  private static final int RAW_DATA = 9;
+  static final int RAW_DATA = 9;
   private static final int DOUBLE_DATA = 10;
   private static final int DATA_LOCATION = 14;
 

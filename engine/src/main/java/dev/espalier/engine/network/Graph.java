@@ -97,6 +97,15 @@ public record Graph(List<Node> nodes) {
     return builder.build();
   }
 
+  /// Whether each layer reads the activation of the layer before it, as in a [#chain].
+  public boolean isChain() {
+    return IntStream.range(1, nodes.size()).allMatch(n -> switch (nodes.get(n)) {
+      case Node.Dense dense -> dense.input() == n - 1;
+      case Node.Activate activate -> activate.input() == n - 1 && nodes.get(n - 1) instanceof Node.Dense;
+      case Node.Input _,Node.Add _,Node.Concat _ -> false;
+    });
+  }
+
   /// The width of a sample.
   public int inputs() {
     return nodes.getFirst().width();

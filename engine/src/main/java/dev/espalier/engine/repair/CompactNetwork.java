@@ -9,8 +9,6 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Compaction;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.network.Graph;
-import dev.espalier.engine.network.Node;
 import dev.espalier.engine.pass.DeviceNetwork;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -40,7 +38,7 @@ final class CompactNetwork implements Resource {
     this.resources = resources;
     resources.own(arena::close);
     whole = pruned.download(arena);
-    if (isChain(whole.graph())) {
+    if (whole.graph().isChain()) {
       start = compact();
     } else {
       start = whole;
@@ -52,14 +50,6 @@ final class CompactNetwork implements Resource {
   /// A compact copy, closed by the caller.
   static CompactNetwork of(DeviceNetwork pruned, Backend backend) {
     return Resources.build(resources -> new CompactNetwork(pruned, backend, resources));
-  }
-
-  private static boolean isChain(Graph graph) {
-    return IntStream.range(1, graph.nodes().size()).allMatch(n -> switch (graph.nodes().get(n)) {
-      case Node.Input _,Node.Add _,Node.Concat _ -> false;
-      case Node.Dense dense -> dense.input() == n - 1;
-      case Node.Activate activate -> activate.input() == n - 1 && graph.nodes().get(n - 1) instanceof Node.Dense;
-    });
   }
 
   private DenseNetwork compact() {
@@ -96,7 +86,7 @@ final class CompactNetwork implements Resource {
   /// The inputs that stay.
   SampleSource narrow(SampleSource samples) {
     List<Integer> inputs = stays.getFirst().columns;
-    return isChain(whole.graph()) && inputs.size() < samples.width()
+    return whole.graph().isChain() && inputs.size() < samples.width()
         ? new ColumnSamples(samples, inputs, true)
         : samples;
   }

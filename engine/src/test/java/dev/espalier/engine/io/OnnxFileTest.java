@@ -5,13 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import ai.onnxruntime.OnnxTensor;
-import ai.onnxruntime.OrtEnvironment;
-import ai.onnxruntime.OrtException;
-import ai.onnxruntime.OrtSession;
 import dev.espalier.engine.TestNetworks;
-import dev.espalier.engine.TestNetworks.Plain;
-import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activations;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -22,7 +16,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.random.RandomGenerator;
 import org.junit.jupiter.api.AfterEach;
@@ -34,10 +27,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /// Models that PyTorch exported and one as skl2onnx writes them, in `onnx`, compared with ONNX Runtime.
 final class OnnxFileTest {
-  /// Sums of at most 5 products of magnitudes below 10, behind activations of slopes below 1.2, in two layers; float32
-  /// functions of ONNX Runtime are right to some units in the last place.
-  private static final double TOLERANCE = 100 * 0x1p-24 * 10;
-
   @TempDir
   private Path folder;
 
@@ -57,12 +46,12 @@ final class OnnxFileTest {
     Path path = copy(name);
     ModelFile model = ModelFile.load(path, Optional.empty(), arena);
     assertEquals(Activations.parse(activations), model.network().activations());
-    assertSameOutputs(model.network(), path, isLogSoftmaxBehind);
+    OnnxRuntime.assertSameOutputs(model.network(), path, isLogSoftmaxBehind);
 
-    DenseNetwork pruned = pruned(model.network());
+    DenseNetwork pruned = OnnxRuntime.pruned(model.network(), arena);
     Path target = folder.resolve("pruned.onnx");
     model.save(target, pruned, false);
-    assertSameOutputs(pruned, target, isLogSoftmaxBehind);
+    OnnxRuntime.assertSameOutputs(pruned, target, isLogSoftmaxBehind);
     ModelFile again = ModelFile.load(target, Optional.empty(), arena);
     for (int l = 0; l < 2; l++) {
       DenseLayer expected = pruned.layers().get(l);
@@ -77,59 +66,6 @@ final class OnnxFileTest {
     assertArrayEquals(Files.readAllBytes(target), Files.readAllBytes(same));
     model.save(same, model.network(), true);
     assertArrayEquals(Files.readAllBytes(path), Files.readAllBytes(same));
-  }
-
-  /// Every other weight is removed, and biases move.
-  private DenseNetwork pruned(DenseNetwork network) {
-    return new DenseNetwork(network.layers().stream().map(layer -> {
-      MatrixView weights = layer.weights().copy(arena);
-      for (long i = 0; i < weights.elements(); i += 2) {
-        weights.segment().setAtIndex(MatrixView.ELEMENT, i, 0);
-      }
-      Optional<MatrixView> bias = layer.bias().map(b -> b.copy(arena));
-      bias.ifPresent(b -> b.set(0, 1, b.get(0, 1) + 0.25f));
-      return new DenseLayer(layer.name(), weights, bias, layer.activation());
-    }).toList());
-  }
-
-  private static void assertSameOutputs(DenseNetwork network, Path model, boolean isLogSoftmaxBehind)
-      throws OrtException {
-    RandomGenerator random = TestNetworks.random(3);
-    Plain plain = Plain.of(network);
-    OrtEnvironment environment = OrtEnvironment.getEnvironment();
-    try (OrtSession session = environment.createSession(model.toString(), new OrtSession.SessionOptions())) {
-      for (int n = 0; n < 10; n++) {
-        double[] x = random.doubles(network.inputs(), -2, 2).map(v -> (float) v).toArray();
-        boolean isDouble = session.getInputInfo().get("x").getInfo().toString().contains("DOUBLE");
-        Object batch = isDouble ? new double[][]{x} : new float[][]{floats(x)};
-        try (OnnxTensor tensor = OnnxTensor.createTensor(environment, batch);
-            OrtSession.Result result = session.run(Map.of("x", tensor))) {
-          float[] y = ((float[][]) result.get("y").orElseThrow().getValue())[0];
-          double[] expected = plain.output(x);
-          if (isLogSoftmaxBehind) {
-            double sum = Arrays.stream(expected).map(Math::exp).sum();
-            expected = Arrays.stream(expected).map(v -> v - Math.log(sum)).toArray();
-          }
-          assertArrayEquals(expected, toDoubles(y), TOLERANCE);
-        }
-      }
-    }
-  }
-
-  private static float[] floats(double... values) {
-    float[] floats = new float[values.length];
-    for (int i = 0; i < values.length; i++) {
-      floats[i] = (float) values[i];
-    }
-    return floats;
-  }
-
-  private static double[] toDoubles(float... values) {
-    double[] doubles = new double[values.length];
-    for (int i = 0; i < values.length; i++) {
-      doubles[i] = values[i];
-    }
-    return doubles;
   }
 
   @Test
@@ -152,8 +88,8 @@ final class OnnxFileTest {
 
   @Test
   void refusesWhatItDoesNotUnderstandByNode() throws IOException {
-    assertRefused("layernorm.onnx", "node \"/1/ReduceMean\", a ReduceMean, is not understood here");
-    assertRefused("shared.onnx", "node \"first\", a MatMul, shares its tensor \"w\" with another");
+    assertRefused("layernorm.onnx", "node \"/1/ReduceMean\" (ReduceMean) is not understood here");
+    assertRefused("shared.onnx", "node \"first\" (MatMul) shares its tensor \"w\" with another");
     Path relu = copy("relu.onnx");
     FormatException given = assertThrows(FormatException.class,
         () -> ModelFile.load(relu, Optional.of(Activations.parse("tanh")), arena));
@@ -163,7 +99,8 @@ final class OnnxFileTest {
   private void assertRefused(String name, String message) throws IOException {
     Path path = copy(name);
     FormatException refusal = assertThrows(FormatException.class, () -> ModelFile.load(path, Optional.empty(), arena));
-    assertEquals(path + ": " + message + "; export the model as a chain of dense layers and activations",
+    assertEquals(
+        path + ": " + message + "; what is read: dense layers (Gemm, MatMul and Add), activations, Add and Concat",
         refusal.getMessage());
   }
 

@@ -1,0 +1,215 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.LongStream;
+
+/// The graph of an ONNX model as it lies in the file: its nodes in order, its constants, and which node makes and which
+/// nodes read each value.
+final class OnnxContent {
+  private static final double SLACK = 1e-6;
+
+  private static final int MODEL_GRAPH = 7;
+  private static final int ATTRIBUTE_TENSOR = 5;
+  private static final int GRAPH_NODE = 1;
+  private static final int GRAPH_INITIALIZER = 5;
+  private static final int GRAPH_INPUT = 11;
+  private static final int GRAPH_OUTPUT = 12;
+  private static final int TENSOR_NAME = 8;
+  private static final int INTEGER_DATA = 7;
+  private static final int VALUE_NAME = 1;
+  private static final int VALUE_TYPE = 2;
+  private static final int TYPE_TENSOR = 1;
+  private static final int TENSOR_SHAPE = 2;
+  private static final int SHAPE_DIMENSION = 1;
+  private static final int DIMENSION_VALUE = 1;
+
+  private final Path path;
+  private final Map<String, Protobuf> constants = new HashMap<>();
+  /// Of a constant that an Identity repeats, the name of the tensor.
+  private final Map<String, String> tensors = new HashMap<>();
+  private final List<OnnxNode> nodes = new ArrayList<>();
+  private final Map<String, OnnxNode> makers = new HashMap<>();
+  private final Map<String, List<OnnxNode>> readers = new HashMap<>();
+  private final List<Input> inputs = new ArrayList<>();
+  private final List<String> outputs = new ArrayList<>();
+
+  /// @param rank with the samples' dimension; 0 if the model does not tell
+  /// @param width of the last dimension; 0 if the model does not tell
+  record Input(String name, int rank, long width) {}
+
+  private OnnxContent(Path path) {
+    this.path = path;
+  }
+
+  /// @throws FormatException if the file is damaged, or no model
+  static OnnxContent of(Path path, MemorySegment content) throws FormatException {
+    List<Protobuf> graphs = Protobuf.parse(path, content).messages(path, MODEL_GRAPH);
+    if (graphs.size() != 1) {
+      throw new FormatException(path, "is no ONNX model; copy it or export it again");
+    }
+    OnnxContent read = new OnnxContent(path);
+    read.take(graphs.getFirst());
+    return read;
+  }
+
+  private void take(Protobuf graph) throws FormatException {
+    for (Protobuf tensor : graph.messages(path, GRAPH_INITIALIZER)) {
+      put(tensor.text(TENSOR_NAME), tensor);
+    }
+    for (Protobuf message : graph.messages(path, GRAPH_NODE)) {
+      take(OnnxNode.of(path, message));
+    }
+    for (Protobuf value : graph.messages(path, GRAPH_INPUT)) {
+      if (!constants.containsKey(value.text(VALUE_NAME))) {
+        inputs.add(input(value));
+      }
+    }
+    graph.messages(path, GRAPH_OUTPUT).forEach(value -> outputs.add(value.text(VALUE_NAME)));
+  }
+
+  private void take(OnnxNode node) throws FormatException {
+    List<Protobuf> values = node.attribute("value").isPresent()
+        ? node.attribute("value").get().messages(path, ATTRIBUTE_TENSOR)
+        : List.of();
+    if (node.operator().equals("Constant") && values.size() == 1 && !node.outputs().isEmpty()) {
+      put(node.outputs().getFirst(), values.getFirst());
+    } else if (node.operator().equals("Identity") && node.inputs().size() == 1 && node.outputs().size() == 1
+        && isConstant(node.inputs().getFirst())) {
+      put(node.outputs().getFirst(), constants.get(node.inputs().getFirst()));
+      tensors.put(node.outputs().getFirst(), tensorName(node.inputs().getFirst()));
+    } else {
+      nodes.add(node);
+      node.outputs().forEach(output -> makers.put(output, node));
+      Set.copyOf(node.inputs()).forEach(input -> readers.computeIfAbsent(input, _ -> new ArrayList<>()).add(node));
+    }
+  }
+
+  private void put(String name, Protobuf tensor) throws FormatException {
+    if (constants.put(name, tensor) != null) {
+      throw new FormatException(path, "has two tensors %s; export it again".formatted(quote(name)));
+    }
+  }
+
+  private Input input(Protobuf value) throws FormatException {
+    Protobuf message = value;
+    for (int field : new int[]{VALUE_TYPE, TYPE_TENSOR, TENSOR_SHAPE}) {
+      List<Protobuf> inner = message.messages(path, field);
+      if (inner.size() != 1) {
+        return new Input(value.text(VALUE_NAME), 0, 0);
+      }
+      message = inner.getFirst();
+    }
+    List<Protobuf> dimensions = message.messages(path, SHAPE_DIMENSION);
+    long width = dimensions.isEmpty() ? 0 : dimensions.getLast().integer(DIMENSION_VALUE).orElse(0);
+    return new Input(value.text(VALUE_NAME), dimensions.size(), width);
+  }
+
+  Path path() {
+    return path;
+  }
+
+  List<OnnxNode> nodes() {
+    return nodes;
+  }
+
+  /// What the graph reads, without constants that stand among its inputs.
+  List<Input> inputs() {
+    return inputs;
+  }
+
+  /// The names of what the graph gives.
+  List<String> outputs() {
+    return outputs;
+  }
+
+  boolean isConstant(String name) {
+    return constants.containsKey(name);
+  }
+
+  Optional<OnnxTensor> constant(String name) throws FormatException {
+    return isConstant(name)
+        ? Optional.of(OnnxTensor.of(path, tensorName(name), constants.get(name)))
+        : Optional.empty();
+  }
+
+  private String tensorName(String name) {
+    return tensors.getOrDefault(name, name);
+  }
+
+  /// The dimensions of a constant, whatever its elements are.
+  List<Long> shape(String name) throws FormatException {
+    return constants.get(name).integers(path, OnnxTensor.DIMS);
+  }
+
+  /// The elements of a constant of int64.
+  List<Long> integers(String name) throws FormatException {
+    Protobuf tensor = constants.get(name);
+    if (tensor.all(OnnxTensor.RAW_DATA).isEmpty()) {
+      return tensor.integers(path, INTEGER_DATA);
+    }
+    OnnxTensor raw = constant(name).orElseThrow();
+    return LongStream.range(0, raw.dtype() == DType.I64 ? raw.elements() : 0)
+        .mapToObj(i -> raw.data().get(ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN), i * Long.BYTES))
+        .toList();
+  }
+
+  /// Whether `name` is a constant of one element about equal to `expected`.
+  boolean isConstant(String name, double expected) throws FormatException {
+    Optional<OnnxTensor> constant = constant(name);
+    return constant.isPresent() && constant.get().elements() == 1 && isNear(constant.get().value(0), expected);
+  }
+
+  static boolean isNear(double value, double expected) {
+    return Math.abs(value - expected) <= SLACK * Math.abs(expected);
+  }
+
+  /// The nodes that read a value.
+  List<OnnxNode> readers(String value) {
+    return readers.getOrDefault(value, List.of());
+  }
+
+  /// How many nodes read a tensor, under its own name or another.
+  int uses(OnnxTensor tensor) {
+    return constants.keySet().stream().filter(name -> tensorName(name).equals(tensor.name()))
+        .mapToInt(name -> readers(name).size()).sum();
+  }
+
+  /// The node that makes a value.
+  Optional<OnnxNode> maker(String value) {
+    return Optional.ofNullable(makers.get(value));
+  }
+
+  /// The node of an operator that makes a value, if no more than one node reads that.
+  Optional<OnnxNode> maker(String value, String operator) {
+    return maker(value).filter(node -> node.operator().equals(operator) && node.outputs().size() == 1)
+        .filter(_ -> readers(value).size() == 1 && !outputs.contains(value));
+  }
+
+  /// The nodes that the outputs are computed from; all, if the model names no output.
+  Set<OnnxNode> needed() {
+    Set<OnnxNode> needed = Collections.newSetFromMap(new IdentityHashMap<>());
+    if (outputs.isEmpty()) {
+      needed.addAll(nodes);
+    }
+    Deque<String> open = new ArrayDeque<>(outputs);
+    while (!open.isEmpty()) {
+      maker(open.pop()).filter(needed::add).ifPresent(node -> open.addAll(node.inputs()));
+    }
+    return needed;
+  }
+}

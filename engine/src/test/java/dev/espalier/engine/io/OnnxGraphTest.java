@@ -1,0 +1,195 @@
+package dev.espalier.engine.io;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Node;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.random.RandomGenerator;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/// Networks in ONNX that are no chains, compared with ONNX Runtime.
+final class OnnxGraphTest {
+  private static final String READ = "; what is read: dense layers (Gemm, MatMul and Add), activations, Add and Concat";
+
+  @TempDir
+  private Path folder;
+
+  private final Arena arena = Arena.ofConfined();
+
+  @AfterEach
+  void close() {
+    arena.close();
+  }
+
+  /// A residual network as PyTorch exports it: y = last(h + second(relu(first(h)))), h = relu(stem(x)).
+  static OnnxModel residual() {
+    RandomGenerator random = TestNetworks.random(1);
+    return new OnnxModel(0, 4).normal("stem.weight", random, 6, 4).normal("stem.bias", random, 6)
+        .normal("first.weight", random, 5, 6).normal("first.bias", random, 5).normal("second.weight", random, 6, 5)
+        .normal("second.bias", random, 6).normal("last.weight", random, 3, 6).normal("last.bias", random, 3)
+        .node("Gemm", "x stem.weight stem.bias", "s", "transB", 1).node("Relu", "s", "h")
+        .node("Gemm", "h first.weight first.bias", "f", "transB", 1).node("Relu", "f", "g")
+        .node("Gemm", "g second.weight second.bias", "k", "transB", 1).node("Add", "k h", "r")
+        .node("Gemm", "r last.weight last.bias", "y", "transB", 1);
+  }
+
+  /// The input joins a hidden layer again, and GELU's input is read by a sum too.
+  private static OnnxModel skips() {
+    RandomGenerator random = TestNetworks.random(2);
+    return new OnnxModel(0, 4).normal("a.weight", random, 4, 5).normal("a.bias", random, 5)
+        .normal("b.weight", random, 9, 5).normal("b.bias", random, 1, 5).normal("c.weight", random, 5, 2)
+        .floats("two", new long[0], (float) Math.sqrt(2)).floats("one", new long[0], 1)
+        .floats("half", new long[0], 0.5f).node("MatMul", "x a.weight", "m").node("Add", "a.bias m", "z")
+        .node("Div", "z two", "d").node("Erf", "d", "e").node("Add", "e one", "p").node("Mul", "z p", "q")
+        .node("Mul", "q half", "h").node("Concat", "h x", "j", "axis", -1).node("MatMul", "j b.weight", "n")
+        .node("Add", "n b.bias", "w").node("Sigmoid", "w", "g").node("Mul", "w g", "v").node("Add", "v z", "r")
+        .node("Identity", "r", "i").node("MatMul", "i c.weight", "t").node("Softmax", "t", "y", "axis", 1);
+  }
+
+  /// Towers of parts of a value, of which one begins with an activation, and a value that is added to itself.
+  private static OnnxModel towers() {
+    RandomGenerator random = TestNetworks.random(3);
+    return new OnnxModel(0, 3).normal("a", random, 3, 4).normal("b", random, 2, 3).normal("c", random, 6, 2)
+        .node("Tanh", "x", "t").node("MatMul", "t a", "u").node("Gemm", "x b", "v", "transB", 1)
+        .node("Elu", "v", "w", "alpha", 0.5f).node("LeakyRelu", "w", "l", "alpha", 0.3f).node("Add", "l l", "d")
+        .node("Concat", "u d", "j", "axis", 1).node("Gemm", "j c", "y");
+  }
+
+  static Stream<Arguments> models() {
+    return Stream.of(Arguments.of("residual", residual(), 8), Arguments.of("skips", skips(), 9),
+        Arguments.of("towers", towers(), 9));
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("models")
+  void computesWhatOnnxRuntimeDoesBeforeAndAfterPruning(String name, OnnxModel model, int nodes) throws Exception {
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    DenseNetwork network = file.network();
+    assertFalse(network.graph().isChain());
+    assertEquals(nodes, network.graph().nodes().size(), network.graph().toString());
+    assertEquals(List.of(), file.notes());
+    OnnxRuntime.assertSameOutputs(network, path, false);
+
+    DenseNetwork pruned = OnnxRuntime.pruned(network, arena);
+    Path target = folder.resolve("pruned.onnx");
+    file.save(target, pruned, false);
+    OnnxRuntime.assertSameOutputs(pruned, target, false);
+    DenseNetwork again = ModelFile.load(target, Optional.empty(), arena).network();
+    assertEquals(network.graph(), again.graph());
+    for (int l = 0; l < network.layers().size(); l++) {
+      DenseLayer expected = pruned.layers().get(l);
+      assertArrayEquals(expected.weights().toArray(), again.layers().get(l).weights().toArray());
+    }
+    Path same = folder.resolve("same.onnx");
+    file.save(same, network, false);
+    assertArrayEquals(Files.readAllBytes(path), Files.readAllBytes(same));
+    FormatException refusal = assertThrows(FormatException.class,
+        () -> file.save(folder.resolve("model.safetensors"), network, false));
+    assertTrue(refusal.getMessage()
+        .endsWith("safetensors hold chains of layers, and this network is none; choose a name that ends in .onnx"));
+    assertThrows(FormatException.class, () -> ModelFile.write(folder.resolve("m.safetensors"), network, false));
+  }
+
+  /// The file that tests of the command line read.
+  @Test
+  void theResidualModelIsTheOneOfTheResources() throws IOException {
+    try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/residual.onnx")) {
+      assertArrayEquals(residual().bytes(17), in.readAllBytes());
+    }
+  }
+
+  @Test
+  void saysThatAHiddenValueIsNoOutput() throws IOException {
+    Path path = TestFiles.file(folder, "model.onnx", residual().output("h").bytes(17));
+    assertEquals(List.of("output \"h\" is a value within the network, and not what pruning preserves"),
+        ModelFile.load(path, Optional.empty(), arena).notes());
+  }
+
+  /// A node that no output is computed from is left alone, and a tensor that an Identity repeats is found.
+  @Test
+  void readsWhatTheOutputNeeds() throws Exception {
+    RandomGenerator random = TestNetworks.random(4);
+    OnnxModel model = new OnnxModel(0, 2).normal("v", random, 3, 2).floats("b", new long[]{3}, 1, 2, 3)
+        .node("Identity", "b", "c").node("Einsum", "x x", "unused").node("Gemm", "x v c", "z", "transB", 1)
+        .node("Relu", "z", "y");
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    assertTrue(file.network().graph().isChain());
+    assertArrayEquals(new float[]{1, 2, 3}, file.network().layers().getFirst().bias().orElseThrow().toArray());
+    Path target = folder.resolve("pruned.onnx");
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    file.save(target, pruned, false);
+    assertArrayEquals(new float[]{1.25f, 2, 3},
+        ModelFile.load(target, Optional.empty(), arena).network().layers().getFirst().bias().orElseThrow().toArray());
+  }
+
+  @Test
+  void findsTheWidthOfASampleBehindNodesThatKeepIt() throws IOException {
+    OnnxModel model = new OnnxModel(0, 2, 2).normal("w", TestNetworks.random(5), 3, 4).node("Flatten", "x", "f")
+        .node("Relu", "f", "r").node("Gemm", "r w", "y", "transB", 1);
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    assertEquals(new Node.Input(4), ModelFile.load(path, Optional.empty(), arena).network().graph().nodes().getFirst());
+  }
+
+  private OnnxModel layers() {
+    RandomGenerator random = TestNetworks.random(6);
+    return new OnnxModel(0, 2).normal("v", random, 3, 2).normal("w", random, 2, 3).normal("b", random, 2).node("Gemm",
+        "x v", "h", "transB", 1);
+  }
+
+  @Test
+  void refusesByNodeWhatIsNoNetwork() throws IOException {
+    refused(layers().node("Add", "h x", "y"), "node \"add1\" (Add) reads values of the widths [3, 2]" + READ);
+    refused(layers().node("Concat", "h x", "y", "axis", 0),
+        "node \"concat1\" (Concat) goes along axis 0, which is not known to be the last" + READ);
+    refused(layers().node("Add", "h c", "y").floats("c", new long[]{3}, 1, 2, 3),
+        "node \"add1\" (Add) reads \"c\", which is no value of the network" + READ);
+    refused(layers().node("Add", "h later", "y").node("Relu", "h", "later"),
+        "node \"add1\" (Add) reads \"later\", which is no value of the network" + READ);
+    refused(layers().node("Gemm", "h v", "y"), "node \"gemm0\" (Gemm) shares its tensor \"v\" with another" + READ);
+    refused(layers().node("Gemm", "h v b", "y", "transB", 1),
+        "node \"gemm0\" (Gemm) shares its tensor \"v\" with another" + READ);
+    refused(layers().node("Gemm", "h b", "y", "transB", 1),
+        "node \"gemm1\" (Gemm) is no layer of constant weights [inputs, outputs]" + READ);
+    refused(layers().normal("u", TestNetworks.random(1), 2, 4).node("Gemm", "h u", "y", "transB", 1),
+        "node \"gemm1\" (Gemm) has weights [2, 4] for 3 inputs" + READ);
+    refused(layers().node("Softmax", "h", "s").node("Gemm", "s w b", "y", "transB", 1),
+        "node \"gemm2\" (Gemm) reads a Softmax, which is only possible as the last activation" + READ);
+    refused(layers().node("ArgMax", "h", "s").node("Relu", "s", "y"),
+        "node \"argmax1\" (ArgMax) is only read behind the network" + READ);
+    refused(layers().integers("shape", -1, 6).node("Reshape", "h shape", "r").node("Relu", "r", "y"),
+        "node \"reshape1\" (Reshape) is only read behind the network" + READ);
+    refused(layers().node("Einsum", "h", "y"), "node \"einsum1\" (Einsum) is not understood here" + READ);
+    refused(layers().node("Gemm", "h w b", "y", "transB", 1).output("h2").node("Relu", "x", "h2"),
+        "ends in the values \"y\", \"h2\"; only networks of one output are read");
+    refused(new OnnxModel(0, 2).node("Relu", "x", "y"), "has no layer, that is no Gemm or MatMul");
+    refused(new OnnxModel(0, 0).node("Relu", "x", "y"),
+        "has no layer, that is no Gemm or MatMul, that tells a sample's width");
+  }
+
+  private void refused(OnnxModel model, String message) throws IOException {
+    Path path = TestFiles.file(folder, "refused.onnx", model.bytes(17));
+    assertEquals(path + ": " + message,
+        assertThrows(FormatException.class, () -> ModelFile.load(path, Optional.empty(), arena)).getMessage());
+  }
+}

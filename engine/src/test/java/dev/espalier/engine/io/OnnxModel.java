@@ -1,0 +1,190 @@
+package dev.espalier.engine.io;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Locale;
+import java.util.random.RandomGenerator;
+
+/// Writes ONNX models of a few nodes.
+public final class OnnxModel {
+  private static final int VARINT = 0;
+  private static final int BYTES = 2;
+  private static final int FIXED_32 = 5;
+  private static final int FLOAT = 1;
+  private static final int INT64 = 7;
+
+  private final ByteArrayOutputStream graph = new ByteArrayOutputStream();
+  private int nodes;
+
+  /// A model that reads `x` and gives `y`, both float32.
+  ///
+  /// @param shape of the input, 0 where it is the number of samples
+  public OnnxModel(long... shape) {
+    text(graph, 2, "test");
+    bytes(graph, 11, value("x", shape));
+    bytes(graph, 12, value("y", new long[0]));
+  }
+
+  /// Adds an output.
+  public OnnxModel output(String name) {
+    bytes(graph, 12, value(name, new long[0]));
+    return this;
+  }
+
+  private static byte[] value(String name, long... shape) {
+    ByteArrayOutputStream dimensions = new ByteArrayOutputStream();
+    for (long dimension : shape) {
+      ByteArrayOutputStream each = new ByteArrayOutputStream();
+      if (dimension == 0) {
+        text(each, 2, "n");
+      } else {
+        integer(each, 1, dimension);
+      }
+      bytes(dimensions, 1, each.toByteArray());
+    }
+    ByteArrayOutputStream tensor = new ByteArrayOutputStream();
+    integer(tensor, 1, FLOAT);
+    if (shape.length > 0) {
+      bytes(tensor, 2, dimensions.toByteArray());
+    }
+    ByteArrayOutputStream type = new ByteArrayOutputStream();
+    bytes(type, 1, tensor.toByteArray());
+    ByteArrayOutputStream value = new ByteArrayOutputStream();
+    text(value, 1, name);
+    bytes(value, 2, type.toByteArray());
+    return value.toByteArray();
+  }
+
+  /// Adds a node of one output.
+  ///
+  /// @param inputs   names, separated by spaces
+  /// @param attributes names and values in turn: a number, a list of integers, or a text
+  public OnnxModel node(String operator, String inputs, String output, Object... attributes) {
+    ByteArrayOutputStream node = new ByteArrayOutputStream();
+    for (String input : inputs.split(" ", -1)) {
+      text(node, 1, input);
+    }
+    for (String each : output.split(" ", -1)) {
+      text(node, 2, each);
+    }
+    text(node, 3, operator.toLowerCase(Locale.ROOT) + nodes++);
+    text(node, 4, operator);
+    for (int a = 0; a < attributes.length; a += 2) {
+      bytes(node, 5, attribute((String) attributes[a], attributes[a + 1]));
+    }
+    bytes(graph, 1, node.toByteArray());
+    return this;
+  }
+
+  private static byte[] attribute(String name, Object value) {
+    ByteArrayOutputStream attribute = new ByteArrayOutputStream();
+    text(attribute, 1, name);
+    switch (value) {
+      case Integer number -> {
+        integer(attribute, 3, number);
+        integer(attribute, 20, 2);
+      }
+      case Float number -> {
+        fixed(attribute, 2, number);
+        integer(attribute, 20, 1);
+      }
+      case String string -> {
+        text(attribute, 4, string);
+        integer(attribute, 20, 3);
+      }
+      case List<?> numbers -> {
+        numbers.forEach(number -> integer(attribute, 8, (Integer) number));
+        integer(attribute, 20, 7);
+      }
+      default -> throw new AssertionError(value);
+    }
+    return attribute.toByteArray();
+  }
+
+  /// Adds a constant of normal numbers, scaled by 1/√(last dimension).
+  public OnnxModel normal(String name, RandomGenerator random, long... shape) {
+    int elements = 1;
+    for (long dimension : shape) {
+      elements *= (int) dimension;
+    }
+    float[] values = new float[elements];
+    for (int i = 0; i < elements; i++) {
+      values[i] = (float) (random.nextGaussian() / Math.sqrt((double) shape[shape.length - 1]));
+    }
+    return floats(name, shape, values);
+  }
+
+  /// Adds a constant.
+  public OnnxModel floats(String name, long[] shape, float... values) {
+    ByteBuffer data = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+    data.asFloatBuffer().put(values);
+    return tensor(name, FLOAT, data.array(), shape);
+  }
+
+  /// Adds a constant of whole numbers, of one dimension.
+  public OnnxModel integers(String name, long... values) {
+    ByteBuffer data = ByteBuffer.allocate(8 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+    data.asLongBuffer().put(values);
+    return tensor(name, INT64, data.array(), values.length);
+  }
+
+  private OnnxModel tensor(String name, int type, byte[] data, long... shape) {
+    ByteArrayOutputStream tensor = new ByteArrayOutputStream();
+    for (long dimension : shape) {
+      integer(tensor, 1, dimension);
+    }
+    integer(tensor, 2, type);
+    text(tensor, 8, name);
+    bytes(tensor, 9, data);
+    bytes(graph, 5, tensor.toByteArray());
+    return this;
+  }
+
+  /// The file, of operator set `opset`.
+  public byte[] bytes(int opset) {
+    ByteArrayOutputStream set = new ByteArrayOutputStream();
+    text(set, 1, "");
+    integer(set, 2, opset);
+    ByteArrayOutputStream model = new ByteArrayOutputStream();
+    integer(model, 1, 8);
+    bytes(model, 8, set.toByteArray());
+    bytes(model, 7, graph.toByteArray());
+    return model.toByteArray();
+  }
+
+  private static void key(ByteArrayOutputStream out, int field, int wire) {
+    varint(out, (long) field << 3 | wire);
+  }
+
+  private static void varint(ByteArrayOutputStream out, long value) {
+    long rest = value;
+    while ((rest & ~0x7fL) != 0) {
+      out.write((int) ((rest & 0x7f) | 0x80));
+      rest >>>= 7;
+    }
+    out.write((int) rest);
+  }
+
+  private static void integer(ByteArrayOutputStream out, int field, long value) {
+    key(out, field, VARINT);
+    varint(out, value);
+  }
+
+  private static void fixed(ByteArrayOutputStream out, int field, float value) {
+    key(out, field, FIXED_32);
+    out.writeBytes(ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putFloat(value).array());
+  }
+
+  private static void bytes(ByteArrayOutputStream out, int field, byte[] value) {
+    key(out, field, BYTES);
+    varint(out, value.length);
+    out.writeBytes(value);
+  }
+
+  private static void text(ByteArrayOutputStream out, int field, String value) {
+    bytes(out, field, value.getBytes(StandardCharsets.UTF_8));
+  }
+}
