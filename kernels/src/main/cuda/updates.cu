@@ -5,11 +5,13 @@
 //            p −= rate · (m/correction₁) / (√(v/correction₂) + ε), with correction = 1 − βᵗ;
 //            elements of p that are 0 stay 0 if keep_zeros.
 //            rest = 1 − β and correction come from the host: in float32 they would cancel
+// multiply_{C}x{R}, add_multiplied_{C}x{R}   to = x∘y, to += x∘y: row r of x by row r modulo the rows of y
 // copy_columns_{C}x{R}   to = from
 // add_columns_{C}x{R}    to += from
 //
 // axpy, adam: all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh)
 // needs alignment to 4 · N/256 bytes
+// multiply: x, to (rows, columns)  y (factor_rows, columns), float32, row-major. block and alignment as for columns
 // columns: from, to (rows, columns) float32, row-major, `stride` elements from one row to the next; they do not overlap.
 // block: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); columns, strides and alignment as for vectors of
 // C/32 floats
@@ -94,3 +96,33 @@ COLUMNS(copy_columns, false, 128, 32);
 COLUMNS(copy_columns, false, 32, 32);
 COLUMNS(add_columns, true, 128, 32);
 COLUMNS(add_columns, true, 32, 32);
+
+template <bool SUM, class T>
+__device__ __forceinline__ void multiply_rows(const float* x, const float* factor, float* to, int factor_rows, int rows,
+                                              int columns) {
+  T::for_each(rows, columns, [&](int row, int column, int64_t at) {
+    auto value = load<T::V>(x + at);
+    auto by = load<T::V>(factor + (int64_t)(row % factor_rows) * columns + column);
+    if (SUM) {
+      auto sum = load<T::V>(to + at);
+#pragma unroll
+      for (int i = 0; i < T::V; i++) value.v[i] = fmaf(value.v[i], by.v[i], sum.v[i]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < T::V; i++) value.v[i] *= by.v[i];
+    }
+    store(to + at, value);
+  });
+}
+
+#define MULTIPLY(name, SUM, C, R)                                                               \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) name##_##C##x##R(          \
+      const float* x, const float* factor, float* to, int factor_rows, int rows, int columns) { \
+    multiply_rows<SUM, Tile<C, R>>(x, factor, to, factor_rows, rows, columns);                  \
+  }                                                                                             \
+  EXPORT_KERNEL(name##_##C##x##R)
+
+MULTIPLY(multiply, false, 128, 32);
+MULTIPLY(multiply, false, 32, 32);
+MULTIPLY(add_multiplied, true, 128, 32);
+MULTIPLY(add_multiplied, true, 32, 32);

@@ -158,6 +158,10 @@ MUTANTS = [
     ("updates.cu", "columns: added though copied", "SmallKernels", "if (ADD) {", "{"),
     ("updates.cu", "columns: rows taken to lie together", "SmallKernels", "(int64_t)row * from_stride", "(int64_t)row * columns"),
     ("updates.cu", "columns: 32-bit offset of a row", "LargeOffsets", "(int64_t)row * to_stride", "(int)((unsigned)row * (unsigned)to_stride)"),
+    ("updates.cu", "multiply: rows of the next copy", "SmallKernels", "(row % factor_rows)", "row"),
+    ("normalization.cu", "mean subtracted though not centred", "SmallKernels", "  if (centred)\n    for", "  if (true)\n    for"),
+    ("normalization.cu", "Jacobian without the normalised row", "SmallKernels", "- mean - y[k] * along)", "- mean)"),
+    ("normalization.cu", "Jacobian of the first copy alone", "SmallKernels", "((int64_t)c * samples + sample) * width", "sample * width"),
     ("losses.cu", "targets' mass taken as 1", "SmallKernels", "scale = mass / sum", "scale = 1.f / sum"),
 ]
 

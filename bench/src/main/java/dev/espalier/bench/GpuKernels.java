@@ -22,6 +22,7 @@ import dev.espalier.kernels.LossesKernel;
 import dev.espalier.kernels.MatrixBlock;
 import dev.espalier.kernels.MatrixProducts;
 import dev.espalier.kernels.Nonlinearity;
+import dev.espalier.kernels.NormalizationKernel;
 import dev.espalier.kernels.ProductKernel;
 import dev.espalier.kernels.RandomKernel;
 import dev.espalier.kernels.ReductionsKernel;
@@ -363,6 +364,16 @@ public final class GpuKernels {
         b -> updates.copyColumns(b[0], b[1]));
     measure("add_columns", shape, 0, 12 * elements, memory -> halves(memory, rows, width),
         b -> updates.addColumns(b[0], b[1]));
+    measure("multiply by a row", shape, 0, 8 * elements,
+        memory -> new DeviceMatrix[]{memory.matrix(rows, width), memory.matrix(1, width), memory.matrix(rows, width)},
+        m -> updates.multiply(m[0], m[1], m[2]));
+    measure("add_multiplied", shape, 0, 16 * elements, memory -> matrices(memory, 3, rows, width),
+        m -> updates.addMultiplied(m[0], m[1], m[2]));
+    NormalizationKernel normalization = new NormalizationKernel(driver);
+    measure("normalize", shape, 0, 8 * elements, memory -> matrices(memory, 2, rows, width),
+        m -> normalization.normalize(true, 1e-5, m[0], m[1]));
+    measure("normalize_backward", shape, 0, 16 * elements, memory -> matrices(memory, 4, rows, width),
+        m -> normalization.backward(true, 1e-5, m[0], m[1], m[2], m[3]));
     measure("adam", shape, 0, 28 * elements, memory -> matrices(memory, 4, rows, width),
         m -> updates.adamStep(m[0], m[1], m[2], m[3], 1e-3, 0.9, 0.999, 1e-8, 1, true));
     LossesKernel losses = new LossesKernel(driver);

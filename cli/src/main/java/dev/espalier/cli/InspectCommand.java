@@ -88,6 +88,11 @@ final class InspectCommand implements Callable<Integer> {
       case Node.Dense dense -> "layer " + dense.name();
       case Node.Activate activate -> activate.activation().toString();
       case Node.Add _ -> "add";
+      case Node.Multiply _ -> "multiply";
+      case Node.Scale _ -> "scale and shift";
+      case Node.Normalize normalize -> normalize.centred() ? "layer normalisation" : "RMS normalisation";
+      case Node.Slice slice -> "features from %d on".formatted(slice.first());
+      case Node.Sum _ -> "sum of features";
       case Node.Concat _ -> "concat";
     };
   }

@@ -60,8 +60,8 @@ public final class TestNetworks {
     return new DenseNetwork(layers);
   }
 
-  /// A random graph of `steps` layers, activations, sums and concatenations, whose values any number of nodes read,
-  /// behind which one node or two join what none of them reads.
+  /// A random graph of `steps` nodes of all kinds, whose values any number of nodes read, behind which one node or two
+  /// join what none of them reads.
   public static Graph graph(long seed, int steps) {
     RandomGenerator random = random(seed);
     List<Activation> activations = kinds().filter(a -> a.isElementwise() && !a.equals(Activation.IDENTITY)).toList();
@@ -74,22 +74,31 @@ public final class TestNetworks {
       List<Integer> inputs = new ArrayList<>(
           random.ints(1 + random.nextInt(3), 0, nodes).map(i -> Math.max(i, random.nextInt(nodes))).boxed().toList());
       int input = inputs.getFirst();
-      int kind = n == 1 ? 0 : random.nextInt(5);
-      if (kind == 3) {
+      int kind = n == 1 ? 0 : random.nextInt(12);
+      if (kind == 3 || kind == 5) {
         inputs.removeIf(other -> !widths.get(other).equals(widths.get(input)));
-      } else if (kind < 3 || inputs.stream().mapToInt(widths::get).sum() > 8) {
+        inputs.subList(Math.min(inputs.size(), kind == 5 ? 2 : 3), inputs.size()).clear();
+      } else if (kind != 4 || inputs.stream().mapToInt(widths::get).sum() > 8) {
         inputs.subList(1, inputs.size()).clear();
       }
       Integer[] read = inputs.toArray(Integer[]::new);
+      int width = widths.get(input);
       widths.add(switch (kind) {
-        case 3 -> widths.get(input);
+        case 2, 3, 5, 6, 7 -> width;
         case 4 -> inputs.stream().mapToInt(widths::get).sum();
-        default -> kind == 2 ? widths.get(input) : 1 + random.nextInt(4);
+        case 8 -> 1 + random.nextInt(width);
+        case 9 -> 1;
+        default -> 1 + random.nextInt(4);
       });
       int added = switch (kind) {
         case 2 -> builder.activate(input, activations.get(random.nextInt(activations.size())));
         case 3 -> builder.add(read);
         case 4 -> builder.concat(read);
+        case 5 -> builder.multiply(input, inputs.getLast());
+        case 6 -> builder.scale(input, numbers(random, width), numbers(random, width));
+        case 7 -> builder.normalize(input, random.nextBoolean(), 0.5);
+        case 8 -> builder.slice(input, random.nextInt(width - widths.getLast() + 1), widths.getLast());
+        case 9 -> builder.sum(input);
         default -> builder.dense("layer" + n, input, widths.getLast());
       };
       unread.removeAll(inputs);
@@ -105,6 +114,10 @@ public final class TestNetworks {
       }
     }
     return builder.build();
+  }
+
+  private static List<Float> numbers(RandomGenerator random, int count) {
+    return random.doubles(count, -1, 1).mapToObj(value -> (float) value).toList();
   }
 
   /// A network of normal weights, scaled by 1/√inputs, and biases, which one layer of four lacks.
@@ -187,6 +200,13 @@ public final class TestNetworks {
           case Node.Activate activate -> activate(activate.activation(), inputs.getFirst());
           case Node.Add _ -> IntStream.range(0, node.width())
               .mapToDouble(i -> inputs.stream().mapToDouble(input -> input[i]).sum()).toArray();
+          case Node.Multiply _ ->
+            IntStream.range(0, node.width()).mapToDouble(i -> inputs.getFirst()[i] * inputs.getLast()[i]).toArray();
+          case Node.Scale scale -> IntStream.range(0, node.width())
+              .mapToDouble(i -> scale.factors().get(i) * inputs.getFirst()[i] + scale.shifts().get(i)).toArray();
+          case Node.Normalize normalize -> normalize(normalize, inputs.getFirst());
+          case Node.Slice slice -> Arrays.copyOfRange(inputs.getFirst(), slice.first(), slice.first() + slice.width());
+          case Node.Sum _ -> new double[]{Arrays.stream(inputs.getFirst()).sum()};
           case Node.Concat _ -> inputs.stream().flatMapToDouble(Arrays::stream).toArray();
         };
       }
@@ -201,6 +221,12 @@ public final class TestNetworks {
         }
       }
       return z;
+    }
+
+    private static double[] normalize(Node.Normalize node, double[] x) {
+      double mean = node.centred() ? Arrays.stream(x).average().orElseThrow() : 0;
+      double variance = Arrays.stream(x).map(value -> (value - mean) * (value - mean)).average().orElseThrow();
+      return Arrays.stream(x).map(value -> (value - mean) / Math.sqrt(variance + node.epsilon())).toArray();
     }
 
     private static double[] activate(Activation activation, double[] z) {

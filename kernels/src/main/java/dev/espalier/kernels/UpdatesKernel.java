@@ -3,7 +3,7 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Updates that go over matrices element by element. Limited by memory: per element `add` and `addColumns` move 12
-/// bytes, `copyColumns` 8, an Adam step 28.
+/// bytes, `copyColumns` 8, `multiply` 12 at most, `addMultiplied` 16, an Adam step 28.
 public final class UpdatesKernel {
   private static final String FAMILY = "updates";
   private static final int THREADS = 256;
@@ -47,6 +47,30 @@ public final class UpdatesKernel {
             Argument.of((float) beta2), Argument.of((float) (1 - beta2)), Argument.of((float) epsilon),
             Argument.of((float) correction1), Argument.of((float) correction2), Argument.of(keepZeros ? 1 : 0),
             Argument.of(parameter.elements())));
+  }
+
+  /// z = x∘y, where row r of x is multiplied by row r modulo the rows of y.
+  ///
+  /// @param product z, as `x`, written; may be `x` itself
+  public void multiply(DeviceMatrix x, DeviceMatrix factor, DeviceMatrix product) {
+    multiply("multiply", x, factor, product);
+  }
+
+  /// z += x∘y; as [#multiply].
+  public void addMultiplied(DeviceMatrix x, DeviceMatrix factor, DeviceMatrix sum) {
+    multiply("add_multiplied", x, factor, sum);
+  }
+
+  private void multiply(String kernel, DeviceMatrix x, DeviceMatrix factor, DeviceMatrix to) {
+    Kernels.copies(x, factor.rows());
+    Kernels.shape("factor", factor, factor.rows(), x.columns());
+    Kernels.shape("to", to, x.rows(), x.columns());
+    Kernels.apart("to", to, x, factor);
+    ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, x, factor, to);
+    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(x.rows(), x.columns()), ElementwiseTile.BLOCK, 0,
+        List.of(Argument.of(x), Argument.of(factor), Argument.of(to), Argument.of(factor.rows()), Argument.of(x.rows()),
+            Argument.of(x.columns())),
+        "x %s, factor %s".formatted(x, factor)));
   }
 
   /// to = from, for blocks of one shape.

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Test;
 class PtxTest {
   private static final Path REPORTS = Path.of(System.getProperty("espalier.kernels.ptx"));
   private static final List<String> FAMILIES = List.of("apply", "dense_forward", "dual_moments", "elimination_scores",
-      "losses", "product", "random", "reductions", "select", "solving", "updates");
+      "losses", "normalization", "product", "random", "reductions", "select", "solving", "updates");
   /// Registers of a multiprocessor, from compute capability 8.0 on.
   private static final int REGISTERS = 65_536;
   /// Static shared memory that any kernel may use.

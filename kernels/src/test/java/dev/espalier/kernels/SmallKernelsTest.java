@@ -12,7 +12,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import org.junit.jupiter.api.Test;
 
-/// Reductions, updates, losses, random numbers and least squares.
+/// Reductions, updates, normalisation, losses, random numbers and least squares.
 class SmallKernelsTest {
   @Test
   void columnSums() {
@@ -92,6 +92,101 @@ class SmallKernelsTest {
         assertSame("y", gpu.read(to), i -> y[i] - 0.5 * x[i]);
       }
     });
+  }
+
+  /// Stacked copies by the rows of their samples, and all rows by one.
+  @Test
+  void multiply() {
+    int copies = 3;
+    onEveryShape((gpu, rows, columns) -> {
+      for (int factorRows : new int[]{rows, 1}) {
+        float[] x = integers(1, (long) copies * rows * columns, 50);
+        float[] factor = integers(2, (long) factorRows * columns, 50);
+        for (int offset = 0; offset < 2; offset++) { // the second is aligned to 4 bytes only
+          DeviceMatrix from = gpu.matrix(copies * rows, columns, x);
+          DeviceMatrix to = gpu.matrixAt(offset, copies * rows, columns);
+          UpdatesKernel kernel = new UpdatesKernel(gpu);
+          kernel.multiply(from, gpu.matrix(factorRows, columns, factor), to);
+          assertSame("product", gpu.read(to), i -> (double) x[i] * factor[i % factor.length]);
+          kernel.addMultiplied(from, gpu.matrix(factorRows, columns, factor), to);
+          assertSame("sum", gpu.read(to), i -> 2.0 * x[i] * factor[i % factor.length]);
+          kernel.multiply(from, gpu.matrix(factorRows, columns, factor), from);
+          assertSame("in place", gpu.read(from), i -> (double) x[i] * factor[i % factor.length]);
+        }
+      }
+    });
+  }
+
+  @Test
+  void normalization() {
+    onEveryShape((gpu, rows, columns) -> {
+      for (boolean centred : new boolean[]{true, false}) {
+        float[] x = normal(1, (long) rows * columns);
+        DeviceMatrix y = gpu.matrix(rows, columns);
+        new NormalizationKernel(gpu).normalize(centred, 0.25, gpu.matrix(rows, columns, x), y);
+        double[] exact = normalized(x, columns, centred);
+        assertClose("y", gpu.read(y), i -> exact[i], i -> (columns + 20) * UNIT * (2 + Math.abs(x[i])) * 4);
+      }
+    });
+  }
+
+  /// By the Jacobian, element by element.
+  @Test
+  void normalizationJacobian() {
+    int copies = 2;
+    onEveryShape((gpu, rows, columns) -> {
+      for (boolean centred : new boolean[]{true, false}) {
+        int elements = rows * columns;
+        float[] x = normal(1, elements);
+        float[] u = normal(2, (long) copies * elements);
+        double[] exact = normalized(x, columns, centred);
+        float[] y = new float[elements];
+        for (int i = 0; i < elements; i++) {
+          y[i] = (float) exact[i];
+        }
+        DeviceMatrix upstream = gpu.matrix(copies * rows, columns, u);
+        DeviceMatrix g = gpu.matrix(copies * rows, columns);
+        NormalizationKernel kernel = new NormalizationKernel(gpu);
+        DeviceMatrix values = gpu.matrix(rows, columns, x);
+        DeviceMatrix normalized = gpu.matrix(rows, columns, y);
+        kernel.backward(centred, 0.25, values, normalized, upstream, g);
+        float[] gradient = gpu.read(g);
+        assertClose("g", gradient, at -> {
+          int row = at - at % columns;
+          double sum = 0;
+          for (int j = row; j < row + columns; j++) {
+            sum += u[j] * ((j == at ? 1 : 0) - (centred ? 1.0 / columns : 0)
+                - (double) y[at % elements] * y[j % elements] / columns);
+          }
+          return sum * spread(x, row % elements, columns, centred)[1];
+        }, at -> (columns + 20) * UNIT * (4 + Math.abs(u[at])) * (1 + Math.abs(y[at % elements])) * 4);
+        kernel.backward(centred, 0.25, values, normalized, upstream, upstream);
+        assertSame("in place", gpu.read(upstream), i -> gradient[i]);
+      }
+    });
+  }
+
+  private static double[] normalized(float[] x, int columns, boolean centred) {
+    double[] normalized = new double[x.length];
+    for (int i = 0; i < x.length; i++) {
+      double[] spread = spread(x, i - i % columns, columns, centred);
+      normalized[i] = (x[i] - spread[0]) * spread[1];
+    }
+    return normalized;
+  }
+
+  /// m, or 0 where it is not centred, and 1 / √(v + ¼) of a row.
+  private static double[] spread(float[] x, int first, int columns, boolean centred) {
+    double sum = 0;
+    for (int j = first; j < first + columns; j++) {
+      sum += x[j];
+    }
+    double mean = centred ? sum / columns : 0;
+    double squares = 0;
+    for (int j = first; j < first + columns; j++) {
+      squares += (x[j] - mean) * (x[j] - mean);
+    }
+    return new double[]{mean, 1 / Math.sqrt(squares / columns + 0.25)};
   }
 
   @Test

@@ -63,6 +63,34 @@ public interface NetworkOperations {
   /// y += α x, of one shape.
   void add(double alpha, Matrix x, Matrix y);
 
+  /// z = x∘y, where row r of x is multiplied by row r modulo the rows of y: by that of its sample for stacked copies, or
+  /// by the same row for all.
+  ///
+  /// @param x copies · rows of y × columns
+  /// @param product z, as `x`, written
+  void multiply(Matrix x, Matrix factor, Matrix product);
+
+  /// z += x∘y; as [#multiply].
+  void addMultiplied(Matrix x, Matrix factor, Matrix sum);
+
+  /// y = (x − m) / √(v + ε) by rows, with m the mean of a row and v the mean of (x − m)².
+  ///
+  /// @param centred whether m is the mean; otherwise it is 0
+  /// @param epsilon ε, above 0
+  /// @param x samples × width
+  /// @param normalized y, as `x`, written
+  void normalize(boolean centred, double epsilon, Matrix x, Matrix normalized);
+
+  /// g = Jᵀu with the Jacobian J of [#normalize], which is symmetric: (u − mean(u) − y mean(y∘u)) / √(v + ε) by rows,
+  /// without mean(u) if it is not centred.
+  ///
+  /// @param x samples × width
+  /// @param normalized y of x
+  /// @param upstream u, stacked copies (copies · samples) × width
+  /// @param gradient g, as `upstream`, written; may be `upstream` itself
+  void normalizeBackward(boolean centred, double epsilon, Matrix x, Matrix normalized, Matrix upstream,
+      Matrix gradient);
+
   /// Copies `count` columns of `from` to columns of `to`, which has as many rows.
   void copyColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count);
 

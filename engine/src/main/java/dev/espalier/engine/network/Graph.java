@@ -6,6 +6,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// The structure of a network: a directed acyclic graph of nodes in an order in which they can be computed. Node 0 is
 /// the input, the last node is the output y. Its dense nodes are its **layers**, numbered from 0 in the order of the
@@ -55,10 +56,33 @@ public record Graph(List<Node> nodes) {
       }
       case Node.Add add -> require(!widths.isEmpty() && widths.stream().allMatch(width -> width == add.width()),
           "node %d adds values of the widths %s".formatted(n, widths));
+      case Node.Multiply multiply -> require(widths.stream().allMatch(width -> width == multiply.width()),
+          "node %d multiplies values of the widths %s".formatted(n, widths));
+      case Node.Scale scale -> requireFits(n, scale, widths.getFirst());
+      case Node.Normalize normalize -> {
+        require(widths.getFirst() == normalize.width(), "node %d: a normalisation changes no width".formatted(n));
+        require(normalize.epsilon() > 0 && Double.isFinite(normalize.epsilon()),
+            "node %d: the epsilon of a normalisation is above 0, not %s".formatted(n, normalize.epsilon()));
+      }
+      case Node.Slice slice ->
+        require(slice.first() >= 0 && slice.width() > 0 && slice.width() <= widths.getFirst() - slice.first(),
+            "node %d takes the features from %d on, %d of them, of a value of %d".formatted(n, slice.first(),
+                slice.width(), widths.getFirst()));
+      case Node.Sum _ -> {
+        // Any value has a sum.
+      }
       case Node.Concat concat ->
         require(!widths.isEmpty() && widths.stream().mapToInt(Integer::intValue).sum() == concat.width(),
             "node %d joins values of the widths %s to one of %d".formatted(n, widths, concat.width()));
     }
+  }
+
+  private static void requireFits(int n, Node.Scale scale, int width) {
+    require(scale.width() == width && scale.shifts().size() == width,
+        "node %d scales a value of the width %d by %d factors and %d shifts".formatted(n, width, scale.width(),
+            scale.shifts().size()));
+    require(Stream.concat(scale.factors().stream(), scale.shifts().stream()).allMatch(Float::isFinite),
+        "node %d: factors and shifts are finite".formatted(n));
   }
 
   private static void requireBefore(int n, int input) {
@@ -102,7 +126,8 @@ public record Graph(List<Node> nodes) {
     return IntStream.range(1, nodes.size()).allMatch(n -> switch (nodes.get(n)) {
       case Node.Dense dense -> dense.input() == n - 1;
       case Node.Activate activate -> activate.input() == n - 1 && nodes.get(n - 1) instanceof Node.Dense;
-      case Node.Input _,Node.Add _,Node.Concat _ -> false;
+      case Node.Input _,Node.Add _,Node.Multiply _,Node.Scale _,Node.Normalize _,Node.Slice _,Node.Sum _,Node.Concat _ ->
+        false;
     });
   }
 
@@ -183,6 +208,37 @@ public record Graph(List<Node> nodes) {
     /// The sum of nodes.
     public int add(Integer... inputs) {
       return add(new Node.Add(List.of(inputs), inputs.length == 0 ? 0 : width(inputs[0])));
+    }
+
+    /// The product of two nodes, element by element.
+    public int multiply(int left, int right) {
+      return add(new Node.Multiply(left, right, width(left)));
+    }
+
+    /// Node `input` times constant factors, plus constant shifts, one of each for each feature.
+    public int scale(int input, List<Float> factors, List<Float> shifts) {
+      requireBefore(nodes.size(), input);
+      return add(new Node.Scale(input, factors, shifts));
+    }
+
+    /// Node `input` normalised by rows.
+    ///
+    /// @param centred whether the mean is subtracted
+    /// @param epsilon what is added to the variance, above 0
+    public int normalize(int input, boolean centred, double epsilon) {
+      return add(new Node.Normalize(input, centred, epsilon, width(input)));
+    }
+
+    /// Features `first` to `first + width − 1` of node `input`.
+    public int slice(int input, int first, int width) {
+      requireBefore(nodes.size(), input);
+      return add(new Node.Slice(input, first, width));
+    }
+
+    /// The sum of the features of node `input`.
+    public int sum(int input) {
+      requireBefore(nodes.size(), input);
+      return add(new Node.Sum(input));
     }
 
     /// The values of nodes side by side.

@@ -52,6 +52,76 @@ public sealed interface Node {
     }
   }
 
+  /// The product of two values of one width, element by element.
+  record Multiply(int left, int right, int width) implements Node {
+    @Override
+    public List<Integer> inputs() {
+      return List.of(left, right);
+    }
+  }
+
+  /// γ∘x + β, with constants γ and β for each feature, which nothing prunes or trains.
+  ///
+  /// @param input the node that computes x
+  /// @param factors γ
+  /// @param shifts β
+  record Scale(int input, List<Float> factors, List<Float> shifts) implements Node {
+    /// Copies the lists.
+    public Scale {
+      factors = List.copyOf(factors);
+      shifts = List.copyOf(shifts);
+    }
+
+    @Override
+    public List<Integer> inputs() {
+      return List.of(input);
+    }
+
+    @Override
+    public int width() {
+      return factors.size();
+    }
+  }
+
+  /// (x − m) / √(v + ε) by rows, with m the mean of a row and v the mean of (x − m)²: a layer normalisation without its
+  /// constants, which are a [Scale].
+  ///
+  /// @param input the node that computes x
+  /// @param centred whether m is the mean; otherwise it is 0, as in a normalisation by the root of mean squares
+  /// @param epsilon ε, above 0
+  record Normalize(int input, boolean centred, double epsilon, int width) implements Node {
+    @Override
+    public List<Integer> inputs() {
+      return List.of(input);
+    }
+  }
+
+  /// Neighbouring features of a value.
+  ///
+  /// @param input the node that computes it
+  /// @param first the number of the first feature
+  record Slice(int input, int first, int width) implements Node {
+    @Override
+    public List<Integer> inputs() {
+      return List.of(input);
+    }
+  }
+
+  /// The sum of the features of a value.
+  ///
+  /// @param input the node that computes it
+  record Sum(int input) implements Node {
+    @Override
+    public List<Integer> inputs() {
+      return List.of(input);
+    }
+
+    @Override
+    public int width() {
+      return 1;
+    }
+  }
+
   /// Values side by side.
   ///
   /// @param inputs the nodes that compute them, from the first column on, at least one

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 
 /// Gradients at the nodes of a graph, in stacked copies, in memory that the next pass uses again. They flow from the
 /// output to the layers; where paths join, they add up.
@@ -19,6 +20,7 @@ final class BackwardPass implements Resource {
   private final Backend backend;
   private final Graph graph;
   private final Wiring wiring;
+  private final NodeConstants constants;
   /// By node; null where a fused operation needs none.
   private final List<Matrix> gradients = new ArrayList<>();
   private final Resources resources;
@@ -28,6 +30,7 @@ final class BackwardPass implements Resource {
     this.graph = graph;
     this.resources = resources;
     wiring = new Wiring(graph);
+    constants = NodeConstants.upload(backend, graph, resources);
     for (int n = 0; n < graph.nodes().size(); n++) {
       gradients.add(wiring.hasGradient(n) ? resources.own(backend.allocate(rows, graph.nodes().get(n).width())) : null);
     }
@@ -104,17 +107,24 @@ final class BackwardPass implements Resource {
           // Nothing below wants it.
         }
         case Node.Dense dense -> fromDense(n, dense);
-        case Node.Activate activate -> {
-          if (activate.input() == 0) {
-            return;
+        case Node.Activate activate ->
+          through(n, activate.input(), target -> on.activationBackward(activate.activation(),
+              forward.value(activate.input()), forward.value(n), gradient(n), target));
+        case Node.Normalize normalize ->
+          through(n, normalize.input(), target -> on.normalizeBackward(normalize.centred(), normalize.epsilon(),
+              forward.value(normalize.input()), forward.value(n), gradient(n), target));
+        case Node.Multiply(int left, int right, _) -> {
+          give(n, forward.value(right), left);
+          give(n, forward.value(left), right);
+        }
+        case Node.Scale scale -> give(n, constants.factors().get(n), scale.input());
+        case Node.Slice slice -> fromSlice(n, slice);
+        case Node.Sum sum -> {
+          if (sum.input() != 0) {
+            on.product(1, gradient(n), false, constants.factors().get(n), false, written[sum.input()] ? 1 : 0,
+                gradient(sum.input()));
+            written[sum.input()] = true;
           }
-          Matrix target = written[activate.input()] ? gradient(n) : gradient(activate.input());
-          on.activationBackward(activate.activation(), forward.value(activate.input()), forward.value(n), gradient(n),
-              target);
-          if (written[activate.input()]) {
-            on.add(1, target, gradient(activate.input()));
-          }
-          written[activate.input()] = true;
         }
         case Node.Add add -> add.inputs().forEach(input -> give(n, 0, input));
         case Node.Concat concat -> {
@@ -125,6 +135,45 @@ final class BackwardPass implements Resource {
           }
         }
       }
+    }
+
+    /// Takes the gradient of node `n` through a function of the node that it read.
+    ///
+    /// @param function writes into what it is given, which may be the gradient of node `n` itself
+    private void through(int n, int input, Consumer<Matrix> function) {
+      if (input == 0) {
+        return;
+      }
+      Matrix target = written[input] ? gradient(n) : gradient(input);
+      function.accept(target);
+      if (written[input]) {
+        on.add(1, target, gradient(input));
+      }
+      written[input] = true;
+    }
+
+    /// Adds the gradient of node `n`, multiplied by `factor`, to that of a node that it read.
+    private void give(int n, Matrix factor, int input) {
+      if (input == 0) {
+        return;
+      }
+      if (written[input]) {
+        on.addMultiplied(gradient(n), factor, gradient(input));
+      } else {
+        on.multiply(gradient(n), factor, gradient(input));
+        written[input] = true;
+      }
+    }
+
+    private void fromSlice(int n, Node.Slice slice) {
+      if (slice.input() == 0) {
+        return;
+      }
+      if (!written[slice.input()]) {
+        backend.clear(gradient(slice.input()));
+        written[slice.input()] = true;
+      }
+      on.addColumns(gradient(n), 0, gradient(slice.input()), slice.first(), slice.width());
     }
 
     private void fromDense(int n, Node.Dense dense) {

@@ -31,12 +31,13 @@ public final class ChangePass implements Resource {
   private final int copies;
   /// By node, stacked copies; empty where nothing changes.
   private final List<Optional<Matrix>> changes = new ArrayList<>();
-  /// By node, stacked copies of what an activation is applied to, unless it takes the place of a change that no other
-  /// node reads.
+  /// By node, stacked copies of what an activation, a normalisation or a product is applied to, unless it takes the place
+  /// of a change that no other node reads.
   private final List<Optional<Matrix>> shifted = new ArrayList<>();
   /// A column of a value, and one of the weights of a layer.
   private final Matrix column;
   private final Matrix outgoing;
+  private final NodeConstants constants;
   private final Resources resources;
 
   private ChangePass(Backend backend, Graph graph, int l, int batchSize, Resources resources) {
@@ -54,6 +55,7 @@ public final class ChangePass implements Resource {
           ? Optional.of(resources.own(backend.allocate(rows, reach.width(n))))
           : Optional.empty());
     }
+    constants = NodeConstants.upload(backend, graph, resources);
     column = resources.own(backend.allocate(batchSize, 1));
     outgoing = resources
         .own(backend.allocate(graph.layers().stream().mapToInt(Node.Dense::width).max().orElseThrow(), 1));
@@ -69,7 +71,7 @@ public final class ChangePass implements Resource {
     Reach reach = new Reach(graph, l);
     long widths = IntStream.range(0, graph.nodes().size()).filter(reach::changes)
         .mapToLong(n -> (reach.isShiftedApart(n) ? 2L : 1L) * reach.width(n)).sum();
-    return widths * reach.copies(batchSize) * batchSize + batchSize;
+    return widths * reach.copies(batchSize) * batchSize + batchSize + NodeConstants.elements(graph);
   }
 
   /// Multiply-adds of one copy and sample, or what takes as long.
@@ -108,8 +110,12 @@ public final class ChangePass implements Resource {
     }
 
     boolean isShiftedApart(int n) {
-      return changes[n] && graph.nodes().get(n) instanceof Node.Activate activate
-          && (isColumn[activate.input()] != isColumn[n] || graph.readers(activate.input()).size() > 1);
+      return changes[n] && switch (graph.nodes().get(n)) {
+        case Node.Activate activate ->
+          isColumn[activate.input()] != isColumn[n] || graph.readers(activate.input()).size() > 1;
+        case Node.Multiply _,Node.Normalize _ -> true;
+        case Node.Input _,Node.Dense _,Node.Add _,Node.Scale _,Node.Slice _,Node.Sum _,Node.Concat _ -> false;
+      };
     }
 
     int copies(int batchSize) {
@@ -121,8 +127,9 @@ public final class ChangePass implements Resource {
     long operations(int n) {
       return switch (graph.nodes().get(n)) {
         case Node.Dense dense when n > first && !isColumn[dense.input()] -> (long) width(n) * dense.inputWidth();
-        case Node.Activate _ -> (long) width(n) * ACTIVATION;
-        case Node.Input _,Node.Dense _,Node.Add _,Node.Concat _ -> width(n);
+        case Node.Activate _,Node.Normalize _ -> (long) width(n) * ACTIVATION;
+        case Node.Sum sum -> width(sum.input());
+        case Node.Input _,Node.Dense _,Node.Add _,Node.Multiply _,Node.Scale _,Node.Slice _,Node.Concat _ -> width(n);
       };
     }
   }
@@ -185,6 +192,45 @@ public final class ChangePass implements Resource {
         backend.clear(change);
         add.inputs().forEach(input -> addChange(input, neuron, change, 0));
       }
+      case Node.Multiply(int left, int right, _) -> { // δ (r + δr) + l δr
+        Matrix factor = shifted.get(n).orElseThrow().slice(0, rows);
+        setChange(right, neuron, factor);
+        addToCopies(1, forward.value(right), factor);
+        setChange(left, neuron, change);
+        on.multiply(change, factor, change);
+        setChange(right, neuron, factor);
+        on.addMultiplied(factor, forward.value(left), change);
+      }
+      case Node.Scale scale -> {
+        setChange(scale.input(), neuron, change);
+        on.multiply(change, constants.factors().get(n), change);
+      }
+      case Node.Normalize normalize -> {
+        Matrix x = shifted.get(n).orElseThrow().slice(0, rows);
+        setChange(normalize.input(), neuron, x);
+        addToCopies(1, forward.value(normalize.input()), x);
+        on.normalize(normalize.centred(), normalize.epsilon(), x, change);
+        addToCopies(-1, forward.value(n), change);
+      }
+      case Node.Slice slice -> {
+        Matrix whole = change(slice.input(), rows);
+        if (!reach.isColumn[slice.input()]) {
+          on.copyColumns(whole, slice.first(), change, 0, slice.width());
+        } else {
+          backend.clear(change);
+          if (neuron >= slice.first() && neuron < slice.first() + slice.width()) {
+            on.copyColumns(whole, 0, change, neuron - slice.first(), 1);
+          }
+        }
+      }
+      case Node.Sum sum -> {
+        Matrix terms = change(sum.input(), rows);
+        if (reach.isColumn[sum.input()]) {
+          on.copyColumns(terms, 0, change, 0, 1);
+        } else {
+          on.product(1, terms, false, constants.factors().get(n), true, 0, change);
+        }
+      }
       case Node.Concat concat -> {
         backend.clear(change);
         int offset = 0;
@@ -194,6 +240,12 @@ public final class ChangePass implements Resource {
         }
       }
     }
+  }
+
+  /// Writes the change of node `n`, or 0 if there is none, to all columns.
+  private void setChange(int n, int neuron, Matrix to) {
+    backend.clear(to);
+    addChange(n, neuron, to, 0);
   }
 
   /// Adds the change of node `n`, if there is one, to the columns from `offset` on; a single column to its place, or to

@@ -19,6 +19,7 @@ public final class ForwardPass implements Resource {
   private final Graph graph;
   private final Wiring wiring;
   private final List<Matrix> values;
+  private final NodeConstants constants;
   private final Resources resources;
   private int samples;
 
@@ -29,6 +30,7 @@ public final class ForwardPass implements Resource {
     wiring = new Wiring(graph);
     values = graph.nodes().stream().<Matrix>map(node -> resources.own(backend.allocate(batchSize, node.width())))
         .toList();
+    constants = NodeConstants.upload(backend, graph, resources);
   }
 
   /// Memory for batches of up to `batchSize` samples, closed by the caller.
@@ -111,6 +113,17 @@ public final class ForwardPass implements Resource {
         on.copyColumns(values.apply(add.inputs().getFirst()), 0, value, 0, add.width());
         add.inputs().stream().skip(1).forEach(input -> on.add(1, values.apply(input), value));
       }
+      case Node.Multiply multiply -> on.multiply(values.apply(multiply.left()), values.apply(multiply.right()), value);
+      case Node.Scale scale -> {
+        on.multiply(values.apply(scale.input()), constants.factors().get(n), value);
+        if (constants.negatedShifts().containsKey(n)) {
+          backend.solving().subtractRow(value, constants.negatedShifts().get(n), value);
+        }
+      }
+      case Node.Normalize normalize ->
+        on.normalize(normalize.centred(), normalize.epsilon(), values.apply(normalize.input()), value);
+      case Node.Slice slice -> on.copyColumns(values.apply(slice.input()), slice.first(), value, 0, slice.width());
+      case Node.Sum sum -> on.product(1, values.apply(sum.input()), false, constants.factors().get(n), true, 0, value);
       case Node.Concat concat -> {
         int column = 0;
         for (int input : concat.inputs()) {

@@ -99,7 +99,9 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
     long backward = sensitivities + (stackedCopies(samples, graph, Math.max(1, passes)) + 1) * gradients
         + 3L * graph.outputs() + 1;
     // Where output changes are measured, the values of a second network take the place of gradients.
-    return samples * (forward + Math.max(forward, backward)) * Float.BYTES + workspace;
+    // Those of the forward passes of two networks, and of a backward pass.
+    long constants = 3 * NodeConstants.elements(graph);
+    return (samples * (forward + Math.max(forward, backward)) + constants) * Float.BYTES + workspace;
   }
 
   /// For example `weights 1.0 MiB, scores 2.0 MiB, batch of 512 samples 3.5 MiB, of 1,024.0 MiB`.

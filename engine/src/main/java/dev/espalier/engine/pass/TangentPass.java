@@ -17,6 +17,7 @@ public final class TangentPass implements Resource {
   private final Backend backend;
   private final Graph graph;
   private final Wiring wiring;
+  private final NodeConstants constants;
   /// By node; empty where no parameter has an influence.
   private final List<Optional<Matrix>> tangents = new ArrayList<>();
   private final Resources resources;
@@ -26,6 +27,7 @@ public final class TangentPass implements Resource {
     this.graph = graph;
     this.resources = resources;
     wiring = new Wiring(graph);
+    constants = NodeConstants.upload(backend, graph, resources);
     for (int n = 0; n < graph.nodes().size(); n++) {
       Node node = graph.nodes().get(n);
       boolean moves = node instanceof Node.Dense && part(direction, wiring.layer(n)).isPresent();
@@ -102,6 +104,23 @@ public final class TangentPass implements Resource {
         add.inputs().stream().filter(input -> tangents.get(input).isPresent())
             .forEach(input -> on.add(1, tangent(input, samples), tangent));
       }
+      case Node.Multiply(int left, int right, _) -> {
+        backend.clear(tangent);
+        if (tangents.get(left).isPresent()) {
+          on.addMultiplied(tangent(left, samples), forward.value(right), tangent);
+        }
+        if (tangents.get(right).isPresent()) {
+          on.addMultiplied(tangent(right, samples), forward.value(left), tangent);
+        }
+      }
+      case Node.Scale scale -> on.multiply(tangent(scale.input(), samples), constants.factors().get(n), tangent);
+      // So is that of a normalisation.
+      case Node.Normalize normalize -> on.normalizeBackward(normalize.centred(), normalize.epsilon(),
+          forward.value(normalize.input()), forward.value(n), tangent(normalize.input(), samples), tangent);
+      case Node.Slice slice ->
+        on.copyColumns(tangent(slice.input(), samples), slice.first(), tangent, 0, slice.width());
+      case Node.Sum sum ->
+        on.product(1, tangent(sum.input(), samples), false, constants.factors().get(n), true, 0, tangent);
       case Node.Concat concat -> {
         backend.clear(tangent);
         int column = 0;

@@ -62,7 +62,8 @@ final class Wiring {
       case Node.Activate _ ->
         readers.get(n).size() != 1 || !(graph.nodes().get(readers.get(n).getFirst()) instanceof Node.Dense)
             || backwardDense(readers.get(n).getFirst()).isEmpty();
-      case Node.Dense _,Node.Add _,Node.Concat _ -> true;
+      case Node.Dense _,Node.Add _,Node.Multiply _,Node.Scale _,Node.Normalize _,Node.Slice _,Node.Sum _,Node.Concat _ ->
+        true;
     };
   }
 

@@ -418,6 +418,99 @@ public interface NetworkOperationsContract {
 
   // ---- joins ----
 
+  /// Stacked copies by their samples, and all rows by one.
+  @ForShapes
+  default void multipliesRows(int samples, int columns, int unused) {
+    for (int rows : new int[]{samples, 1}) {
+      float[] x = on().normal(3 * samples * columns);
+      float[] factor = on().normal(rows * columns);
+      float[] before = on().normal(x.length);
+      Matrix from = on().upload(3 * samples, columns, x);
+      Matrix by = on().upload(rows, columns, factor);
+      Matrix product = on().upload(3 * samples, columns, filled(x.length, Float.NaN));
+      Matrix sum = on().upload(3 * samples, columns, before);
+      network().multiply(from, by, product);
+      network().addMultiplied(from, by, sum);
+      ExpectedSums products = on().sums(x.length);
+      ExpectedSums sums = on().sums(x.length);
+      for (int at = 0; at < x.length; at++) {
+        double expected = (double) x[at] * factor[at % factor.length];
+        products.add(at, expected);
+        sums.add(at, before[at]);
+        sums.add(at, expected);
+      }
+      products.check("product", product);
+      sums.check("sum", sum);
+      network().multiply(from, by, from);
+      products.check("product in place", from);
+    }
+  }
+
+  // ---- normalisation ----
+
+  @ForShapes
+  default void normalizesRows(int samples, int columns, int unused) {
+    for (boolean centred : new boolean[]{true, false}) {
+      float[] x = on().normal(samples * columns);
+      Matrix normalized = on().upload(samples, columns, filled(x.length, Float.NaN));
+      network().normalize(centred, 0.25, on().upload(samples, columns, x), normalized);
+      float[] found = on().download(normalized);
+      for (int at = 0; at < x.length; at++) {
+        Spread spread = Spread.of(x, at - at % columns, columns, centred);
+        // m and v are means of `columns` terms, of which each rounding counts once.
+        double tolerance = (columns + 8) * FLOAT_ROUNDOFF * (spread.largest() + 1) * spread.scale() * 2;
+        assertEquals((x[at] - spread.mean()) * spread.scale(), found[at], tolerance,
+            "centred %s, element %d of rows of %d".formatted(centred, at, columns));
+      }
+    }
+  }
+
+  /// @param scale 1 / √(v + ¼)
+  record Spread(double mean, double scale, double largest) {
+    static Spread of(float[] x, int first, int columns, boolean centred) {
+      double mean = centred ? IntStream.range(0, columns).mapToDouble(j -> x[first + j]).sum() / columns : 0;
+      double squares = IntStream.range(0, columns).mapToDouble(j -> Math.pow(x[first + j] - mean, 2)).sum();
+      double largest = IntStream.range(0, columns).mapToDouble(j -> Math.abs(x[first + j])).max().orElseThrow();
+      return new Spread(mean, 1 / Math.sqrt(squares / columns + 0.25), largest);
+    }
+  }
+
+  /// By the Jacobian, element by element: (δ − 1/n − yᵢ yⱼ / n) / √(v + ε), without 1/n if it is not centred.
+  @ForShapes
+  default void takesStackedGradientsBackThroughANormalisation(int samples, int columns, int unused) {
+    int copies = 2;
+    for (boolean centred : new boolean[]{true, false}) {
+      float[] x = on().normal(samples * columns);
+      float[] y = new float[x.length];
+      for (int at = 0; at < x.length; at++) {
+        Spread spread = Spread.of(x, at - at % columns, columns, centred);
+        y[at] = (float) ((x[at] - spread.mean()) * spread.scale());
+      }
+      float[] u = on().normal(copies * x.length);
+      Matrix values = on().upload(samples, columns, x);
+      Matrix normalized = on().upload(samples, columns, y);
+      Matrix upstream = on().upload(copies * samples, columns, u);
+      Matrix gradient = on().upload(copies * samples, columns, filled(u.length, Float.NaN));
+      network().normalizeBackward(centred, 0.25, values, normalized, upstream, gradient);
+      ExpectedSums sums = on().sums(u.length);
+      for (int at = 0; at < u.length; at++) {
+        int row = at - at % columns;
+        Spread spread = Spread.of(x, row % x.length, columns, centred);
+        double ulps = 8 + columns * spread.scale() * (spread.largest() + 1) * FLOAT_ROUNDOFF / on().unitRoundoff();
+        for (int j = 0; j < columns; j++) {
+          double factor = (at == row + j ? 1 : 0) - (centred ? 1.0 / columns : 0)
+              - (double) y[at % x.length] * y[(row + j) % x.length] / columns;
+          sums.add(at, ulps, u[row + j] * factor * spread.scale());
+          sums.allow(at, u[row + j] * spread.scale() * (1 + Math.abs(y[at % x.length])));
+        }
+      }
+      sums.check("gradient, centred " + centred, gradient);
+      assertArrayEquals(u, on().download(upstream));
+      network().normalizeBackward(centred, 0.25, values, normalized, upstream, upstream);
+      assertArrayEquals(on().download(gradient), on().download(upstream), "in place");
+    }
+  }
+
   @ForShapes
   default void addsMatrices(int rows, int columns, int unused) {
     float[] x = on().normal(rows * columns);

@@ -106,6 +106,16 @@ final class GraphTest {
           "concat forward  | node 2 reads node 2, which does not come before it",
           "add nothing     | node 2 adds values of the widths []",
           "concat nothing  | node 2 joins values of the widths [] to one of 0",
+          "multiply widths | node 3 multiplies values of the widths [3, 4]",
+          "scale beyond    | node 1 reads node 1, which does not come before it",
+          "scale widths    | node 1 scales a value of the width 3 by 2 factors and 3 shifts",
+          "scale shifts    | node 1 scales a value of the width 3 by 3 factors and 1 shifts",
+          "scale infinite  | node 1: factors and shifts are finite",
+          "epsilon         | node 1: the epsilon of a normalisation is above 0, not 0.0",
+          "slice before    | node 1 takes the features from -1 on, 2 of them, of a value of 3",
+          "slice beyond    | node 1 takes the features from 2 on, 2 of them, of a value of 3",
+          "slice nothing   | node 1 takes the features from 1 on, 0 of them, of a value of 3",
+          "sum forward     | node 1 reads node 2, which does not come before it",
           "add widths      | node 3 adds values of the widths [3, 4]",
           "unread          | node 1: no node reads its value, and it is not the last",
           "softmax         | node 2: softmax is only possible as the last activation",
@@ -128,6 +138,17 @@ final class GraphTest {
         b.dense("0", 0, 4);
         b.concat();
       };
+      case "multiply widths" -> b -> b.multiply(b.dense("0", 0, 3), b.dense("1", 0, 4));
+      case "scale beyond" -> b -> b.scale(1, List.of(1f), List.of(1f));
+      case "scale widths" -> b -> b.dense("0", b.scale(0, List.of(1f, 1f), List.of(1f, 1f, 1f)), 4);
+      case "scale shifts" -> b -> b.dense("0", b.scale(0, List.of(1f, 1f, 1f), List.of(1f)), 4);
+      case "scale infinite" ->
+        b -> b.dense("0", b.scale(0, List.of(1f, Float.POSITIVE_INFINITY, 1f), List.of(0f, 0f, 0f)), 4);
+      case "epsilon" -> b -> b.dense("0", b.normalize(0, true, 0), 4);
+      case "slice before" -> b -> b.dense("0", b.slice(0, -1, 2), 4);
+      case "slice beyond" -> b -> b.dense("0", b.slice(0, 2, 2), 4);
+      case "slice nothing" -> b -> b.dense("0", b.slice(0, 1, 0), 4);
+      case "sum forward" -> b -> b.sum(2);
       case "add widths" -> b -> b.add(b.dense("0", 0, 3), b.dense("1", 0, 4));
       case "unread" -> b -> {
         b.dense("0", 0, 4);

@@ -174,6 +174,71 @@ final class CpuNetwork implements NetworkOperations {
   }
 
   @Override
+  public void multiply(Matrix x, Matrix factor, Matrix product) {
+    MemorySegment from = read(x);
+    MemorySegment by = read(factor);
+    MemorySegment to = write(product);
+    int columns = x.columns();
+    pool.rowTiles(x.rows(), columns, (row, column, count, tile) -> {
+      load(from, (long) row * columns + column, count, tile.a);
+      CpuLoops.multiply(load(by, (long) (row % factor.rows()) * columns + column, count, tile.b), tile.a, count);
+      store(tile.a, count, to, (long) row * columns + column);
+    });
+  }
+
+  @Override
+  public void addMultiplied(Matrix x, Matrix factor, Matrix sum) {
+    MemorySegment from = read(x);
+    MemorySegment by = read(factor);
+    MemorySegment to = write(sum);
+    int columns = x.columns();
+    pool.rowTiles(x.rows(), columns, (row, column, count, tile) -> {
+      long at = (long) row * columns + column;
+      load(to, at, count, tile.c);
+      CpuLoops.addProduct(1, load(from, at, count, tile.a),
+          load(by, (long) (row % factor.rows()) * columns + column, count, tile.b), tile.c, count);
+      store(tile.c, count, to, at);
+    });
+  }
+
+  @Override
+  public void normalize(boolean centred, double epsilon, Matrix x, Matrix normalized) {
+    MemorySegment from = read(x);
+    MemorySegment to = write(normalized);
+    int columns = x.columns();
+    pool.ranges(x.rows(), CpuPool.rowsPerBlock(columns), (start, end) -> {
+      float[] row = new float[columns];
+      for (long n = start; n < end; n++) {
+        CpuNormalization.of(load(from, n * columns, columns, row), centred, epsilon).normalize(row);
+        store(row, columns, to, n * columns);
+      }
+    });
+  }
+
+  @Override
+  public void normalizeBackward(boolean centred, double epsilon, Matrix x, Matrix normalized, Matrix upstream,
+      Matrix gradient) {
+    MemorySegment from = read(x);
+    MemorySegment y = read(normalized);
+    MemorySegment u = read(upstream);
+    MemorySegment g = write(gradient);
+    int columns = x.columns();
+    long samples = x.rows();
+    pool.ranges(samples, CpuPool.rowsPerBlock(columns), (start, end) -> {
+      float[] values = new float[columns];
+      float[] row = new float[columns];
+      for (long n = start; n < end; n++) {
+        CpuNormalization of = CpuNormalization.of(load(from, n * columns, columns, values), centred, epsilon);
+        load(y, n * columns, columns, values);
+        for (long at = n * columns; at < upstream.elements(); at += samples * columns) {
+          of.multiplyByJacobian(values, load(u, at, columns, row));
+          store(row, columns, g, at);
+        }
+      }
+    });
+  }
+
+  @Override
   public void copyColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count) {
     MemorySegment source = read(from);
     MemorySegment target = write(to);

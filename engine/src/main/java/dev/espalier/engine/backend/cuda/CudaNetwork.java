@@ -12,6 +12,7 @@ import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.MatrixBlock;
 import dev.espalier.kernels.MatrixProducts;
 import dev.espalier.kernels.Nonlinearity;
+import dev.espalier.kernels.NormalizationKernel;
 import dev.espalier.kernels.RandomKernel;
 import dev.espalier.kernels.UpdatesKernel;
 import java.util.Optional;
@@ -22,6 +23,7 @@ final class CudaNetwork implements NetworkOperations {
   private final CudaTransfers transfers;
   private final DenseForwardKernel dense;
   private final UpdatesKernel updates;
+  private final NormalizationKernel normalization;
   private final RandomKernel random;
 
   CudaNetwork(Driver driver, MatrixProducts products, CudaTransfers transfers) {
@@ -29,6 +31,7 @@ final class CudaNetwork implements NetworkOperations {
     this.transfers = transfers;
     dense = new DenseForwardKernel(driver);
     updates = new UpdatesKernel(driver);
+    normalization = new NormalizationKernel(driver);
     random = new RandomKernel(driver);
   }
 
@@ -137,6 +140,27 @@ final class CudaNetwork implements NetworkOperations {
   @Override
   public void add(double alpha, Matrix x, Matrix y) {
     updates.add(alpha, device(x), device(y));
+  }
+
+  @Override
+  public void multiply(Matrix x, Matrix factor, Matrix product) {
+    updates.multiply(device(x), device(factor), device(product));
+  }
+
+  @Override
+  public void addMultiplied(Matrix x, Matrix factor, Matrix sum) {
+    updates.addMultiplied(device(x), device(factor), device(sum));
+  }
+
+  @Override
+  public void normalize(boolean centred, double epsilon, Matrix x, Matrix normalized) {
+    normalization.normalize(centred, epsilon, device(x), device(normalized));
+  }
+
+  @Override
+  public void normalizeBackward(boolean centred, double epsilon, Matrix x, Matrix normalized, Matrix upstream,
+      Matrix gradient) {
+    normalization.backward(centred, epsilon, device(x), device(normalized), device(upstream), device(gradient));
   }
 
   @Override

@@ -129,6 +129,62 @@ final class ReferenceNetwork implements NetworkOperations {
   }
 
   @Override
+  public void multiply(Matrix x, Matrix factor, Matrix product) {
+    for (int row = 0; row < x.rows(); row++) {
+      for (int j = 0; j < x.columns(); j++) {
+        entries(product).set(row, j, entries(x).get(row, j) * entries(factor).get(row % factor.rows(), j));
+      }
+    }
+  }
+
+  @Override
+  public void addMultiplied(Matrix x, Matrix factor, Matrix sum) {
+    for (int row = 0; row < x.rows(); row++) {
+      for (int j = 0; j < x.columns(); j++) {
+        entries(sum).add(row, j, entries(x).get(row, j) * entries(factor).get(row % factor.rows(), j));
+      }
+    }
+  }
+
+  @Override
+  public void normalize(boolean centred, double epsilon, Matrix x, Matrix normalized) {
+    for (int row = 0; row < x.rows(); row++) {
+      double mean = centred ? mean(entries(x), row) : 0;
+      double scale = scale(entries(x), row, mean, epsilon);
+      for (int j = 0; j < x.columns(); j++) {
+        entries(normalized).set(row, j, (entries(x).get(row, j) - mean) * scale);
+      }
+    }
+  }
+
+  private static double mean(ReferenceMatrix x, int row) {
+    return IntStream.range(0, x.columns()).mapToDouble(j -> x.get(row, j)).sum() / x.columns();
+  }
+
+  /// 1 / √(v + ε) of a row.
+  private static double scale(ReferenceMatrix x, int row, double mean, double epsilon) {
+    double squares = IntStream.range(0, x.columns()).mapToDouble(j -> Math.pow(x.get(row, j) - mean, 2)).sum();
+    return 1 / Math.sqrt(squares / x.columns() + epsilon);
+  }
+
+  @Override
+  public void normalizeBackward(boolean centred, double epsilon, Matrix x, Matrix normalized, Matrix upstream,
+      Matrix gradient) {
+    ReferenceMatrix y = entries(normalized);
+    ReferenceMatrix u = entries(upstream);
+    for (int row = 0; row < upstream.rows(); row++) {
+      int n = row % x.rows();
+      int copy = row;
+      double scale = scale(entries(x), n, centred ? mean(entries(x), n) : 0, epsilon);
+      double mean = centred ? mean(u, row) : 0;
+      double along = IntStream.range(0, x.columns()).mapToDouble(j -> y.get(n, j) * u.get(copy, j)).sum() / x.columns();
+      for (int j = 0; j < x.columns(); j++) {
+        entries(gradient).set(row, j, (u.get(row, j) - mean - y.get(n, j) * along) * scale);
+      }
+    }
+  }
+
+  @Override
   public void copyColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count) {
     for (int row = 0; row < from.rows(); row++) {
       for (int j = 0; j < count; j++) {
