@@ -156,16 +156,32 @@ final class OnnxContent {
     return constants.get(name).integers(path, OnnxTensor.DIMS);
   }
 
-  /// The elements of a constant of int64.
+  /// The elements of a constant of whole numbers.
   List<Long> integers(String name) throws FormatException {
     Protobuf tensor = constants.get(name);
     if (tensor.all(OnnxTensor.RAW_DATA).isEmpty()) {
       return tensor.integers(path, INTEGER_DATA);
     }
     OnnxTensor raw = constant(name).orElseThrow();
-    return LongStream.range(0, raw.dtype() == DType.I64 ? raw.elements() : 0)
-        .mapToObj(i -> raw.data().get(ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN), i * Long.BYTES))
+    return LongStream.range(0, raw.elements())
+        .mapToObj(i -> raw.dtype() == DType.I64
+            ? raw.data().get(ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN), i * Long.BYTES)
+            : Long.valueOf((long) raw.value(i)))
         .toList();
+  }
+
+  /// The whole numbers that a node has as an attribute, as older operators do, or as an input; none if it has neither.
+  ///
+  /// @throws FormatException if the input is no constant
+  List<Long> integers(OnnxNode node, String attribute, int input) throws FormatException {
+    if (node.attribute(attribute).isPresent() || input >= node.inputs().size() || node.inputs().get(input).isEmpty()) {
+      return node.integers(path, attribute);
+    }
+    if (!isConstant(node.inputs().get(input))) {
+      throw new FormatException(path, "node %s (%s) computes its %s, which are only read as constants"
+          .formatted(quote(node.label()), node.operator(), attribute));
+    }
+    return integers(node.inputs().get(input));
   }
 
   /// Whether `name` is a constant of one element about equal to `expected`.
@@ -196,7 +212,8 @@ final class OnnxContent {
 
   /// The node of an operator that makes a value, if no more than one node reads that.
   Optional<OnnxNode> maker(String value, String operator) {
-    return maker(value).filter(node -> node.operator().equals(operator) && node.outputs().size() == 1)
+    return maker(value)
+        .filter(node -> node.operator().equals(operator) && node.outputs().size() == 1 && !node.inputs().isEmpty())
         .filter(_ -> readers(value).size() == 1 && !outputs.contains(value));
   }
 

@@ -22,6 +22,7 @@ record OnnxNode(String label, String operator, List<String> inputs, List<String>
   private static final int ATTRIBUTE_FLOAT = 2;
   private static final int ATTRIBUTE_INTEGER = 3;
   private static final int ATTRIBUTE_TEXT = 4;
+  private static final int ATTRIBUTE_INTEGERS = 8;
 
   static OnnxNode of(Path path, Protobuf node) throws FormatException {
     Map<String, Protobuf> attributes = new HashMap<>();
@@ -42,6 +43,10 @@ record OnnxNode(String label, String operator, List<String> inputs, List<String>
 
   long integer(String name, long otherwise) {
     return attribute(name).map(attribute -> attribute.integer(ATTRIBUTE_INTEGER).orElse(0)).orElse(otherwise);
+  }
+
+  List<Long> integers(Path path, String name) throws FormatException {
+    return attributes.containsKey(name) ? attributes.get(name).integers(path, ATTRIBUTE_INTEGERS) : List.of();
   }
 
   float number(String name, float otherwise) {

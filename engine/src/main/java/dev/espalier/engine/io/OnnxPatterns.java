@@ -9,17 +9,33 @@ import java.util.Deque;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 
-/// Activations that exporters write as several nodes, each of which alone reads the one before it.
+/// Activations and normalisations that exporters write as several nodes, of whose values no others read any but the last.
 final class OnnxPatterns {
   private final OnnxContent content;
   private final IdentityHashMap<OnnxNode, Match> matches = new IdentityHashMap<>();
   private final Set<OnnxNode> inner = Collections.newSetFromMap(new IdentityHashMap<>());
 
-  /// @param input the value that the activation reads
+  /// What several nodes compute.
+  sealed interface Function {
+    /// An activation.
+    record Activated(Activation activation) implements Function {}
+
+    /// A normalisation.
+    ///
+    /// @param axis along which
+    record Normalized(boolean centred, double epsilon, long axis) implements Function {}
+  }
+
+  /// @param input the value that the nodes read
   /// @param inner the nodes before the last
-  record Match(String input, Activation activation, List<OnnxNode> inner) {}
+  record Match(String input, Function function, List<OnnxNode> inner) {
+    Match(String input, Kind activation, List<OnnxNode> inner) {
+      this(input, new Function.Activated(Activation.of(activation)), inner);
+    }
+  }
 
   private OnnxPatterns(OnnxContent content) {
     this.content = content;
@@ -28,8 +44,9 @@ final class OnnxPatterns {
   static OnnxPatterns of(OnnxContent content) throws FormatException {
     OnnxPatterns patterns = new OnnxPatterns(content);
     for (OnnxNode node : content.nodes()) {
-      Optional<Match> match = patterns.silu(node);
+      Optional<Match> match = patterns.gated(node);
       match = match.isPresent() ? match : patterns.gelu(node);
+      match = match.isPresent() ? match : patterns.normalization(node);
       match.ifPresent(found -> {
         patterns.matches.put(node, found);
         patterns.inner.addAll(found.inner);
@@ -38,28 +55,38 @@ final class OnnxPatterns {
     return patterns;
   }
 
-  /// The activation whose last node is `node`.
+  /// The pattern whose last node is `node`.
   Optional<Match> at(OnnxNode node) {
     return Optional.ofNullable(matches.get(node));
   }
 
-  /// Whether `node` is part of an activation, and not the last.
+  /// Whether `node` is part of a pattern, and not the last.
   boolean isInner(OnnxNode node) {
     return inner.contains(node);
   }
 
-  /// Mul(z, Sigmoid(z)).
-  private Optional<Match> silu(OnnxNode node) {
+  /// z times a function of z: SiLU, Mish and HardSwish.
+  private Optional<Match> gated(OnnxNode node) {
     if (!node.operator().equals("Mul") || node.inputs().size() != 2) {
       return Optional.empty();
     }
     for (int i = 0; i < 2; i++) {
       String z = node.inputs().get(1 - i);
-      Optional<Match> match = content.maker(node.inputs().get(i), "Sigmoid")
-          .filter(sigmoid -> sigmoid.inputs().equals(List.of(z)))
-          .map(sigmoid -> new Match(z, Activation.of(Kind.SILU), List.of(sigmoid)));
-      if (match.isPresent()) {
-        return match;
+      String gate = node.inputs().get(i);
+      Optional<OnnxNode> sigmoid = content.maker(gate, "Sigmoid").filter(of -> of.inputs().equals(List.of(z)));
+      if (sigmoid.isPresent()) {
+        return Optional.of(new Match(z, Kind.SILU, List.of(sigmoid.get())));
+      }
+      Optional<OnnxNode> hard = content.maker(gate, "HardSigmoid").filter(of -> of.inputs().equals(List.of(z)))
+          .filter(of -> OnnxContent.isNear(of.number("alpha", 0.2f), 1 / 6.0) && of.number("beta", 0.5f) == 0.5f);
+      if (hard.isPresent()) {
+        return Optional.of(new Match(z, Kind.HARDSWISH, List.of(hard.get())));
+      }
+      Optional<OnnxNode> tanh = content.maker(gate, "Tanh");
+      Optional<OnnxNode> softplus = tanh.flatMap(of -> content.maker(of.inputs().getFirst(), "Softplus"))
+          .filter(of -> of.inputs().equals(List.of(z)));
+      if (softplus.isPresent()) {
+        return Optional.of(new Match(z, Kind.MISH, List.of(tanh.get(), softplus.get())));
       }
     }
     return Optional.empty();
@@ -92,7 +119,7 @@ final class OnnxPatterns {
     }
     for (int i = 0; i < 2; i++) {
       if (isErfOf(factors.get(i), factors.get(1 - i), nodes)) {
-        return Optional.of(new Match(factors.get(1 - i), Activation.of(Kind.GELU), nodes));
+        return Optional.of(new Match(factors.get(1 - i), Kind.GELU, nodes));
       }
     }
     return Optional.empty();
@@ -127,5 +154,84 @@ final class OnnxPatterns {
       }
     }
     return Optional.empty();
+  }
+
+  /// d / √(mean(d²) + ε), with d = x − mean(x) or x itself: a quotient, or a product with a reciprocal.
+  private Optional<Match> normalization(OnnxNode node) throws FormatException {
+    for (int i = 0; i < node.inputs().size() && node.inputs().size() == 2; i++) {
+      List<OnnxNode> nodes = new ArrayList<>();
+      String d = node.inputs().get(i);
+      String divisor = node.inputs().get(1 - i);
+      if (node.operator().equals("Mul")) {
+        Optional<OnnxNode> inverse = content.maker(divisor, "Reciprocal").or(() -> content.maker(divisor, "Div"));
+        boolean isOne = inverse.isPresent() && (inverse.get().operator().equals("Reciprocal")
+            || content.isConstant(inverse.get().inputs().getFirst(), 1));
+        if (!isOne) {
+          continue;
+        }
+        nodes.add(inverse.get());
+      } else if (!node.operator().equals("Div") || i > 0) {
+        continue;
+      }
+      Optional<Match> match = normalization(node, d, nodes.isEmpty() ? divisor : nodes.getFirst().inputs().getLast(),
+          nodes);
+      if (match.isPresent()) {
+        return match;
+      }
+    }
+    return Optional.empty();
+  }
+
+  /// @param root   √(mean(d²) + ε), if it is that
+  /// @param nodes  gain those of the pattern
+  private Optional<Match> normalization(OnnxNode last, String d, String root, List<OnnxNode> nodes)
+      throws FormatException {
+    Optional<OnnxNode> sqrt = content.maker(root, "Sqrt");
+    Optional<OnnxNode> sum = sqrt.flatMap(node -> content.maker(node.inputs().getFirst(), "Add"));
+    Optional<OnnxNode> mean = Optional.empty();
+    double epsilon = 0;
+    for (int i = 0; sum.isPresent() && i < 2 && sum.get().inputs().size() == 2; i++) {
+      Optional<OnnxTensor> constant = content.constant(sum.get().inputs().get(i));
+      if (constant.isPresent() && constant.get().elements() == 1) {
+        epsilon = constant.get().value(0);
+        mean = content.maker(sum.get().inputs().get(1 - i), "ReduceMean");
+      }
+    }
+    if (mean.isEmpty() || !(epsilon > 0)) {
+      return Optional.empty();
+    }
+    String squares = mean.get().inputs().getFirst();
+    Optional<OnnxNode> power = content.maker(squares, "Pow");
+    Optional<OnnxNode> square = power.isPresent() ? power : content.maker(squares, "Mul");
+    boolean isSquare = square.isPresent() && square.get().inputs().size() == 2
+        && square.get().inputs().getFirst().equals(d)
+        && (power.isPresent()
+            ? content.isConstant(square.get().inputs().get(1), 2)
+            : square.get().inputs().get(1).equals(d));
+    OptionalLong axis = axis(mean.get());
+    if (!isSquare || axis.isEmpty()) {
+      return Optional.empty();
+    }
+    nodes.addAll(List.of(sqrt.get(), sum.get(), mean.get(), square.get()));
+    Optional<OnnxNode> difference = content.maker(d).filter(node -> node.operator().equals("Sub"))
+        .filter(node -> node.inputs().size() == 2 && node.outputs().size() == 1 && !content.outputs().contains(d)
+            && content.readers(d).stream().allMatch(reader -> reader.equals(last) || nodes.contains(reader)));
+    Optional<OnnxNode> centre = difference.flatMap(node -> content.maker(node.inputs().get(1), "ReduceMean"));
+    boolean isCentred = centre.isPresent()
+        && centre.get().inputs().getFirst().equals(difference.get().inputs().getFirst())
+        && axis(centre.get()).equals(axis);
+    if (isCentred) {
+      nodes.addAll(List.of(difference.get(), centre.get()));
+    }
+    return Optional.of(new Match(isCentred ? difference.get().inputs().getFirst() : d,
+        new Function.Normalized(isCentred, epsilon, axis.getAsLong()), nodes));
+  }
+
+  /// The only axis along which a mean is taken that keeps it.
+  private OptionalLong axis(OnnxNode mean) throws FormatException {
+    List<Long> axes = content.integers(mean, "axes", 1);
+    return axes.size() == 1 && mean.integer("keepdims", 1) == 1
+        ? OptionalLong.of(axes.getFirst())
+        : OptionalLong.empty();
   }
 }

@@ -20,20 +20,27 @@ import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// Makes a network of the nodes of an ONNX model, in their order. What stands behind the network and is no part of one,
 /// such as ArgMax, is left aside.
 final class OnnxWalk {
-  private static final String SUPPORTED = "dense layers (Gemm, MatMul and Add), activations, Add and Concat";
+  private static final String SUPPORTED = "dense layers (Gemm, MatMul and Add), activations, Add, Sub, Mul, Div by a "
+      + "constant, Concat, Slice and Split of features, sums and means over them, and normalisations";
   private static final Set<String> LAYERS = Set.of("Gemm", "MatMul");
   /// What may give another width than it reads, without being a layer.
-  private static final Set<String> CHANGING = Set.of("Concat");
+  private static final Set<String> CHANGING = Set.of("Concat", "Slice", "Split", "ReduceSum", "ReduceMean");
   /// What may stand behind the network.
   private static final Set<String> TAIL = Set.of("ArgMax", "Cast", "Identity", "LogSoftmax", "ArrayFeatureExtractor",
       "Reshape", "Squeeze", "TopK", "ZipMap");
 
+  /// Of a Concat, of which a few make any width.
+  private static final int MOST_WIDTH = 1 << 20;
+
   private final OnnxContent content;
   private final OnnxPatterns patterns;
+  private final Set<OnnxNode> needed;
   private final Graph.Builder builder;
   private final Map<String, Value> values = new HashMap<>();
   /// The nodes of the network that no other reads yet, and what the file calls their values.
@@ -55,6 +62,7 @@ final class OnnxWalk {
   private OnnxWalk(OnnxContent content, OnnxContent.Input input, int width) throws FormatException {
     this.content = content;
     patterns = OnnxPatterns.of(content);
+    needed = content.needed();
     builder = new Graph.Builder(width);
     values.put(input.name(), new Value(0, width, input.rank()));
     unread.put(0, input.name());
@@ -74,9 +82,8 @@ final class OnnxWalk {
     }
     OnnxContent.Input input = content.inputs().getFirst();
     OnnxWalk walk = new OnnxWalk(content, input, width(content, input));
-    Set<OnnxNode> needed = content.needed();
     for (OnnxNode node : content.nodes()) {
-      if (needed.contains(node) && !walk.taken.contains(node) && !walk.patterns.isInner(node)) {
+      if (walk.needed.contains(node) && !walk.taken.contains(node) && !walk.patterns.isInner(node)) {
         walk.visit(node);
       }
     }
@@ -125,6 +132,10 @@ final class OnnxWalk {
     if (before.isPresent() && !TAIL.contains(node.operator())) {
       throw refused(before.get(), "is only read behind the network");
     }
+    if (node.operator().equals("Split")) {
+      split(node);
+      return;
+    }
     Optional<Value> value = before.isPresent() ? Optional.empty() : value(node);
     if (value.isPresent() && !node.outputs().isEmpty()) {
       give(node.outputs().getFirst(), value.get());
@@ -140,11 +151,26 @@ final class OnnxWalk {
   private Optional<Value> value(OnnxNode node) throws FormatException {
     Optional<OnnxPatterns.Match> match = patterns.at(node);
     if (match.isPresent()) {
-      return Optional.of(activated(node, match.get().input(), match.get().activation()));
+      return Optional.of(switch (match.get().function()) {
+        case OnnxPatterns.Function.Activated(Activation activation) -> activated(node, match.get().input(), activation);
+        case OnnxPatterns.Function.Normalized(boolean centred, double epsilon, long axis) ->
+          normalized(node, features(node, match.get().input(), axis), centred, epsilon);
+      });
     }
     return switch (node.operator()) {
       case "Gemm", "MatMul" -> Optional.of(layer(node));
-      case "Add" -> Optional.of(sum(node));
+      case "Add", "Sum" -> Optional.of(sum(node));
+      case "Sub" -> Optional.of(difference(node));
+      case "Mul" -> Optional.of(product(node));
+      case "Div" -> Optional.of(quotient(node));
+      case "Pow" -> Optional.of(square(node));
+      case "Neg" -> Optional.of(scaled(operand(node, name(node, 0)), -1));
+      case "BatchNormalization" -> Optional.of(batchNormalization(node));
+      case "LayerNormalization", "RMSNormalization" -> Optional.of(layerNormalization(node));
+      case "Slice" -> Optional.of(slice(node));
+      case "ReduceSum", "ReduceMean" -> Optional.of(reduced(node));
+      case "Squeeze" -> squeezed(node);
+      case "Unsqueeze" -> unsqueezed(node);
       case "Concat" -> Optional.of(concat(node));
       case "Identity", "Dropout" -> Optional.of(input(node, 0));
       case "Cast" -> node.integer("to", 0) == 1 ? Optional.of(input(node, 0)) : Optional.empty();
@@ -216,6 +242,7 @@ final class OnnxWalk {
       throw refused(node, "is no layer of constant weights [inputs, outputs]");
     }
     Value read = operand(node, node.inputs().getFirst());
+    requireFeatures(node, read);
     OnnxTensor weight = content.constant(node.inputs().get(1)).orElseThrow();
     if (isGemm && (node.integer("transA", 0) != 0 || node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)) {
       throw refused(node, "has transA, alpha or beta other than 0, 1 and 1");
@@ -252,7 +279,7 @@ final class OnnxWalk {
       OnnxNode next = content.readers(result).getFirst();
       String other = other(next, result);
       if (next.operator().equals("Add") && content.isConstant(other) && !content.outputs().contains(result)
-          && next.outputs().size() == 1) {
+          && next.outputs().size() == 1 && (outputs == 1 || content.constant(other).orElseThrow().elements() != 1)) {
         name = other;
         taken.add(next);
       }
@@ -295,20 +322,238 @@ final class OnnxWalk {
   }
 
   private Value sum(OnnxNode node) throws FormatException {
+    if (node.inputs().stream().anyMatch(content::isConstant)) {
+      Operands of = withConstant(node);
+      return scaled(node, of.value, ones(of.value), of.constant);
+    }
     List<Value> read = operands(node);
+    requireOneWidth(node, read);
+    return added(builder.add(nodes(read)), read.getFirst().width, read.getFirst().rank, read);
+  }
+
+  private void requireOneWidth(OnnxNode node, List<Value> read) throws FormatException {
     List<Integer> widths = read.stream().map(Value::width).toList();
     if (widths.stream().distinct().count() > 1) {
       throw refused(node, "reads values of the widths %s".formatted(widths));
     }
-    return added(builder.add(nodes(read)), widths.getFirst(), read.getFirst().rank, read);
+  }
+
+  private Value difference(OnnxNode node) throws FormatException {
+    if (node.inputs().stream().anyMatch(content::isConstant)) {
+      Operands of = withConstant(node);
+      boolean isNegated = of.constantFirst;
+      List<Double> factors = Collections.nCopies(of.value.width, isNegated ? -1.0 : 1.0);
+      return scaled(node, of.value, factors, isNegated ? of.constant : of.constant.stream().map(c -> -c).toList());
+    }
+    List<Value> read = operands(node);
+    requireOneWidth(node, read);
+    if (read.size() != 2) {
+      throw refused(node, "has %d inputs".formatted(read.size()));
+    }
+    Value negated = scaled(read.getLast(), -1);
+    return added(builder.add(read.getFirst().node, negated.node), negated.width, negated.rank,
+        List.of(read.getFirst(), negated));
+  }
+
+  private Value product(OnnxNode node) throws FormatException {
+    if (node.inputs().stream().anyMatch(content::isConstant)) {
+      Operands of = withConstant(node);
+      return scaled(node, of.value, of.constant, zeros(of.value));
+    }
+    List<Value> read = operands(node);
+    requireOneWidth(node, read);
+    if (read.size() != 2) {
+      throw refused(node, "has %d inputs".formatted(read.size()));
+    }
+    return added(builder.multiply(read.getFirst().node, read.getLast().node), read.getFirst().width,
+        read.getFirst().rank, read);
+  }
+
+  private Value square(OnnxNode node) throws FormatException {
+    if (!content.isConstant(name(node, 1), 2)) {
+      throw refused(node, "has an exponent other than 2");
+    }
+    Value read = operand(node, name(node, 0));
+    return added(builder.multiply(read.node, read.node), read.width, read.rank, List.of(read));
+  }
+
+  private Value quotient(OnnxNode node) throws FormatException {
+    if (!content.isConstant(name(node, 1))) {
+      throw refused(node, "divides by what is no constant");
+    }
+    Operands of = withConstant(node);
+    return scaled(node, of.value, of.constant.stream().map(c -> 1 / c).toList(), zeros(of.value));
+  }
+
+  /// @param constant an element for each feature of the value
+  private record Operands(Value value, List<Double> constant, boolean constantFirst) {}
+
+  /// A value and a constant, which a node of two inputs reads.
+  private Operands withConstant(OnnxNode node) throws FormatException {
+    boolean isFirst = content.isConstant(name(node, 0));
+    if (node.inputs().size() != 2 || content.isConstant(name(node, isFirst ? 1 : 0))) {
+      throw refused(node, "reads no single value of the network beside a constant");
+    }
+    Value value = operand(node, name(node, isFirst ? 1 : 0));
+    return new Operands(value, perFeature(node, value, name(node, isFirst ? 0 : 1)), isFirst);
+  }
+
+  /// The elements of a constant of a number for each feature of a value, or one for all.
+  private List<Double> perFeature(OnnxNode node, Value value, String name) throws FormatException {
+    Optional<OnnxTensor> tensor = content.constant(name);
+    boolean isSingle = tensor.isPresent() && tensor.get().elements() == 1;
+    boolean fits = tensor.isPresent() && tensor.get().dtype().isWritable()
+        && tensor.get().shape().size() <= (value.rank == 0 ? 2 : value.rank)
+        && (isSingle || (tensor.get().elements() == value.width && tensor.get().shape().getLast() == value.width));
+    if (!fits) {
+      throw refused(node, "has a constant %s that is not of shape [%d]".formatted(quote(name), value.width));
+    }
+    return IntStream.range(0, value.width).mapToObj(i -> tensor.get().value(isSingle ? 0 : i)).toList();
+  }
+
+  private static List<Double> ones(Value value) {
+    return Collections.nCopies(value.width, 1.0);
+  }
+
+  private static List<Double> zeros(Value value) {
+    return Collections.nCopies(value.width, 0.0);
+  }
+
+  private Value scaled(Value value, double factor) {
+    return added(builder.scale(value.node, Collections.nCopies(value.width, (float) factor),
+        Collections.nCopies(value.width, 0f)), value.width, value.rank, List.of(value));
+  }
+
+  private Value scaled(OnnxNode node, Value value, List<Double> factors, List<Double> shifts) throws FormatException {
+    List<Float> scale = factors.stream().map(Double::floatValue).toList();
+    List<Float> shift = shifts.stream().map(Double::floatValue).toList();
+    if (!Stream.concat(scale.stream(), shift.stream()).allMatch(Float::isFinite)) {
+      throw refused(node, "has constants that are not finite");
+    }
+    return added(builder.scale(value.node, scale, shift), value.width, value.rank, List.of(value));
+  }
+
+  /// In inference: the means and variances are constants.
+  private Value batchNormalization(OnnxNode node) throws FormatException {
+    Value read = operand(node, name(node, 0));
+    if (read.rank != 2 || node.integer("training_mode", 0) != 0 || node.inputs().size() != 5) {
+      throw refused(node, "is no normalisation of features by constants");
+    }
+    List<Double> scale = perFeature(node, read, name(node, 1));
+    List<Double> shift = perFeature(node, read, name(node, 2));
+    List<Double> mean = perFeature(node, read, name(node, 3));
+    List<Double> variance = perFeature(node, read, name(node, 4));
+    double epsilon = node.number("epsilon", 1e-5f);
+    List<Double> factors = IntStream.range(0, read.width)
+        .mapToObj(i -> scale.get(i) / Math.sqrt(variance.get(i) + epsilon)).toList();
+    return scaled(node, read, factors,
+        IntStream.range(0, read.width).mapToObj(i -> shift.get(i) - mean.get(i) * factors.get(i)).toList());
+  }
+
+  private Value layerNormalization(OnnxNode node) throws FormatException {
+    Value read = features(node, name(node, 0), node.integer("axis", -1));
+    Value normalized = normalized(node, read, node.operator().equals("LayerNormalization"),
+        node.number("epsilon", 1e-5f));
+    if (name(node, 1).isEmpty() && name(node, 2).isEmpty()) {
+      return normalized;
+    }
+    return scaled(node, normalized, name(node, 1).isEmpty() ? ones(read) : perFeature(node, read, name(node, 1)),
+        name(node, 2).isEmpty() ? zeros(read) : perFeature(node, read, name(node, 2)));
+  }
+
+  private Value normalized(OnnxNode node, Value read, boolean centred, double epsilon) throws FormatException {
+    if (!(epsilon > 0)) {
+      throw refused(node, "has an epsilon of %s; it must be above 0".formatted(epsilon));
+    }
+    return added(builder.normalize(read.node, centred, epsilon), read.width, read.rank, List.of(read));
+  }
+
+  private Value slice(OnnxNode node) throws FormatException {
+    List<Long> starts = content.integers(node, "starts", 1);
+    List<Long> ends = content.integers(node, "ends", 2);
+    List<Long> axes = content.integers(node, "axes", 3);
+    List<Long> steps = content.integers(node, "steps", 4);
+    if (starts.size() != 1 || ends.size() != 1 || axes.size() != 1 || !(steps.isEmpty() || steps.equals(List.of(1L)))) {
+      throw refused(node, "takes no neighbouring features");
+    }
+    Value read = features(node, name(node, 0), axes.getFirst());
+    int first = position(starts.getFirst(), read.width);
+    return sliced(node, read, first, position(ends.getFirst(), read.width) - first);
+  }
+
+  /// Counted from the end if it is negative.
+  private static int position(long index, int width) {
+    return (int) Math.clamp(index < 0 ? index + width : index, 0L, width);
+  }
+
+  private Value sliced(OnnxNode node, Value read, int first, int width) throws FormatException {
+    if (width < 1 || first < 0 || width > read.width - first) {
+      throw refused(node, "takes %d features from %d on of %d".formatted(width, first, read.width));
+    }
+    return added(builder.slice(read.node, first, width), width, read.rank, List.of(read));
+  }
+
+  private void split(OnnxNode node) throws FormatException {
+    Value read = features(node, name(node, 0), node.integer("axis", 0));
+    List<Long> sizes = content.integers(node, "split", 1);
+    int parts = node.outputs().size();
+    if (sizes.isEmpty()) {
+      int each = Math.ceilDiv(read.width, Math.max(1, parts));
+      sizes = IntStream.range(0, parts).mapToObj(i -> (long) Math.min(each, read.width - i * each)).toList();
+    }
+    long first = 0;
+    for (int i = 0; i < parts && sizes.size() == parts; i++) {
+      String output = node.outputs().get(i);
+      long size = sizes.get(i);
+      if (size < 1 || size > read.width - first) {
+        break;
+      }
+      if (content.outputs().contains(output) || content.readers(output).stream().anyMatch(needed::contains)) {
+        give(output, sliced(node, read, (int) first, (int) size));
+      }
+      first += size;
+    }
+    if (first != read.width || sizes.size() != parts) {
+      throw refused(node, "splits %d features into %s".formatted(read.width, sizes));
+    }
+  }
+
+  private Value reduced(OnnxNode node) throws FormatException {
+    List<Long> axes = content.integers(node, "axes", 1);
+    if (axes.size() != 1) {
+      throw refused(node, "goes along the axes %s; only along the last alone".formatted(axes));
+    }
+    Value read = features(node, name(node, 0), axes.getFirst());
+    boolean keeps = node.integer("keepdims", 1) == 1;
+    if (!keeps && read.rank == 0) {
+      throw refused(node, "gives up a dimension of values whose dimensions the model does not tell");
+    }
+    Value sum = added(builder.sum(read.node), 1, keeps ? read.rank : read.rank - 1, List.of(read));
+    return node.operator().equals("ReduceMean") ? scaled(sum, 1.0 / read.width) : sum;
+  }
+
+  /// Without a last dimension of one feature.
+  private Optional<Value> squeezed(OnnxNode node) throws FormatException {
+    Value read = input(node, 0);
+    List<Long> axes = content.integers(node, "axes", 1);
+    boolean fits = read.rank > 1 && read.width == 1 && axes.size() == 1 && isLastAxis(read, axes.getFirst());
+    return fits ? Optional.of(new Value(read.node, 1, read.rank - 1)) : Optional.empty();
+  }
+
+  /// With such a dimension again.
+  private Optional<Value> unsqueezed(OnnxNode node) throws FormatException {
+    Value read = input(node, 0);
+    List<Long> axes = content.integers(node, "axes", 1);
+    boolean fits = read.rank == 1 && axes.size() == 1 && (axes.getFirst() == -1 || axes.getFirst() == 1);
+    return fits ? Optional.of(new Value(read.node, 1, 2)) : Optional.empty();
   }
 
   private Value concat(OnnxNode node) throws FormatException {
     List<Value> read = operands(node);
     requireLastAxis(node, read.getFirst(), node.integer("axis", 0));
     long width = read.stream().mapToLong(Value::width).sum();
-    if (width > Integer.MAX_VALUE) {
-      throw refused(node, "is %d wide".formatted(width));
+    if (width > MOST_WIDTH) {
+      throw refused(node, "is %d wide, and the most is %d".formatted(width, MOST_WIDTH));
     }
     return added(builder.concat(nodes(read)), (int) width, read.getFirst().rank, read);
   }
@@ -317,15 +562,37 @@ final class OnnxWalk {
     return values.stream().map(Value::node).toArray(Integer[]::new);
   }
 
+  /// The value that a node reads, along whose features it goes.
+  private Value features(OnnxNode node, String name, long axis) throws FormatException {
+    Value value = operand(node, name);
+    requireLastAxis(node, value, axis);
+    return value;
+  }
+
   private void requireLastAxis(OnnxNode node, Value value, long axis) throws FormatException {
-    if (axis != -1 && (value.rank == 0 || axis != value.rank - 1)) {
+    requireFeatures(node, value);
+    if (!isLastAxis(value, axis)) {
       throw refused(node, "goes along axis %d, which is not known to be the last".formatted(axis));
+    }
+  }
+
+  private static boolean isLastAxis(Value value, long axis) {
+    return axis == -1 || (value.rank > 0 && axis == value.rank - 1);
+  }
+
+  /// The only dimension of a value of one is that of the samples.
+  private void requireFeatures(OnnxNode node, Value value) throws FormatException {
+    if (value.rank == 1) {
+      throw refused(node, "reads a value without a dimension of features");
     }
   }
 
   private Value activated(OnnxNode node, String name, Activation activation) throws FormatException {
     Value read = operand(node, name);
     Value value = added(builder.activate(read.node, activation), read.width, read.rank, List.of(read));
+    if (activation.equals(Activation.SOFTMAX)) {
+      requireLastAxis(node, read, node.integer("axis", -1));
+    }
     softmax = activation.equals(Activation.SOFTMAX) ? OptionalInt.of(value.node) : softmax;
     return value;
   }
@@ -342,6 +609,12 @@ final class OnnxWalk {
       case "HardSwish" -> Optional.of(Activation.of(Kind.HARDSWISH));
       case "LeakyRelu" -> Optional.of(new Activation(Kind.LEAKY_RELU, decimal(node.number("alpha", 0.01f))));
       case "Elu" -> Optional.of(new Activation(Kind.ELU, decimal(node.number("alpha", 1))));
+      case "Celu" -> Optional.of(Activation.of(Kind.ELU)).filter(_ -> node.number("alpha", 1) == 1);
+      case "PRelu" -> {
+        Optional<OnnxTensor> slope = content.constant(name(node, 1)).filter(tensor -> tensor.elements() == 1);
+        yield slope.map(tensor -> tensor.value(0)).filter(Double::isFinite)
+            .map(value -> new Activation(Kind.LEAKY_RELU, value));
+      }
       case "Gelu" -> Optional.of(Activation.of(node.text("approximate").equals("tanh") ? Kind.GELU_TANH : Kind.GELU));
       case "Selu" -> Optional.of(Activation.of(Kind.SELU))
           .filter(_ -> OnnxContent.isNear(node.number("alpha", (float) Activation.SELU_ALPHA), Activation.SELU_ALPHA)
@@ -350,8 +623,7 @@ final class OnnxWalk {
           .filter(_ -> OnnxContent.isNear(node.number("alpha", 0.2f), 1 / 6.0) && node.number("beta", 0.5f) == 0.5f);
       case "Clip" -> node.inputs().size() == 3 && content.isConstant(node.inputs().get(1), 0)
           && content.isConstant(node.inputs().get(2), 6) ? Optional.of(Activation.of(Kind.RELU6)) : Optional.empty();
-      case "Softmax" ->
-        Optional.of(Activation.SOFTMAX).filter(_ -> node.integer("axis", -1) == -1 || node.integer("axis", -1) == 1);
+      case "Softmax" -> Optional.of(Activation.SOFTMAX);
       default -> Optional.empty();
     };
   }

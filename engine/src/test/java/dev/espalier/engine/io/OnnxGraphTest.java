@@ -25,10 +25,12 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Networks in ONNX that are no chains, compared with ONNX Runtime.
 final class OnnxGraphTest {
-  private static final String READ = "; what is read: dense layers (Gemm, MatMul and Add), activations, Add and Concat";
+  static final String READ = "; what is read: dense layers (Gemm, MatMul and Add), activations, Add, Sub, Mul, Div by a "
+      + "constant, Concat, Slice and Split of features, sums and means over them, and normalisations";
 
   @TempDir
   private Path folder;
@@ -74,9 +76,68 @@ final class OnnxGraphTest {
         .node("Concat", "u d", "j", "axis", 1).node("Gemm", "j c", "y");
   }
 
+  /// A gated network with normalisations, as language models have them: SwiGLU between normalisations by root mean
+  /// squares, which the exporter takes apart, and a residual sum.
+  private static OnnxModel gated(boolean isReciprocal) {
+    RandomGenerator random = TestNetworks.random(7);
+    OnnxModel model = new OnnxModel(0, 4).normal("in", random, 4, 6).normal("gate", random, 6, 5)
+        .normal("up", random, 6, 5).normal("down", random, 5, 6).normal("out", random, 6, 2).normal("norm", random, 6)
+        .floats("eps", new long[0], 1e-2f).floats("two", new long[0], 2).integers("last", -1)
+        .node("MatMul", "x in", "h").node("Pow", "h two", "p").node("ReduceMean", "p", "m", "axes", List.of(-1))
+        .node("Add", "m eps", "v").node("Sqrt", "v", "s");
+    model = isReciprocal ? model.node("Reciprocal", "s", "r").node("Mul", "h r", "q") : model.node("Div", "h s", "q");
+    return model.node("Mul", "norm q", "n").node("MatMul", "n gate", "g").node("MatMul", "n up", "u")
+        .node("Sigmoid", "g", "sg").node("Mul", "g sg", "a").node("Mul", "a u", "w").node("MatMul", "w down", "d")
+        .node("Add", "h d", "e").node("MatMul", "e out", "y");
+  }
+
+  /// An operator network: a branch and a trunk of parts of the input, their dot product, and a bias.
+  private static OnnxModel operatorNetwork(boolean keepsDimension) {
+    RandomGenerator random = TestNetworks.random(8);
+    OnnxModel model = new OnnxModel(0, 5).normal("b.weight", random, 4, 3).normal("b.bias", random, 4)
+        .normal("t.weight", random, 4, 2).normal("t.bias", random, 4).floats("bias", new long[]{1}, 0.5f)
+        .integers("zero", 0).integers("three", 3).integers("end", Long.MAX_VALUE).integers("one", 1)
+        .node("Slice", "x zero three one", "xb").node("Slice", "x three end one", "xt")
+        .node("Gemm", "xb b.weight b.bias", "zb", "transB", 1).node("Tanh", "zb", "br")
+        .node("Gemm", "xt t.weight t.bias", "zt", "transB", 1).node("Sin", "zt", "tr").node("Mul", "br tr", "pr");
+    return keepsDimension
+        ? model.node("ReduceSum", "pr one", "sum").node("Add", "sum bias", "y")
+        : model.node("ReduceMean", "pr", "sum", "axes", List.of(1), "keepdims", 0).node("Add", "bias sum", "f")
+            .node("Unsqueeze", "f one", "y");
+  }
+
+  /// Batch and layer normalisation, a split and gates by differences.
+  private static OnnxModel normalized() {
+    RandomGenerator random = TestNetworks.random(9);
+    return new OnnxModel(0, 4).normal("a", random, 4, 6).normal("b", random, 4, 3).normal("scale", random, 6)
+        .normal("shift", random, 6).normal("mean", random, 6).floats("var", new long[]{6}, 1, 2, 0.5f, 1, 3, 1)
+        .normal("g", random, 6).normal("h", random, 6).integers("sizes", 2, 4).floats("two", new long[]{1, 1}, 2)
+        .normal("four", random, 4).normal("w", random, 4, 3).node("Div", "x two", "half").node("Neg", "half", "neg")
+        .node("Sub", "two neg", "in").node("MatMul", "in a", "z")
+        .node("BatchNormalization", "z scale shift mean var", "n", "epsilon", 1e-3f).node("Relu", "n", "r")
+        .node("LayerNormalization", "r g h", "l", "axis", -1, "epsilon", 0.1f)
+        .node("Split", "l sizes", "_ s", "axis", 1).node("Sub", "s half", "d").node("Mul", "d d", "q")
+        .node("Sub", "q four", "t").node("MatMul", "t w", "y");
+  }
+
+  /// Layer normalisation as PyTorch takes it apart, and a second part of equal halves.
+  private static OnnxModel layerNormalized() {
+    RandomGenerator random = TestNetworks.random(10);
+    return new OnnxModel(0, 4).normal("a", random, 4, 6).normal("b", random, 6, 4).floats("two", new long[0], 2)
+        .floats("eps", new long[0], 0.01f).normal("g", random, 6).normal("h", random, 6).normal("c", random, 2, 3)
+        .node("MatMul", "x a", "z").node("ReduceMean", "z", "m", "axes", List.of(-1)).node("Sub", "z m", "d")
+        .node("Pow", "d two", "p").node("ReduceMean", "p", "v", "axes", List.of(-1)).node("Add", "v eps", "e")
+        .node("Sqrt", "e", "s").node("Div", "d s", "q").node("Mul", "q g", "k").node("Add", "k h", "l")
+        .node("MatMul", "l b", "f").node("Split", "f", "f1 f2", "axis", -1).node("Sigmoid", "f1", "o")
+        .node("Mul", "f2 o", "u").node("Reshape", "u shape", "rs").integers("shape", -1, 2).node("MatMul", "rs c", "y");
+  }
+
   static Stream<Arguments> models() {
     return Stream.of(Arguments.of("residual", residual(), 8), Arguments.of("skips", skips(), 9),
-        Arguments.of("towers", towers(), 9));
+        Arguments.of("towers", towers(), 9), Arguments.of("gated", gated(false), 11),
+        Arguments.of("gated, reciprocal", gated(true), 11), Arguments.of("operator", operatorNetwork(true), 10),
+        Arguments.of("operator, mean", operatorNetwork(false), 11), Arguments.of("normalized", normalized(), 15),
+        Arguments.of("layer normalized", layerNormalized(), 11));
   }
 
   @ParameterizedTest(name = "{0}")
@@ -108,6 +169,24 @@ final class OnnxGraphTest {
     assertTrue(refusal.getMessage()
         .endsWith("safetensors hold chains of layers, and this network is none; choose a name that ends in .onnx"));
     assertThrows(FormatException.class, () -> ModelFile.write(folder.resolve("m.safetensors"), network, false));
+  }
+
+  /// What PyTorch exported.
+  @ParameterizedTest
+  @ValueSource(strings = {"nerf", "swiglu", "rms", "layernorm", "layernorm17", "batchnorm", "siren", "deeponet", "glu",
+      "highway", "square"})
+  void readsWhatPytorchExports(String name) throws Exception {
+    Path path = folder.resolve("model.onnx");
+    try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
+      Files.write(path, in.readAllBytes());
+    }
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    assertFalse(file.network().graph().isChain());
+    OnnxRuntime.assertSameOutputs(file.network(), path, false);
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    Path target = folder.resolve("pruned.onnx");
+    file.save(target, pruned, false);
+    OnnxRuntime.assertSameOutputs(pruned, target, false);
   }
 
   /// The file that tests of the command line read.
@@ -162,8 +241,42 @@ final class OnnxGraphTest {
     refused(layers().node("Add", "h x", "y"), "node \"add1\" (Add) reads values of the widths [3, 2]" + READ);
     refused(layers().node("Concat", "h x", "y", "axis", 0),
         "node \"concat1\" (Concat) goes along axis 0, which is not known to be the last" + READ);
-    refused(layers().node("Add", "h c", "y").floats("c", new long[]{3}, 1, 2, 3),
-        "node \"add1\" (Add) reads \"c\", which is no value of the network" + READ);
+    refused(layers().node("Add", "h c", "y").floats("c", new long[]{2}, 1, 2),
+        "node \"add1\" (Add) has a constant \"c\" that is not of shape [3]" + READ);
+    refused(layers().node("Mul", "h c", "y").floats("c", new long[]{3, 1}, 1, 2, 3),
+        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]" + READ);
+    refused(layers().node("Mul", "h c", "y").floats("c", new long[]{1, 1, 3}, 1, 2, 3),
+        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]" + READ);
+    refused(layers().node("Mul", "h c", "y").integers("c", 1, 2, 3),
+        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]" + READ);
+    refused(layers().node("Div", "h c", "y").floats("c", new long[]{3}, 1, 0, 3),
+        "node \"div1\" (Div) has constants that are not finite" + READ);
+    refused(layers().node("Pow", "h c", "y").floats("c", new long[]{1}, 3),
+        "node \"pow1\" (Pow) has an exponent other than 2" + READ);
+    refused(layers().node("Celu", "h", "y", "alpha", 2f), "node \"celu1\" (Celu) is not understood here" + READ);
+    refused(layers().node("Div", "h h", "y"), "node \"div1\" (Div) divides by what is no constant" + READ);
+    refused(layers().node("Mul", "h x", "y"), "node \"mul1\" (Mul) reads values of the widths [3, 2]" + READ);
+    refused(layers().integers("i", 1).integers("j", 3).integers("k", 0).node("Slice", "h i j k", "y"),
+        "node \"slice1\" (Slice) goes along axis 0, which is not known to be the last" + READ);
+    refused(layers().integers("i", 1).integers("k", 2).integers("j", 1).node("Slice", "h i k j k", "y"),
+        "node \"slice1\" (Slice) takes no neighbouring features" + READ);
+    refused(layers().integers("i", 1).integers("j", 1).node("Slice", "h i j j", "y"),
+        "node \"slice1\" (Slice) takes 0 features from 1 on of 3" + READ);
+    refused(layers().node("Slice", "h s s s", "y").node("Shape", "x", "s"),
+        "node \"slice1\" (Slice) computes its starts, which are only read as constants");
+    refused(layers().node("Split", "h", "y z", "axis", 1, "split", List.of(1, 1)),
+        "node \"split1\" (Split) splits 3 features into [1, 1]" + READ);
+    refused(layers().node("ReduceSum", "h", "y"),
+        "node \"reducesum1\" (ReduceSum) goes along the axes []; only along the" + " last alone" + READ);
+    refused(layers().node("ReduceMean", "h", "m", "axes", List.of(1), "keepdims", 0).node("Softmax", "m", "y"),
+        "node \"softmax2\" (Softmax) reads a value without a dimension of features" + READ);
+    refused(layers().node("Softmax", "h", "y", "axis", 0),
+        "node \"softmax1\" (Softmax) goes along axis 0, which is not known to be the last" + READ);
+    refused(
+        layers().floats("k", new long[]{3}, 1, 1, 1).node("BatchNormalization", "h k k k k", "y", "training_mode", 1),
+        "node \"batchnormalization1\" (BatchNormalization) is no normalisation of features by constants" + READ);
+    refused(layers().node("LayerNormalization", "h", "y", "epsilon", 0f),
+        "node \"layernormalization1\" (LayerNormalization) has an epsilon of 0.0; it must be above 0" + READ);
     refused(layers().node("Add", "h later", "y").node("Relu", "h", "later"),
         "node \"add1\" (Add) reads \"later\", which is no value of the network" + READ);
     refused(layers().node("Gemm", "h v", "y"), "node \"gemm0\" (Gemm) shares its tensor \"v\" with another" + READ);

@@ -25,6 +25,77 @@ export("relu6.onnx", nn.ReLU6())
 export("layernorm.onnx", nn.LayerNorm(5), opset=16)
 
 
+class Net(nn.Module):
+    def __init__(self, forward, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self.function = forward
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(width) + 0.5)
+
+    def forward(self, x):
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-3))
+
+
+class Sine(nn.Module):
+    def forward(self, x):
+        return torch.sin(3.0 * x)
+
+
+def export_net(name, model, width=4, opset=17):
+    model.eval()
+    for buffer in model.buffers():  # the statistics of batch normalisations
+        if buffer.dtype.is_floating_point:
+            buffer.data.uniform_(0.5, 1.5)
+    torch.onnx.export(model, torch.zeros(2, width), name, opset_version=opset, input_names=["x"], output_names=["y"],
+                      dynamic_axes={"x": {0: "n"}, "y": {0: "n"}})
+
+
+def nerf(net, x):
+    h = torch.relu(net.b(torch.relu(net.a(x))))
+    h = torch.relu(net.c(torch.cat([h, x], -1)))
+    return torch.cat([torch.sigmoid(net.colour(h)), torch.relu(net.density(h))], -1)
+
+
+def swiglu(net, x):
+    h = net.first(x)
+    return net.last(net.down(nn.functional.silu(net.gate(h)) * net.up(h)) + h)
+
+
+def highway(net, x):
+    h = net.first(x)
+    gate = torch.sigmoid(net.gate(h))
+    return net.last(gate * torch.relu(net.a(h)) + (1 - gate) * h)
+
+
+L = nn.Linear
+export_net("nerf.onnx", Net(nerf, a=L(4, 6), b=L(6, 6), c=L(10, 5), colour=L(5, 3), density=L(5, 1)))
+export_net("swiglu.onnx", Net(swiglu, first=L(4, 6), gate=L(6, 5, bias=False), up=L(6, 5, bias=False),
+                              down=L(5, 6, bias=False), last=L(6, 2)))
+export_net("rms.onnx", Net(lambda net, x: net.b(net.norm(net.a(x))), a=L(4, 6), norm=RMSNorm(6), b=L(6, 2)))
+export_net("layernorm17.onnx", nn.Sequential(L(4, 6), nn.LayerNorm(6), nn.GELU(), L(6, 2)))
+export_net("batchnorm.onnx", nn.Sequential(nn.BatchNorm1d(4), L(4, 6), nn.ReLU(), nn.BatchNorm1d(6), L(6, 2)))
+export_net("siren.onnx", nn.Sequential(L(4, 6), Sine(), L(6, 6), Sine(), L(6, 2)))
+deeponet = Net(lambda net, x: torch.sum(net.branch(x[:, :3]) * net.trunk(x[:, 3:]), dim=-1, keepdim=True) + net.bias,
+               branch=nn.Sequential(L(3, 6), nn.Tanh(), L(6, 5)), trunk=nn.Sequential(L(2, 5), nn.Tanh()))
+deeponet.bias = nn.Parameter(torch.tensor([0.3]))
+export_net("deeponet.onnx", deeponet, width=5)
+export_net("glu.onnx", Net(lambda net, x: net.b(nn.functional.glu(net.a(x))), a=L(4, 8), b=L(4, 2)))
+export_net("highway.onnx", Net(highway, first=L(4, 6), gate=L(6, 6), a=L(6, 6), last=L(6, 2)))
+export_net("square.onnx", Net(lambda net, x: net.b(net.a(x) ** 2), a=L(4, 6), b=L(6, 2)))
+export_net("mish.onnx", nn.Sequential(L(4, 6), nn.Mish(), L(6, 6), nn.Hardswish(), L(6, 6), nn.Softplus(), L(6, 2)),
+           opset=13)
+export_net("prelu.onnx", nn.Sequential(L(4, 5), nn.PReLU(), L(5, 3)))
+
+
 def initializer(name, *shape):
     return numpy_helper.from_array(np.random.default_rng(len(name)).normal(size=shape).astype(np.float32), name)
 
