@@ -93,18 +93,18 @@ final class ShrinkCommand implements Callable<Integer> {
     if (compaction.isUnchanged()) {
       global.note("no neuron can be removed, so the model is written as it is"
           + (multiple > 1 ? "; or too few are for widths that are multiples of " + multiple : ""));
-    } else {
+    } else if (!output.output.toString().endsWith(".onnx")) {
       String widths = Stream
           .concat(Stream.of(network.inputs()), compaction.network().layers().stream().map(DenseLayer::outputs))
           .map(String::valueOf).collect(Collectors.joining("-"));
       global.note("the shapes of tensors change: what loads the model needs the widths " + widths);
     }
-    for (int l = 0; l < network.layers().size() - 1; l++) {
+    for (int l = 0; l < network.layers().size(); l++) {
       Kept kept = compaction.layers().get(l);
       if (kept.constant() > 0) {
         global.note(
-            "layer %s: %s neurons of constant value stay, for layer %s has no bias that could take them".formatted(
-                network.layers().get(l).name(), PLAIN.count(kept.constant()), network.layers().get(l + 1).name()));
+            "layer %s: %s neurons of constant value stay, for a layer that reads them has no bias that could take them"
+                .formatted(network.layers().get(l).name(), PLAIN.count(kept.constant())));
       }
       if (kept.padding() > 0) {
         global.note("layer %s: %s removable neurons stay, as zeros".formatted(network.layers().get(l).name(),

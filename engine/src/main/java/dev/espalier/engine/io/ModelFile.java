@@ -302,23 +302,23 @@ public final class ModelFile {
   /// dtypes, and the bytes of all weights that stay. Its network is that of the compaction.
   ///
   /// @param arena of the tensors that become smaller
-  public ModelFile compacted(Compaction compaction, Arena arena) {
+  /// @throws FormatException if an ONNX model has a node that fixes what goes; the message names it
+  public ModelFile compacted(Compaction compaction, Arena arena) throws FormatException {
     if (compaction.isUnchanged()) {
       return this;
     }
     Map<String, Tensor> smaller = new HashMap<>();
-    List<Integer> inputs = IntStream.range(0, network.inputs()).boxed().toList();
     for (int l = 0; l < weights.size(); l++) {
       List<Integer> outputs = compaction.layers().get(l).neurons();
+      List<Integer> inputs = compaction.features().get(network.graph().layers().get(l).input());
       Tensor weight = weights.get(l);
       smaller.put(weight.name(), picked(weight, outputs, inputs, arena));
       file.tensor(biasName(weight))
           .ifPresent(bias -> smaller.put(bias.name(), picked(bias, List.of(0), outputs, arena)));
-      inputs = outputs;
     }
     List<Tensor> changed = weights.stream().map(weight -> smaller.get(weight.name())).toList();
     return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), slopes, compaction.network(), notes,
-        Optional.empty(), Optional.empty());
+        onnx.isPresent() ? Optional.of(onnx.get().compacted(compaction, arena)) : Optional.empty(), Optional.empty());
   }
 
   /// Some rows and columns of a matrix; a vector is one row.
@@ -344,7 +344,7 @@ public final class ModelFile {
   public void requireWritable(Path target) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
       throw new FormatException(target,
-          "only an ONNX model whose shapes stay is written as ONNX; choose a name that ends in .safetensors");
+          "only a model that was read from ONNX is written as ONNX; choose a name that ends in .safetensors");
     }
     if (isIndex(target) && index.isEmpty()) {
       throw new FormatException(target, "only a model in several files whose shapes stay is written as several; "

@@ -23,15 +23,16 @@ import java.util.stream.LongStream;
 final class OnnxContent {
   private static final double SLACK = 1e-6;
 
-  private static final int MODEL_GRAPH = 7;
+  static final int MODEL_GRAPH = 7;
   private static final int ATTRIBUTE_TENSOR = 5;
   private static final int GRAPH_NODE = 1;
-  private static final int GRAPH_INITIALIZER = 5;
-  private static final int GRAPH_INPUT = 11;
+  static final int GRAPH_INITIALIZER = 5;
+  static final int GRAPH_INPUT = 11;
   private static final int GRAPH_OUTPUT = 12;
-  private static final int TENSOR_NAME = 8;
+  static final int GRAPH_VALUE = 13;
+  static final int TENSOR_NAME = 8;
   private static final int INTEGER_DATA = 7;
-  private static final int VALUE_NAME = 1;
+  static final int VALUE_NAME = 1;
   private static final int VALUE_TYPE = 2;
   private static final int TYPE_TENSOR = 1;
   private static final int TENSOR_SHAPE = 2;

@@ -3,6 +3,7 @@ package dev.espalier.engine.io;
 import static dev.espalier.engine.io.FormatException.quote;
 
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Compaction;
 import dev.espalier.engine.network.Graph;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -11,16 +12,20 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /// A network in an ONNX model, as PyTorch, skl2onnx and tf2onnx export it. A changed model is the file with other bytes in
 /// its weights and biases.
 final class OnnxFile {
+  private final Path path;
   private final MemorySegment content;
   private final OnnxWalk.Network network;
 
-  private OnnxFile(MemorySegment content, OnnxWalk.Network network) {
+  private OnnxFile(Path path, MemorySegment content, OnnxWalk.Network network) {
+    this.path = path;
     this.content = content;
     this.network = network;
   }
@@ -35,7 +40,7 @@ final class OnnxFile {
   ///
   /// @throws FormatException if the model is damaged, or no network that is understood; the message names the node
   static OnnxFile read(Path path, MemorySegment content) throws FormatException {
-    return new OnnxFile(content, OnnxWalk.of(OnnxContent.of(path, content)));
+    return new OnnxFile(path, content, OnnxWalk.of(OnnxContent.of(path, content)));
   }
 
   /// How the layers are connected.
@@ -75,6 +80,44 @@ final class OnnxFile {
   /// What is left aside, and what was taken for granted.
   List<String> notes() {
     return network.notes();
+  }
+
+  /// The model of the features that a compaction keeps, with the bytes of all that stays.
+  ///
+  /// @param arena takes the memory of the model
+  /// @throws FormatException if a node fixes the number of features; the message names it
+  OnnxFile compacted(Compaction compaction, Arena arena) throws FormatException {
+    Map<String, OnnxTensor> changed = new HashMap<>();
+    for (int l = 0; l < network.layers().size(); l++) {
+      OnnxLayer layer = network.layers().get(l);
+      List<Integer> outputs = compaction.layers().get(l).neurons();
+      List<Integer> inputs = compaction.features().get(graph().layers().get(l).input());
+      put(changed, layer.weight(), layer.transposed() ? inputs : outputs, layer.transposed() ? outputs : inputs, arena);
+      if (layer.bias().isPresent()) {
+        put(changed, layer.bias().get(), List.of(0), outputs, arena);
+      }
+    }
+    for (Map.Entry<OnnxTensor, Integer> constant : network.constants().entrySet()) {
+      put(changed, constant.getKey(), List.of(0), compaction.features().get(constant.getValue()), arena);
+    }
+    OnnxFile smaller;
+    try {
+      smaller = read(path, OnnxTensors.replace(path, content, changed, arena));
+    } catch (FormatException e) {
+      throw new FormatException(path,
+          "is not shrunk: without these features, %s".formatted(e.getMessage().replace(path + ": ", "")), e);
+    }
+    if (!smaller.graph().equals(compaction.network().graph())) {
+      throw new FormatException(path, "is not shrunk: a Slice, Split or Reshape fixes the features of a layer");
+    }
+    return smaller;
+  }
+
+  private static void put(Map<String, OnnxTensor> changed, OnnxTensor tensor, List<Integer> rows, List<Integer> columns,
+      Arena arena) {
+    if ((long) rows.size() * columns.size() < tensor.elements()) {
+      changed.put(tensor.name(), tensor.picked(rows, columns, arena));
+    }
   }
 
   /// A change of the file.

@@ -2,11 +2,14 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /// A constant of an ONNX graph.
 ///
@@ -20,6 +23,8 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
   static final int RAW_DATA = 9;
   private static final int DOUBLE_DATA = 10;
   private static final int DATA_LOCATION = 14;
+  /// The fields of its shape and elements.
+  static final Set<Integer> CONTENT = Set.of(DIMS, FLOAT_DATA, RAW_DATA, DOUBLE_DATA);
 
   /// @throws FormatException if its elements do not lie in the file, or not as they should
   static OnnxTensor of(Path path, String name, Protobuf tensor) throws FormatException {
@@ -54,6 +59,28 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
 
   long elements() {
     return data.byteSize() / dtype.bytes();
+  }
+
+  /// Some of its elements, along one or two dimensions.
+  ///
+  /// @param rows    of a matrix; of a vector, which may have leading dimensions of 1, it is one
+  /// @param columns of the last dimension
+  OnnxTensor picked(List<Integer> rows, List<Integer> columns, Arena arena) {
+    int bytes = dtype.bytes();
+    MemorySegment picked = arena.allocate((long) rows.size() * columns.size() * bytes);
+    long to = 0;
+    for (long row : rows) {
+      for (int column : columns) {
+        MemorySegment.copy(data, (row * shape.getLast() + column) * bytes, picked, to, bytes);
+        to += bytes;
+      }
+    }
+    List<Long> smaller = new ArrayList<>(shape);
+    if (rows.size() > 1 || elements() > shape.getLast()) {
+      smaller.set(shape.size() - 2, (long) rows.size());
+    }
+    smaller.set(shape.size() - 1, (long) columns.size());
+    return new OnnxTensor(name, dtype, smaller, picked);
   }
 
   double value(long index) {

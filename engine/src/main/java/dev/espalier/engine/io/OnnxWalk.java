@@ -50,6 +50,7 @@ final class OnnxWalk {
   /// Nodes that were read together with one before them.
   private final Set<OnnxNode> taken = Collections.newSetFromMap(new IdentityHashMap<>());
   private final List<OnnxLayer> layers = new ArrayList<>();
+  private final Map<OnnxTensor, Integer> constants = new HashMap<>();
   private final List<OnnxNode> tail = new ArrayList<>();
   private OptionalInt softmax = OptionalInt.empty();
 
@@ -71,8 +72,9 @@ final class OnnxWalk {
   /// A network.
   ///
   /// @param layers in the order of the graph
+  /// @param constants tensors of a number for each feature of a node's value, and these nodes
   /// @param notes what a user should know about the reading
-  record Network(Graph graph, List<OnnxLayer> layers, List<String> notes) {}
+  record Network(Graph graph, List<OnnxLayer> layers, Map<OnnxTensor, Integer> constants, List<String> notes) {}
 
   /// @throws FormatException if the model is no network that is understood; the message names the node
   static Network of(OnnxContent content) throws FormatException {
@@ -408,6 +410,9 @@ final class OnnxWalk {
     if (!fits) {
       throw refused(node, "has a constant %s that is not of shape [%d]".formatted(quote(name), value.width));
     }
+    if (!isSingle) {
+      constants.put(tensor.get(), value.node);
+    }
     return IntStream.range(0, value.width).mapToObj(i -> tensor.get().value(isSingle ? 0 : i)).toList();
   }
 
@@ -651,7 +656,7 @@ final class OnnxWalk {
         .forEach(name -> notes
             .add("output %s is a value within the network, and not what pruning preserves".formatted(quote(name))));
     try {
-      return new Network(builder.build(), layers, notes);
+      return new Network(builder.build(), layers, constants, notes);
     } catch (MismatchException e) {
       throw new FormatException(content.path(), e.getMessage(), e);
     }

@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
+import java.io.ByteArrayOutputStream;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
@@ -9,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 
 /// The fields of a message of Protocol Buffers, seen where they lie.
 ///
@@ -23,25 +25,28 @@ record Protobuf(List<Field> fields) {
   ///
   /// @param value of a number; the bits of one of fixed width
   /// @param bytes of a text, of a message, or of packed numbers; otherwise empty
-  record Field(int number, long value, MemorySegment bytes) {}
+  /// @param whole with its number
+  record Field(int number, long value, MemorySegment bytes, MemorySegment whole) {}
 
   /// @throws FormatException if the bytes are no message
   static Protobuf parse(Path path, MemorySegment message) throws FormatException {
     List<Field> fields = new ArrayList<>();
     Cursor cursor = new Cursor(path, message);
     while (cursor.at < message.byteSize()) {
+      long start = cursor.at;
       long key = cursor.varint();
-      int number = (int) (key >>> 3);
-      MemorySegment none = message.asSlice(0, 0);
-      fields.add(switch ((int) (key & 7)) {
-        case VARINT -> new Field(number, cursor.varint(), none);
-        case FIXED_64 -> new Field(number,
-            cursor.take(Long.BYTES).get(ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN), 0), none);
-        case FIXED_32 -> new Field(number,
-            cursor.take(Integer.BYTES).get(ValueLayout.JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN), 0), none);
-        case BYTES -> new Field(number, 0, cursor.take(cursor.varint()));
+      long value = 0;
+      MemorySegment bytes = message.asSlice(0, 0);
+      switch ((int) (key & 7)) {
+        case VARINT -> value = cursor.varint();
+        case FIXED_64 ->
+          value = cursor.take(Long.BYTES).get(ValueLayout.JAVA_LONG_UNALIGNED.withOrder(LITTLE_ENDIAN), 0);
+        case FIXED_32 ->
+          value = cursor.take(Integer.BYTES).get(ValueLayout.JAVA_INT_UNALIGNED.withOrder(LITTLE_ENDIAN), 0);
+        case BYTES -> bytes = cursor.take(cursor.varint());
         default -> throw cursor.damaged();
-      });
+      }
+      fields.add(new Field((int) (key >>> 3), value, bytes, message.asSlice(start, cursor.at - start)));
     }
     return new Protobuf(fields);
   }
@@ -79,6 +84,32 @@ record Protobuf(List<Field> fields) {
     FormatException damaged() {
       return new FormatException(path, "is no whole ONNX model; copy it or export it again");
     }
+  }
+
+  /// A field that holds a text, a message or bytes, in parts.
+  static List<MemorySegment> field(int number, List<MemorySegment> parts) {
+    long size = parts.stream().mapToLong(MemorySegment::byteSize).sum();
+    ByteArrayOutputStream head = new ByteArrayOutputStream();
+    varint(head, ((long) number << 3) | BYTES);
+    varint(head, size);
+    return Stream.concat(Stream.of(MemorySegment.ofArray(head.toByteArray())), parts.stream()).toList();
+  }
+
+  /// A field that holds a number.
+  static MemorySegment field(int number, long value) {
+    ByteArrayOutputStream field = new ByteArrayOutputStream();
+    varint(field, ((long) number << 3) | VARINT);
+    varint(field, value);
+    return MemorySegment.ofArray(field.toByteArray());
+  }
+
+  private static void varint(ByteArrayOutputStream out, long value) {
+    long rest = value;
+    while ((rest & ~0x7fL) != 0) {
+      out.write((int) ((rest & 0x7f) | 0x80));
+      rest >>>= 7;
+    }
+    out.write((int) rest);
   }
 
   List<Field> all(int number) {

@@ -9,6 +9,7 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Compaction;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -16,9 +17,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 
-/// A pruned chain of layers without what does nothing: the neurons that [Compaction] removes, and the inputs that no
-/// weight reads. It gives the same outputs, and what a repair makes of it can be written back. Networks that are no chain
-/// stay as they are.
+/// A pruned network without what does nothing: the neurons that [Compaction] removes and, in a chain of layers, the inputs
+/// that no weight reads. It gives the same outputs, and what a repair makes of it can be written back.
 final class CompactNetwork implements Resource {
   /// What stays of a layer.
   ///
@@ -38,12 +38,7 @@ final class CompactNetwork implements Resource {
     this.resources = resources;
     resources.own(arena::close);
     whole = pruned.download(arena);
-    if (whole.graph().isChain()) {
-      start = compact();
-    } else {
-      start = whole;
-      whole.layers().forEach(layer -> stays.add(new Stay(all(layer.outputs()), all(layer.inputs()))));
-    }
+    start = compact();
     network = resources.own(DeviceNetwork.copyOf(backend, start));
   }
 
@@ -54,29 +49,31 @@ final class CompactNetwork implements Resource {
 
   private DenseNetwork compact() {
     Compaction compaction = Compaction.of(whole, 1, arena);
-    List<DenseLayer> layers = new ArrayList<>(compaction.network().layers());
-    DenseLayer first = layers.getFirst();
+    Graph graph = whole.graph();
+    for (int l = 0; l < whole.layers().size(); l++) {
+      stays.add(
+          new Stay(compaction.layers().get(l).neurons(), compaction.features().get(graph.layers().get(l).input())));
+    }
+    return graph.isChain() ? narrow(compaction.network().layers()) : compaction.network();
+  }
+
+  /// A chain without the inputs that no weight reads.
+  private DenseNetwork narrow(List<DenseLayer> chain) {
+    DenseLayer first = chain.getFirst();
     List<Integer> read = IntStream.range(0, first.inputs())
         .filter(j -> IntStream.range(0, first.outputs()).anyMatch(i -> first.weights().get(i, j) != 0)).boxed()
         .toList();
-    List<Integer> columns = read.isEmpty() ? List.of(0) : read;
-    for (Compaction.Kept kept : compaction.layers()) {
-      stays.add(new Stay(kept.neurons(), columns));
-      columns = kept.neurons();
-    }
-    List<Integer> inputs = stays.getFirst().columns;
+    List<Integer> inputs = read.isEmpty() ? List.of(0) : read;
+    stays.set(0, new Stay(stays.getFirst().rows, inputs));
     MatrixView narrow = MatrixView.allocate(arena, first.outputs(), inputs.size());
     for (int i = 0; i < narrow.rows(); i++) {
       for (int j = 0; j < narrow.columns(); j++) {
         narrow.set(i, j, first.weights().get(i, inputs.get(j)));
       }
     }
+    List<DenseLayer> layers = new ArrayList<>(chain);
     layers.set(0, new DenseLayer(first.name(), narrow, first.bias(), first.activation()));
     return new DenseNetwork(layers);
-  }
-
-  private static List<Integer> all(int count) {
-    return IntStream.range(0, count).boxed().toList();
   }
 
   DeviceNetwork network() {

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Compaction;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.network.Node;
@@ -187,6 +189,57 @@ final class OnnxGraphTest {
     Path target = folder.resolve("pruned.onnx");
     file.save(target, pruned, false);
     OnnxRuntime.assertSameOutputs(pruned, target, false);
+  }
+
+  /// Rows of zeros are removed, of the file too, whose outputs stay what they are.
+  @ParameterizedTest
+  @ValueSource(strings = {"relu", "sklearn", "residual", "nerf", "swiglu", "rms", "layernorm17", "batchnorm", "siren",
+      "deeponet", "glu", "highway"})
+  void shrinks(String name) throws Exception {
+    Path path = folder.resolve("model.onnx");
+    try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
+      Files.write(path, in.readAllBytes());
+    }
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    DenseNetwork sparse = new DenseNetwork(file.network().graph(),
+        file.network().layers().stream().map(layer -> withoutRows(layer)).toList());
+    Path target = folder.resolve("sparse.onnx");
+    file.save(target, sparse, false);
+    ModelFile large = ModelFile.load(target, Optional.empty(), arena);
+    Compaction compaction = Compaction.of(large.network(), 1, arena);
+    assertEquals(name.equals("layernorm17") || name.equals("rms"), compaction.isUnchanged(), "normalisations read all");
+    Path small = folder.resolve("small.onnx");
+    large.compacted(compaction, arena).save(small, compaction.network(), false);
+    DenseNetwork again = ModelFile.load(small, Optional.empty(), arena).network();
+    assertEquals(compaction.network().graph(), again.graph());
+    OnnxRuntime.assertSameOutputs(sparse, small, false);
+    assertEquals(compaction.isUnchanged(), Files.size(small) == Files.size(target));
+  }
+
+  /// Without the weights of every other neuron.
+  private DenseLayer withoutRows(DenseLayer layer) {
+    MatrixView weights = layer.weights().copy(arena);
+    for (int i = 0; i < weights.rows(); i += 2) {
+      for (int j = 0; j < weights.columns(); j++) {
+        weights.set(i, j, 0);
+      }
+    }
+    return new DenseLayer(layer.name(), weights, layer.bias(), layer.activation());
+  }
+
+  /// The first neuron is read by no node, and the Slice counts from the second on.
+  @Test
+  void refusesToShrinkWhatANodeFixes() throws IOException {
+    OnnxModel model = layers().normal("c", TestNetworks.random(7), 3).integers("one", 1).integers("three", 3)
+        .node("Slice", "h one three one", "s").normal("u", TestNetworks.random(8), 2, 2)
+        .node("Gemm", "s u", "y", "transB", 1);
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    Compaction compaction = Compaction.of(file.network(), 1, arena);
+    assertEquals(List.of(1, 2), compaction.layers().getFirst().neurons());
+    assertEquals(
+        path + ": is not shrunk: without these features, node \"gemm2\" (Gemm) has weights [2, 2] for 1 inputs" + READ,
+        assertThrows(FormatException.class, () -> file.compacted(compaction, arena)).getMessage());
   }
 
   /// The file that tests of the command line read.

@@ -79,7 +79,8 @@ final class ParserFuzzTest {
         add(seeds, "m.pt", content.readAllBytes());
       }
     }
-    for (String onnx : List.of("relu.onnx", "gelu.onnx", "sklearn.onnx", "layernorm.onnx", "deeponet.onnx", "glu.onnx")) {
+    for (String onnx : List.of("relu.onnx", "gelu.onnx", "sklearn.onnx", "layernorm.onnx", "deeponet.onnx",
+        "glu.onnx")) {
       try (InputStream content = ParserFuzzTest.class.getResourceAsStream("onnx/" + onnx)) {
         add(seeds, "m.onnx", content.readAllBytes());
       }
