@@ -120,7 +120,7 @@ final class BackwardPass implements Resource {
         case Node.Scale scale -> give(n, constants.factors().get(n), scale.input());
         case Node.Slice slice -> fromSlice(n, slice);
         case Node.Sum sum -> {
-          if (sum.input() != 0) {
+          if (wiring.wantsGradient(sum.input())) {
             on.product(1, gradient(n), false, constants.factors().get(n), false, written[sum.input()] ? 1 : 0,
                 gradient(sum.input()));
             written[sum.input()] = true;
@@ -141,7 +141,7 @@ final class BackwardPass implements Resource {
     ///
     /// @param function writes into what it is given, which may be the gradient of node `n` itself
     private void through(int n, int input, Consumer<Matrix> function) {
-      if (input == 0) {
+      if (!wiring.wantsGradient(input)) {
         return;
       }
       Matrix target = written[input] ? gradient(n) : gradient(input);
@@ -154,7 +154,7 @@ final class BackwardPass implements Resource {
 
     /// Adds the gradient of node `n`, multiplied by `factor`, to that of a node that it read.
     private void give(int n, Matrix factor, int input) {
-      if (input == 0) {
+      if (!wiring.wantsGradient(input)) {
         return;
       }
       if (written[input]) {
@@ -166,7 +166,7 @@ final class BackwardPass implements Resource {
     }
 
     private void fromSlice(int n, Node.Slice slice) {
-      if (slice.input() == 0) {
+      if (!wiring.wantsGradient(slice.input())) {
         return;
       }
       if (!written[slice.input()]) {
@@ -180,7 +180,7 @@ final class BackwardPass implements Resource {
       if (!squared[n]) {
         sink.squares(wiring.layer(n), false).ifPresent(s -> on.addSquares(s.scale(), gradient(n), s.sensitivity()));
       }
-      if (graph.nodes().get(dense.input()) instanceof Node.Input) {
+      if (!wiring.wantsGradient(dense.input())) {
         return;
       }
       Matrix weights = network.layers().get(wiring.layer(n)).weights();
@@ -191,7 +191,7 @@ final class BackwardPass implements Resource {
         return;
       }
       int b = below.getAsInt();
-      boolean lowest = graph.nodes().get(graph.nodes().get(b).inputs().getFirst()) instanceof Node.Input;
+      boolean lowest = !wiring.wantsGradient(graph.nodes().get(b).inputs().getFirst());
       on.denseBackward(gradient(n), weights, graph.activation(wiring.layer(b)), forward.value(b), gradient(b),
           sink.squares(wiring.layer(b), lowest));
       written[b] = true;
@@ -200,7 +200,7 @@ final class BackwardPass implements Resource {
 
     /// Adds columns of the gradient of node `n` to that of a node that it read.
     private void give(int n, int column, int input) {
-      if (input == 0) {
+      if (!wiring.wantsGradient(input)) {
         return;
       }
       int width = graph.nodes().get(input).width();

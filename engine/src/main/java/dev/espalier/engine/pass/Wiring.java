@@ -12,6 +12,7 @@ final class Wiring {
   private final Graph graph;
   private final List<List<Integer>> readers;
   private final int[] layerNumbers;
+  private final boolean[] wanted;
 
   Wiring(Graph graph) {
     this.graph = graph;
@@ -20,6 +21,11 @@ final class Wiring {
     int[] nodes = graph.layerNodes();
     for (int l = 0; l < nodes.length; l++) {
       layerNumbers[nodes[l]] = l;
+    }
+    wanted = new boolean[graph.nodes().size()];
+    for (int n = 0; n < wanted.length; n++) {
+      wanted[n] = graph.nodes().get(n) instanceof Node.Dense
+          || graph.nodes().get(n).inputs().stream().anyMatch(input -> wanted[input]);
     }
   }
 
@@ -54,10 +60,15 @@ final class Wiring {
         : OptionalInt.empty();
   }
 
-  /// Whether backward passes need memory for the gradient of node `n`: not for the samples', and not for that of an
+  /// Whether the gradient of node `n` is of use: whether it is a layer, or is computed from one.
+  boolean wantsGradient(int n) {
+    return wanted[n];
+  }
+
+  /// Whether backward passes need memory for the gradient of node `n`: not where nothing wants it, and not for that of an
   /// activation that a fused operation goes through.
   boolean hasGradient(int n) {
-    return switch (graph.nodes().get(n)) {
+    return wanted[n] && switch (graph.nodes().get(n)) {
       case Node.Input _ -> false;
       case Node.Activate _ ->
         readers.get(n).size() != 1 || !(graph.nodes().get(readers.get(n).getFirst()) instanceof Node.Dense)

@@ -352,6 +352,21 @@ final class PassesTest {
     }
   }
 
+  /// No layer is below what is made of the samples alone, so that nobody wants its gradient.
+  @Test
+  void whatComesBeforeAllLayersHasNoGradient() {
+    Graph.Builder builder = new Graph.Builder(2);
+    int scaled = builder.scale(0, List.of(1f, 2f), List.of(0f, 0f)); // 1
+    int normalized = builder.normalize(scaled, true, 1); // 2
+    int dense = builder.dense("first", normalized, 2); // 3
+    builder.multiply(dense, scaled);
+    Wiring wiring = new Wiring(builder.build());
+    assertEquals(List.of(false, false, false, true, true),
+        IntStream.range(0, 5).mapToObj(wiring::hasGradient).toList());
+    assertEquals(List.of(false, false, false, true, true),
+        IntStream.range(0, 5).mapToObj(wiring::wantsGradient).toList());
+  }
+
   @ParameterizedTest
   @MethodSource("graphs")
   void downstreamIsWhatReadsANodeOverOthers(long seed) {
