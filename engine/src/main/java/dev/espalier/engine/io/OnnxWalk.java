@@ -13,6 +13,7 @@ import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -35,8 +36,10 @@ final class OnnxWalk {
   private static final Set<String> TAIL = Set.of("ArgMax", "Cast", "Identity", "LogSoftmax", "ArrayFeatureExtractor",
       "Reshape", "Squeeze", "TopK", "ZipMap");
 
-  /// Of a Concat, of which a few make any width.
+  /// Of a value: a few Concats make any width.
   private static final int MOST_WIDTH = 1 << 20;
+  /// The rank of samples of several dimensions that only become features by a Flatten.
+  private static final int UNFLATTENED = -1;
 
   private final OnnxContent content;
   private final OnnxPatterns patterns;
@@ -52,6 +55,9 @@ final class OnnxWalk {
   private final List<OnnxLayer> layers = new ArrayList<>();
   private final Map<OnnxTensor, Integer> constants = new HashMap<>();
   private final List<OnnxNode> tail = new ArrayList<>();
+  private final List<String> notes = new ArrayList<>();
+  /// The nodes of the inputs.
+  private final Set<Integer> samples = new HashSet<>();
   private OptionalInt softmax = OptionalInt.empty();
 
   /// A value of the network.
@@ -60,13 +66,36 @@ final class OnnxWalk {
   /// @param rank with the samples' dimension; 0 if the model does not tell
   private record Value(int node, int width, int rank) {}
 
-  private OnnxWalk(OnnxContent content, OnnxContent.Input input, int width) throws FormatException {
+  /// @param inputs with their widths, which stand side by side in a sample
+  private OnnxWalk(OnnxContent content, Set<OnnxNode> needed, Map<OnnxContent.Input, Integer> inputs)
+      throws FormatException {
     this.content = content;
+    this.needed = needed;
     patterns = OnnxPatterns.of(content);
-    needed = content.needed();
-    builder = new Graph.Builder(width);
-    values.put(input.name(), new Value(0, width, input.rank()));
-    unread.put(0, input.name());
+    long width = inputs.values().stream().mapToLong(each -> each).sum();
+    if (width > MOST_WIDTH) {
+      throw new FormatException(content.path(),
+          "has inputs of %d numbers, and the most are %d".formatted(width, MOST_WIDTH));
+    }
+    builder = new Graph.Builder((int) width);
+    int first = 0;
+    for (Map.Entry<OnnxContent.Input, Integer> input : inputs.entrySet()) {
+      int node = inputs.size() == 1 ? 0 : builder.slice(0, first, input.getValue());
+      values.put(input.getKey().name(), new Value(node, input.getValue(), rank(input.getKey(), input.getValue())));
+      unread.put(node, input.getKey().name());
+      samples.add(node);
+      first += input.getValue();
+    }
+    if (inputs.size() > 1) {
+      notes.add("a sample is the inputs side by side: %s".formatted(
+          inputs.entrySet().stream().map(input -> "%s (%d)".formatted(input.getKey().name(), input.getValue()))
+              .collect(Collectors.joining(", "))));
+    }
+  }
+
+  private static int rank(OnnxContent.Input input, int width) {
+    boolean isUnflattened = input.rank() > 2 && input.width() > 0 && input.width() != width;
+    return isUnflattened ? UNFLATTENED : input.rank();
   }
 
   /// A network.
@@ -78,12 +107,17 @@ final class OnnxWalk {
 
   /// @throws FormatException if the model is no network that is understood; the message names the node
   static Network of(OnnxContent content) throws FormatException {
-    if (content.inputs().size() != 1) {
-      throw new FormatException(content.path(), "has the inputs %s; only models of one input are read"
-          .formatted(content.inputs().stream().map(OnnxContent.Input::name).toList()));
+    Set<OnnxNode> needed = content.needed();
+    Map<OnnxContent.Input, Integer> inputs = new LinkedHashMap<>();
+    for (OnnxContent.Input input : content.inputs()) {
+      if (content.readers(input.name()).stream().anyMatch(needed::contains)) {
+        inputs.put(input, width(content, input));
+      }
     }
-    OnnxContent.Input input = content.inputs().getFirst();
-    OnnxWalk walk = new OnnxWalk(content, input, width(content, input));
+    if (inputs.isEmpty()) {
+      throw new FormatException(content.path(), "has no input from which its outputs are computed");
+    }
+    OnnxWalk walk = new OnnxWalk(content, needed, inputs);
     for (OnnxNode node : content.nodes()) {
       if (walk.needed.contains(node) && !walk.taken.contains(node) && !walk.patterns.isInner(node)) {
         walk.visit(node);
@@ -223,8 +257,10 @@ final class OnnxWalk {
   }
 
   /// As a matrix. Only the samples may have had other dimensions, of which the width of the first layer is the product.
-  private static Optional<Value> flat(Value value) {
-    return value.node == 0 || value.rank == 2 ? Optional.of(new Value(value.node, value.width, 2)) : Optional.empty();
+  private Optional<Value> flat(Value value) {
+    return samples.contains(value.node) || value.rank == 2
+        ? Optional.of(new Value(value.node, value.width, 2))
+        : Optional.empty();
   }
 
   /// Whether a Reshape makes a matrix of a constant width, that of what it reads.
@@ -234,8 +270,8 @@ final class OnnxWalk {
     }
     List<Long> shape = content.integers(node.inputs().get(1));
     Value read = input(node, 0);
-    return shape.size() == 2
-        && (shape.getLast() == read.width || (shape.getLast() == -1 && (read.node == 0 || shape.getFirst() == 0)));
+    return shape.size() == 2 && (shape.getLast() == read.width
+        || (shape.getLast() == -1 && (samples.contains(read.node) || shape.getFirst() == 0)));
   }
 
   private Value layer(OnnxNode node) throws FormatException {
@@ -587,7 +623,7 @@ final class OnnxWalk {
 
   /// The only dimension of a value of one is that of the samples.
   private void requireFeatures(OnnxNode node, Value value) throws FormatException {
-    if (value.rank == 1) {
+    if (value.rank == 1 || value.rank == UNFLATTENED) {
       throw refused(node, "reads a value without a dimension of features");
     }
   }
@@ -646,7 +682,6 @@ final class OnnxWalk {
       throw new FormatException(content.path(), "ends in the values %s; only networks of one output are read"
           .formatted(unread.values().stream().map(FormatException::quote).collect(Collectors.joining(", "))));
     }
-    List<String> notes = new ArrayList<>();
     if (!tail.isEmpty()) {
       notes.add("the network ends before %s, which is not part of it"
           .formatted(tail.stream().map(OnnxNode::operator).collect(Collectors.joining(", "))));

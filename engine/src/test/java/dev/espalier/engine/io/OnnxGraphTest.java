@@ -173,6 +173,18 @@ final class OnnxGraphTest {
     assertThrows(FormatException.class, () -> ModelFile.write(folder.resolve("m.safetensors"), network, false));
   }
 
+  @Test
+  void readsTheNormalizationOfOperatorSet23() throws Exception {
+    RandomGenerator random = TestNetworks.random(13);
+    OnnxModel model = new OnnxModel(0, 4).normal("a", random, 4, 6).normal("g", random, 6).normal("b", random, 6, 2)
+        .node("MatMul", "x a", "h").node("RMSNormalization", "h g", "n", "axis", 1, "epsilon", 0.01f)
+        .node("MatMul", "n b", "y");
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(23));
+    DenseNetwork network = ModelFile.load(path, Optional.empty(), arena).network();
+    assertEquals(new Node.Normalize(1, false, 0.01f, 6), network.graph().nodes().get(2));
+    OnnxRuntime.assertSameOutputs(network, path, false);
+  }
+
   /// What PyTorch exported.
   @ParameterizedTest
   @ValueSource(strings = {"nerf", "swiglu", "rms", "layernorm", "layernorm17", "batchnorm", "siren", "deeponet", "glu",
@@ -275,6 +287,31 @@ final class OnnxGraphTest {
         ModelFile.load(target, Optional.empty(), arena).network().layers().getFirst().bias().orElseThrow().toArray());
   }
 
+  /// A branch and a trunk of inputs of their own. What no output needs is no part of a sample.
+  @Test
+  void readsSeveralInputsSideBySide() throws Exception {
+    RandomGenerator random = TestNetworks.random(11);
+    OnnxModel model = new OnnxModel(0, 3).input("unused", 0, 7).input("t", 0, 2).normal("b", random, 4, 3)
+        .normal("w", random, 2, 4).node("Gemm", "x b", "zb", "transB", 1).node("MatMul", "t w", "zt")
+        .node("Tanh", "zt", "tr").node("Mul", "zb tr", "p").node("ReduceSum", "p", "y", "axes", List.of(1));
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(11));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(List.of("a sample is the inputs side by side: x (3), t (2)"), file.notes());
+    assertEquals(List.of(new Node.Input(5), new Node.Slice(0, 0, 3), new Node.Slice(0, 3, 2)),
+        file.network().graph().nodes().subList(0, 3));
+    OnnxModel used = new OnnxModel(0, 3).input("t", 0, 2).normal("b", TestNetworks.random(12), 4, 3)
+        .normal("w", random, 2, 4).integers("axis", -1).node("Gemm", "x b", "zb", "transB", 1)
+        .node("MatMul", "t w", "zt").node("Tanh", "zt", "tr").node("Mul", "zb tr", "p")
+        .node("ReduceSum", "p axis", "y");
+    path = TestFiles.file(folder, "used.onnx", used.bytes(17));
+    file = ModelFile.load(path, Optional.empty(), arena);
+    OnnxRuntime.assertSameOutputs(file.network(), path, false);
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    Path target = folder.resolve("pruned.onnx");
+    file.save(target, pruned, false);
+    OnnxRuntime.assertSameOutputs(pruned, target, false);
+  }
+
   @Test
   void findsTheWidthOfASampleBehindNodesThatKeepIt() throws IOException {
     OnnxModel model = new OnnxModel(0, 2, 2).normal("w", TestNetworks.random(5), 3, 4).node("Flatten", "x", "f")
@@ -348,6 +385,11 @@ final class OnnxGraphTest {
     refused(layers().node("Einsum", "h", "y"), "node \"einsum1\" (Einsum) is not understood here" + READ);
     refused(layers().node("Gemm", "h w b", "y", "transB", 1).output("h2").node("Relu", "x", "h2"),
         "ends in the values \"y\", \"h2\"; only networks of one output are read");
+    refused(
+        new OnnxModel(0, 2, 2).normal("w", TestNetworks.random(5), 3, 4).node("Flatten", "x", "f")
+            .node("Gemm", "f w", "h", "transB", 1).node("Relu", "x", "r")
+            .node("ReduceSum", "r", "s", "axes", List.of(-1)).node("Add", "h s", "y"),
+        "node \"reducesum3\" (ReduceSum) reads a value without a dimension of features" + READ);
     refused(new OnnxModel(0, 2).node("Relu", "x", "y"), "has no layer, that is no Gemm or MatMul");
     refused(new OnnxModel(0, 0).node("Relu", "x", "y"),
         "has no layer, that is no Gemm or MatMul, that tells a sample's width");

@@ -28,6 +28,12 @@ public final class OnnxModel {
     bytes(graph, 12, value("y", new long[0]));
   }
 
+  /// Adds an input.
+  public OnnxModel input(String name, long... shape) {
+    bytes(graph, 11, value(name, shape));
+    return this;
+  }
+
   /// Adds an output.
   public OnnxModel output(String name) {
     bytes(graph, 12, value(name, new long[0]));

@@ -2,10 +2,12 @@ package dev.espalier.engine.io;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 
+import ai.onnxruntime.OnnxJavaType;
 import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtSession;
+import ai.onnxruntime.TensorInfo;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.TestNetworks.Plain;
 import dev.espalier.engine.matrix.MatrixView;
@@ -14,6 +16,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.random.RandomGenerator;
@@ -26,7 +29,7 @@ final class OnnxRuntime {
 
   private OnnxRuntime() {}
 
-  /// That ONNX Runtime computes `y` from `x` as a network does.
+  /// That ONNX Runtime computes `y` from its inputs, which stand side by side in a sample, as a network does.
   ///
   /// @param isLogSoftmaxBehind whether the model goes on with a LogSoftmax
   static void assertSameOutputs(DenseNetwork network, Path model, boolean isLogSoftmaxBehind) throws OrtException {
@@ -36,10 +39,8 @@ final class OnnxRuntime {
     try (OrtSession session = environment.createSession(model.toString(), new OrtSession.SessionOptions())) {
       for (int n = 0; n < 10; n++) {
         double[] x = random.doubles(network.inputs(), -2, 2).map(v -> (float) v).toArray();
-        boolean isDouble = session.getInputInfo().get("x").getInfo().toString().contains("DOUBLE");
-        Object batch = isDouble ? new double[][]{x} : new float[][]{floats(x)};
-        try (OnnxTensor tensor = OnnxTensor.createTensor(environment, batch);
-            OrtSession.Result result = session.run(Map.of("x", tensor))) {
+        Map<String, OnnxTensor> inputs = inputs(environment, session, x);
+        try (OrtSession.Result result = session.run(inputs)) {
           float[] y = ((float[][]) result.get("y").orElseThrow().getValue())[0];
           double[] expected = plain.output(x);
           if (isLogSoftmaxBehind) {
@@ -47,9 +48,26 @@ final class OnnxRuntime {
             expected = Arrays.stream(expected).map(v -> v - Math.log(sum)).toArray();
           }
           assertArrayEquals(expected, doubles(y), TOLERANCE);
+        } finally {
+          inputs.values().forEach(OnnxTensor::close);
         }
       }
     }
+  }
+
+  private static Map<String, OnnxTensor> inputs(OrtEnvironment environment, OrtSession session, double... x)
+      throws OrtException {
+    Map<String, OnnxTensor> inputs = new HashMap<>();
+    int first = 0;
+    for (String name : session.getInputNames()) {
+      TensorInfo info = (TensorInfo) session.getInputInfo().get(name).getInfo();
+      int width = session.getNumInputs() == 1 ? x.length : (int) info.getShape()[1];
+      double[] part = Arrays.copyOfRange(x, first, first + width);
+      Object batch = info.type == OnnxJavaType.DOUBLE ? new double[][]{part} : new float[][]{floats(part)};
+      inputs.put(name, OnnxTensor.createTensor(environment, batch));
+      first += width;
+    }
+    return inputs;
   }
 
   /// Every other weight is removed, and biases move.
