@@ -116,6 +116,7 @@ final class CompareCommand implements Callable<Integer> {
       ModelFile file = reading.load(model, Optional.of(calibration), global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
+      Optional<SmallDense> small = Optional.ofNullable(grid.smallDense).map(_ -> SmallDense.like(network));
       Dataset judges = test.open(data, global);
       Loss loss = Losses.inForce(scoring.loss, network.graph(), judges);
       Set<String> notes = new LinkedHashSet<>();
@@ -139,7 +140,7 @@ final class CompareCommand implements Callable<Integer> {
       }
       Evaluation dense = results.getFirst().dense();
       List<Contestant> contestants = new ArrayList<>(Contestant.of(results));
-      contestants.addAll(smallDense(backend, network, calibration, judges, loss, progress));
+      contestants.addAll(smallDense(backend, network, small, calibration, judges, loss, progress));
       progress.clear();
       List<String> found = results.stream().flatMap(result -> result.methods().stream())
           .flatMap(method -> method.notes().stream().map(note -> method.method() + ": " + note)).distinct().toList();
@@ -159,18 +160,17 @@ final class CompareCommand implements Callable<Integer> {
   }
 
   /// Trained with the labels of the calibration data, at the defaults of `train`.
-  private List<Contestant> smallDense(Backend backend, DenseNetwork network, Dataset training, Dataset judges,
-      Loss loss, Progress progress) throws IOException {
-    if (grid.smallDense == null) {
+  private List<Contestant> smallDense(Backend backend, DenseNetwork network, Optional<SmallDense> small,
+      Dataset training, Dataset judges, Loss loss, Progress progress) throws IOException {
+    if (small.isEmpty()) {
       return List.of();
     }
-    SmallDense small = SmallDense.like(network);
     List<Contestant> contestants = new ArrayList<>();
     for (double sparsity : grid.sparsities.stream().sorted().distinct().toList()) {
       List<Evaluation> evaluations = new ArrayList<>();
       for (long seed : seeds()) {
         try (Arena arena = Arena.ofConfined()) {
-          DenseNetwork trained = small.train(backend, sparsity, training,
+          DenseNetwork trained = small.get().train(backend, sparsity, training,
               new TrainingOptions(grid.smallDense, TRAINING_BATCH, Adam.of(LEARNING_RATE), loss, seed, false), progress,
               arena);
           try (DeviceNetwork device = DeviceNetwork.copyOf(backend, trained)) {

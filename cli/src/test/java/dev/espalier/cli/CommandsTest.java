@@ -680,6 +680,9 @@ class CommandsTest {
     Cli.succeed("sensitivity", onnx, "--data", fixture.data(), "--sparsities", "0.5");
     Cli.succeed("compare", onnx, "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels",
         fixture.labels(), "--sparsities", "0.5");
+    String larger = Cli.fail(1, folder, "compare", onnx, "--data", fixture.data(), "--labels", fixture.labels(),
+        "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--small-dense", 1);
+    assertTrue(larger.contains("only a chain of layers has a smaller one of its shape"), larger);
     Path other = fixture.file("other.safetensors");
     for (List<Object> command : List.of(List.<Object>of("convert", onnx, other),
         List.<Object>of("prune", onnx, "--data", fixture.data(), "--sparsity", 0.5, "-o", other))) {

@@ -6,7 +6,6 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.training.RandomNetwork;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
@@ -33,7 +32,7 @@ public record SmallDense(List<Integer> widths, List<Activation> activations) {
   ///
   /// @throws MismatchException if it is no chain of layers
   public static SmallDense like(DenseNetwork network) {
-    if (!network.graph().equals(Graph.chain(network.layers()))) {
+    if (!network.graph().isChain()) {
       throw new MismatchException("only a chain of layers has a smaller one of its shape, and this network is none");
     }
     List<Integer> widths = new ArrayList<>(network.layers().stream().map(layer -> layer.outputs()).toList());
