@@ -22,6 +22,8 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Repairs;
+import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
@@ -34,6 +36,7 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
+import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.scoring.TrueRemovals;
 import dev.espalier.engine.scoring.UnevenFeatures;
 import dev.espalier.engine.training.Trainer;
@@ -43,10 +46,12 @@ import dev.espalier.kernels.EmulatedDriver;
 import dev.espalier.kernels.EmulatedDriver.Order;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Nested;
@@ -122,6 +127,42 @@ final class CudaBackendTest {
       assertEquals(expected.measuredChange().orElseThrow(), found.measuredChange().orElseThrow(),
           1e-4 * expected.measuredChange().orElseThrow());
       assertGivesAllBack(cuda, driver);
+    }
+  }
+
+  /// Random graphs of all nodes, in batches that are recorded and replayed; importances within the few hundred roundings
+  /// to float32 on the way of a sample, of the costliest removal of the layer.
+  @ParameterizedTest
+  @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8})
+  void scoresGraphsAsTheReferenceDoes(long seed) throws IOException {
+    DenseNetwork graph = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 10));
+    Dataset samples = TestNetworks
+        .source(TestNetworks.normal(arena, TestNetworks.random(2), 60, graph.inputs(), 1, 0.5));
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        CudaBackend cuda = open(driver, Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      List<double[]> expected = importances(reference, graph, samples);
+      List<double[]> found = importances(cuda, graph, samples);
+      assertTrue(driver.graphs() > 0);
+      for (int l = 0; l < expected.size(); l++) {
+        double largest = Arrays.stream(expected.get(l)).max().orElseThrow();
+        assertArrayEquals(expected.get(l), found.get(l), 1000 * 0x1p-24 * (largest + 1e-3), "layer " + l);
+      }
+      PruningOptions options = PruningOptions.builder().sparsity(0.5).schedule(Schedule.parse("geometric:2"))
+          .repair(Repairs.parse("refit+joint")).build();
+      new Pruner(cuda, options).prune(graph, samples, arena);
+      assertGivesAllBack(cuda, driver);
+    }
+  }
+
+  private static List<double[]> importances(Backend backend, DenseNetwork network, Dataset samples) throws IOException {
+    ScoringPlan plan = new ScoringPlan(new Criterion.EliminationCompensation(), new Compensation.Bias(),
+        IntStream.range(0, network.layers().size()).mapToObj(l -> new ScoringPlan.Layer(l, true)).toList(),
+        new Sensitivity.Jacobian(), Optional.empty(), 10, 9);
+    try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+        Scores scores = Scorer.score(backend, device, plan, Optional.of(samples), ProgressListener.NONE)) {
+      return IntStream.range(0, scores.size()).mapToObj(i -> TestNetworks.values(backend, scores.importance(i)))
+          .toList();
     }
   }
 
