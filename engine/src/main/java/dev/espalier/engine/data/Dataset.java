@@ -64,6 +64,21 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
     return new Dataset(new EveryNth(samples, n, others), labels.map(source -> new EveryNth(source, n, others)));
   }
 
+  /// One of several equal parts, to within one sample.
+  ///
+  /// @param part from 1
+  /// @throws MismatchException if there are fewer samples than parts
+  public Dataset part(int part, int parts) {
+    long all = samples.samples();
+    if (all < parts) {
+      throw new MismatchException("%s has %d samples: too few for %d parts".formatted(samples.name(), all, parts));
+    }
+    long first = Math.multiplyExact(all, part - 1L) / parts;
+    long count = Math.multiplyExact(all, (long) part) / parts - first;
+    return new Dataset(new SampleRange(samples, first, count),
+        labels.map(source -> new SampleRange(source, first, count)));
+  }
+
   /// The same data, read once and kept in memory if they take little there: reading may cost more than computing where
   /// files are compressed and there are many passes.
   ///

@@ -2,6 +2,7 @@ package dev.espalier.engine.data;
 
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.List;
 
 /// Rows of numbers read in order and in batches, as often as wanted: calibration samples, labels, a test set.
@@ -26,6 +27,11 @@ public interface SampleSource {
     return List.of();
   }
 
+  /// The position of the first row, where the rows are a range of another source's.
+  default long first() {
+    return 0;
+  }
+
   /// Starts a pass at the first row.
   ///
   /// @throws IOException if the source cannot be read
@@ -39,6 +45,23 @@ public interface SampleSource {
     /// @return rows filled; 0 at the end
     /// @throws IOException if the source cannot be read or is damaged; the message names it
     int read(MatrixView target) throws IOException;
+
+    /// Passes over rows that are not wanted.
+    ///
+    /// @param rows how many, before any is read
+    /// @param width [SampleSource#width()]
+    /// @throws IOException as [#read], or if there are fewer
+    default void skip(long rows, int width) throws IOException {
+      try (Arena arena = Arena.ofConfined()) {
+        MatrixView skipped = MatrixView.allocate(arena, Math.clamp(rows, 1, 256), width);
+        for (long left = rows, read; left > 0; left -= read) {
+          read = read(skipped.slice(0, (int) Math.min(left, skipped.rows())));
+          if (read == 0) {
+            throw new IOException("a pass ended %d rows before its range".formatted(left));
+          }
+        }
+      }
+    }
 
     @Override
     void close() throws IOException;

@@ -58,6 +58,11 @@ public record ScaledSamples(SampleSource source, double numerator, double denomi
       }
 
       @Override
+      public void skip(long rows, int width) throws IOException {
+        pass.skip(rows, width);
+      }
+
+      @Override
       public void close() throws IOException {
         pass.close();
       }

@@ -61,6 +61,11 @@ record MappedSamples(Path file, ArrayFormat format) implements SampleSource {
     }
 
     @Override
+    public void skip(long rows, int width) {
+      position += rows;
+    }
+
+    @Override
     public void close() {
       if (arena.scope().isAlive()) {
         arena.close();

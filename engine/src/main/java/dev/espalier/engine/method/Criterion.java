@@ -34,6 +34,11 @@ public sealed interface Criterion {
     }
 
     @Override
+    public boolean followsFromSums() {
+      return false;
+    }
+
+    @Override
     public Compensation defaultCompensation() {
       return new Compensation.Bias();
     }
@@ -98,6 +103,11 @@ public sealed interface Criterion {
 
   /// What it must know of the samples.
   Needs needs();
+
+  /// Whether weights and the sums of the statistics tell all that it must know; otherwise it also needs the samples.
+  default boolean followsFromSums() {
+    return true;
+  }
 
   /// The compensation that belongs to it: the bias for `ec` and `ec-nonlinear`, whose importances count on it, otherwise
   /// none.

@@ -91,6 +91,7 @@ public final class Checkpoint {
     // What is free of a GPU's memory is no part of it.
     identity.put("device", backend.description().replaceFirst(", [\\d.,]+ of [\\d.,]+ GiB", ""));
     plan.inForce().forEach((name, value) -> identity.put(name, value.toString()));
+    plan.statistics().ifPresent(sums -> identity.put("statistics", sums.provenance().toString()));
     if (plan.options().target() instanceof Target.Mask(Map<String, MatrixView> masks)) {
       identity.put("mask", Fingerprint.of(masks));
     }

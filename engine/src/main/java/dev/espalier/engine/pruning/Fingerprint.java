@@ -2,6 +2,7 @@ package dev.espalier.engine.pruning;
 
 import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.SampleRange;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -15,6 +16,7 @@ import java.util.Map;
 /// SHA-256 of contents, wherever they lie and whatever their files are called.
 final class Fingerprint {
   private static final int BATCH = 1024;
+  private static final long HEAD = 64;
   private static final long CHUNK = 1 << 20;
 
   private final MessageDigest digest;
@@ -43,6 +45,15 @@ final class Fingerprint {
     layers.forEach(
         (name, values) -> fingerprint.add("%s %d %d".formatted(name, values.rows(), values.columns())).add(values));
     return fingerprint.toString();
+  }
+
+  /// Of the first samples and labels, which tell data from others without a pass over all of them.
+  ///
+  /// @throws IOException if one cannot be read or is not finite
+  static String ofHead(Dataset data) throws IOException {
+    long count = Math.min(HEAD, data.samples().samples());
+    return of(new Dataset(new SampleRange(data.samples(), 0, count),
+        data.labels().map(labels -> new SampleRange(labels, 0, count))));
   }
 
   /// Of all samples and labels, as they are read.

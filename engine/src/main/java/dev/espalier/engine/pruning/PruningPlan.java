@@ -18,12 +18,16 @@ import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Architecture;
+import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.repair.Repairer;
 import dev.espalier.engine.scoring.NonlinearCost;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.scoring.Selector;
+import dev.espalier.engine.statistics.GatheredSums;
+import dev.espalier.engine.statistics.Statistic;
+import dev.espalier.engine.statistics.Sums;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.HashMap;
@@ -42,8 +46,9 @@ import java.util.stream.IntStream;
 /// @param rounds the target of each round
 /// @param repair what each round does to the weights that are left
 /// @param memory what the run needs of the backend's memory
+/// @param statistics that take the place of samples, where they were gathered before
 public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPlan scoring, List<Target> rounds,
-    Repairs repair, MemoryPlan memory) {
+    Repairs repair, MemoryPlan memory, Optional<GatheredSums> statistics) {
   /// A layer of the network.
   ///
   /// @param excluded whether it is left alone
@@ -71,13 +76,77 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   /// @throws dev.espalier.engine.ExcessiveTimeException if the criterion would take more than ten minutes, unless the
   ///                                                    options allow it
   public static PruningPlan of(PruningOptions options, Architecture network, Optional<Dataset> data, Backend backend) {
+    requireData(options, options.criterion().needs().and(options.effectiveCompensation().needs()), data);
+    return of(options, network, data, Optional.empty(), backend);
+  }
+
+  /// The plan of pruning `network` by statistics that were gathered before, without samples, in one round.
+  ///
+  /// @throws MissingDataException if the criterion or a repair needs the samples themselves
+  /// @throws MismatchException if the statistics are of another network or options, lack a layer or a statistic, or the
+  ///                           schedule has more than one round; or as of the other
+  public static PruningPlan of(PruningOptions options, DenseNetwork network, GatheredSums statistics, Backend backend) {
+    Needs needs = options.criterion().needs().and(options.effectiveCompensation().needs());
+    if (!options.criterion().followsFromSums()) {
+      throw new MissingDataException("criterion %s".formatted(options.criterion()), Part.SAMPLES);
+    }
+    if (!options.repair().steps().isEmpty()) {
+      throw new MissingDataException("repair %s".formatted(options.repair()), Part.SAMPLES);
+    }
+    PruningPlan plan = of(options, network, Optional.empty(), Optional.of(statistics), backend);
+    if (plan.rounds().size() > 1) {
+      throw new MismatchException("schedule %s scores the network again in each round, which needs samples: use oneshot"
+          .formatted(options.schedule()));
+    }
+    if (!Fingerprint.of(network).equals(statistics.provenance().model())) {
+      throw new MismatchException("the statistics are of another model");
+    }
+    Map<String, String> gathered = statistics.provenance().options();
+    requireGathered(Gathering.SENSITIVITY, options.sensitivity().map(Sensitivity::toString), gathered);
+    requireGathered(Gathering.LOSS, options.loss().map(Loss::toString), gathered);
+    if (needs.sensitivities()) {
+      requireGathered(Gathering.NEW_BIAS, Optional.of(String.valueOf(options.newBias())), gathered);
+    }
+    for (Layer layer : plan.layers()) {
+      if (!layer.excluded()) {
+        requireSums(layer, needs, statistics.sums().layers().get(layer.name()));
+      }
+    }
+    return plan;
+  }
+
+  private static void requireGathered(String name, Optional<String> asked, Map<String, String> gathered) {
+    String value = gathered.getOrDefault(name, "not set");
+    if (asked.isPresent() && !asked.get().equals(value)) {
+      throw new MismatchException(
+          "the statistics are of other options: %s is %s, not %s".formatted(name, value, asked.get()));
+    }
+  }
+
+  private static void requireSums(Layer layer, Needs needs, List<Sums> sums) {
+    if (sums == null) {
+      throw new MismatchException("the statistics lack layer %s".formatted(layer.name()));
+    }
+    for (Statistic statistic : needs.inOrder()) {
+      Sums found = sums.stream().filter(each -> each.statistic().equals(statistic)).findFirst().orElseThrow(
+          () -> new MismatchException("the statistics lack %s of layer %s".formatted(statistic, layer.name())));
+      if (found.outputs() != layer.outputs() || found.inputs() != layer.inputs()) {
+        throw new MismatchException("the statistics of layer %s are those of %d × %d weights, not of %d × %d"
+            .formatted(layer.name(), found.outputs(), found.inputs(), layer.outputs(), layer.inputs()));
+      }
+    }
+  }
+
+  private static PruningPlan of(PruningOptions options, Architecture network, Optional<Dataset> data,
+      Optional<GatheredSums> statistics, Backend backend) {
     Compensation compensation = options.effectiveCompensation();
     Needs needs = options.criterion().needs().and(compensation.needs());
-    requireData(options, needs, data);
     data.ifPresent(given -> given.requireWidth(network.inputs()));
     List<Layer> layers = network.layers().stream().map(layer -> layer(options, layer)).toList();
     requirePrunable(options, layers);
-    Sensitivity sensitivity = options.sensitivity().orElseGet(() -> Sensitivity.defaultFor(network.outputs()));
+    Optional<String> gathered = statistics.map(sums -> sums.provenance().options().get(Gathering.SENSITIVITY));
+    Sensitivity sensitivity = options.sensitivity().or(() -> gathered.map(Sensitivity::parse))
+        .orElseGet(() -> Sensitivity.defaultFor(network.outputs()));
     if (needs.sensitivities()) {
       sensitivity.requireFits(network.graph());
       if (!sensitivity.isOfOutput()
@@ -86,7 +155,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
             .formatted(sensitivity, options.loss().get()));
       }
     }
-    boolean needsLoss = needs.labels() || options.repair().needLabels();
+    boolean needsLoss = data.isPresent() && (needs.labels() || options.repair().needLabels());
     Optional<Loss> loss = needsLoss ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
     long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation)).sum();
@@ -103,7 +172,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         scores, needs.backwardPasses(sensitivity, network.outputs())), options.batchSize());
     ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
         memory.batchSize(), options.seed());
-    return new PruningPlan(options, layers, scoring, rounds, repair, memory);
+    return new PruningPlan(options, layers, scoring, rounds, repair, memory, statistics);
   }
 
   /// How often weights are scored: the zeros of a round are not scored in the next one.

@@ -88,7 +88,9 @@ public final class PruningRounds implements Resource {
   /// Scores the network as it is now. [#remove] can follow several times, each after [#restore].
   public void score(ProgressListener listener) throws IOException {
     forgetScores();
-    Scores now = Scorer.score(backend, device, plan.scoring(), data, listener);
+    Scores now = plan.statistics().isPresent()
+        ? Scorer.score(backend, device, plan.scoring(), plan.statistics().get().sums())
+        : Scorer.score(backend, device, plan.scoring(), data, listener);
     scores = Optional.of(now);
     backend.enter(Phase.SELECT);
     int bins = plan.options().histogramBins();

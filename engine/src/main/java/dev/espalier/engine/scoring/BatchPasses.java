@@ -27,6 +27,7 @@ final class BatchPasses implements Resource {
   private final Optional<LossPass> loss;
   private final Optional<LabelEncoder> labels;
   private final Resources resources;
+  private final long firstOfAll;
   private long firstSample;
 
   private BatchPasses(Backend backend, DeviceNetwork network, Dataset data, ScoringPlan plan, int batchSize,
@@ -34,6 +35,7 @@ final class BatchPasses implements Resource {
     this.backend = backend;
     this.network = network;
     this.resources = resources;
+    firstOfAll = data.samples().first();
     Needs needs = plan.needs();
     forward = resources.own(ForwardPass.allocate(backend, network.graph(), batchSize));
     sensitivity = needs.sensitivities()
@@ -54,7 +56,7 @@ final class BatchPasses implements Resource {
   }
 
   void load(Batches batch) throws IOException {
-    firstSample = batch.first();
+    firstSample = firstOfAll + batch.first();
     forward.load(batch.samples());
     if (loss.isPresent()) {
       try (Arena arena = Arena.ofConfined()) {

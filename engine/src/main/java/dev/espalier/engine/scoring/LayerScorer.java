@@ -1,5 +1,6 @@
 package dev.espalier.engine.scoring;
 
+import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Resource;
@@ -14,6 +15,7 @@ import dev.espalier.engine.statistics.LayerBatch;
 import dev.espalier.engine.statistics.LossGradientAccumulator;
 import dev.espalier.engine.statistics.MomentsAccumulator;
 import dev.espalier.engine.statistics.Statistic;
+import dev.espalier.engine.statistics.Sums;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -22,12 +24,16 @@ import java.util.Optional;
 
 /// Gathers the statistics of one layer, and turns them into its scores.
 final class LayerScorer implements Resource {
+  private static final double SUMS_ROUNDOFF = 0x1p-24;
+
   private final DeviceNetwork.Layer layer;
   private final ScoringPlan plan;
   private final ScoringPlan.Layer planned;
   private final List<Accumulator> accumulators = new ArrayList<>();
   private final Resources resources;
   private float[] cancelled = {};
+  /// Of sums that were float32 once.
+  private double roundoff;
   private Optional<ExactMoments> exact = Optional.empty();
 
   private LayerScorer(Backend backend, DeviceNetwork.Layer layer, ScoringPlan plan, ScoringPlan.Layer planned,
@@ -76,6 +82,21 @@ final class LayerScorer implements Resource {
     }
   }
 
+  /// The sums so far, in memory of `arena`.
+  List<Sums> sums(Arena arena) {
+    return accumulators.stream().map(accumulator -> accumulator.sums(arena)).toList();
+  }
+
+  /// Goes on from sums of the same statistics.
+  void load(List<Sums> sums) {
+    roundoff = SUMS_ROUNDOFF;
+    for (Accumulator accumulator : accumulators) {
+      accumulator.load(sums.stream().filter(each -> each.statistic().equals(accumulator.statistic())).findFirst()
+          .orElseThrow(() -> new MismatchException(
+              "there are no %s of layer %s".formatted(accumulator.statistic(), layer.name()))));
+    }
+  }
+
   private <T extends Accumulator> T accumulator(Class<T> type) {
     return accumulators.stream().filter(type::isInstance).map(type::cast).findFirst().orElseThrow();
   }
@@ -113,7 +134,7 @@ final class LayerScorer implements Resource {
   private float[] cancelled(Backend backend, MomentsAccumulator moments) {
     try (Arena arena = Arena.ofConfined(); Matrix largest = backend.allocate(1, layer.inputs())) {
       backend.moments().cancelled(layer.weights(), moments.m0(), moments.m1(), moments.m2(),
-          ExactMoments.cancelled(backend.moments().roundoff()), largest);
+          ExactMoments.cancelled(Math.max(roundoff, backend.moments().roundoff())), largest);
       return backend.download(largest, arena).toArray();
     }
   }

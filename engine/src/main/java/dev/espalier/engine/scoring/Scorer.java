@@ -1,5 +1,6 @@
 package dev.espalier.engine.scoring;
 
+import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
@@ -11,11 +12,15 @@ import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.statistics.LayerBatch;
+import dev.espalier.engine.statistics.NetworkSums;
+import dev.espalier.engine.statistics.Sums;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -41,17 +46,8 @@ public final class Scorer {
         List<LayerScorer> layers = plan.needs().samples()
             ? gather(backend, network, plan, data.orElseThrow(), listener, resources)
             : layers(backend, network, plan, resources);
-        backend.enter(Phase.MOMENTS);
-        List<LayerScores> scores = layers.stream().map(layer -> layer.finish(backend)).toList();
-        if (layers.stream().anyMatch(LayerScorer::hasCancelled)) {
-          double typical = scores.stream().mapToDouble(layer -> typical(backend, layer)).filter(t -> t > 0).min()
-              .orElse(0);
-          layers.forEach(layer -> layer.findInexact(typical));
-          sumExactly(backend, network, plan, data.orElseThrow(), listener, layers);
-          for (int i = 0; i < scores.size(); i++) {
-            layers.get(i).replace(backend, scores.get(i));
-          }
-        }
+        List<LayerScores> scores = finish(backend, layers,
+            () -> sumExactly(backend, network, plan, data.orElseThrow(), listener, layers));
         if (plan.criterion() instanceof Criterion.NonlinearEliminationCompensation) {
           searchMinima(backend, network, plan, data.orElseThrow(), listener, layers, scores);
         }
@@ -60,6 +56,65 @@ public final class Scorer {
     } catch (UncheckedIOException e) {
       throw e.getCause();
     }
+  }
+
+  /// Scores from sums that were gathered before, closed by the caller.
+  ///
+  /// @param sums of the plan's layers, with all statistics that it needs
+  /// @throws MismatchException if one is missing, or variances have cancelled in the sums, which only samples can mend
+  public static Scores score(Backend backend, DeviceNetwork network, ScoringPlan plan, NetworkSums sums) {
+    return Resources.build(resources -> {
+      List<LayerScorer> layers = layers(backend, network, plan, resources);
+      backend.enter(Phase.LOAD);
+      for (LayerScorer layer : layers) {
+        layer.load(sums.layers().getOrDefault(network.layers().get(layer.number()).name(), List.of()));
+      }
+      return new Scores(backend, finish(backend, layers, () -> refuseInexact(network, layers)), resources);
+    });
+  }
+
+  private static void refuseInexact(DeviceNetwork network, List<LayerScorer> layers) {
+    for (LayerScorer layer : layers) {
+      layer.exact().ifPresent(sums -> {
+        throw new MismatchException(
+            ("layer %s: the variances of %d of its inputs have cancelled in the statistics, which "
+                + "only samples can mend; scale the inputs, or prune with the samples")
+                .formatted(network.layers().get(layer.number()).name(), sums.inputs()));
+      });
+    }
+  }
+
+  /// The sums that scores follow from, of the samples of `data`.
+  ///
+  /// @param plan that needs samples
+  /// @param arena takes the memory of the sums
+  /// @throws IOException if a sample cannot be read or is not finite
+  public static NetworkSums sums(Backend backend, DeviceNetwork network, ScoringPlan plan, Dataset data,
+      ProgressListener listener, Arena arena) throws IOException {
+    try (Resources resources = new Resources()) {
+      Map<String, List<Sums>> sums = new LinkedHashMap<>();
+      for (LayerScorer layer : gather(backend, network, plan, data, listener, resources)) {
+        sums.put(network.layers().get(layer.number()).name(), layer.sums(arena));
+      }
+      return new NetworkSums(data.samples().samples(), sums);
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+  }
+
+  /// @param exactly sums again what has cancelled and matters, of the layers that say so
+  private static List<LayerScores> finish(Backend backend, List<LayerScorer> layers, Runnable exactly) {
+    backend.enter(Phase.MOMENTS);
+    List<LayerScores> scores = layers.stream().map(layer -> layer.finish(backend)).toList();
+    if (layers.stream().anyMatch(LayerScorer::hasCancelled)) {
+      double typical = scores.stream().mapToDouble(layer -> typical(backend, layer)).filter(t -> t > 0).min().orElse(0);
+      layers.forEach(layer -> layer.findInexact(typical));
+      exactly.run();
+      for (int i = 0; i < scores.size(); i++) {
+        layers.get(i).replace(backend, scores.get(i));
+      }
+    }
+    return scores;
   }
 
   private static List<LayerScorer> layers(Backend backend, DeviceNetwork network, ScoringPlan plan,

@@ -51,6 +51,17 @@ public record NetworkSums(long samples, Map<String, List<Sums>> layers) {
   ///
   /// @throws MismatchException if they are of other layers, shapes or statistics
   public NetworkSums merge(NetworkSums other, Arena arena) {
+    return copy(arena).add(other);
+  }
+
+  NetworkSums copy(Arena arena) {
+    Map<String, List<Sums>> copies = new LinkedHashMap<>();
+    layers.forEach((name, all) -> copies.put(name, all.stream().map(sums -> sums.copy(arena)).toList()));
+    return new NetworkSums(samples, copies);
+  }
+
+  /// As [#merge], in the memory of these sums, which are of no further use if that fails.
+  NetworkSums add(NetworkSums other) {
     if (!layers.keySet().equals(other.layers.keySet())) {
       throw new MismatchException("sums of the layers %s do not merge with sums of the layers %s"
           .formatted(layers.keySet(), other.layers.keySet()));
@@ -65,7 +76,7 @@ public record NetworkSums(long samples, Map<String, List<Sums>> layers) {
       List<Sums> both = new ArrayList<>();
       for (int i = 0; i < own.size(); i++) {
         try {
-          both.add(own.get(i).merge(others.get(i), arena));
+          both.add(own.get(i).add(others.get(i)));
         } catch (IllegalArgumentException e) {
           throw new MismatchException("layer %s: %s".formatted(name, e.getMessage()));
         }
@@ -80,10 +91,18 @@ public record NetworkSums(long samples, Map<String, List<Sums>> layers) {
   /// @param overwrite whether an existing file may be replaced
   /// @throws IOException if the file cannot be written; then nothing is left of it
   public void write(Path target, boolean overwrite) throws IOException {
+    write(target, overwrite, Map.of());
+  }
+
+  /// As the other.
+  ///
+  /// @param more metadata, which no name of these begins
+  void write(Path target, boolean overwrite, Map<String, String> more) throws IOException {
     List<NewTensor> tensors = new ArrayList<>();
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put("format", FORMAT);
     metadata.put("samples", String.valueOf(samples));
+    metadata.putAll(more);
     layers.forEach((name, all) -> all.forEach(sums -> {
       metadata.put(SHAPE + name, sums.outputs() + " " + sums.inputs());
       sums.arrays().forEach((array, values) -> tensors
@@ -99,7 +118,11 @@ public record NetworkSums(long samples, Map<String, List<Sums>> layers) {
   ///                         number is not finite, or negative where it cannot be
   /// @throws IOException if it cannot be read
   public static NetworkSums read(Path path, Arena arena) throws IOException {
-    return new Reader(SafetensorsFile.open(path, arena), arena).read();
+    return read(SafetensorsFile.open(path, arena), arena);
+  }
+
+  static NetworkSums read(SafetensorsFile file, Arena arena) throws FormatException {
+    return new Reader(file, arena).read();
   }
 
   private record Reader(SafetensorsFile file, Arena arena) {

@@ -64,7 +64,7 @@ public record Sums(Statistic statistic, int outputs, int inputs, long samples, M
     return new Sums(statistic, outputs, inputs, samples + other.samples, arrays);
   }
 
-  private Sums copy(Arena arena) {
+  Sums copy(Arena arena) {
     Map<String, MatrixView> copies = new LinkedHashMap<>();
     arrays.forEach((name, view) -> copies.put(name, view.copy(arena)));
     return new Sums(statistic, outputs, inputs, samples, copies);

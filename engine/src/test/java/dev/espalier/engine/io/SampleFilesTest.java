@@ -14,7 +14,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.RandomCases;
+import dev.espalier.engine.data.SampleRange;
 import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.data.ScaledSamples;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -93,6 +95,10 @@ class SampleFilesTest {
     for (int batch : new int[]{1, 2, 5}) {
       assertArrayEquals(ROWS, read(source, batch), "batch=" + batch);
     }
+    SampleRange second = new SampleRange(source, 1, 1);
+    assertArrayEquals(new float[][]{ROWS[1]}, read(second, 5));
+    assertEquals(1, second.first());
+    assertArrayEquals(new float[][]{{8, 10, 12}}, read(new SampleRange(new ScaledSamples(source, 2, 1), 1, 1), 5));
     try (Arena arena = Arena.ofConfined(); SampleSource.Pass pass = source.open()) {
       MatrixView narrow = MatrixView.allocate(arena, 1, 2);
       assertThrows(IllegalArgumentException.class, () -> pass.read(narrow));
