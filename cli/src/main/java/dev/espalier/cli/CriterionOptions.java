@@ -19,14 +19,22 @@ final class CriterionOptions extends ScoringChoices {
     return builder(criterion, Optional.ofNullable(compensation), run);
   }
 
+  /// What the choice must know of the samples.
+  Needs needs() {
+    return criterion.needs().and(inForce().needs());
+  }
+
+  private Compensation inForce() {
+    return compensation == null ? criterion.defaultCompensation() : compensation;
+  }
+
   /// Refuses to begin without the data that the choice needs.
   void check(DataOptions data, GlobalOptions global) {
     data.check(global);
-    Compensation inForce = compensation == null ? criterion.defaultCompensation() : compensation;
-    Needs needs = criterion.needs().and(inForce.needs());
-    global.require(data.data != null || !needs.samples(), "--data is missing: criterion %s%s needs calibration samples"
-        .formatted(criterion, criterion.needs().samples() ? "" : " with --compensation " + inForce));
-    global.require(data.hasLabels() || !needs.labels(),
+    global.require(data.data != null || !needs().samples(),
+        "--data is missing: criterion %s%s needs calibration samples".formatted(criterion,
+            criterion.needs().samples() ? "" : " with --compensation " + inForce()));
+    global.require(data.hasLabels() || !needs().labels(),
         "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(criterion));
   }
 }

@@ -6,12 +6,13 @@ import dev.espalier.engine.io.SampleReading;
 import dev.espalier.engine.io.Scale;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import picocli.CommandLine.Option;
 
 /// The data that a command works with, and how it reads data files.
-final class DataOptions {
+class DataOptions {
   @Option(names = "--data", paramLabel = "FILE", order = 1)
   Path data;
 
@@ -72,6 +73,11 @@ final class DataOptions {
   /// Whether labels are in a column of the data.
   boolean hasLabelColumn() {
     return labelColumn != null;
+  }
+
+  /// How samples are read, where that changes them.
+  Map<String, String> readingText() {
+    return scale == null ? Map.of() : Map.of("scale", scale.toString());
   }
 
   private SampleReading reading() {

@@ -44,8 +44,9 @@ import picocli.CommandLine.TypeConversionException;
 @Command(name = "espalier", sortOptions = false, versionProvider = Espalier.Version.class)
 public final class Espalier implements Runnable {
   private static final List<Class<?>> COMMANDS = List.of(DemoCommand.class, PruneCommand.class, ShrinkCommand.class,
-      ScoreCommand.class, EvaluateCommand.class, CompareCommand.class, SensitivityCommand.class, TrainCommand.class,
-      ExperimentCommand.class, InspectCommand.class, ConvertCommand.class, DoctorCommand.class, HelpCommand.class);
+      ScoreCommand.class, MergeCommand.class, EvaluateCommand.class, CompareCommand.class, SensitivityCommand.class,
+      TrainCommand.class, ExperimentCommand.class, InspectCommand.class, ConvertCommand.class, DoctorCommand.class,
+      HelpCommand.class);
 
   @Spec
   private CommandSpec spec;

@@ -57,7 +57,7 @@ final class PruneCommand implements Callable<Integer> {
   private ModelOptions reading;
 
   @ArgGroup(validate = false, order = 1, headingKey = "data.heading")
-  private DataOptions data = new DataOptions();
+  private PruneData data = new PruneData();
 
   @ArgGroup(validate = false, order = 2, headingKey = "test.heading")
   private TestOptions test = new TestOptions();
@@ -141,7 +141,9 @@ final class PruneCommand implements Callable<Integer> {
             + split.map(parts -> ", and prunes with the others").orElse(""));
         finish(job, new PruneSearch(job, limits.get(), heldOut.orElseThrow()).run(options));
       } else {
-        PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
+        PruningPlan plan = data.statistics == null
+            ? PruningPlan.of(options, network, calibration, backend)
+            : data.plan(options, network, backend, global, arena);
         say(plan);
         if (selection.isPath()) {
           new PrunePath(job, plan).run(output);
@@ -232,7 +234,12 @@ final class PruneCommand implements Callable<Integer> {
         limits.stream().noneMatch(Limits::needsLabels) || (test.isGiven() ? test.hasLabels(data) : data.hasLabels()),
         "labels are missing: a limit of loss or accuracy needs %s, a limit of the output change none"
             .formatted(test.isGiven() ? "--test-labels" : "--labels"));
-    scoring.check(data, global);
+    data.check(selection, global);
+    if (data.statistics == null) {
+      scoring.check(data, global);
+    } else {
+      data.check(global);
+    }
     global.require(data.data != null || selection.repair(false).steps().isEmpty(),
         "--data is missing: %s needs calibration samples"
             .formatted(selection.repair == null ? "--method " + selection.method : "--repair " + selection.repair));

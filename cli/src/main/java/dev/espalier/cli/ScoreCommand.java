@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.ModelFile;
@@ -8,11 +10,13 @@ import dev.espalier.engine.io.SafetensorsWriter;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.Gathering;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.statistics.GatheredSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -41,7 +45,7 @@ final class ScoreCommand implements Callable<Integer> {
   private ModelOptions reading;
 
   @ArgGroup(validate = false, order = 1, headingKey = "data.heading")
-  private DataOptions data = new DataOptions();
+  private PartOptions data = new PartOptions();
 
   @ArgGroup(validate = false, order = 2, headingKey = "scoring.heading")
   private CriterionOptions scoring = new CriterionOptions();
@@ -56,6 +60,10 @@ final class ScoreCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     global.require(output.output != null, "--output is missing: give -o FILE");
     scoring.check(data, global);
+    global.require(data.part == null || scoring.needs().samples(),
+        "--part is a part of the samples, and criterion %s needs none: leave it out".formatted(scoring.criterion));
+    global.require(data.part == null || !global.isGiven("--verify"),
+        "--verify compares scores, and --part gathers statistics: give one of them");
     output.checkSafetensors(global, Stream.concat(Stream.of(model), Stream.of(data.files())).toArray(Path[]::new));
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
@@ -68,6 +76,10 @@ final class ScoreCommand implements Callable<Integer> {
         Losses.note(scoring.loss, network.graph(), calibration.orElseThrow()).ifPresent(global::note);
       }
       ScoringChoices.uncompensated(plan).ifPresent(global::note);
+      if (data.part != null) {
+        gather(backend, network, plan, calibration.orElseThrow(), progress, arena);
+        return 0;
+      }
       List<NewTensor> tensors = score(backend, file, plan.scoring(), calibration, progress, arena);
       progress.clear();
       SafetensorsWriter.write(output.output, output.force, tensors, metadata(plan.scoring(), calibration));
@@ -76,6 +88,17 @@ final class ScoreCommand implements Callable<Integer> {
       run.verify(global, backend, network, options, calibration);
     }
     return 0;
+  }
+
+  private void gather(Backend backend, DenseNetwork network, PruningPlan plan, Dataset calibration, Progress progress,
+      Arena arena) throws IOException {
+    GatheredSums sums = Gathering.gather(backend, network, plan, calibration, data.part.number(), data.part.count(),
+        data.readingText(), progress, arena);
+    progress.clear();
+    sums.write(output.output, output.force);
+    global.out().println("part %s: %s of %s samples".formatted(data.part, PLAIN.count(sums.sums().samples()),
+        PLAIN.count(calibration.samples().samples())));
+    global.say("statistics: " + output.output);
   }
 
   private static List<NewTensor> score(Backend backend, ModelFile file, ScoringPlan plan, Optional<Dataset> data,

@@ -3,6 +3,8 @@ package dev.espalier.cli;
 import dev.espalier.engine.method.LayerSparsity;
 import java.util.List;
 import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
@@ -79,6 +81,33 @@ final class Values {
         throw new TypeConversionException("'%s' is not a shape, for example 28x28".formatted(text));
       }
       return new Shape(new AtLeastOne().convert(sides[0]), new AtLeastOne().convert(sides[1]));
+    }
+  }
+
+  /// One of several equal parts.
+  ///
+  /// @param number from 1
+  record Part(int number, int count) {
+    @Override
+    public String toString() {
+      return "%d/%d".formatted(number, count);
+    }
+  }
+
+  /// A part such as `2/8`.
+  static final class PartConverter implements ITypeConverter<Part> {
+    private static final Pattern TEXT = Pattern.compile("(\\d{1,9})/(\\d{1,9})");
+
+    @Override
+    public Part convert(String text) {
+      Matcher matcher = TEXT.matcher(text);
+      if (matcher.matches()) {
+        Part part = new Part(Integer.parseInt(matcher.group(1)), Integer.parseInt(matcher.group(2)));
+        if (part.number >= 1 && part.number <= part.count) {
+          return part;
+        }
+      }
+      throw new TypeConversionException("'%s' is not a part, for example 2/8 for the second of eight".formatted(text));
     }
   }
 

@@ -720,8 +720,8 @@ class CommandsTest {
   }
 
   @ParameterizedTest
-  @ValueSource(
-      strings = {"demo", "prune", "shrink", "score", "evaluate", "compare", "train", "inspect", "convert", "doctor"})
+  @ValueSource(strings = {"demo", "prune", "shrink", "score", "merge", "evaluate", "compare", "train", "inspect",
+      "convert", "doctor"})
   void helpHasAnExample(String command) {
     Cli.Result help = Cli.succeed(command, "--help");
     assertTrue(help.out().contains("Usage: espalier " + command), help.out());
