@@ -34,8 +34,8 @@ final class PruneOutputs extends OutputOptions {
   @Option(names = "--checkpoint", paramLabel = "DIR", order = 84)
   Path checkpoint;
 
-  /// Refuses before the work what could not be written after it, what would replace a file that is read, and two outputs
-  /// of one name.
+  /// Refuses before the work what could not be written after it, what would replace a file that is read, and two
+  /// outputs of one name.
   ///
   /// @param model which `--output` may replace
   /// @param data may be null

@@ -15,8 +15,8 @@ import java.util.Map;
 import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
 
-/// Masks of a model's layers in a safetensors file: for each layer a tensor of the name and shape of its weights, which is
-/// true, or 1, where a weight stays and false, or 0, where it is removed.
+/// Masks of a model's layers in a safetensors file: for each layer a tensor of the name and shape of its weights, which
+/// is true, or 1, where a weight stays and false, or 0, where it is removed.
 public final class MaskFile {
   private MaskFile() {}
 
@@ -40,8 +40,8 @@ public final class MaskFile {
   ///
   /// @param arena takes their memory
   /// @return by the name of the layer, as its weights; layers that the file lacks are absent
-  /// @throws FormatException if the file has no mask, a tensor of no layer, one of another shape than the weights, or an
-  ///                         element that is neither 0 nor 1
+  /// @throws FormatException if the file has no mask, a tensor of no layer, one of another shape than the weights, or
+  ///                         an element that is neither 0 nor 1
   /// @throws IOException if it cannot be read
   public static Map<String, MatrixView> read(Path path, ModelFile model, Arena arena) throws IOException {
     try (Arena mapped = Arena.ofConfined()) {

@@ -339,8 +339,8 @@ public final class ModelFile {
 
   /// Refuses, before any work is done, a file that cannot be written because of what the model is.
   ///
-  /// @throws FormatException if the name asks for a format or for parts that the model does not have, or if the model is
-  ///                         spread over the file and others
+  /// @throws FormatException if the name asks for a format or for parts that the model does not have, or if the model
+  ///                         is spread over the file and others
   public void requireWritable(Path target) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
       throw new FormatException(target,
@@ -404,9 +404,9 @@ public final class ModelFile {
     }
   }
 
-  /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias that
-  /// a layer gained is added in the dtype of its weights. A model in several files is written as one, or, to the name of
-  /// an index, as the same several, to which no bias is added.
+  /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias
+  /// that a layer gained is added in the dtype of its weights. A model in several files is written as one, or, to the
+  /// name of an index, as the same several, to which no bias is added.
   ///
   /// @param outputs   with which the file appears
   /// @param target    may be the file itself

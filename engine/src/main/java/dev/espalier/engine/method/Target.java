@@ -57,8 +57,8 @@ public sealed interface Target {
 
   /// The weights that a mask removes, whatever their importance. It has no text to parse.
   ///
-  /// @param layers by the name of the layer, outputs × inputs as its weights: 1 keeps and 0 removes. Other layers are left
-  ///               alone. The memory is the caller's, and read as long as the target is used
+  /// @param layers by the name of the layer, outputs × inputs as its weights: 1 keeps and 0 removes. Other layers are
+  ///               left alone. The memory is the caller's, and read as long as the target is used
   record Mask(Map<String, MatrixView> layers) implements Target {
     /// Elements that are checked at a time.
     private static final int CHECKED = 2048;

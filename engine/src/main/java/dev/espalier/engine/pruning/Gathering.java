@@ -17,8 +17,8 @@ import java.util.List;
 import java.util.Map;
 
 /// Gathers the sums of a pruning apart from it, over a part of the samples: several processes gather, their files
-/// [merge][GatheredSums#merge], and a [plan][PruningPlan#of(PruningOptions, DenseNetwork, GatheredSums, Backend)] prunes
-/// by the whole.
+/// [merge][GatheredSums#merge], and a [plan][PruningPlan#of(PruningOptions, DenseNetwork, GatheredSums, Backend)]
+/// prunes by the whole.
 public final class Gathering {
   static final String SENSITIVITY = "sensitivity";
   static final String LOSS = "loss";

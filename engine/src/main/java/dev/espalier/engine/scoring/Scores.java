@@ -129,8 +129,8 @@ public final class Scores implements Resource {
     };
   }
 
-  /// As [SelectionOperations#keepPerGroup][dev.espalier.engine.backend.SelectionOperations#keepPerGroup] marks scores: +∞
-  /// where the mask keeps the weight.
+  /// As [SelectionOperations#keepPerGroup][dev.espalier.engine.backend.SelectionOperations#keepPerGroup] marks scores:
+  /// +∞ where the mask keeps the weight.
   private void mark(Matrix importance, MatrixView mask, Matrix marked) {
     try (Arena arena = Arena.ofConfined()) {
       MatrixView values = backend.download(importance, arena);

@@ -8,8 +8,8 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.List;
 
-/// Sums, and what they were gathered from: what one process leaves in a file for another, which merges it with others or
-/// prunes by it. The file is that of [NetworkSums], with the provenance in its metadata.
+/// Sums, and what they were gathered from: what one process leaves in a file for another, which merges it with others
+/// or prunes by it. The file is that of [NetworkSums], with the provenance in its metadata.
 public record GatheredSums(NetworkSums sums, Provenance provenance) {
   /// @throws IllegalArgumentException if the ranges are of another number of samples
   public GatheredSums {
@@ -46,8 +46,8 @@ public record GatheredSums(NetworkSums sums, Provenance provenance) {
   ///
   /// @param paths at least one
   /// @param arena takes the memory of the sums
-  /// @throws MismatchException if they are of other models, options or layers, or a sample is in two of them; the message
-  ///                           names the file
+  /// @throws MismatchException if they are of other models, options or layers, or a sample is in two of them; the
+  ///                           message names the file
   /// @throws IOException as [#read]
   public static GatheredSums merge(List<Path> paths, Arena arena) throws IOException {
     GatheredSums merged;

@@ -72,9 +72,9 @@ final class GatheringTest {
     return GatheredSums.merge(files, arena);
   }
 
-  /// P parts, each rounded to float32, and P − 1 merges that round again, put M0, M1 and M2 off by (2P + 1)·u·S at most,
-  /// with u = 2⁻²⁴ and S = (√M2 + D √M0)², which bounds M2 around any of the pilot means, D apart; M1 by √(M0 S). An
-  /// importance W² (M2 − M1²/M0) / N is off by four times that, and so may be the one of all samples at once.
+  /// P parts, each rounded to float32, and P − 1 merges that round again, put M0, M1 and M2 off by (2P + 1)·u·S at
+  /// most, with u = 2⁻²⁴ and S = (√M2 + D √M0)², which bounds M2 around any of the pilot means, D apart; M1 by √(M0 S).
+  /// An importance W² (M2 − M1²/M0) / N is off by four times that, and so may be the one of all samples at once.
   @ParameterizedTest
   @ValueSource(strings = {"jacobian", "probes:3", "fisher:2"})
   void scoresOfPartsAreThoseOfTheWholeToRounding(String sensitivity) throws IOException {
