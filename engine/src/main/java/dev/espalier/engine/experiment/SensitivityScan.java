@@ -91,7 +91,7 @@ public record SensitivityScan(Backend backend, DenseNetwork network, Optional<Da
         continue;
       }
       PruningOptions alone = options.withPath(targets).withExcluded(network.layers().stream().map(DenseLayer::name)
-          .filter(name -> !name.equals(layer.name())).map(LayerPattern::new).toList());
+          .filter(name -> !name.equals(layer.name())).map(LayerPattern::of).toList());
       PruningPlan plan = PruningPlan.of(alone, network, calibration, backend);
       try (Arena arena = Arena.ofShared()) {
         copies.copy().load(network);

@@ -10,6 +10,11 @@ import java.util.stream.Collectors;
 public record LayerPattern(String glob) {
   private static final Pattern PART = Pattern.compile("\\\\[*?\\\\]|[*?]|[^*?\\\\]+|\\\\");
 
+  /// The pattern of one name, whatever characters it has.
+  public static LayerPattern of(String layer) {
+    return new LayerPattern(layer.replaceAll("[*?\\\\]", "\\\\$0"));
+  }
+
   /// Whether a layer's name matches.
   public boolean matches(String layer) {
     String expression = PART.matcher(glob).results().map(part -> switch (part.group()) {

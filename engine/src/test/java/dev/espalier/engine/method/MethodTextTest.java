@@ -213,6 +213,15 @@ final class MethodTextTest {
   }
 
   @Test
+  void thePatternOfANameMatchesItAlone() {
+    for (String name : List.of("encoder.0", "a*", "a?", "a\\", "\\*")) {
+      assertEquals(true, LayerPattern.of(name).matches(name), name);
+    }
+    assertEquals(false, LayerPattern.of("a*").matches("ab"));
+    assertEquals(false, LayerPattern.of("a?").matches("ab"));
+  }
+
+  @Test
   void aStarMatchesAnyCharacterThatAFileMayHold() {
     assertEquals(true, new LayerPattern("a*b?").matches("a\n\u2028b\r"));
     assertEquals("encoder.*", new LayerPattern("encoder.*").toString());
