@@ -130,16 +130,6 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
     return largest;
   }
 
-  /// Whether an element is below 0.
-  public boolean hasNegative() {
-    for (long i = 0; i < elements(); i++) {
-      if (segment.getAtIndex(ELEMENT, i) < 0) {
-        return true;
-      }
-    }
-    return false;
-  }
-
   /// The column of the largest element of a row, the first of equal ones.
   public int largest(int row) {
     int largest = 0;
