@@ -60,7 +60,10 @@ final class ExperimentCommand implements Callable<Integer> {
   @Option(names = "--small", order = 4)
   private boolean small;
 
-  @Option(names = {"-o", "--output"}, paramLabel = "DIR", order = 5)
+  @Option(names = "--page-only", order = 5)
+  private boolean pageOnly;
+
+  @Option(names = {"-o", "--output"}, paramLabel = "DIR", order = 6)
   private Path output;
 
   @ArgGroup(validate = false, order = 1, headingKey = "computation.heading")
@@ -106,7 +109,7 @@ final class ExperimentCommand implements Callable<Integer> {
       begin(folder);
       Trials trials = Trials.of(folder.resolve(RESULTS));
       Study study = new Study(backend, folder, backend.batchSize(), progress, global::say);
-      for (Part part : parts) {
+      for (Part part : pageOnly ? List.<Part>of() : parts) {
         study.run(part, seeds, trials);
       }
       return new Page(experiment, comparing.isTimed(), parts, trials, provenance(backend, trials.seconds())).files();
@@ -158,7 +161,8 @@ final class ExperimentCommand implements Callable<Integer> {
     lines.add("Espalier %s, %s".formatted(Espalier.version(), LocalDate.now(ZoneOffset.UTC)));
     lines.add("Machine: %s; %s".formatted(Machine.cpu(), backend.description()));
     lines.add("Time: %s".formatted(PLAIN.seconds(seconds)));
-    Machine.peakMemory().ifPresent(memory -> lines.add("Peak memory of the last run: " + memory));
+    Machine.peakMemory().filter(_ -> !pageOnly)
+        .ifPresent(memory -> lines.add("Peak memory of the last run: " + memory));
     return lines;
   }
 

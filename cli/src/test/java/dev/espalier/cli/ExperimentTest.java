@@ -85,6 +85,9 @@ class ExperimentTest {
     assertEquals(rows.size() - 6, kept.size());
     Files.write(out.resolve("results.csv"), kept);
     Files.delete(out.resolve("friedman-1.safetensors"));
+    Cli.succeed(Fixture.with(command, "--page-only"));
+    assertEquals(kept, Files.readAllLines(out.resolve("results.csv")));
+    assertTrue(Files.readString(out.resolve("README.md")).contains("| `wanda` |"));
     Cli.Result again = Cli.succeed(command);
     assertTrue(again.err().contains("seed 1: training") && again.err().contains("seed 1: ec\n"), again.err());
     assertFalse(again.err().contains("seed 0") || again.err().contains("wanda"), again.err());

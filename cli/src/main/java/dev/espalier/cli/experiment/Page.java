@@ -91,9 +91,12 @@ public record Page(Experiment experiment, boolean isTimed, List<Part> parts, Tri
     Map<String, String> files = new LinkedHashMap<>();
     StringBuilder page = new StringBuilder(head(experiment, provenance));
     for (Part part : parts) {
-      page.append("\n## %s\n".formatted(part.title()));
+      StringBuilder subjects = new StringBuilder();
       for (Subject subject : part.subjects()) {
-        addSubject(page, files, part, subject);
+        addSubject(subjects, files, part, subject);
+      }
+      if (!subjects.isEmpty()) {
+        page.append("\n## %s\n".formatted(part.title())).append(subjects);
       }
     }
     files.put(NAME, page.toString());
