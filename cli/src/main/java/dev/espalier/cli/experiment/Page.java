@@ -25,7 +25,7 @@ import java.util.stream.Stream;
 
 /// The page of an experiment: a Markdown file, and charts beside it.
 ///
-/// @param isTimed whether there is a chart of time against quality
+/// @param isTimed whether it shows times: a column in the tables, and a chart of time against quality
 /// @param trials all results
 /// @param provenance how the results came about, a line each
 public record Page(Experiment experiment, boolean isTimed, List<Part> parts, Trials trials, List<String> provenance) {
@@ -154,10 +154,10 @@ public record Page(Experiment experiment, boolean isTimed, List<Part> parts, Tri
   /// A row for each method, a column for each sparsity, the best of a column in bold.
   private String table(Part part, Subject subject, Figure figure) {
     List<Double> sparsities = part.sparsities();
-    StringBuilder table = new StringBuilder("| %s | %s | seconds |\n|---|%s---|\n".formatted(
+    StringBuilder table = new StringBuilder("| %s | %s |%s\n|---|%s%s\n".formatted(
         figure == Figure.ACCURACY ? "removed, test accuracy in %" : "removed, test loss",
         sparsities.stream().map(TYPOGRAPHIC::exactPercent).collect(Collectors.joining(" | ")),
-        "---|".repeat(sparsities.size())));
+        isTimed ? " seconds |" : "", "---|".repeat(sparsities.size()), isTimed ? "---|" : ""));
     for (String method : names(part)) {
       List<String> cells = new ArrayList<>();
       for (double sparsity : sparsities) {
@@ -167,7 +167,9 @@ public record Page(Experiment experiment, boolean isTimed, List<Part> parts, Tri
                 .noneMatch(other -> figure.isBetter(other.mean(), spread.get().mean()));
         cells.add(spread.map(figure::text).map(text -> isBest ? "**%s**".formatted(text) : text).orElse(""));
       }
-      cells.add(seconds(part, subject, method));
+      if (isTimed) {
+        cells.add(seconds(part, subject, method));
+      }
       table.append("| `%s` | %s |\n".formatted(method, String.join(" | ", cells)));
     }
     return table.toString();
