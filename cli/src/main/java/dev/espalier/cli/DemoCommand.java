@@ -49,11 +49,13 @@ final class DemoCommand implements Callable<Integer> {
   private static final List<Double> SPARSITIES = List.of(0.3, 0.5, 0.7, 0.8, 0.9);
   private static final double SHOWN_SPARSITY = 0.8;
   private static final Method MAGNITUDE = Method.parse("magnitude");
+  /// The best of the others.
+  private static final Method OTHER = Method.parse("wanda/bias");
   private static final Method UNCOMPENSATED = Method.parse("ec/none");
   private static final Method COMPENSATED = Method.parse("ec");
   private static final Method REFITTED = Method.parse("refit");
-  private static final List<Method> METHODS = List.of(MAGNITUDE, Method.parse("gradient"), UNCOMPENSATED, COMPENSATED,
-      REFITTED);
+  private static final List<Method> METHODS = List.of(MAGNITUDE, Method.parse("gradient"), OTHER, UNCOMPENSATED,
+      COMPENSATED, REFITTED);
   private static final Loss LOSS = new Loss.SquaredError();
   private static final List<String> MODELS_AND_DATA = List.of("dense.safetensors", "pruned.safetensors",
       "train.safetensors", "test.safetensors");
@@ -149,13 +151,13 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   private static String summary(Comparison.Result result) {
-    double magnitude = loss(result, MAGNITUDE, SHOWN_SPARSITY);
+    double other = loss(result, OTHER, SHOWN_SPARSITY);
     double compensated = loss(result, COMPENSATED, SHOWN_SPARSITY);
-    return "With %s of the weights removed, the test error is %s by magnitude, %s by ec/none, and %s by ec.".formatted(
-        PLAIN.exactPercent(SHOWN_SPARSITY), PLAIN.value(magnitude),
-        PLAIN.value(loss(result, UNCOMPENSATED, SHOWN_SPARSITY)), PLAIN.value(compensated))
-        + " Compensation by the biases makes the error %s times smaller than magnitude's, without retraining."
-            .formatted(PLAIN.fixed(magnitude / compensated, 0))
+    return "With %s of the weights removed in one shot, the test error is %s by magnitude, %s by ec/none and %s by ec: "
+        .formatted(PLAIN.exactPercent(SHOWN_SPARSITY), PLAIN.value(loss(result, MAGNITUDE, SHOWN_SPARSITY)),
+            PLAIN.value(loss(result, UNCOMPENSATED, SHOWN_SPARSITY)), PLAIN.value(compensated))
+        + "compensation by the biases does most. The best other criterion with it, wanda/bias, has %s, %s times as much."
+            .formatted(PLAIN.value(other), PLAIN.fixed(other / compensated, 1))
         + " In rounds, with a refit of the weights that are left in each, it is %s; the dense network's is %s."
             .formatted(PLAIN.value(loss(result, REFITTED, SHOWN_SPARSITY)), PLAIN.value(result.dense().loss()));
   }

@@ -24,8 +24,8 @@ class DemoTest {
     assertEquals(5, rows.size(), demo.out());
     for (String[] row : rows) {
       double magnitude = Double.parseDouble(row[1]);
-      double uncompensated = Double.parseDouble(row[3]);
-      double compensated = Double.parseDouble(row[4]);
+      double uncompensated = Double.parseDouble(row[4]);
+      double compensated = Double.parseDouble(row[5]);
       assertTrue(10 * compensated < Math.min(magnitude, uncompensated), demo.out());
     }
     for (String file : List.of("report.html", "report.json", "dense.safetensors", "pruned.safetensors",
