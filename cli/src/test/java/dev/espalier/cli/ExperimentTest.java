@@ -50,7 +50,7 @@ class ExperimentTest {
     String page = Files.readString(folder.resolve("out/README.md"));
     assertTrue(page.startsWith("# " + experiment.title()), page);
     assertTrue(page.contains("espalier experiment %s --small".formatted(experiment.name())), page);
-    assertTrue(page.contains("of 1 training"), page);
+    assertTrue(page.contains("of 1 training.") || page.contains("of 1 seed."), page);
     assertFalse(page.contains("NaN"), page);
     List<String> rows = Files.readAllLines(folder.resolve("out/results.csv"));
     assertTrue(rows.size() > 10 && rows.stream().noneMatch(row -> row.contains("NaN")), () -> String.join("\n", rows));

@@ -116,8 +116,9 @@ public record Page(Experiment experiment, boolean isTimed, List<Part> parts, Tri
                 .formatted(Figure.ACCURACY.text(spread(part, subject, Trial.DENSE, 0, Figure.ACCURACY).orElseThrow()))
             : "",
         "loss " + Figure.LOSS.text(loss.get())));
+    String run = subject.origin() instanceof Subject.Trained ? "training" : "seed";
     page.append("Mean ± standard deviation of %d %s.\n".formatted(loss.get().runs(),
-        loss.get().runs() == 1 ? "training" : "trainings"));
+        run + (loss.get().runs() == 1 ? "" : "s")));
     for (Figure figure : hasAccuracy ? List.of(Figure.ACCURACY, Figure.LOSS) : List.of(Figure.LOSS)) {
       String name = "%s-%s-%s.svg".formatted(part.name(), fileName(subject), figure.file);
       if (part.sparsities().size() > 2) {
