@@ -47,32 +47,32 @@ public final class Experiments {
       new Experiment("paper-mnist", "MNIST, as in the paper",
           "How far do the criteria go on MNIST, in one shot, with fine-tuning, and beside refit and best? Two "
               + "networks, with ReLU and with tanh.",
-          "1 h 30 min, 2 GiB", List.of(Experiment.Need.MNIST), new Comparing(Experiments::paperMnist, false)),
+          "about 3 h, 2 GiB", List.of(Experiment.Need.MNIST), new Comparing(Experiments::paperMnist, false)),
       new Experiment("paper-diffusion-sorption", "Diffusion-sorption, as in the paper",
           "How far do the criteria go on a regression of a physical field, and does compensation regularise against "
               + "noise on the training data? Test data are without noise.",
-          "25 min, 1 GiB", List.of(), new Comparing(Experiments::paperDiffusionSorption, false)),
+          "about 10 min, 1 GiB", List.of(), new Comparing(Experiments::paperDiffusionSorption, false)),
       new Experiment("public-race", "The public MLPNet checkpoint",
           "The trained 784-40-20-10 network of the tables of WoodFisher, CBS and CHITA, pruned without labels.",
-          "10 min, 2 GiB", List.of(Experiment.Need.MNIST, Experiment.Need.CHECKPOINT),
+          "about 40 min, 2 GiB", List.of(Experiment.Need.MNIST, Experiment.Need.CHECKPOINT),
           new Comparing(Experiments::publicRace, false)),
       new Experiment("fashion", "Fashion-MNIST",
-          "Is MNIST a lucky case? The same on Fashion-MNIST; --mnist names the folder with its files.", "15 min, 2 GiB",
-          List.of(Experiment.Need.MNIST), new Comparing(Experiments::fashion, false)),
+          "Is MNIST a lucky case? The same on Fashion-MNIST; --mnist names the folder with its files.",
+          "about 20 min, 2 GiB", List.of(Experiment.Need.MNIST), new Comparing(Experiments::fashion, false)),
       new Experiment("tabular", "A regression table",
           "Friedman's function of ten features, of which five matter, with noise on the training targets.",
-          "5 min, 1 GiB", List.of(), new Comparing(Experiments::tabular, false)),
+          "about 1 min, 1 GiB", List.of(), new Comparing(Experiments::tabular, false)),
       new Experiment("siren", "A SIREN", "A network with sine activations that represents a function of two variables.",
-          "5 min, 1 GiB", List.of(), new Comparing(Experiments::siren, false)),
+          "about 1 min, 1 GiB", List.of(), new Comparing(Experiments::siren, false)),
       new Experiment("cost", "Time against quality",
           "What does each method cost, and what does it keep? Seconds are those of all sparsities together.",
-          "15 min, 2 GiB", List.of(Experiment.Need.MNIST), new Comparing(Experiments::cost, true)),
+          "about 5 min, 2 GiB", List.of(Experiment.Need.MNIST), new Comparing(Experiments::cost, true)),
       new Experiment("ablation", "What each part contributes",
           "Compensation, sensitivity, rounds, calibration samples, temperature and damping, each varied alone.",
-          "45 min, 2 GiB", List.of(Experiment.Need.MNIST), new Comparing(Experiments::ablation, false)),
+          "about 1 h, 2 GiB", List.of(Experiment.Need.MNIST), new Comparing(Experiments::ablation, false)),
       new Experiment("scale", "A wide network",
           "What does pruning three layers of 4096 × 4096 take, by phases, beside a plain matrix product?",
-          "1 min, 2 GiB", List.of(), new Measuring(Scale::run)));
+          "about 2 min, 3 GiB", List.of(), new Measuring(Scale::run)));
 
   private Experiments() {}
 
