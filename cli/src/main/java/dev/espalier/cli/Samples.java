@@ -1,8 +1,6 @@
 package dev.espalier.cli;
 
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.data.LimitedSamples;
-import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.io.SampleFiles;
 import dev.espalier.engine.io.SampleReading;
 import java.io.IOException;
@@ -34,9 +32,7 @@ final class Samples {
       whole = Dataset.of(SampleFiles.samples(samples, reading));
     }
     notes(whole).forEach(global::note);
-    return limit.isEmpty()
-        ? whole
-        : new Dataset(limited(whole.samples(), limit), whole.labels().map(l -> limited(l, limit)));
+    return limit.isEmpty() ? whole : whole.first(limit.getAsLong());
   }
 
   /// What was found out about the files of data.
@@ -46,9 +42,5 @@ final class Samples {
           case FORM -> "";
           case SCALE -> "; --scale 1/255 divides them";
         }).toList();
-  }
-
-  private static SampleSource limited(SampleSource source, OptionalLong limit) {
-    return new LimitedSamples(source, limit.getAsLong());
   }
 }

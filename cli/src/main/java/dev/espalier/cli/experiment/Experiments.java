@@ -86,9 +86,9 @@ public final class Experiments {
   }
 
   private static List<Part> paperMnist(Inputs inputs) throws IOException {
-    Dataset training = inputs.mnist("train");
-    Dataset test = inputs.mnist("t10k");
-    Dataset calibration = Inputs.first(training, CALIBRATION);
+    Dataset training = inputs.mnist(Inputs.TRAIN);
+    Dataset test = inputs.mnist(Inputs.TEST);
+    Dataset calibration = training.first(CALIBRATION);
     List<Subject.Trained> lenets = classifiers(inputs.either(LENET, LITTLE), inputs);
     List<Subject.Trained> wide = classifiers(inputs.either(WIDE, LITTLE), inputs);
     return List.of(
@@ -139,9 +139,9 @@ public final class Experiments {
 
   private static List<Part> publicRace(Inputs inputs) throws IOException {
     Subject.Given network = new Subject.Given(inputs.checkpointed());
-    Dataset training = inputs.normalised(inputs.mnist("train"), 0.1307, 0.3081);
-    Dataset test = inputs.normalised(inputs.mnist("t10k"), 0.1307, 0.3081);
-    Task task = new Task(Optional.empty(), Inputs.first(training, CALIBRATION), test, CROSS_ENTROPY);
+    Dataset training = inputs.normalised(inputs.mnist(Inputs.TRAIN), 0.1307, 0.3081);
+    Dataset test = inputs.normalised(inputs.mnist(Inputs.TEST), 0.1307, 0.3081);
+    Task task = new Task(Optional.empty(), training.first(CALIBRATION), test, CROSS_ENTROPY);
     Task all = new Task(Optional.empty(), training, test, CROSS_ENTROPY);
     return List.of(new Part("race", "Without labels",
         List.of(new Subject("no biases, 10 000 images", network, (_, _) -> task, false),
@@ -152,9 +152,9 @@ public final class Experiments {
   }
 
   private static List<Part> fashion(Inputs inputs) throws IOException {
-    Dataset training = inputs.mnist("train");
+    Dataset training = inputs.mnist(Inputs.TRAIN);
     Subject subject = subject(classifier("fashion", inputs.either(LENET, LITTLE), "relu", inputs.either(10, 1)),
-        Inputs.first(training, CALIBRATION), training, inputs.mnist("t10k"));
+        training.first(CALIBRATION), training, inputs.mnist(Inputs.TEST));
     return List.of(
         new Part("pruned", PRUNED, List.of(subject), CLASSIFIER_CRITERIA, inputs.either(FROM_LOW_TO_HIGH, FEW), true));
   }
@@ -218,9 +218,9 @@ public final class Experiments {
   }
 
   private static Subject lenet(Inputs inputs, int samples) throws IOException {
-    Dataset training = inputs.mnist("train");
+    Dataset training = inputs.mnist(Inputs.TRAIN);
     Subject subject = subject(classifier("mnist", inputs.either(LENET, LITTLE), "relu", inputs.either(6, 1)),
-        Inputs.first(training, samples), training, inputs.mnist("t10k"));
+        training.first(samples), training, inputs.mnist(Inputs.TEST));
     return new Subject("%s, %d samples".formatted(subject.name(), samples), subject.origin(), subject.data(), false);
   }
 

@@ -2,7 +2,6 @@ package dev.espalier.cli.experiment;
 
 import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.data.LimitedSamples;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.io.ModelFile;
@@ -14,14 +13,20 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
 /// What an experiment is given.
-///
 public final class Inputs {
+  static final String TRAIN = "train";
+  static final String TEST = "t10k";
   private static final int SMALL = 500;
   private static final int BATCH = 1024;
   private final Optional<Path> mnist;
@@ -48,7 +53,7 @@ public final class Inputs {
 
   /// The images of MNIST with their labels, in memory: pixels 0..1.
   ///
-  /// @param part `train` or `t10k`
+  /// @param part [#TRAIN] or [#TEST]
   /// @throws IOException if a file is missing or cannot be read
   Dataset mnist(String part) throws IOException {
     if (!read.containsKey(part)) {
@@ -58,9 +63,35 @@ public final class Inputs {
   }
 
   private Dataset readMnist(String part) throws IOException {
-    Dataset all = SampleFiles.dataset(file(part + "-images-idx3-ubyte"), file(part + "-labels-idx1-ubyte"),
-        SampleReading.DEFAULT);
-    return (small ? first(all, SMALL) : all).inMemory(Long.MAX_VALUE, arena);
+    Dataset all = SampleFiles.dataset(images(part), labels(part), SampleReading.DEFAULT);
+    return (small ? all.first(SMALL) : all).inMemory(Long.MAX_VALUE, arena);
+  }
+
+  /// Tells the files that are given from others: SHA-256 of their contents, in hexadecimal digits.
+  ///
+  /// @throws IOException if one is missing or cannot be read
+  public String hash() throws IOException {
+    List<Path> files = new ArrayList<>(checkpoint.stream().toList());
+    if (mnist.isPresent()) {
+      files.addAll(List.of(images(TRAIN), labels(TRAIN), images(TEST), labels(TEST)));
+    }
+    try {
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      for (Path file : files) {
+        digest.update(Files.readAllBytes(file));
+      }
+      return HexFormat.of().formatHex(digest.digest());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e); // every Java has it
+    }
+  }
+
+  private Path images(String part) throws IOException {
+    return file(part + "-images-idx3-ubyte");
+  }
+
+  private Path labels(String part) throws IOException {
+    return file(part + "-labels-idx1-ubyte");
   }
 
   private Path file(String name) throws IOException {
@@ -68,12 +99,6 @@ public final class Inputs {
     return Stream.of(name, name + ".gz").map(folder::resolve).filter(Files::exists).findFirst()
         .orElseThrow(() -> new IOException(
             "%s: has no %s or %s.gz; give a folder with the four files of MNIST".formatted(folder, name, name)));
-  }
-
-  /// The first samples of a dataset.
-  static Dataset first(Dataset data, int count) {
-    return new Dataset(new LimitedSamples(data.samples(), count),
-        data.labels().map(labels -> new LimitedSamples(labels, count)));
   }
 
   /// Samples (x − mean) / deviation, in memory.

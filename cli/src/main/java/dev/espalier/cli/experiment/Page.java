@@ -31,7 +31,7 @@ import java.util.stream.Stream;
 public record Page(Experiment experiment, boolean isTimed, List<Part> parts, Trials trials, List<String> provenance) {
   /// The name of the page's file.
   public static final String NAME = "README.md";
-  /// Below, a line would be drawn for networks that only guess.
+  /// Losses above this multiple of the dense network's are left out of charts.
   private static final double MOST_LOSS_RATIO = 1e6;
 
   /// A figure that a table and a chart show.

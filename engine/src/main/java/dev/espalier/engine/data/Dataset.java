@@ -75,6 +75,17 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
     }
     long first = Math.multiplyExact(all, part - 1L) / parts;
     long count = Math.multiplyExact(all, (long) part) / parts - first;
+    return range(first, count);
+  }
+
+  /// The first samples.
+  ///
+  /// @param most how many, at least 1; all if there are no more
+  public Dataset first(long most) {
+    return range(0, Math.min(most, samples.samples()));
+  }
+
+  private Dataset range(long first, long count) {
     return new Dataset(new SampleRange(samples, first, count),
         labels.map(source -> new SampleRange(source, first, count)));
   }

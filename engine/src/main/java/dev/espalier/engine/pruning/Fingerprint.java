@@ -2,7 +2,6 @@ package dev.espalier.engine.pruning;
 
 import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.data.SampleRange;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -51,9 +50,7 @@ final class Fingerprint {
   ///
   /// @throws IOException if one cannot be read or is not finite
   static String ofHead(Dataset data) throws IOException {
-    long count = Math.min(HEAD, data.samples().samples());
-    return of(new Dataset(new SampleRange(data.samples(), 0, count),
-        data.labels().map(labels -> new SampleRange(labels, 0, count))));
+    return of(data.first(HEAD));
   }
 
   /// Of all samples and labels, as they are read.

@@ -3,7 +3,6 @@ package dev.espalier.engine.pruning;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.data.LimitedSamples;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Criterion;
@@ -74,10 +73,7 @@ public record Verification(long samples, Target target, List<Layer> layers) {
     if (plan.criterion() instanceof Criterion.NonlinearEliminationCompensation) {
       operations += 2 * NonlinearCost.operations(network.graph(), plan.layers());
     }
-    long samples = Math.clamp((long) (OPERATIONS / operations), LEAST_SAMPLES, MOST_SAMPLES);
-    LimitedSamples limited = new LimitedSamples(source.samples(), samples);
-    return source.labels().map(labels -> Dataset.of(limited, new LimitedSamples(labels, samples)))
-        .orElseGet(() -> Dataset.of(limited));
+    return source.first(Math.clamp((long) (OPERATIONS / operations), LEAST_SAMPLES, MOST_SAMPLES));
   }
 
   /// @param left the weights after removal

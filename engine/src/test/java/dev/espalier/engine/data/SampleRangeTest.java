@@ -11,13 +11,13 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class LimitedSamplesTest {
+class SampleRangeTest {
   @ParameterizedTest
   @ValueSource(ints = {1, 2, 3, 4, 5, 6, 100})
   void theFirstSamplesAreRead(int limit) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
       SampleSource all = new MatrixSamples("m", MatrixView.of(arena, 5, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
-      SampleSource first = new LimitedSamples(all, limit);
+      SampleSource first = Dataset.of(all).first(limit).samples();
       int expected = Math.min(5, limit);
       assertEquals(expected, first.samples());
       assertEquals(2, first.width());
@@ -40,10 +40,27 @@ class LimitedSamplesTest {
   }
 
   @Test
+  void aRangeBeginsBehindTheRowsBeforeIt() throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      SampleSource all = new MatrixSamples("m", MatrixView.of(arena, 5, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+      SampleSource range = new SampleRange(all, 2, 2);
+      assertEquals(2, range.first());
+      MatrixView target = MatrixView.allocate(arena, 3, 2);
+      try (SampleSource.Pass pass = range.open()) {
+        assertEquals(2, pass.read(target));
+        assertArrayEquals(new float[]{4, 5, 6, 7}, target.slice(0, 2).toArray());
+        assertEquals(0, pass.read(target));
+      }
+    }
+  }
+
+  @Test
   void wrongUseIsRefused() {
     try (Arena arena = Arena.ofConfined()) {
-      MatrixSamples source = new MatrixSamples("m", MatrixView.allocate(arena, 1, 2));
-      assertThrows(IllegalArgumentException.class, () -> new LimitedSamples(source, 0));
+      MatrixSamples source = new MatrixSamples("m", MatrixView.allocate(arena, 3, 2));
+      assertThrows(IllegalArgumentException.class, () -> Dataset.of(source).first(0));
+      assertThrows(IllegalArgumentException.class, () -> new SampleRange(source, 2, 2));
+      assertThrows(IllegalArgumentException.class, () -> new SampleRange(source, -1, 2));
       assertThrows(IllegalArgumentException.class, () -> source.open().read(MatrixView.allocate(arena, 1, 3)));
     }
   }
