@@ -4,6 +4,7 @@ import static dev.espalier.engine.report.Numbers.PLAIN;
 
 import dev.espalier.cli.experiment.Experiment;
 import dev.espalier.cli.experiment.Experiment.Comparing;
+import dev.espalier.cli.experiment.Experiment.Design;
 import dev.espalier.cli.experiment.Experiment.Measurement;
 import dev.espalier.cli.experiment.Experiment.Measuring;
 import dev.espalier.cli.experiment.Experiment.Need;
@@ -81,15 +82,28 @@ final class ExperimentCommand implements Callable<Integer> {
         "--checkpoint-file is missing: give the model file of the 784-40-20-10 network");
     global.require(seeds.stream().distinct().count() == seeds.size(),
         "--seeds %s: give each seed once".formatted(text(seeds)));
+    global.require(!pageOnly || experiment.work() instanceof Comparing,
+        "--page-only: the page of %s is all that it has; leave it out".formatted(experiment.name()));
     Path folder = output == null ? Path.of("espalier-" + experiment.name()) : output;
-    try (Backend backend = run.open(global); Progress progress = global.progress()) {
-      check(folder);
+    try (Backend backend = run.open(global); Arena arena = Arena.ofShared(); Progress progress = global.progress()) {
+      Inputs inputs = new Inputs(Optional.ofNullable(mnist), Optional.ofNullable(checkpoint), small, arena);
+      CsvTable settings = settings(inputs);
+      check(folder, settings);
       Map<String, String> files = switch (experiment.work()) {
-        case Comparing comparing -> compare(comparing, folder, backend, progress);
+        case Comparing(Design design, boolean isTimed) -> {
+          List<Part> parts = design.parts(inputs);
+          begin(folder, settings);
+          Trials trials = Trials.of(folder.resolve(RESULTS));
+          Study study = new Study(backend, folder, backend.batchSize(), progress, global::say);
+          for (Part part : pageOnly ? List.<Part>of() : parts) {
+            study.run(part, seeds, trials);
+          }
+          yield new Page(experiment, isTimed, parts, trials, provenance(backend, trials.seconds())).files();
+        }
         case Measuring(Measurement measurement) -> {
+          begin(folder, settings);
           long start = System.nanoTime();
           String body = measurement.run(backend, small, progress);
-          begin(folder);
           yield Map.of(Page.NAME,
               Page.head(experiment, provenance(backend, (System.nanoTime() - start) * 1e-9)) + "\n" + body);
         }
@@ -101,21 +115,6 @@ final class ExperimentCommand implements Callable<Integer> {
     return 0;
   }
 
-  private Map<String, String> compare(Comparing comparing, Path folder, Backend backend, Progress progress)
-      throws IOException {
-    try (Arena arena = Arena.ofShared()) {
-      List<Part> parts = comparing.design()
-          .parts(new Inputs(Optional.ofNullable(mnist), Optional.ofNullable(checkpoint), small, arena));
-      begin(folder);
-      Trials trials = Trials.of(folder.resolve(RESULTS));
-      Study study = new Study(backend, folder, backend.batchSize(), progress, global::say);
-      for (Part part : pageOnly ? List.<Part>of() : parts) {
-        study.run(part, seeds, trials);
-      }
-      return new Page(experiment, comparing.isTimed(), parts, trials, provenance(backend, trials.seconds())).files();
-    }
-  }
-
   private void list() {
     for (Experiment each : Experiments.ALL) {
       global.out().println("%s: %s".formatted(each.name(), each.title()));
@@ -125,31 +124,30 @@ final class ExperimentCommand implements Callable<Integer> {
     }
   }
 
-  /// Makes sure that a folder that exists holds results of this experiment, or nothing.
-  private void check(Path folder) throws IOException {
-    if (!Files.exists(folder)) {
-      return;
-    }
+  /// What all results of a folder have in common.
+  private CsvTable settings(Inputs inputs) throws IOException {
+    return new CsvTable(List.of("experiment", "size", "files"),
+        List.of(List.of(experiment.name(), small ? "small" : "whole", inputs.hash())));
+  }
+
+  /// Makes sure that a folder that exists holds results of the same settings, or nothing.
+  private void check(Path folder, CsvTable settings) throws IOException {
     Path file = folder.resolve(SETTINGS);
-    if (!Files.exists(file)) {
+    if (Files.exists(file)) {
+      CsvTable other = CsvTable.read(file);
+      if (!other.equals(settings)) {
+        throw new IOException("%s: holds results of another experiment, size or data (%s); choose another folder by -o"
+            .formatted(folder, other.rows().stream().flatMap(List::stream).collect(Collectors.joining(", "))));
+      }
+      global.note("%s: goes on with the results that are there".formatted(folder));
+    } else if (Files.exists(folder)) {
       AtomicOutput.check(file, false);
-      return;
     }
-    List<List<String>> rows = CsvTable.read(file).rows();
-    if (!rows.equals(settings().rows())) {
-      throw new IOException("%s: holds results of %s; choose another folder by -o".formatted(folder,
-          rows.stream().map(row -> String.join(", ", row)).collect(Collectors.joining())));
-    }
-    global.note("%s: goes on with the results that are there".formatted(folder));
   }
 
-  private CsvTable settings() {
-    return new CsvTable(List.of("experiment", "size"), List.of(List.of(experiment.name(), small ? "small" : "whole")));
-  }
-
-  private void begin(Path folder) throws IOException {
+  private static void begin(Path folder, CsvTable settings) throws IOException {
     Files.createDirectories(folder);
-    AtomicOutput.writeText(folder.resolve(SETTINGS), true, settings().toString());
+    AtomicOutput.writeText(folder.resolve(SETTINGS), true, settings.toString());
   }
 
   private List<String> provenance(Backend backend, double seconds) {

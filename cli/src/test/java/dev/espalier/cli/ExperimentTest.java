@@ -98,6 +98,20 @@ class ExperimentTest {
     return rows.stream().map(row -> row.substring(0, row.lastIndexOf(','))).sorted().toList();
   }
 
+  /// Other files in the same place are other data.
+  @Test
+  void resultsOfOtherDataAreRefused() throws IOException {
+    Path out = folder.resolve("out");
+    Object[] command = {"experiment", "fashion", "--small", "--seeds", 0, "--mnist", mnist(), "-o", out};
+    Cli.succeed(command);
+    Cli.succeed(command);
+    Path labels = folder.resolve("t10k-labels-idx1-ubyte");
+    byte[] bytes = Files.readAllBytes(labels);
+    bytes[bytes.length - 1] ^= 1;
+    Files.write(labels, bytes);
+    assertTrue(Cli.fail(1, folder, command).contains("holds results of another experiment, size or data (fashion, "));
+  }
+
   @Test
   void withoutANameItListsAll() {
     String list = Cli.succeed("experiment").out();
@@ -114,7 +128,10 @@ class ExperimentTest {
         .contains("has no train-images-idx3-ubyte or train-images-idx3-ubyte.gz"));
     Cli.succeed("experiment", "tabular", "--small", "--seeds", 0, "-o", folder.resolve("out"));
     assertTrue(Cli.fail(1, folder, "experiment", "siren", "--small", "-o", folder.resolve("out"))
-        .contains("holds results of tabular, small; choose another folder"));
+        .contains("holds results of another experiment, size or data (tabular, small, "));
+    assertTrue(Cli.fail(1, folder, "experiment", "tabular", "-o", folder.resolve("out"))
+        .contains("holds results of another experiment, size or data"));
+    assertTrue(Cli.fail(2, folder, "experiment", "scale", "--page-only").contains("--page-only: the page of scale is"));
     Path results = folder.resolve("out/results.csv");
     Files.writeString(results, Files.readString(results).replaceFirst("\npruned,([^,]*),0", "\npruned,$1,zero"));
     assertTrue(Cli.fail(1, folder, "experiment", "tabular", "--small", "-o", folder.resolve("out"))
