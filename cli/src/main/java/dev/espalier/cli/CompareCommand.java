@@ -47,9 +47,6 @@ import picocli.CommandLine.Parameters;
 /// `espalier compare`.
 @Command(name = "compare", sortOptions = false)
 final class CompareCommand implements Callable<Integer> {
-  private static final int TRAINING_BATCH = 128;
-  private static final double LEARNING_RATE = 1e-3;
-
   @Mixin
   private GlobalOptions global;
 
@@ -170,9 +167,8 @@ final class CompareCommand implements Callable<Integer> {
       List<Evaluation> evaluations = new ArrayList<>();
       for (long seed : seeds()) {
         try (Arena arena = Arena.ofConfined()) {
-          DenseNetwork trained = small.get().train(backend, sparsity, training,
-              new TrainingOptions(grid.smallDense, TRAINING_BATCH, Adam.of(LEARNING_RATE), loss, seed, false), progress,
-              arena);
+          DenseNetwork trained = small.get().train(backend, sparsity, training, new TrainingOptions(grid.smallDense,
+              TrainCommand.BATCH_SIZE, Adam.of(TrainCommand.LEARNING_RATE), loss, seed, false), progress, arena);
           try (DeviceNetwork device = DeviceNetwork.copyOf(backend, trained)) {
             evaluations.add(Evaluation.of(backend, device, judges, loss, run.batchSize(backend, network), progress));
           }

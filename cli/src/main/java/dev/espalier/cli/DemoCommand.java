@@ -119,9 +119,7 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   private PruningOptions.Builder options(Method method) {
-    PruningOptions.Builder options = PruningOptions.builder().criterion(method.criterion()).seed(seed);
-    method.compensation().ifPresent(options::compensation);
-    return method.choose(options, false);
+    return method.choose(PruningOptions.builder().seed(seed), false);
   }
 
   private void write(Backend backend, DenseNetwork network, PruningResult pruned, Dataset training, Dataset test,

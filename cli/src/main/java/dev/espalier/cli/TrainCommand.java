@@ -28,6 +28,9 @@ import picocli.CommandLine.Option;
 /// `espalier train`.
 @Command(name = "train", sortOptions = false)
 final class TrainCommand implements Callable<Integer> {
+  static final int BATCH_SIZE = 128;
+  static final double LEARNING_RATE = 1e-3;
+
   @Mixin
   private GlobalOptions global;
 
@@ -57,10 +60,10 @@ final class TrainCommand implements Callable<Integer> {
     private int epochs = 10;
 
     @Option(names = "--learning-rate", paramLabel = "RATE", order = 14, converter = Values.Positive.class)
-    private double learningRate = 1e-3;
+    private double learningRate = LEARNING_RATE;
 
     @Option(names = "--batch-size", paramLabel = "N", order = 15, converter = Values.AtLeastOne.class)
-    private int batchSize = 128;
+    private int batchSize = BATCH_SIZE;
 
     @Option(names = "--seed", paramLabel = "N", order = 16)
     private long seed;

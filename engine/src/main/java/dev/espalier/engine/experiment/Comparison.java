@@ -106,10 +106,12 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       return criterion.needs().labels() || repair.stream().anyMatch(Repairs::needLabels);
     }
 
-    /// Options with these choices, but for criterion and compensation.
+    /// Options with these choices.
     ///
     /// @param isClassifier whether the outputs are class probabilities or their logits
     public PruningOptions.Builder choose(PruningOptions.Builder options, boolean isClassifier) {
+      options.criterion(criterion);
+      compensation.ifPresent(options::compensation);
       sensitivity.ifPresent(options::sensitivity);
       preset.ifPresent(value -> options.preset(value, isClassifier));
       repair.ifPresent(value -> options.repair(isClassifier ? value.forClassifier() : value));

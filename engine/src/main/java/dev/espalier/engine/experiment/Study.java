@@ -134,10 +134,9 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
     private void prune(DenseNetwork network, Method method) throws IOException {
       say.accept("%s, seed %d: %s".formatted(subject.name(), seed, method));
       boolean isClassifier = task.loss() instanceof Loss.CrossEntropy;
-      PruningOptions.Builder options = PruningOptions.builder().criterion(method.criterion()).seed(seed)
-          .newBias(subject.newBias()).loss(task.loss());
-      method.compensation().ifPresent(options::compensation);
-      PruningOptions chosen = method.choose(options, isClassifier).build();
+      PruningOptions chosen = method
+          .choose(PruningOptions.builder().seed(seed).newBias(subject.newBias()).loss(task.loss()), isClassifier)
+          .build();
       Comparison.Result result = new Comparison(backend, network, task.calibration(), task.test(), task.loss(),
           batchSize, listener).run(part.sparsities(), List.of(method), _ -> chosen);
       MethodResult pruned = result.methods().getFirst();
