@@ -113,7 +113,7 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
     }
 
     private DenseNetwork trained(Trained origin) throws IOException {
-      Path file = folder.resolve("%s-%d.safetensors".formatted(origin.name(), seed));
+      Path file = folder.resolve("%s-%s.safetensors".formatted(origin.name(), seed));
       if (Files.exists(file)) {
         return ModelFile.load(file, Optional.empty(), arena).network();
       }

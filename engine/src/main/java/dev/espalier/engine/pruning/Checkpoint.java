@@ -211,7 +211,7 @@ public final class Checkpoint {
   }
 
   private Path path(int round) {
-    return folder.resolve("round-%d.safetensors".formatted(round));
+    return folder.resolve("round-%s.safetensors".formatted(round));
   }
 
   private static List<Path> files(Path folder) throws IOException {

@@ -42,7 +42,7 @@ final class Fingerprint {
   static String of(Map<String, MatrixView> layers) {
     Fingerprint fingerprint = new Fingerprint();
     layers.forEach(
-        (name, values) -> fingerprint.add("%s %d %d".formatted(name, values.rows(), values.columns())).add(values));
+        (name, values) -> fingerprint.add("%s %s %s".formatted(name, values.rows(), values.columns())).add(values));
     return fingerprint.toString();
   }
 
@@ -57,7 +57,7 @@ final class Fingerprint {
   ///
   /// @throws IOException if one cannot be read or is not finite
   static String of(Dataset data) throws IOException {
-    Fingerprint fingerprint = new Fingerprint().add("%d %d %d".formatted(data.samples().samples(),
+    Fingerprint fingerprint = new Fingerprint().add("%s %s %s".formatted(data.samples().samples(),
         data.samples().width(), data.labels().isPresent() ? data.labels().get().width() : 0));
     try (Batches batches = new Batches(data, BATCH)) {
       while (batches.next()) {

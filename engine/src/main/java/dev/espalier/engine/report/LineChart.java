@@ -152,7 +152,7 @@ public record LineChart(String title, Axis x, Axis y, List<Line> lines) {
   private void draw(Formatter svg, int i, Range across, Range up) {
     Line line = lines.get(i);
     int colour = i % COLOURS;
-    String style = "c%d%s".formatted(colour, STYLES.get(i / COLOURS));
+    String style = "c" + colour + STYLES.get(i / COLOURS);
     if (line.marks().stream().anyMatch(mark -> mark.deviation() > 0)) {
       List<String> edge = new ArrayList<>();
       line.marks().forEach(mark -> edge.add(point(across, up, mark.x(), mark.y() + mark.deviation())));

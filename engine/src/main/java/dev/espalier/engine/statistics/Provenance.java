@@ -43,7 +43,7 @@ public record Provenance(String model, Map<String, String> options, List<Range> 
     }
 
     private String text() {
-      return "%s %d %d %d %s".formatted(data, first, end, total, name);
+      return "%s %s %s %s %s".formatted(data, first, end, total, name); // %d would write digits of the locale
     }
   }
 

@@ -29,6 +29,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
@@ -190,6 +191,23 @@ final class CheckpointTest {
       List<String> tasks = new ArrayList<>();
       assertSame(expected, path(backend, options, temporary, (task, _, _) -> tasks.add(task)));
       assertTrue(tasks.stream().noneMatch(task -> task.contains("round")), tasks::toString);
+    }
+  }
+
+  /// Files and hashes are the same where digits are others.
+  @Test
+  void theLocaleHasNoInfluence() throws IOException {
+    Locale before = Locale.getDefault();
+    try (Backend backend = new ReferenceBackend()) {
+      PruningOptions options = builder().build();
+      Locale.setDefault(Locale.forLanguageTag("ar-EG-u-nu-arab"));
+      List<PruningResult> expected = path(backend, options, temporary, ProgressListener.NONE);
+      Locale.setDefault(Locale.ROOT);
+      List<String> tasks = new ArrayList<>();
+      assertSame(expected, path(backend, options, temporary, (task, _, _) -> tasks.add(task)));
+      assertTrue(tasks.stream().noneMatch(task -> task.contains("round")), tasks::toString);
+    } finally {
+      Locale.setDefault(before);
     }
   }
 

@@ -10,6 +10,7 @@ import dev.espalier.engine.statistics.Provenance.Range;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -34,6 +35,18 @@ final class ProvenanceTest {
     Map<String, String> metadata = new HashMap<>(provenance.toMetadata());
     metadata.put("samples", "75");
     assertEquals(provenance, Provenance.of(FILE, metadata));
+  }
+
+  @Test
+  void theLocaleHasNoInfluence() {
+    Map<String, String> expected = of(x(10, 20)).toMetadata();
+    Locale before = Locale.getDefault();
+    Locale.setDefault(Locale.forLanguageTag("ar-EG-u-nu-arab"));
+    try {
+      assertEquals(expected, of(x(10, 20)).toMetadata());
+    } finally {
+      Locale.setDefault(before);
+    }
   }
 
   @ParameterizedTest
