@@ -20,6 +20,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.TrainingOptions;
@@ -145,9 +146,12 @@ final class CompareCommand implements Callable<Integer> {
       backend.enter(Phase.WRITE);
       List<String> all = Stream.of(Reports.notes(file, calibration, judges), notes, found).flatMap(Collection::stream)
           .toList();
-      output.write(() -> report(backend, network, dense, contestants, all), csv(contestants), global);
+      Report.Builder report = report(backend, network, dense, contestants, all);
+      Optional<Verification> verification = run.verification(backend, network, calibration);
+      verification.map(Reports::deviations).ifPresent(report::deviations);
+      output.write(report::build, csv(contestants), global);
       table(dense, contestants).lines().forEach(global.out()::println);
-      run.verify(global, backend, network, calibration);
+      verification.ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }
@@ -179,7 +183,7 @@ final class CompareCommand implements Callable<Integer> {
     return contestants;
   }
 
-  private Report report(Backend backend, DenseNetwork network, Evaluation dense, List<Contestant> contestants,
+  private Report.Builder report(Backend backend, DenseNetwork network, Evaluation dense, List<Contestant> contestants,
       List<String> notes) {
     Report.Builder report = Reports.begin("compare").lossName(dense.lossName().toString())
         .comparison(Contestant.curves(contestants))
@@ -187,7 +191,7 @@ final class CompareCommand implements Callable<Integer> {
         .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
         .notes(notes).options(inForce(backend, dense));
     Reports.dense(report, dense);
-    return report.build();
+    return report;
   }
 
   /// A row for each network.

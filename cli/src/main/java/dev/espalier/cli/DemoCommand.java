@@ -93,7 +93,7 @@ final class DemoCommand implements Callable<Integer> {
       progress.clear();
       write(backend, network, pruned, training, test, comparison);
       print(comparison);
-      run.verify(global, backend, network, training);
+      run.verification(backend, network, training).ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }

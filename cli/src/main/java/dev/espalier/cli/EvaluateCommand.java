@@ -3,13 +3,13 @@ package dev.espalier.cli;
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
@@ -66,17 +66,19 @@ final class EvaluateCommand implements Callable<Integer> {
         evaluation = Evaluation.of(backend, device, samples, used, run.batchSize(backend, network), progress);
       }
       progress.clear();
+      Report.Builder page = report(backend, file, Reports.notes(file, samples), evaluation);
+      Optional<Verification> verification = run.verification(backend, network, samples);
+      verification.map(Reports::deviations).ifPresent(page::deviations);
       if (report.folder != null) {
-        backend.enter(Phase.WRITE);
-        report.write(report(backend, file, Reports.notes(file, samples), evaluation), global);
+        report.write(page.build(), global);
       }
       print(network, evaluation);
-      run.verify(global, backend, network, samples);
+      verification.ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }
 
-  private Report report(Backend backend, ModelFile file, List<String> notes, Evaluation evaluation) {
+  private Report.Builder report(Backend backend, ModelFile file, List<String> notes, Evaluation evaluation) {
     DenseNetwork network = file.network();
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.put("loss", evaluation.lossName());
@@ -86,7 +88,7 @@ final class EvaluateCommand implements Callable<Integer> {
         .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
         .notes(notes).options(inForce);
     Reports.now(builder, evaluation);
-    return builder.build();
+    return builder;
   }
 
   private void print(DenseNetwork network, Evaluation evaluation) {

@@ -18,6 +18,8 @@ import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.pruning.Verification;
+import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Trainer;
@@ -147,7 +149,7 @@ final class PruneCommand implements Callable<Integer> {
         say(plan);
         if (selection.isPath()) {
           new PrunePath(job, plan).run(output);
-          run.verify(global, backend, network, options, calibration);
+          run.verification(backend, network, options, calibration).ifPresent(it -> VerifyOptions.print(global, it));
         } else {
           finish(job, prune(job, plan));
         }
@@ -188,19 +190,19 @@ final class PruneCommand implements Callable<Integer> {
     job.progress().clear();
     job.backend().enter(Phase.WRITE);
     PruningResult result = outcome.result();
+    Optional<Verification> verification;
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (!output.dryRun) {
         output.save(outputs, OptionalDouble.empty(), job.file(), outcome.plan().options().target(), result,
             outcome.last());
       }
+      Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream).toArray(Dataset[]::new);
+      List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), result.notes().stream()).toList();
+      Report.Builder report = outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), notes);
+      verification = run.verification(job.backend(), job.network(), outcome.plan().options(), job.calibration());
+      verification.map(Reports::deviations).ifPresent(report::deviations);
       if (output.report != null) {
-        Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream)
-            .toArray(Dataset[]::new);
-        List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), result.notes().stream())
-            .toList();
-        ReportWriter.write(outputs,
-            outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), notes), output.report,
-            output.force);
+        ReportWriter.write(outputs, report.build(), output.report, output.force);
       }
       outputs.commit();
     }
@@ -214,7 +216,7 @@ final class PruneCommand implements Callable<Integer> {
     if (output.mask != null && !output.dryRun) {
       global.say("mask: " + output.mask);
     }
-    run.verify(global, job.backend(), job.network(), outcome.plan().options(), job.calibration());
+    verification.ifPresent(it -> VerifyOptions.print(global, it));
   }
 
   private void check() throws IOException {

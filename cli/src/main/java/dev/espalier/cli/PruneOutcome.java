@@ -33,7 +33,8 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
   /// @param model its file
   /// @param notes all that there are
   /// @param inputShape of the picture that a sample is
-  Report report(PruneJob job, Path model, boolean dryRun, Optional<Values.Shape> inputShape, List<String> notes) {
+  Report.Builder report(PruneJob job, Path model, boolean dryRun, Optional<Values.Shape> inputShape,
+      List<String> notes) {
     DenseNetwork network = job.network();
     Map<String, Object> inForce = new LinkedHashMap<>(job.global().inForce());
     inForce.putAll(plan.inForce());
@@ -47,7 +48,7 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
     result.measuredChange().ifPresent(report::outputChange);
     dense.ifPresent(evaluation -> Reports.dense(report, evaluation));
     now().ifPresent(evaluation -> Reports.now(report, evaluation));
-    return report.build();
+    return report;
   }
 
   private String summary(Path model, boolean dryRun) {

@@ -12,6 +12,8 @@ import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.pruning.Verification;
+import dev.espalier.engine.report.Deviations;
 import dev.espalier.engine.report.LayerReport;
 import dev.espalier.engine.report.Point;
 import dev.espalier.engine.report.Report;
@@ -149,6 +151,12 @@ final class Reports {
     return Stream
         .concat(ModelOptions.notes(model).stream(), Stream.of(data).flatMap(each -> Samples.notes(each).stream()))
         .distinct().toList();
+  }
+
+  static Deviations deviations(Verification verification) {
+    return new Deviations(verification.samples(), verification.target().sparsity(),
+        verification.layers().stream().map(layer -> new Deviations.Layer(layer.name(), layer.importance(),
+            layer.compensation(), layer.selected(), layer.differing())).toList());
   }
 
   static void dense(Report.Builder report, Evaluation evaluation) {

@@ -85,7 +85,7 @@ final class ScoreCommand implements Callable<Integer> {
       SafetensorsWriter.write(output.output, output.force, tensors, metadata(plan.scoring(), calibration));
       tensors.forEach(tensor -> global.out().println("%s %s".formatted(tensor.name(), tensor.shape())));
       global.say("scores: " + output.output);
-      run.verify(global, backend, network, options, calibration);
+      run.verification(backend, network, options, calibration).ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }

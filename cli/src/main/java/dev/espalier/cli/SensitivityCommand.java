@@ -13,6 +13,7 @@ import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.Curve;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
@@ -105,11 +106,14 @@ final class SensitivityCommand implements Callable<Integer> {
       backend.enter(Phase.WRITE);
       Dataset[] sources = Stream.concat(calibration.stream(), Stream.of(judges)).distinct().toArray(Dataset[]::new);
       List<String> all = Stream.concat(Reports.notes(file, sources).stream(), notes.stream()).toList();
-      output.write(() -> report(backend, network, plan, result, all), csv(result), global);
+      Report.Builder report = report(backend, network, plan, result, all);
+      Optional<Verification> verification = calibration.isPresent()
+          ? run.verification(backend, network, options, calibration)
+          : Optional.empty();
+      verification.map(Reports::deviations).ifPresent(report::deviations);
+      output.write(report::build, csv(result), global);
       print(result);
-      if (calibration.isPresent()) {
-        run.verify(global, backend, network, options, calibration);
-      }
+      verification.ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }
@@ -118,7 +122,7 @@ final class SensitivityCommand implements Callable<Integer> {
     return scoring.builder(run).preset(grid.method, isClassifier).build();
   }
 
-  private Report report(Backend backend, DenseNetwork network, PruningPlan plan, SensitivityScan.Result result,
+  private Report.Builder report(Backend backend, DenseNetwork network, PruningPlan plan, SensitivityScan.Result result,
       List<String> notes) {
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.putAll(plan.inForce());
@@ -140,7 +144,7 @@ final class SensitivityCommand implements Callable<Integer> {
       report.lossName(evaluation.lossName().toString());
       Reports.dense(report, evaluation);
     });
-    return report.build();
+    return report;
   }
 
   private static CsvTable csv(SensitivityScan.Result result) {

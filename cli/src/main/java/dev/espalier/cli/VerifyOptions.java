@@ -17,19 +17,20 @@ class VerifyOptions extends DeviceOptions {
   @Option(names = "--verify", order = 66)
   private boolean verify;
 
-  /// Checks the backend by the default scores, if that is asked for.
-  void verify(GlobalOptions global, Backend backend, DenseNetwork network, Dataset data) throws IOException {
-    verify(global, backend, network, PruningOptions.builder().build(), Optional.of(data));
+  /// The deviations of the backend's default scores from the reference's, if they are asked for.
+  Optional<Verification> verification(Backend backend, DenseNetwork network, Dataset data) throws IOException {
+    return verification(backend, network, PruningOptions.builder().build(), Optional.of(data));
   }
 
-  /// Checks the backend by the scores that the options ask for, if that is asked for.
-  void verify(GlobalOptions global, Backend backend, DenseNetwork network, PruningOptions options,
+  /// The deviations of the backend's scores, as the options ask for them, if they are to be compared.
+  Optional<Verification> verification(Backend backend, DenseNetwork network, PruningOptions options,
       Optional<Dataset> data) throws IOException {
-    if (!verify) {
-      return;
-    }
-    Verification verification = Verification.of(backend, network, PruningPlan.of(options, network, data, backend),
-        data);
+    return verify
+        ? Optional.of(Verification.of(backend, network, PruningPlan.of(options, network, data, backend), data))
+        : Optional.empty();
+  }
+
+  static void print(GlobalOptions global, Verification verification) {
     Table table = new Table(1, "deviation from the reference", "importance", "compensation", "removed otherwise");
     verification.layers()
         .forEach(layer -> table.row(layer.name(), PLAIN.value(layer.importance()), PLAIN.value(layer.compensation()),

@@ -194,6 +194,24 @@ class CommandsTest {
   }
 
   @Test
+  void reportsShowDeviationsFromTheReference() throws IOException {
+    for (Object[] command : new Object[][]{{"prune", "--sparsity", 0.5, "--dry-run"},
+        {"evaluate", "--labels", fixture.labels()}, {"sensitivity"},
+        {"compare", "--test-data", fixture.data(), "--test-labels", fixture.labels()}}) {
+      Path report = fixture.file("report of " + command[0]);
+      Object[] arguments = Stream
+          .concat(Stream.of(command[0], fixture.model(), "--data", fixture.data(), "--verify", "--report", report),
+              Stream.of(command).skip(1))
+          .toArray();
+      Cli.succeed(arguments);
+      String json = Files.readString(report.resolve("report.json"));
+      assertTrue(json.contains("\"deviations\" : {\n    \"samples\" : "), json);
+      assertTrue(Files.readString(report.resolve("report.html")).contains("<h2>Deviations from the reference</h2>"),
+          command[0].toString());
+    }
+  }
+
+  @Test
   void methodsStandForChoicesThatOptionsReplace() throws IOException {
     Path pruned = fixture.file("repaired.safetensors");
     Path report = fixture.file("repaired");

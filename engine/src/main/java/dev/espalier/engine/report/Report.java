@@ -26,6 +26,7 @@ import java.util.OptionalDouble;
 /// @param outputChange E‖y − y_pruned‖² of the whole network, in squared output units
 /// @param layers from the input on
 /// @param comparison one curve a criterion
+/// @param deviations of the backend's scores from the reference's, if they were compared
 /// @param timings seconds by phase, in order: load, forward, backward, moments, select, write
 /// @param notes facts that the user should know, for example that a layer gained a bias
 /// @param options every option in force, in order: text, booleans, finite numbers, lists of these; anything
@@ -34,7 +35,7 @@ import java.util.OptionalDouble;
 public record Report(String command, String version, Instant time, Optional<String> summary, OptionalDouble accuracy,
     OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy, OptionalDouble denseLoss,
     OptionalDouble outputChange, Optional<ModelSummary> model, List<LayerReport> layers, List<Curve> comparison,
-    Map<String, Double> timings, List<String> notes, Map<String, Object> options) {
+    Optional<Deviations> deviations, Map<String, Double> timings, List<String> notes, Map<String, Object> options) {
 
   /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
   ///                                  name
@@ -56,6 +57,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
       throw new IllegalArgumentException(
           "curves of the same name: " + comparison.stream().map(Curve::criterion).toList());
     }
+    Objects.requireNonNull(deviations, "deviations");
     timings = Collections.unmodifiableMap(new LinkedHashMap<>(timings));
     timings.forEach((phase, seconds) -> Checks.nonNegative("timings." + phase, seconds));
     notes = List.copyOf(notes);
@@ -96,6 +98,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     private Optional<ModelSummary> model = Optional.empty();
     private List<LayerReport> layers = List.of();
     private List<Curve> comparison = List.of();
+    private Optional<Deviations> deviations = Optional.empty();
     private Map<String, Double> timings = Map.of();
     private List<String> notes = List.of();
     private Map<String, Object> options = Map.of();
@@ -158,6 +161,11 @@ public record Report(String command, String version, Instant time, Optional<Stri
       return this;
     }
 
+    public Builder deviations(Deviations value) {
+      deviations = Optional.of(value);
+      return this;
+    }
+
     public Builder timings(Map<String, Double> value) {
       timings = value;
       return this;
@@ -179,7 +187,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     ///                                  name
     public Report build() {
       return new Report(command, version, time, summary, accuracy, loss, lossName, denseAccuracy, denseLoss,
-          outputChange, model, layers, comparison, timings, notes, options);
+          outputChange, model, layers, comparison, deviations, timings, notes, options);
     }
   }
 }

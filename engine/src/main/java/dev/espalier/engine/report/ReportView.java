@@ -28,8 +28,8 @@ import java.util.stream.Stream;
 /// @param figures the cards below the title
 record ReportView(String title, String version, Instant time, String date, Optional<String> summary,
     Optional<Rows<Card>> figures, Optional<Comparison> comparison, Optional<Layers> layers,
-    Optional<Rows<Picture>> pictures, Optional<Importance> importance, Optional<Timings> timings,
-    Optional<Rows<String>> notes, Optional<Rows<Option>> options) {
+    Optional<Rows<Picture>> pictures, Optional<Importance> importance, Optional<VerifiedLayers> deviations,
+    Optional<Timings> timings, Optional<Rows<String>> notes, Optional<Rows<Option>> options) {
   private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
       .withZone(ZoneOffset.UTC);
   /// Losses that differ so much are shown on a logarithmic scale.
@@ -81,6 +81,10 @@ record ReportView(String title, String version, Instant time, String date, Optio
   /// @param index of the layer in the report
   record Distribution(String layer, int index, String facts) {}
 
+  record VerifiedLayers(String lead, List<Deviation> rows) {}
+
+  record Deviation(String layer, String importance, String compensation, String differing) {}
+
   record Timings(String total, List<Phase> phases) {}
 
   record Phase(String name, int colour, double fraction, String seconds, String share) {}
@@ -90,8 +94,9 @@ record ReportView(String title, String version, Instant time, String date, Optio
   static ReportView of(Report report) {
     return new ReportView(title(report), report.version(), report.time(), DATE.format(report.time()), report.summary(),
         Rows.of(cards(report)), comparison(report), layers(report), Rows.of(pictures(report.layers())),
-        importance(report.layers()), timings(report), Rows.of(report.notes()), Rows.of(report.options().entrySet()
-            .stream().map(option -> new Option(option.getKey(), text(option.getValue()))).toList()));
+        importance(report.layers()), report.deviations().map(ReportView::deviations), timings(report),
+        Rows.of(report.notes()), Rows.of(report.options().entrySet().stream()
+            .map(option -> new Option(option.getKey(), text(option.getValue()))).toList()));
   }
 
   private static String title(Report report) {
@@ -248,6 +253,18 @@ record ReportView(String title, String version, Instant time, String date, Optio
       facts.add(TYPOGRAPHIC.count(zeros) + " zeros not shown");
     }
     return String.join(" · ", facts);
+  }
+
+  private static VerifiedLayers deviations(Deviations deviations) {
+    String lead = ("Scores by this backend beside the reference’s, plain Java in double precision: the largest difference "
+        + "over %s samples, relative to the layer’s largest value. Removed otherwise are weights that only one of the "
+        + "two removes, when %s of these layers goes.")
+        .formatted(TYPOGRAPHIC.count(deviations.samples()), TYPOGRAPHIC.exactPercent(deviations.sparsity()));
+    return new VerifiedLayers(lead, deviations.layers().stream()
+        .map(layer -> new Deviation(layer.name(), TYPOGRAPHIC.value(layer.importance()),
+            TYPOGRAPHIC.value(layer.compensation()),
+            "%s of %s".formatted(TYPOGRAPHIC.count(layer.differing()), TYPOGRAPHIC.count(layer.selected()))))
+        .toList());
   }
 
   private static Optional<Timings> timings(Report report) {

@@ -37,7 +37,7 @@ class ReportWriterTest {
 
     assertEquals(
         List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName", "denseAccuracy", "denseLoss",
-            "outputChange", "model", "layers", "comparison", "timings", "notes", "options"),
+            "outputChange", "model", "layers", "comparison", "deviations", "timings", "notes", "options"),
         List.copyOf(json.propertyNames()));
     assertEquals("prune", json.get("command").stringValue());
     assertEquals("2026-11-23T06:12:31Z", json.get("time").stringValue());
@@ -171,7 +171,7 @@ class ReportWriterTest {
     assertEquals(List.of("Layer|Shape|Activation|Kept|Removed|Sparsity|Predicted change|Measured change",
         "0.weight|300 × 784|relu|17 206|217 994|92.68 %|0.7100|0.9400",
         "2.weight|100 × 300|relu|8 527|21 473|71.58 %|0.6200|0.8300",
-        "4.weight|10 × 100|identity|992|8|0.80 %|0.01300|0.01270"), rows(prune, "<tr>(.*?)</tr>"));
+        "4.weight|10 × 100|identity|992|8|0.80 %|0.01300|0.01270"), rows(prune, "<tr>(.*?)</tr>").subList(0, 4));
     assertEquals(List.of("0.weight|threshold 7.050 × 10⁻⁴ · 31 204 zeros not shown",
         "2.weight|threshold 7.050 × 10⁻⁴ · 5 zeros not shown", "4.weight|threshold 7.050 × 10⁻⁴ · 3 zeros not shown"),
         rows(prune, "<figcaption>(.*?)</figcaption>"));
@@ -179,6 +179,10 @@ class ReportWriterTest {
         "select|93 ms|0.2 %", "write|8.1 ms|< 0.1 %"), rows(prune, "<li>(<i.*?)</li>"));
     assertTrue(rows(prune, "<div>(<dt>.*?)</div>")
         .containsAll(List.of("sparsity|0.9", "exclude|none", "activations|relu, relu, identity", "force|true")));
+
+    assertEquals(List.of("Layer|Importance|Compensation|Removed otherwise",
+        "0.weight|1.400 × 10⁻⁶|3.100 × 10⁻⁷|2 of 218 000", "4.weight|0|–|0 of 8"),
+        rows(prune.substring(prune.indexOf("id=\"deviations\"")), "<tr>(.*?)</tr>"));
 
     String compare = page(SampleReports.compare());
     assertEquals(
@@ -246,7 +250,7 @@ class ReportWriterTest {
   @Test
   void sectionsAppearOnlyWithData() {
     assertEquals(Set.of(), sections(ReportTest.empty().build()));
-    assertEquals(Set.of("layers", "sparsity", "importance", "timings", "notes", "options"),
+    assertEquals(Set.of("layers", "sparsity", "importance", "deviations", "timings", "notes", "options"),
         sections(SampleReports.prune()));
     assertEquals(Set.of("comparison", "timings", "options"), sections(SampleReports.compare()));
     assertEquals(Set.of("layers", "sparsity"),

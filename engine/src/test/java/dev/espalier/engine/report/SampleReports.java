@@ -35,9 +35,12 @@ final class SampleReports {
         .summary("Removed 90 % of the weights of lenet-300-100.safetensors and compensated their biases, "
             + "by 10 000 calibration samples.")
         .model(266_200, removed).accuracy(0.9779).denseAccuracy(0.9799).loss("cross-entropy", 0.0742).denseLoss(0.0671)
-        .outputChange(2.714).layers(layers).timings(timings()).options(options())
-        .notes(List.of("sensitivity: jacobian, 10 outputs", "device: reference, as no GPU was found",
-            "layer 4.weight had no bias and gained one"))
+        .outputChange(2.714).layers(layers)
+        .deviations(new Deviations(256, 0.9,
+            List.of(new Deviations.Layer("0.weight", 1.4e-6, OptionalDouble.of(3.1e-7), 218_000, 2),
+                new Deviations.Layer("4.weight", 0, OptionalDouble.empty(), 8, 0))))
+        .timings(timings()).options(options()).notes(List.of("sensitivity: jacobian, 10 outputs",
+            "device: reference, as no GPU was found", "layer 4.weight had no bias and gained one"))
         .build();
   }
 
@@ -68,8 +71,9 @@ final class SampleReports {
     LayerReport second = layer(name, 100, 300, name, 0, -3.6, 0.55, 0.62, 0.83);
     List<Curve> curves = List.of(new Curve(name, points(0.1, 0.3)), new Curve(name + name, points(0.2, 0.1)));
     return Report.builder(name, name, TIME).summary(name).model(266_200, 1000).accuracy(0.9).loss(name, 0.5)
-        .denseLoss(0.4).layers(List.of(first, second)).comparison(curves).timings(Map.of(name, 1.5))
-        .notes(List.of(name)).options(Map.of(name, List.of(name, name))).build();
+        .denseLoss(0.4).layers(List.of(first, second)).comparison(curves)
+        .deviations(new Deviations(1, 0.5, List.of(new Deviations.Layer(name, 0, OptionalDouble.empty(), 1, 0))))
+        .timings(Map.of(name, 1.5)).notes(List.of(name)).options(Map.of(name, List.of(name, name))).build();
   }
 
   private static List<Point> points(double... losses) {
