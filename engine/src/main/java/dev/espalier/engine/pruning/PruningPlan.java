@@ -46,9 +46,10 @@ import java.util.stream.IntStream;
 /// @param rounds the target of each round
 /// @param repair what each round does to the weights that are left
 /// @param memory what the run needs of the backend's memory
+/// @param work the products that it takes, where there are samples
 /// @param statistics that take the place of samples, where they were gathered before
 public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPlan scoring, List<Target> rounds,
-    Repairs repair, MemoryPlan memory, Optional<GatheredSums> statistics) {
+    Repairs repair, MemoryPlan memory, Optional<PruningWork> work, Optional<GatheredSums> statistics) {
   /// A layer of the network.
   ///
   /// @param excluded whether it is left alone
@@ -172,7 +173,9 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         scores, needs.backwardPasses(sensitivity, network.outputs())), options.batchSize());
     ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
         memory.batchSize(), options.seed());
-    return new PruningPlan(options, layers, scoring, rounds, repair, memory, statistics);
+    Optional<PruningWork> work = data.map(
+        given -> PruningWork.of(network.graph(), scoring, repair, rounds, options.path(), given.samples().samples()));
+    return new PruningPlan(options, layers, scoring, rounds, repair, memory, work, statistics);
   }
 
   /// How often weights are scored: the zeros of a round are not scored in the next one.
@@ -349,13 +352,14 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     return inForce;
   }
 
-  /// One line a topic: the choices, the layers, the memory.
+  /// One line a topic: the choices, the layers, the work, the memory.
   @Override
   public String toString() {
     String choices = inForce().entrySet().stream().map(choice -> choice.getKey() + " " + choice.getValue())
         .collect(Collectors.joining(", "));
     String pruned = layers.stream().filter(layer -> !layer.excluded()).map(Layer::name)
         .collect(Collectors.joining(", "));
-    return "%s%n%s weights in the layers %s%n%s".formatted(choices, prunableWeights(), pruned, memory);
+    return "%s%n%s weights in the layers %s%n%s%s".formatted(choices, prunableWeights(), pruned,
+        work.map("%s%n"::formatted).orElse(""), memory);
   }
 }

@@ -85,7 +85,8 @@ record ReportView(String title, String version, Instant time, String date, Optio
 
   record Deviation(String layer, String importance, String compensation, String differing) {}
 
-  record Timings(String total, List<Phase> phases) {}
+  /// @param work estimated multiply-adds, where they are known
+  record Timings(String total, Optional<String> work, List<Phase> phases) {}
 
   record Phase(String name, int colour, double fraction, String seconds, String share) {}
 
@@ -272,7 +273,15 @@ record ReportView(String title, String version, Instant time, String date, Optio
     List<Phase> phases = new ArrayList<>();
     report.timings().forEach((phase, seconds) -> phases.add(new Phase(phase, phases.size() % COLOURS, seconds / total,
         TYPOGRAPHIC.seconds(seconds), TYPOGRAPHIC.share(seconds / total))));
-    return total == 0 ? Optional.empty() : Optional.of(new Timings(TYPOGRAPHIC.seconds(total), phases));
+    return total == 0
+        ? Optional.empty()
+        : Optional.of(new Timings(TYPOGRAPHIC.seconds(total),
+            report.multiplyAdds().isEmpty() ? Optional.empty() : Optional.of(work(report.multiplyAdds())), phases));
+  }
+
+  private static String work(Map<String, Double> multiplyAdds) {
+    return multiplyAdds.entrySet().stream().map(part -> part.getKey() + " " + TYPOGRAPHIC.value(part.getValue()))
+        .collect(Collectors.joining(", "));
   }
 
   private static double totalSeconds(Report report) {

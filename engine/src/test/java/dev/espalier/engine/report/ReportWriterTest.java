@@ -35,10 +35,9 @@ class ReportWriterTest {
     ReportWriter.write(SampleReports.prune(), folder.resolve("new/report"), false);
     JsonNode json = JSON.readTree(Files.readString(folder.resolve("new/report/report.json")));
 
-    assertEquals(
-        List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName", "denseAccuracy", "denseLoss",
-            "outputChange", "model", "layers", "comparison", "deviations", "timings", "notes", "options"),
-        List.copyOf(json.propertyNames()));
+    assertEquals(List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName", "denseAccuracy",
+        "denseLoss", "outputChange", "model", "layers", "comparison", "deviations", "timings", "multiplyAdds", "notes",
+        "options"), List.copyOf(json.propertyNames()));
     assertEquals("prune", json.get("command").stringValue());
     assertEquals("2026-11-23T06:12:31Z", json.get("time").stringValue());
     assertEquals(0.9779, json.get("accuracy").doubleValue());
@@ -78,7 +77,8 @@ class ReportWriterTest {
         .build();
     JsonNode json = JSON.readTree(ReportWriter.json(report));
 
-    assertEquals(Set.of("command", "version", "time", "layers", "comparison", "timings", "notes", "options"),
+    assertEquals(
+        Set.of("command", "version", "time", "layers", "comparison", "timings", "multiplyAdds", "notes", "options"),
         Set.copyOf(json.propertyNames()));
     assertEquals(Set.of("name", "outputs", "inputs", "activation", "weights", "removed", "sparsity"),
         Set.copyOf(json.get("layers").get(0).propertyNames()));
@@ -113,8 +113,8 @@ class ReportWriterTest {
         "<p class=\"summary\">NAME</p>", "NAME; before pruning", "<p>NAMENAME</p>", "<p>longest: NAME, 1.50",
         "<h3>Loss (NAME)</h3>", "aria-label=\"Loss (NAME) over sparsity\"", "<caption>Loss (NAME)</caption>",
         "<th scope=\"row\">NAMENAME</th>", "<td data-label=\"Activation\">NAME</td>", "<figcaption><h3>NAME</h3>",
-        "aria-label=\"Importance distribution of NAME\"", "<span>NAME</span><b>", "<li>NAME</li>",
-        "<dt>NAME</dt><dd>NAME, NAME</dd>", "<footer>Espalier NAME.")) {
+        "aria-label=\"Importance distribution of NAME\"", "<span>NAME</span><b>", "estimated: NAME 2.000",
+        "<li>NAME</li>", "<dt>NAME</dt><dd>NAME, NAME</dd>", "<footer>Espalier NAME.")) {
       assertTrue(plain.contains(place), place);
     }
     String escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\"", "&quot;")

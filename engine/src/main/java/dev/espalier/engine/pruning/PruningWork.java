@@ -1,0 +1,163 @@
+package dev.espalier.engine.pruning;
+
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Needs;
+import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
+import dev.espalier.engine.scoring.NonlinearCost;
+import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.statistics.Statistic;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
+
+/// The multiply-adds of the matrix products that a pruning takes, estimated from the shapes of the dense network. A
+/// `joint` repair takes fewer than that, because it computes without neurons that do nothing and ends when it gains
+/// little; a training that is repeated at a lower rate takes more.
+///
+/// @param rounds of the schedule
+/// @param parts multiply-adds of all rounds together: of the scoring, and of each repair by its name
+public record PruningWork(int rounds, Map<String, Double> parts) {
+  /// Counts for one sample; a layer that reads the samples themselves passes no gradient on.
+  private record Counts(Graph graph, List<ScoringPlan.Layer> layers) {
+    double forward() {
+      return graph.weights();
+    }
+
+    double backward() {
+      return sum(node -> readsSamples(node) ? 0 : weights(node));
+    }
+
+    /// Forward, backward, and the gradients of the weights.
+    double training() {
+      return forward() + backward() + graph.weights();
+    }
+
+    /// The Gauss-Newton matrix times a direction: tangents from weights and from inputs, backward, gradients.
+    double curvature() {
+      return 2 * (graph.weights() + backward());
+    }
+
+    double scoring(ScoringPlan plan) {
+      Needs needs = plan.needs();
+      if (!needs.samples()) {
+        return 0;
+      }
+      double statistics = planned(node -> weights(node) * needs.statistics().stream().mapToInt(this::products).sum());
+      double changes = plan.criterion() instanceof Criterion.NonlinearEliminationCompensation
+          ? NonlinearCost.operations(graph, layers)
+          : 0;
+      return forward() + needs.backwardPasses(plan.sensitivity(), graph.outputs()) * backward() + statistics + changes;
+    }
+
+    private int products(Statistic statistic) {
+      return switch (statistic) {
+        case Statistic.WeightedMoments() -> 2;
+        case Statistic.LossGradient() -> 1;
+        case Statistic.InputSquares() -> 0;
+      };
+    }
+
+    /// Forward, layers again behind a layer that was fitted, the inputs with themselves, and the errors with the inputs.
+    double refitSums() {
+      return forward() + backward()
+          + planned(node -> readsSamples(node) ? 0 : (double) node.inputWidth() * (node.inputWidth() + node.width()));
+    }
+
+    /// What a repair does once: it runs the dense network, and a refit multiplies samples with themselves.
+    double once(Repair repair) {
+      return switch (repair) {
+        case Repair.Refit _ ->
+          forward() + planned(node -> readsSamples(node) ? (double) node.inputWidth() * node.inputWidth() : 0);
+        case Repair.Joint _,Repair.Distill _ -> forward();
+        case Repair.FineTune _ -> 0;
+      };
+    }
+
+    /// The search for the weights, which takes as long for any number of samples.
+    double refitSteps(Repair.Refit refit) {
+      int iterations = refit.iterations().orElse(Repair.Refit.ITERATIONS);
+      return planned(node -> (iterations + (readsSamples(node) ? 1 : 0)) * weights(node) * node.inputWidth());
+    }
+
+    private double planned(ToDoubleFunction<Node.Dense> count) {
+      return layers.stream().mapToDouble(layer -> count.applyAsDouble(graph.layers().get(layer.number()))).sum();
+    }
+
+    private double sum(ToDoubleFunction<Node.Dense> count) {
+      return graph.layers().stream().mapToDouble(count).sum();
+    }
+
+    private static boolean readsSamples(Node.Dense node) {
+      return node.input() == 0;
+    }
+
+    private static double weights(Node.Dense node) {
+      return (double) node.width() * node.inputWidth();
+    }
+  }
+
+  /// Keeps the order.
+  public PruningWork {
+    parts = Collections.unmodifiableMap(new LinkedHashMap<>(parts));
+  }
+
+  /// @param rounds the target of each
+  /// @param stops those whose networks are wanted
+  static PruningWork of(Graph graph, ScoringPlan scoring, Repairs repairs, List<Target> rounds, List<Target> stops,
+      long samples) {
+    Counts counts = new Counts(graph, scoring.layers());
+    Map<String, Double> parts = new LinkedHashMap<>();
+    parts.put("scoring", rounds.size() * samples * counts.scoring(scoring));
+    for (Repair repair : repairs.steps()) {
+      double all = samples * counts.once(repair);
+      for (Target round : rounds) {
+        all += repair(counts, repair, stops.contains(round), 1 - round.sparsity(), samples);
+      }
+      parts.merge(repair.toString(), all, Double::sum);
+    }
+    return new PruningWork(rounds.size(), parts);
+  }
+
+  /// @param left the part of the weights that is left
+  private static double repair(Counts counts, Repair repair, boolean isStop, double left, long samples) {
+    return switch (repair) {
+      case Repair.Refit refit -> samples * counts.refitSums() + counts.refitSteps(refit);
+      case Repair.Joint joint -> {
+        if (!isStop && left > Repair.Joint.ROUNDS_FROM) {
+          yield 0;
+        }
+        int parts = isStop ? 1 : 2;
+        int outer = Math.ceilDiv(joint.outer().orElse(Repair.Joint.OUTER), parts);
+        int inner = Math.ceilDiv(joint.inner().orElse(Repair.Joint.INNER), parts);
+        yield samples * outer * (counts.training() + counts.forward() + inner * counts.curvature());
+      }
+      case Repair.Distill distill -> samples * counts.training()
+          * (isStop
+              ? distill.lastEpochs().orElse(Repair.Distill.LAST_EPOCHS)
+              : distill.epochs().orElse(Repair.Distill.EPOCHS));
+      case Repair.FineTune tuning -> samples * counts.training() * tuning.epochs().orElse(Repair.FineTune.EPOCHS);
+    };
+  }
+
+  /// The multiply-adds of all parts.
+  public double multiplyAdds() {
+    return parts.values().stream().mapToDouble(Double::doubleValue).sum();
+  }
+
+  /// For example `2.4e+11 multiply-adds in 22 rounds: scoring 1.1e+11, refit 1.3e+11`.
+  @Override
+  public String toString() {
+    return String.format(Locale.ROOT, "%.1e multiply-adds in %d %s: ", multiplyAdds(), rounds,
+        rounds == 1 ? "round" : "rounds")
+        + parts.entrySet().stream().map(part -> String.format(Locale.ROOT, "%s %.1e", part.getKey(), part.getValue()))
+            .collect(Collectors.joining(", "));
+  }
+}
