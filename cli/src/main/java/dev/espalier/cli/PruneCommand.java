@@ -1,6 +1,7 @@
 package dev.espalier.cli;
 
-import dev.espalier.engine.ProgressListener;
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
@@ -21,6 +22,7 @@ import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
+import dev.espalier.engine.training.EarlyStopping;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
@@ -86,6 +88,9 @@ final class PruneCommand implements Callable<Integer> {
     @Option(names = "--learning-rate", paramLabel = "RATE", order = 41, converter = Values.Positive.class)
     private Double learningRate;
 
+    @Option(names = "--patience", paramLabel = "EPOCHS", order = 42, converter = Values.AtLeastOne.class)
+    private Integer patience;
+
     private double learningRate() {
       return learningRate == null ? Repair.FineTune.LEARNING_RATE : learningRate;
     }
@@ -100,7 +105,8 @@ final class PruneCommand implements Callable<Integer> {
       if (asked == null || !asked.eachRound()) {
         return repairs;
       }
-      Repair training = new Repair.FineTune(OptionalInt.of(asked.count()), OptionalDouble.of(learningRate()));
+      Repair training = new Repair.FineTune(OptionalInt.of(asked.count()), OptionalDouble.of(learningRate()),
+          patience == null ? OptionalInt.empty() : OptionalInt.of(patience));
       return new Repairs(Stream.concat(repairs.steps().stream(), Stream.of(training)).toList());
     }
   }
@@ -174,7 +180,7 @@ final class PruneCommand implements Callable<Integer> {
       DenseNetwork last = result.network();
       Optional<Evaluation> fineTuned = Optional.empty();
       if (fineTuning.isAtEnd()) {
-        fineTune(job.backend(), plan, device, job.calibration().orElseThrow(), job.progress());
+        fineTune(job, plan, device);
         last = device.download(job.arena());
         fineTuned = job.evaluate(device);
       }
@@ -254,6 +260,8 @@ final class PruneCommand implements Callable<Integer> {
         "--input-shape needs --report: give both, or neither");
     global.require(fineTuning.learningRate == null || fineTuning.asked != null,
         "--learning-rate needs --fine-tune: give both, or neither");
+    global.require(fineTuning.patience == null || fineTuning.asked != null,
+        "--patience needs --fine-tune: give both, or neither");
     output.check(global, selection, model, data.files());
   }
 
@@ -278,13 +286,23 @@ final class PruneCommand implements Callable<Integer> {
         .build();
   }
 
-  private void fineTune(Backend backend, PruningPlan plan, DeviceNetwork device, Dataset samples,
-      ProgressListener progress) throws IOException {
+  private void fineTune(PruneJob job, PruningPlan plan, DeviceNetwork device) throws IOException {
+    Dataset samples = job.calibration().orElseThrow();
     Set<String> excluded = plan.layers().stream().filter(PruningPlan.Layer::excluded).map(PruningPlan.Layer::name)
         .collect(Collectors.toSet());
     TrainingOptions training = new TrainingOptions(fineTuning.asked.count(), FINE_TUNING_BATCH,
         Adam.of(fineTuning.learningRate()), Losses.inForce(scoring.loss, device.graph(), samples), run.seed, true,
         excluded);
-    Trainer.train(backend, device, samples, training, progress);
+    if (fineTuning.patience == null) {
+      Trainer.train(job.backend(), device, samples, training, job.progress());
+      return;
+    }
+    EarlyStopping.Result result = EarlyStopping.train(job.backend(), device, samples, training, fineTuning.patience,
+        job.progress());
+    job.progress().clear();
+    global.note("fine-tuning ended after epoch %d of %d, and %s, with the least %s (%s) on %s held-out samples"
+        .formatted(result.epochs(), fineTuning.asked.count(),
+            result.best() == 0 ? "left the network as it was" : "kept epoch %d".formatted(result.best()),
+            training.loss(), PLAIN.value(result.heldOut().loss()), PLAIN.count(result.heldOut().samples())));
   }
 }

@@ -96,6 +96,16 @@ class CommandsTest {
   }
 
   @Test
+  void fineTuningEndsByHeldOutSamples() throws IOException {
+    Object[] command = {"prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity",
+        0.5, "--patience", 1, "-f", "-o", fixture.file("pruned.safetensors"), "--learning-rate", 10, "--fine-tune"};
+    String note = Cli.succeed(with(command, 20)).err();
+    assertTrue(note.contains("note: fine-tuning ended after epoch 1 of 20, and left the network as it was, with the "
+        + "least cross-entropy ("), note);
+    Cli.succeed(with(command, "20:each-round"));
+  }
+
+  @Test
   void readsTheFormsOfDataThatProgramsWrite() throws IOException {
     List<String> samples = Files.readAllLines(fixture.data());
     List<String> labels = Files.readAllLines(fixture.labels());

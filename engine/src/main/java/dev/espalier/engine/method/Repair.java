@@ -112,7 +112,9 @@ public sealed interface Repair {
   ///
   /// @param epochs in each round, at least 1; empty: [#EPOCHS]
   /// @param learningRate above 0; empty: [#LEARNING_RATE]
-  record FineTune(OptionalInt epochs, OptionalDouble learningRate) implements Repair {
+  /// @param patience epochs, at least 1, without a lower loss on held-out samples that end a round's training early, at
+  ///                 the network with the least loss; empty: no samples are held out, and all epochs are done
+  record FineTune(OptionalInt epochs, OptionalDouble learningRate, OptionalInt patience) implements Repair {
     /// Epochs in a round, unless others are asked for.
     public static final int EPOCHS = 1;
     /// The learning rate, unless another one is asked for.
@@ -120,13 +122,14 @@ public sealed interface Repair {
 
     /// The defaults.
     public FineTune() {
-      this(OptionalInt.empty(), OptionalDouble.empty());
+      this(OptionalInt.empty(), OptionalDouble.empty(), OptionalInt.empty());
     }
 
     /// @throws IllegalArgumentException if a number is out of its range
     public FineTune {
-      if (epochs.orElse(1) < 1) {
-        throw new IllegalArgumentException("fine-tune:epochs=%d: use at least one epoch".formatted(epochs.getAsInt()));
+      if (epochs.orElse(1) < 1 || patience.orElse(1) < 1) {
+        throw new IllegalArgumentException("fine-tune: %s epochs, patience %s: use at least one epoch of each"
+            .formatted(epochs.orElse(EPOCHS), patience.isPresent() ? patience.getAsInt() : "none"));
       }
       if (!(learningRate.orElse(1) > 0 && Double.isFinite(learningRate.orElse(1)))) {
         throw new IllegalArgumentException(
@@ -136,7 +139,8 @@ public sealed interface Repair {
 
     @Override
     public String toString() {
-      return "fine-tune" + RepairText.option("epochs", epochs) + RepairText.option("rate", learningRate);
+      return "fine-tune" + RepairText.option("epochs", epochs) + RepairText.option("rate", learningRate)
+          + RepairText.option("patience", patience);
     }
   }
 
@@ -243,7 +247,7 @@ public sealed interface Repair {
   /// `refit`, `joint`, `distill` or `fine-tune`, with options after colons where they are not the defaults:
   /// `refit:iterations=50`, `refit:damping=0.01`, `joint:mse`, `joint:kl:4`, `joint:outer=2`, `joint:inner=10`,
   /// `joint:damping=0.1`, `joint:tolerance=0.01`, `distill:mse`, `distill:kl:4`, `distill:epochs=2`, `distill:last=15`,
-  /// `distill:rate=0.001`, `fine-tune:epochs=2`, `fine-tune:rate=0.001`.
+  /// `distill:rate=0.001`, `fine-tune:epochs=2`, `fine-tune:rate=0.001`, `fine-tune:patience=2`.
   ///
   /// @throws IllegalArgumentException for anything else
   static Repair parse(String text) {
@@ -254,7 +258,7 @@ public sealed interface Repair {
           options.decimal("damping"), options.decimal("tolerance"));
       case "distill" ->
         new Distill(options.objective(), options.integer("epochs"), options.integer("last"), options.decimal("rate"));
-      case "fine-tune" -> new FineTune(options.integer("epochs"), options.decimal("rate"));
+      case "fine-tune" -> new FineTune(options.integer("epochs"), options.decimal("rate"), options.integer("patience"));
       default -> throw new IllegalArgumentException(
           "unknown repair '%s': use none, refit, joint, distill, fine-tune, or several, as refit+joint"
               .formatted(text));

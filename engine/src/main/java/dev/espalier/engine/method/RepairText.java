@@ -66,7 +66,7 @@ final class RepairText {
       throw new IllegalArgumentException(
           "%s: option '%s' is unknown or given twice; use %s".formatted(text, left.getFirst(), switch (name) {
             case "refit" -> "iterations=N or damping=X";
-            case "fine-tune" -> "epochs=N or rate=X";
+            case "fine-tune" -> "epochs=N, rate=X or patience=N";
             case "joint" -> "mse, kl:T, outer=N, inner=N, damping=X or tolerance=X";
             default -> "mse, kl:T, epochs=N, last=N or rate=X";
           }));

@@ -8,6 +8,7 @@ import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.training.EarlyStopping;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
@@ -35,9 +36,9 @@ final class FineTuning implements Repairer.Step {
     frozen = Repairer.frozen(dense, plan);
   }
 
-  /// Bytes that the parameters' gradients and moments take.
+  /// Bytes that the parameters' gradients and moments take, and the best network of an early stop.
   static long bytes(Graph graph) {
-    return 3 * Repairer.denseBytes(graph);
+    return 4 * Repairer.denseBytes(graph);
   }
 
   @Override
@@ -45,8 +46,12 @@ final class FineTuning implements Repairer.Step {
     TrainingOptions training = new TrainingOptions(method.epochs().orElse(Repair.FineTune.EPOCHS), BATCH,
         Adam.of(method.learningRate().orElse(Repair.FineTune.LEARNING_RATE)), plan.loss().orElseThrow(),
         plan.seed() + rounds.begin(), true, frozen);
-    Trainer.train(backend, pruned, data, training,
-        (task, done, total) -> listener.proceed("fine-tuning, " + task, done, total));
+    ProgressListener named = (task, done, total) -> listener.proceed("fine-tuning, " + task, done, total);
+    if (method.patience().isPresent()) {
+      EarlyStopping.train(backend, pruned, data, training, method.patience().getAsInt(), named);
+    } else {
+      Trainer.train(backend, pruned, data, training, named);
+    }
   }
 
   @Override

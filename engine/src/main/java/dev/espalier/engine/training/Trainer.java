@@ -26,6 +26,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.function.IntPredicate;
 
 /// Trains and fine-tunes networks by mini-batch Adam. The samples are held in memory, because their order is shuffled.
 ///
@@ -93,6 +94,12 @@ public final class Trainer implements Resource {
   /// @param data labelled samples
   public static void train(Backend backend, DeviceNetwork network, Dataset data, TrainingOptions options,
       ProgressListener listener) throws IOException {
+    train(backend, network, data, options, listener, _ -> true);
+  }
+
+  /// @param proceeds whether the training goes on after an epoch
+  static void train(Backend backend, DeviceNetwork network, Dataset data, TrainingOptions options,
+      ProgressListener listener, IntPredicate proceeds) throws IOException {
     data.requireWidth(network.inputs());
     options.loss().requireFits(network.graph());
     requireTrainable(network, options.frozen());
@@ -105,7 +112,7 @@ public final class Trainer implements Resource {
       MatrixView x = MatrixView.allocate(memory, count, network.inputs());
       MatrixView t = MatrixView.allocate(memory, count, network.outputs());
       load(data, encoder, x, t);
-      train(backend, network, x, t, options, listener);
+      train(backend, network, x, t, options, listener, proceeds);
     }
   }
 
@@ -115,8 +122,13 @@ public final class Trainer implements Resource {
   /// @param t samples × outputs
   public static void train(Backend backend, DeviceNetwork network, MatrixView x, MatrixView t, TrainingOptions options,
       ProgressListener listener) {
+    train(backend, network, x, t, options, listener, _ -> true);
+  }
+
+  private static void train(Backend backend, DeviceNetwork network, MatrixView x, MatrixView t, TrainingOptions options,
+      ProgressListener listener, IntPredicate proceeds) {
     try (Trainer trainer = Resources.build(resources -> new Trainer(backend, network, options, resources))) {
-      trainer.run(x, t, listener);
+      trainer.run(x, t, listener, proceeds);
     }
   }
 
@@ -144,7 +156,7 @@ public final class Trainer implements Resource {
     }
   }
 
-  private void run(MatrixView x, MatrixView t, ProgressListener listener) {
+  private void run(MatrixView x, MatrixView t, ProgressListener listener, IntPredicate proceeds) {
     int[] order = new int[x.rows()];
     for (int i = 0; i < order.length; i++) {
       order[i] = i;
@@ -166,6 +178,9 @@ public final class Trainer implements Resource {
           listener.report("epoch %s/%s".formatted(epoch, options.epochs()), first + rows, order.length);
         }
         requireFinite(sum, epoch);
+        if (!proceeds.test(epoch)) {
+          return;
+        }
       }
     }
   }
