@@ -65,10 +65,10 @@ class BenchmarkTableTest {
 
   @ParameterizedTest
   @CsvSource(delimiter = '|', value = {
-      "Momnets       | no benchmark matches 'Momnets'; there are DenseForward, Elementwise, Moments, Product, Scaling,"
-          + " Scoring, Selection",
-      "Scoring xyz   | no benchmark matches 'xyz'; there are DenseForward, Elementwise, Moments, Product, Scaling,"
-          + " Scoring, Selection",
+      "Momnets       | no benchmark matches 'Momnets'; there are DenseForward, Elementwise, Moments, Product, Repair,"
+          + " Scaling, Scoring, Selection",
+      "Scoring xyz   | no benchmark matches 'xyz'; there are DenseForward, Elementwise, Moments, Product, Repair,"
+          + " Scaling, Scoring, Selection",
       "Scoring -bm avgt | the table needs calls per second: leave out -bm and -tu",
       "Scoring -tu ms   | the table needs calls per second: leave out -bm and -tu",
       "Scoring --none   | none is not a recognized option"})
