@@ -83,9 +83,8 @@ final class Progress implements ProgressListener, AutoCloseable {
     if (now - lastLine > wait.toNanos()) {
       lastLine = now;
       wait = wait.multipliedBy(2).compareTo(BETWEEN_LINES) < 0 ? wait.multipliedBy(2) : BETWEEN_LINES;
-      err.println(
-          "%s: %s of %s samples%s".formatted(running, done, total, left(Duration.ofNanos(now - started), done, total)
-              .map(left -> ", about %d s left".formatted(left.toSeconds())).orElse("")));
+      err.println("%s: %s of %s%s".formatted(running, done, total, left(Duration.ofNanos(now - started), done, total)
+          .map(left -> ", about %d s left".formatted(left.toSeconds())).orElse("")));
       err.flush();
     }
   }

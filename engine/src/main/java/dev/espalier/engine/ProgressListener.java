@@ -11,8 +11,8 @@ public interface ProgressListener {
   /// Called on the running thread, after every batch.
   ///
   /// @param task what is being done, for example `scoring`
-  /// @param done samples done, up to `total`
-  /// @param total samples of this task
+  /// @param done samples, or steps of a search, that are done, up to `total`
+  /// @param total those of this task
   /// @return whether to go on
   boolean proceed(String task, long done, long total);
 
@@ -21,7 +21,7 @@ public interface ProgressListener {
   /// @throws CancellationException if it is not
   default void report(String task, long done, long total) {
     if (!proceed(task, done, total)) {
-      throw new CancellationException("cancelled while %s, after %d of %d samples".formatted(task, done, total));
+      throw new CancellationException("cancelled while %s, after %d of %d".formatted(task, done, total));
     }
   }
 }

@@ -523,7 +523,7 @@ final class PrunerTest {
   void aListenerCancels() {
     ProgressListener afterHalf = (_, done, total) -> done < total / 2;
     Pruner pruner = new Pruner(backend, PruningOptions.builder().batchSize(32).build());
-    assertEquals("cancelled while scoring, after 64 of 100 samples",
+    assertEquals("cancelled while scoring, after 64 of 100",
         assertThrows(CancellationException.class, () -> pruner.prune(network, Optional.of(source), afterHalf, arena))
             .getMessage());
   }
