@@ -28,7 +28,7 @@ final class CriterionOptions extends ScoringChoices {
     return compensation == null ? criterion.defaultCompensation() : compensation;
   }
 
-  /// Refuses to begin without the data that the choice needs.
+  /// Refuses to begin without the data that the choice needs, and with a choice that has no effect.
   void check(DataOptions data, GlobalOptions global) {
     data.check(global);
     global.require(data.data != null || !needs().samples(),
@@ -36,5 +36,8 @@ final class CriterionOptions extends ScoringChoices {
             criterion.needs().samples() ? "" : " with --compensation " + inForce()));
     global.require(data.hasLabels() || !needs().labels(),
         "--labels is missing: criterion %s needs a loss, and the loss needs labels".formatted(criterion));
+    global.require(sensitivity == null || needs().sensitivities(),
+        "--sensitivity %s has no effect: criterion %s with compensation %s needs none; leave it out"
+            .formatted(sensitivity, criterion, inForce()));
   }
 }

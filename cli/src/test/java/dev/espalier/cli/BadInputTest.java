@@ -393,6 +393,8 @@ class BadInputTest {
     assertContains(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5), "-o");
     assertContains(prune(2, fixture.model(), "--criterion", "gradient"), "--labels");
     assertContains(prune(2, fixture.model(), "--fine-tune", 3), "--labels");
+    assertContains(prune(2, fixture.model(), "--criterion", "wanda", "--sensitivity", "probes:4"),
+        "--sensitivity probes:4 has no effect: criterion wanda with compensation none needs none");
     assertContains(prune(2, fixture.model(), "--patience", 3), "--patience needs --fine-tune");
     assertContains(prune(2, fixture.model(), "--scope", "2:4"), "--sparsity");
     assertContains(prune(2, fixture.model(), "--test-data", fixture.data()), "--test-labels");
