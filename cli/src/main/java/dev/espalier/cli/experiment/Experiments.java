@@ -64,6 +64,10 @@ public final class Experiments {
           "about 1 min, 1 GiB", List.of(), new Comparing(Experiments::tabular, false)),
       new Experiment("siren", "A SIREN", "A network with sine activations that represents a function of two variables.",
           "about 1 min, 1 GiB", List.of(), new Comparing(Experiments::siren, false)),
+      new Experiment("operator", "An operator network",
+          "A DeepONet that maps a function to its antiderivative: a branch 40-64-64-32 and a trunk 1-64-64-32, tanh, "
+              + "joined by products.",
+          "about 5 min, 1 GiB", List.of(), new Comparing(Experiments::operator, false)),
       new Experiment("cost", "Time against quality",
           "What does each method cost, and what does it keep? Seconds are those of all sparsities together.",
           "about 5 min, 2 GiB", List.of(Experiment.Need.MNIST), new Comparing(Experiments::cost, true)),
@@ -181,6 +185,18 @@ public final class Experiments {
         }, false);
     return List.of(new Part("pruned", PRUNED, List.of(subject), CRITERIA,
         inputs.either(FROM_LOW_TO_HIGH.subList(0, 10), FEW), true));
+  }
+
+  private static List<Part> operator(Inputs inputs) {
+    Subject subject = new Subject("DeepONet",
+        new Subject.TrainedGraph(Antiderivative.network(), training(inputs.either(60, 2), 64, SQUARED_ERROR)),
+        (seed, arena) -> {
+          Dataset training = Antiderivative.generate("training samples", inputs.either(20_000, 300), 2 * seed, arena);
+          return new Task(Optional.of(training), training.first(CALIBRATION),
+              Antiderivative.generate("test samples", inputs.either(5000, 300), 2 * seed + 1, arena), SQUARED_ERROR);
+        }, false);
+    return List.of(new Part("pruned", PRUNED, List.of(subject), CRITERIA,
+        inputs.either(FROM_LOW_TO_HIGH.subList(0, 11), FEW), false));
   }
 
   private static List<Part> cost(Inputs inputs) throws IOException {

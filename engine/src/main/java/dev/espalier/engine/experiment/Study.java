@@ -2,11 +2,13 @@ package dev.espalier.engine.experiment;
 
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.experiment.Comparison.MethodResult;
 import dev.espalier.engine.experiment.Subject.Given;
 import dev.espalier.engine.experiment.Subject.Task;
 import dev.espalier.engine.experiment.Subject.Trained;
+import dev.espalier.engine.experiment.Subject.TrainedGraph;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
@@ -74,6 +76,11 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
     return part.smallDense() && subject.origin() instanceof Trained;
   }
 
+  @FunctionalInterface
+  private interface Training {
+    DenseNetwork run() throws IOException;
+  }
+
   /// One network of one seed.
   private final class Run {
     private final Part part;
@@ -83,7 +90,7 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
     private final Trials trials;
     private final Arena arena;
     /// Seconds, where a network was trained.
-    private OptionalDouble training = OptionalDouble.empty();
+    private OptionalDouble seconds = OptionalDouble.empty();
 
     Run(Part part, Subject subject, long seed, Task task, Trials trials, Arena arena) {
       this.part = part;
@@ -98,9 +105,10 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
       DenseNetwork network = switch (subject.origin()) {
         case Given(DenseNetwork given) -> given;
         case Trained trained -> trained(trained);
+        case TrainedGraph trained -> timed(() -> trained.train(backend, training(), seed, listener, arena));
       };
       if (!trials.has(part, subject, seed, Trial.DENSE, List.of(0.0))) {
-        trials.add(List.of(trial(Trial.DENSE, 0, judge(network), OptionalDouble.empty(), training)));
+        trials.add(List.of(trial(Trial.DENSE, 0, judge(network), OptionalDouble.empty(), seconds)));
       }
       for (Method method : part.methods()) {
         if (!trials.has(part, subject, seed, method.toString(), part.sparsities())) {
@@ -117,12 +125,21 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
       if (Files.exists(file)) {
         return ModelFile.load(file, Optional.empty(), arena).network();
       }
-      say.accept("%s, seed %d: training".formatted(subject.name(), seed));
-      long start = System.nanoTime();
-      DenseNetwork network = origin.train(backend, task.training().orElseThrow(), seed, listener, arena);
-      training = seconds(start);
+      DenseNetwork network = timed(() -> origin.train(backend, training(), seed, listener, arena));
       ModelFile.write(file, network, false);
       return network;
+    }
+
+    private DenseNetwork timed(Training work) throws IOException {
+      say.accept("%s, seed %d: training".formatted(subject.name(), seed));
+      long start = System.nanoTime();
+      DenseNetwork network = work.run();
+      seconds = seconds(start);
+      return network;
+    }
+
+    private Dataset training() {
+      return task.training().orElseThrow();
     }
 
     private Evaluation judge(DenseNetwork network) throws IOException {
@@ -151,7 +168,7 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
           say.accept(
               "%s, seed %d: %s, as large as with %s removed".formatted(subject.name(), seed, Trial.SMALL, sparsity));
           long start = System.nanoTime();
-          DenseNetwork small = SmallDense.like(network).train(backend, sparsity, task.training().orElseThrow(),
+          DenseNetwork small = SmallDense.like(network).train(backend, sparsity, training(),
               origin.options().apply(seed), listener, arena);
           trials.add(List.of(trial(Trial.SMALL, sparsity, judge(small), OptionalDouble.empty(), seconds(start))));
         }

@@ -6,6 +6,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.training.RandomNetwork;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
@@ -47,6 +48,19 @@ public record Subject(String name, Origin origin, Source data, boolean newBias) 
         throws IOException {
       return Trainer.train(backend, RandomNetwork.chain(widths, activations, seed, arena), training,
           options.apply(seed), listener, arena);
+    }
+  }
+
+  /// Networks of any graph, trained from scratch. They are not kept in files, which hold chains of layers only: a study
+  /// that goes on trains them again, from the same seeds to the same bits.
+  ///
+  /// @param options of a seed
+  public record TrainedGraph(Graph graph, LongFunction<TrainingOptions> options) implements Origin {
+    /// A network of one seed.
+    DenseNetwork train(Backend backend, Dataset training, long seed, ProgressListener listener, Arena arena)
+        throws IOException {
+      return Trainer.train(backend, RandomNetwork.of(graph, seed, arena), training, options.apply(seed), listener,
+          arena);
     }
   }
 

@@ -5,6 +5,8 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,22 +29,34 @@ public final class RandomNetwork {
       throw new IllegalArgumentException("%d widths make %d layers, but there are %d activations"
           .formatted(widths.size(), widths.size() - 1, activations.size()));
     }
-    List<DenseLayer> layers = new ArrayList<>();
+    Graph.Builder builder = new Graph.Builder(widths.getFirst());
+    int value = 0;
     for (int l = 0; l < activations.size(); l++) {
-      int inputs = widths.get(l);
-      int outputs = widths.get(l + 1);
-      double deviation = Math.sqrt(2.0 / switch (activations.get(l).kind()) {
-        case RELU, RELU6, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH, HARDSWISH, SOFTPLUS -> inputs;
-        case IDENTITY, HARDSIGMOID, SOFTSIGN, TANH, SIGMOID, SIN, SOFTMAX -> inputs + outputs;
+      value = builder.activate(builder.dense(String.valueOf(2 * l), value, widths.get(l + 1)), activations.get(l));
+    }
+    return of(builder.build(), seed, arena);
+  }
+
+  /// A network of any graph, with the weights of [#chain] in each layer.
+  ///
+  /// @param arena takes the memory of the network
+  public static DenseNetwork of(Graph graph, long seed, Arena arena) {
+    List<DenseLayer> layers = new ArrayList<>();
+    for (int l = 0; l < graph.layers().size(); l++) {
+      Node.Dense layer = graph.layers().get(l);
+      Activation activation = graph.activation(l);
+      double deviation = Math.sqrt(2.0 / switch (activation.kind()) {
+        case RELU, RELU6, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH, HARDSWISH, SOFTPLUS -> layer.inputWidth();
+        case IDENTITY, HARDSIGMOID, SOFTSIGN, TANH, SIGMOID, SIN, SOFTMAX -> layer.inputWidth() + layer.width();
       });
-      MatrixView weights = MatrixView.allocate(arena, outputs, inputs);
+      MatrixView weights = MatrixView.allocate(arena, layer.width(), layer.inputWidth());
       for (long i = 0; i < weights.elements(); i++) {
         weights.segment().setAtIndex(MatrixView.ELEMENT, i,
             (float) (deviation * CounterRandom.gaussian(seed, CounterRandom.WEIGHTS + l, i)));
       }
-      layers.add(new DenseLayer(String.valueOf(2 * l), weights, Optional.of(MatrixView.allocate(arena, 1, outputs)),
-          activations.get(l)));
+      layers.add(
+          new DenseLayer(layer.name(), weights, Optional.of(MatrixView.allocate(arena, 1, layer.width())), activation));
     }
-    return new DenseNetwork(layers);
+    return new DenseNetwork(graph, layers);
   }
 }
