@@ -39,7 +39,8 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
     List<String> notes = new ArrayList<>(result.notes());
     notes.add("%s is the highest sparsity found that holds the limit (%s) on %s"
         .formatted(PLAIN.exactPercent(found.sparsity()), limits, heldOut.samples().name()));
-    return new PruneOutcome(plan, new PruningResult(result.network(), result.layers(), result.measuredChange(), notes),
+    return new PruneOutcome(plan,
+        new PruningResult(result.network(), result.layers(), result.measuredChange(), result.outputSquare(), notes),
         result.network(), search.dense().evaluation(), found.judged().evaluation(), Optional.empty(),
         Optional.of(curve(search)));
   }

@@ -68,7 +68,22 @@ public final class AtomicOutputs implements AutoCloseable {
       temporary.toFile().deleteOnExit();
       old.toFile().deleteOnExit();
     }
-    try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+    write(target, temporary, content, StandardOpenOption.CREATE_NEW);
+  }
+
+  /// Changes what an earlier [#write] has written, in place.
+  ///
+  /// @param target   that was written
+  /// @param content  sets the channel's position itself
+  /// @throws IOException if the content fails or does not fit on the disk
+  void change(Path target, AtomicOutput.Content content) throws IOException {
+    Output output = outputs.stream().filter(each -> each.target.equals(target)).findFirst().orElseThrow();
+    write(target, output.temporary, content, StandardOpenOption.WRITE);
+  }
+
+  private static void write(Path target, Path temporary, AtomicOutput.Content content, StandardOpenOption how)
+      throws IOException {
+    try (FileChannel channel = FileChannel.open(temporary, how, StandardOpenOption.WRITE)) {
       content.writeTo(channel);
       channel.force(true);
     } catch (IOException e) {

@@ -233,7 +233,7 @@ public final class ModelFile {
     }
   }
 
-  private static Optional<Tensor> bias(SafetensorsFile file, Tensor weight) throws FormatException {
+  static Optional<Tensor> bias(SafetensorsFile file, Tensor weight) throws FormatException {
     Optional<Tensor> bias = file.tensor(biasName(weight));
     if (bias.isPresent() && (bias.get().shape().size() != 1 || !bias.get().dtype().isWritable())) {
       throw new FormatException(file.path(),
@@ -346,16 +346,21 @@ public final class ModelFile {
       throw new FormatException(target,
           "only a model that was read from ONNX is written as ONNX; choose a name that ends in .safetensors");
     }
+    if (!isOnnx(target)) {
+      requireChain(target, network);
+    }
+    requireWritable(target, file, index);
+  }
+
+  /// Refuses the name of an index or of parts that tensors cannot have, and files that they are read from.
+  static void requireWritable(Path target, SafetensorsFile file, Optional<ShardIndex> index) throws IOException {
     if (isIndex(target) && index.isEmpty()) {
       throw new FormatException(target, "only a model in several files whose shapes stay is written as several; "
           + "choose a name that ends in .safetensors");
     }
-    if (!isOnnx(target)) {
-      requireChain(target, network);
-    }
     List<Path> parts = new ArrayList<>(file.parts());
     parts.add(file.path());
-    for (Path written : file.parts().size() > 1 ? written(target) : List.<Path>of()) {
+    for (Path written : file.parts().size() > 1 ? written(target, index) : List.<Path>of()) {
       for (Path part : parts) {
         if (Files.exists(written) && Files.isSameFile(part, written)) {
           throw new FormatException(target,
@@ -374,13 +379,17 @@ public final class ModelFile {
   /// The files that [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)] writes: a name that ends in
   /// `.index.json` is that of an index, beside which the parts of the model have their names.
   public List<Path> written(Path target) {
+    return written(target, index);
+  }
+
+  static List<Path> written(Path target, Optional<ShardIndex> index) {
     return isIndex(target) && index.isPresent()
         ? Stream.concat(Stream.of(target),
             index.get().parts().stream().map(part -> target.resolveSibling(part.getFileName()))).toList()
         : List.of(target);
   }
 
-  private static boolean isIndex(Path target) {
+  static boolean isIndex(Path target) {
     return String.valueOf(target.getFileName()).endsWith(ShardIndex.SUFFIX);
   }
 
@@ -391,7 +400,7 @@ public final class ModelFile {
     }
   }
 
-  private static boolean isOnnx(Path target) {
+  static boolean isOnnx(Path target) {
     return String.valueOf(target.getFileName()).endsWith(".onnx");
   }
 

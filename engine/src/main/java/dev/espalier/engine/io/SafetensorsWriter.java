@@ -106,6 +106,23 @@ public final class SafetensorsWriter {
     }
   }
 
+  /// Puts new values into a file that [#rewrite] has written, in place, by the rules of [#rewrite].
+  ///
+  /// @param outputs with which the file appears
+  /// @param original that was written again, with nothing added
+  static void change(AtomicOutputs outputs, SafetensorsFile original, Path target, Map<String, MatrixView> changed,
+      Set<String> pruned) throws IOException {
+    changed.forEach((name, values) -> checkChange(original, name, values));
+    outputs.change(target, channel -> {
+      for (Map.Entry<String, MatrixView> change : changed.entrySet()) {
+        Tensor tensor = original.tensor(change.getKey()).orElseThrow();
+        channel.position(original.offset(tensor));
+        writeData(channel, target, List.of(Block.of(tensor.name(), tensor.dtype(), tensor.shape(), tensor.data(),
+            change.getValue(), pruned.contains(tensor.name()))));
+      }
+    });
+  }
+
   private static void checkChange(SafetensorsFile original, String name, MatrixView values) {
     Tensor tensor = original.tensor(name)
         .orElseThrow(() -> new IllegalArgumentException("no tensor " + quote(name) + " in " + original.path()));

@@ -150,6 +150,19 @@ record ShardIndex(Path path, Map<String, String> metadata, Map<String, String> f
     }
   }
 
+  /// Puts new values into parts that [#rewrite] has written, in place.
+  void change(AtomicOutputs outputs, Path target, Map<String, MatrixView> changed, Set<String> pruned)
+      throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      for (String part : changed.keySet().stream().map(files::get).distinct().toList()) {
+        Map<String, MatrixView> own = new HashMap<>(changed);
+        own.keySet().removeIf(name -> !part.equals(files.get(name)));
+        SafetensorsWriter.change(outputs, SafetensorsFile.open(path.resolveSibling(part), arena),
+            target.resolveSibling(part), own, pruned);
+      }
+    }
+  }
+
   /// The files in the order of their names.
   List<Path> parts() {
     List<Path> parts = new ArrayList<>();

@@ -100,6 +100,12 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
         false, histogramBins);
   }
 
+  /// These options of the network, for a layer as a network of its own.
+  PruningOptions forLayer(Target own, Sensitivity given) {
+    return new PruningOptions(own, List.of(), List.of(), criterion, compensation, Optional.of(given), schedule, repair,
+        List.of(), minPerLayer, newBias, loss, batchSize, seed, allowSlow, measureOutputChange, histogramBins);
+  }
+
   /// The stops and the target.
   public List<Target> path() {
     return Stream.concat(stops.stream(), Stream.of(target)).toList();

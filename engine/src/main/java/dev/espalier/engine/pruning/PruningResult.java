@@ -9,9 +9,10 @@ import java.util.OptionalDouble;
 /// @param network        the pruned network, in memory of the arena that was passed
 /// @param layers         one for each layer of the network
 /// @param measuredChange E‖y − y′‖² on the calibration samples, where it was measured
+/// @param outputSquare   E‖y‖² before pruning, where that was measured
 /// @param notes          facts that a user should know, for example that a layer gained a bias; one sentence each
 public record PruningResult(DenseNetwork network, List<LayerResult> layers, OptionalDouble measuredChange,
-    List<String> notes) {
+    OptionalDouble outputSquare, List<String> notes) {
   /// Copies the lists.
   public PruningResult {
     layers = List.copyOf(layers);

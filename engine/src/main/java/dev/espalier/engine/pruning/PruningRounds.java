@@ -215,7 +215,8 @@ public final class PruningRounds implements Resource {
     change.filter(_ -> plan.repair().steps().isEmpty())
         .ifPresent(c -> doubts.mispredicted(results, c.outputSquare()).ifPresent(notes::add));
     return new PruningResult(pruned, results,
-        change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()), notes);
+        change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()),
+        change.map(c -> OptionalDouble.of(c.outputSquare())).orElse(OptionalDouble.empty()), notes);
   }
 
   /// @param progress empty for an excluded layer

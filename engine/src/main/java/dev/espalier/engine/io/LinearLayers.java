@@ -1,0 +1,183 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/// The linear layers in a file of tensors, whatever network they belong to: tensors `<layer>.weight` of shape outputs ×
+/// inputs, each with an optional `<layer>.bias`. The file is one of safetensors, several with an index, or a state dict
+/// of PyTorch; what is written is safetensors. Layers are read one by one, and replaced one by one in a copy.
+public final class LinearLayers {
+  private final SafetensorsFile file;
+  private final Optional<ShardIndex> index;
+  private final List<String> notes;
+
+  private LinearLayers(SafetensorsFile file, Optional<ShardIndex> index, List<String> notes) throws FormatException {
+    if (names(file).isEmpty()) {
+      throw new FormatException(file.path(), "no tensor is called <layer>.weight and has two dimensions");
+    }
+    this.file = file;
+    this.index = index;
+    this.notes = List.copyOf(notes);
+  }
+
+  /// Maps a file into `arena`.
+  ///
+  /// @throws FormatException if it is no valid file of these formats, or an ONNX model, or it has no layer
+  /// @throws IOException     if it cannot be read
+  public static LinearLayers open(Path path, Arena arena) throws IOException {
+    Optional<ShardIndex> index = ShardIndex.of(path);
+    if (index.isPresent()) {
+      return new LinearLayers(SafetensorsFile.open(index.get(), arena), index, List.of());
+    }
+    MemorySegment content = InputFile.map(path, arena);
+    if (TorchFile.matches(content)) {
+      TorchFile.Content torch = TorchFile.read(path, content, arena);
+      return new LinearLayers(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), Optional.empty(),
+          torch.notes());
+    }
+    if (OnnxFile.matches(path, content)) {
+      throw new FormatException(path,
+          "is an ONNX model; single layers are read from safetensors and from state dicts of PyTorch");
+    }
+    return new LinearLayers(SafetensorsFile.open(path, arena), Optional.empty(), List.of());
+  }
+
+  /// The names of the layers, in the order of the file: those of all tensors `<layer>.weight` that are matrices.
+  public List<String> names() {
+    return names(file);
+  }
+
+  private static List<String> names(SafetensorsFile file) {
+    return ModelFile.weightTensors(file).filter(weight -> weight.shape().size() == 2).map(ModelFile::layerName)
+        .toList();
+  }
+
+  /// The file that they were read from.
+  public SafetensorsFile file() {
+    return file;
+  }
+
+  /// What reading the file left out or took for granted.
+  public List<String> notes() {
+    return notes;
+  }
+
+  /// Refuses, before any work is done, layers that cannot be read or written, and inputs that do not fit them.
+  ///
+  /// @throws FormatException as [#layer], or if a file of inputs or sensitivities has another width than its layer
+  public void requireFit(LayerInputs captured) throws FormatException {
+    for (Map.Entry<String, SampleSource> layer : captured.inputs().entrySet()) {
+      Tensor weight = readable(layer.getKey());
+      requireWidth(layer.getValue(), weight, 1, "takes %d inputs");
+      Optional<SampleSource> sensitivities = captured.sensitivities(layer.getKey());
+      if (sensitivities.isPresent()) {
+        requireWidth(sensitivities.get(), weight, 0, "has %d outputs");
+        if (sensitivities.get().samples() != layer.getValue().samples()) {
+          throw new FormatException(sensitivities.get().name(), "has %d samples, and %s has %d"
+              .formatted(sensitivities.get().samples(), layer.getValue().name(), layer.getValue().samples()));
+        }
+      }
+    }
+  }
+
+  private static void requireWidth(SampleSource source, Tensor weight, int dimension, String words)
+      throws FormatException {
+    long expected = weight.shape().get(dimension);
+    if (source.width() != expected) {
+      String transposed = source.width() == weight.shape().get(1 - dimension)
+          ? "; a weight of shape inputs × outputs, as of Conv1D, is not understood"
+          : "";
+      throw new FormatException(source.name(), "has %d numbers a sample, and layer %s %s%s".formatted(source.width(),
+          quote(ModelFile.layerName(weight)), words.formatted(expected), transposed));
+    }
+  }
+
+  /// Reads a layer, whose activation is not known and taken for the identity.
+  ///
+  /// @param name  one of [#names]
+  /// @param arena of values that are not F32, which is used where it lies
+  /// @throws FormatException if its numbers are of a type that is not written, or belong to more than a layer
+  public DenseLayer layer(String name, Arena arena) throws FormatException {
+    Tensor weight = readable(name);
+    Optional<Tensor> bias = ModelFile.bias(file, weight);
+    return new DenseLayer(name, file.asFloat32(weight, arena),
+        bias.isPresent() ? Optional.of(file.asFloat32(bias.get(), arena)) : Optional.empty(), Activation.IDENTITY);
+  }
+
+  private Tensor readable(String name) throws FormatException {
+    Tensor weight = weight(name);
+    UnreadTensors.refuse(file, weight.name().equals(name) ? "" : name + ".");
+    if (!weight.dtype().isWritable()) {
+      throw new FormatException(file.path(),
+          "tensor %s is %s, which is not written; convert it to F32, F16, BF16 or F64".formatted(quote(weight.name()),
+              weight.dtype()));
+    }
+    return weight;
+  }
+
+  private Tensor weight(String name) {
+    return ModelFile.weightTensors(file).filter(weight -> ModelFile.layerName(weight).equals(name)).findFirst()
+        .orElseThrow(() -> new IllegalArgumentException("no layer " + quote(name) + " in " + file.path()));
+  }
+
+  /// Refuses, before any work is done, a file that cannot be written because of what the model is.
+  ///
+  /// @throws FormatException as [ModelFile#requireWritable]
+  public void requireWritable(Path target) throws IOException {
+    if (ModelFile.isOnnx(target)) {
+      throw new FormatException(target, "single layers are written as safetensors; choose a name that ends so");
+    }
+    ModelFile.requireWritable(target, file, index);
+  }
+
+  /// The files that [#copy] writes, as [ModelFile#written].
+  public List<Path> written(Path target) {
+    return ModelFile.written(target, index);
+  }
+
+  /// Writes all tensors again as they are: names, order, dtypes, metadata and bytes. [#replace] may follow.
+  ///
+  /// @param outputs   with which the files appear
+  /// @param target    may be the file itself
+  /// @param overwrite whether an existing file may be replaced
+  public void copy(AtomicOutputs outputs, Path target, boolean overwrite) throws IOException {
+    requireWritable(target);
+    if (ModelFile.isIndex(target)) {
+      index.orElseThrow().rewrite(outputs, target, overwrite, Map.of(), Set.of());
+    } else {
+      SafetensorsWriter.rewrite(outputs, file, target, overwrite, Map.of(), Set.of(), List.of());
+    }
+  }
+
+  /// Puts the weights and the bias of a layer into a copy, in the dtypes of the file.
+  ///
+  /// @param outputs that the copy was written to
+  /// @param changed a layer of the same name, shape and bias
+  /// @param pruned  whether weights were removed: zeros are then written as zeros also where the file holds an F64 that
+  ///                float32 rounds to zero
+  /// @throws IOException if it cannot be written, or a value is beyond the range of its dtype
+  public void replace(AtomicOutputs outputs, Path target, DenseLayer changed, boolean pruned) throws IOException {
+    Tensor weight = weight(changed.name());
+    Map<String, MatrixView> values = new HashMap<>(Map.of(weight.name(), changed.weights()));
+    changed.bias().ifPresent(bias -> values.put(ModelFile.biasName(weight), bias));
+    Set<String> zeroed = pruned ? Set.of(weight.name()) : Set.of();
+    if (ModelFile.isIndex(target)) {
+      index.orElseThrow().change(outputs, target, values, zeroed);
+    } else {
+      SafetensorsWriter.change(outputs, file, target, values, zeroed);
+    }
+  }
+}
