@@ -55,14 +55,18 @@ class DataOptions {
 
   /// Opens the data, and says what was found out about their files.
   Dataset open(GlobalOptions global) throws IOException {
-    return Samples.open(data, labels, labelColumn, reading(),
-        maxSamples == null ? OptionalLong.empty() : OptionalLong.of(maxSamples), global);
+    return Samples.open(data, labels, labelColumn, reading(), maxSamples(), global);
   }
 
   /// Opens other data, in which labels without a file of their own are in the column of that name.
   Dataset open(Path otherData, Path otherLabels, GlobalOptions global) throws IOException {
     return Samples.open(otherData, otherLabels, otherLabels == null ? labelColumn : null, reading(),
         OptionalLong.empty(), global);
+  }
+
+  /// The most samples to use, if that is limited.
+  OptionalLong maxSamples() {
+    return maxSamples == null ? OptionalLong.empty() : OptionalLong.of(maxSamples);
   }
 
   /// The files that are given; may be null.

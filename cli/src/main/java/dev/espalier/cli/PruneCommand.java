@@ -46,7 +46,7 @@ import picocli.CommandLine.Parameters;
 /// `espalier prune`.
 @Command(name = "prune", sortOptions = false)
 final class PruneCommand implements Callable<Integer> {
-  private static final int HISTOGRAM_BINS = 60;
+  static final int HISTOGRAM_BINS = 60;
   private static final int FINE_TUNING_BATCH = 128;
   /// A search holds out one of so many samples.
   private static final int HELD_OUT = 5;
@@ -113,6 +113,10 @@ final class PruneCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    if (data.layersFrom != null) {
+      new PruneLayers(global, model, data, selection, scoring, run, output).prune();
+      return 0;
+    }
     check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       Optional<Dataset> given = data.data == null ? Optional.empty() : Optional.of(data.open(global));
@@ -143,7 +147,7 @@ final class PruneCommand implements Callable<Integer> {
       PruneJob job = new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
           isClassifier, selection, scoring, run, progress, arena);
       PruningOptions options = options(isClassifier, file, arena);
-      SelectionOptions.check(options, network, global);
+      SelectionOptions.check(options, network.layers().stream().map(DenseLayer::name).toList(), global);
       if (limits.isPresent()) {
         global.note("the search judges by %s".formatted(heldOut.orElseThrow().samples().name())
             + split.map(parts -> ", and prunes with the others").orElse(""));

@@ -17,6 +17,9 @@ final class PruneData extends DataOptions {
   @Option(names = "--statistics", paramLabel = "FILE", order = 9)
   Path statistics;
 
+  @Option(names = "--layers-from", paramLabel = "DIR", order = 9)
+  Path layersFrom;
+
   /// The plan of pruning by the statistics, of which it says what they lack.
   PruningPlan plan(PruningOptions options, DenseNetwork network, Backend backend, GlobalOptions global, Arena arena)
       throws IOException {

@@ -120,6 +120,16 @@ final class Reports {
     }).toList();
   }
 
+  /// Of a layer that was pruned alone.
+  ///
+  /// @param measured change of its own output
+  /// @param left its weights afterwards
+  static LayerReport layer(DenseLayer layer, LayerResult result, OptionalDouble measured, MatrixView left) {
+    return new LayerReport(layer.name(), layer.outputs(), layer.inputs(), layer.activation().toString(),
+        result.removed(), result.predictedChange(), measured, result.importance(), result.threshold())
+        .with(Density.ofMatrix(left, MOST_CELLS), Optional.empty());
+  }
+
   private static Optional<Values.Shape> square(int inputs) {
     int side = (int) Math.round(Math.sqrt(inputs));
     return side * side == inputs && side >= LEAST_SIDE ? Optional.of(new Values.Shape(side, side)) : Optional.empty();

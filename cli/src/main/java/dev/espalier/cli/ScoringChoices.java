@@ -47,9 +47,15 @@ class ScoringChoices {
     return plan.uncompensated().map(fact -> fact + "; --new-bias adds one");
   }
 
-  /// Refuses patterns that match nothing, or everything.
+  /// Refuses patterns that match no layer of a network, or all.
   void check(DenseNetwork network, GlobalOptions global) {
-    List<String> layers = network.layers().stream().map(DenseLayer::name).toList();
+    check(network.layers().stream().map(DenseLayer::name).toList(), global);
+  }
+
+  /// Refuses patterns that match nothing, or everything.
+  ///
+  /// @param layers names of all
+  void check(List<String> layers, GlobalOptions global) {
     List<LayerPattern> patterns = exclude.stream().map(LayerPattern::new).toList();
     for (LayerPattern pattern : patterns) {
       global.require(layers.stream().anyMatch(pattern::matches),

@@ -11,8 +11,6 @@ import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
-import dev.espalier.engine.network.DenseLayer;
-import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -90,8 +88,8 @@ final class SelectionOptions {
   /// Refuses what names no layer, a layer twice, or one that is excluded.
   ///
   /// @param options that follow from these
-  static void check(PruningOptions options, DenseNetwork network, GlobalOptions global) {
-    List<String> layers = network.layers().stream().map(DenseLayer::name).toList();
+  /// @param layers names of all
+  static void check(PruningOptions options, List<String> layers, GlobalOptions global) {
     for (LayerSparsity own : options.layerSparsities()) {
       global.require(layers.stream().anyMatch(own.pattern()::matches),
           "--sparsity %s names no layer; the layers are %s".formatted(own, String.join(", ", layers)));
@@ -137,9 +135,11 @@ final class SelectionOptions {
   /// @param model to which the mask belongs, if there is one
   /// @param arena takes its memory
   Target target(ModelFile model, Arena arena) throws IOException {
-    if (mask != null) {
-      return new Target.Mask(MaskFile.read(mask, model, arena));
-    }
+    return mask == null ? target() : new Target.Mask(MaskFile.read(mask, model, arena));
+  }
+
+  /// As the other, without a mask.
+  Target target() {
     return switch (scope) {
       case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
       case ScopeOption.Of(Scope among) -> new Target.Fraction(sparsity == null ? 0.5 : sparsities().getLast(), among);

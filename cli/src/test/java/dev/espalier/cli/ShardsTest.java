@@ -76,6 +76,30 @@ class ShardsTest {
   }
 
   @Test
+  void singleLayersStayInTheirParts() throws IOException {
+    Path captured = Files.createDirectory(folder.resolve("captured"));
+    Files.write(captured.resolve("2.npy"), LayersFromTest.npy(1, 8, 1, 2, 3, 4, 5, 6, 7, 8));
+    Object[] command = {"prune", index, "--layers-from", captured, "--scope", "2:4", "-o"};
+    Cli.succeed(Fixture.with(command, other.resolve(INDEX)));
+    Cli.succeed(Fixture.with(command, fixture.file("whole.safetensors")));
+    assertArrayEquals(Files.readAllBytes(index), Files.readAllBytes(other.resolve(INDEX)));
+    try (Arena arena = Arena.ofConfined()) {
+      DenseNetwork parts = ModelFile.load(other.resolve(INDEX), Optional.empty(), arena).network();
+      DenseNetwork whole = ModelFile.load(fixture.file("whole.safetensors"), Optional.empty(), arena).network();
+      DenseNetwork before = ModelFile.load(index, Optional.empty(), arena).network();
+      assertEquals(12, parts.layers().getLast().weights().zeros());
+      for (int l = 0; l < 2; l++) {
+        assertArrayEquals(whole.layers().get(l).weights().toArray(), parts.layers().get(l).weights().toArray());
+      }
+      assertArrayEquals(whole.layers().getLast().bias().get().toArray(),
+          parts.layers().getLast().bias().get().toArray());
+      assertArrayEquals(before.layers().getFirst().weights().toArray(), parts.layers().getFirst().weights().toArray());
+    }
+    assertTrue(Cli.fail(1, folder, Fixture.with(command, index, "--force"))
+        .endsWith(INDEX + ": is a part of the model that was read; choose another output"));
+  }
+
+  @Test
   void whatPartsCannotBeIsRefused() throws IOException {
     assertTrue(Cli.fail(1, folder, command("-o", index, "--force"))
         .endsWith(INDEX + ": is a part of the model that was read; choose another output"));

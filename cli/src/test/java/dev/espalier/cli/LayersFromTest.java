@@ -1,0 +1,165 @@
+package dev.espalier.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.SafetensorsFile;
+import dev.espalier.engine.io.Tensor;
+import dev.espalier.engine.matrix.MatrixView;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// `prune --layers-from`, on the first layer of a network 4-8-3.
+class LayersFromTest {
+  @TempDir
+  private Path folder;
+  private Fixture fixture;
+  private Path captured;
+  private Path pruned;
+
+  @BeforeEach
+  void capture() throws IOException {
+    fixture = Fixture.in(folder);
+    captured = Files.createDirectory(folder.resolve("captured"));
+    pruned = folder.resolve("pruned.safetensors");
+    Random random = new Random(2);
+    float[] inputs = new float[200 * 4];
+    for (int i = 0; i < inputs.length; i++) {
+      inputs[i] = (float) random.nextGaussian() + i % 4;
+    }
+    Files.write(captured.resolve("0.npy"), npy(200, 4, inputs));
+  }
+
+  static byte[] npy(int rows, int columns, float... values) {
+    byte[] header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }\n".formatted(rows, columns)
+        .getBytes(StandardCharsets.UTF_8);
+    ByteBuffer file = ByteBuffer.allocate(10 + header.length + 4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+    file.put((byte) 0x93).put("NUMPY".getBytes(StandardCharsets.UTF_8)).put((byte) 1).put((byte) 0)
+        .putShort((short) header.length).put(header);
+    for (float value : values) {
+      file.putFloat(value);
+    }
+    return file.array();
+  }
+
+  private Object[] command(Object... options) {
+    return Stream.concat(Stream.of("prune", fixture.model(), "--layers-from", captured), Stream.of(options)).toArray();
+  }
+
+  private String refused(int code, Object... options) {
+    return Cli.fail(code, folder, command(options));
+  }
+
+  @Test
+  void prunesLayersWithInputsAndKeepsAllElse() throws IOException {
+    Cli.Result result = Cli
+        .succeed(command("--sparsity", 0.5, "--repair", "refit", "-o", pruned, "--report", folder.resolve("report")));
+    assertTrue(result.out().matches("(?s).*\\n0 +8 x 4 +16 +16 +50\\.00 % .*"), result.out());
+    assertTrue(result.err().contains("note: 1 layer without inputs: left as it is (2)"), result.err());
+    assertTrue(result.err().contains("note: sensitivity: 1 (files for 0 of 1 layer)"), result.err());
+    assertTrue(Files.readString(folder.resolve("report/report.json")).contains("\"measuredChange\""));
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsFile before = SafetensorsFile.open(fixture.model(), arena);
+      SafetensorsFile after = SafetensorsFile.open(pruned, arena);
+      assertEquals(-1, before.header().mismatch(after.header()));
+      for (Tensor tensor : before.tensors()) {
+        boolean isSame = tensor.data().mismatch(after.tensor(tensor.name()).orElseThrow().data()) < 0;
+        assertEquals(tensor.name().startsWith("2."), isSame, tensor.name());
+      }
+    }
+  }
+
+  /// The first layer of a network sees the samples, and the sensitivities of a network without a nonlinearity are 1.
+  @Test
+  void isThePruningOfANetworkOfOneLayer() throws IOException {
+    Path one = folder.resolve("one.safetensors");
+    Cli.succeed("prune", fixture.model(), "--layers", "0", "--activations", "identity", "--data",
+        captured.resolve("0.npy"), "--sparsity", 0.5, "-o", one);
+    Cli.succeed(command("--sparsity", 0.5, "-o", pruned));
+    try (Arena arena = Arena.ofConfined()) {
+      assertArrayEquals(weights(one, arena), weights(pruned, arena));
+    }
+  }
+
+  private static float[] weights(Path model, Arena arena) throws IOException {
+    MatrixView weights = ModelFile.load(model, Optional.empty(), arena).network().layers().getFirst().weights();
+    return weights.toArray();
+  }
+
+  @Test
+  void sensitivitiesWeighOutputs() throws IOException {
+    float[] sensitivities = new float[200 * 8];
+    for (int i = 0; i < sensitivities.length; i++) {
+      sensitivities[i] = i % 8 == 3 ? 1e6f : 1;
+    }
+    Files.write(captured.resolve("0.sensitivity.npy"), npy(200, 8, sensitivities));
+    Cli.Result result = Cli.succeed(command("--sparsity", 0.5, "-o", pruned));
+    assertTrue(result.err().contains("sensitivity: given (files for 1 of 1 layer)"), result.err());
+    try (Arena arena = Arena.ofConfined()) {
+      float[] left = weights(pruned, arena);
+      for (int j = 0; j < 4; j++) {
+        assertTrue(left[3 * 4 + j] != 0, "input " + j + " of the output that counts most");
+      }
+    }
+    sensitivities[8] = -1;
+    Files.write(captured.resolve("0.sensitivity.npy"), npy(200, 8, sensitivities));
+    assertTrue(refused(1, "--sparsity", 0.5, "-o", folder.resolve("other.safetensors"))
+        .endsWith("0.sensitivity.npy is -1.0 at [1, 0] (sample, output): sensitivities are squares, finite and not "
+            + "below 0"));
+  }
+
+  @Test
+  void optionsOfWholeNetworksAreRefusedByName() {
+    for (String options : List.of("--data x.csv", "--labels y.csv", "--test-data x.csv", "--activations relu",
+        "--layers 0", "--sensitivity jacobian", "--fine-tune 1", "--checkpoint rounds", "--max-output-change 1%",
+        "--mask m", "--verify", "--new-bias", "--save-mask m")) {
+      String[] words = options.split(" ", -1);
+      String line = refused(2, Fixture.with(words, "--sparsity", 0.5, "-o", pruned));
+      assertTrue(line.startsWith(
+          "espalier: --layers-from prunes each layer alone, by inputs of its own: leave out " + words[0]), line);
+    }
+  }
+
+  @Test
+  void choicesOfWholeNetworksAreRefused() {
+    Map<String, String> messages = Map.of("--scope global", "--scope global compares weights of several layers",
+        "--method best", "--method best trains a network", "--repair joint", "--repair joint needs the network",
+        "--criterion gradient", "--criterion gradient needs the network", "--criterion ec-nonlinear",
+        "--criterion ec-nonlinear needs the network", "--exclude nothing",
+        "--exclude nothing matches no layer; the layers are 0", "--exclude *", "--exclude excludes all layers");
+    messages.forEach((options, message) -> {
+      String line = refused(2, Fixture.with(options.split(" ", -1), "--sparsity", 0.5, "-o", pruned));
+      assertTrue(line.startsWith("espalier: " + message), line);
+    });
+  }
+
+  @Test
+  void whatDoesNotFitIsRefusedByItsFile() throws IOException {
+    assertTrue(refused(2, "--sparsity", 0.5).contains("--output is missing"));
+    assertTrue(refused(2, "--sparsity", "0.5,0.8", "--method", "refit", "-o", pruned)
+        .contains("--layers-from writes one model: give one value of --sparsity"));
+    assertTrue(refused(2, "--sparsity", "0.5,4=0.8", "-o", pruned)
+        .contains("--sparsity 4=0.8 names no layer; the layers are 0"));
+    Files.write(captured.resolve("3.npy"), npy(1, 4, 1, 2, 3, 4));
+    assertTrue(refused(1, "--sparsity", 0.5, "-o", pruned)
+        .endsWith("3.npy: names no layer of the model; the nearest name is \"0.npy\""));
+    Files.move(captured.resolve("3.npy"), captured.resolve("2.npy"));
+    assertTrue(refused(1, "--sparsity", 0.5, "-o", pruned)
+        .endsWith("2.npy: has 4 numbers a sample, and layer \"2\" takes 8 inputs"));
+  }
+}
