@@ -1,7 +1,6 @@
 package dev.espalier.engine.network;
 
 import java.util.ArrayDeque;
-import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Deque;
 import java.util.HashMap;
@@ -9,19 +8,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 
-/// Which features of a network's values can be left out. Features that an operation ties, such as two that are added and
-/// their sum, stay or go together; each set of these is known by one of them, its root.
+/// Which features of a network's values can be left out; each set of [FeatureSets] stays or goes as a whole.
 final class RemovableFeatures {
   private final Graph graph;
   /// By node.
   private final Map<Integer, DenseLayer> layers = new HashMap<>();
-  /// By node, the number of its first feature among those of all nodes.
-  private final int[] first;
-  /// By feature, its node, and another feature of its set, nearer to the root.
-  private final int[] owner;
-  private final int[] parent;
-  /// By feature, the next one of its set; −1 at the end. It begins at the root.
-  private final int[] next;
+  private final FeatureSets sets;
   /// By feature, its value if that does not depend on the input; otherwise NaN.
   private final double[] constants;
   /// By root: what the outputs depend on, what is left out of that because of a constant that no bias takes, and what
@@ -37,27 +29,16 @@ final class RemovableFeatures {
     for (int l = 0; l < layerNodes.length; l++) {
       layers.put(layerNodes[l], network.layers().get(l));
     }
-    first = new int[graph.nodes().size() + 1];
-    for (int n = 0; n < graph.nodes().size(); n++) {
-      first[n + 1] = Math.addExact(first[n], graph.nodes().get(n).width());
-    }
-    owner = new int[first[graph.nodes().size()]];
-    for (int n = 0; n < graph.nodes().size(); n++) {
-      Arrays.fill(owner, first[n], first[n + 1], n);
-    }
-    parent = IntStream.range(0, owner.length).toArray();
-    next = new int[owner.length];
-    constants = new double[owner.length];
+    sets = new FeatureSets(graph);
+    constants = new double[sets.count()];
   }
 
   /// @param multiple a layer that loses neurons gets a width that is a multiple of it, or else loses none
   static RemovableFeatures of(DenseNetwork network, int multiple) {
     RemovableFeatures features = new RemovableFeatures(network);
     for (int n = 0; n < features.graph.nodes().size(); n++) {
-      features.tie(n);
       features.findConstants(n);
     }
-    features.list();
     features.needAll(0);
     features.needAll(features.graph.output());
     boolean isChanged = true;
@@ -71,55 +52,20 @@ final class RemovableFeatures {
     return features;
   }
 
-  private int root(int feature) {
-    int root = feature;
-    while (parent[root] != root) {
-      parent[root] = parent[parent[root]];
-      root = parent[root];
-    }
-    return root;
-  }
-
-  private void tie(int n, int from, int input, int to, int count) {
-    for (int f = 0; f < count; f++) {
-      parent[root(first[n] + from + f)] = root(first[input] + to + f);
-    }
-  }
-
-  /// Ties the features of node `n` to those that they are computed from one by one.
-  private void tie(int n) {
-    Node node = graph.nodes().get(n);
-    switch (node) {
-      case Node.Input _,Node.Dense _,Node.Sum _ -> {
-        // They depend on all features, or none.
-      }
-      case Node.Activate _,Node.Add _,Node.Multiply _,Node.Scale _,Node.Normalize _ ->
-        node.inputs().forEach(input -> tie(n, 0, input, 0, node.width()));
-      case Node.Slice slice -> tie(n, 0, slice.input(), slice.first(), slice.width());
-      case Node.Concat concat -> {
-        int column = 0;
-        for (int input : concat.inputs()) {
-          tie(n, column, input, 0, graph.nodes().get(input).width());
-          column += graph.nodes().get(input).width();
-        }
-      }
-    }
-  }
-
   private void findConstants(int n) {
     Node node = graph.nodes().get(n);
     if (node instanceof Node.Concat concat) {
-      int column = first[n];
+      int column = sets.first(n);
       for (int input : concat.inputs()) {
         int width = graph.nodes().get(input).width();
-        System.arraycopy(constants, first[input], constants, column, width);
+        System.arraycopy(constants, sets.first(input), constants, column, width);
         column += width;
       }
       return;
     }
     for (int f = 0; f < node.width(); f++) {
       int feature = f;
-      constants[first[n] + f] = switch (node) {
+      constants[sets.first(n) + f] = switch (node) {
         case Node.Input _,Node.Normalize _,Node.Concat _ -> Double.NaN;
         case Node.Dense dense -> preActivation(layers.get(n), dense.input(), f);
         case Node.Activate(int input, Activation activation, _) ->
@@ -145,20 +91,8 @@ final class RemovableFeatures {
     return z;
   }
 
-  /// Lists each set from its root on.
-  private void list() {
-    Arrays.fill(next, -1);
-    for (int feature = 0; feature < parent.length; feature++) {
-      int root = root(feature);
-      if (feature != root) {
-        next[feature] = next[root];
-        next[root] = feature;
-      }
-    }
-  }
-
   private void need(int feature) {
-    int root = root(feature);
+    int root = sets.root(feature);
     if (!needed.get(root)) {
       needed.set(root);
       open.add(root);
@@ -166,7 +100,7 @@ final class RemovableFeatures {
   }
 
   private void needAll(int n) {
-    for (int feature = first[n]; feature < first[n + 1]; feature++) {
+    for (int feature = sets.first(n); feature < sets.first(n + 1); feature++) {
       need(feature);
     }
   }
@@ -174,10 +108,10 @@ final class RemovableFeatures {
   /// Finds what the needed features depend on.
   private void followNeeds() {
     while (!open.isEmpty()) {
-      for (int feature = open.pop(); feature >= 0; feature = next[feature]) {
-        int n = owner[feature];
+      for (int feature : sets.members(open.pop()).toArray()) {
+        int n = sets.owner(feature);
         switch (graph.nodes().get(n)) {
-          case Node.Dense dense -> followRow(n, dense.input(), feature - first[n]);
+          case Node.Dense dense -> followRow(n, dense.input(), feature - sets.first(n));
           case Node.Activate(int input, Activation activation, _) when !activation.isElementwise() -> needAll(input);
           case Node.Normalize normalize -> needAll(normalize.input());
           case Node.Sum sum -> needAll(sum.input());
@@ -196,9 +130,9 @@ final class RemovableFeatures {
       double constant = constant(input, j);
       boolean isTaken = !Double.isNaN(constant) && (layer.hasBias() || constant == 0);
       if (layer.weights().get(i, j) != 0 && !isTaken) {
-        need(first[input] + j);
+        need(sets.first(input) + j);
         if (!Double.isNaN(constant)) {
-          held.set(root(first[input] + j));
+          held.set(sets.root(sets.first(input) + j));
         }
       }
     }
@@ -208,7 +142,7 @@ final class RemovableFeatures {
   ///
   /// @return whether there was something to do
   private boolean fill(int n, int multiple) {
-    int width = first[n + 1] - first[n];
+    int width = sets.first(n + 1) - sets.first(n);
     int count = kept(n).size();
     int by = graph.nodes().get(n) instanceof Node.Dense ? multiple : 1;
     long wanted = Math.ceilDiv((long) Math.max(1, count), by) * by;
@@ -218,9 +152,9 @@ final class RemovableFeatures {
       return isChanged;
     }
     boolean isChanged = count < wanted;
-    for (int feature = first[n]; count < wanted; feature++) {
+    for (int feature = sets.first(n); count < wanted; feature++) {
       if (!isKept(feature)) {
-        padding.set(root(feature));
+        padding.set(sets.root(feature));
         count = kept(n).size();
       }
     }
@@ -228,20 +162,20 @@ final class RemovableFeatures {
   }
 
   private boolean isKept(int feature) {
-    return needed.get(root(feature)) || padding.get(root(feature));
+    return needed.get(sets.root(feature)) || padding.get(sets.root(feature));
   }
 
   /// The numbers of the features of node `n` that stay.
   List<Integer> kept(int n) {
-    return IntStream.range(first[n], first[n + 1]).filter(this::isKept).map(feature -> feature - first[n]).boxed()
-        .toList();
+    return IntStream.range(sets.first(n), sets.first(n + 1)).filter(this::isKept)
+        .map(feature -> feature - sets.first(n)).boxed().toList();
   }
 
   /// The features of node `n` that the outputs depend on.
   BitSet needed(int n) {
     BitSet bits = new BitSet();
-    IntStream.range(first[n], first[n + 1]).filter(feature -> needed.get(root(feature)))
-        .forEach(feature -> bits.set(feature - first[n]));
+    IntStream.range(sets.first(n), sets.first(n + 1)).filter(feature -> needed.get(sets.root(feature)))
+        .forEach(feature -> bits.set(feature - sets.first(n)));
     return bits;
   }
 
@@ -252,12 +186,12 @@ final class RemovableFeatures {
 
   /// How many features of node `n` are constants that a layer without a bias reads.
   int held(int n) {
-    return (int) IntStream.range(first[n], first[n + 1])
-        .filter(feature -> held.get(root(feature)) && !Double.isNaN(constants[feature])).count();
+    return (int) IntStream.range(sets.first(n), sets.first(n + 1))
+        .filter(feature -> held.get(sets.root(feature)) && !Double.isNaN(constants[feature])).count();
   }
 
   /// The value of a feature that does not depend on the input; otherwise NaN.
   double constant(int n, int feature) {
-    return constants[first[n] + feature];
+    return constants[sets.first(n) + feature];
   }
 }
