@@ -94,6 +94,9 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
             sparsity));
       }
     }
+    if (target instanceof Target.Neurons) {
+      notes.add("the weights of removed neurons are zero in the file: espalier shrink leaves them out, exactly");
+    }
     if (target instanceof Target.Mask mask && result.removed() > mask.removed()) {
       notes
           .add("%s weights that the mask keeps are zero too".formatted(PLAIN.count(result.removed() - mask.removed())));

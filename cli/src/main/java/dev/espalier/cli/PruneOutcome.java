@@ -2,8 +2,10 @@ package dev.espalier.cli;
 
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.HiddenNeurons;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
@@ -61,18 +63,18 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
 
   /// @param judges what the evaluations are on
   void print(GlobalOptions global, DenseNetwork network, String judges) {
-    Table layers = new Table(3, "layer", "shape", "activation", "kept", "removed", "sparsity", "predicted change",
-        "measured change");
+    Table layers = new Table(3, "layer", "shape", "activation", "neurons", "kept", "removed", "sparsity",
+        "predicted change", "measured change");
     for (int l = 0; l < result.layers().size(); l++) {
       DenseLayer layer = network.layers().get(l);
       LayerResult done = result.layers().get(l);
       layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""), PLAIN.shape(layer.outputs(), layer.inputs()),
-          layer.activation().toString(), PLAIN.count(done.kept()), PLAIN.count(done.removed()),
+          layer.activation().toString(), neurons(l, layer), PLAIN.count(done.kept()), PLAIN.count(done.removed()),
           PLAIN.percent(done.sparsity()), PLAIN.value(done.predictedChange()), PLAIN.value(done.measuredChange()));
     }
     layers.rule();
-    layers.row("total", "", "", PLAIN.count(result.prunableWeights() - result.removed()), PLAIN.count(result.removed()),
-        PLAIN.percent(result.sparsity()), "", PLAIN.value(result.measuredChange()));
+    layers.row("total", "", "", "", PLAIN.count(result.prunableWeights() - result.removed()),
+        PLAIN.count(result.removed()), PLAIN.percent(result.sparsity()), "", PLAIN.value(result.measuredChange()));
     layers.lines().forEach(global.out()::println);
     if (result.measuredChange().isPresent()) {
       global.out().println("Changes are mean squared changes of the network's output on the calibration samples.");
@@ -85,6 +87,13 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
       fineTuned.ifPresent(evaluation -> row(table, "fine-tuned", evaluation));
       table.lines().forEach(global.out()::println);
     });
+  }
+
+  /// Where neurons are removed, those of a layer that are left.
+  private String neurons(int l, DenseLayer layer) {
+    return plan.options().target() instanceof Target.Neurons
+        ? PLAIN.count(layer.outputs() - HiddenNeurons.of(last.graph()).removedFrom(last).of(l))
+        : "";
   }
 
   private static void row(Table table, String name, Evaluation evaluation) {

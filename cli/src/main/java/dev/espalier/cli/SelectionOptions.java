@@ -41,6 +41,9 @@ final class SelectionOptions {
   @Option(names = "--scope", paramLabel = "SCOPE", order = 14)
   ScopeOption scope = new ScopeOption.Of(new Scope.Global());
 
+  @Option(names = "--prune-neurons", order = 14)
+  boolean neurons;
+
   @Option(names = "--method", paramLabel = "NAME", order = 15)
   Preset method = Preset.PAPER;
 
@@ -56,6 +59,9 @@ final class SelectionOptions {
   /// Refuses none, or two, of the ways to say how much goes.
   void check(GlobalOptions global) {
     boolean isPattern = scope instanceof ScopeOption.Pattern;
+    if (neurons) {
+      checkNeurons(global);
+    }
     if (mask != null) {
       for (String option : List.of("--sparsity", "--max-loss-increase", "--max-accuracy-drop", "--max-output-change",
           "--scope", "--min-per-layer")) {
@@ -83,6 +89,17 @@ final class SelectionOptions {
         limits().isEmpty() || schedule() instanceof Schedule.OneShot || schedule() instanceof Schedule.Keeping,
         "--schedule %s divides the way to a known sparsity: to search, give oneshot or geometric:0.75"
             .formatted(schedule()));
+  }
+
+  private void checkNeurons(GlobalOptions global) {
+    for (String option : List.of("--max-loss-increase", "--max-accuracy-drop", "--max-output-change", "--mask",
+        "--min-per-layer", "--layers-from")) {
+      global.require(!global.isGiven(option),
+          "--prune-neurons counts neurons, and %s does not: leave one of them out".formatted(option));
+    }
+    global.require(scope instanceof ScopeOption.Of(Scope among) && !(among instanceof Scope.PerRow),
+        "--scope %s divides a neuron's weights: give global or layer with --prune-neurons".formatted(scope));
+    global.require(!isPath() && own().isEmpty(), "--prune-neurons takes one value of --sparsity, for all layers");
   }
 
   /// Refuses what names no layer, a layer twice, or one that is excluded.
@@ -142,6 +159,7 @@ final class SelectionOptions {
   Target target() {
     return switch (scope) {
       case ScopeOption.Pattern(Target.Pattern pattern) -> pattern;
+      case ScopeOption.Of(Scope among) when neurons -> new Target.Neurons(sparsities().getLast(), among);
       case ScopeOption.Of(Scope among) -> new Target.Fraction(sparsity == null ? 0.5 : sparsities().getLast(), among);
     };
   }

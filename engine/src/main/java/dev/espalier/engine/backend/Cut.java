@@ -1,6 +1,7 @@
 package dev.espalier.engine.backend;
 
 import dev.espalier.engine.matrix.MatrixView;
+import java.util.BitSet;
 
 /// The weights of one layer that a selection removes.
 public sealed interface Cut {
@@ -47,4 +48,16 @@ public sealed interface Cut {
   ///
   /// @param mask as the weights
   record Mask(MatrixView mask) implements Cut {}
+
+  /// All weights of some rows and some columns, whatever their score.
+  ///
+  /// @param rows of neurons that go: their weights count for nothing, because nothing reads them any more
+  /// @param columns of inputs that go
+  record Neurons(BitSet rows, BitSet columns) implements Cut {
+    /// Copies the sets.
+    public Neurons {
+      rows = (BitSet) rows.clone();
+      columns = (BitSet) columns.clone();
+    }
+  }
 }

@@ -181,6 +181,7 @@ public sealed interface Schedule {
   private static List<Target> rounds(Schedule schedule, DoubleStream before, Target last) {
     List<Target> targets = before.<Target>mapToObj(sparsity -> switch (last) {
       case Target.Fraction(double _, Scope scope) -> new Target.Fraction(sparsity, scope);
+      case Target.Neurons(double _, Scope scope) -> new Target.Neurons(sparsity, scope);
       case Target.Pattern pattern -> throw new MismatchException(
           "schedule %s: the pattern %s is reached in one round; use oneshot".formatted(schedule, pattern));
       case Target.Mask _ ->

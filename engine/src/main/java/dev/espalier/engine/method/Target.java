@@ -9,6 +9,9 @@ import java.util.regex.Matcher;
 
 /// The target of a pruning: how many weights it removes, and which weights are ranked together.
 public sealed interface Target {
+  /// How the text of [Neurons] begins.
+  String NEURONS = "neurons:";
+
   /// A fraction of the weights of a scope.
   ///
   /// @param sparsity fraction of the prunable weights that are zero afterwards, 0..1
@@ -26,6 +29,30 @@ public sealed interface Target {
     public String toString() {
       String number = BigDecimal.valueOf(sparsity).stripTrailingZeros().toPlainString();
       return scope instanceof Scope.Global ? number : scope + ":" + number;
+    }
+  }
+
+  /// A fraction of the hidden neurons, which go with all weights that they read and that read them.
+  ///
+  /// @param sparsity fraction of the [hidden neurons][dev.espalier.engine.network.HiddenNeurons] that nothing reads
+  ///                 afterwards, 0..1
+  /// @param scope [Scope.Global] or [Scope.PerLayer]
+  record Neurons(double sparsity, Scope scope) implements Target {
+    /// @throws IllegalArgumentException if the sparsity is not a fraction, or the scope is that of rows
+    public Neurons {
+      if (!(sparsity >= 0 && sparsity <= 1)) {
+        throw new IllegalArgumentException(
+            "sparsity %s: use a fraction from 0 to 1, for example 0.5 to remove half of the neurons"
+                .formatted(sparsity));
+      }
+      if (scope instanceof Scope.PerRow) {
+        throw new IllegalArgumentException("neurons compete in the scope global or layer, not in rows");
+      }
+    }
+
+    @Override
+    public String toString() {
+      return NEURONS + new Fraction(sparsity, scope);
     }
   }
 
@@ -103,7 +130,7 @@ public sealed interface Target {
     }
   }
 
-  /// The fraction of weights removed, 0..1.
+  /// The fraction of weights removed, or of neurons, 0..1.
   double sparsity();
 
   /// A fraction of all prunable weights.
@@ -113,13 +140,16 @@ public sealed interface Target {
     return new Fraction(fraction, new Scope.Global());
   }
 
-  /// `0.9`, `layer:0.9`, `row:0.9`, or `n:m` such as `2:4`.
+  /// `0.9`, `layer:0.9`, `row:0.9`, `n:m` such as `2:4`, or `neurons:0.5`, `neurons:layer:0.5`.
   ///
   /// @throws IllegalArgumentException for anything else
   static Target parse(String text) {
     Matcher pattern = java.util.regex.Pattern.compile("(\\d{1,6}):(\\d{1,6})").matcher(text);
     if (pattern.matches()) {
       return new Pattern(Integer.parseInt(pattern.group(1)), Integer.parseInt(pattern.group(2)));
+    }
+    if (text.startsWith(NEURONS) && parse(text.substring(NEURONS.length())) instanceof Fraction(double r, Scope of)) {
+      return new Neurons(r, of);
     }
     int colon = text.indexOf(':');
     Scope scope = colon < 0 ? new Scope.Global() : Scope.parse(text.substring(0, colon));

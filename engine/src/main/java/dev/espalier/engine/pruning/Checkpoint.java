@@ -22,6 +22,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -236,8 +237,8 @@ public final class Checkpoint {
     }
   }
 
-  /// @param cut threshold, below, ties and equal; or the group's width and what is removed of it. A mask, which has no
-  ///            threshold, is kept as its count below infinity
+  /// @param cut threshold, below, ties and equal; or the group's width and what is removed of it. A mask and
+  ///            neurons, which have no threshold, are kept as their count below infinity
   private record SavedLayer(int number, double predicted, List<String> cut, boolean zero,
       Optional<Histogram> importance) {
     static SavedLayer of(PruningProgress.Layer layer) {
@@ -245,6 +246,8 @@ public final class Checkpoint {
         case Cut.Below below -> text(below);
         case Cut.PerGroup(int width, double removed) -> List.of(String.valueOf(width), String.valueOf(removed));
         case Cut.Mask(MatrixView mask) -> text(new Cut.Below(Float.POSITIVE_INFINITY, mask.zeros(), 0, 0));
+        case Cut.Neurons(BitSet rows, BitSet columns) ->
+          text(new Cut.Below(Float.POSITIVE_INFINITY, rows.cardinality() + columns.cardinality(), 0, 0));
       };
       return new SavedLayer(layer.number(), layer.predicted(), cut, layer.zero(), layer.importance());
     }

@@ -1,6 +1,10 @@
 package dev.espalier.engine.pruning;
 
 import dev.espalier.engine.backend.Cut;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.HiddenNeurons;
+import dev.espalier.engine.scoring.Selector;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -8,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /// What makes a pruning doubtful: choices among equal importances, and predictions that did not hold.
 ///
@@ -28,6 +33,31 @@ record PruningNotes(List<Choice> choices) {
   /// @param cut of the last round
   /// @param zero whether all importances were 0 in a round
   record Choice(String layer, Cut cut, boolean zero) {}
+
+  /// How many neurons nothing reads any more, and which layers have none that could go.
+  ///
+  /// @param neurons that could go
+  static List<String> neurons(HiddenNeurons neurons, Target.Neurons target, DenseNetwork pruned) {
+    HiddenNeurons removed = neurons.removedFrom(pruned);
+    long asked = Selector.count(target.sparsity(), neurons.units().size());
+    int gone = removed.units().size();
+    List<String> notes = new ArrayList<>();
+    notes.add(String.format(Locale.ROOT, "%,d of %,d hidden neurons removed%s", gone, neurons.units().size(),
+        gone < asked
+            ? String.format(Locale.ROOT, ", %,d fewer than asked for: each layer keeps one", asked - gone)
+            : gone > asked
+                ? String.format(Locale.ROOT, ", %,d more than asked for: nothing read them", gone - asked)
+                : ""));
+    List<String> whole = IntStream.range(0, pruned.layers().size())
+        .filter(l -> neurons.of(l) == 0 && !pruned.graph().readers(pruned.graph().layerNodes()[l]).isEmpty())
+        .mapToObj(l -> pruned.layers().get(l).name()).toList();
+    if (!whole.isEmpty()) {
+      notes.add(
+          "no neuron of layer%s %s can go: they are tied to inputs or outputs, or read by a normalisation, a sum or "
+              .formatted(whole.size() == 1 ? "" : "s", String.join(", ", whole)) + "an excluded layer");
+    }
+    return notes;
+  }
 
   /// Choices that importances did not decide, one sentence each.
   List<String> arbitrary() {

@@ -52,9 +52,11 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     stops = List.copyOf(stops);
     layerSparsities = List.copyOf(layerSparsities);
     if (!layerSparsities.isEmpty() && !(target instanceof Target.Fraction)) {
-      String what = target instanceof Target.Mask
-          ? "the mask says what each layer loses"
-          : "the pattern %s is that of all layers".formatted(target);
+      String what = switch (target) {
+        case Target.Mask _ -> "the mask says what each layer loses";
+        case Target.Neurons _ -> "neurons are removed across layers";
+        case Target.Pattern _,Target.Fraction _ -> "the pattern %s is that of all layers".formatted(target);
+      };
       throw new IllegalArgumentException(
           "%s: use no sparsity of single ones, as %s".formatted(what, layerSparsities.getFirst()));
     }

@@ -19,6 +19,8 @@ import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Architecture;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.HiddenNeurons;
 import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.repair.Repairer;
@@ -145,6 +147,11 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     data.ifPresent(given -> given.requireWidth(network.inputs()));
     List<Layer> layers = network.layers().stream().map(layer -> layer(options, layer)).toList();
     requirePrunable(options, layers);
+    if (options.target() instanceof Target.Neurons && neurons(layers, network.graph()).units().isEmpty()) {
+      throw new MismatchException(
+          "no neuron can be removed: none is hidden, or a normalisation or a sum of features reads "
+              + "them, or they are added or multiplied with inputs or outputs, or an excluded layer has or reads them");
+    }
     Optional<String> gathered = statistics.map(sums -> sums.provenance().options().get(Gathering.SENSITIVITY));
     Sensitivity sensitivity = options.sensitivity().or(() -> gathered.map(Sensitivity::parse))
         .orElseGet(() -> Sensitivity.defaultFor(network.outputs()));
@@ -176,6 +183,17 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     Optional<PruningWork> work = data.map(
         given -> PruningWork.of(network.graph(), scoring, repair, rounds, options.path(), given.samples().samples()));
     return new PruningPlan(options, layers, scoring, rounds, repair, memory, work, statistics);
+  }
+
+  /// The neurons that may go.
+  ///
+  /// @param graph of the network
+  HiddenNeurons neurons(Graph graph) {
+    return neurons(layers, graph);
+  }
+
+  private static HiddenNeurons neurons(List<Layer> layers, Graph graph) {
+    return HiddenNeurons.of(graph).within(l -> !layers.get(l).excluded());
   }
 
   /// How often weights are scored: the zeros of a round are not scored in the next one.
@@ -359,7 +377,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         .collect(Collectors.joining(", "));
     String pruned = layers.stream().filter(layer -> !layer.excluded()).map(Layer::name)
         .collect(Collectors.joining(", "));
-    return "%s%n%s weights in the layers %s%n%s%s".formatted(choices, prunableWeights(), pruned,
+    String counted = options.target() instanceof Target.Neurons ? "; the target counts hidden neurons" : "";
+    return "%s%n%s weights in the layers %s%s%n%s%s".formatted(choices, prunableWeights(), pruned, counted,
         work.map("%s%n"::formatted).orElse(""), memory);
   }
 }

@@ -189,6 +189,9 @@ public final class PruningRounds implements Resource {
   private PruningResult result(DenseNetwork network, DenseNetwork pruned, Optional<OutputChange> change) {
     List<LayerResult> results = new ArrayList<>();
     List<String> notes = new ArrayList<>(repairer.map(Repairer::notes).orElse(List.of()));
+    // A neuron goes with a row of one layer and columns of others, so that no layer shows its change alone.
+    Optional<OutputChange> ofLayers = change
+        .filter(_ -> plan.repair().steps().isEmpty() && !(plan.options().target() instanceof Target.Neurons));
     for (int l = 0; l < network.layers().size(); l++) {
       int number = l;
       DenseLayer after = pruned.layers().get(l);
@@ -197,8 +200,10 @@ public final class PruningRounds implements Resource {
         notes.add("layer %s had no bias and has gained one".formatted(after.name()));
       }
       results.add(result(after, gainedBias, layers.stream().filter(p -> p.number() == number).findFirst(),
-          change.filter(_ -> plan.repair().steps().isEmpty()).map(c -> OptionalDouble.of(c.perLayer().get(number)))
-              .orElse(OptionalDouble.empty())));
+          ofLayers.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty())));
+    }
+    if (plan.options().target() instanceof Target.Neurons target) {
+      notes.addAll(PruningNotes.neurons(plan.neurons(network.graph()), target, pruned));
     }
     plan.unmasked().ifPresent(notes::add);
     plan.uncompensated().ifPresent(notes::add);
@@ -212,8 +217,7 @@ public final class PruningRounds implements Resource {
     PruningNotes doubts = new PruningNotes(layers.stream()
         .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number()).name(), p.cut(), p.zero())).toList());
     doubts.arbitrary().forEach(notes::add);
-    change.filter(_ -> plan.repair().steps().isEmpty())
-        .ifPresent(c -> doubts.mispredicted(results, c.outputSquare()).ifPresent(notes::add));
+    ofLayers.ifPresent(c -> doubts.mispredicted(results, c.outputSquare()).ifPresent(notes::add));
     return new PruningResult(pruned, results,
         change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()),
         change.map(c -> OptionalDouble.of(c.outputSquare())).orElse(OptionalDouble.empty()), notes);

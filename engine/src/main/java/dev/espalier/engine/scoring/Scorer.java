@@ -51,7 +51,7 @@ public final class Scorer {
         if (plan.criterion() instanceof Criterion.NonlinearEliminationCompensation) {
           searchMinima(backend, network, plan, data.orElseThrow(), listener, layers, scores);
         }
-        return new Scores(backend, scores, resources);
+        return new Scores(backend, network.graph(), scores, resources);
       });
     } catch (UncheckedIOException e) {
       throw e.getCause();
@@ -69,7 +69,8 @@ public final class Scorer {
       for (LayerScorer layer : layers) {
         layer.load(sums.layers().getOrDefault(network.layers().get(layer.number()).name(), List.of()));
       }
-      return new Scores(backend, finish(backend, layers, () -> refuseInexact(network, layers)), resources);
+      return new Scores(backend, network.graph(), finish(backend, layers, () -> refuseInexact(network, layers)),
+          resources);
     });
   }
 

@@ -8,9 +8,11 @@ import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.statistics.Histogram;
 import java.lang.foreign.Arena;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -19,15 +21,24 @@ import java.util.stream.IntStream;
 ///
 /// At first importances are as their criterion defines them. [#rank] prepares them for selection.
 public final class Scores implements Resource {
+  private static final float KEPT = Float.POSITIVE_INFINITY;
+
   private final Backend backend;
+  private final Graph graph;
   private final List<LayerScores> layers;
   private final Resources resources;
   private boolean ranked;
 
-  Scores(Backend backend, List<LayerScores> layers, Resources resources) {
+  Scores(Backend backend, Graph graph, List<LayerScores> layers, Resources resources) {
     this.backend = backend;
+    this.graph = graph;
     this.layers = List.copyOf(layers);
     this.resources = resources;
+  }
+
+  /// The graph of the network that was scored.
+  Graph graph() {
+    return graph;
   }
 
   /// How many layers were scored. Methods number them from 0 in the order of the network.
@@ -115,31 +126,36 @@ public final class Scores implements Resource {
       case Cut.PerGroup(int width, double removed) -> {
         try (Matrix marked = backend.allocateWeights(layer.outputs(), layer.inputs())) {
           long count = backend.selection().keepPerGroup(scores.importance(), width, removed, marked);
-          yield backend.selection().remove(layer.weights(), marked, new Cut.Below(Float.POSITIVE_INFINITY, count, 0, 0),
-              change);
+          yield backend.selection().remove(layer.weights(), marked, new Cut.Below(KEPT, count, 0, 0), change);
         }
       }
-      case Cut.Mask(MatrixView mask) -> {
-        try (Matrix marked = backend.allocateWeights(layer.outputs(), layer.inputs())) {
-          mark(scores.importance(), mask, marked);
-          yield backend.selection().remove(layer.weights(), marked,
-              new Cut.Below(Float.POSITIVE_INFINITY, mask.zeros(), 0, 0), change);
-        }
-      }
+      case Cut.Mask(MatrixView mask) ->
+        remove(scores, layer, change, (values, i, j) -> mask.get(i, j) == 0 ? values.get(i, j) : KEPT);
+      case Cut.Neurons(BitSet rows, BitSet columns) -> remove(scores, layer, change,
+          (values, i, j) -> columns.get(j) ? values.get(i, j) : rows.get(i) ? Math.min(0, values.get(i, j)) : KEPT);
     };
   }
 
-  /// As [SelectionOperations#keepPerGroup][dev.espalier.engine.backend.SelectionOperations#keepPerGroup] marks scores:
-  /// +∞ where the mask keeps the weight.
-  private void mark(Matrix importance, MatrixView mask, Matrix marked) {
-    try (Arena arena = Arena.ofConfined()) {
-      MatrixView values = backend.download(importance, arena);
-      for (long i = 0; i < values.elements(); i++) {
-        if (mask.segment().getAtIndex(MatrixView.ELEMENT, i) != 0) {
-          values.segment().setAtIndex(MatrixView.ELEMENT, i, Float.POSITIVE_INFINITY);
+  /// What a weight counts for that is removed, or [#KEPT].
+  private interface Marks {
+    float of(MatrixView importance, int i, int j);
+  }
+
+  /// Marks importances as [SelectionOperations#keepPerGroup][dev.espalier.engine.backend.SelectionOperations#keepPerGroup]
+  /// does, and removes the weights that are not kept.
+  private double remove(LayerScores scores, DeviceNetwork.Layer layer, Optional<BiasChange> change, Marks marks) {
+    try (Matrix marked = backend.allocateWeights(layer.outputs(), layer.inputs()); Arena arena = Arena.ofConfined()) {
+      MatrixView values = backend.download(scores.importance(), arena);
+      long count = 0;
+      for (int i = 0; i < values.rows(); i++) {
+        for (int j = 0; j < values.columns(); j++) {
+          float mark = marks.of(values, i, j);
+          values.set(i, j, mark);
+          count += mark == KEPT ? 0 : 1;
         }
       }
       backend.upload(values, marked);
+      return backend.selection().remove(layer.weights(), marked, new Cut.Below(KEPT, count, 0, 0), change);
     }
   }
 

@@ -15,11 +15,12 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /// Finds the weights to remove: exactly round(sparsity · weights) of them, zeros first, ties by layer, row, column; or
-/// those that a mask removes. It changes neither scores nor network.
+/// those that a mask removes, or those of neurons. It changes neither scores nor network.
 public final class Selector {
   private final Backend backend;
   private final List<Matrix> scores;
   private final List<String> names;
+  private final NeuronSelector neurons;
   private final long[] most;
   /// The fraction of each layer that has its own.
   private final Map<Integer, Double> own;
@@ -28,6 +29,7 @@ public final class Selector {
     this.backend = backend;
     this.scores = scores.ranked();
     this.own = own;
+    neurons = new NeuronSelector(backend, scores);
     names = IntStream.range(0, scores.size()).mapToObj(scores::name).toList();
     most = this.scores.stream().mapToLong(s -> Math.max(0, s.elements() - minPerLayer)).toArray();
   }
@@ -36,7 +38,7 @@ public final class Selector {
   ///
   /// @param scores [ranked][Scores#rank], in the memory of `backend`
   /// @param minPerLayer weights that every layer keeps at least, 0 or more, where it has as many; an n:m pattern and a
-  ///                    mask keep what they say
+  ///                    mask keep what they say, and of its hidden neurons every layer keeps one
   /// @return a cut for each scored layer
   public static List<Cut> select(Backend backend, Scores scores, Target target, long minPerLayer) {
     return select(backend, scores, target, minPerLayer, Map.of());
@@ -77,6 +79,7 @@ public final class Selector {
       }
       case Target.Pattern(int kept, int width) ->
         scores.stream().map(layer -> grouped(layer, width, (double) width - kept)).toList();
+      case Target.Neurons(double sparsity, Scope among) -> neurons.select(sparsity, among);
       case Target.Mask(Map<String, MatrixView> masks) ->
         names.stream().<Cut>map(name -> masks.containsKey(name) ? new Cut.Mask(masks.get(name)) : Cut.NOTHING).toList();
     };

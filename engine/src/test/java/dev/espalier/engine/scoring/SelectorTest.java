@@ -163,7 +163,7 @@ final class SelectorTest {
             case Target.Fraction(double _, Scope.PerLayer()) -> List.of(l);
             case Target.Fraction(double _, Scope.PerRow()) -> List.of(l, row);
             case Target.Pattern(int _, int width) -> List.of(l, row, at % shapes.get(l)[1] / width);
-            case Target.Mask mask -> throw new AssertionError(mask);
+            case Target.Mask _,Target.Neurons _ -> throw new AssertionError(target);
           };
           competing.computeIfAbsent(set, _ -> new ArrayList<>())
               .add(new Weight(random.nextInt(4), weights.get(l)[at] == 0));
@@ -215,7 +215,7 @@ final class SelectorTest {
         layers.add(new LayerScores(layers.size(), "layer" + layers.size(),
             resources.own(TestNetworks.upload(backend, few)), Optional.empty(), Optional.empty()));
       }
-      return new Scores(backend, layers, resources);
+      return new Scores(backend, ones(shapes, arena).graph(), layers, resources);
     });
   }
 
