@@ -88,7 +88,7 @@ public final class ModelFile {
           .withMetadata(reading);
     }
     if (index.isEmpty() && OnnxFile.matches(path, content)) {
-      return onnx(path, OnnxFile.read(path, content), reading, arena);
+      return onnx(path, OnnxFile.read(path, content, arena), reading, arena);
     }
     SafetensorsFile file = index.isPresent()
         ? SafetensorsFile.open(index.get(), arena)

@@ -25,7 +25,7 @@ final class OnnxContent {
 
   static final int MODEL_GRAPH = 7;
   private static final int ATTRIBUTE_TENSOR = 5;
-  private static final int GRAPH_NODE = 1;
+  static final int GRAPH_NODE = 1;
   static final int GRAPH_INITIALIZER = 5;
   static final int GRAPH_INPUT = 11;
   private static final int GRAPH_OUTPUT = 12;
@@ -148,7 +148,13 @@ final class OnnxContent {
         : Optional.empty();
   }
 
-  private String tensorName(String name) {
+  /// A constant as a message.
+  Protobuf tensor(String name) {
+    return constants.get(name);
+  }
+
+  /// The name of the tensor that a constant is, or repeats.
+  String tensorName(String name) {
     return tensors.getOrDefault(name, name);
   }
 

@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /// A network in an ONNX model, as PyTorch, skl2onnx and tf2onnx export it. A changed model is the file with other bytes in
 /// its weights and biases.
@@ -24,7 +25,10 @@ final class OnnxFile {
   private final MemorySegment content;
   private final OnnxWalk.Network network;
 
-  private OnnxFile(Path path, MemorySegment content, OnnxWalk.Network network) {
+  private final List<String> notes;
+
+  private OnnxFile(Path path, MemorySegment content, OnnxWalk.Network network, List<String> notes) {
+    this.notes = notes;
     this.path = path;
     this.content = content;
     this.network = network;
@@ -36,11 +40,15 @@ final class OnnxFile {
     return !ForeignFormat.isSafetensors(content) && (isNamed || ForeignFormat.isOnnx(content));
   }
 
-  /// Reads the network of a model.
+  /// Reads the network of a model, each layer of which gets weights of its own if it shares them.
   ///
+  /// @param arena takes the memory of the model if something is shared
   /// @throws FormatException if the model is damaged, or no network that is understood; the message names the node
-  static OnnxFile read(Path path, MemorySegment content) throws FormatException {
-    return new OnnxFile(path, content, OnnxWalk.of(OnnxContent.of(path, content)));
+  static OnnxFile read(Path path, MemorySegment content, Arena arena) throws FormatException {
+    OnnxSharing.Unshared own = OnnxSharing.of(path, content, arena);
+    OnnxWalk.Network network = OnnxWalk.of(OnnxContent.of(path, own.content()));
+    return new OnnxFile(path, own.content(), network,
+        Stream.concat(own.notes().stream(), network.notes().stream()).toList());
   }
 
   /// How the layers are connected.
@@ -79,7 +87,7 @@ final class OnnxFile {
 
   /// What is left aside, and what was taken for granted.
   List<String> notes() {
-    return network.notes();
+    return notes;
   }
 
   /// The model of the features that a compaction keeps, with the bytes of all that stays.
@@ -102,7 +110,7 @@ final class OnnxFile {
     }
     OnnxFile smaller;
     try {
-      smaller = read(path, OnnxTensors.replace(path, content, changed, arena));
+      smaller = read(path, OnnxTensors.replace(path, content, changed, arena), arena);
     } catch (FormatException e) {
       throw new FormatException(path,
           "is not shrunk: without these features, %s".formatted(e.getMessage().replace(path + ": ", "")), e);

@@ -48,13 +48,7 @@ final class OnnxTensors {
     if (replaced != changed.size()) {
       throw new FormatException(path, "has weights in nodes of the operator Constant; export them as initializers");
     }
-    MemorySegment whole = arena.allocate(parts.stream().mapToLong(MemorySegment::byteSize).sum());
-    long at = 0;
-    for (MemorySegment part : parts) {
-      MemorySegment.copy(part, 0, whole, at, part.byteSize());
-      at += part.byteSize();
-    }
-    return whole;
+    return Protobuf.joined(parts, arena);
   }
 
   private static List<MemorySegment> tensor(Protobuf old, OnnxTensor tensor) {

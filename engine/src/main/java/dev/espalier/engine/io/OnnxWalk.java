@@ -29,7 +29,7 @@ import java.util.stream.Stream;
 final class OnnxWalk {
   private static final String SUPPORTED = "dense layers (Gemm, MatMul and Add), activations, Add, Sub, Mul, Div by a "
       + "constant, Concat, Slice and Split of features, sums and means over them, and normalisations";
-  private static final Set<String> LAYERS = Set.of("Gemm", "MatMul");
+  static final Set<String> LAYERS = Set.of("Gemm", "MatMul");
   /// What may give another width than it reads, without being a layer.
   private static final Set<String> CHANGING = Set.of("Concat", "Slice", "Split", "ReduceSum", "ReduceMean");
   /// What may stand behind the network.
@@ -153,7 +153,7 @@ final class OnnxWalk {
   }
 
   /// Whether the second input of a node is a constant of rows and columns.
-  private static boolean hasMatrix(OnnxContent content, OnnxNode node) throws FormatException {
+  static boolean hasMatrix(OnnxContent content, OnnxNode node) throws FormatException {
     return node.inputs().size() > 1 && content.isConstant(node.inputs().get(1))
         && content.shape(node.inputs().get(1)).size() == 2;
   }

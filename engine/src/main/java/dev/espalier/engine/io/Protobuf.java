@@ -3,6 +3,7 @@ package dev.espalier.engine.io;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import java.io.ByteArrayOutputStream;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
@@ -101,6 +102,19 @@ record Protobuf(List<Field> fields) {
     varint(field, ((long) number << 3) | VARINT);
     varint(field, value);
     return MemorySegment.ofArray(field.toByteArray());
+  }
+
+  /// A message of these fields.
+  ///
+  /// @param arena takes its memory
+  static MemorySegment joined(List<MemorySegment> fields, Arena arena) {
+    MemorySegment whole = arena.allocate(fields.stream().mapToLong(MemorySegment::byteSize).sum());
+    long at = 0;
+    for (MemorySegment field : fields) {
+      MemorySegment.copy(field, 0, whole, at, field.byteSize());
+      at += field.byteSize();
+    }
+    return whole;
   }
 
   private static void varint(ByteArrayOutputStream out, long value) {

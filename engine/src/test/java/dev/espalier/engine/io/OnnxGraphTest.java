@@ -185,6 +185,46 @@ final class OnnxGraphTest {
     OnnxRuntime.assertSameOutputs(network, path, false);
   }
 
+  static Stream<Arguments> sharing() {
+    RandomGenerator random = TestNetworks.random(21);
+    return Stream.of(
+        Arguments.of("a bias",
+            new OnnxModel(0, 3).normal("v", random, 3, 3).normal("w", random, 3, 3).normal("b", random, 3)
+                .node("Gemm", "x v b", "h", "transB", 1).node("Relu", "h", "r").node("Gemm", "r w b", "y"),
+            "b", 2),
+        Arguments.of("weights and their transpose",
+            new OnnxModel(0, 3).normal("v", random, 5, 3).node("Gemm", "x v", "h", "transB", 1).node("Tanh", "h", "t")
+                .node("Gemm", "t v", "y"),
+            "v", 2),
+        Arguments.of("weights with other biases",
+            new OnnxModel(0, 3).normal("v", random, 3, 3).normal("b", random, 3).normal("c", random, 3)
+                .node("Identity", "v", "alias").node("MatMul", "x v", "h").node("Add", "b h", "hb")
+                .node("Relu", "hb", "r").node("MatMul", "r alias", "z").node("Add", "z c", "y"),
+            "v", 2),
+        Arguments.of(
+            "a bias and a shift", new OnnxModel(0, 3).normal("v", random, 3, 3).normal("b", random, 3)
+                .node("MatMul", "x v", "h").node("Add", "h b", "hb").node("Relu", "hb", "r").node("Add", "r b", "y"),
+            "b", 2));
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("sharing")
+  void layersThatShareATensorGetCopies(String name, OnnxModel model, String tensor, int nodes) throws Exception {
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(
+        List.of("tensor \"%s\" is shared by %d nodes: each has a copy of its own now".formatted(tensor, nodes)),
+        file.notes());
+    OnnxRuntime.assertSameOutputs(file.network(), path, false);
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    Path target = folder.resolve("pruned.onnx");
+    file.save(target, pruned, false);
+    OnnxRuntime.assertSameOutputs(pruned, target, false);
+    ModelFile again = ModelFile.load(target, Optional.empty(), arena);
+    assertEquals(List.of(), again.notes());
+    assertEquals(file.network().graph(), again.network().graph());
+  }
+
   /// What PyTorch exported.
   @ParameterizedTest
   @ValueSource(strings = {"nerf", "swiglu", "rms", "layernorm", "layernorm17", "batchnorm", "siren", "deeponet", "glu",
@@ -369,9 +409,9 @@ final class OnnxGraphTest {
         "node \"layernormalization1\" (LayerNormalization) has an epsilon of 0.0; it must be above 0" + READ);
     refused(layers().node("Add", "h later", "y").node("Relu", "h", "later"),
         "node \"add1\" (Add) reads \"later\", which is no value of the network" + READ);
-    refused(layers().node("Gemm", "h v", "y"), "node \"gemm0\" (Gemm) shares its tensor \"v\" with another" + READ);
-    refused(layers().node("Gemm", "h v b", "y", "transB", 1),
-        "node \"gemm0\" (Gemm) shares its tensor \"v\" with another" + READ);
+    refused(layers().node("Gemm", "h w", "z", "transB", 1).node("Gemm", "z v", "y", "transB", 1),
+        "nodes \"gemm0\" and \"gemm2\" are one layer that is used twice, with the weights \"v\"; give each its own "
+            + "weights, or prune it by the inputs of both uses as a single layer");
     refused(layers().node("Gemm", "h b", "y", "transB", 1),
         "node \"gemm1\" (Gemm) is no layer of constant weights [inputs, outputs]" + READ);
     refused(layers().normal("u", TestNetworks.random(1), 2, 4).node("Gemm", "h u", "y", "transB", 1),

@@ -1,0 +1,206 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/// Gives each layer of an ONNX model weights and a bias of its own: a tensor that several nodes read, one of them as such,
+/// is repeated for each but the first. The model computes the same.
+final class OnnxSharing {
+  private static final int NODE_INPUT = 1;
+
+  private final Path path;
+  private final OnnxContent content;
+  /// By the name of a tensor, the places where nodes read it.
+  private final Map<String, List<Use>> uses = new LinkedHashMap<>();
+
+  /// @param input number of the node's input
+  private record Use(OnnxNode node, int input) {}
+
+  /// A model without shared weights.
+  ///
+  /// @param notes which tensors were repeated
+  record Unshared(MemorySegment content, List<String> notes) {}
+
+  private OnnxSharing(Path path, OnnxContent content) {
+    this.path = path;
+    this.content = content;
+    for (OnnxNode node : content.nodes()) {
+      boolean isNamed = !node.outputs().isEmpty() && !node.outputs().getFirst().isEmpty();
+      for (int i = 0; isNamed && i < node.inputs().size(); i++) {
+        if (content.isConstant(node.inputs().get(i))) {
+          uses.computeIfAbsent(content.tensorName(node.inputs().get(i)), _ -> new ArrayList<>()).add(new Use(node, i));
+        }
+      }
+    }
+  }
+
+  /// @param arena takes the memory of the model, if something is shared
+  /// @throws FormatException if one layer is used twice, or a shared tensor stands among the inputs
+  static Unshared of(Path path, MemorySegment model, Arena arena) throws FormatException {
+    OnnxContent content = OnnxContent.of(path, model);
+    return new OnnxSharing(path, content).unshare(model, arena);
+  }
+
+  private Unshared unshare(MemorySegment model, Arena arena) throws FormatException {
+    Map<String, Map<Integer, String>> renamed = new HashMap<>(); // by the first output of a node, its inputs
+    Map<String, String> copies = new LinkedHashMap<>(); // the name of the tensor by that of its copy
+    List<String> notes = new ArrayList<>();
+    for (Map.Entry<String, List<Use>> tensor : uses.entrySet()) {
+      if (tensor.getValue().size() > 1 && isOfLayer(tensor.getValue())) {
+        requireLayersOnce(tensor.getValue());
+        for (Use use : tensor.getValue().subList(1, tensor.getValue().size())) {
+          String copy = unused(tensor.getKey(), copies);
+          copies.put(copy, tensor.getKey());
+          renamed.computeIfAbsent(use.node.outputs().getFirst(), _ -> new HashMap<>()).put(use.input, copy);
+        }
+        notes.add("tensor %s is shared by %d nodes: each has a copy of its own now".formatted(quote(tensor.getKey()),
+            tensor.getValue().size()));
+      }
+    }
+    return copies.isEmpty()
+        ? new Unshared(model, List.of())
+        : new Unshared(rewritten(model, renamed, copies, arena), notes);
+  }
+
+  private boolean isOfLayer(List<Use> of) throws FormatException {
+    for (Use use : of) {
+      if (isWeight(use) || isBias(use)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private boolean isWeight(Use use) throws FormatException {
+    return use.input == 1 && OnnxWalk.LAYERS.contains(use.node.operator()) && OnnxWalk.hasMatrix(content, use.node);
+  }
+
+  private boolean isBias(Use use) throws FormatException {
+    if (use.node.operator().equals("Gemm")) {
+      return use.input == 2;
+    }
+    Optional<OnnxNode> added = use.node.operator().equals("Add") && use.node.inputs().size() == 2
+        ? content.maker(use.node.inputs().get(1 - use.input))
+        : Optional.empty();
+    return added.isPresent() && added.get().operator().equals("MatMul") && OnnxWalk.hasMatrix(content, added.get());
+  }
+
+  /// Refuses two nodes with the same weights and the same bias, or none: one layer, the weights of which are tied.
+  private void requireLayersOnce(List<Use> of) throws FormatException {
+    Map<String, OnnxNode> layers = new HashMap<>();
+    for (Use use : of) {
+      if (isWeight(use)) {
+        boolean isGemm = use.node.operator().equals("Gemm");
+        String bias = isGemm ? input(use.node, 2) : addedTo(use.node);
+        long turned = isGemm ? use.node.integer("transB", 0) : 0;
+        OnnxNode first = layers.putIfAbsent(bias + " " + turned, use.node);
+        if (first != null) {
+          throw new FormatException(path,
+              "nodes %s and %s are one layer that is used twice, with the weights %s; give each its own weights, or prune it "
+                  .formatted(quote(first.label()), quote(use.node.label()), quote(use.node.inputs().get(1)))
+                  + "by the inputs of both uses as a single layer");
+        }
+      }
+    }
+  }
+
+  private String input(OnnxNode node, int i) {
+    return i < node.inputs().size() && content.isConstant(node.inputs().get(i))
+        ? content.tensorName(node.inputs().get(i))
+        : "";
+  }
+
+  /// The constant that the one reader of a MatMul adds to it.
+  private String addedTo(OnnxNode node) {
+    List<OnnxNode> readers = content.readers(node.outputs().getFirst());
+    return readers.size() == 1 && readers.getFirst().operator().equals("Add")
+        ? input(readers.getFirst(), 0) + input(readers.getFirst(), 1)
+        : "";
+  }
+
+  private String unused(String name, Map<String, String> copies) {
+    int number = 2;
+    while (content.isConstant(name + "_" + number) || copies.containsKey(name + "_" + number)
+        || content.maker(name + "_" + number).isPresent()) {
+      number++;
+    }
+    return name + "_" + number;
+  }
+
+  private MemorySegment rewritten(MemorySegment model, Map<String, Map<Integer, String>> renamed,
+      Map<String, String> copies, Arena arena) throws FormatException {
+    List<MemorySegment> parts = new ArrayList<>();
+    for (Protobuf.Field field : Protobuf.parse(path, model).fields()) {
+      if (field.number() != OnnxContent.MODEL_GRAPH) {
+        parts.add(field.whole());
+        continue;
+      }
+      List<MemorySegment> graph = new ArrayList<>();
+      for (Protobuf.Field part : Protobuf.parse(path, field.bytes()).fields()) {
+        if (part.number() == OnnxContent.GRAPH_INPUT) {
+          requireNoInput(Protobuf.parse(path, part.bytes()).text(OnnxContent.VALUE_NAME), copies);
+        }
+        if (part.number() == OnnxContent.GRAPH_NODE) {
+          graph.addAll(node(part, renamed));
+        } else {
+          graph.add(part.whole());
+        }
+      }
+      for (Map.Entry<String, String> copy : copies.entrySet()) {
+        graph.addAll(
+            Protobuf.field(OnnxContent.GRAPH_INITIALIZER, renamed(content.tensor(copy.getValue()), copy.getKey())));
+      }
+      parts.addAll(Protobuf.field(OnnxContent.MODEL_GRAPH, graph));
+    }
+    return Protobuf.joined(parts, arena);
+  }
+
+  private void requireNoInput(String name, Map<String, String> copies) throws FormatException {
+    if (copies.containsValue(name)) {
+      throw new FormatException(path,
+          "tensor %s is shared and stands among the inputs; export the model with a newer version"
+              .formatted(quote(name)));
+    }
+  }
+
+  private List<MemorySegment> node(Protobuf.Field part, Map<String, Map<Integer, String>> renamed)
+      throws FormatException {
+    Protobuf message = Protobuf.parse(path, part.bytes());
+    OnnxNode node = OnnxNode.of(path, message);
+    Map<Integer, String> names = node.outputs().isEmpty()
+        ? Map.of()
+        : renamed.getOrDefault(node.outputs().getFirst(), Map.of());
+    if (names.isEmpty()) {
+      return List.of(part.whole());
+    }
+    List<MemorySegment> fields = new ArrayList<>();
+    int input = 0;
+    for (Protobuf.Field field : message.fields()) {
+      boolean isRenamed = field.number() == NODE_INPUT && names.containsKey(input);
+      fields.addAll(isRenamed ? text(NODE_INPUT, names.get(input)) : List.of(field.whole()));
+      input += field.number() == NODE_INPUT ? 1 : 0;
+    }
+    return Protobuf.field(OnnxContent.GRAPH_NODE, fields);
+  }
+
+  private static List<MemorySegment> renamed(Protobuf tensor, String name) {
+    List<MemorySegment> fields = new ArrayList<>(text(OnnxContent.TENSOR_NAME, name));
+    tensor.fields().stream().filter(field -> field.number() != OnnxContent.TENSOR_NAME)
+        .forEach(field -> fields.add(field.whole()));
+    return fields;
+  }
+
+  private static List<MemorySegment> text(int number, String text) {
+    return Protobuf.field(number, List.of(MemorySegment.ofArray(text.getBytes(StandardCharsets.UTF_8))));
+  }
+}
