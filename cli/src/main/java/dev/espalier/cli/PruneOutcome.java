@@ -65,12 +65,18 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
   void print(GlobalOptions global, DenseNetwork network, String judges) {
     Table layers = new Table(3, "layer", "shape", "activation", "neurons", "kept", "removed", "sparsity",
         "predicted change", "measured change");
+    Optional<HiddenNeurons> gone = plan.options().target() instanceof Target.Neurons
+        ? Optional.of(HiddenNeurons.of(last.graph()).removedFrom(last))
+        : Optional.empty();
     for (int l = 0; l < result.layers().size(); l++) {
+      int number = l;
       DenseLayer layer = network.layers().get(l);
       LayerResult done = result.layers().get(l);
       layers.row(layer.name() + (done.excluded() ? " (excluded)" : ""), PLAIN.shape(layer.outputs(), layer.inputs()),
-          layer.activation().toString(), neurons(l, layer), PLAIN.count(done.kept()), PLAIN.count(done.removed()),
-          PLAIN.percent(done.sparsity()), PLAIN.value(done.predictedChange()), PLAIN.value(done.measuredChange()));
+          layer.activation().toString(),
+          gone.map(neurons -> PLAIN.count(layer.outputs() - neurons.of(number))).orElse(""), PLAIN.count(done.kept()),
+          PLAIN.count(done.removed()), PLAIN.percent(done.sparsity()), PLAIN.value(done.predictedChange()),
+          PLAIN.value(done.measuredChange()));
     }
     layers.rule();
     layers.row("total", "", "", "", PLAIN.count(result.prunableWeights() - result.removed()),
@@ -87,13 +93,6 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
       fineTuned.ifPresent(evaluation -> row(table, "fine-tuned", evaluation));
       table.lines().forEach(global.out()::println);
     });
-  }
-
-  /// Where neurons are removed, those of a layer that are left.
-  private String neurons(int l, DenseLayer layer) {
-    return plan.options().target() instanceof Target.Neurons
-        ? PLAIN.count(layer.outputs() - HiddenNeurons.of(last.graph()).removedFrom(last).of(l))
-        : "";
   }
 
   private static void row(Table table, String name, Evaluation evaluation) {

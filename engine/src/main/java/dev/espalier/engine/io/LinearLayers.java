@@ -97,11 +97,14 @@ public final class LinearLayers {
       throws FormatException {
     long expected = weight.shape().get(dimension);
     if (source.width() != expected) {
-      String transposed = source.width() == weight.shape().get(1 - dimension)
-          ? "; a weight of shape inputs × outputs, as of Conv1D, is not understood"
-          : "";
+      String cause = "";
+      if (source.width() == weight.shape().get(1 - dimension)) {
+        cause = "; a weight of shape inputs × outputs, as of Conv1D, is not understood";
+      } else if (source.width() % expected == 0) {
+        cause = "; behind the first dimension all are flattened, so write one row for each sample or token";
+      }
       throw new FormatException(source.name(), "has %d numbers a sample, and layer %s %s%s".formatted(source.width(),
-          quote(ModelFile.layerName(weight)), words.formatted(expected), transposed));
+          quote(ModelFile.layerName(weight)), words.formatted(expected), cause));
     }
   }
 

@@ -140,9 +140,12 @@ class LinearLayersTest {
     capture("enc.0.fc.npy", 5, 2);
     assertEquals("/captured/enc.0.fc.npy: has 2 numbers a sample, and layer \"enc.0.fc\" takes 3 inputs; a weight of "
         + "shape inputs × outputs, as of Conv1D, is not understood", refused());
+    capture("enc.0.fc.npy", 5, 12);
+    assertEquals("/captured/enc.0.fc.npy: has 12 numbers a sample, and layer \"enc.0.fc\" takes 3 inputs; behind the "
+        + "first dimension all are flattened, so write one row for each sample or token", refused());
     capture("enc.0.fc.npy", 5, 3);
-    capture("enc.0.fc.sensitivity.npy", 5, 4);
-    assertEquals("/captured/enc.0.fc.sensitivity.npy: has 4 numbers a sample, and layer \"enc.0.fc\" has 2 outputs",
+    capture("enc.0.fc.sensitivity.npy", 5, 5);
+    assertEquals("/captured/enc.0.fc.sensitivity.npy: has 5 numbers a sample, and layer \"enc.0.fc\" has 2 outputs",
         refused());
     capture("enc.0.fc.sensitivity.npy", 4, 2);
     assertEquals("/captured/enc.0.fc.sensitivity.npy: has 4 samples, and %s has 5".formatted("/captured/enc.0.fc.npy"),
