@@ -1,12 +1,18 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.SparseForm;
+import dev.espalier.engine.network.DenseLayer;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -27,6 +33,9 @@ final class ConvertCommand implements Callable<Integer> {
   @Mixin
   private ModelOptions reading;
 
+  @Option(names = "--sparse", paramLabel = "FORM", order = 10)
+  private SparseForm sparse;
+
   @Option(names = {"-f", "--force"}, order = 83)
   private boolean force;
 
@@ -36,12 +45,41 @@ final class ConvertCommand implements Callable<Integer> {
     output.output = target;
     output.force = force;
     output.check(global, target, new Path[]{model});
+    List<SparseForm> forms = SparseForm.of(target.toString().endsWith(".onnx"));
+    global.require(sparse == null || forms.contains(sparse), "--sparse %s: %s has no such form; use %s"
+        .formatted(sparse, target, forms.stream().map(SparseForm::toString).collect(Collectors.joining(" or "))));
+    global.require(sparse == null || !target.toString().endsWith(".index.json"),
+        "--sparse: a model in several files has no sparse weights; give a name that ends in .safetensors");
     try (Arena arena = Arena.ofConfined(); AtomicOutputs outputs = new AtomicOutputs()) {
       ModelFile file = reading.load(model, Optional.empty(), global, arena);
-      file.save(outputs, target, file.network(), _ -> false, force);
+      if (sparse == null) {
+        file.save(outputs, target, file.network(), _ -> false, force);
+      } else {
+        file.saveSparse(outputs, target, sparse, force);
+      }
       outputs.commit();
+      if (sparse != null) {
+        print(file);
+      }
     }
     global.say("model: " + target);
     return 0;
+  }
+
+  private void print(ModelFile file) {
+    Table table = new Table(2, "layer", "written as", "bytes", "dense", "zero");
+    for (int l = 0; l < file.network().layers().size(); l++) {
+      DenseLayer layer = file.network().layers().get(l);
+      boolean isSparse = file.becomesSparse(l, sparse);
+      table.row(layer.name(), isSparse ? sparse.toString() : "dense",
+          PLAIN.count(isSparse ? file.sparseBytes(l, sparse).orElseThrow() : file.denseBytes(l)),
+          PLAIN.count(file.denseBytes(l)), PLAIN.percent(layer.sparsity()));
+      if (!isSparse) {
+        global.note("layer %s stays dense: %s".formatted(layer.name(), file.sparseBytes(l, sparse).isEmpty()
+            ? "it has more than two weights among four"
+            : "as %s it would take %s bytes".formatted(sparse, PLAIN.count(file.sparseBytes(l, sparse).getAsLong()))));
+      }
+    }
+    table.lines().forEach(global.out()::println);
   }
 }

@@ -6,6 +6,7 @@ import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.io.Scale;
+import dev.espalier.engine.io.SparseForm;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Limits;
@@ -102,6 +103,7 @@ public final class Espalier implements Runnable {
     values(commandLine, Method.class, Method::parse);
     values(commandLine, Activations.class, Activations::parse);
     values(commandLine, Scale.class, Scale::parse);
+    values(commandLine, SparseForm.class, SparseForm::parse);
     values(commandLine, Experiment.class, Experiments::parse);
     values(commandLine, Path.class, Espalier::path);
     commandLine.setUsageHelpAutoWidth(false);

@@ -5,6 +5,7 @@ import static dev.espalier.engine.report.Numbers.PLAIN;
 import dev.espalier.engine.io.FormatException;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.SafetensorsFile;
+import dev.espalier.engine.io.SparseForm;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -13,9 +14,13 @@ import dev.espalier.engine.network.Node;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalLong;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
@@ -63,12 +68,35 @@ final class InspectCommand implements Callable<Integer> {
       table.row("total", "", "", "", "", PLAIN.count(network.weights()), PLAIN.count(network.zeros()),
           PLAIN.percent(network.sparsity()));
       table.lines().forEach(global.out()::println);
+      printBytes(file);
       if (!network.graph().isChain()) {
         printGraph(network.graph());
       }
       printMetadata(file.file());
     }
     return 0;
+  }
+
+  /// What the weights take with their zeros, and without them in each form that the file can have.
+  private void printBytes(ModelFile file) {
+    if (file.network().zeros() == 0) {
+      return;
+    }
+    List<SparseForm> forms = SparseForm.of(file.isOnnx());
+    Table table = new Table(1,
+        Stream.concat(Stream.of("bytes of weights", "dense"), forms.stream().map(form -> "as " + form))
+            .toArray(String[]::new));
+    for (int l = 0; l < file.network().layers().size(); l++) {
+      int layer = l;
+      table.row(Stream.concat(Stream.of(file.network().layers().get(l).name(), PLAIN.count(file.denseBytes(l))),
+          forms.stream().map(form -> text(file.sparseBytes(layer, form)))).toArray(String[]::new));
+    }
+    global.out().println();
+    table.lines().forEach(global.out()::println);
+  }
+
+  private static String text(OptionalLong bytes) {
+    return bytes.isPresent() ? PLAIN.count(bytes.getAsLong()) : PLAIN.value(OptionalDouble.empty());
   }
 
   private void printGraph(Graph graph) {

@@ -318,7 +318,7 @@ class BadInputTest {
 
   /// Values that options accept, tried in turn.
   private static final List<String> VALUES = List.of("x", "1", "0.5", "ec", "bias", "jacobian", "mse", "cpu", "fp32",
-      "oneshot", "global", "paper", "none", "relu", "comma", "yes", "1%", "2x2", "1/2");
+      "oneshot", "global", "paper", "none", "relu", "comma", "yes", "1%", "2x2", "1/2", "csr");
 
   /// A second value would leave the first one, or the options before it, without effect.
   @Test

@@ -685,6 +685,36 @@ class CommandsTest {
     assertTrue(given.contains("give neither"), given);
   }
 
+  @Test
+  void convertLeavesOutZeros() throws IOException {
+    Path pruned = fixture.file("mostly-zero.safetensors");
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.8, "-o", pruned);
+    Path sparse = fixture.file("sparse.safetensors");
+    Cli.Result result = Cli.succeed("convert", pruned, sparse, "--sparse", "csr");
+    assertTrue(result.out().lines().anyMatch(line -> line.startsWith("0 ") && line.contains(" csr ")), result.out());
+    assertTrue(result.err().contains("note: layer 2 stays dense: as csr it would take ")
+        || result.out().lines().anyMatch(line -> line.startsWith("2 ") && line.contains(" csr ")), result.err());
+    Path again = fixture.file("dense.safetensors");
+    Cli.succeed("convert", sparse, again);
+    assertArrayEquals(Files.readAllBytes(pruned), Files.readAllBytes(again));
+    assertEquals(Cli.succeed("inspect", pruned).out(), Cli.succeed("inspect", sparse).out());
+    assertTrue(Cli.succeed("inspect", sparse).out().contains("as csr"));
+    assertEquals(Cli.succeed("evaluate", pruned, "--data", fixture.data(), "--labels", fixture.labels()).out(),
+        Cli.succeed("evaluate", sparse, "--data", fixture.data(), "--labels", fixture.labels()).out());
+    Path half = fixture.file("half.safetensors");
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "-o", half);
+    Cli.succeed("convert", half, sparse, "--sparse", "2:4", "--force");
+
+    String form = Cli.fail(2, folder, "convert", pruned, fixture.file("a.safetensors"), "--sparse", "coo");
+    assertTrue(form.contains("--sparse coo: ") && form.contains("has no such form; use csr or 2:4"), form);
+    String onnx = Cli.fail(2, folder, "convert", pruned, fixture.file("a.onnx"), "--sparse", "csr");
+    assertTrue(onnx.contains("has no such form; use coo"), onnx);
+    String index = Cli.fail(2, folder, "convert", pruned, fixture.file("a.index.json"), "--sparse", "csr");
+    assertTrue(index.contains("a model in several files has no sparse weights"), index);
+    String none = Cli.fail(1, folder, "convert", fixture.model(), fixture.file("a.safetensors"), "--sparse", "csr");
+    assertTrue(none.contains("no layer becomes smaller as csr; prune it first"), none);
+  }
+
   /// A residual network. What is for chains alone refuses it in one line.
   @Test
   void onnxGraphsArePruned() throws IOException {

@@ -84,6 +84,15 @@ public enum DType {
     }
   }
 
+  /// Sets element `index` of little-endian `data` to a number that I32 or I64 holds.
+  void writeInteger(MemorySegment data, long index, long value) {
+    switch (this) {
+      case I32 -> data.set(INT, index * Integer.BYTES, Math.toIntExact(value));
+      case I64 -> data.set(LONG, index * Long.BYTES, value);
+      default -> throw new UnsupportedOperationException(this + " is not written as an integer");
+    }
+  }
+
   /// Element `index` of `data` in the given byte order, exactly but for integers beyond 2⁵³.
   double value(MemorySegment data, long index, ByteOrder order) {
     return switch (this) {

@@ -24,8 +24,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.IntPredicate;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -88,14 +90,20 @@ public final class ModelFile {
           .withMetadata(reading);
     }
     if (index.isEmpty() && OnnxFile.matches(path, content)) {
-      return onnx(path, OnnxFile.read(path, content, arena), reading, arena);
+      MemorySegment dense = OnnxSparse.dense(path, content, arena);
+      return onnx(path, OnnxFile.read(path, dense, arena), reading, notes(!dense.equals(content)), arena);
     }
-    SafetensorsFile file = index.isPresent()
+    SafetensorsFile opened = index.isPresent()
         ? SafetensorsFile.open(index.get(), arena)
         : SafetensorsFile.open(path, arena);
-    ModelFile model = load(file, reading, List.of(), arena);
+    SafetensorsFile file = SparseTensors.dense(opened, arena);
+    ModelFile model = load(file, reading, notes(file != opened), arena);
     return new ModelFile(file, new LayerChain.Found(model.weights, model.order), model.slopes, model.network,
-        model.notes, Optional.empty(), index);
+        model.notes, Optional.empty(), file == opened ? index : Optional.empty());
+  }
+
+  private static List<String> notes(boolean isSparse) {
+    return isSparse ? List.of("sparse weights are read as dense ones") : List.of();
   }
 
   private static ModelFile load(SafetensorsFile file, ModelReading reading, List<String> notes, Arena arena)
@@ -124,7 +132,8 @@ public final class ModelFile {
   }
 
   /// The graph tells the layers and their activations, and how they are connected.
-  private static ModelFile onnx(Path path, OnnxFile graph, ModelReading reading, Arena arena) throws IOException {
+  private static ModelFile onnx(Path path, OnnxFile graph, ModelReading reading, List<String> notes, Arena arena)
+      throws IOException {
     if (reading.activations().isPresent() || !reading.layers().isEmpty()) {
       throw new FormatException(path, "its graph tells the layers and their activations; give neither");
     }
@@ -140,8 +149,8 @@ public final class ModelFile {
     try {
       DenseNetwork network = new DenseNetwork(graph.graph(), denseLayers(file, weights, activations, arena));
       return new ModelFile(file, new LayerChain.Found(weights, LayerOrder.GIVEN),
-          Collections.nCopies(weights.size(), Optional.empty()), network, graph.notes(), Optional.of(graph),
-          Optional.empty());
+          Collections.nCopies(weights.size(), Optional.empty()), network,
+          Stream.concat(notes.stream(), graph.notes().stream()).toList(), Optional.of(graph), Optional.empty());
     } catch (MismatchException | NonFiniteException e) {
       throw new FormatException(path, e.getMessage(), e);
     }
@@ -264,6 +273,11 @@ public final class ModelFile {
   /// The file that it was loaded from.
   public SafetensorsFile file() {
     return file;
+  }
+
+  /// Whether it was read from an ONNX model.
+  public boolean isOnnx() {
+    return onnx.isPresent();
   }
 
   /// What reading the file left out or took for granted.
@@ -464,6 +478,50 @@ public final class ModelFile {
     } else {
       throw new FormatException(target, "an index gains no tensors, such as %s; choose a name that ends in .safetensors"
           .formatted(quote(added.getFirst().name())));
+    }
+  }
+
+  /// The bytes of the weights of layer `l` as the file has them, with their zeros.
+  public long denseBytes(int l) {
+    return weights.get(l).data().byteSize();
+  }
+
+  /// The bytes of the weights of layer `l` in a sparse form; empty if they cannot have it.
+  public OptionalLong sparseBytes(int l, SparseForm form) {
+    return form.bytes(weights.get(l));
+  }
+
+  /// Whether [#saveSparse] writes the weights of layer `l` in a sparse form: it is smaller, and can be read again.
+  public boolean becomesSparse(int l, SparseForm form) {
+    OptionalLong bytes = sparseBytes(l, form);
+    return bytes.isPresent() && bytes.getAsLong() < denseBytes(l)
+        && SparseLimit.allows(bytes.getAsLong(), denseBytes(l));
+  }
+
+  /// Writes the file with the weights of those layers in a sparse form that become smaller by it; all else stays.
+  ///
+  /// @param outputs   with which the file appears
+  /// @param form      coo for a name that ends in `.onnx`, otherwise csr or 2:4
+  /// @param overwrite whether an existing file may be replaced
+  /// @throws IOException if no layer becomes smaller, or the file cannot be written; then nothing is left of it
+  public void saveSparse(AtomicOutputs outputs, Path target, SparseForm form, boolean overwrite) throws IOException {
+    requireWritable(target);
+    if (!SparseForm.of(isOnnx(target)).contains(form) || isIndex(target)) {
+      throw new FormatException(target, "such a file has no sparse weights of the form " + form);
+    }
+    List<Integer> layers = IntStream.range(0, weights.size()).filter(l -> becomesSparse(l, form)).boxed().toList();
+    if (layers.isEmpty()) {
+      throw new FormatException(file.path(), "no layer becomes smaller as %s; prune it first%s".formatted(form,
+          form == SparseForm.TWO_OF_FOUR ? ", with the scope 2:4" : ""));
+    }
+    if (isOnnx(target)) {
+      onnx.orElseThrow().writeSparse(outputs, target, overwrite, layers);
+      return;
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      Set<String> names = layers.stream().map(l -> weights.get(l).name()).collect(Collectors.toSet());
+      SafetensorsFile sparse = SparseTensors.sparse(file, names, form, arena);
+      SafetensorsWriter.rewrite(outputs, sparse, target, overwrite, Map.of(), Set.of(), List.of());
     }
   }
 

@@ -30,6 +30,7 @@ final class OnnxContent {
   static final int GRAPH_INPUT = 11;
   private static final int GRAPH_OUTPUT = 12;
   static final int GRAPH_VALUE = 13;
+  static final int GRAPH_SPARSE_INITIALIZER = 15;
   static final int TENSOR_NAME = 8;
   private static final int INTEGER_DATA = 7;
   static final int VALUE_NAME = 1;

@@ -163,6 +163,17 @@ final class OnnxFile {
     }
   }
 
+  /// Writes the file with the weights of some layers as sparse tensors.
+  ///
+  /// @param layers by number
+  void writeSparse(AtomicOutputs outputs, Path target, boolean overwrite, List<Integer> layers) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment sparse = OnnxSparse.sparse(path, content,
+          layers.stream().map(l -> network.layers().get(l).weight()).toList(), arena);
+      outputs.write(target, overwrite, channel -> copy(channel, sparse));
+    }
+  }
+
   private Patch patch(Path target, OnnxTensor tensor, MatrixView values, boolean transposed, boolean pruned,
       Arena arena) throws FormatException {
     MemorySegment bytes = arena.allocate(Math.max(1, tensor.data().byteSize())).asSlice(0, tensor.data().byteSize());

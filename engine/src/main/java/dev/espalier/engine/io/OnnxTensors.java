@@ -6,8 +6,10 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /// An ONNX model with other tensors in the places of some, which may be of other shapes. All else stays as it is, except
 /// that the shapes of values within the graph are left out, which are optional and would be wrong.
@@ -19,8 +21,50 @@ final class OnnxTensors {
   /// @throws FormatException if a tensor is none of the graph's own, or stands among its inputs
   static MemorySegment replace(Path path, MemorySegment content, Map<String, OnnxTensor> changed, Arena arena)
       throws FormatException {
+    return replace(path, content, changed.keySet(), tensor -> Protobuf.field(OnnxContent.GRAPH_INITIALIZER,
+        tensor(tensor, changed.get(tensor.text(OnnxContent.TENSOR_NAME)))), false, arena);
+  }
+
+  /// The parts of the graph that a tensor becomes.
+  interface Replacement {
+    List<MemorySegment> of(Protobuf tensor);
+  }
+
+  /// As the other.
+  ///
+  /// @param keepsShapes whether the shapes of values within the graph stay true
+  static MemorySegment replace(Path path, MemorySegment content, Set<String> names, Replacement replacement,
+      boolean keepsShapes, Arena arena) throws FormatException {
+    Set<String> left = new HashSet<>(names);
+    MemorySegment whole = rewrite(path, content, part -> {
+      boolean isTensor = part.number() == OnnxContent.GRAPH_INITIALIZER;
+      Protobuf named = isTensor || part.number() == OnnxContent.GRAPH_INPUT
+          ? Protobuf.parse(path, part.bytes())
+          : new Protobuf(List.of());
+      String name = named.text(isTensor ? OnnxContent.TENSOR_NAME : OnnxContent.VALUE_NAME);
+      if (!isTensor && names.contains(name)) {
+        throw new FormatException(path,
+            "tensor %s stands among the inputs; export the model with a newer version".formatted(quote(name)));
+      } else if (left.remove(name)) {
+        return replacement.of(named);
+      }
+      return keepsShapes || part.number() != OnnxContent.GRAPH_VALUE ? List.of(part.whole()) : List.of();
+    }, arena);
+    if (!left.isEmpty()) {
+      throw new FormatException(path, "has weights in nodes of the operator Constant; export them as initializers");
+    }
+    return whole;
+  }
+
+  /// What a part of the graph becomes.
+  interface Rewriting {
+    List<MemorySegment> of(Protobuf.Field part) throws FormatException;
+  }
+
+  /// The model with other parts of its graph.
+  static MemorySegment rewrite(Path path, MemorySegment content, Rewriting rewriting, Arena arena)
+      throws FormatException {
     List<MemorySegment> parts = new ArrayList<>();
-    int replaced = 0;
     for (Protobuf.Field field : Protobuf.parse(path, content).fields()) {
       if (field.number() != OnnxContent.MODEL_GRAPH) {
         parts.add(field.whole());
@@ -28,30 +72,15 @@ final class OnnxTensors {
       }
       List<MemorySegment> graph = new ArrayList<>();
       for (Protobuf.Field part : Protobuf.parse(path, field.bytes()).fields()) {
-        boolean isTensor = part.number() == OnnxContent.GRAPH_INITIALIZER;
-        String name = isTensor || part.number() == OnnxContent.GRAPH_INPUT
-            ? Protobuf.parse(path, part.bytes()).text(isTensor ? OnnxContent.TENSOR_NAME : OnnxContent.VALUE_NAME)
-            : "";
-        if (part.number() == OnnxContent.GRAPH_INPUT && changed.containsKey(name)) {
-          throw new FormatException(path,
-              "tensor %s stands among the inputs; export the model with a newer version".formatted(quote(name)));
-        } else if (isTensor && changed.containsKey(name)) {
-          graph.addAll(Protobuf.field(OnnxContent.GRAPH_INITIALIZER,
-              tensor(Protobuf.parse(path, part.bytes()), changed.get(name))));
-          replaced++;
-        } else if (part.number() != OnnxContent.GRAPH_VALUE) {
-          graph.add(part.whole());
-        }
+        graph.addAll(rewriting.of(part));
       }
       parts.addAll(Protobuf.field(OnnxContent.MODEL_GRAPH, graph));
-    }
-    if (replaced != changed.size()) {
-      throw new FormatException(path, "has weights in nodes of the operator Constant; export them as initializers");
     }
     return Protobuf.joined(parts, arena);
   }
 
-  private static List<MemorySegment> tensor(Protobuf old, OnnxTensor tensor) {
+  /// A tensor with other elements and another shape.
+  static List<MemorySegment> tensor(Protobuf old, OnnxTensor tensor) {
     List<MemorySegment> parts = new ArrayList<>();
     tensor.shape().forEach(dimension -> parts.add(Protobuf.field(OnnxTensor.DIMS, dimension)));
     for (Protobuf.Field field : old.fields()) {

@@ -116,6 +116,11 @@ public final class SafetensorsFile {
         changed.stream().sorted(Comparator.comparingLong(this::offset).thenComparingLong(Tensor::elements)).toList());
   }
 
+  /// This file with other tensors and metadata.
+  SafetensorsFile with(Map<String, String> metadata, List<Tensor> tensors) {
+    return assembled(path, parts, metadata, tensors, aligned(tensors));
+  }
+
   /// Tensors as those of one file.
   ///
   /// @param tensors   in the order of the header

@@ -138,6 +138,11 @@ public final class OnnxModel {
   }
 
   private OnnxModel tensor(String name, int type, byte[] data, long... shape) {
+    bytes(graph, 5, message(name, type, data, shape));
+    return this;
+  }
+
+  private static byte[] message(String name, int type, byte[] data, long... shape) {
     ByteArrayOutputStream tensor = new ByteArrayOutputStream();
     for (long dimension : shape) {
       integer(tensor, 1, dimension);
@@ -145,7 +150,28 @@ public final class OnnxModel {
     integer(tensor, 2, type);
     text(tensor, 8, name);
     bytes(tensor, 9, data);
-    bytes(graph, 5, tensor.toByteArray());
+    return tensor.toByteArray();
+  }
+
+  /// Adds a sparse constant.
+  ///
+  /// @param indices places, or a coordinate for each dimension
+  /// @param perValue how many indices a value has
+  public OnnxModel sparse(String name, long[] shape, long[] indices, int perValue, float... values) {
+    ByteBuffer data = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+    data.asFloatBuffer().put(values);
+    ByteBuffer places = ByteBuffer.allocate(8 * indices.length).order(ByteOrder.LITTLE_ENDIAN);
+    places.asLongBuffer().put(indices);
+    ByteArrayOutputStream tensor = new ByteArrayOutputStream();
+    bytes(tensor, 1, message(name, FLOAT, data.array(), values.length));
+    bytes(tensor, 2,
+        perValue == 1
+            ? message("", INT64, places.array(), indices.length)
+            : message("", INT64, places.array(), (long) indices.length / perValue, perValue));
+    for (long dimension : shape) {
+      integer(tensor, 3, dimension);
+    }
+    bytes(graph, 15, tensor.toByteArray());
     return this;
   }
 

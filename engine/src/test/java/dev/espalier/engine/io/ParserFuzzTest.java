@@ -71,6 +71,19 @@ final class ParserFuzzTest {
             "{\"__metadata__\":{\"activations\":\"tanh\"},\"0.weight\":{\"dtype\":\"F16\",\"shape\":[2,1],"
                 + "\"data_offsets\":[0,4]},\"0.bias\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[4,8]}}",
             new byte[8]));
+    add(seeds, "m.safetensors", TestFiles.safetensors(
+        "{\"__metadata__\":{\"activations\":\"tanh\",\"0.weight.shape\":\"1,2\"},\"0.weight.crow_indices\":"
+            + "{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[0,8]},\"0.weight.col_indices\":{\"dtype\":\"I32\","
+            + "\"shape\":[1],\"data_offsets\":[8,12]},\"0.weight.values\":{\"dtype\":\"F32\",\"shape\":[1],"
+            + "\"data_offsets\":[12,16]}}",
+        new byte[]{0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 64}));
+    add(seeds, "m.safetensors",
+        TestFiles.safetensors(
+            "{\"0.weight.values\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[0,4]},"
+                + "\"0.weight.indices_2_4\":{\"dtype\":\"U8\",\"shape\":[1,1],\"data_offsets\":[4,5]}}",
+            new byte[]{0, 64, 0, 64, 4}));
+    add(seeds, "m.onnx", new OnnxModel(0, 3).sparse("w", new long[]{2, 3}, new long[]{1, 5}, 1, 2, 3)
+        .node("Gemm", "x w", "y", "transB", 1).bytes(20));
     add(seeds, "model.safetensors.index.json",
         "{\"metadata\":{\"total_size\":8},\"weight_map\":{\"0.weight\":\"part.safetensors\"}}"
             .getBytes(StandardCharsets.UTF_8));
