@@ -76,7 +76,8 @@ public final class OneDnnPacking implements AutoCloseable {
     return Primitive.descriptor(dnnl_bf16(), dimensions, new long[]{dimensions[1] * dimensions[2], dimensions[2], 1});
   }
 
-  private static Primitive reorder(MemorySegment from, MemorySegment to) {
+  /// A primitive that copies from one layout to another; it owns the descriptors.
+  static Primitive reorder(MemorySegment from, MemorySegment to) {
     MemorySegment descriptor = Primitive.withAttributes(attributes -> created("dnnl_reorder_primitive_desc_create",
         out -> dnnl_reorder_primitive_desc_create(out, from, OneDnn.engine(), to, OneDnn.engine(), attributes)));
     return new Primitive(

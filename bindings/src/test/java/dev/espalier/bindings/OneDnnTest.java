@@ -13,6 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -35,6 +36,59 @@ class OneDnnTest {
   static void load() {
     assertTrue(OneDnn.load().contains("libdnnl"), OneDnn.load());
     assertTrue(OneDnn.version().startsWith("3."), OneDnn.version());
+  }
+
+  /// Whole numbers, whose sums are exact: rows of any number of values, none in the first.
+  @ParameterizedTest
+  @CsvSource({"1, 1, 1", "7, 9, 8", "31, 33, 65", "300, 40, 16", "64, 20, 64"})
+  void multipliesCompressedRowsAndTransposes(int m, int k, int n) {
+    try (Arena arena = Arena.ofConfined()) {
+      Random random = new Random(1);
+      float[] values = new float[m * k];
+      int[] columns = new int[m * k];
+      int[] first = new int[m + 1];
+      float[] dense = new float[m * k];
+      int count = 0;
+      for (int i = 0; i < m; i++) {
+        for (int j = 0; j < k; j++) {
+          if ((m == 1 || i > 0) && random.nextInt(m) <= i) {
+            dense[i * k + j] = 1 + random.nextInt(9);
+            columns[count] = j;
+            values[count++] = dense[i * k + j];
+          }
+        }
+        first[i + 1] = count;
+      }
+      float[] samples = new float[n * k];
+      for (int i = 0; i < samples.length; i++) {
+        samples[i] = random.nextInt(-9, 10);
+      }
+      MemorySegment b = arena.allocate(4L * k * n, 64);
+      MemorySegment c = arena.allocate(4L * m * n, 64);
+      MemorySegment result = arena.allocate(4L * n * m, 64);
+      OneDnnSparseMatmul.Rows rows = new OneDnnSparseMatmul.Rows(m, k,
+          arena.allocateFrom(ValueLayout.JAVA_FLOAT, Arrays.copyOf(values, count)),
+          arena.allocateFrom(ValueLayout.JAVA_INT, Arrays.copyOf(columns, count)),
+          arena.allocateFrom(ValueLayout.JAVA_INT, first));
+      try (OneDnnTransposition gather = new OneDnnTransposition(n, k);
+          OneDnnTransposition spread = new OneDnnTransposition(m, n);
+          OneDnnSparseMatmul product = new OneDnnSparseMatmul(rows, n, b, c)) {
+        gather.transpose(arena.allocateFrom(ValueLayout.JAVA_FLOAT, samples), b);
+        product.multiply();
+        product.multiply(); // overwrites
+        spread.transpose(c, result);
+      }
+      assertTrue(OneDnnSparseMatmul.isAvailable());
+      for (int sample = 0; sample < n; sample++) {
+        for (int i = 0; i < m; i++) {
+          float expected = 0;
+          for (int j = 0; j < k; j++) {
+            expected += dense[i * k + j] * samples[sample * k + j];
+          }
+          assertEquals(expected, result.getAtIndex(ValueLayout.JAVA_FLOAT, (long) sample * m + i));
+        }
+      }
+    }
   }
 
   @ParameterizedTest

@@ -46,8 +46,8 @@ import picocli.CommandLine.TypeConversionException;
 public final class Espalier implements Runnable {
   private static final List<Class<?>> COMMANDS = List.of(DemoCommand.class, PruneCommand.class, ShrinkCommand.class,
       ScoreCommand.class, MergeCommand.class, EvaluateCommand.class, CompareCommand.class, SensitivityCommand.class,
-      TrainCommand.class, ExperimentCommand.class, InspectCommand.class, ConvertCommand.class, DoctorCommand.class,
-      HelpCommand.class);
+      TrainCommand.class, ExperimentCommand.class, InspectCommand.class, ConvertCommand.class, TimeCommand.class,
+      DoctorCommand.class, HelpCommand.class);
 
   @Spec
   private CommandSpec spec;

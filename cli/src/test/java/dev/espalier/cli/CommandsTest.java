@@ -779,7 +779,7 @@ class CommandsTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"demo", "prune", "shrink", "score", "merge", "evaluate", "compare", "train", "inspect",
-      "convert", "doctor"})
+      "convert", "time", "doctor"})
   void helpHasAnExample(String command) {
     Cli.Result help = Cli.succeed(command, "--help");
     assertTrue(help.out().contains("Usage: espalier " + command), help.out());

@@ -1,6 +1,7 @@
 package dev.espalier.engine.backend;
 
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.DenseNetwork;
 import java.lang.foreign.Arena;
 import java.util.Map;
 import java.util.Optional;
@@ -40,6 +41,14 @@ public interface Backend extends AutoCloseable {
 
   /// Operations of least squares.
   SolvingOperations solving();
+
+  /// A network whose weights are multiplied without their zeros, closed by the caller.
+  ///
+  /// @param samples of each batch
+  /// @return empty if the backend has no such products, or the network is no chain of layers
+  default Optional<SparseChain> sparseChain(DenseNetwork network, int samples) {
+    return Optional.empty();
+  }
 
   // ---- timeline ----
 

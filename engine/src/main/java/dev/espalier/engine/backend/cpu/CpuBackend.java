@@ -2,6 +2,7 @@ package dev.espalier.engine.backend.cpu;
 
 import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.bindings.OneDnn;
+import dev.espalier.bindings.OneDnnSparseMatmul;
 import dev.espalier.engine.DeviceUnavailableException;
 import dev.espalier.engine.UnsupportedPrecisionException;
 import dev.espalier.engine.backend.Backend;
@@ -13,9 +14,11 @@ import dev.espalier.engine.backend.PhaseClock;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.SelectionOperations;
 import dev.espalier.engine.backend.SolvingOperations;
+import dev.espalier.engine.backend.SparseChain;
 import dev.espalier.engine.backend.TrainingOperations;
 import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.DenseNetwork;
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Map;
@@ -127,6 +130,16 @@ public final class CpuBackend implements Backend {
             ? "bfloat16 products"
             : sparse.isPresent() ? "float32, skipping dead units" : "float32",
         pool.threads(), pool.threads() == 1 ? "" : "s");
+  }
+
+  @Override
+  public Optional<SparseChain> sparseChain(DenseNetwork network, int samples) {
+    if (!network.graph().isChain()) {
+      return Optional.empty();
+    } else if (samples == 1) {
+      return Optional.of(new CpuSparseSample(network));
+    }
+    return OneDnnSparseMatmul.isAvailable() ? Optional.of(CpuSparseChain.of(pool, network, samples)) : Optional.empty();
   }
 
   @Override

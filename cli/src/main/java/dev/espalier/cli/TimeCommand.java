@@ -1,0 +1,142 @@
+package dev.espalier.cli;
+
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
+import dev.espalier.cli.TimeResults.Row;
+import dev.espalier.cli.TimeResults.Shapes;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.device.BackendOptions;
+import dev.espalier.engine.device.Device;
+import dev.espalier.engine.experiment.InferenceTimes;
+import dev.espalier.engine.experiment.InferenceTimes.Variant;
+import dev.espalier.engine.experiment.Stopwatch.Times;
+import dev.espalier.engine.io.AtomicOutput;
+import dev.espalier.engine.io.AtomicOutputs;
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.network.DenseNetwork;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// `espalier time`.
+@Command(name = "time", sortOptions = false)
+final class TimeCommand implements Callable<Integer> {
+  @Mixin
+  private GlobalOptions global;
+
+  @Parameters(paramLabel = "MODEL", arity = "1..*")
+  private List<Path> models;
+
+  @Mixin
+  private ModelOptions reading;
+
+  @Option(names = "--batch", paramLabel = "N", split = ",", order = 10, converter = Values.AtLeastOne.class)
+  private List<Integer> batches = List.of(1, 32, 1024);
+
+  @Option(names = "--threads", paramLabel = "N", order = 61, converter = Values.AtLeastOne.class)
+  private int threads = BackendOptions.availableThreads();
+
+  @ArgGroup(validate = false, order = 8, headingKey = "output.heading")
+  private Output output = new Output();
+
+  private static final class Output {
+    @Option(names = "--csv", paramLabel = "FILE", order = 81)
+    private Path csv;
+
+    @Option(names = "--report", paramLabel = "DIR", order = 82)
+    private Path folder;
+
+    @Option(names = {"-f", "--force"}, order = 83)
+    private boolean force;
+  }
+
+  @Override
+  public Integer call() throws IOException {
+    global.require(batches.stream().distinct().count() == batches.size(), "--batch: give each size once");
+    check();
+    try (Arena arena = Arena.ofShared();
+        Backend backend = Device.CPU.open(new BackendOptions(threads, Optional.empty(), OptionalLong.empty()),
+            global::say)) {
+      global.say("device: " + backend.description());
+      List<DenseNetwork> networks = new ArrayList<>();
+      for (Path model : models) {
+        ModelFile file = reading.load(model, Optional.empty(), global, arena);
+        networks.add(file.network());
+        if (!file.network().graph().isChain()) {
+          global.note("%s: csr is not timed, because the network is no chain of layers".formatted(model));
+        }
+      }
+      TimeResults results = measure(backend, networks);
+      results.print(global.out());
+      write(results, backend);
+    }
+    return 0;
+  }
+
+  private void check() throws IOException {
+    if (output.csv != null) {
+      OutputOptions.check(global, "--csv", output.csv, output.force, models.toArray(Path[]::new));
+    }
+    if (output.folder != null) {
+      try (AtomicOutputs tried = new AtomicOutputs()) {
+        tried.createFolder(output.folder);
+        AtomicOutput.check(output.folder.resolve(TimeResults.PAGE), output.force);
+      }
+    }
+  }
+
+  private TimeResults measure(Backend backend, List<DenseNetwork> networks) {
+    InferenceTimes times = new InferenceTimes(backend);
+    List<Row> rows = new ArrayList<>();
+    List<Shapes> shapes = new ArrayList<>();
+    for (int batch : batches) {
+      global.say("timing batches of " + PLAIN.count(batch));
+      List<Map<Variant, Times>> measured = times.of(networks, batch);
+      List<String> seen = new ArrayList<>();
+      for (int m = 0; m < networks.size(); m++) {
+        DenseNetwork network = networks.get(m);
+        rows.add(new Row(models.get(m).getFileName().toString(), network.sparsity(), batch, measured.get(m)));
+        String widths = TimeResults.widths(network);
+        if (measured.get(m).containsKey(Variant.CSR) && !seen.contains(widths)) {
+          seen.add(widths);
+          shapes.add(new Shapes(widths, batch, times.ofRandomZeros(network, batch)));
+        }
+      }
+    }
+    return new TimeResults(rows, shapes);
+  }
+
+  private void write(TimeResults results, Backend backend) throws IOException {
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      if (output.csv != null) {
+        outputs.write(output.csv, output.force, AtomicOutput.text(results.csv().toString()));
+      }
+      if (output.folder != null) {
+        List<String> provenance = List.of(
+            "Espalier %s, %s".formatted(Espalier.version(), LocalDate.now(ZoneOffset.UTC)),
+            "Machine: %s; %s".formatted(Machine.cpu(), backend.description()), "Java: " + Machine.java());
+        outputs.createFolder(output.folder);
+        for (Map.Entry<String, String> file : results.page(provenance).entrySet()) {
+          outputs.write(output.folder.resolve(file.getKey()), output.force, AtomicOutput.text(file.getValue()));
+        }
+      }
+      outputs.commit();
+    }
+    if (output.folder != null) {
+      global.say("report: " + output.folder.resolve(TimeResults.PAGE));
+    }
+  }
+}

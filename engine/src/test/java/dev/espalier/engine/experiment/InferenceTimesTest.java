@@ -1,0 +1,92 @@
+package dev.espalier.engine.experiment;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.device.Device;
+import dev.espalier.engine.experiment.InferenceTimes.RandomZeros;
+import dev.espalier.engine.experiment.InferenceTimes.Variant;
+import dev.espalier.engine.experiment.Stopwatch.Times;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseNetwork;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.Set;
+import java.util.stream.DoubleStream;
+import org.junit.jupiter.api.Test;
+
+final class InferenceTimesTest {
+  private static Times times(double... seconds) {
+    return new Times(DoubleStream.of(seconds).boxed().toList());
+  }
+
+  @Test
+  void quartilesAndRatiosOfRounds() {
+    Times times = times(5, 1, 3, 2, 4);
+    assertEquals(3, times.median());
+    assertEquals(2, times.lowerQuartile());
+    assertEquals(4, times.upperQuartile());
+    assertEquals(2.5, times(1, 4, 2, 3).median());
+    // A machine that becomes slower changes no ratio.
+    assertEquals(2, times(2, 4, 20).relativeTo(times(1, 2, 10)).upperQuartile());
+  }
+
+  @Test
+  void allPiecesTakeTurns() {
+    List<Times> times = Stopwatch.inTurns(List.of(() -> sleep(1), () -> sleep(4)));
+    assertEquals(times.getFirst().seconds().size(), times.getLast().seconds().size());
+    assertTrue(times.getFirst().seconds().size() >= 5);
+    assertTrue(times.getFirst().median() >= 1e-3 && times.getLast().median() >= 4e-3, times.toString());
+    assertTrue(times.getLast().relativeTo(times.getFirst()).median() > 1.5, times.toString());
+  }
+
+  private static void sleep(int milliseconds) {
+    try {
+      Thread.sleep(milliseconds);
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  private static List<RandomZeros> curve(double... ratios) {
+    List<RandomZeros> curve = new ArrayList<>();
+    for (int i = 0; i < ratios.length; i++) {
+      curve.add(new RandomZeros(InferenceTimes.SPARSITIES.get(i), times(1), times(ratios[i]), ratios[i]));
+    }
+    return curve;
+  }
+
+  @Test
+  void breakEvenIsInterpolated() {
+    // The time is that of what is left: half of it at 0.5 costs 2, a fifth at 0.8 costs 0.8, a quarter 1.
+    assertEquals(0.75, InferenceTimes.breakEven(curve(2, 1.2, 0.8)).getAsDouble(), 1e-12);
+    assertEquals(OptionalDouble.empty(), InferenceTimes.breakEven(curve(3, 2, 1)));
+    assertEquals(OptionalDouble.of(0.5), InferenceTimes.breakEven(curve(0.9, 0.8, 0.7)));
+    // A ratio that was disturbed at a low sparsity does not count as a win.
+    assertTrue(InferenceTimes.breakEven(curve(0.9, 1.3, 0.8)).getAsDouble() > 0.7);
+  }
+
+  @Test
+  void timesTheVariantsThatANetworkHas() {
+    try (Arena arena = Arena.ofShared(); Backend backend = Device.CPU.open()) {
+      DenseNetwork chain = TestNetworks.network(arena, 1, List.of(6, 8, 3),
+          List.of(Activation.of(Activation.Kind.RELU), Activation.IDENTITY));
+      DenseNetwork dead = TestNetworks.network(arena, 2, List.of(6, 8, 3),
+          List.of(Activation.of(Activation.Kind.RELU), Activation.IDENTITY));
+      for (int j = 0; j < 6; j++) {
+        dead.layers().getFirst().weights().set(2, j, 0);
+      }
+      DenseNetwork graph = TestNetworks.network(arena, 3, TestNetworks.graph(3, 8));
+      List<Map<Variant, Times>> times = new InferenceTimes(backend).of(List.of(chain, dead, graph), 3);
+      assertEquals(Set.of(Variant.DENSE, Variant.CSR), times.get(0).keySet());
+      assertEquals(Set.of(Variant.DENSE, Variant.SHRUNK, Variant.CSR), times.get(1).keySet());
+      assertTrue(times.get(2).containsKey(Variant.DENSE) && !times.get(2).containsKey(Variant.CSR));
+      times.forEach(each -> each.values().forEach(time -> assertTrue(time.median() > 0)));
+    }
+  }
+}
