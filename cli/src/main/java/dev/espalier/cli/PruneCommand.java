@@ -20,6 +20,7 @@ import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.pruning.Verification;
+import dev.espalier.engine.report.Gain;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
 import dev.espalier.engine.training.EarlyStopping;
@@ -200,6 +201,7 @@ final class PruneCommand implements Callable<Integer> {
     job.progress().clear();
     job.backend().enter(Phase.WRITE);
     PruningResult result = outcome.result();
+    Gain gain = Reports.gain(job.file(), outcome.last());
     Optional<Verification> verification;
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (!output.dryRun) {
@@ -208,7 +210,8 @@ final class PruneCommand implements Callable<Integer> {
       }
       Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream).toArray(Dataset[]::new);
       List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), result.notes().stream()).toList();
-      Report.Builder report = outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), notes);
+      Report.Builder report = outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), gain,
+          notes);
       verification = run.verification(job.backend(), job.network(), outcome.plan().options(), job.calibration());
       verification.map(Reports::deviations).ifPresent(report::deviations);
       if (output.report != null) {
@@ -219,7 +222,7 @@ final class PruneCommand implements Callable<Integer> {
     if (output.report != null) {
       Reports.say(output.report, global);
     }
-    outcome.print(global, job.network(),
+    outcome.print(global, job.network(), gain,
         test.isGiven() ? "test data" : selection.limits().isPresent() ? "held-out data" : "calibration data");
     result.notes().forEach(global::note);
     global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);

@@ -10,6 +10,7 @@ import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.report.Curve;
+import dev.espalier.engine.report.Gain;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.nio.file.Path;
@@ -33,9 +34,10 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
   }
 
   /// @param model its file
-  /// @param notes all that there are
   /// @param inputShape of the picture that a sample is
-  Report.Builder report(PruneJob job, Path model, boolean dryRun, Optional<Values.Shape> inputShape,
+  /// @param gain of the network at the end
+  /// @param notes all that there are
+  Report.Builder report(PruneJob job, Path model, boolean dryRun, Optional<Values.Shape> inputShape, Gain gain,
       List<String> notes) {
     DenseNetwork network = job.network();
     Map<String, Object> inForce = new LinkedHashMap<>(job.global().inForce());
@@ -45,8 +47,9 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
     now().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
     inForce.put("backend", job.backend().description());
     Report.Builder report = Reports.begin("prune").summary(summary(model, dryRun))
-        .model(network.weights(), result.network().zeros()).layers(Reports.layers(network, result, inputShape))
-        .comparison(search.stream().toList()).timings(Reports.timings(job.backend())).notes(notes).options(inForce);
+        .model(network.weights(), result.network().zeros()).gain(gain)
+        .layers(Reports.layers(network, result, inputShape)).comparison(search.stream().toList())
+        .timings(Reports.timings(job.backend())).notes(notes).options(inForce);
     plan.work().ifPresent(work -> report.multiplyAdds(work.parts()));
     result.measuredChange().ifPresent(report::outputChange);
     dense.ifPresent(evaluation -> Reports.dense(report, evaluation));
@@ -61,8 +64,9 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
         plan.scoring().compensation(), plan.options().schedule(), plan.repair());
   }
 
+  /// @param gain of the network at the end
   /// @param judges what the evaluations are on
-  void print(GlobalOptions global, DenseNetwork network, String judges) {
+  void print(GlobalOptions global, DenseNetwork network, Gain gain, String judges) {
     Table layers = new Table(3, "layer", "shape", "activation", "neurons", "kept", "removed", "sparsity",
         "predicted change", "measured change");
     Optional<HiddenNeurons> gone = plan.options().target() instanceof Target.Neurons
@@ -85,6 +89,15 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
     if (result.measuredChange().isPresent()) {
       global.out().println("Changes are mean squared changes of the network's output on the calibration samples.");
     }
+    global.out()
+        .println("bytes of weights: %s dense, %s".formatted(PLAIN.count(gain.denseBytes()),
+            gain.sparseBytes() < gain.denseBytes()
+                ? "%s by convert --sparse %s".formatted(PLAIN.count(gain.sparseBytes()), gain.sparseForm())
+                : "and no sparse form is smaller"));
+    global.out()
+        .println("multiply-adds per sample: %s, %s without zeros, %s after shrink".formatted(
+            PLAIN.count(gain.multiplyAdds()), PLAIN.count(gain.nonzeroMultiplyAdds()),
+            PLAIN.count(gain.shrunkMultiplyAdds())));
     dense.ifPresent(before -> {
       global.out().println();
       Table table = new Table(1, "on " + judges, before.lossName().toString(), "accuracy");

@@ -7,13 +7,16 @@ import dev.espalier.engine.io.AtomicOutput;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.FileErrors;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.SparseForm;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Compaction;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.Deviations;
+import dev.espalier.engine.report.Gain;
 import dev.espalier.engine.report.LayerReport;
 import dev.espalier.engine.report.Point;
 import dev.espalier.engine.report.Report;
@@ -22,6 +25,7 @@ import dev.espalier.engine.statistics.Density;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.EvaluationPass;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
@@ -95,6 +99,16 @@ final class Reports {
       }
     }
     return timings;
+  }
+
+  /// What the zeros of a pruned network are worth, in the format of the model's file.
+  static Gain gain(ModelFile file, DenseNetwork pruned) {
+    Map.Entry<SparseForm, Long> sparse = SparseForm.of(file.isOnnx()).stream()
+        .map(form -> Map.entry(form, file.sparseBytes(pruned, form))).min(Map.Entry.comparingByValue()).orElseThrow();
+    try (Arena arena = Arena.ofConfined()) {
+      return new Gain(file.denseBytes(), sparse.getValue(), sparse.getKey().toString(), pruned.weights(),
+          pruned.weights() - pruned.zeros(), Compaction.of(pruned, 1, arena).network().weights());
+    }
   }
 
   /// Of a network as it is.

@@ -22,6 +22,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -688,9 +690,18 @@ class CommandsTest {
   @Test
   void convertLeavesOutZeros() throws IOException {
     Path pruned = fixture.file("mostly-zero.safetensors");
-    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.8, "-o", pruned);
+    Path report = fixture.file("report");
+    String told = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.8, "-o", pruned,
+        "--report", report).out();
     Path sparse = fixture.file("sparse.safetensors");
-    Cli.Result result = Cli.succeed("convert", pruned, sparse, "--sparse", "csr");
+    Matcher gain = Pattern.compile("bytes of weights: 224 dense, (\\d+) by convert --sparse (\\S+)").matcher(told);
+    assertTrue(gain.find(), told);
+    int bytes = Cli.succeed("convert", pruned, sparse, "--sparse", gain.group(2)).out().lines().skip(1)
+        .mapToInt(line -> Integer.parseInt(line.replaceFirst("^\\S+ +\\S+ +(\\d+) .*", "$1"))).sum();
+    assertEquals(Integer.parseInt(gain.group(1)), bytes);
+    assertTrue(told.contains("multiply-adds per sample: 56, 11 without zeros, "), told);
+    assertTrue(Files.readString(report.resolve("report.html")).contains("Bytes of weights"));
+    Cli.Result result = Cli.succeed("convert", pruned, sparse, "--sparse", "csr", "--force");
     assertTrue(result.out().lines().anyMatch(line -> line.startsWith("0 ") && line.contains(" csr ")), result.out());
     assertTrue(result.err().contains("note: layer 2 stays dense: as csr it would take ")
         || result.out().lines().anyMatch(line -> line.startsWith("2 ") && line.contains(" csr ")), result.err());

@@ -488,7 +488,21 @@ public final class ModelFile {
 
   /// The bytes of the weights of layer `l` in a sparse form; empty if they cannot have it.
   public OptionalLong sparseBytes(int l, SparseForm form) {
-    return form.bytes(weights.get(l));
+    return form.bytes(weights.get(l), weights.get(l).dtype());
+  }
+
+  /// The bytes of the weights of all layers as the file has them, with their zeros.
+  public long denseBytes() {
+    return IntStream.range(0, weights.size()).mapToLong(this::denseBytes).sum();
+  }
+
+  /// The bytes of the weights of a changed network in a file of this format and dtypes, in a sparse form for those layers
+  /// that become smaller by it.
+  public long sparseBytes(DenseNetwork changed, SparseForm form) {
+    return IntStream.range(0, weights.size()).mapToLong(l -> {
+      Tensor values = new Tensor("", DType.F32, weights.get(l).shape(), changed.layers().get(l).weights().segment());
+      return Math.min(denseBytes(l), form.bytes(values, weights.get(l).dtype()).orElse(Long.MAX_VALUE));
+    }).sum();
   }
 
   /// Whether [#saveSparse] writes the weights of layer `l` in a sparse form: it is smaller, and can be read again.

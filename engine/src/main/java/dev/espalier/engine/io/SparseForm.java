@@ -37,19 +37,20 @@ public enum SparseForm {
   }
 
   /// The bytes of a matrix in this form, without its names and shape; empty if it has more than two values among four.
-  OptionalLong bytes(Tensor matrix) {
+  ///
+  /// @param dtype of the values in the file
+  OptionalLong bytes(Tensor matrix, DType dtype) {
     long rows = matrix.shape().getFirst();
     long columns = matrix.shape().getLast();
-    long dtype = matrix.dtype().bytes();
     return switch (this) {
       case CSR -> {
         long values = values(matrix);
         long index = SparseTensors.index(columns, values).bytes();
-        yield OptionalLong.of(values * (dtype + index) + (rows + 1) * index);
+        yield OptionalLong.of(values * (dtype.bytes() + index) + (rows + 1) * index);
       }
-      case COO -> OptionalLong.of(values(matrix) * (dtype + Long.BYTES));
+      case COO -> OptionalLong.of(values(matrix) * (dtype.bytes() + Long.BYTES));
       case TWO_OF_FOUR -> isTwoOfFour(matrix)
-          ? OptionalLong.of(matrix.data().byteSize() / 2 + rows * SparseTensors.pairBytes(columns))
+          ? OptionalLong.of(matrix.elements() / 2 * dtype.bytes() + rows * SparseTensors.pairBytes(columns))
           : OptionalLong.empty();
     };
   }
@@ -81,7 +82,9 @@ public enum SparseForm {
 
   /// Whether an element is zero, of either sign.
   static boolean isZero(Tensor tensor, long element) {
-    return tensor.dtype().value(tensor.data(), element, LITTLE_ENDIAN) == 0;
+    return tensor.dtype() == DType.F32
+        ? tensor.dtype().read(tensor.data(), element) == 0
+        : tensor.dtype().value(tensor.data(), element, LITTLE_ENDIAN) == 0;
   }
 
   @Override

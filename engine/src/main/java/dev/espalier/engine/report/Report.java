@@ -24,6 +24,7 @@ import java.util.OptionalDouble;
 /// @param denseAccuracy of the network before pruning, 0..1
 /// @param denseLoss of the network before pruning
 /// @param outputChange E‖y − y_pruned‖² of the whole network, in squared output units
+/// @param gain what the zeros of the network are worth
 /// @param layers from the input on
 /// @param comparison one curve a criterion
 /// @param deviations of the backend's scores from the reference's, if they were compared
@@ -35,9 +36,9 @@ import java.util.OptionalDouble;
 @JsonPropertyOrder({"command", "version", "time", "summary"})
 public record Report(String command, String version, Instant time, Optional<String> summary, OptionalDouble accuracy,
     OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy, OptionalDouble denseLoss,
-    OptionalDouble outputChange, Optional<ModelSummary> model, List<LayerReport> layers, List<Curve> comparison,
-    Optional<Deviations> deviations, Map<String, Double> timings, Map<String, Double> multiplyAdds, List<String> notes,
-    Map<String, Object> options) {
+    OptionalDouble outputChange, Optional<ModelSummary> model, Optional<Gain> gain, List<LayerReport> layers,
+    List<Curve> comparison, Optional<Deviations> deviations, Map<String, Double> timings,
+    Map<String, Double> multiplyAdds, List<String> notes, Map<String, Object> options) {
 
   /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
   ///                                  name
@@ -53,6 +54,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     Checks.finite("denseLoss", denseLoss);
     Checks.nonNegative("outputChange", outputChange);
     Objects.requireNonNull(model, "model");
+    Objects.requireNonNull(gain, "gain");
     layers = List.copyOf(layers);
     comparison = List.copyOf(comparison);
     if (comparison.stream().map(Curve::criterion).distinct().count() < comparison.size()) {
@@ -100,6 +102,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     private OptionalDouble denseLoss = OptionalDouble.empty();
     private OptionalDouble outputChange = OptionalDouble.empty();
     private Optional<ModelSummary> model = Optional.empty();
+    private Optional<Gain> gain = Optional.empty();
     private List<LayerReport> layers = List.of();
     private List<Curve> comparison = List.of();
     private Optional<Deviations> deviations = Optional.empty();
@@ -156,6 +159,11 @@ public record Report(String command, String version, Instant time, Optional<Stri
       return this;
     }
 
+    public Builder gain(Gain value) {
+      gain = Optional.of(value);
+      return this;
+    }
+
     public Builder layers(List<LayerReport> value) {
       layers = value;
       return this;
@@ -197,7 +205,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     ///                                  name
     public Report build() {
       return new Report(command, version, time, summary, accuracy, loss, lossName, denseAccuracy, denseLoss,
-          outputChange, model, layers, comparison, deviations, timings, multiplyAdds, notes, options);
+          outputChange, model, gain, layers, comparison, deviations, timings, multiplyAdds, notes, options);
     }
   }
 }

@@ -110,6 +110,15 @@ record ReportView(String title, String version, Instant time, String date, Optio
     report.model().filter(model -> model.removed() > 0 || report.comparison().isEmpty()).ifPresent(
         model -> cards.add(new Card("Sparsity", TYPOGRAPHIC.percent(model.sparsity()), "%s of %s weights removed"
             .formatted(TYPOGRAPHIC.count(model.removed()), TYPOGRAPHIC.count(model.weights())))));
+    report.gain().ifPresent(gain -> {
+      cards.add(new Card("Bytes of weights", TYPOGRAPHIC.count(gain.sparseBytes()),
+          gain.sparseBytes() < gain.denseBytes()
+              ? "as %s; dense %s".formatted(gain.sparseForm(), TYPOGRAPHIC.count(gain.denseBytes()))
+              : "dense: no sparse form is smaller"));
+      cards.add(new Card("Multiply-adds", TYPOGRAPHIC.count(gain.nonzeroMultiplyAdds()),
+          "a sample, without zeros; with them %s, after shrink %s".formatted(TYPOGRAPHIC.count(gain.multiplyAdds()),
+              TYPOGRAPHIC.count(gain.shrunkMultiplyAdds()))));
+    });
     report.accuracy()
         .ifPresent(accuracy -> cards.add(new Card("Accuracy", TYPOGRAPHIC.percent(accuracy),
             ifPresent(report.denseAccuracy(), dense -> "%s; before pruning %s"

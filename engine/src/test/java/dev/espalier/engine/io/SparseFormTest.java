@@ -220,7 +220,7 @@ final class SparseFormTest {
     saveSparse(model, target, form);
     byte[] whole = Files.readAllBytes(target);
     int refused = 0;
-    for (int run = 0; run < 2000; run++) {
+    for (int run = 0; run < 600; run++) {
       byte[] damaged = run % 3 == 0 ? Arrays.copyOf(whole, random.nextInt(1, whole.length)) : whole.clone();
       for (int flips = run % 3 == 0 ? 0 : 1 + random.nextInt(3); flips > 0; flips--) {
         damaged[random.nextInt(damaged.length)] ^= (byte) (1 << random.nextInt(8));
@@ -235,7 +235,7 @@ final class SparseFormTest {
         throw new AssertionError("run " + run, e);
       }
     }
-    assertTrue(refused > 700, "refused " + refused);
+    assertTrue(refused > 200, "refused " + refused);
   }
 
   // ---- files ----

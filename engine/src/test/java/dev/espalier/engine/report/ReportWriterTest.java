@@ -36,13 +36,17 @@ class ReportWriterTest {
     JsonNode json = JSON.readTree(Files.readString(folder.resolve("new/report/report.json")));
 
     assertEquals(List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName", "denseAccuracy",
-        "denseLoss", "outputChange", "model", "layers", "comparison", "deviations", "timings", "multiplyAdds", "notes",
-        "options"), List.copyOf(json.propertyNames()));
+        "denseLoss", "outputChange", "model", "gain", "layers", "comparison", "deviations", "timings", "multiplyAdds",
+        "notes", "options"), List.copyOf(json.propertyNames()));
     assertEquals("prune", json.get("command").stringValue());
     assertEquals("2026-11-23T06:12:31Z", json.get("time").stringValue());
     assertEquals(0.9779, json.get("accuracy").doubleValue());
     assertEquals(0.0742, json.get("loss").doubleValue());
     assertEquals(Set.of("weights", "removed", "sparsity"), Set.copyOf(json.get("model").propertyNames()));
+    assertEquals(
+        List.of("denseBytes", "sparseBytes", "sparseForm", "multiplyAdds", "nonzeroMultiplyAdds", "shrunkMultiplyAdds"),
+        List.copyOf(json.get("gain").propertyNames()));
+    assertEquals(208_940, json.get("gain").get("sparseBytes").longValue());
     assertEquals(List.of("load", "forward", "backward", "moments", "select", "write"),
         List.copyOf(json.get("timings").propertyNames()));
     assertEquals(24.918, json.get("timings").get("moments").doubleValue());
@@ -165,6 +169,8 @@ class ReportWriterTest {
   void tablesNeedNoScript() {
     String prune = page(SampleReports.prune());
     assertEquals(List.of("Sparsity|89.96 %|239 475 of 266 200 weights removed",
+        "Bytes of weights|208 940|as csr; dense 1 064 800",
+        "Multiply-adds|26 620|a sample, without zeros; with them 266 200, after shrink 112 000",
         "Accuracy|97.79 %|−0.20 points; before pruning 97.99 %", "Loss|0.07420|cross-entropy; before pruning 0.06710",
         "Output change|2.714|mean squared, all outputs summed", "Time|40.5 s|longest: moments, 24.9 s"),
         rows(prune, "<div class=\"card\">(.*?)</div>"));
