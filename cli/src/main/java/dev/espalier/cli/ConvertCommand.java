@@ -11,6 +11,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
@@ -67,17 +68,22 @@ final class ConvertCommand implements Callable<Integer> {
   }
 
   private void print(ModelFile file) {
+    List<Integer> layers = file.sparseLayers(sparse);
     Table table = new Table(2, "layer", "written as", "bytes", "dense", "zero");
     for (int l = 0; l < file.network().layers().size(); l++) {
       DenseLayer layer = file.network().layers().get(l);
-      boolean isSparse = file.becomesSparse(l, sparse);
+      OptionalLong bytes = file.sparseBytes(l, sparse);
+      boolean isSparse = layers.contains(l);
       table.row(layer.name(), isSparse ? sparse.toString() : "dense",
-          PLAIN.count(isSparse ? file.sparseBytes(l, sparse).orElseThrow() : file.denseBytes(l)),
-          PLAIN.count(file.denseBytes(l)), PLAIN.percent(layer.sparsity()));
+          PLAIN.count(isSparse ? bytes.orElseThrow() : file.denseBytes(l)), PLAIN.count(file.denseBytes(l)),
+          PLAIN.percent(layer.sparsity()));
       if (!isSparse) {
-        global.note("layer %s stays dense: %s".formatted(layer.name(), file.sparseBytes(l, sparse).isEmpty()
+        String why = bytes.isEmpty()
             ? "it has more than two weights among four"
-            : "as %s it would take %s bytes".formatted(sparse, PLAIN.count(file.sparseBytes(l, sparse).getAsLong()))));
+            : bytes.getAsLong() < file.denseBytes(l)
+                ? "so few weights cannot be told from a damaged file"
+                : "as %s it would take %s bytes".formatted(sparse, PLAIN.count(bytes.getAsLong()));
+        global.note("layer %s stays dense: %s".formatted(layer.name(), why));
       }
     }
     table.lines().forEach(global.out()::println);

@@ -505,11 +505,21 @@ public final class ModelFile {
     }).sum();
   }
 
-  /// Whether [#saveSparse] writes the weights of layer `l` in a sparse form: it is smaller, and can be read again.
-  public boolean becomesSparse(int l, SparseForm form) {
-    OptionalLong bytes = sparseBytes(l, form);
-    return bytes.isPresent() && bytes.getAsLong() < denseBytes(l)
-        && SparseLimit.allows(bytes.getAsLong(), denseBytes(l));
+  /// The layers, by number, whose weights [#saveSparse] writes in a sparse form: those that become smaller by it, unless
+  /// they have so few values that the file would not be read again ([SparseLimit]).
+  public List<Integer> sparseLayers(SparseForm form) {
+    List<Integer> layers = new ArrayList<>();
+    long dense = 0;
+    long sparse = 0;
+    for (int l = 0; l < weights.size(); l++) {
+      long bytes = sparseBytes(l, form).orElse(Long.MAX_VALUE);
+      if (bytes < denseBytes(l) && SparseLimit.allows(sparse + bytes, dense + denseBytes(l))) {
+        layers.add(l);
+        dense += denseBytes(l);
+        sparse += bytes;
+      }
+    }
+    return layers;
   }
 
   /// Writes the file with the weights of those layers in a sparse form that become smaller by it; all else stays.
@@ -523,7 +533,7 @@ public final class ModelFile {
     if (!SparseForm.of(isOnnx(target)).contains(form) || isIndex(target)) {
       throw new FormatException(target, "such a file has no sparse weights of the form " + form);
     }
-    List<Integer> layers = IntStream.range(0, weights.size()).filter(l -> becomesSparse(l, form)).boxed().toList();
+    List<Integer> layers = sparseLayers(form);
     if (layers.isEmpty()) {
       throw new FormatException(file.path(), "no layer becomes smaller as %s; prune it first%s".formatted(form,
           form == SparseForm.TWO_OF_FOUR ? ", with the scope 2:4" : ""));

@@ -18,7 +18,7 @@ final class SparseLimit {
     left = LEAST + DENSE_BYTES * bytes;
   }
 
-  /// Whether tensors of so many bytes can be read.
+  /// Whether the sparse tensors of a file can be read.
   ///
   /// @param sparse bytes in the file
   static boolean allows(long sparse, long dense) {

@@ -55,7 +55,7 @@ final class SparseFormTest {
           new NewTensor("1.weight", dtype, List.of(3L, 9L), MatrixView.of(arena, 3, 9, full(27))),
           new NewTensor("steps", DType.F64, List.of(1L), MatrixView.of(arena, 1, 1, 7)));
       ModelFile model = ModelFile.load(dense, Optional.empty(), arena);
-      assertTrue(model.becomesSparse(0, form));
+      assertEquals(List.of(0), model.sparseLayers(form));
       Path target = folder.resolve("sparse.safetensors");
       saveSparse(model, target, form);
       ModelFile read = ModelFile.load(target, Optional.empty(), arena);
@@ -105,6 +105,15 @@ final class SparseFormTest {
     assertEquals(path + ": no layer becomes smaller as 2:4; prune it first, with the scope 2:4", refusal.getMessage());
     assertThrows(FormatException.class, () -> saveSparse(model, target, SparseForm.COO));
     assertEquals(List.of("model.safetensors"), TestFiles.list(folder));
+  }
+
+  /// What is written can be read: 20 MB of zeros in a file of a few bytes could not.
+  @Test
+  void layersOfNextToNoValuesStayDense() throws IOException {
+    ModelFile model = ModelFile.load(write(NewTensor.matrix("0.weight", MatrixView.allocate(arena, 1, 5_000_000))),
+        Optional.empty(), arena);
+    assertEquals(OptionalLong.of(8), model.sparseBytes(0, SparseForm.CSR));
+    assertEquals(List.of(), model.sparseLayers(SparseForm.CSR));
   }
 
   @ParameterizedTest
