@@ -4,6 +4,7 @@ import static dev.espalier.engine.report.Numbers.PLAIN;
 
 import dev.espalier.cli.TimeResults.Row;
 import dev.espalier.cli.TimeResults.Shapes;
+import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.device.Device;
@@ -20,10 +21,12 @@ import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -99,24 +102,40 @@ final class TimeCommand implements Callable<Integer> {
   }
 
   private TimeResults measure(Backend backend, List<DenseNetwork> networks) {
-    InferenceTimes times = new InferenceTimes(backend);
     List<Row> rows = new ArrayList<>();
     List<Shapes> shapes = new ArrayList<>();
     for (int batch : batches) {
       global.say("timing batches of " + PLAIN.count(batch));
-      List<Map<Variant, Times>> measured = times.of(networks, batch);
-      List<String> seen = new ArrayList<>();
-      for (int m = 0; m < networks.size(); m++) {
-        DenseNetwork network = networks.get(m);
-        rows.add(new Row(models.get(m).getFileName().toString(), network.sparsity(), batch, measured.get(m)));
-        String widths = TimeResults.widths(network);
-        if (measured.get(m).containsKey(Variant.CSR) && !seen.contains(widths)) {
-          seen.add(widths);
-          shapes.add(new Shapes(widths, batch, times.ofRandomZeros(network, batch)));
-        }
+      try {
+        measure(new InferenceTimes(backend), networks, batch, rows, shapes);
+      } catch (OutOfMemoryError | OutOfBackendMemoryException e) {
+        throw new IllegalArgumentException(
+            "batches of %s do not fit into memory; give smaller ones by --batch".formatted(PLAIN.count(batch)), e);
       }
     }
     return new TimeResults(rows, shapes);
+  }
+
+  private void measure(InferenceTimes times, List<DenseNetwork> networks, int batch, List<Row> rows,
+      List<Shapes> shapes) {
+    List<Map<Variant, Times>> measured = times.of(networks, batch);
+    Set<String> seen = new HashSet<>();
+    for (int m = 0; m < networks.size(); m++) {
+      DenseNetwork network = networks.get(m);
+      rows.add(new Row(name(models.get(m)), network.sparsity(), batch, measured.get(m)));
+      String widths = TimeResults.widths(network);
+      if (measured.get(m).containsKey(Variant.CSR) && seen.add(widths)) {
+        shapes.add(new Shapes(widths, batch, times.ofRandomZeros(network, batch)));
+      }
+    }
+  }
+
+  /// The name of the file, if no other model's is the same.
+  private String name(Path model) {
+    Path name = model.getFileName();
+    return models.stream().filter(other -> other.getFileName().equals(name)).count() == 1
+        ? name.toString()
+        : model.toString();
   }
 
   private void write(TimeResults results, Backend backend) throws IOException {

@@ -157,8 +157,8 @@ final class CpuSparseChain implements SparseChain {
   @Override
   public void run(MatrixView batch, MatrixView output) {
     pool.run(lanes.size(), lane -> {
-      for (int first = lane * block; first < samples; first += lanes.size() * block) {
-        lanes.get(lane).run(batch, output, first);
+      for (long first = (long) lane * block; first < samples; first += (long) lanes.size() * block) {
+        lanes.get(lane).run(batch, output, (int) first);
       }
     });
   }
