@@ -122,8 +122,8 @@ final class TimeCommand implements Callable<Integer> {
     Set<String> seen = new HashSet<>();
     for (int m = 0; m < networks.size(); m++) {
       DenseNetwork network = networks.get(m);
-      rows.add(new Row(name(models.get(m)), network.sparsity(), batch, measured.get(m)));
       String widths = TimeResults.widths(network);
+      rows.add(new Row(name(models.get(m)), widths, network.sparsity(), batch, measured.get(m)));
       if (measured.get(m).containsKey(Variant.CSR) && seen.add(widths)) {
         shapes.add(new Shapes(widths, batch, times.ofRandomZeros(network, batch)));
       }

@@ -32,11 +32,11 @@ record TimeResults(List<Row> rows, List<Shapes> shapes) {
   /// The name of the page's file.
   static final String PAGE = "README.md";
   private static final double MILLI = 1e3;
-  /// More are not told apart.
+  /// In a chart: more lines are not told apart.
   private static final int MOST_MODELS = 8;
 
   /// A model at one size of batches.
-  record Row(String model, double sparsity, int batch, Map<Variant, Times> times) {
+  record Row(String model, String widths, double sparsity, int batch, Map<Variant, Times> times) {
     /// How many times as fast as the dense network.
     double speed(Variant variant) {
       return 1 / toDense(variant).median();
@@ -176,8 +176,8 @@ record TimeResults(List<Row> rows, List<Shapes> shapes) {
     List<Line> lines = new ArrayList<>();
     lines.add(line("dense, random zeros", shapes, RandomZeros::dense));
     lines.add(line("csr, random zeros", shapes, RandomZeros::csr));
-    rows.stream().filter(row -> row.batch == shapes.batch && row.sparsity < 1).limit(MOST_MODELS)
-        .forEach(row -> row.times.forEach((variant, times) -> {
+    rows.stream().filter(row -> row.batch == shapes.batch && row.widths.equals(shapes.widths) && row.sparsity < 1)
+        .limit(MOST_MODELS).forEach(row -> row.times.forEach((variant, times) -> {
           if (variant != Variant.DENSE) {
             lines.add(new Line("%s, %s".formatted(row.model, variant), List.of(mark(row.sparsity, times))));
           }
