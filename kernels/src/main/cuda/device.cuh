@@ -206,3 +206,17 @@ __device__ __forceinline__ unsigned swizzle_128(unsigned byte) { return byte ^ (
 __device__ __forceinline__ uint64_t swizzled_operand(unsigned address) {
   return (uint64_t)(address >> 4 & 0x3fff) | 1ull << 16 | (uint64_t)(1024 >> 4) << 32 | 1ull << 62;
 }
+
+/// V floats that move as one access.
+template <int V>
+struct alignas(4 * V) Vector {
+  float v[V];
+};
+template <int V>
+__device__ __forceinline__ Vector<V> load(const float* p) {
+  return *reinterpret_cast<const Vector<V>*>(p);
+}
+template <int V>
+__device__ __forceinline__ void store(float* p, const Vector<V>& x) {
+  *reinterpret_cast<Vector<V>*>(p) = x;
+}

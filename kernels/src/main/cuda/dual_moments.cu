@@ -4,7 +4,8 @@
 //   dual_moments_fma_{I}x{O}x{K}           float32 arithmetic, any shape and alignment
 //   dual_moments_mma_{I}x{O}x{K}x{T}_v{V}  TF32, mma.sync; copies of V floats: needs inputs and outputs % V == 0
 //   dual_moments_wgmma_{I}x{O}x{K}x{T}     TF32, wgmma and TMA; needs sm_90a, inputs % 4 == 0, S rounded and transposed
-// dual_moments_transpose_32x32             Sᵀ (outputs, stride) from S, rounded to TF32, columns from samples on are 0
+// dual_moments_transpose_32x32             Sᵀ (outputs, stride) from S, rounded to TF32, columns from samples on are 0;
+//   each eight samples lie in the order 0 2 4 6 1 3 5 7, in which wgmma's fragments take them
 //
 // S (samples, outputs)  A (samples, inputs)  c (inputs)  M1, M2 (outputs, inputs): float32, row-major. Each tile of
 // S and A is loaded once and feeds both products; A is shifted and squared in registers. TF32 rounds S, X and X∘X to
@@ -20,21 +21,40 @@ struct Moments {
   int samples, outputs, inputs;
 };
 
-/// Hands sums of row o, columns i to i + N − 1 to where they belong.
-template <int N>
-__device__ __forceinline__ void put(const Moments& m, int o, int i, const float* d1, const float* d2) {
-  if (o >= m.outputs || i >= m.inputs) return;
-  const int64_t at = (int64_t)o * m.inputs + i, part = (int64_t)blockIdx.z * m.outputs * m.inputs;
+/// V sums of each moment: of output o, inputs i to i + V − 1.
+template <int V>
+struct Sums {
+  int o, i;
+  Vector<V> first, second;
+};
+
+/// Hands sums(0) to sums(COUNT − 1) to where they belong. WHOLE: inputs and i are multiples of V.
+template <int COUNT, int V, bool WHOLE, class Of>
+__device__ __forceinline__ void put(const Moments& m, Of sums) {
+  const bool adds = gridDim.z == 1;
+  const int64_t part = adds ? 0 : (int64_t)blockIdx.z * m.outputs * m.inputs;
+  float *to1 = adds ? m.m1 : m.partial1 + part, *to2 = adds ? m.m2 : m.partial2 + part;
+  Vector<V> old1[COUNT], old2[COUNT];
 #pragma unroll
-  for (int n = 0; n < N; n++) {
-    if (i + n >= m.inputs) return;
-    if (gridDim.z == 1) {
-      m.m1[at + n] += d1[n];
-      m.m2[at + n] += d2[n];
-    } else {
-      m.partial1[part + at + n] = d1[n];
-      m.partial2[part + at + n] = d2[n];
+  for (int n = 0; n < COUNT; n++) {
+    const Sums<V> s = sums(n);
+    const int64_t at = (int64_t)s.o * m.inputs + s.i;
+    const int there = adds && s.o < m.outputs ? m.inputs - s.i : 0;
+    old1[n] = load_run<V, WHOLE>(to1 + at, there);
+    old2[n] = load_run<V, WHOLE>(to2 + at, there);
+  }
+#pragma unroll
+  for (int n = 0; n < COUNT; n++) {
+    Sums<V> s = sums(n);
+    const int64_t at = (int64_t)s.o * m.inputs + s.i;
+    const int there = s.o < m.outputs ? m.inputs - s.i : 0;
+#pragma unroll
+    for (int v = 0; v < V; v++) {
+      s.first.v[v] += old1[n].v[v];
+      s.second.v[v] += old2[n].v[v];
     }
+    store_run<V, WHOLE>(to1 + at, s.first, there);
+    store_run<V, WHOLE>(to2 + at, s.second, there);
   }
 }
 
@@ -89,8 +109,15 @@ __device__ __forceinline__ void fma_product(const Moments& m, const float* sensi
     }
     __syncthreads();
   }
+  put<T::kPer, T::kPer, false>(m, [&](int a) {
+    Sums<T::kPer> s{o0 + row + a, i0 + column, {}, {}};
 #pragma unroll
-  for (int a = 0; a < T::kPer; a++) put<T::kPer>(m, o0 + row + a, i0 + column, d1[a], d2[a]);
+    for (int b = 0; b < T::kPer; b++) {
+      s.first.v[b] = d1[a][b];
+      s.second.v[b] = d2[a][b];
+    }
+    return s;
+  });
 }
 
 #define FMA(I, O, K)                                                                                              \
@@ -159,11 +186,11 @@ __device__ __forceinline__ void mma_product(const Moments& m, const float* sensi
   pipeline<STAGES>(part.steps, start, multiply);
 #pragma unroll
   for (int o = 0; o < T::kOutputTiles; o++)
-#pragma unroll
-    for (int n = 0; n < T::kInputTiles; n++)
-#pragma unroll
-      for (int e = 0; e < 4; e += 2)
-        put<2>(m, o0 + wo + o * 16 + l.g + e * 4, i0 + wi + n * 8 + l.t * 2, &d1[o][n][e], &d2[o][n][e]);
+    put<2 * T::kInputTiles, 2, (V > 1)>(m, [&](int r) {
+      const int n = r / 2, e = r % 2 * 2;
+      return Sums<2>{o0 + wo + o * 16 + l.g + e * 4, i0 + wi + n * 8 + l.t * 2, {d1[o][n][e], d1[o][n][e + 1]},
+                     {d2[o][n][e], d2[o][n][e + 1]}};
+    });
 }
 
 // Blocks of a small tile that share a multiprocessor. From compute capability 12.0 on its 100 KB hold only one, and registers
@@ -205,9 +232,9 @@ extern "C" __global__ void __launch_bounds__(256)
   __syncthreads();
 #pragma unroll
   for (int r = threadIdx.y; r < 32; r += 8) {
-    const int o = o0 + r, n = n0 + (int)threadIdx.x;
-    if (o < outputs && n < stride)
-      transposed[(int64_t)o * stride + n] = __uint_as_float(to_tf32(shared.s[threadIdx.x][r]));
+    const int o = o0 + r, p = (int)threadIdx.x, n = (p & ~7) | (p & 3) << 1 | (p >> 2 & 1);
+    if (o < outputs && n0 + p < stride)
+      transposed[(int64_t)o * stride + n0 + p] = __uint_as_float(to_tf32(shared.s[n][r]));
   }
 }
 EXPORT_KERNEL(dual_moments_transpose_32x32);
@@ -232,22 +259,26 @@ struct WgmmaTile {
   };
 };
 
-/// Fragments of one stage: 8 samples each of x and x², inputs `row` and `row` + 8.
+/// Fragments of one stage: 8 samples each of x and x². Rows g and g + 8 are inputs 2 g and 2 g + 1, columns t and t + 4 are
+/// samples 2 t and 2 t + 1, because a lane then reads two neighbours, and 16 lanes 32 banks. Sᵀ has its columns in the same
+/// order.
 struct Fragments {
   unsigned x[4][4], squared[4][4];
 };
 
-template <class Stage>
-__device__ __forceinline__ void load_fragments(Fragments& f, const Stage& stage, int row, int t, const float (&c)[2]) {
+/// @param at where samples 2 t and 2 t + 1 of the stage lie in x
+__device__ __forceinline__ void load_fragments(Fragments& f, const unsigned char* x, const unsigned (&at)[2],
+                                               const float (&c)[2]) {
 #pragma unroll
   for (int k = 0; k < 4; k++)
 #pragma unroll
-    for (int e = 0; e < 4; e++) {
-      const int sample = k * 8 + t + (e >> 1) * 4, input = row + (e & 1) * 8;
-      const unsigned byte = swizzle_128((unsigned)(sample * 128 + input % 32 * 4));
-      const float x = *reinterpret_cast<const float*>(&stage.x[input / 32][byte]) - c[e & 1];
-      f.x[k][e] = to_tf32(x);
-      f.squared[k][e] = to_tf32(x * x);
+    for (int h = 0; h < 2; h++) {
+      const float2 pair = *reinterpret_cast<const float2*>(x + at[h] + k * 1024);
+      const float low = pair.x - c[0], high = pair.y - c[1];
+      f.x[k][2 * h] = to_tf32(low);
+      f.x[k][2 * h + 1] = to_tf32(high);
+      f.squared[k][2 * h] = to_tf32(low * low);
+      f.squared[k][2 * h + 1] = to_tf32(high * high);
     }
 }
 
@@ -279,21 +310,24 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
       }
   } else {
     take_registers<232>();
-    const int t = threadIdx.x % 4, row = (warpgroup - 1) * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4;
+    const int t = threadIdx.x % 4, input = (warpgroup - 1) * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 * 2;
     float c[2];
+    unsigned at[2];
 #pragma unroll
-    for (int e = 0; e < 2; e++) c[e] = i0 + row + e * 8 < m.inputs ? pilot[i0 + row + e * 8] : 0.f;
+    for (int e = 0; e < 2; e++) {
+      c[e] = i0 + input + e < m.inputs ? pilot[i0 + input + e] : 0.f;
+      at[e] = input / T::kBox * (K * 128) + swizzle_128((unsigned)((2 * t + e) * 128 + input % T::kBox * 4));
+    }
     float d1[64], d2[64];
 #pragma unroll
     for (int e = 0; e < 64; e++) d1[e] = d2[e] = 0.f;
     auto fetch = [&](int step, Fragments& f) {
       const int s = step % STAGES;
       mbarrier_wait(&shared.full[s], (unsigned)(step / STAGES & 1));
-      load_fragments(f, shared.stage[s], row, t, c);
+      load_fragments(f, &shared.stage[s].x[0][0], at, c);
     };
     auto multiply = [&](int step, Fragments& now, Fragments& next) {
-      const int s = step % STAGES;
-      const uint64_t operand = swizzled_operand(shared_address(shared.stage[s].s));
+      const uint64_t operand = swizzled_operand(shared_address(shared.stage[step % STAGES].s));
       wgmma_fence();
 #pragma unroll
       for (int k = 0; k < 4; k++) {  // 8 samples are 32 bytes of a row, 2 in the descriptor's units
@@ -301,10 +335,10 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
         wgmma_m64n128k8(d2, now.squared[k], operand + 2 * k);
       }
       wgmma_commit();
-      if (step + 1 < part.steps) fetch(step + 1, next);  // while the tensor cores work
-      wgmma_wait<0>();
+      wgmma_wait<1>();  // the step before is done: with its stage and its fragments
       // Every warp says so for itself: one warp's wait tells nothing about the other three.
-      if (threadIdx.x % 32 == 0) mbarrier_arrive(&shared.empty[s]);
+      if (step > 0 && threadIdx.x % 32 == 0) mbarrier_arrive(&shared.empty[(step - 1) % STAGES]);
+      if (step + 1 < part.steps) fetch(step + 1, next);  // while the tensor cores work
     };
     Fragments even, odd;  // two names, so that both stay in registers
     if (part.steps > 0) fetch(0, even);
@@ -312,11 +346,13 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
       multiply(step, even, odd);
       if (step + 1 < part.steps) multiply(step + 1, odd, even);
     }
+    wgmma_wait<0>();
 #pragma unroll
-    for (int j = 0; j < 16; j++)
-#pragma unroll
-      for (int e = 0; e < 4; e++)
-        put<1>(m, o0 + j * 8 + t * 2 + (e & 1), i0 + row + (e >> 1) * 8, &d1[j * 4 + e], &d2[j * 4 + e]);
+    for (int j = 0; j < 16; j += 4)
+      put<8, 2, true>(m, [&](int r) {
+        const int o = j * 8 + r / 2 * 8 + t * 2 + r % 2, d = j * 4 + r / 2 * 4 + r % 2;
+        return Sums<2>{o0 + o, i0 + input, {d1[d], d1[d + 2]}, {d2[d], d2[d + 2]}};
+      });
   }
 }
 

@@ -4,20 +4,6 @@
 
 constexpr int kLanes = 32;
 
-/// V floats that move as one access.
-template <int V>
-struct alignas(4 * V) Vector {
-  float v[V];
-};
-template <int V>
-__device__ __forceinline__ Vector<V> load(const float* p) {
-  return *reinterpret_cast<const Vector<V>*>(p);
-}
-template <int V>
-__device__ __forceinline__ void store(float* p, const Vector<V>& x) {
-  *reinterpret_cast<Vector<V>*>(p) = x;
-}
-
 /// By tiles of COLUMNS × ROWS, a block of 32 × 8 threads each: a thread visits V = COLUMNS/32 columns side by
 /// side in rows 8 apart, so that ROWS/8 independent loads are in flight. The grid covers the columns; its y
 /// dimension strides over the rows. Needs columns % V == 0 and buffers aligned to 4 V bytes.

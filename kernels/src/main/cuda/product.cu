@@ -34,19 +34,37 @@ __device__ __forceinline__ Corner corner_of(const Product& p) {
   return {(group * kDown + within % height) * M, within / height * N};
 }
 
-/// Hands sums of one row, columns j to j + COUNT − 1, to where they belong.
-template <int COUNT>
-__device__ __forceinline__ void put(const Product& p, int i, int j, const float* sums) {
-  if (i >= p.rows) return;
+/// V sums of row i, columns j to j + V − 1.
+template <int V>
+struct Sums {
+  int i, j;
+  Vector<V> of;
+};
+
+/// Hands sums(0) to sums(COUNT − 1) to where they belong.
+template <int COUNT, int V, class Of>
+__device__ __forceinline__ void put(const Product& p, Of sums) {
+  if (gridDim.z > 1) {
+#pragma unroll
+    for (int n = 0; n < COUNT; n++) {
+      const Sums<V> s = sums(n);
+      store_run<V, false>(p.partials + ((int64_t)blockIdx.z * p.rows + s.i) * p.columns + s.j, s.of,
+                          s.i < p.rows ? p.columns - s.j : 0);
+    }
+    return;
+  }
+  Vector<V> old[COUNT];
 #pragma unroll
   for (int n = 0; n < COUNT; n++) {
-    if (j + n >= p.columns) return;
-    if (gridDim.z > 1) {
-      p.partials[((int64_t)blockIdx.z * p.rows + i) * p.columns + j + n] = sums[n];
-    } else {
-      float& c = p.c[(int64_t)i * p.stride_c + j + n];
-      c = p.beta == 0.f ? p.alpha * sums[n] : fmaf(p.alpha, sums[n], p.beta * c);
-    }
+    const Sums<V> s = sums(n);
+    old[n] = load_run<V, false>(p.c + (int64_t)s.i * p.stride_c + s.j, p.beta != 0.f && s.i < p.rows ? p.columns - s.j : 0);
+  }
+#pragma unroll
+  for (int n = 0; n < COUNT; n++) {
+    Sums<V> s = sums(n);
+#pragma unroll
+    for (int v = 0; v < V; v++) s.of.v[v] = fmaf(p.alpha, s.of.v[v], p.beta * old[n].v[v]);
+    store_run<V, false>(p.c + (int64_t)s.i * p.stride_c + s.j, s.of, s.i < p.rows ? p.columns - s.j : 0);
   }
 }
 
@@ -126,7 +144,11 @@ __device__ __forceinline__ void product_by_fma(const Product& p) {
   for (int i = 0; i < T::kRows; i++)
 #pragma unroll
     for (int j = 0; j < T::kColumns; j += T::kRun)
-      put<T::kRun>(p, corner.row + i / T::kRun * 64 + row + i % T::kRun, corner.column + j / T::kRun * 64 + column, &d[i][j]);
+      put<1, T::kRun>(p, [&](int) {
+        return Sums<T::kRun>{corner.row + i / T::kRun * 64 + row + i % T::kRun,
+                             corner.column + j / T::kRun * 64 + column,
+                             {d[i][j], d[i][j + 1], d[i][j + 2], d[i][j + 3]}};
+      });
 }
 
 // ---------------------------------------------------------------------------------------------- mma.sync
@@ -173,11 +195,11 @@ __device__ __forceinline__ void product_by_mma(const Product& p) {
   pipeline<STAGES>(part.steps, start, multiply);
 #pragma unroll
   for (int i = 0; i < T::kRows; i++)
-#pragma unroll
-    for (int j = 0; j < T::kColumns; j++)
-#pragma unroll
-      for (int e = 0; e < 4; e += 2)
-        put<2>(p, corner.row + row + i * 16 + l.g + e * 4, corner.column + column + j * 8 + l.t * 2, &d[i][j][e]);
+    put<2 * T::kColumns, 2>(p, [&](int r) {
+      const int j = r / 2, e = r % 2 * 2;
+      return Sums<2>{corner.row + row + i * 16 + l.g + e * 4, corner.column + column + j * 8 + l.t * 2,
+                     {d[i][j][e], d[i][j][e + 1]}};
+    });
 }
 
 // ---------------------------------------------------------------------------------------------- exports

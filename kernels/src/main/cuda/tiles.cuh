@@ -81,3 +81,31 @@ __device__ __forceinline__ void right_fragment(unsigned (&b)[2], const Tile& til
 #pragma unroll
   for (int e = 0; e < 2; e++) b[e] = to_tf32(tile.at(k + l.t + e * 4, w + l.g));
 }
+
+// ---- Results. A thread adds runs of V neighbours to a row. All loads of a batch come before its stores: the compiler must
+// take both for the same memory, and would wait for each load before the next.
+
+/// The run from `from` on, of which `there` elements lie in the matrix; the others are 0. WHOLE: all do or none, and they
+/// move as one access, so their address must be aligned to it.
+template <int V, bool WHOLE>
+__device__ __forceinline__ Vector<V> load_run(const float* from, int there) {
+  Vector<V> run = {};
+  if constexpr (WHOLE) {
+    if (there > 0) run = load<V>(from);
+  } else {
+#pragma unroll
+    for (int v = 0; v < V; v++)
+      if (v < there) run.v[v] = from[v];
+  }
+  return run;
+}
+template <int V, bool WHOLE>
+__device__ __forceinline__ void store_run(float* to, const Vector<V>& run, int there) {
+  if constexpr (WHOLE) {
+    if (there > 0) store<V>(to, run);
+  } else {
+#pragma unroll
+    for (int v = 0; v < V; v++)
+      if (v < there) to[v] = run.v[v];
+  }
+}

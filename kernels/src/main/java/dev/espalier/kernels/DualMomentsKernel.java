@@ -98,6 +98,8 @@ public final class DualMomentsKernel {
   private static final String FAMILY = "dual_moments";
   private static final int ALIGNMENT = 256;
   private static final int WIDE = 512;
+  /// Samples that the transpose puts into the order of wgmma's fragments.
+  private static final int TRANSPOSED_TOGETHER = 8;
 
   private final Gpu gpu;
   private final ReductionsKernel reductions;
@@ -131,7 +133,7 @@ public final class DualMomentsKernel {
   /// @param workspace of [#workspace] bytes
   public void addMoments(MathMode mode, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix pilotMean,
       DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
-    Tile tile = choose(mode, sensitivity, activation);
+    Tile tile = choose(mode, sensitivity, activation, m1, m2);
     int parts = parts(tile, activation.rows(), sensitivity.columns(), activation.columns());
     addMoments(tile, parts, sensitivity, activation, pilotMean, m0, m1, m2, workspace);
   }
@@ -146,9 +148,10 @@ public final class DualMomentsKernel {
     Kernels.shape("sensitivity", sensitivity, samples, outputs);
     Kernels.shape("pilotMean", pilotMean, 1, inputs);
     EliminationScoresKernel.checkMoments(outputs, inputs, m0, m1, m2);
-    if (!admits(tile, sensitivity, activation)) {
-      throw new IllegalArgumentException("%s does not admit s %s at %#x, a %s at %#x".formatted(tile.name(),
-          sensitivity, sensitivity.address(), activation, activation.address()));
+    if (!admits(tile, sensitivity, activation, m1, m2)) {
+      throw new IllegalArgumentException(
+          "%s does not admit s %s at %#x, a %s at %#x, m1 at %#x, m2 at %#x".formatted(tile.name(), sensitivity,
+              sensitivity.address(), activation, activation.address(), m1.address(), m2.address()));
     }
     Layout layout = layout(tile, parts, samples, outputs, inputs);
     Kernels.room("workspace", workspace, layout.bytes());
@@ -164,7 +167,7 @@ public final class DualMomentsKernel {
       int stride = layout.stride();
       DeviceMatrix transposed = new DeviceMatrix(workspace.address(), outputs, stride);
       transpose(sensitivity, transposed);
-      s = new Argument.TensorMap(new DeviceMatrix(transposed.address(), outputs, samples), stride, tile.outputs());
+      s = new Argument.TensorMap(transposed, stride, tile.outputs());
       a = new Argument.TensorMap(activation, inputs, tile.samples());
     }
     gpu.launch(new Launch(FAMILY, tile.name(), grid, Dimensions.of(tile.threads()), tile.sharedBytes(),
@@ -195,14 +198,15 @@ public final class DualMomentsKernel {
   }
 
   /// The kernel for a batch. The width that parts the two mma tiles is a model's, not yet a measurement's.
-  private Tile choose(MathMode mode, DeviceMatrix sensitivity, DeviceMatrix activation) {
+  private Tile choose(MathMode mode, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix m1,
+      DeviceMatrix m2) {
     if (!isFor(MMA_SMALL, mode)) {
       return FMA;
     }
-    if (isFor(WGMMA, mode) && admits(WGMMA, sensitivity, activation)) {
+    if (isFor(WGMMA, mode) && admits(WGMMA, sensitivity, activation, m1, m2)) {
       return WGMMA;
     }
-    if (!admits(MMA_SMALL, sensitivity, activation)) {
+    if (!admits(MMA_SMALL, sensitivity, activation, m1, m2)) {
       return MMA_UNALIGNED;
     }
     return Math.min(sensitivity.columns(), activation.columns()) >= WIDE ? MMA_LARGE : MMA_SMALL;
@@ -218,11 +222,13 @@ public final class DualMomentsKernel {
     };
   }
 
-  private static boolean admits(Tile tile, DeviceMatrix sensitivity, DeviceMatrix activation) {
+  private static boolean admits(Tile tile, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix m1,
+      DeviceMatrix m2) {
     return switch (tile) {
       case Fma _ -> true;
-      case Mma mma -> sensitivity.admits(mma.vector()) && activation.admits(mma.vector());
-      case Wgmma _ -> activation.admits(4);
+      case Mma(_, _, _, _, int vector) ->
+        sensitivity.admits(vector) && activation.admits(vector) && m1.admits(vector) && m2.admits(vector);
+      case Wgmma _ -> activation.admits(4) && m1.admits(4) && m2.admits(4);
     };
   }
 
@@ -247,7 +253,7 @@ public final class DualMomentsKernel {
   }
 
   private Layout layout(Tile tile, int parts, int samples, int outputs, int inputs) {
-    int stride = Math.ceilDiv(samples, 4) * 4;
+    int stride = Math.ceilDiv(samples, TRANSPOSED_TOGETHER) * TRANSPOSED_TOGETHER;
     long transposed = tile instanceof Wgmma ? aligned((long) outputs * stride * Float.BYTES) : 0;
     long sums = aligned(reductions.columnSumsWorkspace(samples, outputs));
     long partial = aligned(parts == 1 ? 1 : (long) parts * outputs * inputs * Float.BYTES);

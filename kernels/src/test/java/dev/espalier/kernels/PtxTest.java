@@ -1,6 +1,7 @@
 package dev.espalier.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -129,6 +130,31 @@ class PtxTest {
     assertTrue(body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("cp.async.cg"));
     String product = body(ptx("product"), ProductKernel.MMA_LARGE.name(false, true));
     assertTrue(product.contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32") && product.contains("cp.async.cg"));
+  }
+
+  /// In the order of the PTX, which the assembler keeps because it must take both for the same memory: what adds to its
+  /// result loads four or more elements, then stores them, and does not alternate for each of its up to 256 elements.
+  @Test
+  void resultsAreLoadedInBatches() throws IOException {
+    for (String family : List.of("dual_moments", "product")) {
+      String ptx = ptx(family);
+      for (String kernel : entries().keySet()) {
+        if (kernel.matches(family + "_(fma|mma|wgmma).*")) {
+          long waits = Pattern.compile("st\\.global[^;]*;(?:(?!st\\.global).)*?ld\\.global", Pattern.DOTALL)
+              .matcher(body(ptx, kernel)).results().count();
+          assertTrue(waits <= 16, "%s loads after stores %d times".formatted(kernel, waits));
+        }
+      }
+    }
+  }
+
+  /// Otherwise each waits for the one before: the assembler says so in a warning.
+  @Test
+  void wgmmaRunAhead() throws IOException {
+    String report = Files.readString(REPORTS.resolve("dual_moments.ptxas"));
+    assertTrue(report.contains(DualMomentsKernel.WGMMA.name()));
+    assertFalse(report.contains("serializ"), report);
+    assertTrue(body(ptx("dual_moments"), DualMomentsKernel.WGMMA.name()).contains("wgmma.wait_group.sync.aligned 1;"));
   }
 
   /// The launcher's kernels, four of each tile.
