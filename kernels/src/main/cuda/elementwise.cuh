@@ -49,6 +49,34 @@ struct Run {
   }
 };
 
+/// Calls visit(offset, value) for all elements of x, by blocks of 256 threads, for kernels that only read: four vectors of
+/// a thread are on their way at a time. Where x is not aligned to 16 bytes, elements come one by one.
+template <class Visit>
+__device__ __forceinline__ void for_each_value(const float* x, int64_t elements, Visit visit) {
+  constexpr int kThreads = 256, V = 4, kLoads = 4;
+  const int64_t vectors = (uintptr_t)x % (V * sizeof(float)) == 0 ? elements / V : 0;
+  const int64_t stride = (int64_t)gridDim.x * kThreads, first = (int64_t)blockIdx.x * kThreads + threadIdx.x;
+  for (int64_t i = first; i < vectors; i += kLoads * stride) {
+    Vector<V> loaded[kLoads];
+#pragma unroll
+    for (int n = 0; n < kLoads; n++)
+      if (i + n * stride < vectors) loaded[n] = load<V>(x + (i + n * stride) * V);
+#pragma unroll
+    for (int n = 0; n < kLoads; n++)
+      if (i + n * stride < vectors)
+#pragma unroll
+        for (int v = 0; v < V; v++) visit((i + n * stride) * V + v, loaded[n].v[v]);
+  }
+  for (int64_t i = vectors * V + first; i < elements; i += stride) visit(i, x[i]);
+}
+
+__device__ __forceinline__ bool is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }
+
+/// Lowers *first to `index`; the order of threads does not matter.
+__device__ __forceinline__ void report_first(unsigned long long* first, int64_t index) {
+  atomicMin(first, (unsigned long long)index);
+}
+
 /// Sum over the warp, the same in every lane and in every run.
 template <class T>
 __device__ __forceinline__ T warp_sum(T value) {

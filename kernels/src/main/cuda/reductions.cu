@@ -5,6 +5,7 @@
 // column_square_sums_{C}x{R}   partials[z] = Σ over the z-th part of the rows of x∘x
 // add_partials_256             y = α Σ over parts of partials[part] + β y; y is not read when β = 0; its rows may lie apart
 // sum_1024                     total = Σ x over doubles, by one block
+// first_non_finite_256         *first = min(*first, the index of each element of x that is NaN or infinite)
 //
 // x (rows, columns)  partials (parts, elements)  y (elements): float32, row-major. A part is ⌈rows/parts⌉ rows.
 // column_sums: block 32×8 owns C = 32 columns of one part, thread row t adds rows t, t+8, …, then the eight are added
@@ -66,6 +67,14 @@ extern "C" __global__ void __launch_bounds__(256)
   });
 }
 EXPORT_KERNEL(add_partials_256);
+
+extern "C" __global__ void __launch_bounds__(256)
+    first_non_finite_256(const float* x, unsigned long long* first, int64_t elements) {
+  for_each_value(x, elements, [&](int64_t at, float value) {
+    if (!is_finite(value)) report_first(first, at);
+  });
+}
+EXPORT_KERNEL(first_non_finite_256);
 
 struct WarpSums {
   double of[32];

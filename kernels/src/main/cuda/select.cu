@@ -34,13 +34,6 @@ __device__ __forceinline__ uint32_t key(float score) {
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-__device__ __forceinline__ bool is_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) != 0x7f800000u; }
-
-/// Lowers *first to `index`; the order of threads does not matter.
-__device__ __forceinline__ void report_first(unsigned long long* first, int64_t index) {
-  atomicMin(first, (unsigned long long)index);
-}
-
 struct Digit {
   int shift, bits;
 };
@@ -95,8 +88,8 @@ extern "C" __global__ void __launch_bounds__(256)
   __syncthreads();
   const uint32_t prefix = state->prefix, mask = state->mask;
   const Digit digit = digit_of(pass);
-  Run<256>::for_each(elements, [&](int64_t at, auto) {
-    uint32_t k = key(scores[at]);
+  for_each_value(scores, elements, [&](int64_t, float score) {
+    uint32_t k = key(score);
     if ((k & mask) == prefix) atomicAdd(&bins.count[k >> digit.shift & ((1u << digit.bits) - 1)], 1u);
   });
   __syncthreads();

@@ -357,6 +357,11 @@ public final class GpuKernels {
       DeviceBuffer workspace = memory.buffer(reductions.columnSumsWorkspace(rows, width), 0);
       return (Runnable) () -> reductions.columnSquareSums(1, x, 0, y, workspace);
     }, Runnable::run);
+    measure("first_non_finite", shape, 0, 4 * elements, memory -> {
+      DeviceMatrix x = memory.matrix(rows, width);
+      DeviceBuffer first = memory.buffer(Long.BYTES, -1);
+      return (Runnable) () -> reductions.firstNonFinite(x, first);
+    }, Runnable::run);
     UpdatesKernel updates = new UpdatesKernel(driver);
     measure("axpy", shape, 0, 12 * elements, memory -> matrices(memory, 2, rows, width),
         m -> updates.add(1, m[0], m[1]));

@@ -519,7 +519,7 @@ public final class CudaGpu implements Driver {
   // ---- kernels ----
 
   @Override
-  public void launch(Launch launch) {
+  public void launch(Launch launch, Stream stream) {
     if (launch.arguments().size() > MOST_ARGUMENTS) {
       throw new KernelException(launch, launch.arguments().size() + " arguments");
     }
@@ -530,7 +530,7 @@ public final class CudaGpu implements Driver {
       Dimensions grid = launch.grid();
       Dimensions block = launch.block();
       JCudaDriver.cuLaunchKernel(function, grid.x(), grid.y(), grid.z(), block.x(), block.y(), block.z(),
-          launch.sharedBytes(), streams.get(Stream.COMPUTE), parameters, null);
+          launch.sharedBytes(), streams.get(stream), parameters, null);
     } catch (CudaException | NativeCallException | LinkageError e) {
       throw new KernelException(launch, e);
     }

@@ -7,13 +7,13 @@ import java.lang.foreign.MemorySegment;
 /// thread at a time, any. Every method throws a [GpuException] if the GPU fails, also
 /// when work of an earlier call does.
 ///
-/// Kernels ([#launch]), [#fill] and [#copy] run in [Stream#COMPUTE].
+/// Kernels, [#fill] and [#copy] run in [Stream#COMPUTE] where no stream is named.
 public interface Driver extends Gpu, AutoCloseable {
   /// A queue of work.
   enum Stream {
     /// Kernels, and copies that they wait for.
     COMPUTE,
-    /// Copies beside them.
+    /// Copies beside them, and kernels that look at what was copied.
     COPY
   }
 
@@ -73,6 +73,37 @@ public interface Driver extends Gpu, AutoCloseable {
 
   /// Copies `bytes` bytes of the device into `to`, from `offset` on.
   void copyOut(long from, HostMemory to, long offset, long bytes, Stream stream);
+
+  /// Starts a kernel in a stream, which must not be recorded unless it is [Stream#COMPUTE].
+  ///
+  /// @throws KernelException if it cannot be started
+  void launch(Launch launch, Stream stream);
+
+  @Override
+  default void launch(Launch launch) {
+    launch(launch, Stream.COMPUTE);
+  }
+
+  /// This GPU for launchers whose kernels belong into a stream.
+  default Gpu in(Stream stream) {
+    Driver driver = this;
+    return new Gpu() {
+      @Override
+      public void launch(Launch launch) {
+        driver.launch(launch, stream);
+      }
+
+      @Override
+      public int computeCapability() {
+        return driver.computeCapability();
+      }
+
+      @Override
+      public int multiprocessors() {
+        return driver.multiprocessors();
+      }
+    };
+  }
 
   /// An event, not yet recorded.
   Event event();

@@ -8,6 +8,8 @@ public final class ReductionsKernel {
   private static final String FAMILY = "reductions";
   private static final int COLUMNS = 32;
   private static final int RUN = 256;
+  /// Elements of a block that only reads: each thread four vectors of four.
+  static final int READ_TOGETHER = 16 * RUN;
   private static final int SMALLEST_PART = 64;
   private static final int MOST_PARTS = 64;
 
@@ -72,6 +74,15 @@ public final class ReductionsKernel {
             List.of(Argument.of(partials), Argument.of(y), Argument.of((float) alpha), Argument.of((float) beta),
                 Argument.of(parts), Argument.of(y.elements()), Argument.of(y.columns()), Argument.of(y.stride())),
             "%d × y %s".formatted(parts, y)));
+  }
+
+  /// Lowers a word to the row-major index of each element that is NaN or infinite.
+  ///
+  /// @param first a 64-bit word
+  public void firstNonFinite(DeviceMatrix x, DeviceBuffer first) {
+    Kernels.room("first", first, Long.BYTES);
+    gpu.launch(new Launch(FAMILY, "first_non_finite_" + RUN, UpdatesKernel.grid(gpu, x.elements(), READ_TOGETHER),
+        Dimensions.of(RUN), 0, List.of(Argument.of(x), Argument.of(first), Argument.of(x.elements())), "x " + x));
   }
 
   /// total = Σ of `elements` float64 numbers.

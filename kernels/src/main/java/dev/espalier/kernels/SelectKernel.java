@@ -56,7 +56,8 @@ public final class SelectKernel {
         shapes);
     for (int pass = 0; pass < PASSES; pass++) {
       for (DeviceMatrix layer : scores) {
-        launch("select_histogram_2048", grid(layer), Dimensions.of(THREADS),
+        launch("select_histogram_2048", UpdatesKernel.grid(gpu, layer.elements(), ReductionsKernel.READ_TOGETHER),
+            Dimensions.of(THREADS),
             List.of(Argument.of(layer), Argument.of(state), Argument.of(pass), Argument.of(layer.elements())), shapes);
       }
       launch("select_digit_1024", Dimensions.of(1), Dimensions.of(1024), List.of(Argument.of(state), Argument.of(pass)),

@@ -349,8 +349,8 @@ public final class EmulatedDriver implements Driver {
   }
 
   @Override
-  public void launch(Launch launch) {
-    enqueue(Stream.COMPUTE, () -> {
+  public void launch(Launch launch, Stream stream) {
+    enqueue(stream, () -> {
       launches++;
       gpu.launch(launch);
     });

@@ -52,7 +52,9 @@ class SelectKernelTest {
     float[] sorted = concatenate(large, small, one);
     Arrays.sort(sorted);
     onEveryOrder(gpu -> {
-      List<DeviceMatrix> layers = List.of(gpu.matrix(300, 140, large), gpu.matrix(33, 7, small), gpu.matrix(1, 1, one));
+      DeviceMatrix unaligned = gpu.matrixAt(1, 33, 7);
+      gpu.write(unaligned, small);
+      List<DeviceMatrix> layers = List.of(gpu.matrix(300, 140, large), unaligned, gpu.matrix(1, 1, one));
       SelectKernel kernel = new SelectKernel(gpu);
       DeviceBuffer state = gpu.buffer(SelectKernel.STATE_BYTES, -1);
       for (int count : Checks.BRIEF

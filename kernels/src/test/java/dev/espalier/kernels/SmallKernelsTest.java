@@ -56,6 +56,37 @@ class SmallKernelsTest {
     });
   }
 
+  @Test
+  void firstNonFinite() {
+    onEveryShape((gpu, rows, columns) -> {
+      int elements = rows * columns;
+      ReductionsKernel kernel = new ReductionsKernel(gpu);
+      DeviceBuffer first = gpu.buffer(Long.BYTES, -1);
+      kernel.firstNonFinite(gpu.matrix(rows, columns, normal(1, elements)), first);
+      assertEquals(-1, gpu.readLong(first, 0));
+      for (int at : new int[]{elements - 1, elements / 2, 0}) { // in the last, the first, and any vector of a thread
+        float[] x = normal(1, elements);
+        x[at] = at % 2 == 0 ? Float.NaN : Float.NEGATIVE_INFINITY;
+        x[elements - 1] = Float.POSITIVE_INFINITY;
+        kernel.firstNonFinite(gpu.matrix(rows, columns, x), first);
+        assertEquals(at, gpu.readLong(first, 0));
+      }
+    });
+  }
+
+  @Test
+  void firstNonFiniteOfAnUnalignedMatrix() {
+    onEveryShape((gpu, rows, columns) -> {
+      float[] x = normal(1, (long) rows * columns);
+      x[rows * columns / 2] = Float.NaN;
+      DeviceBuffer first = gpu.buffer(Long.BYTES, -1);
+      DeviceMatrix matrix = gpu.matrixAt(1, rows, columns);
+      gpu.write(matrix, x);
+      new ReductionsKernel(gpu).firstNonFinite(matrix, first);
+      assertEquals(rows * columns / 2, gpu.readLong(first, 0));
+    });
+  }
+
   private static float[] squares(float[] x) {
     float[] squares = x.clone();
     for (int i = 0; i < x.length; i++) {

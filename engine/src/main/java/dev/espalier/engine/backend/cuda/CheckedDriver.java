@@ -152,8 +152,8 @@ final class CheckedDriver implements Driver {
   }
 
   @Override
-  public void launch(Launch launch) {
-    run(() -> driver.launch(launch));
+  public void launch(Launch launch, Stream stream) {
+    run(() -> driver.launch(launch, stream));
   }
 
   @Override
