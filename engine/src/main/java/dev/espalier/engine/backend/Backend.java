@@ -112,6 +112,26 @@ public interface Backend extends AutoCloseable {
   /// Writes zeros.
   void clear(Matrix matrix);
 
+  // ---- samples ----
+
+  /// The way of a pass's batches into the backend's memory, closed by the caller.
+  ///
+  /// @param samples most of a batch
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it takes memory that is not there
+  default SampleTransfer transfer(int samples, int inputs) {
+    return new HostTransfer(this, samples, inputs);
+  }
+
+  /// Bytes of the backend's memory that a [#transfer] takes.
+  default long transferBytes(int samples, int inputs) {
+    return 0;
+  }
+
+  /// Elements of the largest matrix that stacked backward passes make, unless a single one is larger.
+  default long stackElements() {
+    return 1L << 23;
+  }
+
   // ---- queue ----
 
   /// Runs `work`, which calls operations that return nothing, uploads nothing, and does the same on the same matrices

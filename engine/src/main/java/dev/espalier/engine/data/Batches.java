@@ -3,35 +3,80 @@ package dev.espalier.engine.data;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// One pass over a [Dataset] in batches, checked for NaN and infinity; or one of several that share a pass, each
 /// used by a thread of its own.
 public final class Batches implements AutoCloseable {
   private final Reading reading;
   private final int number;
-  private final Arena arena = Arena.ofShared(); // of the thread that makes this and the one that uses it
-  private final MatrixView buffer;
-  private final Optional<MatrixView> labelBuffer;
-  private long first;
-  private int rows;
+  private final Arena arena = Arena.ofShared(); // of the threads that make this, use it, and read ahead
+  private final BatchBuffers buffers;
+  private final Optional<ReadAhead> ahead;
+  private Batch current;
+
+  /// What was read into a buffer.
+  static final class Batch {
+    private final int buffer;
+    private final Optional<MatrixView> labels;
+    private long first;
+    private int rows;
+    /// What ended the pass behind these rows, on the thread that reads ahead.
+    private Optional<Throwable> failure = Optional.empty();
+
+    private Batch(int buffer, Optional<MatrixView> labels) {
+      this.buffer = buffer;
+      this.labels = labels;
+    }
+
+    void fail(Throwable reason) {
+      failure = Optional.of(reason);
+    }
+
+    void clear() {
+      rows = 0;
+      failure = Optional.empty();
+    }
+
+    /// Whether none follows.
+    boolean isLast() {
+      return rows == 0 || failure.isPresent();
+    }
+  }
 
   /// A pass that starts with the first [#next].
   ///
   /// @param batchSize most samples in a batch, at least 1
   public Batches(Dataset source, int batchSize) {
-    this(new Reading(source, 1), 0, batchSize);
+    this(source, hostBuffer(source, batchSize));
   }
 
-  private Batches(Reading reading, int number, int batchSize) {
+  /// A pass through buffers of a device, which are closed with it.
+  public Batches(Dataset source, BatchBuffers buffers) {
+    this(new Reading(source, 1), 0, buffers);
+  }
+
+  private Batches(Reading reading, int number, BatchBuffers buffers) {
     this.reading = reading;
     this.number = number;
+    this.buffers = buffers;
     Dataset source = reading.source;
-    int capacity = (int) Math.min(batchSize, source.samples().samples());
-    buffer = MatrixView.allocate(arena, capacity, source.samples().width());
-    labelBuffer = source.labels().map(l -> MatrixView.allocate(arena, capacity, l.width()));
+    boolean readsAhead = buffers.count() > 1 && reading.parts == 1 && !source.isThreadConfined();
+    int rows = buffers.buffer(0).rows();
+    List<Batch> batches = IntStream.range(0, readsAhead ? buffers.count() : 1)
+        .mapToObj(i -> new Batch(i, source.labels().map(l -> MatrixView.allocate(arena, rows, l.width())))).toList();
+    ahead = readsAhead
+        ? Optional.of(new ReadAhead(batches, batch -> reading.next(this, batch, _ -> {})))
+        : Optional.empty();
+    current = batches.getFirst();
+  }
+
+  private static BatchBuffers hostBuffer(Dataset source, int batchSize) {
+    return new HostBuffer((int) Math.min(batchSize, source.samples().samples()), source.samples().width());
   }
 
   /// Divides one pass: number i of `parts` gets batches i, i + parts, …, whatever threads do when. Each waits in
@@ -39,8 +84,17 @@ public final class Batches implements AutoCloseable {
   ///
   /// @param batchSize most samples in a batch, at least 1
   public static List<Batches> divided(Dataset source, int batchSize, int parts) {
-    Reading reading = new Reading(source, parts);
-    return IntStream.range(0, parts).mapToObj(i -> new Batches(reading, i, batchSize)).toList();
+    return divided(source, Stream.generate(() -> hostBuffer(source, batchSize)).limit(parts).toList());
+  }
+
+  /// As the other, through the buffers of each part, which are closed with it.
+  public static List<Batches> divided(Dataset source, List<? extends BatchBuffers> buffers) {
+    Reading reading = new Reading(source, buffers.size());
+    List<Batches> parts = new ArrayList<>();
+    for (BatchBuffers each : buffers) {
+      parts.add(new Batches(reading, parts.size(), each));
+    }
+    return parts;
   }
 
   /// Moves to the next batch.
@@ -49,19 +103,58 @@ public final class Batches implements AutoCloseable {
   /// @throws IOException if the source cannot be read, ends early, or holds a NaN or an infinity; the message
   ///                     names it
   public boolean next() throws IOException {
-    rows = 0;
-    reading.next(this);
-    return rows > 0;
+    if (ahead.isEmpty()) {
+      reading.next(this, current, this::check);
+    } else {
+      current = ahead.get().next();
+      check(current);
+      if (current.failure.isPresent()) {
+        throw thrown(current.failure.get());
+      }
+    }
+    return current.rows > 0;
+  }
+
+  /// An exception of the thread that reads ahead, for the one that waits for it.
+  private static IOException thrown(Throwable failure) {
+    return switch (failure) {
+      case IOException e -> e;
+      case RuntimeException e -> throw e;
+      case Error e -> throw e;
+      case Throwable e -> throw new IllegalStateException(e);
+    };
+  }
+
+  /// Hands a batch over to the buffers.
+  private void check(Batch batch) throws IOException {
+    if (batch.rows > 0) {
+      MatrixView samples = buffers.buffer(batch.buffer);
+      requireFinite(reading.source.samples(), samples, buffers.take(batch.buffer, batch.rows), batch.first);
+    }
+  }
+
+  private static void requireFinite(SampleSource from, MatrixView read, long bad, long first) throws IOException {
+    if (bad >= 0) {
+      int row = (int) (bad / read.columns());
+      int column = (int) (bad % read.columns());
+      throw new IOException("%s is %s at [%d, %d] (sample, column): samples and labels must be finite"
+          .formatted(from.name(), read.get(row, column), first + row, column));
+    }
   }
 
   /// The position of the batch's first sample in the source.
   public long first() {
-    return first;
+    return current.first;
+  }
+
+  /// Samples of the batch.
+  public int rows() {
+    return current.rows;
   }
 
   /// The position after the batch's last sample.
   public long end() {
-    return first + rows;
+    return current.first + current.rows;
   }
 
   /// Samples of the whole source.
@@ -69,23 +162,32 @@ public final class Batches implements AutoCloseable {
     return reading.source.samples().samples();
   }
 
-  /// The batch, samples × inputs; its memory is used again by the next.
+  /// The batch, samples × inputs; its memory is used again by the next. Only of a pass through one buffer.
   public MatrixView samples() {
-    return buffer.slice(0, rows);
+    return buffers.buffer(current.buffer).slice(0, current.rows);
   }
 
   /// The batch's labels, as many rows; only of a source with labels.
   public MatrixView labels() {
-    return labelBuffer.orElseThrow().slice(0, rows);
+    return current.labels.orElseThrow().slice(0, current.rows);
   }
 
   /// Ends the pass, also for those that share it.
   @Override
   public void close() throws IOException {
-    if (arena.scope().isAlive()) {
-      arena.close();
+    reading.end();
+    ahead.ifPresent(ReadAhead::close);
+    try (buffers) {
+      if (arena.scope().isAlive()) {
+        arena.close();
+      }
+      reading.close();
     }
-    reading.close();
+  }
+
+  /// What is done with samples as soon as they are read.
+  private interface Check {
+    void accept(Batch batch) throws IOException;
   }
 
   /// A pass, and whose turn it is to read.
@@ -103,10 +205,11 @@ public final class Batches implements AutoCloseable {
       this.parts = parts;
     }
 
-    /// Reads the next batch into `batch` when it is its turn; leaves it empty if there is none.
-    synchronized void next(Batches batch) throws IOException {
+    /// Reads the next batch when it is the turn of `part`; leaves it empty if there is none.
+    synchronized void next(Batches part, Batch batch, Check check) throws IOException {
+      batch.rows = 0;
       boolean interrupted = false;
-      while (!ended && turn != batch.number) {
+      while (!ended && turn != part.number) {
         try {
           wait();
         } catch (InterruptedException e) {
@@ -123,18 +226,14 @@ public final class Batches implements AutoCloseable {
       try {
         open();
         batch.first = position;
-        batch.rows = read(source.samples(), samples, batch.buffer);
+        batch.rows = read(samples, part.buffers.buffer(batch.buffer));
         if (batch.rows == 0 && position < source.samples().samples()) {
           throw new IOException("%s ends after %d of %d samples".formatted(source.samples().name(), position,
               source.samples().samples()));
         }
+        check.accept(batch);
         if (batch.rows > 0 && labels.isPresent()) {
-          SampleSource from = source.labels().orElseThrow();
-          int read = read(from, labels.get(), batch.labels());
-          if (read < batch.rows) {
-            throw new IOException(
-                "%s ends after %d of %d labels".formatted(from.name(), position + read, from.samples()));
-          }
+          readLabels(source.labels().orElseThrow(), labels.get(), batch.labels.orElseThrow().slice(0, batch.rows));
         }
         position += batch.rows;
         ended = batch.rows == 0;
@@ -144,22 +243,23 @@ public final class Batches implements AutoCloseable {
       }
     }
 
-    private int read(SampleSource from, SampleSource.Pass pass, MatrixView target) throws IOException {
+    private void readLabels(SampleSource from, SampleSource.Pass pass, MatrixView target) throws IOException {
+      int read = read(pass, target);
+      if (read > 0) {
+        MatrixView filled = target.slice(0, read);
+        requireFinite(from, filled, filled.firstNonFinite(), position);
+      }
+      if (read < target.rows()) {
+        throw new IOException("%s ends after %d of %d labels".formatted(from.name(), position + read, from.samples()));
+      }
+    }
+
+    private static int read(SampleSource.Pass pass, MatrixView target) throws IOException {
       int read = 0;
       int more = -1;
       while (read < target.rows() && more != 0) {
         more = pass.read(target.slice(read, target.rows() - read));
         read += more;
-      }
-      if (read > 0) {
-        MatrixView filled = target.slice(0, read);
-        long bad = filled.firstNonFinite();
-        if (bad >= 0) {
-          int row = (int) (bad / filled.columns());
-          int column = (int) (bad % filled.columns());
-          throw new IOException("%s is %s at [%d, %d] (sample, column): samples and labels must be finite"
-              .formatted(from.name(), filled.get(row, column), position + row, column));
-        }
       }
       return read;
     }
@@ -173,9 +273,13 @@ public final class Batches implements AutoCloseable {
       }
     }
 
-    synchronized void close() throws IOException {
+    /// Leaves nothing to read.
+    synchronized void end() {
       ended = true;
       notifyAll();
+    }
+
+    synchronized void close() throws IOException {
       SampleSource.Pass openedSamples = samples;
       SampleSource.Pass openedLabels = labels.orElse(null);
       samples = null;

@@ -97,7 +97,7 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
   /// @param arena takes their memory, and must allow other threads where they read passes
   /// @throws IOException if a sample or label cannot be read or is not finite
   public Dataset inMemory(long mostBytes, Arena arena) throws IOException {
-    if (samples instanceof MatrixSamples && labels.stream().allMatch(MatrixSamples.class::isInstance)) {
+    if (samples.isInMemory() && labels.stream().allMatch(SampleSource::isInMemory)) {
       return this;
     }
     long width = samples.width() + (long) labels.map(SampleSource::width).orElse(0);

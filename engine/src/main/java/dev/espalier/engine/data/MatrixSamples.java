@@ -21,6 +21,11 @@ public record MatrixSamples(String name, MatrixView values) implements SampleSou
   }
 
   @Override
+  public boolean isInMemory() {
+    return true;
+  }
+
+  @Override
   public Pass open() {
     return new Pass() {
       private int position;

@@ -22,6 +22,11 @@ public interface SampleSource {
     return true;
   }
 
+  /// Whether a pass reads no file, so that a copy in memory would save nothing.
+  default boolean isInMemory() {
+    return false;
+  }
+
   /// What a user should know of how the source is read.
   default List<SourceNote> notes() {
     return List.of();

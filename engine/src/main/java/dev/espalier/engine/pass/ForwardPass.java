@@ -5,6 +5,7 @@ import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.network.Node;
@@ -46,6 +47,12 @@ public final class ForwardPass implements Resource {
   public void load(MatrixView batch) {
     samples = batch.rows();
     backend.upload(batch, value(0));
+  }
+
+  /// Takes a batch of a pass for [#run(DeviceNetwork)].
+  public void load(SampleBatches batch) {
+    samples = batch.rows();
+    batch.load(value(0));
   }
 
   /// Runs `network`, whose graph this is, on the batch that was loaded.

@@ -18,24 +18,24 @@ import org.slf4j.LoggerFactory;
 /// @param scores bytes of the sums and scores of the layers that are scored
 /// @param batch bytes of a batch's values and gradients, and of workspace
 /// @param workspace bytes that a repair or a search for minima takes beside them
+/// @param samples bytes of samples that stay in the backend's memory because they fit; 0: each pass brings them anew
 /// @param onHost bytes of weights and scores that lie in host memory because the backend's own is too small
 /// @param batchSize samples of a batch
 /// @param budget bytes that the backend may take, where it counts them
-public record MemoryPlan(long weights, long scores, long batch, long workspace, long onHost, int batchSize,
-    OptionalLong budget) {
+public record MemoryPlan(long weights, long scores, long batch, long workspace, long samples, long onHost,
+    int batchSize, OptionalLong budget) {
   private static final Logger LOG = LoggerFactory.getLogger(MemoryPlan.class);
-  /// Elements of the largest stacked gradient, unless a single copy is larger.
-  private static final long STACK_ELEMENTS = 1L << 23;
 
   /// What a run takes beside weights.
   ///
   /// @param scores bytes that sums and scores take; they may lie in host memory
   /// @param workspace bytes that a repair or a search for minima takes with batches of a size, which may not
   /// @param passes backward passes for each sample
-  public record Demand(long scores, IntToLongFunction workspace, int passes) {
-    /// Without a workspace.
+  /// @param samples bytes of samples that several passes read
+  public record Demand(long scores, IntToLongFunction workspace, int passes, long samples) {
+    /// Of one pass, without a workspace.
     public Demand(long scores, int passes) {
-      this(scores, _ -> 0, passes);
+      this(scores, _ -> 0, passes, 0);
     }
   }
 
@@ -55,7 +55,7 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
     int samples = requested.orElse(backend.batchSize());
     if (backend.memory().isEmpty()) {
       return new MemoryPlan(weights, demand.scores, batchBytes(backend, graph, demand.passes, samples),
-          demand.workspace.applyAsLong(samples), 0, samples, OptionalLong.empty());
+          demand.workspace.applyAsLong(samples), 0, 0, samples, OptionalLong.empty());
     }
     MemoryBudget memory = backend.memory().get();
     long onDevice = Math.min(weights + demand.scores, memory.forWeights());
@@ -75,14 +75,18 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
                   MemoryBudget.text(memory.bytes())),
           samples == 1 ? Remedy.MORE_DEVICE_MEMORY : Remedy.SMALLER_BATCH);
     }
-    return new MemoryPlan(weights, demand.scores, batch, workspace, weights + demand.scores - onDevice, samples,
+    // A copy of the network may come for a while. All else stays where it would be without samples: what is kept for
+    // batches is room that the plan cannot count.
+    long run = 2 * weights + demand.scores + batch + workspace;
+    long stay = run + demand.samples <= memory.forWeights() ? demand.samples : 0;
+    return new MemoryPlan(weights, demand.scores, batch, workspace, stay, weights + demand.scores - onDevice, samples,
         OptionalLong.of(memory.bytes()));
   }
 
   /// How many backward passes are stacked into one product: about as many in each.
-  static int stackedCopies(int samples, Graph graph, int passes) {
+  static int stackedCopies(Backend backend, int samples, Graph graph, int passes) {
     int widest = graph.nodes().stream().skip(1).mapToInt(Node::width).max().orElseThrow();
-    int most = Math.clamp(STACK_ELEMENTS / ((long) samples * widest), 1, passes);
+    int most = Math.clamp(backend.stackElements() / ((long) samples * widest), 1, passes);
     return Math.ceilDiv(passes, Math.ceilDiv(passes, most));
   }
 
@@ -96,20 +100,22 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
         .mapToLong(layer -> backend.workspace(samples, layer.width(), layer.inputWidth())).max().orElseThrow();
     // Sensitivities with stacked gradients and class probabilities, and the gradients, targets and losses of a loss.
     long gradients = BackwardPass.elements(graph);
-    long backward = sensitivities + (stackedCopies(samples, graph, Math.max(1, passes)) + 1) * gradients
+    long backward = sensitivities + (stackedCopies(backend, samples, graph, Math.max(1, passes)) + 1) * gradients
         + 3L * graph.outputs() + 1;
     // Where output changes are measured, the values of a second network take the place of gradients.
     // Those of the forward passes of two networks, and of a backward pass.
     long constants = 3 * NodeConstants.elements(graph);
-    return (samples * (forward + Math.max(forward, backward)) + constants) * Float.BYTES + workspace;
+    return (samples * (forward + Math.max(forward, backward)) + constants) * Float.BYTES + workspace
+        + backend.transferBytes(samples, graph.inputs());
   }
 
   /// For example `weights 1.0 MiB, scores 2.0 MiB, batch of 512 samples 3.5 MiB, of 1,024.0 MiB`.
   @Override
   public String toString() {
-    return "weights %s, scores %s, batch of %s samples %s%s%s%s".formatted(MemoryBudget.text(weights),
+    return "weights %s, scores %s, batch of %s samples %s%s%s%s%s".formatted(MemoryBudget.text(weights),
         MemoryBudget.text(scores), batchSize, MemoryBudget.text(batch),
         workspace == 0 ? "" : ", workspace %s".formatted(MemoryBudget.text(workspace)),
+        samples == 0 ? "" : ", samples that stay %s".formatted(MemoryBudget.text(samples)),
         budget.isPresent() ? ", of " + MemoryBudget.text(budget.getAsLong()) : "",
         onHost == 0 ? "" : "; %s of weights and scores lie in host memory".formatted(MemoryBudget.text(onHost)));
   }

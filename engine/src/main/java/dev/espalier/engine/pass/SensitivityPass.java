@@ -36,7 +36,7 @@ public final class SensitivityPass implements Resource {
     this.seed = seed;
     this.resources = resources;
     passes = sensitivity.passes(graph.outputs());
-    copies = MemoryPlan.stackedCopies(batchSize, graph, passes);
+    copies = MemoryPlan.stackedCopies(backend, batchSize, graph, passes);
     backward = resources.own(BackwardPass.allocate(backend, graph, Math.multiplyExact(copies, batchSize)));
     sensitivities = graph.layers().stream()
         .<Matrix>map(layer -> resources.own(backend.allocate(batchSize, layer.width()))).toList();

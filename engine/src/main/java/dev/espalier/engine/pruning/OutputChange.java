@@ -4,7 +4,7 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.pass.DeviceNetwork;
@@ -33,18 +33,18 @@ public record OutputChange(double total, List<Double> perLayer, double outputSqu
     double[] perLayer = new double[layers];
     backend.enter(Phase.LOAD);
     try (Arena arena = Arena.ofConfined();
-        Batches batches = new Batches(Dataset.of(data.samples()), batchSize);
+        SampleBatches batches = SampleBatches.open(backend, Dataset.of(data.samples()), batchSize);
         ForwardPass original = ForwardPass.allocate(backend, before.graph(), rows);
         ForwardPass changed = ForwardPass.allocate(backend, before.graph(), rows)) {
       MatrixView expected = MatrixView.allocate(arena, rows, before.outputs());
       MatrixView actual = MatrixView.allocate(arena, rows, before.outputs());
       while (batches.next()) {
         backend.enter(Phase.FORWARD);
-        original.load(batches.samples());
+        original.load(batches);
         original.run(before);
-        backend.download(original.output(), expected.slice(0, batches.samples().rows()));
-        square += expected.slice(0, batches.samples().rows()).squaredNorm();
-        changed.load(batches.samples());
+        backend.download(original.output(), expected.slice(0, batches.rows()));
+        square += expected.slice(0, batches.rows()).squaredNorm();
+        changed.load(batches);
         changed.run(after);
         total += distance(backend, changed.output(), expected, actual);
         for (int l = 0; l < layers; l++) {

@@ -6,6 +6,7 @@ import dev.espalier.engine.MissingDataException.Part;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelEncoder;
+import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
@@ -177,7 +178,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
           .requireReasonable();
     }
     MemoryPlan memory = MemoryPlan.of(backend, network.graph(), demand(options.criterion(), repair, network, scored,
-        scores, needs.backwardPasses(sensitivity, network.outputs())), options.batchSize());
+        scores, needs.backwardPasses(sensitivity, network.outputs()), data), options.batchSize());
     ScoringPlan scoring = new ScoringPlan(options.criterion(), compensation, scored, sensitivity, loss,
         memory.batchSize(), options.seed());
     Optional<PruningWork> work = data.map(
@@ -202,12 +203,17 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   }
 
   private static MemoryPlan.Demand demand(Criterion criterion, Repairs repair, Architecture network,
-      List<ScoringPlan.Layer> layers, long scores, int passes) {
+      List<ScoringPlan.Layer> layers, long scores, int passes, Optional<Dataset> data) {
     long dense = repair.steps().isEmpty() ? 0 : Repairer.denseBytes(network.graph());
     return new MemoryPlan.Demand(scores + dense,
         batch -> Math.max(Repairer.bytes(repair, network.graph(), layers, batch),
             ScoringPlan.workspace(network.graph(), criterion, layers, batch)),
-        passes);
+        passes, data.map(given -> bytes(given.samples())).orElse(0L));
+  }
+
+  /// Bytes of samples in a matrix; 0 if they are too many for one.
+  private static long bytes(SampleSource source) {
+    return source.samples() > Integer.MAX_VALUE ? 0 : source.samples() * source.width() * Float.BYTES;
   }
 
   private static void requireData(PruningOptions options, Needs needs, Optional<Dataset> data) {

@@ -4,6 +4,7 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.ResidentSamples;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Target;
@@ -34,6 +35,7 @@ public final class PruningRounds implements Resource {
   private final DeviceNetwork device;
   private final Arena arena = Arena.ofShared(); // of the workers that read passes
   private Optional<Dataset> data;
+  private Optional<ResidentSamples> resident = Optional.empty();
   private Optional<Repairer> repairer = Optional.empty();
   private Optional<Scores> scores = Optional.empty();
   private List<PruningProgress.Layer> layers;
@@ -68,6 +70,10 @@ public final class PruningRounds implements Resource {
     boolean repairs = !plan.repair().steps().isEmpty();
     if (data.isPresent() && (repairs || plan.rounds().size() > 1)) {
       data = Optional.of(data.get().inMemory(KEPT_BYTES, arena));
+    }
+    if (data.isPresent() && plan.memory().samples() > 0) {
+      resident = Optional.of(new ResidentSamples(data.get().samples(), backend));
+      data = Optional.of(new Dataset(resident.get(), data.get().labels()));
     }
     if (repairs) {
       repairer = Optional
@@ -245,6 +251,7 @@ public final class PruningRounds implements Resource {
     if (arena.scope().isAlive()) {
       forgetScores();
       repairer.ifPresent(Repairer::close);
+      resident.ifPresent(ResidentSamples::close);
       arena.close();
     }
   }

@@ -5,8 +5,8 @@ import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.backend.Workers;
-import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
@@ -151,12 +151,11 @@ final class JointSums implements Resource {
 
   private void keep() {
     backend.enter(Phase.LOAD);
-    try (Batches batches = new Batches(Dataset.of(samples), batchSize)) {
+    try (SampleBatches batches = SampleBatches.open(backend, Dataset.of(samples), batchSize)) {
       for (int i = 0; batches.next(); i++) {
         Share share = shares.get(i % shares.size());
-        ForwardPass forward = resources
-            .own(ForwardPass.allocate(share.backend, network.graph(), batches.samples().rows()));
-        forward.load(batches.samples());
+        ForwardPass forward = resources.own(ForwardPass.allocate(share.backend, network.graph(), batches.rows()));
+        forward.load(batches);
         share.kept.add(new Batch(forward, (int) batches.first()));
       }
     } catch (IOException e) {
@@ -278,28 +277,28 @@ final class JointSums implements Resource {
   }
 
   private void visitStreamed(Visitor visitor) throws IOException {
-    List<Batches> parts = Batches.divided(Dataset.of(samples), batchSize, shares.size());
+    List<SampleBatches> parts = SampleBatches.divided(workers.backends(), Dataset.of(samples), batchSize);
     List<Runnable> work = new ArrayList<>();
     for (int i = 0; i < shares.size(); i++) {
       Share share = shares.get(i);
-      Batches own = parts.get(i);
+      SampleBatches own = parts.get(i);
       work.add(() -> visitStreamed(share, own, visitor));
     }
     try {
       workers.run(work);
     } finally {
-      for (Batches part : parts) {
+      for (SampleBatches part : parts) {
         part.close();
       }
     }
   }
 
-  private void visitStreamed(Share share, Batches batches, Visitor visitor) {
+  private void visitStreamed(Share share, SampleBatches batches, Visitor visitor) {
     try (batches; ForwardPass forward = ForwardPass.allocate(share.backend, network.graph(), batchSize)) {
       share.backend.enter(Phase.LOAD);
       while (batches.next()) {
         share.backend.enter(Phase.FORWARD);
-        forward.load(batches.samples());
+        forward.load(batches);
         forward.run(network);
         share.backend.enter(Phase.REPAIR);
         visitor.visit(share, forward, (int) batches.first());

@@ -5,7 +5,7 @@ import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
-import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.network.Graph;
@@ -118,13 +118,13 @@ final class LayerValues implements Resource {
   /// Reads the samples, and runs the dense network on them.
   private void keep() throws IOException {
     backend.enter(Phase.LOAD);
-    try (Batches read = new Batches(Dataset.of(samples), batchSize)) {
+    try (SampleBatches read = SampleBatches.open(backend, Dataset.of(samples), batchSize)) {
       while (read.next()) {
-        int rows = read.samples().rows();
+        int rows = read.rows();
         backend.enter(Phase.FORWARD);
         ForwardPass now = resources.own(ForwardPass.allocate(backend, dense.graph(), rows));
-        now.load(read.samples());
-        target.load(read.samples());
+        now.load(read);
+        target.load(read);
         target.run(dense);
         List<Matrix> outputs = new ArrayList<>();
         for (int l = 0; l < dense.layers().size(); l++) {
@@ -146,14 +146,14 @@ final class LayerValues implements Resource {
 
   private void visitStreamed(int l, DeviceNetwork network, Optional<Matrix> error, Visitor visitor) throws IOException {
     backend.enter(Phase.LOAD);
-    try (Batches read = new Batches(Dataset.of(samples), batchSize);
+    try (SampleBatches read = SampleBatches.open(backend, Dataset.of(samples), batchSize);
         ForwardPass now = ForwardPass.allocate(backend, network.graph(), batchSize)) {
       while (read.next()) {
         backend.enter(Phase.FORWARD);
-        now.load(read.samples());
+        now.load(read);
         now.runTo(l, network, samplesOnly());
         if (error.isPresent()) {
-          target.load(read.samples());
+          target.load(read);
           target.runTo(l, dense, samplesOnly());
         }
         visit(l, now, error.map(matrix -> difference(target.preActivation(l), now.preActivation(l), matrix)),

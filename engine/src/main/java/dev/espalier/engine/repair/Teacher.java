@@ -5,7 +5,7 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
@@ -40,11 +40,11 @@ record Teacher(Objective objective, MatrixView outputs) {
     try (ForwardPass forward = ForwardPass.allocate(backend, dense.graph(), rows);
         Matrix scaled = backend.allocate(rows, dense.outputs());
         Matrix probabilities = backend.allocate(rows, dense.outputs());
-        Batches batches = new Batches(Dataset.of(samples), rows)) {
+        SampleBatches batches = SampleBatches.open(backend, Dataset.of(samples), rows)) {
       while (batches.next()) {
-        int read = batches.samples().rows();
+        int read = batches.rows();
         backend.enter(Phase.FORWARD);
-        forward.load(batches.samples());
+        forward.load(batches);
         forward.run(dense);
         Matrix compared = switch (objective) {
           case Objective.SquaredError() -> forward.output();

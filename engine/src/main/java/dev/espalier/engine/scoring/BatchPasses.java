@@ -4,7 +4,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
-import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.matrix.MatrixView;
@@ -55,12 +55,12 @@ final class BatchPasses implements Resource {
     return Resources.build(resources -> new BatchPasses(backend, network, data, plan, batchSize, resources));
   }
 
-  void load(Batches batch) throws IOException {
+  void load(SampleBatches batch) throws IOException {
     firstSample = firstOfAll + batch.first();
-    forward.load(batch.samples());
+    forward.load(batch);
     if (loss.isPresent()) {
       try (Arena arena = Arena.ofConfined()) {
-        MatrixView targets = MatrixView.allocate(arena, batch.samples().rows(), network.outputs());
+        MatrixView targets = MatrixView.allocate(arena, batch.rows(), network.outputs());
         labels.orElseThrow().encode(batch.labels(), targets, batch.first());
         loss.get().load(targets);
       }

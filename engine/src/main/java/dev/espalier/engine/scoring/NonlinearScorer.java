@@ -5,8 +5,8 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.backend.Workers;
-import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Graph;
@@ -136,10 +136,10 @@ final class NonlinearScorer {
     float[] most = new float[layer.inputs()];
     Arrays.fill(least, Float.POSITIVE_INFINITY);
     Arrays.fill(most, Float.NEGATIVE_INFINITY);
-    try (Batches batches = new Batches(Dataset.of(data.samples()), batchSize);
+    try (SampleBatches batches = SampleBatches.open(backend, Dataset.of(data.samples()), batchSize);
         ForwardPass forward = ForwardPass.allocate(backend, network.graph(), batchSize)) {
       while (batches.next()) {
-        forward.load(batches.samples());
+        forward.load(batches);
         forward.run(network);
         try (Arena arena = Arena.ofConfined()) {
           MatrixView inputs = backend.onHost(forward.input(planned.number()), arena);
@@ -176,13 +176,13 @@ final class NonlinearScorer {
 
   /// The squared changes of the output that the trials of removals make, summed over all samples.
   private double[] sums(List<Share> shares, List<Removal> open, String task) {
-    List<Batches> batches = Batches.divided(Dataset.of(data.samples()), batchSize, shares.size());
+    List<SampleBatches> batches = SampleBatches.divided(workers.backends(), Dataset.of(data.samples()), batchSize);
     AtomicBoolean isEnded = new AtomicBoolean();
     List<double[]> sums = new ArrayList<>();
     List<Runnable> work = new ArrayList<>();
     for (int i = 0; i < shares.size(); i++) {
       Share share = shares.get(i);
-      Batches own = batches.get(i);
+      SampleBatches own = batches.get(i);
       ProgressListener progress = i == 0 ? listener : ProgressListener.NONE;
       double[] sum = new double[open.size()];
       sums.add(sum);
@@ -226,12 +226,12 @@ final class NonlinearScorer {
 
     /// @param sums of the removals, added to
     /// @param isEnded whether another worker has failed
-    void run(Batches batches, List<Removal> open, double[] sums, String task, ProgressListener progress,
+    void run(SampleBatches batches, List<Removal> open, double[] sums, String task, ProgressListener progress,
         AtomicBoolean isEnded) {
       try (batches) {
         while (batches.next()) {
-          load(batches.samples());
-          int rows = batches.samples().rows();
+          load(batches);
+          int rows = batches.rows();
           for (int first = 0, end; first < open.size() && !isEnded.get(); first = end) {
             end = first + add(open, first, sums);
             progress.report(task, batches.first() + (long) rows * end / open.size(), batches.total());
@@ -246,7 +246,7 @@ final class NonlinearScorer {
       }
     }
 
-    private void load(MatrixView batch) {
+    private void load(SampleBatches batch) {
       forward.load(batch);
       forward.run(network);
       for (int j = 0; j < layer.inputs(); j++) {

@@ -5,8 +5,8 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.backend.Workers;
-import dev.espalier.engine.data.Batches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.pass.DeviceNetwork;
@@ -140,7 +140,7 @@ public final class Scorer {
         shares.add(new Share(temporary.own(BatchPasses.allocate(worker, network, data, plan, batchSize)),
             layers(worker, network, plan, shares.isEmpty() ? resources : temporary)));
       }
-      run(workers, shares, Batches.divided(data, batchSize, count), listener);
+      run(workers, shares, SampleBatches.divided(workers.backends(), data, batchSize), listener);
       List<LayerScorer> layers = shares.getFirst().layers();
       if (count > 1) {
         backend.enter(Phase.MOMENTS);
@@ -172,7 +172,7 @@ public final class Scorer {
     }
     int batchSize = (int) Math.min(data.samples().samples(), plan.batchSize());
     try (BatchPasses passes = BatchPasses.allocate(backend, network, data, plan, batchSize);
-        Batches batches = new Batches(data, batchSize)) {
+        SampleBatches batches = SampleBatches.open(backend, data, batchSize)) {
       while (batches.next()) {
         passes.load(batches);
         passes.run();
@@ -227,11 +227,11 @@ public final class Scorer {
         sums + MemoryPlan.batchBytes(backend, network.graph(), passes, plan.batchSize()));
   }
 
-  private static void run(Workers workers, List<Share> shares, List<Batches> batches, ProgressListener listener) {
+  private static void run(Workers workers, List<Share> shares, List<SampleBatches> batches, ProgressListener listener) {
     List<Runnable> work = new ArrayList<>();
     for (int i = 0; i < shares.size(); i++) {
       Share share = shares.get(i);
-      Batches own = batches.get(i);
+      SampleBatches own = batches.get(i);
       ProgressListener progress = i == 0 ? listener : ProgressListener.NONE;
       work.add(() -> share.run(own, progress));
     }
@@ -243,7 +243,7 @@ public final class Scorer {
   }
 
   /// Closing may be done twice.
-  static void close(Batches batches) {
+  static void close(SampleBatches batches) {
     try {
       batches.close();
     } catch (IOException e) {

@@ -3,7 +3,7 @@ package dev.espalier.engine.scoring;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.statistics.LayerBatch;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -24,7 +24,7 @@ final class Share {
   /// Adds all batches of a division.
   ///
   /// @throws UncheckedIOException if a sample cannot be read or is not finite
-  void run(Batches batches, ProgressListener listener) {
+  void run(SampleBatches batches, ProgressListener listener) {
     try (batches) {
       passes.backend().enter(Phase.LOAD);
       while (batches.next()) {

@@ -6,7 +6,7 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resources;
-import dev.espalier.engine.data.Batches;
+import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.data.SampleSource;
@@ -102,7 +102,8 @@ public final class EvaluationPass {
     backend.enter(Phase.LOAD);
     try (Arena arena = Arena.ofConfined();
         Resources resources = new Resources();
-        Batches batches = new Batches(loss.isEmpty() ? Dataset.of(data.samples()) : data, capacity)) {
+        SampleBatches batches = SampleBatches.open(backend, loss.isEmpty() ? Dataset.of(data.samples()) : data,
+            capacity)) {
       Optional<Labelled> labelled = loss
           .map(given -> Labelled.of(backend, first, data, given, capacity, arena, resources));
       EvaluationPass pass = new EvaluationPass(backend,
@@ -116,9 +117,9 @@ public final class EvaluationPass {
     }
   }
 
-  private void add(List<DeviceNetwork> networks, Batches batch, String name) throws IOException {
-    int rows = batch.samples().rows();
-    forward.load(batch.samples());
+  private void add(List<DeviceNetwork> networks, SampleBatches batch, String name) throws IOException {
+    int rows = batch.rows();
+    forward.load(batch);
     if (labelled.isPresent()) {
       MatrixView targets = labelled.get().targets.slice(0, rows);
       labelled.get().encoder.encode(batch.labels(), targets, batch.first());

@@ -9,13 +9,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.espalier.engine.OutOfBackendMemoryException;
+import dev.espalier.engine.data.CountedSamples;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.matrix.MatrixView;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// A backend's memory, queue and timeline.
@@ -98,6 +104,100 @@ public interface BackendMemoryContract {
     slice.close();
     inner.close();
     assertArrayEquals(new float[]{3, 4, 5, 0, 0, 0, 0, 0, 0}, on().download(matrix.slice(1, 3)));
+  }
+
+  // ---- samples ----
+
+  /// Row n is n, 10 n; its label is n + 1.
+  private static Dataset dataset(Arena arena, int samples) {
+    MatrixView x = MatrixView.allocate(arena, samples, 2);
+    MatrixView y = MatrixView.allocate(arena, samples, 1);
+    for (int n = 0; n < samples; n++) {
+      x.set(n, 0, n);
+      x.set(n, 1, 10 * n);
+      y.set(n, 0, n + 1);
+    }
+    return Dataset.of(new MatrixSamples("x", x), new MatrixSamples("y", y));
+  }
+
+  /// A pass that loads each batch twice into the same matrix, and the next before what follows from it was looked at.
+  private void passes(Dataset data, int batchSize) throws IOException {
+    Matrix there = on().zeros(batchSize, 2);
+    List<Matrix> sums = new ArrayList<>();
+    long end = 0;
+    try (SampleBatches batches = SampleBatches.open(backend(), data, batchSize)) {
+      while (batches.next()) {
+        assertEquals(end, batches.first());
+        end = batches.end();
+        assertEquals((float) end, batches.labels().get(batches.rows() - 1, 0));
+        Matrix batch = there.slice(0, batches.rows());
+        Matrix sum = on().zeros(batches.rows(), 2);
+        for (int i = 0; i < 2; i++) {
+          batches.load(batch);
+          backend().network().add(1, batch, sum);
+        }
+        sums.add(sum);
+      }
+      assertEquals(data.samples().samples(), end);
+      assertEquals(end, batches.total());
+      assertFalse(batches.next());
+    }
+    int n = 0;
+    for (Matrix sum : sums) {
+      float[] values = on().download(sum);
+      for (int i = 0; i < values.length; i += 2, n++) {
+        assertEquals(2f * n, values[i]);
+        assertEquals(20f * n, values[i + 1]);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1, 1", "10, 3", "9, 3", "33, 8", "100, 7"})
+  default void samplesComeInBatches(int samples, int batchSize) throws IOException {
+    try (Arena own = Arena.ofConfined(); Arena shared = Arena.ofShared()) {
+      passes(dataset(own, samples), batchSize);
+      passes(dataset(shared, samples), batchSize); // which may be read ahead
+    }
+  }
+
+  @Test
+  default void samplesThatAreNotFiniteAreNamed() throws IOException {
+    try (Arena arena = Arena.ofShared()) {
+      Dataset data = dataset(arena, 40);
+      MatrixView x = ((MatrixSamples) data.samples()).values();
+      x.set(17, 1, Float.NEGATIVE_INFINITY);
+      x.set(18, 0, Float.NaN);
+      for (int i = 0; i < 2; i++) { // the second time in memory of the first
+        try (SampleBatches batches = SampleBatches.open(backend(), data, 8)) {
+          assertTrue(batches.next());
+          assertTrue(batches.next());
+          assertEquals("x is -Infinity at [17, 1] (sample, column): samples and labels must be finite",
+              assertThrows(IOException.class, batches::next).getMessage());
+        }
+      }
+      x.set(17, 1, 170);
+      x.set(18, 0, 18);
+      passes(data, 8);
+    }
+  }
+
+  @Test
+  default void residentSamplesAreReadOnce() throws IOException {
+    AtomicInteger read = new AtomicInteger();
+    try (Arena arena = Arena.ofShared()) {
+      Dataset data = dataset(arena, 40);
+      try (ResidentSamples resident = new ResidentSamples(new CountedSamples(data.samples(), read), backend())) {
+        Dataset kept = new Dataset(resident, data.labels());
+        try (SampleBatches ended = SampleBatches.open(backend(), kept, 16)) {
+          assertTrue(ended.next()); // and no more: the next pass brings the rest
+        }
+        passes(kept, 7);
+        passes(kept, 16);
+        passes(kept, 7);
+        assertEquals(2, read.get());
+      }
+    }
   }
 
   @Test

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class BatchesTest {
@@ -90,6 +91,120 @@ class BatchesTest {
       assertEquals("x is Infinity at [17, 1] (sample, column): samples and labels must be finite",
           assertThrows(ExecutionException.class, () -> found.get(1).get()).getCause().getMessage());
       assertEquals(List.of(8L), found.get(2).get());
+    }
+  }
+
+  /// Two buffers, whose batches are copied when they are taken, as those of a device are.
+  private final class TwoBuffers implements BatchBuffers {
+    private final List<MatrixView> buffers = List.of(MatrixView.allocate(arena, 4, 2),
+        MatrixView.allocate(arena, 4, 2));
+    private final List<Float> taken = new ArrayList<>();
+    private boolean closed;
+
+    @Override
+    public int count() {
+      return 2;
+    }
+
+    @Override
+    public MatrixView buffer(int number) {
+      return buffers.get(number);
+    }
+
+    @Override
+    public long take(int number, int rows) {
+      MatrixView batch = buffers.get(number).slice(0, rows);
+      for (int n = 0; n < rows; n++) {
+        taken.add(batch.get(n, 1));
+      }
+      return batch.firstNonFinite();
+    }
+
+    @Override
+    public void close() {
+      closed = true;
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 3, 4, 5, 8, 42})
+  void batchesAreReadAheadInOrder(int samples) throws IOException {
+    TwoBuffers buffers = new TwoBuffers();
+    try (Batches batches = new Batches(source(samples), buffers)) {
+      for (int first = 0; first < samples; first += 4) {
+        assertTrue(batches.next());
+        assertEquals(first, batches.first());
+        assertEquals(Math.min(4, samples - first), batches.rows());
+        assertEquals((float) (first + batches.rows()), batches.labels().get(batches.rows() - 1, 0));
+      }
+      assertFalse(batches.next());
+      assertFalse(batches.next());
+    }
+    for (int n = 0; n < samples; n++) {
+      assertEquals(10f * n, buffers.taken.get(n));
+    }
+    assertEquals(samples, buffers.taken.size());
+    assertTrue(buffers.closed);
+  }
+
+  /// Samples come before labels, and batches before both, whichever thread has met them first.
+  @Test
+  void failuresComeInOrderWhereBatchesAreReadAhead() throws IOException {
+    for (boolean badSample : new boolean[]{true, false}) {
+      Dataset source = source(40);
+      ((MatrixSamples) source.labels().orElseThrow()).values().set(9, 0, Float.NaN);
+      if (badSample) {
+        ((MatrixSamples) source.samples()).values().set(11, 1, Float.POSITIVE_INFINITY);
+      }
+      try (Batches batches = new Batches(source, new TwoBuffers())) {
+        assertTrue(batches.next());
+        assertTrue(batches.next());
+        IOException e = assertThrows(IOException.class, batches::next);
+        assertEquals((badSample ? "x is Infinity at [11, 1]" : "y is NaN at [9, 0]")
+            + " (sample, column): samples and labels must be finite", e.getMessage());
+      }
+    }
+  }
+
+  @Test
+  void aFailureOfTheReaderIsThrownWhereItIsWaitedFor() throws IOException {
+    SampleSource narrow = new MatrixSamples("x", MatrixView.allocate(arena, 9, 1)); // not of the buffers' width
+    try (Batches batches = new Batches(Dataset.of(narrow), new TwoBuffers())) {
+      assertEquals("x has rows of 1, the target of 2",
+          assertThrows(IllegalArgumentException.class, batches::next).getMessage());
+      assertFalse(batches.next());
+    }
+  }
+
+  @Test
+  void aPassThatReadsAheadEndsAtAnyTime() throws IOException {
+    for (int used = 0; used < 4; used++) {
+      TwoBuffers buffers = new TwoBuffers();
+      Batches batches = new Batches(source(100), buffers);
+      for (int i = 0; i < used; i++) {
+        assertTrue(batches.next());
+      }
+      Thread.currentThread().interrupt(); // of a caller who cancels
+      batches.close();
+      assertTrue(Thread.interrupted());
+      assertTrue(buffers.closed);
+      batches.close();
+      assertTrue(Thread.getAllStackTraces().keySet().stream().noneMatch(t -> t.getName().equals("espalier-reader")));
+    }
+  }
+
+  /// What its own thread alone may read is read there, into one of the buffers.
+  @Test
+  void aSourceOfOneThreadIsNotReadAhead() throws IOException {
+    try (Arena own = Arena.ofConfined()) {
+      MatrixView x = MatrixView.allocate(own, 10, 2);
+      TwoBuffers buffers = new TwoBuffers();
+      try (Batches batches = new Batches(Dataset.of(new MatrixSamples("x", x)), buffers)) {
+        while (batches.next()) {
+          assertEquals(0, batches.samples().get(0, 0));
+        }
+      }
+      assertEquals(10, buffers.taken.size());
     }
   }
 

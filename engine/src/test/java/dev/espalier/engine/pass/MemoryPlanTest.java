@@ -42,18 +42,22 @@ final class MemoryPlanTest {
   }
 
   private static MemoryPlan plan(Optional<MemoryBudget> budget, OptionalInt requested) {
+    return plan(budget, requested, 0);
+  }
+
+  private static MemoryPlan plan(Optional<MemoryBudget> budget, OptionalInt requested, long samples) {
     try (Backend reference = new ReferenceBackend()) {
       Backend backend = (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(), new Class<?>[]{Backend.class},
           (_, method, arguments) -> method.getName().equals("memory") ? budget : method.invoke(reference, arguments));
-      return MemoryPlan.of(backend, GRAPH, new MemoryPlan.Demand(SCORES, 5), requested);
+      return MemoryPlan.of(backend, GRAPH, new MemoryPlan.Demand(SCORES, _ -> 0, 5, samples), requested);
     }
   }
 
   @Test
   void countsWhatIsAllocatedWhereMemoryIsNotCounted() {
-    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(512, 5), 0, 0, 512, OptionalLong.empty()),
+    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(512, 5), 0, 0, 0, 512, OptionalLong.empty()),
         plan(Optional.empty(), OptionalInt.empty()));
-    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(7, 5), 0, 0, 7, OptionalLong.empty()),
+    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(7, 5), 0, 0, 0, 7, OptionalLong.empty()),
         plan(Optional.empty(), OptionalInt.of(7)));
     assertEquals("weights 3 KiB, scores 5 KiB, batch of 7 samples 20 KiB",
         plan(Optional.empty(), OptionalInt.of(7)).toString());
@@ -62,7 +66,7 @@ final class MemoryPlanTest {
   @Test
   void halvesTheBatchUntilItFits() {
     long bytes = WEIGHTS + SCORES + batch(128, 5);
-    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(128, 5), 0, 0, 128, OptionalLong.of(bytes)),
+    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(128, 5), 0, 0, 0, 128, OptionalLong.of(bytes)),
         plan(Optional.of(new MemoryBudget(bytes, bytes)), OptionalInt.empty()));
     assertEquals(64, plan(Optional.of(new MemoryBudget(bytes - 1, bytes)), OptionalInt.empty()).batchSize());
     assertEquals(1,
@@ -75,6 +79,18 @@ final class MemoryPlanTest {
     assertEquals(WEIGHTS + SCORES - 6000, plan.onHost());
     assertEquals("weights 3 KiB, scores 5 KiB, batch of 100 samples 274 KiB, of 1.0 MiB; "
         + "2 KiB of weights and scores lie in host memory", plan.toString());
+  }
+
+  /// Beside the run and a copy of the network, within what weights may take.
+  @Test
+  void samplesStayWhereTheyFit() {
+    long run = 2 * WEIGHTS + SCORES + batch(100, 5);
+    MemoryPlan plan = plan(Optional.of(new MemoryBudget(1 << 20, run + 4000)), OptionalInt.of(100), 4000);
+    assertEquals(4000, plan.samples());
+    assertEquals("weights 3 KiB, scores 5 KiB, batch of 100 samples 274 KiB, samples that stay 4 KiB, of 1.0 MiB",
+        plan.toString());
+    assertEquals(0, plan(Optional.of(new MemoryBudget(1 << 20, run + 3999)), OptionalInt.of(100), 4000).samples());
+    assertEquals(0, plan(Optional.empty(), OptionalInt.of(100), 4000).samples(), "there memory is the host's");
   }
 
   @Test
@@ -100,11 +116,13 @@ final class MemoryPlanTest {
   /// As many of the passes as give a gradient of the widest node 2²³ elements at the most, and about as many in each.
   @Test
   void stacksPassesUpToALimit() {
-    assertEquals(5, MemoryPlan.stackedCopies(512, GRAPH, 5));
-    assertEquals(1, MemoryPlan.stackedCopies(1 << 20, GRAPH, 5));
-    int samples = (1 << 23) / (20 * 7); // seven copies fit
-    assertEquals(7, MemoryPlan.stackedCopies(samples, GRAPH, 7));
-    assertEquals(4, MemoryPlan.stackedCopies(samples, GRAPH, 8));
-    assertEquals(5, MemoryPlan.stackedCopies(samples, GRAPH, 15));
+    try (Backend backend = new ReferenceBackend()) {
+      assertEquals(5, MemoryPlan.stackedCopies(backend, 512, GRAPH, 5));
+      assertEquals(1, MemoryPlan.stackedCopies(backend, 1 << 20, GRAPH, 5));
+      int samples = (1 << 23) / (20 * 7); // seven copies fit
+      assertEquals(7, MemoryPlan.stackedCopies(backend, samples, GRAPH, 7));
+      assertEquals(4, MemoryPlan.stackedCopies(backend, samples, GRAPH, 8));
+      assertEquals(5, MemoryPlan.stackedCopies(backend, samples, GRAPH, 15));
+    }
   }
 }

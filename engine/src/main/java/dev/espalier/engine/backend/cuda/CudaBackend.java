@@ -10,6 +10,7 @@ import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.SampleTransfer;
 import dev.espalier.engine.backend.SelectionOperations;
 import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.backend.TrainingOperations;
@@ -39,6 +40,8 @@ public final class CudaBackend implements GpuBackend {
   /// Samples of a batch that keep a large GPU busy.
   private static final int BATCH_SIZE = 8192;
   private static final long RESERVE_BYTES = 512L << 20;
+  /// The part of the budget that a stack of gradients may take: one in so many, within limits.
+  private static final int STACK_SHARE = 16;
   /// What results, the state of a selection and rounding take of the budget.
   private static final long OWN_BYTES = 1 << 16;
 
@@ -47,6 +50,7 @@ public final class CudaBackend implements GpuBackend {
   private final MatrixProducts products;
   private final CudaMemory memory;
   private final CudaTransfers transfers;
+  private final CudaSamples samples;
   private final CudaTimeline timeline;
   private final CudaRecordings recordings;
   private final CudaNetwork network;
@@ -66,6 +70,7 @@ public final class CudaBackend implements GpuBackend {
     this.precision = precision;
     this.resources = resources;
     transfers = resources.own(new CudaTransfers(driver, memory, slotBytes));
+    samples = resources.own(new CudaSamples(driver, memory));
     timeline = resources.own(new CudaTimeline(driver));
     timeline.enter(Phase.LOAD);
     recordings = resources.own(new CudaRecordings(driver, memory));
@@ -245,6 +250,22 @@ public final class CudaBackend implements GpuBackend {
   @Override
   public void download(Matrix source, MatrixView target) {
     transfers.download(CudaMatrix.of(source), target.segment());
+  }
+
+  @Override
+  public SampleTransfer transfer(int samples, int inputs) {
+    return this.samples.open(samples, inputs);
+  }
+
+  @Override
+  public long transferBytes(int samples, int inputs) {
+    return CudaSamples.bytes(samples, inputs);
+  }
+
+  /// A part of the budget, so that ten outputs of a network of a few hundred neurons make one product.
+  @Override
+  public long stackElements() {
+    return Math.clamp(memory.budget() / STACK_SHARE / Float.BYTES, 1L << 23, 1L << 25);
   }
 
   @Override

@@ -17,7 +17,9 @@ import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.CountedSamples;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
@@ -51,12 +53,14 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// The backend's own code over kernels that the CPU runs.
@@ -295,6 +299,26 @@ final class CudaBackendTest {
           () -> plan(backend, PruningOptions.builder().batchSize(8192)));
       assertTrue(refusal.getMessage().startsWith("a batch of 8192 samples needs "), refusal.getMessage());
       assertEquals(Set.of(Remedy.SMALLER_BATCH), refusal.remedies());
+    }
+  }
+
+  /// In two passes over the samples, one that scores and one that measures.
+  @ParameterizedTest
+  @CsvSource({"67108864, 1", "2097152, 2"})
+  void samplesThatFitAreReadOnce(long budget, int passes) throws IOException {
+    AtomicInteger read = new AtomicInteger();
+    Dataset counted = Dataset.of(new CountedSamples(
+        new MatrixSamples("x", TestNetworks.normal(arena, TestNetworks.random(2), 4000, 36, 1, 0.5)), read));
+    PruningOptions options = PruningOptions.builder().sparsity(0.7).batchSize(300).build();
+    try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.COPIES_FIRST);
+        CudaBackend backend = open(driver, Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      long stay = PruningPlan.of(options, network, Optional.of(counted), backend).memory().samples();
+      assertEquals(passes == 1 ? 4000 * 36 * 4 : 0, stay);
+      PruningResult found = new Pruner(backend, options).prune(network, counted, arena);
+      assertEquals(passes, read.get());
+      assertSameNetwork(new Pruner(reference, options).prune(network, counted, arena).network(), found.network(), 1e-5);
+      assertGivesAllBack(backend, driver);
     }
   }
 
