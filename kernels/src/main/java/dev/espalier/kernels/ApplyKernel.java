@@ -76,12 +76,12 @@ public final class ApplyKernel {
     DeviceBuffer rowSums = new DeviceBuffer(cut.workspace().address() + rowSumsOffset(outputs),
         (long) outputs * Double.BYTES);
     String shapes = "scores " + scores;
-    gpu.launch(new Launch(FAMILY, "count_ties_%dx8".formatted(columns), Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW,
-        0, List.of(Argument.of(scores), ties, Argument.of(cut.threshold()), Argument.of(outputs), Argument.of(inputs)),
+    gpu.launch(new Launch(FAMILY, "count_ties_" + columns + "x8", Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
+        List.of(Argument.of(scores), ties, Argument.of(cut.threshold()), Argument.of(outputs), Argument.of(inputs)),
         shapes));
     gpu.launch(new Launch(FAMILY, "scan_ties_1024", Dimensions.of(1), Dimensions.of(1024), 0,
         List.of(ties, Argument.of(removed), Argument.of(outputs)), shapes));
-    gpu.launch(new Launch(FAMILY, "apply_%dx8".formatted(columns), Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
+    gpu.launch(new Launch(FAMILY, "apply_" + columns + "x8", Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(weights), bias, Argument.of(scores), compensation, ties, Argument.of(cut.threshold()),
             Argument.of(cut.ties()), Argument.of(rowSums), Argument.of(removed), Argument.of(outputs),
             Argument.of(inputs)),

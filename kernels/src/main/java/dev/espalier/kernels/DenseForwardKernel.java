@@ -111,7 +111,7 @@ public final class DenseForwardKernel {
         List.of(Argument.of(preActivation), Argument.of(upstream), Argument.of(gradient),
             sensitivity == null ? Argument.none() : Argument.of(sensitivity), Argument.of((float) scale),
             Argument.of(nonlinearity.parameter()), Argument.of(copies), Argument.of(samples), Argument.of(outputs)),
-        "z %s, u %s".formatted(preActivation, upstream));
+        "z " + preActivation + ", u " + upstream);
   }
 
   /// g = a ∘ (u − aᵀu) by rows: an upstream gradient through a softmax; as [#backward].
@@ -137,7 +137,7 @@ public final class DenseForwardKernel {
         List.of(Argument.of(activated), Argument.of(upstream), Argument.of(gradient),
             sensitivity == null ? Argument.none() : Argument.of(sensitivity), Argument.of((float) scale),
             Argument.of(copies), Argument.of(activated.rows()), Argument.of(activated.columns())),
-        "a %s, u %s".formatted(activated, upstream));
+        "a " + activated + ", u " + upstream);
   }
 
   /// s += scale · Σ over copies of g².
@@ -154,7 +154,7 @@ public final class DenseForwardKernel {
     launch(
         tile.name("add_squares"), tile.grid(samples, outputs), List.of(Argument.of(gradient), Argument.of(sensitivity),
             Argument.of((float) scale), Argument.of(copies), Argument.of(samples), Argument.of(outputs)),
-        "g %s, s %s".formatted(gradient, sensitivity));
+        "g " + gradient + ", s " + sensitivity);
   }
 
   private static void checkBias(DeviceMatrix preActivation, DeviceMatrix bias) {

@@ -29,7 +29,7 @@ record ElementwiseTile(int columns, int rows) {
 
   /// The exported name of the kernel with this tile.
   String name(String kernel) {
-    return "%s_%dx%d".formatted(kernel, columns, rows);
+    return kernel + "_" + columns + "x" + rows;
   }
 
   /// The blocks that cover a matrix; past the limit of the y dimension they go on by strides.

@@ -54,11 +54,11 @@ public final class EliminationScoresKernel {
     int inputs = weights.columns();
     checkMoments(outputs, inputs, m0, m1, m2);
     Kernels.shape("largest", largest, 1, inputs);
-    gpu.launch(new Launch(FAMILY, "cancelled_%dx8".formatted(COLUMNS), Dimensions.of(Kernels.blocks(inputs, COLUMNS)),
+    gpu.launch(new Launch(FAMILY, "cancelled_" + COLUMNS + "x8", Dimensions.of(Kernels.blocks(inputs, COLUMNS)),
         Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(largest),
             Argument.of((float) fraction), Argument.of(outputs), Argument.of(inputs)),
-        "weights %d×%d".formatted(outputs, inputs)));
+        "weights " + outputs + "×" + inputs));
   }
 
   /// |W ∘ αF|.
@@ -89,6 +89,6 @@ public final class EliminationScoresKernel {
 
   private void launch(ElementwiseTile tile, String kernel, int outputs, int inputs, List<Argument> arguments) {
     gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(outputs, inputs), ElementwiseTile.BLOCK, 0, arguments,
-        "weights %d×%d".formatted(outputs, inputs)));
+        "weights " + outputs + "×" + inputs));
   }
 }

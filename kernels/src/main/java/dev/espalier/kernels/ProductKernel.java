@@ -49,7 +49,7 @@ public final class ProductKernel {
 
     @Override
     public String name(boolean transposeA, boolean transposeB) {
-      return "product_fma_%dx%dx%d_%s".formatted(rows, columns, inner, operation(transposeA, transposeB));
+      return "product_fma_" + rows + "x" + columns + "x" + inner + "_" + operation(transposeA, transposeB);
     }
   }
 
@@ -69,8 +69,8 @@ public final class ProductKernel {
 
     @Override
     public String name(boolean transposeA, boolean transposeB) {
-      return "product_mma_%dx%dx%dx%d_%s_v%d".formatted(rows, columns, inner, stages, operation(transposeA, transposeB),
-          vector);
+      return "product_mma_" + rows + "x" + columns + "x" + inner + "x" + stages + "_"
+          + operation(transposeA, transposeB) + "_v" + vector;
     }
   }
 
@@ -154,7 +154,7 @@ public final class ProductKernel {
         List.of(Argument.of(a), Argument.of(b), Argument.of(c), Argument.of(workspace), Argument.of(c.rows()),
             Argument.of(c.columns()), Argument.of(inner), Argument.of(a.stride()), Argument.of(b.stride()),
             Argument.of(c.stride()), Argument.of((float) alpha), Argument.of((float) beta)),
-        "a %s, b %s, c %s".formatted(a, b, c)));
+        "a " + a + ", b " + b + ", c " + c));
     if (parts > 1) {
       reductions.addPartials(alpha, workspace, parts, beta, c);
     }

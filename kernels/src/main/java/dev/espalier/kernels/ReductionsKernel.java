@@ -58,7 +58,7 @@ public final class ReductionsKernel {
     Kernels.shape("sums", y, 1, x.columns());
     Kernels.room("workspace", workspace, columnSumsWorkspace(x.rows(), x.columns()));
     int parts = parts(x.rows(), x.columns());
-    gpu.launch(new Launch(FAMILY, "%s_%dx8".formatted(kernel, COLUMNS),
+    gpu.launch(new Launch(FAMILY, kernel + "_" + COLUMNS + "x8",
         new Dimensions(Kernels.blocks(x.columns(), COLUMNS), 1, parts), Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(x), Argument.of(workspace), Argument.of(x.rows()), Argument.of(x.columns())), "x " + x));
     addPartials(alpha, workspace, parts, beta, MatrixBlock.of(y));
@@ -73,7 +73,7 @@ public final class ReductionsKernel {
         new Launch(FAMILY, "add_partials_" + RUN, UpdatesKernel.grid(gpu, y.elements(), RUN), Dimensions.of(RUN), 0,
             List.of(Argument.of(partials), Argument.of(y), Argument.of((float) alpha), Argument.of((float) beta),
                 Argument.of(parts), Argument.of(y.elements()), Argument.of(y.columns()), Argument.of(y.stride())),
-            "%d × y %s".formatted(parts, y)));
+            parts + " × y " + y));
   }
 
   /// Lowers a word to the row-major index of each element that is NaN or infinite.

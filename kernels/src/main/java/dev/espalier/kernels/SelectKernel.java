@@ -51,7 +51,7 @@ public final class SelectKernel {
       throw new IllegalArgumentException("count=%d of %d scores".formatted(count, all));
     }
     Kernels.room("state", state, STATE_BYTES);
-    String shapes = "%d of %d scores".formatted(count, all);
+    String shapes = count + " of " + all + " scores";
     launch("select_begin_1024", Dimensions.of(1), Dimensions.of(1024), List.of(Argument.of(state), Argument.of(count)),
         shapes);
     for (int pass = 0; pass < PASSES; pass++) {
@@ -107,10 +107,10 @@ public final class SelectKernel {
     long blocks = Math.ceilDiv(groups, groupsPerBlock);
     Dimensions grid = Dimensions
         .of(narrow ? Math.toIntExact(blocks) : (int) Math.min(blocks, 16L * gpu.multiprocessors()));
-    launch("keep_per_group_%s_%d".formatted(narrow ? "narrow" : "wide", THREADS), grid, Dimensions.of(THREADS),
+    launch("keep_per_group_" + (narrow ? "narrow_" : "wide_") + THREADS, grid, Dimensions.of(THREADS),
         List.of(Argument.of(scores), Argument.of(marked), Argument.of(groups), Argument.of(scores.columns()),
             Argument.of(groupWidth), Argument.of(removedPerGroup)),
-        "scores %s, groups of %d".formatted(scores, groupWidth));
+        "scores " + scores + ", groups of " + groupWidth);
     return leftToRemove(scores.rows(), groupsPerRow, groupWidth, groupsPerRow * groupWidth - scores.columns(),
         removedPerGroup);
   }

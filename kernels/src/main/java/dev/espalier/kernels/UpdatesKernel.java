@@ -70,7 +70,7 @@ public final class UpdatesKernel {
     gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(x.rows(), x.columns()), ElementwiseTile.BLOCK, 0,
         List.of(Argument.of(x), Argument.of(factor), Argument.of(to), Argument.of(factor.rows()), Argument.of(x.rows()),
             Argument.of(x.columns())),
-        "x %s, factor %s".formatted(x, factor)));
+        "x " + x + ", factor " + factor));
   }
 
   /// to = from, for blocks of one shape.
@@ -96,7 +96,7 @@ public final class UpdatesKernel {
     gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(to.rows(), to.columns()), ElementwiseTile.BLOCK, 0,
         List.of(Argument.of(from), Argument.of(to), Argument.of(to.rows()), Argument.of(to.columns()),
             Argument.of(from.stride()), Argument.of(to.stride())),
-        "from %s, to %s".formatted(from, to)));
+        "from " + from + ", to " + to));
   }
 
   /// Elements of a block: 4 a thread where all matrices are aligned for it.
