@@ -26,6 +26,9 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
     int batchSize, OptionalLong budget) {
   private static final Logger LOG = LoggerFactory.getLogger(MemoryPlan.class);
 
+  /// Networks that a search for a sparsity holds at a time, with the copy that a measurement compares with.
+  private static final int MOST_NETWORKS = 5;
+
   /// What a run takes beside weights.
   ///
   /// @param scores bytes that sums and scores take; they may lie in host memory
@@ -75,9 +78,8 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
                   MemoryBudget.text(memory.bytes())),
           samples == 1 ? Remedy.MORE_DEVICE_MEMORY : Remedy.SMALLER_BATCH);
     }
-    // A copy of the network may come for a while. All else stays where it would be without samples: what is kept for
-    // batches is room that the plan cannot count.
-    long run = 2 * weights + demand.scores + batch + workspace;
+    // Within what weights may take, so that nothing else is pushed into host memory.
+    long run = MOST_NETWORKS * weights + demand.scores + batch + workspace;
     long stay = run + demand.samples <= memory.forWeights() ? demand.samples : 0;
     return new MemoryPlan(weights, demand.scores, batch, workspace, stay, weights + demand.scores - onDevice, samples,
         OptionalLong.of(memory.bytes()));

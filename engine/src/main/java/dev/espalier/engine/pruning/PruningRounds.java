@@ -1,5 +1,6 @@
 package dev.espalier.engine.pruning;
 
+import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
@@ -23,10 +24,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// A pruning, round by round, of a network in the memory of a backend. [Pruner] goes through the rounds of a plan; a
 /// search decides after each round how to go on, and can return to an earlier one. Exceptions are those of [Pruner].
 public final class PruningRounds implements Resource {
+  private static final Logger LOG = LoggerFactory.getLogger(PruningRounds.class);
   /// Most bytes of samples that are kept in memory where they are read more than once.
   private static final long KEPT_BYTES = 1L << 29;
 
@@ -72,12 +76,23 @@ public final class PruningRounds implements Resource {
       data = Optional.of(data.get().inMemory(KEPT_BYTES, arena));
     }
     if (data.isPresent() && plan.memory().samples() > 0) {
-      resident = Optional.of(new ResidentSamples(data.get().samples(), backend));
-      data = Optional.of(new Dataset(resident.get(), data.get().labels()));
+      data = Optional.of(resident(data.get()));
     }
     if (repairs) {
       repairer = Optional
           .of(Repairer.towards(device, backend, plan.repair(), plan.scoring(), data.orElseThrow(), listener, arena));
+    }
+  }
+
+  /// Samples that stay in the backend's memory; as they are if others have taken that meanwhile.
+  private Dataset resident(Dataset given) {
+    try {
+      ResidentSamples samples = new ResidentSamples(given.samples(), backend);
+      resident = Optional.of(samples);
+      return new Dataset(samples, given.labels());
+    } catch (OutOfBackendMemoryException e) {
+      LOG.info("samples are read in each pass: {}", e.getMessage());
+      return given;
     }
   }
 

@@ -81,10 +81,10 @@ final class MemoryPlanTest {
         + "2 KiB of weights and scores lie in host memory", plan.toString());
   }
 
-  /// Beside the run and a copy of the network, within what weights may take.
+  /// Beside the run and copies of the network, within what weights may take.
   @Test
   void samplesStayWhereTheyFit() {
-    long run = 2 * WEIGHTS + SCORES + batch(100, 5);
+    long run = 5 * WEIGHTS + SCORES + batch(100, 5);
     MemoryPlan plan = plan(Optional.of(new MemoryBudget(1 << 20, run + 4000)), OptionalInt.of(100), 4000);
     assertEquals(4000, plan.samples());
     assertEquals("weights 3 KiB, scores 5 KiB, batch of 100 samples 274 KiB, samples that stay 4 KiB, of 1.0 MiB",

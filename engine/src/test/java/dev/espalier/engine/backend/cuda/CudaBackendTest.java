@@ -322,6 +322,26 @@ final class CudaBackendTest {
     }
   }
 
+  /// Who has taken their place takes nothing but time.
+  @Test
+  void samplesAreReadInEachPassWhereTheirPlaceIsTaken() throws IOException {
+    AtomicInteger read = new AtomicInteger();
+    Dataset counted = Dataset.of(new CountedSamples(
+        new MatrixSamples("x", TestNetworks.normal(arena, TestNetworks.random(2), 8000, 36, 1, 0.5)), read));
+    PruningOptions options = PruningOptions.builder().sparsity(0.7).batchSize(100).build();
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        CudaBackend backend = open(driver, Precision.FP32);
+        DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      PruningPlan plan = PruningPlan.of(options, network, Optional.of(counted), backend);
+      assertEquals(8000 * 36 * 4, plan.memory().samples());
+      long left = MEMORY - backend.used() - (1 << 20);
+      try (Matrix _ = backend.allocate(1, Math.toIntExact(left / Float.BYTES))) {
+        new Pruner(backend, options).prune(plan, network, device, Optional.of(counted), ProgressListener.NONE, arena);
+      }
+      assertEquals(2, read.get());
+    }
+  }
+
   private PruningPlan plan(Backend backend, PruningOptions.Builder options) {
     return PruningPlan.of(options.build(), network, Optional.of(source), backend);
   }
