@@ -5,7 +5,10 @@
 //   dual_moments_mma_{I}x{O}x{K}x{T}_v{V}  TF32, mma.sync; copies of V floats: needs inputs and outputs % V == 0
 //   dual_moments_wgmma_{I}x{O}x{K}x{T}     TF32, wgmma and TMA; needs sm_90a, inputs % 4 == 0, S rounded and transposed
 // dual_moments_transpose_32x32             Sᵀ (outputs, stride) from S, rounded to TF32, columns from samples on are 0;
-//   each eight samples lie in the order 0 2 4 6 1 3 5 7, in which wgmma's fragments take them
+//   each eight samples lie in the order 0 2 4 6 1 3 5 7, in which wgmma's fragments take them. partials[z] (outputs) = sums
+//   of the rounded S over the z-th part of the samples
+// dual_moments_shift_{C}x{R}               X and X∘X (samples, inputs), rounded to TF32 if `round`   launcher:
+// dual_moments_round_{C}x{R}               S rounded to TF32                                         MomentsByProducts
 //
 // S (samples, outputs)  A (samples, inputs)  c (inputs)  M1, M2 (outputs, inputs): float32, row-major. Each tile of
 // S and A is loaded once and feeds both products; A is shifted and squared in registers. TF32 rounds S, X and X∘X to
@@ -14,6 +17,7 @@
 // grid: ⌈inputs/I⌉ × ⌈outputs/O⌉ × parts; a block owns an I × O tile of both results over one part of the samples,
 // a multiple of K each. One part adds to M1 and M2; several write theirs to partial1, partial2 (parts, outputs,
 // inputs), which add_partials then adds in order: every run gives the same bits. T: stages of K samples in flight.
+#include "elementwise.cuh"
 #include "tiles.cuh"
 
 struct Moments {
@@ -216,28 +220,95 @@ MMA(64, 128, 32, 3, 32, 32, 1, SMALL_BLOCKS);
 
 // ---------------------------------------------------------------------------------------------- transpose
 
+// A block of 32×8 threads goes over the tiles of 32 outputs × 32 samples of one part of the samples: thread row t has rows
+// t, t + 8, … of each. grid: ⌈outputs/32⌉ × 1 × parts
+
 struct TransposeTile {
-  float s[32][33];
+  float s[32][33], sums[8][32];
 };
 
 extern "C" __global__ void __launch_bounds__(256)
-    dual_moments_transpose_32x32(const float* sensitivity, float* transposed, int samples, int outputs, int stride) {
+    dual_moments_transpose_32x32(const float* sensitivity, float* transposed, float* partials, int samples, int outputs,
+                                 int stride) {
   STATIC_SHARED(TransposeTile, shared);
-  const int n0 = blockIdx.x * 32, o0 = blockIdx.y * 32;
+  const int o0 = blockIdx.x * 32, column = o0 + (int)threadIdx.x;
+  const int tiles = (int)(((int64_t)stride + 31) / 32), each = (int)(((int64_t)tiles + gridDim.z - 1) / gridDim.z);
+  const int end = (int)min((int64_t)tiles, (blockIdx.z + 1) * (int64_t)each);
+  float sum = 0.f;
+  for (int tile = blockIdx.z * each; tile < end; tile++) {
+    const int n0 = tile * 32;
 #pragma unroll
-  for (int r = threadIdx.y; r < 32; r += 8) {
-    const int n = n0 + r, o = o0 + (int)threadIdx.x;
-    shared.s[r][threadIdx.x] = n < samples && o < outputs ? sensitivity[(int64_t)n * outputs + o] : 0.f;
+    for (int r = threadIdx.y; r < 32; r += 8) {
+      const int n = n0 + r;
+      const float s = n < samples && column < outputs ? sensitivity[(int64_t)n * outputs + column] : 0.f;
+      shared.s[r][threadIdx.x] = __uint_as_float(to_tf32(s));
+      sum += shared.s[r][threadIdx.x];
+    }
+    __syncthreads();
+#pragma unroll
+    for (int r = threadIdx.y; r < 32; r += 8) {
+      const int o = o0 + r, p = (int)threadIdx.x, n = (p & ~7) | (p & 3) << 1 | (p >> 2 & 1);
+      if (o < outputs && n0 + p < stride) transposed[(int64_t)o * stride + n0 + p] = shared.s[n][r];
+    }
+    __syncthreads();
   }
+  shared.sums[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
+  if (threadIdx.y == 0 && column < outputs) {
 #pragma unroll
-  for (int r = threadIdx.y; r < 32; r += 8) {
-    const int o = o0 + r, p = (int)threadIdx.x, n = (p & ~7) | (p & 3) << 1 | (p >> 2 & 1);
-    if (o < outputs && n0 + p < stride)
-      transposed[(int64_t)o * stride + n0 + p] = __uint_as_float(to_tf32(shared.s[n][r]));
+    for (int t = 1; t < 8; t++) sum += shared.sums[t][threadIdx.x];
+    partials[(int64_t)blockIdx.z * outputs + column] = sum;
   }
 }
 EXPORT_KERNEL(dual_moments_transpose_32x32);
+
+// ---------------------------------------------------------------------------------------------- operands of products
+// block: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); needs columns % (C/32) == 0
+
+__device__ __forceinline__ float rounded(float x, bool round) { return round ? __uint_as_float(to_tf32(x)) : x; }
+
+template <class T>
+__device__ __forceinline__ void shift(const float* activation, const float* pilot, float* x, float* squares, int samples,
+                                      int inputs, bool round) {
+  T::for_each(samples, inputs, [&](int, int column, int64_t at) {
+    auto a = load<T::V>(activation + at);
+    const auto c = load<T::V>(pilot + column);
+    Vector<T::V> squared;
+#pragma unroll
+    for (int v = 0; v < T::V; v++) {
+      a.v[v] -= c.v[v];
+      squared.v[v] = rounded(a.v[v] * a.v[v], round);
+      a.v[v] = rounded(a.v[v], round);
+    }
+    store(x + at, a);
+    store(squares + at, squared);
+  });
+}
+
+#define SHIFT(C, R)                                                                                              \
+  extern "C" __global__ void __launch_bounds__(256)                                                              \
+      dual_moments_shift_##C##x##R(const float* activation, const float* pilot, float* x, float* squares,        \
+                                   int samples, int inputs, int round) {                                         \
+    shift<Tile<C, R>>(activation, pilot, x, squares, samples, inputs, round);                                    \
+  }                                                                                                              \
+  EXPORT_KERNEL(dual_moments_shift_##C##x##R)
+
+SHIFT(32, 32);
+SHIFT(128, 32);
+
+#define ROUND(C, R)                                                                                              \
+  extern "C" __global__ void __launch_bounds__(256)                                                              \
+      dual_moments_round_##C##x##R(const float* from, float* to, int rows, int columns) {                        \
+    Tile<C, R>::for_each(rows, columns, [&](int, int, int64_t at) {                                              \
+      auto x = load<Tile<C, R>::V>(from + at);                                                                   \
+      for (int v = 0; v < Tile<C, R>::V; v++) x.v[v] = rounded(x.v[v], true);                                    \
+      store(to + at, x);                                                                                         \
+    });                                                                                                          \
+  }                                                                                                              \
+  EXPORT_KERNEL(dual_moments_round_##C##x##R)
+
+ROUND(32, 32);
+ROUND(128, 32);
 
 // ---------------------------------------------------------------------------------------------- wgmma
 // One producer warpgroup starts TMA copies, two consumer warpgroups own 64 inputs each. The products are transposed:

@@ -13,7 +13,7 @@ tests() { # variant, the sanitizer's runtime
   LD_PRELOAD=$target/emulator-$1/$2 "$java" --enable-native-access=ALL-UNNAMED \
     -Despalier.kernels.emulator="$target/emulator-$1/libkernels.so" -Despalier.kernels.brief=true \
     -classpath "$classpath" org.junit.platform.console.ConsoleLauncher execute --select-package=dev.espalier.kernels \
-    --include-classname='.*KernelTest|.*KernelsTest' --details=summary --disable-banner --disable-ansi-colors \
+    --include-classname='.*KernelTest|.*KernelsTest|.*ByProductsTest' --details=summary --disable-banner --disable-ansi-colors \
     >"$target/emulator-$1/tests.txt" 2>&1 || { cat "$target/emulator-$1/tests.txt" >&2; return 1; }
   echo "kernels: $(grep 'tests successful' "$target/emulator-$1/tests.txt" | tr -d '[]' | xargs) under $2"
 }

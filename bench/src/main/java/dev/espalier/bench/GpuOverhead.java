@@ -23,8 +23,12 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintStream;
 import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -37,8 +41,8 @@ import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 
-/// Times on the host what a launch and a product of cuBLAS cost, by JCuda and by FFM, and what copies to a GPU reach, from
-/// memory of each kind.
+/// Times on the host what a call that does next to nothing, a launch and a product of cuBLAS cost, by JCuda and by FFM, and
+/// what copies to a GPU reach, from memory of each kind.
 public final class GpuOverhead {
   /// How much is timed.
   ///
@@ -51,6 +55,8 @@ public final class GpuOverhead {
   }
 
   private static final String KERNEL = "axpy_1024";
+  /// Empty calls in the place of a launch.
+  private static final int CALLS = 200;
   private static final Extent ONE = new Extent(1, 1, 1);
   private static final Extent BLOCK = new Extent(256, 1, 1);
 
@@ -108,10 +114,59 @@ public final class GpuOverhead {
     try (CudaGpu gpu = new CudaGpu(0)) {
       System.out.println(gpu.name());
       GpuOverhead overhead = new GpuOverhead(gpu, sizes, System.out);
+      overhead.calls();
       overhead.launches();
       overhead.copies();
     }
     System.out.printf("%nafter: %s%n", GpuState.now());
+  }
+
+  // ---- calls ----
+
+  /// A function of the driver that writes one number, by FFM.
+  private static final class Ffm {
+    @SuppressWarnings("restricted")
+    static final MethodHandle VERSION = Linker.nativeLinker().downcallHandle(
+        SymbolLookup.libraryLookup("libcuda.so.1", Arena.global()).findOrThrow("cuDriverGetVersion"),
+        FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.ADDRESS));
+
+    static int version(MemorySegment version) {
+      try {
+        return (int) VERSION.invokeExact(version);
+      } catch (Throwable e) {
+        throw new IllegalStateException(e); // C throws nothing
+      }
+    }
+  }
+
+  private void calls() {
+    out.printf("%n| empty call | time | spread |%n|---|---|---|%n");
+    try (Arena arena = Arena.ofConfined()) {
+      int[] byJni = new int[1];
+      MemorySegment byFfm = arena.allocate(ValueLayout.JAVA_INT);
+      calls("cuDriverGetVersion, JCuda (JNI)", () -> JCudaDriver.cuDriverGetVersion(byJni));
+      calls("cuDriverGetVersion, FFM", () -> Ffm.version(byFfm));
+      if (byJni[0] != byFfm.get(ValueLayout.JAVA_INT, 0)) {
+        throw new IllegalStateException("the driver tells two versions");
+      }
+    }
+  }
+
+  private void calls(String name, Runnable call) {
+    int count = CALLS * sizes.launches();
+    double[] nanos = new double[sizes.repeats()];
+    for (int run = -sizes.warmUps(); run < sizes.repeats(); run++) {
+      long start = System.nanoTime();
+      for (int i = 0; i < count; i++) {
+        call.run();
+      }
+      if (run >= 0) {
+        nanos[run] = (System.nanoTime() - start) / (double) count;
+      }
+    }
+    Arrays.sort(nanos);
+    out.printf(Locale.ROOT, "| %s | %.3g ns | %.3g–%.3g ns |%n", name, nanos[nanos.length / 2], nanos[0],
+        nanos[nanos.length - 1]);
   }
 
   // ---- launches ----
@@ -260,7 +315,8 @@ public final class GpuOverhead {
     }
   }
 
-  /// As the backend brings samples: through two page-locked buffers, which the host fills.
+  /// As the backend brings weights and labels: through two page-locked buffers, which the host fills. Samples are read into
+  /// page-locked memory.
   private void doubleBuffers(int bytes, MatrixView source) {
     try (GpuBackend backend = Device.CUDA.openGpu(BackendOptions.DEFAULT);
         Matrix target = backend.allocate(1, source.columns())) {

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.bench.GpuTimer.Memory;
-import dev.espalier.bindings.MathMode;
 import dev.espalier.kernels.EmulatedDriver;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -19,15 +18,15 @@ class GpuKernelsTest {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     try (EmulatedDriver driver = new EmulatedDriver(90, 1 << 30, EmulatedDriver.Order.LATE)) {
       try (Memory memory = new Memory(driver)) {
-        new GpuKernels(driver, GpuKernels.own(driver, memory, MathMode.TF32), GpuKernels.Sizes.TINY,
-            new PrintStream(text, true, StandardCharsets.UTF_8)).run();
+        GpuKernels.measure(driver, GpuKernels.own(driver, memory), GpuKernels.Sizes.TINY,
+            new PrintStream(text, true, StandardCharsets.UTF_8));
       }
       driver.synchronize();
       assertEquals(0, driver.allocations());
     }
     List<String> lines = text.toString(StandardCharsets.UTF_8).lines().toList();
-    for (String kernel : List.of("dual_moments TF32", "dual_moments FP32", "product, forward TF32",
-        "dense_backward relu", "elimination_scores", "apply", "select, 4 passes", "adam")) {
+    for (String kernel : List.of("dual_moments TF32", "dual_moments FP32", "moments by two products TF32",
+        "product, forward TF32", "dense_backward relu", "elimination_scores", "apply", "select, 4 passes", "adam")) {
       assertEquals(1, lines.stream().filter(line -> line.startsWith("| " + kernel + " |")).count(), kernel);
     }
     assertTrue(lines.stream().noneMatch(line -> line.contains("not measured") || line.contains("NaN")));
@@ -41,8 +40,8 @@ class GpuKernelsTest {
         tiny.copies(), List.of(100_000_000L), tiny.copyBytes(), 0, 1, tiny.rotation());
     try (EmulatedDriver driver = new EmulatedDriver(80, 1 << 26, EmulatedDriver.Order.LATE);
         Memory memory = new Memory(driver)) {
-      new GpuKernels(driver, GpuKernels.own(driver, memory, MathMode.TF32), sizes,
-          new PrintStream(text, true, StandardCharsets.UTF_8)).run();
+      GpuKernels.measure(driver, GpuKernels.own(driver, memory), sizes,
+          new PrintStream(text, true, StandardCharsets.UTF_8));
     }
     assertTrue(text.toString(StandardCharsets.UTF_8)
         .contains("| select, 4 passes | 100,000,000 | not measured: 400000000 bytes of "), text::toString);

@@ -55,16 +55,22 @@ class GpuStandInTest {
     assertRecorded(lines);
     assertEquals("Stand-in, compute capability 9.0, 4 multiprocessors", lines.get(1));
     assertTrue(lines.get(2).contains(", cuBLAS 13.0.0, "), lines.get(2));
+    int table = lines.indexOf("for the table in MomentsByProducts, in place of the lines of 90:");
+    for (String mode : List.of("FP32", "TF32")) {
+      table++;
+      assertTrue(lines.get(table).matches("(90 %1$s 20 measured on Stand-in, .*|no line for %1$s: .*)".formatted(mode)),
+          lines.get(table));
+    }
   }
 
   @Test
   void timesLaunchesAndCopies() throws IOException {
     List<String> lines = output(() -> GpuOverhead.main(new String[]{"--tiny"}));
     assertRecorded(lines);
-    for (String row : List.of("| cuLaunchKernel, JCuda |", "| cuLaunchKernel, FFM |", "| cuLaunchKernelEx, FFM |",
-        "| UpdatesKernel |", "| 1×1 product in FP32, cuBLAS 13.0.0 |", "| 1×1 product in BF16, cuBLAS 13.0.0 |",
-        "| 4096 | page-locked |", "| 4096 | pageable |", "| 4096 | double buffers |",
-        "| 70000000 | double buffers |")) {
+    for (String row : List.of("| cuDriverGetVersion, JCuda (JNI) |", "| cuDriverGetVersion, FFM |",
+        "| cuLaunchKernel, JCuda |", "| cuLaunchKernel, FFM |", "| cuLaunchKernelEx, FFM |", "| UpdatesKernel |",
+        "| 1×1 product in FP32, cuBLAS 13.0.0 |", "| 1×1 product in BF16, cuBLAS 13.0.0 |", "| 4096 | page-locked |",
+        "| 4096 | pageable |", "| 4096 | double buffers |", "| 70000000 | double buffers |")) {
       assertEquals(1, lines.stream().filter(line -> line.startsWith(row)).count(), row);
     }
   }

@@ -51,6 +51,11 @@ public final class CublasProducts implements MatrixProducts {
   }
 
   @Override
+  public boolean isLibrary() {
+    return true;
+  }
+
+  @Override
   public String description() {
     return cublas.description();
   }

@@ -42,7 +42,7 @@ public final class DualMomentsKernel {
 
     @Override
     public String name() {
-      return "dual_moments_fma_%dx%dx%d".formatted(inputs, outputs, samples);
+      return "dual_moments_fma_" + inputs + "x" + outputs + "x" + samples;
     }
   }
 
@@ -66,7 +66,7 @@ public final class DualMomentsKernel {
 
     @Override
     public String name() {
-      return "dual_moments_mma_%dx%dx%dx%d_v%d".formatted(inputs, outputs, samples, stages, vector);
+      return "dual_moments_mma_" + inputs + "x" + outputs + "x" + samples + "x" + stages + "_v" + vector;
     }
   }
 
@@ -84,7 +84,7 @@ public final class DualMomentsKernel {
 
     @Override
     public String name() {
-      return "dual_moments_wgmma_%dx%dx%dx%d".formatted(inputs, outputs, samples, stages);
+      return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages;
     }
   }
 
@@ -156,7 +156,6 @@ public final class DualMomentsKernel {
     Layout layout = layout(tile, parts, samples, outputs, inputs);
     Kernels.room("workspace", workspace, layout.bytes());
 
-    addWeights(tile, sensitivity, m0, layout.sumsIn(workspace));
     Dimensions grid = new Dimensions(Kernels.blocks(inputs, tile.inputs()), Kernels.blocks(outputs, tile.outputs()),
         parts);
     DeviceBuffer partial1 = layout.partial1In(workspace);
@@ -166,14 +165,16 @@ public final class DualMomentsKernel {
     if (tile instanceof Wgmma) {
       int stride = layout.stride();
       DeviceMatrix transposed = new DeviceMatrix(workspace.address(), outputs, stride);
-      transpose(sensitivity, transposed);
+      addWeights(sensitivity, transposed, m0, layout.sumsIn(workspace));
       s = new Argument.TensorMap(transposed, stride, tile.outputs());
       a = new Argument.TensorMap(activation, inputs, tile.samples());
+    } else {
+      addWeights(tile, sensitivity, m0, layout.sumsIn(workspace));
     }
     gpu.launch(new Launch(FAMILY, tile.name(), grid, Dimensions.of(tile.threads()), tile.sharedBytes(),
         List.of(Argument.of(m1), Argument.of(m2), Argument.of(partial1), Argument.of(partial2), s, a,
             Argument.of(pilotMean), Argument.of(samples), Argument.of(outputs), Argument.of(inputs)),
-        "s %s, a %s".formatted(sensitivity, activation)));
+        "s " + sensitivity + ", a " + activation));
     if (parts > 1) {
       reductions.addPartials(1, partial1, parts, 1, MatrixBlock.of(m1));
       reductions.addPartials(1, partial2, parts, 1, MatrixBlock.of(m2));
@@ -189,12 +190,15 @@ public final class DualMomentsKernel {
     }
   }
 
-  private void transpose(DeviceMatrix sensitivity, DeviceMatrix transposed) {
-    Dimensions grid = Dimensions.of(Kernels.blocks(transposed.columns(), 32), Kernels.blocks(transposed.rows(), 32));
-    gpu.launch(new Launch(FAMILY, "dual_moments_transpose_32x32", grid, Kernels.WARP_A_ROW, 0,
-        List.of(Argument.of(sensitivity), Argument.of(transposed), Argument.of(sensitivity.rows()),
-            Argument.of(sensitivity.columns()), Argument.of(transposed.columns())),
+  /// As the other, while S is transposed.
+  private void addWeights(DeviceMatrix sensitivity, DeviceMatrix transposed, DeviceMatrix m0, DeviceBuffer workspace) {
+    int parts = reductions.parts(sensitivity.rows(), sensitivity.columns());
+    gpu.launch(new Launch(FAMILY, "dual_moments_transpose_32x32",
+        new Dimensions(Kernels.blocks(transposed.rows(), 32), 1, parts), Kernels.WARP_A_ROW, 0,
+        List.of(Argument.of(sensitivity), Argument.of(transposed), Argument.of(workspace),
+            Argument.of(sensitivity.rows()), Argument.of(sensitivity.columns()), Argument.of(transposed.columns())),
         "s " + sensitivity));
+    reductions.addPartials(1, workspace, parts, 1, MatrixBlock.of(m0));
   }
 
   /// The kernel for a batch. The width that parts the two mma tiles is a model's, not yet a measurement's.

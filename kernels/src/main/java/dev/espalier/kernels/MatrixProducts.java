@@ -15,6 +15,11 @@ public interface MatrixProducts extends AutoCloseable {
   /// The library or kernels that multiply, for example `cuBLAS 13.1`.
   String description();
 
+  /// Whether a library multiplies, and not our own kernels.
+  default boolean isLibrary() {
+    return false;
+  }
+
   /// Releases its resources; the products must be done. May be called twice.
   @Override
   default void close() {}

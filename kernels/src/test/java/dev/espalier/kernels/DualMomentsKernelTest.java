@@ -34,7 +34,7 @@ class DualMomentsKernelTest {
 
   /// The moments of a batch in double precision, of operands as the kernel rounds them, and the sums of the
   /// terms' magnitudes that bound its error.
-  private static final class Reference {
+  static final class Reference {
     final double[] m0;
     final double[] m1;
     final double[] m2;

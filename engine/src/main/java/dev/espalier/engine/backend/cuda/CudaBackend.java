@@ -75,7 +75,7 @@ public final class CudaBackend implements GpuBackend {
     timeline.enter(Phase.LOAD);
     recordings = resources.own(new CudaRecordings(driver, memory));
     network = new CudaNetwork(driver, products, transfers);
-    moments = new CudaMoments(driver, memory, precision);
+    moments = new CudaMoments(driver, memory, products, precision);
     selection = resources.own(new CudaSelection(driver, memory, transfers));
     training = new CudaTraining(driver);
     solving = new CudaSolving(driver, memory, transfers);

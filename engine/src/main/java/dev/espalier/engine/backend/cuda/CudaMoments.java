@@ -10,22 +10,30 @@ import dev.espalier.kernels.DeviceBuffer;
 import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.DualMomentsKernel;
 import dev.espalier.kernels.EliminationScoresKernel;
+import dev.espalier.kernels.MatrixProducts;
+import dev.espalier.kernels.MomentsByProducts;
 import dev.espalier.kernels.RandomKernel;
 import dev.espalier.kernels.ReductionsKernel;
+import java.util.Optional;
 
 /// Sums over samples, and scores.
 final class CudaMoments implements MomentOperations {
   private final CudaMemory memory;
   private final MathMode mode;
   private final DualMomentsKernel moments;
+  /// Where a library multiplies, and rounds as moments do.
+  private final Optional<MomentsByProducts> byProducts;
   private final EliminationScoresKernel scoring;
   private final ReductionsKernel reductions;
   private final RandomKernel random;
 
-  CudaMoments(Driver driver, CudaMemory memory, Precision precision) {
+  CudaMoments(Driver driver, CudaMemory memory, MatrixProducts products, Precision precision) {
     this.memory = memory;
     mode = CudaProducts.mode(precision);
     moments = new DualMomentsKernel(driver);
+    byProducts = products.isLibrary() && mode != MathMode.BF16
+        ? Optional.of(new MomentsByProducts(driver, products, mode))
+        : Optional.empty();
     scoring = new EliminationScoresKernel(driver);
     reductions = new ReductionsKernel(driver);
     random = new RandomKernel(driver);
@@ -33,7 +41,13 @@ final class CudaMoments implements MomentOperations {
 
   /// See [dev.espalier.engine.backend.Backend#workspace].
   long workspace(int samples, int outputs, int inputs) {
-    return moments.workspace(mode, samples, outputs, inputs);
+    return faster(outputs, inputs).map(products -> products.workspace(samples, outputs, inputs))
+        .orElseGet(() -> moments.workspace(mode, samples, outputs, inputs));
+  }
+
+  /// The products of a library, if they take less time for a layer than our own kernel.
+  private Optional<MomentsByProducts> faster(int outputs, int inputs) {
+    return byProducts.filter(products -> products.isFaster(outputs, inputs));
   }
 
   private DeviceBuffer columnWorkspace(Matrix x) {
@@ -53,8 +67,14 @@ final class CudaMoments implements MomentOperations {
   @Override
   public void addMoments(Matrix sensitivity, Matrix activation, Matrix pilotMean, Matrix m0, Matrix m1, Matrix m2) {
     DeviceBuffer workspace = memory.scratch(workspace(activation.rows(), sensitivity.columns(), activation.columns()));
-    moments.addMoments(mode, device(sensitivity), device(activation), device(pilotMean), device(m0), device(m1),
-        device(m2), workspace);
+    Optional<MomentsByProducts> products = faster(sensitivity.columns(), activation.columns());
+    if (products.isPresent()) {
+      products.get().addMoments(device(sensitivity), device(activation), device(pilotMean), device(m0), device(m1),
+          device(m2), workspace);
+    } else {
+      moments.addMoments(mode, device(sensitivity), device(activation), device(pilotMean), device(m0), device(m1),
+          device(m2), workspace);
+    }
   }
 
   @Override

@@ -64,6 +64,11 @@ final class CudaProducts implements MatrixProducts {
   }
 
   @Override
+  public boolean isLibrary() {
+    return products.isLibrary();
+  }
+
+  @Override
   public String description() {
     return products.description();
   }

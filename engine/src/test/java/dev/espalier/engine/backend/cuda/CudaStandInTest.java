@@ -2,6 +2,7 @@ package dev.espalier.engine.backend.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.TestNetworks;
@@ -68,6 +69,54 @@ final class CudaStandInTest {
   final class WithoutCublas extends BackendContract {
     WithoutCublas() {
       super(() -> openWithoutCublas(Precision.FP32), 0x1p-24);
+    }
+  }
+
+  /// By two products of cuBLAS, as the table says for compute capability 9.0 and this width; integers are exact.
+  @Test
+  void momentsOfWideLayersInFloat32AreProductsOfCublas() {
+    int samples = 6;
+    int outputs = 260;
+    int inputs = 258;
+    float[][] values = {integers(samples * outputs, 4), integers(samples * inputs, 7), integers(inputs, 3)};
+    try (Backend cuda = openSmall(Precision.FP32);
+        Backend without = openWithoutCublas(Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      assertNotEquals(without.workspace(samples, outputs, inputs), cuda.workspace(samples, outputs, inputs));
+      assertEquals(without.workspace(samples, outputs, 255), cuda.workspace(samples, outputs, 255));
+      float[][] expected = moments(reference, samples, outputs, inputs, values);
+      float[][] found = moments(cuda, samples, outputs, inputs, values);
+      for (int m = 0; m < expected.length; m++) {
+        assertArrayEquals(expected[m], found[m], "M" + m);
+      }
+    }
+  }
+
+  private static float[] integers(int count, int below) {
+    float[] values = new float[count];
+    for (int i = 0; i < count; i++) {
+      values[i] = i * 31 % 17 % below;
+    }
+    return values;
+  }
+
+  /// Of s, a and c, added twice.
+  private static float[][] moments(Backend backend, int samples, int outputs, int inputs, float[]... values) {
+    try (Arena arena = Arena.ofConfined();
+        Matrix s = backend.allocate(samples, outputs);
+        Matrix a = backend.allocate(samples, inputs);
+        Matrix c = backend.allocate(1, inputs);
+        Matrix m0 = backend.allocate(1, outputs);
+        Matrix m1 = backend.allocate(outputs, inputs);
+        Matrix m2 = backend.allocate(outputs, inputs)) {
+      backend.upload(MatrixView.of(arena, samples, outputs, values[0]), s);
+      backend.upload(MatrixView.of(arena, samples, inputs, values[1]), a);
+      backend.upload(MatrixView.of(arena, 1, inputs, values[2]), c);
+      for (int i = 0; i < 2; i++) {
+        backend.moments().addMoments(s, a, c, m0, m1, m2);
+      }
+      return new float[][]{backend.download(m0, arena).toArray(), backend.download(m1, arena).toArray(),
+          backend.download(m2, arena).toArray()};
     }
   }
 

@@ -1,0 +1,16 @@
+package dev.espalier.bench;
+
+import dev.espalier.bench.GpuTimer.Memory;
+import java.util.function.Consumer;
+import java.util.function.Function;
+
+/// What becomes of the kernels that [GpuKernels] goes through.
+interface KernelRows {
+  /// @param operands makes what `work` works on
+  <T> void add(String kernel, String shape, Cost cost, Function<Memory, T> operands, Consumer<T> work);
+
+  /// Compares results, where there are any.
+  default void check(Runnable check) {
+    check.run();
+  }
+}

@@ -1,0 +1,83 @@
+package dev.espalier.bench;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.bench.GpuKernels.Sizes;
+import dev.espalier.bindings.MathMode;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class RooflineTest {
+  private static List<String> lines() {
+    ByteArrayOutputStream text = new ByteArrayOutputStream();
+    new Roofline(Sizes.FULL, new PrintStream(text, true, StandardCharsets.UTF_8)).run();
+    return text.toString(StandardCharsets.UTF_8).lines().toList();
+  }
+
+  private static String cell(String row, String chip) {
+    List<String> names = Chip.KNOWN.stream().map(Chip::name).toList();
+    return row.replaceFirst("\\|(?: [^|]* \\|){%d} ([^|]*) \\|.*".formatted(4 + names.indexOf(chip)), "$1");
+  }
+
+  @Test
+  void everyRowHasAllChips() {
+    List<String> lines = lines();
+    assertEquals("| kernel | shape | MB | Gop | A100 | H100 | H200 | B200 |", lines.getFirst());
+    assertTrue(lines.size() > 50, lines::toString);
+    for (String line : lines) {
+      assertEquals(8 + 1, line.chars().filter(c -> c == '|').count(), line);
+      assertTrue(!line.contains("NaN") && !line.contains("Infinity"), line);
+    }
+  }
+
+  /// 4 · 32768 · 4096² operations at 494.7 TFLOP/s, and 32 × 32 tiles for 132 multiprocessors.
+  @Test
+  void productsAreBoundByOperationsAndBlocks() {
+    String row = lines().stream().filter(line -> line.startsWith("| dual_moments TF32 | 32768 × 4096 × 4096 |"))
+        .findFirst().orElseThrow();
+    String cell = cell(row, "H100");
+    double least = 4.0 * 32_768 * 4096 * 4096 / 494.7e12 * 1e3;
+    assertEquals(least, Double.parseDouble(cell.replaceFirst(" ms; .*", "")), 0.01 * least, cell);
+    double blocks = Double.parseDouble(cell.replaceFirst(".* by (.*) blocks.*", "$1"));
+    double tiles = 32 * 32 / 132.0;
+    assertEquals(Math.rint(blocks / tiles), blocks / tiles, 0.01, "one block for each tile and part");
+    assertEquals(least * Math.ceil(blocks) / blocks, Double.parseDouble(cell.replaceFirst(".*; (.*) by .*", "$1")),
+        0.01 * least, cell);
+  }
+
+  /// 12 bytes an element at 8 TB/s.
+  @Test
+  void othersAreBoundByMemory() {
+    String row = lines().stream().filter(line -> line.startsWith("| axpy |")).findFirst().orElseThrow();
+    String cell = cell(row, "B200");
+    double least = 12.0 * 4096 * 4096 / 8e12 * 1e3;
+    assertEquals(least, Double.parseDouble(cell.replaceFirst(" .*", "")), 0.01 * least, row);
+  }
+
+  @Test
+  void theLargerBoundHolds() {
+    Chip chip = Chip.KNOWN.getFirst();
+    assertEquals(2.0, Cost.ofProducts(MathMode.TF32, 2 * chip.tensorRate(), chip.bandwidth()).least(chip));
+    assertEquals(3.0, Cost.ofProducts(MathMode.FP32, 2 * chip.vectorRate(), 3 * chip.bandwidth()).least(chip));
+    assertEquals(1.0, Cost.ofMemory(chip.bandwidth()).least(chip));
+    assertEquals("H100", Chip.of("NVIDIA H100 80GB HBM3, compute capability 9.0").orElseThrow().name());
+    assertTrue(Chip.of("Stand-in, compute capability 9.0").isEmpty());
+  }
+
+  /// kernels/README.md shows some rows.
+  @Test
+  void theDocumentationShowsWhatIsPrinted() throws IOException {
+    List<String> lines = lines();
+    List<String> shown = Files.readAllLines(Path.of("../kernels/README.md")).stream()
+        .dropWhile(line -> !line.equals(lines.getFirst())).takeWhile(line -> line.startsWith("|")).toList();
+    assertTrue(shown.size() > 5, "an excerpt of the table");
+    shown.forEach(line -> assertTrue(lines.contains(line), line));
+  }
+}

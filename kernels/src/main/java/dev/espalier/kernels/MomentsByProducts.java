@@ -1,0 +1,119 @@
+package dev.espalier.kernels;
+
+import dev.espalier.bindings.MathMode;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.stream.Collectors;
+
+/// The sums of [DualMomentsKernel] by two products of a library, over X = A − c and X∘X, which a kernel writes, in TF32
+/// already rounded: so it does not matter how the library rounds. It reads the batch more often, but a library's products
+/// come nearer to the rate of a chip's matrix units, in particular where we have no kernel for its newest ones.
+public final class MomentsByProducts {
+  /// From which width of a layer, the smaller of outputs and inputs, this takes less time than [DualMomentsKernel], with
+  /// cuBLAS: compute capability, rounding, width, and where the number is from. `modelled`: of the peaks that NVIDIA states
+  /// (`Chip` in the benchmarks), cuBLAS reaches three quarters, wgmma three quarters, mma.sync two thirds on compute
+  /// capability 8.0 and a quarter on 10.0, and our float32 kernel half; this reads and writes 32 bytes more for each sample
+  /// and neuron than one pass does, 24 in float32; rounded up to a power of two. Where there is no line, never.
+  /// `GpuKernels` in the benchmarks prints the lines of a GPU.
+  private static final String TABLE = """
+      80 FP32 128 modelled
+      80 TF32 4096 modelled
+      90 FP32 256 modelled
+      100 FP32 128 modelled
+      100 TF32 512 modelled
+      """;
+
+  private static final Map<Key, Integer> WIDTHS = TABLE.lines().map(line -> line.split(" "))
+      .collect(Collectors.toUnmodifiableMap(cells -> new Key(Integer.parseInt(cells[0]), MathMode.valueOf(cells[1])),
+          cells -> Integer.valueOf(cells[2])));
+
+  private static final String FAMILY = "dual_moments";
+  private static final int TILE_ROWS = 32;
+  private static final int ALIGNMENT = 256;
+
+  private final Gpu gpu;
+  private final MatrixProducts products;
+  private final MathMode mode;
+  private final ReductionsKernel reductions;
+
+  private record Key(int computeCapability, MathMode mode) {}
+
+  /// @param products of a library, which round as `mode` says
+  /// @param mode FP32 or TF32
+  public MomentsByProducts(Gpu gpu, MatrixProducts products, MathMode mode) {
+    if (mode == MathMode.BF16) {
+      throw new IllegalArgumentException("moments in bfloat16");
+    }
+    this.gpu = gpu;
+    this.products = products;
+    this.mode = mode;
+    reductions = new ReductionsKernel(gpu);
+  }
+
+  /// The width from which this takes less time than [DualMomentsKernel]; empty: at no width.
+  public static OptionalInt leastWidth(int computeCapability, MathMode mode) {
+    Integer width = WIDTHS.get(new Key(computeCapability, mode));
+    return width == null ? OptionalInt.empty() : OptionalInt.of(width);
+  }
+
+  /// Whether this takes less time than [DualMomentsKernel] for a layer.
+  public boolean isFaster(int outputs, int inputs) {
+    OptionalInt least = leastWidth(gpu.computeCapability(), mode);
+    return least.isPresent() && Math.min(outputs, inputs) >= least.getAsInt();
+  }
+
+  /// The bytes of workspace for a batch of this shape: X, X∘X, and in TF32 the rounded S.
+  public long workspace(int samples, int outputs, int inputs) {
+    return layout(samples, outputs, inputs).bytes;
+  }
+
+  /// Adds a batch to the moments; as [DualMomentsKernel#addMoments].
+  ///
+  /// @param workspace of [#workspace] bytes
+  public void addMoments(DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix pilotMean, DeviceMatrix m0,
+      DeviceMatrix m1, DeviceMatrix m2, DeviceBuffer workspace) {
+    int samples = activation.rows();
+    int outputs = sensitivity.columns();
+    int inputs = activation.columns();
+    Kernels.shape("sensitivity", sensitivity, samples, outputs);
+    Kernels.shape("pilotMean", pilotMean, 1, inputs);
+    EliminationScoresKernel.checkMoments(outputs, inputs, m0, m1, m2);
+    Layout layout = layout(samples, outputs, inputs);
+    Kernels.room("workspace", workspace, layout.bytes);
+    DeviceMatrix x = new DeviceMatrix(workspace.address(), samples, inputs);
+    DeviceMatrix squares = new DeviceMatrix(workspace.address() + layout.squares, samples, inputs);
+    DeviceBuffer sums = new DeviceBuffer(workspace.address() + layout.sums, layout.bytes - layout.sums);
+    boolean rounds = mode == MathMode.TF32;
+    DeviceMatrix s = sensitivity;
+    if (rounds) {
+      s = new DeviceMatrix(workspace.address() + layout.rounded, samples, outputs);
+      launch("dual_moments_round", ElementwiseTile.of(TILE_ROWS, sensitivity, s), s,
+          List.of(Argument.of(sensitivity), Argument.of(s), Argument.of(samples), Argument.of(outputs)));
+    }
+    reductions.columnSums(1, s, 1, m0, sums);
+    launch("dual_moments_shift", ElementwiseTile.of(TILE_ROWS, activation, pilotMean, x), x,
+        List.of(Argument.of(activation), Argument.of(pilotMean), Argument.of(x), Argument.of(squares),
+            Argument.of(samples), Argument.of(inputs), Argument.of(rounds ? 1 : 0)));
+    products.multiply(1, MatrixBlock.of(s), true, MatrixBlock.of(x), false, 1, MatrixBlock.of(m1));
+    products.multiply(1, MatrixBlock.of(s), true, MatrixBlock.of(squares), false, 1, MatrixBlock.of(m2));
+  }
+
+  private void launch(String kernel, ElementwiseTile tile, DeviceMatrix written, List<Argument> arguments) {
+    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(written.rows(), written.columns()),
+        ElementwiseTile.BLOCK, 0, arguments, "to " + written));
+  }
+
+  /// Where in the workspace things lie: X first.
+  private record Layout(long squares, long rounded, long sums, long bytes) {}
+
+  private Layout layout(int samples, int outputs, int inputs) {
+    long x = aligned((long) samples * inputs * Float.BYTES);
+    long s = mode == MathMode.TF32 ? aligned((long) samples * outputs * Float.BYTES) : 0;
+    return new Layout(x, 2 * x, 2 * x + s, 2 * x + s + reductions.columnSumsWorkspace(samples, outputs));
+  }
+
+  private static long aligned(long bytes) {
+    return Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT;
+  }
+}
