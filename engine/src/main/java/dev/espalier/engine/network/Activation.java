@@ -1,5 +1,6 @@
 package dev.espalier.engine.network;
 
+import java.io.Serializable;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Optional;
@@ -10,7 +11,7 @@ import org.apache.commons.numbers.gamma.Erfc;
 /// The activation function φ of a dense layer. All but softmax act on each element alone.
 ///
 /// @param parameter p, finite; 0 for kinds that have none. Only [#PRELU] has NaN.
-public record Activation(Kind kind, double parameter) {
+public record Activation(Kind kind, double parameter) implements Serializable {
   /// The functions. p is their parameter, with PyTorch's default.
   public enum Kind {
     /// z

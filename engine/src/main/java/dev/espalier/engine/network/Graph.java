@@ -1,6 +1,7 @@
 package dev.espalier.engine.network;
 
 import dev.espalier.engine.MismatchException;
+import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -13,7 +14,7 @@ import java.util.stream.Stream;
 /// nodes; only they have weights.
 ///
 /// @param nodes the input first; each reads earlier nodes only
-public record Graph(List<Node> nodes) {
+public record Graph(List<Node> nodes) implements Serializable {
   /// @throws MismatchException if the nodes make no network: the message says which node does not fit
   public Graph {
     nodes = List.copyOf(nodes);

@@ -1,10 +1,11 @@
 package dev.espalier.engine.network;
 
+import java.io.Serializable;
 import java.util.List;
 
 /// A node of a [Graph]: it computes one value, samples × [#width], from the values of earlier nodes. Nodes know shapes;
 /// weights and biases belong to the networks that share a graph.
-public sealed interface Node {
+public sealed interface Node extends Serializable {
   /// The numbers of the nodes whose values it reads.
   List<Integer> inputs();
 

@@ -4,6 +4,7 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.scoring.Scorer;
@@ -36,17 +37,44 @@ public final class Gathering {
   /// @throws MismatchException if there are fewer samples than parts, or the criterion does not follow from sums
   public static GatheredSums gather(Backend backend, DenseNetwork network, PruningPlan plan, Dataset data, int part,
       int parts, Map<String, String> reading, ProgressListener listener, Arena arena) throws IOException {
-    if (!plan.scoring().criterion().followsFromSums()) {
-      throw new MismatchException("criterion %s does not follow from statistics: it needs the samples themselves"
-          .formatted(plan.scoring().criterion()));
-    }
+    requireFollows(plan.scoring().criterion());
     Dataset own = data.part(part, parts);
+    NetworkSums sums = sums(backend, network, plan, own, listener, arena);
+    long first = own.samples().first();
+    return new GatheredSums(sums, provenance(network, plan, data, first, first + own.samples().samples(), reading));
+  }
+
+  /// The sums over samples, without what they are gathered from: for those who gather in parts of their own, and add the
+  /// parts up.
+  ///
+  /// @param plan of `network` with `data` on `backend`, by a criterion that [#requireFollows] allows
+  /// @param arena takes the memory of the sums
+  /// @throws IOException if a sample cannot be read or is not finite
+  public static NetworkSums sums(Backend backend, DenseNetwork network, PruningPlan plan, Dataset data,
+      ProgressListener listener, Arena arena) throws IOException {
     try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
-      NetworkSums sums = Scorer.sums(backend, device, plan.scoring(), own, listener, arena);
-      long first = own.samples().first();
-      Provenance.Range range = new Provenance.Range(Fingerprint.ofHead(data), first, first + own.samples().samples(),
-          data.samples().samples(), data.samples().name());
-      return new GatheredSums(sums, new Provenance(Fingerprint.of(network), options(plan, reading), List.of(range)));
+      return Scorer.sums(backend, device, plan.scoring(), data, listener, arena);
+    }
+  }
+
+  /// What sums over the samples `first` to `end` − 1 of `data` are gathered from.
+  ///
+  /// @param plan by which they were gathered
+  /// @param data of which the first samples are read
+  /// @param reading as in [#gather]
+  /// @throws IOException if a sample cannot be read or is not finite
+  public static Provenance provenance(DenseNetwork network, PruningPlan plan, Dataset data, long first, long end,
+      Map<String, String> reading) throws IOException {
+    Provenance.Range range = new Provenance.Range(Fingerprint.ofHead(data), first, end, data.samples().samples(),
+        data.samples().name());
+    return new Provenance(Fingerprint.of(network), options(plan, reading), List.of(range));
+  }
+
+  /// @throws MismatchException if scores of the criterion do not follow from sums
+  public static void requireFollows(Criterion criterion) {
+    if (!criterion.followsFromSums()) {
+      throw new MismatchException(
+          "criterion %s does not follow from statistics: it needs the samples themselves".formatted(criterion));
     }
   }
 

@@ -2,12 +2,13 @@ package dev.espalier.engine.statistics;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.network.LayerShape;
+import java.io.Serializable;
 import java.util.List;
 
 /// A quantity that is summed over the samples of a pass, for one dense layer. An [Accumulator] sums it batch by batch
 /// in the memory of a backend; its [Sums] are plain host matrices, which merge with the sums of other batches, threads,
 /// processes and machines. Criteria and compensations are functions of weights and sums (docs/method.md).
-public sealed interface Statistic {
+public sealed interface Statistic extends Serializable {
   /// M0 = Σ s, M1 = Σ s (a − c)ᵀ and M2 = Σ s ((a − c)∘(a − c))ᵀ, with s the sensitivity of the layer's neurons, a the
   /// layer's input and c a pilot mean of a.
   record WeightedMoments() implements Statistic {
@@ -18,8 +19,10 @@ public sealed interface Statistic {
 
     @Override
     public List<Array> arrays(int outputs, int inputs) {
-      return List.of(new Array("pilot_mean", 1, inputs, false), new Array("m0", 1, outputs, true),
-          new Array("m1", outputs, inputs, false), new Array("m2", outputs, inputs, true));
+      return List.of(new Array("pilot_mean", Extent.INPUTS, outputs, inputs, false),
+          new Array("m0", Extent.OUTPUTS, outputs, inputs, true),
+          new Array("m1", Extent.WEIGHTS, outputs, inputs, false),
+          new Array("m2", Extent.WEIGHTS, outputs, inputs, true));
     }
 
     @Override
@@ -37,7 +40,7 @@ public sealed interface Statistic {
   record InputSquares() implements Statistic {
     @Override
     public List<Array> arrays(int outputs, int inputs) {
-      return List.of(new Array("squares", 1, inputs, true));
+      return List.of(new Array("squares", Extent.INPUTS, outputs, inputs, true));
     }
 
     @Override
@@ -60,7 +63,7 @@ public sealed interface Statistic {
 
     @Override
     public List<Array> arrays(int outputs, int inputs) {
-      return List.of(new Array("gradient", outputs, inputs, false));
+      return List.of(new Array("gradient", Extent.WEIGHTS, outputs, inputs, false));
     }
 
     @Override
@@ -79,11 +82,33 @@ public sealed interface Statistic {
     return List.of(new WeightedMoments(), new InputSquares(), new LossGradient());
   }
 
+  /// What an array has an element for.
+  enum Extent {
+    /// Each input: 1 × inputs.
+    INPUTS,
+    /// Each neuron: 1 × outputs.
+    OUTPUTS,
+    /// Each weight: outputs × inputs.
+    WEIGHTS
+  }
+
   /// An array of a statistic's sums.
   ///
   /// @param name in files
+  /// @param outputs of the layer
+  /// @param inputs of the layer
   /// @param isNonNegative whether no element can be negative
-  record Array(String name, int rows, int columns, boolean isNonNegative) {}
+  record Array(String name, Extent extent, int outputs, int inputs, boolean isNonNegative) {
+    /// Of the array.
+    public int rows() {
+      return extent == Extent.WEIGHTS ? outputs : 1;
+    }
+
+    /// Of the array.
+    public int columns() {
+      return extent == Extent.OUTPUTS ? outputs : inputs;
+    }
+  }
 
   /// Whether it needs the sensitivity of the layer's neurons.
   default boolean needsSensitivity() {

@@ -70,6 +70,35 @@ public record Sums(Statistic statistic, int outputs, int inputs, long samples, M
     return new Sums(statistic, outputs, inputs, samples, copies);
   }
 
+  /// The sums of a block, in memory of `arena`.
+  public Sums block(Block block, Arena arena) {
+    Map<String, MatrixView> parts = new LinkedHashMap<>();
+    for (Statistic.Array array : statistic.arrays(block.outputs(), block.inputs())) {
+      MatrixView part = MatrixView.allocate(arena, array.rows(), array.columns());
+      for (int row = 0; row < part.rows(); row++) {
+        part.slice(row, 1).segment().copyFrom(block.row(array, array(array.name()), row));
+      }
+      parts.put(array.name(), part);
+    }
+    return new Sums(statistic, block.outputs(), block.inputs(), samples, parts);
+  }
+
+  /// Writes the sums of a block into these.
+  ///
+  /// @param part of the block's shape and of as many samples
+  /// @throws IllegalArgumentException if it is of another statistic, shape or number of samples
+  public void put(Block block, Sums part) {
+    part.requireLike(statistic, block.outputs(), block.inputs());
+    if (part.samples != samples) {
+      throw new IllegalArgumentException("sums of %s samples, not of %s".formatted(part.samples, samples));
+    }
+    for (Statistic.Array array : statistic.arrays(block.outputs(), block.inputs())) {
+      for (int row = 0; row < array.rows(); row++) {
+        block.row(array, array(array.name()), row).copyFrom(part.array(array.name()).slice(row, 1).segment());
+      }
+    }
+  }
+
   void requireLike(Statistic like, int likeOutputs, int likeInputs) {
     if (!statistic.equals(like) || outputs != likeOutputs || inputs != likeInputs) {
       throw new IllegalArgumentException("%s of a %d × %d layer do not merge with %s of a %d × %d layer"

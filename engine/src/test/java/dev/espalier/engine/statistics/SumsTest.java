@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
@@ -124,6 +125,85 @@ final class SumsTest {
         SumsOfSamples.assertSameBits(none, none.merge(none, arena));
       }
     }
+  }
+
+  /// As merged, but each part is rounded once and the total once, however many there are.
+  @Test
+  void totalsRoundOnce() {
+    SumsOfSamples data = SumsOfSamples.random(arena, 8, 60, 7, 9, 20);
+    List<Sums> parts = parts(data, new Statistic.WeightedMoments(), 1);
+    SumsTotal total = new SumsTotal(parts.getFirst());
+    parts.stream().skip(1).forEach(total::add);
+    Sums sums = total.sums(arena);
+    assertEquals(60, sums.samples());
+    double[] pilot = values(sums, "pilot_mean");
+    assertArrayEquals(values(parts.getFirst(), "pilot_mean"), pilot);
+    double[] apart = new double[pilot.length];
+    double[] rounded = new double[pilot.length];
+    for (Sums part : parts) {
+      for (int j = 0; j < pilot.length; j++) {
+        double other = part.array("pilot_mean").get(0, j);
+        apart[j] = Math.max(apart[j], 2 * Math.abs(other - pilot[j]));
+        rounded[j] = Math.max(rounded[j], 2 * FLOAT32 * Math.abs(other));
+      }
+    }
+    data.assertMoments(pilot, rounded, apart, 2 * FLOAT32, values(sums, "m0"), values(sums, "m1"), values(sums, "m2"));
+  }
+
+  @Test
+  void totalsOfOtherStatisticsAddUp() {
+    SumsOfSamples data = SumsOfSamples.random(arena, 9, 40, 3, 5, 1);
+    for (Statistic statistic : List.of(new Statistic.InputSquares(), new Statistic.LossGradient())) {
+      List<Sums> parts = parts(data, statistic, 9);
+      SumsTotal total = new SumsTotal(parts.getFirst());
+      parts.stream().skip(1).forEach(total::add);
+      String array = statistic.arrays(3, 5).getFirst().name();
+      double[] expected = new double[values(parts.getFirst(), array).length];
+      for (Sums part : parts) {
+        for (int at = 0; at < expected.length; at++) {
+          expected[at] += values(part, array)[at];
+        }
+      }
+      double[] actual = values(total.sums(arena), array);
+      for (int at = 0; at < expected.length; at++) {
+        assertEquals((float) expected[at], (float) actual[at], array + " " + at);
+      }
+      assertThrows(IllegalArgumentException.class,
+          () -> total.add(data.sums(backend, new Statistic.WeightedMoments(), 0, 40, arena)));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2, 3, 4, 100})
+  void blocksMakeTheWhole(int side) {
+    SumsOfSamples data = SumsOfSamples.random(arena, 10, 20, 7, 9, 10);
+    for (Statistic statistic : Statistic.all()) {
+      Sums whole = data.sums(backend, statistic, 0, 20, arena);
+      Map<String, MatrixView> zeros = new LinkedHashMap<>();
+      statistic.arrays(7, 9)
+          .forEach(array -> zeros.put(array.name(), MatrixView.allocate(arena, array.rows(), array.columns())));
+      Sums copy = new Sums(statistic, 7, 9, 20, zeros);
+      for (Block block : Block.grid(statistic, 7, 9, side)) {
+        assertTrue(block.inputs() <= side && (block.outputs() <= side || statistic instanceof Statistic.InputSquares));
+        copy.put(block, whole.block(block, arena));
+      }
+      SumsOfSamples.assertSameBits(whole, copy);
+    }
+  }
+
+  /// A block's sums merge without the rest of the layer.
+  @Test
+  void blocksMergeAsTheWhole() {
+    SumsOfSamples data = SumsOfSamples.random(arena, 11, 20, 7, 9, 10);
+    Sums first = data.sums(backend, new Statistic.WeightedMoments(), 0, 12, arena);
+    Sums second = data.sums(backend, new Statistic.WeightedMoments(), 12, 20, arena);
+    for (Block block : Block.grid(first.statistic(), 7, 9, 4)) {
+      SumsOfSamples.assertSameBits(first.merge(second, arena).block(block, arena),
+          first.block(block, arena).merge(second.block(block, arena), arena));
+    }
+    Block corner = new Block(0, 4, 0, 4);
+    assertThrows(IllegalArgumentException.class, () -> first.put(corner, second.block(corner, arena)));
+    assertThrows(IllegalArgumentException.class, () -> first.put(corner, first.block(new Block(0, 4, 0, 5), arena)));
   }
 
   @Test

@@ -1,0 +1,94 @@
+package dev.espalier.engine.statistics;
+
+import dev.espalier.engine.matrix.MatrixView;
+import java.lang.foreign.Arena;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/// Adds up sums over many parts of the samples in double, and rounds once at the end, so that the error does not grow
+/// with the number of parts. The same parts in the same order give the same bits. It takes 8 bytes an element on Java's
+/// heap, and is for arrays of less than 2³¹ elements, such as those of a [Block].
+public final class SumsTotal {
+  private final Statistic statistic;
+  private final int outputs;
+  private final int inputs;
+  private final Map<String, double[]> arrays = new LinkedHashMap<>();
+  private long samples;
+
+  /// @param first sums to begin with; moments are taken around their pilot mean
+  public SumsTotal(Sums first) {
+    statistic = first.statistic();
+    outputs = first.outputs();
+    inputs = first.inputs();
+    samples = first.samples();
+    first.arrays().forEach((name, values) -> arrays.put(name, toDouble(values)));
+  }
+
+  private static double[] toDouble(MatrixView view) {
+    double[] values = new double[Math.toIntExact(view.elements())];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = view.segment().getAtIndex(MatrixView.ELEMENT, i);
+    }
+    return values;
+  }
+
+  /// Adds the sums of other samples.
+  ///
+  /// @throws IllegalArgumentException if they are of another statistic or shape
+  public void add(Sums part) {
+    part.requireLike(statistic, outputs, inputs);
+    samples += part.samples();
+    if (statistic instanceof Statistic.WeightedMoments) {
+      addMoments(part);
+    } else {
+      part.arrays().forEach((name, values) -> add(values, arrays.get(name)));
+    }
+  }
+
+  private static void add(MatrixView values, double[] total) {
+    for (int i = 0; i < total.length; i++) {
+      total[i] += values.segment().getAtIndex(MatrixView.ELEMENT, i);
+    }
+  }
+
+  /// As [Sums#merge] does (docs/method.md, merging sums).
+  private void addMoments(Sums part) {
+    double[] pilot = arrays.get("pilot_mean");
+    double[] m1 = arrays.get("m1");
+    double[] m2 = arrays.get("m2");
+    double[] shift = new double[inputs];
+    for (int j = 0; j < inputs; j++) {
+      shift[j] = part.array("pilot_mean").get(0, j) - pilot[j];
+    }
+    float[] first = new float[inputs];
+    float[] second = new float[inputs];
+    for (int i = 0; i < outputs; i++) {
+      int row = i * inputs;
+      part.array("m1").load(row, first, inputs);
+      part.array("m2").load(row, second, inputs);
+      double m0 = part.array("m0").get(0, i);
+      for (int j = 0; j < inputs; j++) {
+        double d = shift[j];
+        m2[row + j] += second[j] + 2 * d * first[j] + d * d * m0;
+        m1[row + j] += first[j] + d * m0;
+      }
+    }
+    add(part.array("m0"), arrays.get("m0"));
+  }
+
+  /// The total so far, each element rounded once.
+  ///
+  /// @param arena takes its memory
+  public Sums sums(Arena arena) {
+    Map<String, MatrixView> rounded = new LinkedHashMap<>();
+    for (Statistic.Array array : statistic.arrays(outputs, inputs)) {
+      MatrixView view = MatrixView.allocate(arena, array.rows(), array.columns());
+      double[] values = arrays.get(array.name());
+      for (int i = 0; i < values.length; i++) {
+        view.segment().setAtIndex(MatrixView.ELEMENT, i, (float) values[i]);
+      }
+      rounded.put(array.name(), view);
+    }
+    return new Sums(statistic, outputs, inputs, samples, rounded);
+  }
+}
