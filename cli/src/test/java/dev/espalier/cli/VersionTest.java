@@ -27,6 +27,7 @@ class VersionTest {
       CHANGELOG.md                | \\n## (\\S+) \\(
       CITATION.cff                | \\nversion: (.*)
       examples/embed/pom.xml      | <artifactId>espalier-bom</artifactId>\\s+<version>(.*)</version>
+      examples/spark/pom.xml      | <artifactId>espalier-spark</artifactId>\\s+<version>(.*)</version>
       examples/embed/build.gradle | dev\\.espalier:espalier-bom:([\\d.]+)
       """)
   void isTheBuilds(String file, String pattern) throws IOException {

@@ -1,0 +1,72 @@
+package dev.espalier.spark;
+
+import dev.espalier.engine.matrix.MatrixView;
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.List;
+import org.apache.spark.sql.catalyst.InternalRow;
+import org.apache.spark.sql.catalyst.expressions.SpecializedGetters;
+import org.apache.spark.sql.catalyst.util.ArrayData;
+
+/// Reads rows of Spark as samples.
+///
+/// @param columns one of arrays, or some of numbers
+/// @param width numbers in a sample
+record RowReader(List<SampleColumns.Found> columns, int width) implements Serializable {
+  /// @param position of the sample among all, from 0
+  /// @throws IOException if a number is missing or not finite, or an array is of another length; the message names the
+  ///                     column, and no number of the data
+  void read(InternalRow row, MatrixView target, int to, long position) throws IOException {
+    if (columns.getFirst().isArray()) {
+      readArray(row, target, to, position);
+    } else {
+      for (int j = 0; j < width; j++) {
+        target.set(to, j, number(row, j, columns.get(j), position, ""));
+      }
+    }
+  }
+
+  private void readArray(InternalRow row, MatrixView target, int to, long position) throws IOException {
+    SampleColumns.Found column = columns.getFirst();
+    if (row.isNullAt(0)) {
+      throw failure(column, position, "", "null: fill such rows, or drop them");
+    }
+    ArrayData array = row.getArray(0);
+    if (array.numElements() != width) {
+      throw failure(column, position, "",
+          "an array of %s numbers, and the network takes %s".formatted(array.numElements(), width));
+    }
+    for (int j = 0; j < width; j++) {
+      target.set(to, j, number(array, j, column, position, "element %s of ".formatted(j)));
+    }
+  }
+
+  private static float number(SpecializedGetters values, int j, SampleColumns.Found column, long position,
+      String element) throws IOException {
+    if (values.isNullAt(j)) {
+      throw failure(column, position, element, "null: fill such rows, or drop them");
+    }
+    double value = switch (column.number()) {
+      case FLOAT -> values.getFloat(j);
+      case DOUBLE -> values.getDouble(j);
+      case BYTE -> values.getByte(j);
+      case SHORT -> values.getShort(j);
+      case INTEGER -> values.getInt(j);
+      case LONG -> values.getLong(j);
+    };
+    float rounded = (float) value;
+    if (!Float.isFinite(rounded)) {
+      throw failure(column, position, element,
+          Double.isNaN(value)
+              ? "NaN: fill such rows, or drop them"
+              : Double.isFinite(value)
+                  ? "beyond float32's range: scale the column"
+                  : "infinite: fill such rows, or drop them");
+    }
+    return rounded;
+  }
+
+  private static IOException failure(SampleColumns.Found column, long position, String element, String problem) {
+    return new IOException("sample %s: %scolumn %s is %s".formatted(position + 1, element, column.name(), problem));
+  }
+}

@@ -1,0 +1,158 @@
+package dev.espalier.spark.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.device.Device;
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.NewTensor;
+import dev.espalier.engine.io.SafetensorsWriter;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.statistics.GatheredSums;
+import dev.espalier.spark.Fixture;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import picocli.CommandLine;
+
+final class EspalierSparkTest {
+  @TempDir
+  private static Path inputs;
+  private static Path model;
+  private static Path data;
+  @TempDir
+  private Path folder;
+
+  /// @param code what the process would have ended with
+  private record Result(int code, String out, String err) {}
+
+  @BeforeAll
+  static void write() throws IOException {
+    model = inputs.resolve("model.safetensors");
+    data = inputs.resolve("x.parquet");
+    try (Arena arena = Arena.ofShared()) {
+      List<NewTensor> tensors = new ArrayList<>();
+      for (DenseLayer layer : Fixture.network(arena).layers()) {
+        tensors.add(NewTensor.matrix(layer.name() + ".weight", layer.weights()));
+        tensors.add(NewTensor.vector(layer.name() + ".bias", layer.bias().orElseThrow()));
+      }
+      SafetensorsWriter.write(model, false, tensors, Map.of("activations", "relu,relu,identity"));
+    }
+    Fixture.columns(2).write().parquet(data.toString());
+  }
+
+  private static Result run(Object... arguments) {
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    CommandLine commandLine = EspalierSpark.commandLine(Fixture::spark);
+    commandLine.setOut(new PrintWriter(out));
+    commandLine.setErr(new PrintWriter(err));
+    int code = EspalierSpark.run(commandLine, Arrays.stream(arguments).map(Object::toString).toArray(String[]::new));
+    return new Result(code, out.toString(), err.toString());
+  }
+
+  private static Result prune(Object... more) {
+    Object[] command = {"prune", model, "--data", data, "--columns", "a,b,c,d,e"};
+    return run(Stream.concat(Stream.of(command), Stream.of(more)).toArray());
+  }
+
+  @Test
+  void pruneWritesTheSameModelEachTime() throws IOException {
+    Path first = folder.resolve("first.safetensors");
+    Path second = folder.resolve("second.safetensors");
+    Path mask = folder.resolve("mask.safetensors");
+    Result result = prune("--sparsity", "0.5,layer3=0.2", "-o", first, "--save-mask", mask);
+    assertEquals(0, result.code, result.err);
+    assertTrue(result.err.contains("plan: 2 partitions in batches of "), result.err);
+    assertTrue(result.out.contains("layer3: 22 kept, 5 removed"), result.out);
+    assertTrue(Files.exists(mask));
+    assertEquals(0, prune("--sparsity", "0.5,layer3=0.2", "-o", second, "--quiet").code);
+    assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
+    try (Arena arena = Arena.ofConfined()) {
+      assertEquals(5 + 84, ModelFile.load(first, Optional.empty(), arena).network().zeros());
+    }
+  }
+
+  @Test
+  void scoreWritesStatisticsThatPrune() throws IOException {
+    Path file = folder.resolve("sums.safetensors");
+    Result result = run("score", model, "--data", data, "--columns", "a,b,c,d,e", "-o", file);
+    assertEquals(0, result.code, result.err);
+    assertEquals("300 samples, 3 layers", result.out.strip());
+    try (Arena arena = Arena.ofShared(); Backend backend = Device.CPU.open()) {
+      GatheredSums sums = GatheredSums.read(file, arena);
+      assertEquals(List.of(), sums.provenance().missing());
+      assertEquals(data.toString(), sums.provenance().ranges().getFirst().name());
+      PruningPlan.of(PruningOptions.builder().build(), ModelFile.load(model, Optional.empty(), arena).network(), sums,
+          backend);
+    }
+  }
+
+  @Test
+  void dryRunTellsTheCostAndWritesNothing() {
+    Result result = prune("--sparsity", 0.5, "--dry-run");
+    assertEquals(0, result.code, result.err);
+    assertTrue(result.err.contains("shuffled at most, before compression, in 3 tiles"), result.err);
+    assertEquals("", result.out);
+  }
+
+  @ParameterizedTest
+  @CsvSource(delimiter = '|', textBlock = """
+      2 | --sparsity 1.5 -o OUT            | --sparsity '1.5' is not a fraction from 0 to 1
+      2 | -o OUT                           | --sparsity is missing
+      2 | --sparsity 0.5                   | --output is missing: give -o FILE, or --dry-run
+      2 | --sparsity 0.5,0.9 -o OUT        | give one sparsity
+      2 | --sparsity 0.5 --scope 2:4 -o OUT | --scope 2:4 sets the sparsity
+      2 | --sparsity 0.5 --scope all -o OUT | unknown scope 'all'
+      2 | --sparsity 0.5 --method refit -o OUT | unknown options: '--method', 'refit'
+      2 | --sparsity 0.5 --batch-size 0 -o OUT | --batch-size 0: use at least 1
+      2 | --sparsity 0.5 --criterion foo -o OUT | foo
+      1 | --sparsity 0.5 --criterion gradient -o OUT | criterion gradient needs labels
+      1 | --sparsity 0.5 --exclude none -o OUT | the pattern none excludes no layer
+      """)
+  void refuses(int code, String options, String message) throws IOException {
+    Path out = folder.resolve("out.safetensors");
+    byte[] before = Files.readAllBytes(model);
+    Result result = prune(Stream.concat(Stream.of("--quiet"), Arrays.stream(options.split(" ")))
+        .map(word -> word.equals("OUT") ? out : word.equals("MODEL") ? model : word).toArray());
+    assertEquals(code, result.code, result.err);
+    assertTrue(result.err.startsWith("espalier-spark: ") && result.err.contains(message), result.err);
+    assertEquals(1, result.err.lines().count(), result.err);
+    assertFalse(Files.exists(out));
+    assertArrayEquals(before, Files.readAllBytes(model));
+  }
+
+  @Test
+  void refusesFilesThatAreMissingOrThere() throws IOException {
+    Path out = Files.writeString(folder.resolve("out.safetensors"), "mine");
+    Result exists = prune("--sparsity", 0.5, "-o", out, "-q");
+    assertEquals(1, exists.code);
+    assertTrue(exists.err.contains("or add --force"), exists.err);
+    assertEquals("mine", Files.readString(out));
+    Result same = prune("--sparsity", 0.5, "-o", model, "-q");
+    assertEquals(2, same.code);
+    assertTrue(same.err.contains("is read by this command"), same.err);
+    Result missing = run("prune", model, "--data", folder.resolve("none"), "--sparsity", 0.5, "-o", out, "-f", "-q");
+    assertEquals(1, missing.code);
+    assertTrue(missing.err.contains("none") && missing.err.lines().count() == 1, missing.err);
+  }
+}
