@@ -19,7 +19,7 @@ run() {
   # shellcheck disable=SC2086,SC2154 # the options are words; the launcher sets the rest
   $exec "$java" -XX:+UseParallelGC -XX:MaxRAMPercentage=70 "$option" \
     "-Despalier.columns=$columns" --module-path "$module_path" \
-    --enable-native-access=dev.espalier.bindings,jcuda,jcublas \
+    --enable-native-access=dev.espalier.bindings,jcuda,jcublas,dev.hardwood.core,snappy.java \
     ${ESPALIER_JAVA_OPTIONS:-} -m dev.espalier.cli/dev.espalier.cli.Espalier "$@"
 }
 exec=''

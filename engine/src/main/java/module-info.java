@@ -15,11 +15,13 @@
 ///
 /// Java needs `--enable-native-access=dev.espalier.bindings,jcuda` (`ALL-UNNAMED` on the class path). With
 /// `--add-modules jdk.incubator.vector`, the CPU skips units that ReLU leaves dead. Logging is by SLF4J.
+@SuppressWarnings("requires-automatic") // Hardwood is not modular
 module dev.espalier.engine {
   requires dev.espalier.bindings;
   requires dev.espalier.kernels;
   requires com.samskivert.jmustache;
   requires de.siegmar.fastcsv;
+  requires dev.hardwood.core;
   requires org.apache.commons.numbers.gamma;
   requires org.slf4j;
   requires tools.jackson.databind;

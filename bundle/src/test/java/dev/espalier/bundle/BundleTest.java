@@ -35,7 +35,7 @@ final class BundleTest {
   private static final List<String> TOOLS = List.of("sh", "dirname", "readlink", "stty", "cut", "bash", "mkdir", "tail",
       "locale");
   /// Jackson and JUnit do without them, and JMH does not use the geometry of commons-math.
-  private static final Set<String> OPTIONAL = Set.of("java.desktop", "java.sql", "jdk.jfr");
+  private static final Set<String> OPTIONAL = Set.of("java.desktop", "java.sql");
   private static final long GPU_LIMIT = 45L << 20;
 
   @TempDir

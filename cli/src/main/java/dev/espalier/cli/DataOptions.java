@@ -6,6 +6,7 @@ import dev.espalier.engine.io.SampleReading;
 import dev.espalier.engine.io.Scale;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -21,6 +22,9 @@ class DataOptions {
 
   @Option(names = "--label-column", paramLabel = "COLUMN", order = 3)
   private String labelColumn;
+
+  @Option(names = "--columns", paramLabel = "NAMES", order = 3, split = ",")
+  private List<String> columns = List.of();
 
   @Option(names = "--max-samples", paramLabel = "N", order = 4, converter = Values.AtLeastOneLong.class)
   private Long maxSamples;
@@ -47,6 +51,7 @@ class DataOptions {
     global.require(data != null || labels == null, "--labels needs --data: give both, or neither");
     global.require(labelColumn == null || data != null, "--label-column needs --data: give both, or neither");
     global.require(labelColumn == null || labels == null, "--labels and --label-column both name labels: give one");
+    global.require(data != null || columns.isEmpty(), "--columns needs --data: give both, or neither");
     global.require(separator == null || !separator.equals(decimal),
         "--csv-separator and --csv-decimal are both '%s': give two characters".formatted(decimal));
     global.require(!StandardInput.is(data) || !StandardInput.is(labels),
@@ -85,7 +90,9 @@ class DataOptions {
   }
 
   private SampleReading reading() {
-    return new SampleReading(new CsvOptions(Optional.ofNullable(separator), Optional.ofNullable(decimal),
-        Optional.ofNullable(header).map(answer -> answer == Values.Answer.YES)), Optional.ofNullable(scale));
+    return new SampleReading(
+        new CsvOptions(Optional.ofNullable(separator), Optional.ofNullable(decimal),
+            Optional.ofNullable(header).map(answer -> answer == Values.Answer.YES)),
+        Optional.ofNullable(scale), columns);
   }
 }

@@ -18,6 +18,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -40,6 +41,22 @@ class CommandsTest {
   @BeforeEach
   void train() throws IOException {
     fixture = Fixture.in(folder);
+  }
+
+  @Test
+  void columnsMakeASample() throws IOException {
+    Path parquet = Path.of("../engine/src/test/resources/dev/espalier/engine/io/parquet/numbers.parquet");
+    Path columns = fixture.file("columns.safetensors");
+    Path labelled = fixture.file("labelled.safetensors");
+    Object[] prune = {"prune", fixture.model(), "--data", parquet, "--sparsity", 0.5};
+    Cli.succeed(append(prune, "--columns", "a,b,c,d", "-o", columns));
+    String table = Cli.succeed(append(prune, "--label-column", "y", "-o", labelled)).out();
+    assertTrue(table.contains("accuracy"), table);
+    assertArrayEquals(Files.readAllBytes(columns), Files.readAllBytes(labelled));
+    Cli.succeed(append(prune, "--columns", "d,c,b,a", "-o", columns, "--force"));
+    assertFalse(Arrays.equals(Files.readAllBytes(columns), Files.readAllBytes(labelled)));
+    assertTrue(Cli.fail(1, folder, append(prune, "--columns", "a,b,c,e", "-o", fixture.file("none")))
+        .contains("has no column \"e\""));
   }
 
   @Test

@@ -13,14 +13,17 @@ import java.lang.foreign.Arena;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/// Opens data files as rows of float32: `.npy`, `.npz`, `.safetensors`, MNIST's IDX, and text (`.csv`); `.npy`, IDX and
-/// text also compressed by gzip. The content of a file decides its format; its name decides only where the content does not.
+/// Opens data files as rows of float32: `.npy`, `.npz`, `.safetensors`, MNIST's IDX, Parquet (also a folder of files), and
+/// text (`.csv`); `.npy`, IDX and text also compressed by gzip. The content of a file decides its format; its name decides
+/// only where the content does not.
 ///
 /// The first dimension of an array counts samples and the others are flattened; one dimension is a column.
 /// Where a file may hold several arrays, `file.npz:name` chooses one.
@@ -47,7 +50,39 @@ public final class SampleFiles {
 
   /// As [#samples(Path)], in a way that the caller sets.
   public static SampleSource samples(Path path, SampleReading reading) throws IOException {
-    return scaled(open(path, Role.SAMPLES, reading), reading);
+    return scaled(picked(open(path, Role.SAMPLES, reading), reading.columns()), reading);
+  }
+
+  /// The columns that the caller names; those of Parquet files are picked where they are read.
+  private static SampleSource picked(SampleSource whole, List<String> columns) throws FormatException {
+    if (columns.isEmpty() || whole instanceof ParquetSamples) {
+      return whole;
+    }
+    List<Integer> numbers = new ArrayList<>();
+    for (String column : columns) {
+      numbers.add(named(whole, column));
+    }
+    return new ColumnSamples(whole, numbers, true);
+  }
+
+  private static int named(SampleSource whole, String column) throws FormatException {
+    List<String> names = names(whole);
+    if (names.isEmpty()) {
+      throw new FormatException(whole.name(), "its columns have no names; choose none");
+    }
+    int number = names.indexOf(column);
+    if (number < 0) {
+      throw new FormatException(whole.name(),
+          "has no column %s%s".formatted(quote(column), Names.suggestion(column, names)));
+    }
+    if (number != names.lastIndexOf(column)) {
+      throw new FormatException(whole.name(), "has several columns %s; rename them".formatted(quote(column)));
+    }
+    return number;
+  }
+
+  private static List<String> names(SampleSource whole) {
+    return whole instanceof CsvSamples csv ? csv.names() : List.of();
   }
 
   /// Opens labels, a class index or a target row per sample: the array `y`, or the only one. Nothing is
@@ -80,14 +115,24 @@ public final class SampleFiles {
   /// @param column the name that a text file's header gives it, or its number, from 1
   /// @throws IOException as [#samples], or if there is no such column, or no other
   public static Dataset dataset(Path path, String column, SampleReading reading) throws IOException {
+    if (reading.columns().contains(column)) {
+      throw new FormatException(path, "column %s cannot be a sample's and its label".formatted(quote(column)));
+    }
+    if (isParquet(path)) {
+      return Dataset.of(
+          scaled(ParquetSamples.open(path, Role.SAMPLES, reading.columns(), Optional.of(column)), reading),
+          ParquetSamples.open(path, Role.LABELS, List.of(column), Optional.empty()));
+    }
     SampleSource whole = open(path, Role.SAMPLES, reading);
     int number = column(whole, column);
-    return Dataset.of(scaled(ColumnSamples.without(number, whole), reading),
-        new ColumnSamples(whole, List.of(number), false));
+    SampleSource others = reading.columns().isEmpty()
+        ? ColumnSamples.without(number, whole)
+        : picked(whole, reading.columns());
+    return Dataset.of(scaled(others, reading), new ColumnSamples(whole, List.of(number), false));
   }
 
   private static int column(SampleSource whole, String column) throws FormatException {
-    List<String> names = whole instanceof CsvSamples csv ? csv.names() : List.of();
+    List<String> names = names(whole);
     int number = names.indexOf(column);
     if (number != names.lastIndexOf(column)) {
       throw new FormatException(whole.name(),
@@ -116,13 +161,16 @@ public final class SampleFiles {
   }
 
   private enum Format {
-    NPY, NPZ, SAFETENSORS, CSV, IDX
+    NPY, NPZ, SAFETENSORS, CSV, IDX, PARQUET
   }
 
   private static SampleSource open(Path path, Role role, SampleReading reading) throws IOException {
     Matcher withArray = WITH_ARRAY.matcher(path.toString());
     boolean named = !Files.exists(path) && withArray.matches();
     Path file = named ? path.getFileSystem().getPath(withArray.group(1)) : path;
+    if (isParquet(path)) {
+      return ParquetSamples.open(path, role, role == Role.SAMPLES ? reading.columns() : List.of(), Optional.empty());
+    }
     String array = named ? withArray.group(2) : null;
     InputFile.length(file);
     boolean gzip = InputFile.isGzip(file);
@@ -135,7 +183,23 @@ public final class SampleFiles {
       case CSV -> CsvSamples.open(file, role, reading.csv());
       case NPZ -> NpzFile.open(file, array, role);
       case SAFETENSORS -> tensor(file, array, role);
+      case PARQUET -> throw new FormatException(file, "Parquet is not read within gzip; decompress it with gunzip");
     };
+  }
+
+  /// Whether this is a Parquet file, or a folder of some, as Spark writes it.
+  private static boolean isParquet(Path path) throws IOException {
+    if (Files.isDirectory(path)) {
+      return !ParquetSamples.parts(path).isEmpty();
+    }
+    if (!Files.isRegularFile(path)) {
+      return false;
+    }
+    try (InputStream in = Files.newInputStream(path)) {
+      return Arrays.equals(ParquetSamples.MAGIC, in.readNBytes(ParquetSamples.MAGIC.length));
+    } catch (IOException e) {
+      throw FileErrors.reading(path, e);
+    }
   }
 
   private static Format format(Path file, boolean gzip) throws IOException {
@@ -150,6 +214,8 @@ public final class SampleFiles {
     boolean json = start.length > Long.BYTES && start[Long.BYTES] == '{' && start[Long.BYTES - 1] == 0;
     if (begins(start, NpyHeader.MAGIC)) {
       return Format.NPY;
+    } else if (begins(start, ParquetSamples.MAGIC)) {
+      return Format.PARQUET;
     } else if (IdxHeader.matches(start)) {
       return Format.IDX;
     } else if (TEXT.matcher(name).matches() && isText(start)) {
@@ -162,7 +228,7 @@ public final class SampleFiles {
       return Format.SAFETENSORS;
     }
     throw new FormatException(file,
-        "begins like no .npy, .npz, .safetensors or IDX file, and is no text called .csv or .txt; "
+        "begins like no .npy, .npz, .safetensors, IDX or Parquet file, and is no text called .csv or .txt; "
             + "check that it is data, and whole");
   }
 
