@@ -37,6 +37,7 @@ module dev.espalier.engine {
   exports dev.espalier.engine.network;
   exports dev.espalier.engine.pass;
   exports dev.espalier.engine.pruning;
+  exports dev.espalier.engine.repair;
   exports dev.espalier.engine.report;
   exports dev.espalier.engine.scoring;
   exports dev.espalier.engine.statistics;

@@ -14,7 +14,9 @@ import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 
@@ -23,10 +25,16 @@ final class NetworkParcel implements Serializable {
   private static final long serialVersionUID = 1;
   private static final int PIECE = 1 << 26;
 
-  /// The last one that this process unpacked.
-  private record Unpacked(String id, DenseNetwork network) {}
+  /// Those that this process has unpacked last: a refit has two.
+  private static final int KEPT = 2;
+  private static final Map<String, DenseNetwork> UNPACKED = new LinkedHashMap<>(KEPT, 0.75f, true) {
+    private static final long serialVersionUID = 1;
 
-  private static Optional<Unpacked> last = Optional.empty();
+    @Override
+    protected boolean removeEldestEntry(Map.Entry<String, DenseNetwork> eldest) {
+      return size() > KEPT;
+    }
+  };
 
   private final String id = UUID.randomUUID().toString();
   private final byte[] graph;
@@ -59,11 +67,8 @@ final class NetworkParcel implements Serializable {
 
   /// The network.
   DenseNetwork network() {
-    synchronized (NetworkParcel.class) {
-      if (last.isEmpty() || !last.get().id.equals(id)) {
-        last = Optional.of(new Unpacked(id, unpack()));
-      }
-      return last.get().network;
+    synchronized (UNPACKED) {
+      return UNPACKED.computeIfAbsent(id, _ -> unpack());
     }
   }
 

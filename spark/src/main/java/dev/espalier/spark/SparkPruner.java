@@ -1,42 +1,88 @@
 package dev.espalier.spark;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.MemoryBudget;
 import dev.espalier.engine.device.Device;
+import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.repair.LayerFit;
+import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.statistics.GatheredSums;
+import dev.espalier.engine.statistics.NetworkSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import org.apache.spark.broadcast.Broadcast;
 
-/// Prunes by statistics that a Spark cluster gathers. The driver selects, removes and compensates, in its own memory.
+/// Prunes by statistics that a Spark cluster gathers, in the rounds of a schedule. The driver selects, removes,
+/// compensates and fits, in its own memory. Each round gathers what scores follow from, and a refit, for each layer from
+/// the input on, the covariances of its inputs and errors.
 public final class SparkPruner {
   private final PruningOptions options;
   private final Device device;
 
-  /// @param options of a pruning in one round, without a repair
+  /// @param options of a pruning to one target, without a repair or by a refit
   /// @param device as of [SparkScorer#of]
   /// @throws MismatchException if the options ask for more; the message names it
   public SparkPruner(PruningOptions options, Device device) {
-    if (!options.repair().steps().isEmpty()) {
-      throw new MismatchException(
-          "repair %s needs the samples in each round, and Spark gathers sums for scores alone: leave it out"
-              .formatted(options.repair()));
+    for (Repair step : options.repair().steps()) {
+      if (!(step instanceof Repair.Refit)) {
+        throw new MismatchException(
+            "repair %s passes over the samples too often for Spark: use refit, or none".formatted(step));
+      }
     }
-    if (!(options.schedule() instanceof Schedule.OneShot)) {
+    if (!options.stops().isEmpty()) {
+      throw new MismatchException("Spark prunes to one target: prune to %s alone".formatted(options.target()));
+    }
+    if (!options.layerSparsities().isEmpty() && !(options.schedule() instanceof Schedule.OneShot)) {
       throw new MismatchException(
-          "schedule %s needs the samples in each round, and Spark gathers sums once: use oneshot"
-              .formatted(options.schedule()));
+          "on Spark, sparsities of single layers are reached in one round: use oneshot, or no %s"
+              .formatted(options.layerSparsities().getFirst()));
     }
     this.options = options;
     this.device = device;
+  }
+
+  /// What the rounds will cost beside the gathering for scores, in lines for people; empty where there is one round and no
+  /// repair.
+  ///
+  /// @param scorer of the first round
+  public String plan(SparkScorer scorer) {
+    int rounds = targets().size();
+    boolean refits = !options.repair().steps().isEmpty();
+    if (rounds == 1 && !refits) {
+      return "";
+    }
+    List<PruningPlan.Layer> fitted = refits ? scorer.layers() : List.of();
+    long shuffled = fitted.stream().map(layer -> Tiles.ofFit(layer, Tiles.SIDE)).mapToLong(scorer::shuffled).sum();
+    long passes = 1 + (long) rounds * (1 + fitted.size());
+    String scored = "%s rounds, each scored anew".formatted(PLAIN.count(rounds));
+    return "%s%s; %s passes over the data in all".formatted(scored,
+        refits
+            ? ", with %s layers refitted one after the other, for which %s are shuffled at most"
+                .formatted(PLAIN.count(fitted.size()), MemoryBudget.text(shuffled))
+            : "",
+        PLAIN.count(passes));
+  }
+
+  private List<Target> targets() {
+    return options.schedule().path(options.path());
   }
 
   /// Prunes a copy of `network`, which stays as it is.
@@ -51,12 +97,92 @@ public final class SparkPruner {
 
   /// As the other, by a gathering that was prepared with the same network and options, and a plan that was shown.
   public PruningResult prune(DenseNetwork network, SparkScorer scorer, Arena arena) throws IOException {
-    try (Arena temporary = Arena.ofShared(); Backend backend = DriverBackend.open(device)) {
-      PruningPlan plan = PruningPlan.of(options, network, scorer.gather(temporary), backend);
-      try (DeviceNetwork working = DeviceNetwork.copyOf(backend, network)) {
-        return new Pruner(backend, options).prune(plan, network, working, Optional.empty(), ProgressListener.NONE,
-            arena);
+    List<PruningResult> results = new ArrayList<>();
+    try (Arena temporary = Arena.ofShared();
+        Backend backend = DriverBackend.open(device);
+        DeviceNetwork working = DeviceNetwork.copyOf(backend, network)) {
+      SparkScorer scoring = scorer;
+      DenseNetwork current = network;
+      for (Target target : targets()) {
+        if (!results.isEmpty()) {
+          current = working.download(temporary);
+          scoring = SparkScorer.of(current, scorer.samples(), options, device, Tiles.SIDE);
+        }
+        results.add(round(backend, network, current, working, scoring, oneShot(target), temporary));
+      }
+      return result(network, working.download(arena), results);
+    }
+  }
+
+  private PruningOptions oneShot(Target target) {
+    return new PruningOptions(target, List.of(), options.layerSparsities(), options.criterion(), options.compensation(),
+        options.sensitivity(), new Schedule.OneShot(), Repairs.NONE, options.excluded(), options.minPerLayer(),
+        options.newBias(), options.loss(), options.batchSize(), options.seed(), options.allowSlow(), false,
+        options.histogramBins());
+  }
+
+  private PruningResult round(Backend backend, DenseNetwork dense, DenseNetwork current, DeviceNetwork working,
+      SparkScorer scorer, PruningOptions round, Arena temporary) throws IOException {
+    PruningPlan plan;
+    PruningResult result;
+    try (Arena gathered = Arena.ofShared()) {
+      plan = PruningPlan.of(round, current, scorer.gather(gathered), backend);
+      result = new Pruner(backend, round).prune(plan, current, working, Optional.empty(), ProgressListener.NONE,
+          temporary);
+    }
+    for (Repair step : options.repair().steps()) {
+      if (step instanceof Repair.Refit refit) {
+        refit(backend, dense, working, plan, scorer, refit);
       }
     }
+    return result;
+  }
+
+  /// Layer by layer from the input: what a layer's inputs are depends on the layers below it.
+  private void refit(Backend backend, DenseNetwork dense, DeviceNetwork working, PruningPlan plan, SparkScorer scorer,
+      Repair.Refit refit) throws IOException {
+    Broadcast<NetworkParcel> before = scorer.samples().broadcast(dense);
+    try {
+      for (ScoringPlan.Layer layer : plan.scoring().layers()) {
+        refit(backend, before, working, plan, scorer, layer, refit);
+      }
+    } finally {
+      before.destroy();
+    }
+  }
+
+  private void refit(Backend backend, Broadcast<NetworkParcel> before, DeviceNetwork working, PruningPlan plan,
+      SparkScorer scorer, ScoringPlan.Layer layer, Repair.Refit refit) throws IOException {
+    try (Arena gathered = Arena.ofShared()) {
+      Broadcast<NetworkParcel> now = scorer.samples().broadcast(working.download(gathered));
+      try {
+        PruningPlan.Layer shape = plan.layers().get(layer.number());
+        NetworkSums sums = scorer.samples().sums(Tiles.ofFit(shape, Tiles.SIDE),
+            new RefitWork(before, now, layer.number(), layer.compensable(), scorer.batchSize(), device.toString()),
+            gathered);
+        LayerFit.fit(backend, working.layers().get(layer.number()), layer.compensable(),
+            sums.layers().get(shape.name()), refit);
+      } finally {
+        now.destroy();
+      }
+    }
+  }
+
+  /// @param results of the rounds, each of what the round before it has left
+  private PruningResult result(DenseNetwork network, DenseNetwork pruned, List<PruningResult> results) {
+    List<LayerResult> layers = new ArrayList<>();
+    for (int l = 0; l < network.layers().size(); l++) {
+      int number = l;
+      List<LayerResult> rounds = results.stream().map(result -> result.layers().get(number)).toList();
+      LayerResult last = rounds.getLast();
+      OptionalDouble predicted = last.predictedChange().isEmpty()
+          ? OptionalDouble.empty()
+          : OptionalDouble.of(rounds.stream().mapToDouble(round -> round.predictedChange().orElse(0)).sum());
+      layers.add(new LayerResult(last.name(), last.excluded(), last.weights(), pruned.layers().get(l).weights().zeros(),
+          rounds.stream().anyMatch(LayerResult::gainedBias), last.threshold(), predicted, OptionalDouble.empty(),
+          last.importance()));
+    }
+    List<String> notes = results.stream().flatMap(result -> result.notes().stream()).distinct().toList();
+    return new PruningResult(pruned, layers, OptionalDouble.empty(), OptionalDouble.empty(), notes);
   }
 }

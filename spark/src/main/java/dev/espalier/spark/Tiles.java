@@ -49,13 +49,25 @@ final class Tiles implements Serializable {
     Tiles all = new Tiles();
     plan.scoring().layers().forEach(layer -> {
       PruningPlan.Layer shape = plan.layers().get(layer.number());
-      for (Statistic statistic : plan.scoring().needs().inOrder()) {
-        for (Block block : Block.grid(statistic, shape.outputs(), shape.inputs(), side)) {
-          all.tiles.add(new Tile(shape.name(), statistic, shape.outputs(), shape.inputs(), block));
-        }
-      }
+      plan.scoring().needs().inOrder()
+          .forEach(statistic -> all.add(shape.name(), statistic, shape.outputs(), shape.inputs(), side));
     });
     return all;
+  }
+
+  /// Those of the sums that the fit of a layer needs, as [dev.espalier.engine.repair.LayerFit] gives them.
+  static Tiles ofFit(PruningPlan.Layer layer, int side) {
+    Tiles all = new Tiles();
+    all.add(layer.name(), new Statistic.Covariance(Statistic.Covariance.Pair.INPUTS), layer.inputs(), layer.inputs(),
+        side);
+    all.add(layer.name(), new Statistic.Covariance(Statistic.Covariance.Pair.ERRORS), layer.outputs(), layer.inputs(),
+        side);
+    return all;
+  }
+
+  private void add(String layer, Statistic statistic, int outputs, int inputs, int side) {
+    Block.grid(statistic, outputs, inputs, side)
+        .forEach(block -> tiles.add(new Tile(layer, statistic, outputs, inputs, block)));
   }
 
   int count() {

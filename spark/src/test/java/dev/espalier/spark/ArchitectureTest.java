@@ -18,7 +18,7 @@ final class ArchitectureTest {
 
   @ArchTest
   static final ArchRule ONLY_WHAT_THE_ENGINE_EXPORTS = noClasses().should().dependOnClassesThat()
-      .resideInAnyPackage("dev.espalier.engine.backend.*..", "dev.espalier.engine.repair..");
+      .resideInAnyPackage("dev.espalier.engine.backend.*..");
 
   @ArchTest
   static final ArchRule THE_LIBRARY_KNOWS_NO_COMMAND_LINE = noClasses().that().resideInAPackage("dev.espalier.spark")

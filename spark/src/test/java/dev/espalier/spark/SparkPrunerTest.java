@@ -3,12 +3,15 @@ package dev.espalier.spark;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.Device;
+import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -17,6 +20,7 @@ import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -59,15 +63,55 @@ final class SparkPrunerTest {
     }
   }
 
+  /// Conjugate gradients solve (H + λ h I) D = C, where h is the mean of H's diagonal, and λ = 0.1 for so few samples: the
+  /// largest eigenvalue of H is at most its trace, so the condition number is at most 10 · inputs + 1. H and C are rounded
+  /// by some units, as the products of each iteration are.
   @Test
-  void whatNeedsTheSamplesInEachRoundIsRefused() {
-    assertEquals("repair refit needs the samples in each round, and Spark gathers sums for scores alone: leave it out",
+  void refitsInRoundsAsOneMachine() throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.6).schedule(Schedule.parse("linear:3"))
+        .repair(new Repair.Refit()).build();
+    PruningResult found = new SparkPruner(options, Device.REFERENCE).prune(network,
+        SparkSamples.of(Fixture.arrays(4), SampleColumns.of("x")), arena);
+    try (Backend backend = Device.REFERENCE.open()) {
+      PruningResult expected = new Pruner(backend, options).prune(network, Dataset.of(Fixture.onOneMachine(arena)),
+          arena);
+      assertEquals(expected.removed(), found.removed());
+      for (int l = 0; l < network.layers().size(); l++) {
+        DenseLayer one = expected.network().layers().get(l);
+        DenseLayer other = found.network().layers().get(l);
+        double size = Math.sqrt(one.weights().squaredNorm());
+        double tolerance = (10.0 * one.inputs() + 1) * 16 * 0x1p-24 * size;
+        assertArrayEquals(one.weights().toArray(), other.weights().toArray(), (float) tolerance, one.name());
+        assertEquals(one.weights().zeros(), other.weights().zeros());
+        assertTrue(one.weights().squaredDistance(network.layers().get(l).weights()) > 0, "the layer was refitted");
+      }
+    }
+  }
+
+  @Test
+  void refitsToTheSameBits() throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.5).repair(new Repair.Refit()).build();
+    SparkSamples samples = SparkSamples.of(Fixture.arrays(3), SampleColumns.of("x"));
+    PruningResult first = new SparkPruner(options, Device.CPU).prune(network, samples, arena);
+    PruningResult second = new SparkPruner(options, Device.CPU).prune(network, samples, arena);
+    for (int l = 0; l < network.layers().size(); l++) {
+      assertArrayEquals(first.network().layers().get(l).weights().toArray(),
+          second.network().layers().get(l).weights().toArray());
+      assertArrayEquals(first.network().layers().get(l).bias().orElseThrow().toArray(),
+          second.network().layers().get(l).bias().orElseThrow().toArray());
+    }
+  }
+
+  @Test
+  void whatPassesTooOftenIsRefused() {
+    assertEquals("repair joint passes over the samples too often for Spark: use refit, or none",
         assertThrows(MismatchException.class,
-            () -> new SparkPruner(PruningOptions.builder().repair(new Repair.Refit()).build(), Device.CPU))
+            () -> new SparkPruner(PruningOptions.builder().repair(Repairs.parse("refit+joint")).build(), Device.CPU))
             .getMessage());
-    assertEquals("schedule linear:3 needs the samples in each round, and Spark gathers sums once: use oneshot",
+    assertEquals("on Spark, sparsities of single layers are reached in one round: use oneshot, or no layer1=0.2",
         assertThrows(MismatchException.class,
-            () -> new SparkPruner(PruningOptions.builder().schedule(Schedule.parse("linear:3")).build(), Device.CPU))
+            () -> new SparkPruner(PruningOptions.builder().layerSparsities(List.of(LayerSparsity.parse("layer1=0.2")))
+                .schedule(Schedule.parse("linear:3")).build(), Device.CPU))
             .getMessage());
   }
 }

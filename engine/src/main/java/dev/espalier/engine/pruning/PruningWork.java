@@ -50,18 +50,23 @@ public record PruningWork(int rounds, Map<String, Double> parts) {
       if (!needs.samples()) {
         return 0;
       }
-      double statistics = planned(node -> weights(node) * needs.statistics().stream().mapToInt(this::products).sum());
+      double statistics = planned(
+          node -> needs.statistics().stream().mapToDouble(statistic -> products(statistic, node)).sum());
       double changes = plan.criterion() instanceof Criterion.NonlinearEliminationCompensation
           ? NonlinearCost.operations(graph, layers)
           : 0;
       return forward() + needs.backwardPasses(plan.sensitivity(), graph.outputs()) * backward() + statistics + changes;
     }
 
-    private int products(Statistic statistic) {
+    private static double products(Statistic statistic, Node.Dense node) {
       return switch (statistic) {
-        case Statistic.WeightedMoments() -> 2;
-        case Statistic.LossGradient() -> 1;
+        case Statistic.WeightedMoments() -> 2 * weights(node);
+        case Statistic.LossGradient() -> weights(node);
         case Statistic.InputSquares() -> 0;
+        case Statistic.Covariance(Statistic.Covariance.Pair pair) -> switch (pair) {
+          case INPUTS -> (double) node.inputWidth() * node.inputWidth();
+          case ERRORS -> weights(node);
+        };
       };
     }
 

@@ -116,14 +116,7 @@ final class LayerRefit implements Repairer.Step {
         errors(dense.layers().get(layer.number()), now, inputs, errors);
       }
       backend.enter(Phase.REPAIR);
-      Matrix change = memory.own(backend.allocate(now.outputs(), now.inputs()));
-      LeastSquares.solve(backend, now, inputs, errors.cross(), method.damping(samples),
-          method.iterations().orElse(Repair.Refit.ITERATIONS), change);
-      backend.solving().addWhereNonzero(change, now.weights());
-      if (layer.compensable()) {
-        backend.network().product(-1, inputs.mean(), false, change, true, 1, errors.mean());
-        backend.network().add(1, errors.mean(), now.bias());
-      }
+      LayerFit.apply(backend, now, layer.compensable(), inputs, errors, method, memory);
     }
   }
 

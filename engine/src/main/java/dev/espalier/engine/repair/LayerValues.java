@@ -51,13 +51,15 @@ final class LayerValues implements Resource {
   private final List<Batch> batches = new ArrayList<>();
   private final Resources resources;
 
-  private LayerValues(Backend backend, DeviceNetwork dense, SampleSource samples, int batchSize, Resources resources) {
+  private LayerValues(Backend backend, DeviceNetwork dense, SampleSource samples, int batchSize, boolean mayKeep,
+      Resources resources) {
     this.backend = backend;
     this.dense = dense;
     this.samples = samples;
     this.batchSize = (int) Math.min(batchSize, samples.samples());
     this.resources = resources;
-    isKept = backend.memory().isEmpty() && samples.samples() <= KEPT_BYTES / Float.BYTES / elements(dense.graph());
+    isKept = mayKeep && backend.memory().isEmpty()
+        && samples.samples() <= KEPT_BYTES / Float.BYTES / elements(dense.graph());
     target = resources.own(ForwardPass.allocate(backend, dense.graph(), this.batchSize));
   }
 
@@ -65,7 +67,12 @@ final class LayerValues implements Resource {
   ///
   /// @param dense the network to come close to
   static LayerValues allocate(Backend backend, DeviceNetwork dense, SampleSource samples, int batchSize) {
-    return Resources.build(resources -> new LayerValues(backend, dense, samples, batchSize, resources));
+    return Resources.build(resources -> new LayerValues(backend, dense, samples, batchSize, true, resources));
+  }
+
+  /// As the other, for one layer: nothing is kept, and the samples are read once.
+  static LayerValues streaming(Backend backend, DeviceNetwork dense, SampleSource samples, int batchSize) {
+    return Resources.build(resources -> new LayerValues(backend, dense, samples, batchSize, false, resources));
   }
 
   /// Elements of the values of a sample.

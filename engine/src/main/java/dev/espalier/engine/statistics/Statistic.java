@@ -4,6 +4,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.network.LayerShape;
 import java.io.Serializable;
 import java.util.List;
+import java.util.Locale;
 
 /// A quantity that is summed over the samples of a pass, for one dense layer. An [Accumulator] sums it batch by batch
 /// in the memory of a backend; its [Sums] are plain host matrices, which merge with the sums of other batches, threads,
@@ -77,7 +78,36 @@ public sealed interface Statistic extends Serializable {
     }
   }
 
-  /// All statistics, in the order in which they are listed and written.
+  /// The means x̄ and ȳ, and Σ (x − x̄)(y − ȳ)ᵀ, of two vectors: of a layer's inputs twice, or of the errors of its
+  /// pre-activations and its inputs. Repairs sum them, by no [Accumulator], and only [SumsTotal] adds them.
+  record Covariance(Pair pair) implements Statistic {
+    /// Whose covariances.
+    public enum Pair {
+      /// Inputs × inputs.
+      INPUTS,
+      /// Outputs × inputs.
+      ERRORS
+    }
+
+    @Override
+    public List<Array> arrays(int outputs, int inputs) {
+      return List.of(new Array("row_mean", Extent.OUTPUTS, outputs, inputs, false),
+          new Array("column_mean", Extent.INPUTS, outputs, inputs, false),
+          new Array("products", Extent.WEIGHTS, outputs, inputs, false));
+    }
+
+    @Override
+    public Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted) {
+      throw new UnsupportedOperationException("a repair sums covariances");
+    }
+
+    @Override
+    public String toString() {
+      return "covariance_of_" + pair.name().toLowerCase(Locale.ROOT);
+    }
+  }
+
+  /// The statistics that scores follow from, in the order in which they are listed and written.
   static List<Statistic> all() {
     return List.of(new WeightedMoments(), new InputSquares(), new LossGradient());
   }
@@ -134,7 +164,7 @@ public sealed interface Statistic extends Serializable {
   /// @param shifted whether moments are taken around a pilot mean; otherwise they are raw
   Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted);
 
-  /// `moments`, `input_squares` or `loss_gradient`: the name in files.
+  /// `moments`, `input_squares`, `loss_gradient` or that of a covariance: the name in files.
   @Override
   String toString();
 }

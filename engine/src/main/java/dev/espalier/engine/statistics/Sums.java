@@ -54,6 +54,9 @@ public record Sums(Statistic statistic, int outputs, int inputs, long samples, M
   /// As [#merge], in the memory of these sums.
   Sums add(Sums other) {
     other.requireLike(statistic, outputs, inputs);
+    if (statistic instanceof Statistic.Covariance) {
+      throw new IllegalArgumentException("%s are added by SumsTotal".formatted(statistic));
+    }
     if (samples == 0) {
       other.arrays.forEach((name, from) -> array(name).segment().copyFrom(from.segment()));
     } else if (statistic instanceof Statistic.WeightedMoments) {

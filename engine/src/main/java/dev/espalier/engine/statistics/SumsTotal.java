@@ -37,11 +37,45 @@ public final class SumsTotal {
   /// @throws IllegalArgumentException if they are of another statistic or shape
   public void add(Sums part) {
     part.requireLike(statistic, outputs, inputs);
+    switch (statistic) {
+      case Statistic.WeightedMoments() -> addMoments(part);
+      case Statistic.Covariance _ -> addCovariances(part);
+      case Statistic.InputSquares _,Statistic.LossGradient _ ->
+        part.arrays().forEach((name, values) -> add(values, arrays.get(name)));
+    }
     samples += part.samples();
-    if (statistic instanceof Statistic.WeightedMoments) {
-      addMoments(part);
-    } else {
-      part.arrays().forEach((name, values) -> add(values, arrays.get(name)));
+  }
+
+  /// Σ (x − x̄)(y − ȳ)ᵀ of both is the sum of those of each, and n m / (n + m) times the product of the distances of their
+  /// means [Chan, Golub and LeVeque 1983].
+  private void addCovariances(Sums part) {
+    double all = samples + part.samples();
+    double[] rows = distances(part.array("row_mean"), arrays.get("row_mean"));
+    double[] columns = distances(part.array("column_mean"), arrays.get("column_mean"));
+    double[] products = arrays.get("products");
+    float[] row = new float[inputs];
+    for (int i = 0; i < outputs; i++) {
+      part.array("products").load((long) i * inputs, row, inputs);
+      double factor = samples / all * part.samples() * rows[i];
+      for (int j = 0; j < inputs; j++) {
+        products[i * inputs + j] += row[j] + factor * columns[j];
+      }
+    }
+    move(arrays.get("row_mean"), rows, part.samples() / all);
+    move(arrays.get("column_mean"), columns, part.samples() / all);
+  }
+
+  private static double[] distances(MatrixView to, double... from) {
+    double[] distances = new double[from.length];
+    for (int i = 0; i < from.length; i++) {
+      distances[i] = to.get(0, i) - from[i];
+    }
+    return distances;
+  }
+
+  private static void move(double[] means, double[] distances, double part) {
+    for (int i = 0; i < means.length; i++) {
+      means[i] += part * distances[i];
     }
   }
 

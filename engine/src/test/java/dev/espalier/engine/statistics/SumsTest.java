@@ -173,6 +173,62 @@ final class SumsTest {
     }
   }
 
+  /// Of parts, around means of their own, whose float32 rounds once; the total rounds once more.
+  @Test
+  void totalsOfCovariancesAreThoseOfAllSamples() {
+    SumsOfSamples data = SumsOfSamples.random(arena, 12, 60, 7, 9, 3);
+    Statistic statistic = new Statistic.Covariance(Statistic.Covariance.Pair.ERRORS);
+    SumsTotal total = new SumsTotal(covariance(data, statistic, 0, 20));
+    total.add(covariance(data, statistic, 20, 21));
+    total.add(covariance(data, statistic, 21, 60));
+    Sums found = total.sums(arena);
+    Sums expected = covariance(data, statistic, 0, 60);
+    assertEquals(60, found.samples());
+    for (int i = 0; i < 7; i++) {
+      assertEquals(expected.array("row_mean").get(0, i), found.array("row_mean").get(0, i), 4 * FLOAT32 * 10);
+      for (int j = 0; j < 9; j++) {
+        // No term is larger than (5 spreads)² in 60 samples, and means of 3 are off by 3 u.
+        assertEquals(expected.array("products").get(i, j), found.array("products").get(i, j), 60 * 25 * 4 * FLOAT32);
+      }
+    }
+    assertThrows(IllegalArgumentException.class, () -> found.merge(expected, arena));
+  }
+
+  private Sums covariance(SumsOfSamples data, Statistic statistic, int first, int end) {
+    double[] rows = means(data.lossGradient(), first, end);
+    double[] columns = means(data.input(), first, end);
+    MatrixView products = MatrixView.allocate(arena, rows.length, columns.length);
+    for (int i = 0; i < rows.length; i++) {
+      for (int j = 0; j < columns.length; j++) {
+        double sum = 0;
+        for (int n = first; n < end; n++) {
+          sum += (data.lossGradient().get(n, i) - rows[i]) * (data.input().get(n, j) - columns[j]);
+        }
+        products.set(i, j, (float) sum);
+      }
+    }
+    return new Sums(statistic, rows.length, columns.length, end - first,
+        Map.of("row_mean", row(rows), "column_mean", row(columns), "products", products));
+  }
+
+  private static double[] means(MatrixView values, int first, int end) {
+    double[] means = new double[values.columns()];
+    for (int j = 0; j < means.length; j++) {
+      for (int n = first; n < end; n++) {
+        means[j] += (double) values.get(n, j) / (end - first);
+      }
+    }
+    return means;
+  }
+
+  private MatrixView row(double... values) {
+    MatrixView row = MatrixView.allocate(arena, 1, values.length);
+    for (int j = 0; j < values.length; j++) {
+      row.set(0, j, (float) values[j]);
+    }
+    return row;
+  }
+
   @ParameterizedTest
   @ValueSource(ints = {1, 2, 3, 4, 100})
   void blocksMakeTheWhole(int side) {

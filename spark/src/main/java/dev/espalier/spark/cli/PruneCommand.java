@@ -6,6 +6,9 @@ import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.MaskFile;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.LayerSparsity;
+import dev.espalier.engine.method.Preset;
+import dev.espalier.engine.method.Repairs;
+import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.pruning.LayerResult;
@@ -46,6 +49,21 @@ final class PruneCommand implements Callable<Integer> {
       + "stay: global, layer, row, or n:m such as 2:4, which sets the sparsity (default: ${DEFAULT-VALUE}).")
   private String scope;
 
+  @Option(names = "--method", paramLabel = "NAME", defaultValue = "paper",
+      description = "Presets: paper (one shot) or "
+          + "refit (rounds that each keep three quarters of the weights that are left, and refit them) (default: "
+          + "${DEFAULT-VALUE}).")
+  private Preset method;
+
+  @Option(names = "--schedule", paramLabel = "SCHEDULE",
+      description = "Rounds, each of which gathers statistics again: "
+          + "oneshot, linear:N, cubic:N or geometric:KEPT; default: that of --method.")
+  private Schedule schedule;
+
+  @Option(names = "--repair", paramLabel = "REPAIR",
+      description = "What each round does to the weights that are left: " + "none or refit; default: that of --method.")
+  private Repairs repair;
+
   @Option(names = "--min-per-layer", paramLabel = "N", defaultValue = "1",
       description = "Weights that every layer keeps " + "at least (default: ${DEFAULT-VALUE}).")
   private long minPerLayer;
@@ -73,6 +91,7 @@ final class PruneCommand implements Callable<Integer> {
       SparkPruner pruner = new SparkPruner(options, gathering.device);
       SparkScorer scorer = SparkScorer.of(file.network(), gathering.samples(session.get()), options, gathering.device);
       scorer.plan().toString().lines().forEach(line -> gathering.say("plan: " + line));
+      pruner.plan(scorer).lines().forEach(line -> gathering.say("plan: " + line));
       if (dryRun) {
         gathering.say("dry run: no data were read");
         return 0;
@@ -86,13 +105,22 @@ final class PruneCommand implements Callable<Integer> {
 
   private PruningOptions options() {
     return usage(() -> {
-      PruningOptions.Builder builder = gathering.builder().minPerLayer(minPerLayer);
+      PruningOptions.Builder builder = gathering.builder().minPerLayer(minPerLayer).preset(method, false);
+      if (schedule != null) {
+        builder.schedule(schedule);
+      }
+      if (repair != null) {
+        builder.repair(repair);
+      }
       boolean isPattern = scope.matches("\\d+:\\d+");
       gathering.require(isPattern || sparsity != null,
           "--sparsity is missing: give the fraction of weights to remove, " + "for example --sparsity 0.9");
       gathering.require(!isPattern || sparsity == null,
           "--scope %s sets the sparsity: leave out --sparsity".formatted(scope));
       if (isPattern) {
+        gathering.require(schedule == null || schedule instanceof Schedule.OneShot,
+            "--scope %s is reached in one round: leave out --schedule %s".formatted(scope, schedule));
+        builder.schedule(new Schedule.OneShot());
         return builder.target(Target.parse(scope)).build();
       }
       List<String> parts = List.of(sparsity.split(",", -1));

@@ -93,6 +93,22 @@ final class EspalierSparkTest {
   }
 
   @Test
+  void refitPrunesInRounds() throws IOException {
+    Path pruned = folder.resolve("pruned.safetensors");
+    Result result = prune("--sparsity", 0.5, "--method", "refit", "-o", pruned);
+    assertEquals(0, result.code, result.err);
+    // 0.75³ < 0.5; a count, and in each round the scores and three layers
+    assertTrue(
+        result.err.contains("plan: 3 rounds, each scored anew, with 3 layers refitted one after the other, for which "),
+        result.err);
+    assertTrue(result.err.contains("; 13 passes over the data in all"), result.err);
+    assertTrue(result.out.contains("total: 97 kept, 98 removed"), result.out);
+    try (Arena arena = Arena.ofConfined()) {
+      assertEquals(98, ModelFile.load(pruned, Optional.empty(), arena).network().zeros());
+    }
+  }
+
+  @Test
   void scoreWritesStatisticsThatPrune() throws IOException {
     Path file = folder.resolve("sums.safetensors");
     Result result = run("score", model, "--data", data, "--columns", "a,b,c,d,e", "-o", file);
@@ -123,7 +139,10 @@ final class EspalierSparkTest {
       2 | --sparsity 0.5,0.9 -o OUT        | give one sparsity
       2 | --sparsity 0.5 --scope 2:4 -o OUT | --scope 2:4 sets the sparsity
       2 | --sparsity 0.5 --scope all -o OUT | unknown scope 'all'
-      2 | --sparsity 0.5 --method refit -o OUT | unknown options: '--method', 'refit'
+      2 | --sparsity 0.5 --max-samples 9 -o OUT | unknown options: '--max-samples', '9'
+      2 | --scope 2:4 --schedule linear:3 -o OUT | --scope 2:4 is reached in one round
+      2 | --sparsity 0.5 --repair fit -o OUT | fit
+      1 | --sparsity 0.5 --method best -o OUT | passes over the samples too often for Spark: use refit, or none
       2 | --sparsity 0.5 --batch-size 0 -o OUT | --batch-size 0: use at least 1
       2 | --sparsity 0.5 --criterion foo -o OUT | foo
       1 | --sparsity 0.5 --criterion gradient -o OUT | criterion gradient needs labels

@@ -1,0 +1,110 @@
+package dev.espalier.engine.repair;
+
+import dev.espalier.engine.ProgressListener;
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.repair.LayerSums.Errors;
+import dev.espalier.engine.repair.LayerSums.Inputs;
+import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.statistics.Statistic.Covariance;
+import dev.espalier.engine.statistics.Sums;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/// The fit of one layer in two steps, for samples in parts: each part gives sums, and the fit follows from their
+/// [total][dev.espalier.engine.statistics.SumsTotal] (docs/method.md, refit).
+public final class LayerFit {
+  private LayerFit() {}
+
+  /// The covariances of the layer's inputs, and those of its errors with its inputs. Where no bias takes up the means,
+  /// they are those of vectors around 0, with means of 0.
+  ///
+  /// @param dense the network to follow
+  /// @param pruned of the same graph and shapes, with all layers below this one fitted
+  /// @param samples read once
+  /// @param arena takes the memory of the sums
+  /// @throws IOException if a sample cannot be read or is not finite
+  public static List<Sums> sums(Backend backend, DeviceNetwork dense, DeviceNetwork pruned, ScoringPlan.Layer layer,
+      SampleSource samples, int batchSize, ProgressListener listener, Arena arena) throws IOException {
+    DeviceNetwork.Layer shape = pruned.layers().get(layer.number());
+    int rows = (int) Math.min(batchSize, samples.samples());
+    try (Resources memory = new Resources()) {
+      LayerValues values = memory.own(LayerValues.streaming(backend, dense, samples, rows));
+      LayerSums sums = memory.own(LayerSums.allocate(backend, shape, layer.compensable(), true, rows));
+      Inputs inputs = new Inputs(memory.own(backend.allocate(1, shape.inputs())),
+          memory.own(backend.allocate(shape.inputs(), shape.inputs())), samples.samples());
+      Errors errors = new Errors(memory.own(backend.allocate(1, shape.outputs())),
+          memory.own(backend.allocate(shape.outputs(), shape.inputs())));
+      values.forEachBatch(layer.number(), pruned, true, (input, error, end) -> {
+        sums.add(input, error);
+        listener.report("refitting " + shape.name(), end, samples.samples());
+      });
+      sums.finish(inputs, Optional.of(errors));
+      if (!layer.compensable()) {
+        backend.clear(inputs.mean());
+        backend.clear(errors.mean());
+      }
+      MatrixView inputMean = backend.download(inputs.mean(), arena);
+      return List.of(
+          sums(Covariance.Pair.INPUTS, inputs.samples(), inputMean, inputMean, backend.download(inputs.gram(), arena)),
+          sums(Covariance.Pair.ERRORS, inputs.samples(), backend.download(errors.mean(), arena), inputMean,
+              backend.download(errors.cross(), arena)));
+    }
+  }
+
+  private static Sums sums(Covariance.Pair pair, long samples, MatrixView rowMean, MatrixView columnMean,
+      MatrixView products) {
+    return new Sums(new Covariance(pair), products.rows(), products.columns(), samples,
+        Map.of("row_mean", rowMean, "column_mean", columnMean, "products", products));
+  }
+
+  /// Fits the weights that are left, and the bias.
+  ///
+  /// @param layer of the pruned network, changed
+  /// @param compensable whether its bias may move
+  /// @param sums over all samples, as the other method gives them
+  /// @throws dev.espalier.engine.NonFiniteException if values are too large
+  public static void fit(Backend backend, DeviceNetwork.Layer layer, boolean compensable, List<Sums> sums,
+      Repair.Refit method) {
+    Sums inputs = sums.getFirst();
+    Sums errors = sums.getLast();
+    backend.enter(Phase.REPAIR);
+    try (Resources memory = new Resources()) {
+      Inputs known = new Inputs(upload(backend, inputs.array("column_mean"), memory),
+          upload(backend, inputs.array("products"), memory), inputs.samples());
+      apply(backend, layer, compensable, known, new Errors(upload(backend, errors.array("row_mean"), memory),
+          upload(backend, errors.array("products"), memory)), method, memory);
+    }
+  }
+
+  private static Matrix upload(Backend backend, MatrixView values, Resources memory) {
+    Matrix matrix = memory.own(backend.allocate(values.rows(), values.columns()));
+    backend.upload(values, matrix);
+    return matrix;
+  }
+
+  /// Changes a layer by what follows from the sums over all samples.
+  ///
+  /// @param errors overwritten
+  /// @param memory takes what the change needs
+  static void apply(Backend backend, DeviceNetwork.Layer layer, boolean compensable, Inputs inputs, Errors errors,
+      Repair.Refit method, Resources memory) {
+    Matrix change = memory.own(backend.allocate(layer.outputs(), layer.inputs()));
+    LeastSquares.solve(backend, layer, inputs, errors.cross(), method.damping(inputs.samples()),
+        method.iterations().orElse(Repair.Refit.ITERATIONS), change);
+    backend.solving().addWhereNonzero(change, layer.weights());
+    if (compensable) {
+      backend.network().product(-1, inputs.mean(), false, change, true, 1, errors.mean());
+      backend.network().add(1, errors.mean(), layer.bias());
+    }
+  }
+}

@@ -1,0 +1,172 @@
+package dev.espalier.spark;
+
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.SampleSource;
+import dev.espalier.engine.data.ScaledSamples;
+import dev.espalier.engine.io.Scale;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.statistics.NetworkSums;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import org.apache.spark.api.java.JavaPairRDD;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.broadcast.Broadcast;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.catalyst.InternalRow;
+import scala.Tuple2;
+
+/// Samples in the partitions of a cluster, counted once, and the jobs over them.
+final class PartitionedSamples {
+  /// Bytes of tiles that the driver fetches at a time, far below `spark.driver.maxResultSize`.
+  private static final long FETCHED = 1L << 28;
+  /// Samples that tell the data from others.
+  private static final int HEAD = 64;
+
+  private final SparkSamples samples;
+  private final RowReader reader;
+  private final JavaRDD<InternalRow> rows;
+  private Optional<long[]> firsts = Optional.empty();
+
+  private PartitionedSamples(SparkSamples samples, RowReader reader, JavaRDD<InternalRow> rows) {
+    this.samples = samples;
+    this.reader = reader;
+    this.rows = rows;
+  }
+
+  /// @throws MismatchException if a column is missing or does not hold numbers
+  static PartitionedSamples of(DenseNetwork network, SparkSamples samples) {
+    List<SampleColumns.Found> columns = samples.columns().in(samples.rows());
+    int width = columns.getFirst().isArray() ? network.inputs() : columns.size();
+    return new PartitionedSamples(samples, new RowReader(columns, width),
+        rows(SampleColumns.select(samples.rows(), columns)));
+  }
+
+  private static JavaRDD<InternalRow> rows(org.apache.spark.sql.Dataset<Row> data) {
+    if (!(data instanceof org.apache.spark.sql.classic.Dataset<Row> classic)) {
+      throw new MismatchException("the data are those of Spark Connect: use a session in Spark's own process");
+    }
+    return classic.queryExecution().toRdd().toJavaRDD();
+  }
+
+  int partitions() {
+    return rows.getNumPartitions();
+  }
+
+  /// What a plan must know of the samples before they are counted.
+  Dataset shape() {
+    return Dataset.of(new SampleHead(samples.name(), 1, reader.width(), List.of()));
+  }
+
+  /// The samples, of which the first can be read.
+  ///
+  /// @throws IOException as [#sums]
+  Dataset head() throws IOException {
+    return job(() -> {
+      List<float[]> head = rows.mapPartitions(new FirstRows(reader, HEAD)).take(HEAD);
+      return Dataset.of(scaled(new SampleHead(samples.name(), count(), reader.width(), head), scale()));
+    });
+  }
+
+  /// How samples are read, where that changes them.
+  Map<String, String> readingText() {
+    return samples.columns().readingText();
+  }
+
+  /// All samples.
+  ///
+  /// @throws IOException as [#sums]
+  long count() throws IOException {
+    long[] counted = firsts();
+    return counted[counted.length - 1];
+  }
+
+  /// The position of each partition's first sample, and at last the number of all samples.
+  private long[] firsts() throws IOException {
+    if (firsts.isEmpty()) {
+      List<Long> counts = job(() -> rows.mapPartitions(RowCount::of).collect());
+      long[] counted = new long[counts.size() + 1];
+      for (int p = 0; p < counts.size(); p++) {
+        counted[p + 1] = counted[p] + counts.get(p);
+      }
+      if (counted[counts.size()] == 0) {
+        throw new MismatchException("%s: there are no rows".formatted(samples.name()));
+      }
+      firsts = Optional.of(counted);
+    }
+    return firsts.get();
+  }
+
+  private String scale() {
+    return samples.columns().scale().map(Scale::toString).orElse("");
+  }
+
+  /// @param scale as [Scale#parse] reads it; empty: none
+  static SampleSource scaled(SampleSource samples, String scale) {
+    if (scale.isEmpty()) {
+      return samples;
+    }
+    Scale factor = Scale.parse(scale);
+    return new ScaledSamples(samples, factor.numerator(), factor.denominator());
+  }
+
+  /// Sends a network to all executors, until [Broadcast#destroy].
+  Broadcast<NetworkParcel> broadcast(DenseNetwork network) {
+    return JavaSparkContext.fromSparkContext(rows.context()).broadcast(new NetworkParcel(network));
+  }
+
+  /// The sums over all samples.
+  ///
+  /// @param tiles of what the work sums
+  /// @param arena takes their memory
+  /// @throws IOException if a sample has no finite number where one should be, or another width; the message names the
+  ///                     column and the sample
+  NetworkSums sums(Tiles tiles, PartitionWork work, Arena arena) throws IOException {
+    long[] counted = firsts();
+    return job(() -> {
+      JavaRDD<Tuple2<Long, byte[]>> parts = rows
+          .mapPartitionsWithIndex(new PartitionTask(work, reader, samples.name(), scale(), tiles, counted), false);
+      JavaRDD<byte[]> totals = JavaPairRDD.fromJavaRDD(parts)
+          .repartitionAndSortWithinPartitions(new TileKey.ByTile(tiles.count())).mapPartitions(new TileTotal(tiles));
+      NetworkSums sums = tiles.allocate(counted[counted.length - 1], arena);
+      for (int first = 0, end; first < tiles.count(); first = end) {
+        end = wave(tiles, first);
+        List<byte[]>[] fetched = totals.collectPartitions(IntStream.range(first, end).toArray());
+        for (int tile = first; tile < end; tile++) {
+          tiles.put(sums, tile, fetched[tile - first].getFirst());
+        }
+      }
+      return sums;
+    });
+  }
+
+  /// The end of the tiles that are fetched together with tile `first`.
+  private static int wave(Tiles tiles, int first) {
+    long bytes = tiles.bytes(first);
+    int end = first + 1;
+    while (end < tiles.count() && bytes + tiles.bytes(end) <= FETCHED) {
+      bytes += tiles.bytes(end);
+      end++;
+    }
+    return end;
+  }
+
+  private interface Job<T> {
+    T run() throws IOException;
+  }
+
+  private static <T> T job(Job<T> job) throws IOException {
+    try {
+      return job.run();
+    } catch (IOException | RuntimeException e) {
+      throw e;
+    } catch (Exception e) { // Spark's are checked, and its methods do not declare them
+      throw Failures.of(e);
+    }
+  }
+}
