@@ -74,6 +74,7 @@ final class ClusterTest {
         .config("spark.executor.extraClassPath", System.getProperty("java.class.path"))
         .config("spark.executorEnv.JAVA_HOME", System.getProperty("java.home"))
         .config("spark.executorEnv.SPARK_SCALA_VERSION", "2.13")
+        .config("spark.executor.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         .config("spark.serializer", "org.apache.spark.serializer.KryoSerializer").getOrCreate();
   }
 }
