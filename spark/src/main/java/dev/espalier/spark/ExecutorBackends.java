@@ -26,11 +26,35 @@ final class ExecutorBackends {
   /// @param threads of a CPU
   private record Place(Device device, int threads) {}
 
-  /// A backend that a task uses alone until it closes this.
-  record Lease(Backend backend, Runnable giveBack) implements AutoCloseable {
+  /// A backend that a task uses alone until it closes this. If the task fails, nobody uses it again.
+  static final class Lease implements AutoCloseable {
+    private final Place place;
+    private final Backend backend;
+    private boolean isDone;
+
+    private Lease(Place place, Backend backend) {
+      this.place = place;
+      this.backend = backend;
+    }
+
+    Backend backend() {
+      return backend;
+    }
+
+    /// The task has ended well.
+    void done() {
+      isDone = true;
+    }
+
     @Override
     public void close() {
-      giveBack.run();
+      if (isDone) {
+        synchronized (IDLE) {
+          IDLE.get(place).push(backend);
+        }
+      } else {
+        backend.close();
+      }
     }
   }
 
@@ -45,12 +69,7 @@ final class ExecutorBackends {
     synchronized (IDLE) {
       backend = IDLE.computeIfAbsent(place, _ -> new ArrayDeque<>()).poll();
     }
-    Backend leased = backend == null ? open(place, asked) : backend;
-    return new Lease(leased, () -> {
-      synchronized (IDLE) {
-        IDLE.get(place).push(leased);
-      }
-    });
+    return new Lease(place, backend == null ? open(place, asked) : backend);
   }
 
   private static Optional<String> gpu(TaskContext task) {

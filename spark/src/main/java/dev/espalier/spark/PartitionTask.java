@@ -52,6 +52,7 @@ final class PartitionTask implements Function2<Integer, Iterator<InternalRow>, I
     NetworkSums sums;
     try (ExecutorBackends.Lease lease = ExecutorBackends.lease(work.device(), task)) {
       sums = work.sums(lease.backend(), samples, listener, arena);
+      lease.done();
     }
     return IntStream.range(0, tiles.count())
         .mapToObj(tile -> new Tuple2<>(TileKey.of(tile, partition), tiles.encode(sums, tile))).iterator();

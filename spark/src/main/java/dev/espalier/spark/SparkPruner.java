@@ -25,9 +25,11 @@ import dev.espalier.engine.statistics.NetworkSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Set;
 import org.apache.spark.broadcast.Broadcast;
 
 /// Prunes by statistics that a Spark cluster gathers, in the rounds of a schedule. The driver selects, removes,
@@ -97,20 +99,23 @@ public final class SparkPruner {
 
   /// As the other, by a gathering that was prepared with the same network and options, and a plan that was shown.
   public PruningResult prune(DenseNetwork network, SparkScorer scorer, Arena arena) throws IOException {
-    List<PruningResult> results = new ArrayList<>();
-    try (Arena temporary = Arena.ofShared();
-        Backend backend = DriverBackend.open(device);
-        DeviceNetwork working = DeviceNetwork.copyOf(backend, network)) {
-      SparkScorer scoring = scorer;
-      DenseNetwork current = network;
+    List<List<LayerResult>> rounds = new ArrayList<>();
+    Set<String> notes = new LinkedHashSet<>();
+    try (Backend backend = DriverBackend.open(device); DeviceNetwork working = DeviceNetwork.copyOf(backend, network)) {
       for (Target target : targets()) {
-        if (!results.isEmpty()) {
-          current = working.download(temporary);
-          scoring = SparkScorer.of(current, scorer.samples(), options, device, Tiles.SIDE);
+        try (Arena own = Arena.ofShared()) {
+          DenseNetwork current = rounds.isEmpty() ? network : working.download(own);
+          SparkScorer scoring = rounds.isEmpty()
+              ? scorer
+              : SparkScorer.of(current, scorer.samples(), options, device, Tiles.SIDE);
+          PruningResult result = round(backend, network, current, working, scoring, oneShot(target), own);
+          rounds.add(result.layers());
+          notes.addAll(result.notes());
         }
-        results.add(round(backend, network, current, working, scoring, oneShot(target), temporary));
       }
-      return result(network, working.download(arena), results);
+      DenseNetwork pruned = working.download(arena);
+      return new PruningResult(pruned, layers(pruned, rounds), OptionalDouble.empty(), OptionalDouble.empty(),
+          List.copyOf(notes));
     }
   }
 
@@ -168,21 +173,20 @@ public final class SparkPruner {
     }
   }
 
-  /// @param results of the rounds, each of what the round before it has left
-  private PruningResult result(DenseNetwork network, DenseNetwork pruned, List<PruningResult> results) {
+  /// @param rounds what became of the layers in each, of what the round before it had left
+  private static List<LayerResult> layers(DenseNetwork pruned, List<List<LayerResult>> rounds) {
     List<LayerResult> layers = new ArrayList<>();
-    for (int l = 0; l < network.layers().size(); l++) {
+    for (int l = 0; l < pruned.layers().size(); l++) {
       int number = l;
-      List<LayerResult> rounds = results.stream().map(result -> result.layers().get(number)).toList();
-      LayerResult last = rounds.getLast();
+      List<LayerResult> own = rounds.stream().map(round -> round.get(number)).toList();
+      LayerResult last = own.getLast();
       OptionalDouble predicted = last.predictedChange().isEmpty()
           ? OptionalDouble.empty()
-          : OptionalDouble.of(rounds.stream().mapToDouble(round -> round.predictedChange().orElse(0)).sum());
+          : OptionalDouble.of(own.stream().mapToDouble(round -> round.predictedChange().orElse(0)).sum());
       layers.add(new LayerResult(last.name(), last.excluded(), last.weights(), pruned.layers().get(l).weights().zeros(),
-          rounds.stream().anyMatch(LayerResult::gainedBias), last.threshold(), predicted, OptionalDouble.empty(),
+          own.stream().anyMatch(LayerResult::gainedBias), last.threshold(), predicted, OptionalDouble.empty(),
           last.importance()));
     }
-    List<String> notes = results.stream().flatMap(result -> result.notes().stream()).distinct().toList();
-    return new PruningResult(pruned, layers, OptionalDouble.empty(), OptionalDouble.empty(), notes);
+    return layers;
   }
 }

@@ -100,9 +100,10 @@ public final class SparkScorer {
     long sums = tiles.bytes();
     long weights = plan.memory().weights();
     long largest = IntStream.range(0, tiles.count()).mapToLong(tiles::bytes).max().orElseThrow();
-    // A task has sums in its backend and copies them; a tile's total is in double, beside a part of it and the result.
+    // Tasks and the driver have network and sums twice, in their backend and as they are sent; a tile's total is in
+    // double, beside a part of it and the result.
     return new GatheringPlan(partitions, plan.scoring().batchSize(), 2, weights, shuffled(tiles), tiles.count(),
-        2 * weights + 2 * sums + plan.memory().batch(), 5 * largest, weights + sums);
+        2 * weights + 2 * sums + plan.memory().batch(), 5 * largest, 2 * (weights + sums));
   }
 
   /// Gathers the sums.
