@@ -22,6 +22,7 @@ module dev.espalier.engine {
   requires com.samskivert.jmustache;
   requires de.siegmar.fastcsv;
   requires dev.hardwood.core;
+  requires jdk.jfr; // Hardwood calls it, and as an automatic module cannot say so
   requires org.apache.commons.numbers.gamma;
   requires org.slf4j;
   requires tools.jackson.databind;

@@ -36,7 +36,7 @@ final class BundleTest {
       "locale");
   /// Jackson and JUnit do without them, and JMH does not use the geometry of commons-math.
   private static final Set<String> OPTIONAL = Set.of("java.desktop", "java.sql");
-  private static final long GPU_LIMIT = 45L << 20;
+  private static final long GPU_LIMIT = 48L << 20;
 
   @TempDir
   private static Path temporary;
