@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -47,7 +48,7 @@ final class InspectCommand implements Callable<Integer> {
         // What a file lacks to be a network shows best beside what it has.
         SafetensorsFile tensors;
         try {
-          tensors = SafetensorsFile.open(model, arena);
+          tensors = ModelFile.tensors(model, arena);
         } catch (IOException _) {
           throw e;
         }
@@ -72,7 +73,14 @@ final class InspectCommand implements Callable<Integer> {
       if (!network.graph().isChain()) {
         printGraph(network.graph());
       }
-      printMetadata(file.file());
+      if (!file.isOnnx()) {
+        Set<String> own = ModelFile.tensors(model, arena).metadata().keySet(); // what was read adds to it
+        file.file().metadata().forEach((key, value) -> {
+          if (own.contains(key)) {
+            printMetadata(key, value);
+          }
+        });
+      }
     }
     return 0;
   }
@@ -132,10 +140,10 @@ final class InspectCommand implements Callable<Integer> {
           tensor.shape().stream().map(String::valueOf).collect(Collectors.joining(" × ")));
     }
     table.lines().forEach(global.out()::println);
-    printMetadata(file);
+    file.metadata().forEach(this::printMetadata);
   }
 
-  private void printMetadata(SafetensorsFile file) {
-    file.metadata().forEach((key, value) -> global.out().println("metadata %s: %s".formatted(key, value)));
+  private void printMetadata(String key, String value) {
+    global.out().println("metadata %s: %s".formatted(key, value));
   }
 }

@@ -644,6 +644,11 @@ class CommandsTest {
     assertTrue(result.out().matches("(?s).*0\\.weight +F32 +1 × 2\nmetadata made: by hand\n"), result.out());
     assertTrue(result.err().contains("note: no network yet: ") && result.err().contains("--activations relu"),
         result.err());
+    Path torch = Path.of("../engine/src/test/resources/dev/espalier/engine/io/torch/zip.pt");
+    Cli.Result ofTorch = Cli.succeed("inspect", torch);
+    assertTrue(ofTorch.out().contains(" F32 ") && !ofTorch.out().contains("metadata"), ofTorch.out());
+    assertTrue(ofTorch.err().contains("note: no network yet: "), ofTorch.err());
+    assertFalse(Cli.succeed("inspect", torch, "--activations", "relu").out().contains("metadata"));
   }
 
   @Test

@@ -102,6 +102,23 @@ public final class ModelFile {
         model.notes, Optional.empty(), file == opened ? index : Optional.empty());
   }
 
+  /// The tensors of a file of safetensors, of several with an index, or of a state dict, whether they make a network or
+  /// not, and the metadata of the file.
+  ///
+  /// @param arena into which they are mapped
+  /// @throws FormatException if it is no valid file of these formats
+  /// @throws IOException if it cannot be read
+  public static SafetensorsFile tensors(Path path, Arena arena) throws IOException {
+    Optional<ShardIndex> index = ShardIndex.of(path);
+    if (index.isPresent()) {
+      return SafetensorsFile.open(index.get(), arena);
+    }
+    MemorySegment content = InputFile.map(path, arena);
+    return TorchFile.matches(content)
+        ? SafetensorsFile.of(path, Map.of(), TorchFile.read(path, content, arena).tensors())
+        : SafetensorsFile.open(path, arena);
+  }
+
   private static List<String> notes(boolean isSparse) {
     return isSparse ? List.of("sparse weights are read as dense ones") : List.of();
   }
