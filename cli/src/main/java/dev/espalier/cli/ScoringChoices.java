@@ -44,7 +44,8 @@ class ScoringChoices {
 
   /// What the plan says of layers without a bias, with the option that gives them one.
   static Optional<String> uncompensated(PruningPlan plan) {
-    return plan.uncompensated().map(fact -> fact + "; --new-bias adds one");
+    return plan.uncompensated()
+        .map(fact -> fact + "; --new-bias adds one, which takes up the means of what is removed");
   }
 
   /// Refuses patterns that match no layer of a network, or all.

@@ -392,7 +392,8 @@ class CommandsTest {
     Path pruned = fixture.file("pruned.safetensors");
     Object[] prune = {"prune", model, "--activations", "relu", "--data", fixture.data(), "--sparsity", 0.5, "-f", "-o",
         pruned};
-    String said = "note: layers 0, 2 have no bias: their weights are %s; --new-bias adds one";
+    String said = "note: layers 0, 2 have no bias: their weights are %s; --new-bias adds one, which takes up the means of "
+        + "what is removed";
     String uncompensated = said.formatted("pruned without compensation");
     Object[] compare = {"compare", model, "--activations", "relu", "--data", fixture.data(), "--test-data",
         fixture.data(), "--test-labels", fixture.labels()};

@@ -43,8 +43,8 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
   /// @throws MismatchException if the samples are not `inputs` numbers wide
   public void requireWidth(int inputs) {
     if (samples.width() != inputs) {
-      throw new MismatchException(
-          "%s has %d numbers a sample, the network takes %d".formatted(samples.name(), samples.width(), inputs));
+      throw new MismatchException("%s has %d number%s a sample, the network takes %d".formatted(samples.name(),
+          samples.width(), samples.width() == 1 ? "" : "s", inputs));
     }
   }
 

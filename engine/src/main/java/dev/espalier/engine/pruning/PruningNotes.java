@@ -2,6 +2,7 @@ package dev.espalier.engine.pruning;
 
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.network.HiddenNeurons;
 import dev.espalier.engine.scoring.Selector;
@@ -85,6 +86,17 @@ record PruningNotes(List<Choice> choices) {
     return notes;
   }
 
+  /// The layers with more inputs than there were samples.
+  Optional<String> fewSamples(List<DenseLayer> layers, long samples) {
+    List<String> wide = layers.stream().filter(layer -> layer.inputs() > samples)
+        .map(layer -> "%s (%d)".formatted(layer.name(), layer.inputs())).toList();
+    return wide.isEmpty()
+        ? Optional.empty()
+        : Optional.of("there are fewer samples (%d) than inputs of layer%s %s: what follows from them depends on which "
+            .formatted(samples, wide.size() == 1 ? "" : "s", String.join(", ", wide))
+            + "they are; give more, some thousands if possible");
+  }
+
   /// The layers whose measured change is far above the predicted one, if there are any, and the likely cause. Those
   /// whose importances are all 0 have their cause already.
   ///
@@ -106,7 +118,8 @@ record PruningNotes(List<Choice> choices) {
         beyond
             ? "the network is far from linear on these samples, or inputs of very different scales lose digits; "
                 + "normalise the inputs, and compare with the reference"
-            : "importances predict the removal of single weights, and here many go at once"));
+            : "importances predict the removal of single weights, and here many go at once; prune in rounds, or with a "
+                + "repair"));
   }
 
   private static boolean isMispredicted(LayerResult layer, double outputSquare) {

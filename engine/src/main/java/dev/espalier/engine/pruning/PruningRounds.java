@@ -237,7 +237,13 @@ public final class PruningRounds implements Resource {
     }
     PruningNotes doubts = new PruningNotes(layers.stream()
         .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number()).name(), p.cut(), p.zero())).toList());
-    doubts.arbitrary().forEach(notes::add);
+    notes.addAll(doubts.arbitrary());
+    boolean reads = plan.scoring().needs().samples() || repairer.isPresent();
+    if (data.isPresent() && reads && plan.options().target().sparsity() > 0
+        && doubts.choices().stream().noneMatch(PruningNotes.Choice::zero)) {
+      doubts.fewSamples(plan.scoring().layers().stream().map(layer -> network.layers().get(layer.number())).toList(),
+          data.get().samples().samples()).ifPresent(notes::add);
+    }
     ofLayers.ifPresent(c -> doubts.mispredicted(results, c.outputSquare()).ifPresent(notes::add));
     return new PruningResult(pruned, results,
         change.map(c -> OptionalDouble.of(c.total())).orElse(OptionalDouble.empty()),

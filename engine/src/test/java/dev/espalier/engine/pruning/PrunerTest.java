@@ -434,6 +434,15 @@ final class PrunerTest {
   }
 
   @Test
+  void saysWhereSamplesAreFewerThanInputs() throws IOException {
+    assertEquals(
+        "there are fewer samples (9) than inputs of layers layer0 (12), layer1 (10): what follows from them depends on "
+            + "which they are; give more, some thousands if possible",
+        new Pruner(backend, PruningOptions.builder().sparsity(0.5).build())
+            .prune(network, TestNetworks.source(samples.slice(0, 9)), arena).notes().get(1));
+  }
+
+  @Test
   void saysWhereTheCutFallsAmongEqualImportances() throws IOException {
     for (DenseLayer layer : network.layers()) {
       layer.weights().segment().fill((byte) 0x3f); // all weights are the same

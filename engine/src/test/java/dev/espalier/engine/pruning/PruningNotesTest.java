@@ -57,7 +57,8 @@ final class PruningNotesTest {
   @Test
   void saysWhatWasPredictedWrongly() {
     assertEquals(Optional.of("the measured output change is far above the predicted one in layer 0 (11.0, not 1.00): "
-        + "importances predict the removal of single weights, and here many go at once"), mispredicted(1, 11));
+        + "importances predict the removal of single weights, and here many go at once; prune in rounds, or with a "
+        + "repair"), mispredicted(1, 11));
     assertEquals(
         Optional.of("the measured output change is far above the predicted one in layers a (2.55e+08, not 0.0137), "
             + "c (3.00, not 0): the network is far from linear on these samples, or inputs of very different scales "
