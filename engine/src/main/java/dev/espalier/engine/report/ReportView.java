@@ -33,7 +33,7 @@ record ReportView(String title, String version, Instant time, String date, Optio
   private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
       .withZone(ZoneOffset.UTC);
   /// Losses that differ so much are shown on a logarithmic scale.
-  private static final double WIDE = 100;
+  private static final double WIDE = 10;
   /// The style sheet's colours of phases.
   private static final int COLOURS = 8;
 
@@ -196,7 +196,7 @@ record ReportView(String title, String version, Instant time, String date, Optio
     OptionalDouble figure = switch (metric) {
       case ACCURACY -> report.denseAccuracy();
       case LOSS -> report.denseLoss();
-      case OUTPUT_CHANGE -> OptionalDouble.empty(); // 0
+      case OUTPUT_CHANGE -> report.denseLoss().isPresent() ? OptionalDouble.of(0) : OptionalDouble.empty();
     };
     return figure.isEmpty()
         ? Optional.empty()

@@ -205,7 +205,7 @@
           data: [
             ...i > 0 || dense === undefined || log && dense <= 0 ? [] : [{
               yAxis: dense, lineStyle: { color: "var(--muted)", type: "dashed", width: 1.2 },
-              label: { ...text, position: "insideStartBottom", formatter: "dense" },
+              label: { ...text, position: metric === "accuracy" ? "insideStartBottom" : "insideStartTop", formatter: "dense" },
             }],
             // Error bars.
             ...curve.points.filter(p => p[metric + "Deviation"] > 0 && !(log && p[metric] <= p[metric + "Deviation"]))
