@@ -7,8 +7,21 @@
 #   ESPALIER_SANITIZER  compute-sanitizer (default: that on the path or in /usr/local/cuda/bin)
 # usage: gpu.sh FOLDER
 set -uo pipefail
-folder=${1:?usage: gpu.sh FOLDER}
-: "${CLASSPATH:?gpu.sh: set CLASSPATH to all jars, those of the tests among them}"
+case ${1:-} in
+  --help)
+    echo 'usage: gpu.sh FOLDER runs the tests tagged gpu and the GPU programs, and leaves a text file of each in FOLDER'
+    exit
+    ;;
+  '' | -*)
+    echo 'gpu.sh: give the folder for the results; --help shows what it runs' >&2
+    exit 2
+    ;;
+esac
+folder=$1
+[[ -n ${CLASSPATH:-} ]] || {
+  echo 'gpu.sh: set CLASSPATH to all jars, those of the tests among them' >&2
+  exit 2
+}
 export CLASSPATH
 java=("${JAVA:-java}" --enable-native-access=ALL-UNNAMED)
 sanitizer=${ESPALIER_SANITIZER:-$(PATH=$PATH:/usr/local/cuda/bin command -v compute-sanitizer || true)}

@@ -3,6 +3,7 @@ program=$(basename "$0")
 . cli/src/main/sh/jdk.sh
 jdk=$(find_jdk)
 java=$jdk/bin/java
+echo "${program%.sh}: building with Maven what changed ..." >&2
 JAVA25_HOME=$jdk mvn -q -B package dependency:build-classpath -DskipTests -pl bench -am \
   -Dmdep.outputFile=target/classpath -Dmdep.includeScope=runtime
 classpath=bench/target/classes:$(cat bench/target/classpath)

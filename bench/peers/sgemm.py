@@ -83,6 +83,9 @@ def main():
     if arguments.measure:
         measure(arguments.libraries[0])
         return
+    for library in arguments.libraries:
+        if not pathlib.Path(library).is_file():
+            parser.error(f"{library}: no such file; give the path of a library")
     rates = {library: [] for library in arguments.libraries}
     for _ in range(arguments.rounds):
         for library in arguments.libraries:
