@@ -13,7 +13,7 @@
 /// | prune to many sparsities, or compare criteria | [dev.espalier.engine.experiment.Comparison] |
 /// | train, fine-tune, evaluate | [dev.espalier.engine.training.Trainer], [dev.espalier.engine.training.Evaluation] |
 ///
-/// Java needs `--enable-native-access=dev.espalier.bindings,jcuda` (`ALL-UNNAMED` on the class path). With
+/// Java needs `--enable-native-access=dev.espalier.bindings,jcuda,jcublas` (`ALL-UNNAMED` on the class path). With
 /// `--add-modules jdk.incubator.vector`, the CPU skips units that ReLU leaves dead. Logging is by SLF4J.
 @SuppressWarnings("requires-automatic") // Hardwood is not modular
 module dev.espalier.engine {
