@@ -50,7 +50,7 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
         .model(network.weights(), result.network().zeros()).gain(gain)
         .layers(Reports.layers(network, result, inputShape)).comparison(search.stream().toList())
         .timings(Reports.timings(job.backend())).notes(notes).options(inForce);
-    plan.work().ifPresent(work -> report.multiplyAdds(work.parts()));
+    plan.work().ifPresent(work -> report.work(work.parts()));
     result.measuredChange().ifPresent(report::outputChange);
     dense.ifPresent(evaluation -> Reports.dense(report, evaluation));
     now().ifPresent(evaluation -> Reports.now(report, evaluation));

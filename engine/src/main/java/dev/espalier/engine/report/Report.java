@@ -29,7 +29,7 @@ import java.util.OptionalDouble;
 /// @param comparison one curve a criterion
 /// @param deviations of the backend's scores from the reference's, if they were compared
 /// @param timings seconds by phase, in order: load, forward, backward, moments, select, write
-/// @param multiplyAdds of matrix products, estimated, by what takes them: scoring, and each repair
+/// @param work multiply-adds of matrix products, estimated, by what takes them: scoring, and each repair
 /// @param notes facts that the user should know, for example that a layer gained a bias
 /// @param options every option in force, in order: text, booleans, finite numbers, lists of these; anything
 ///                else is kept as its `toString()`
@@ -37,8 +37,8 @@ import java.util.OptionalDouble;
 public record Report(String command, String version, Instant time, Optional<String> summary, OptionalDouble accuracy,
     OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy, OptionalDouble denseLoss,
     OptionalDouble outputChange, Optional<ModelSummary> model, Optional<Gain> gain, List<LayerReport> layers,
-    List<Curve> comparison, Optional<Deviations> deviations, Map<String, Double> timings,
-    Map<String, Double> multiplyAdds, List<String> notes, Map<String, Object> options) {
+    List<Curve> comparison, Optional<Deviations> deviations, Map<String, Double> timings, Map<String, Double> work,
+    List<String> notes, Map<String, Object> options) {
 
   /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
   ///                                  name
@@ -64,8 +64,8 @@ public record Report(String command, String version, Instant time, Optional<Stri
     Objects.requireNonNull(deviations, "deviations");
     timings = Collections.unmodifiableMap(new LinkedHashMap<>(timings));
     timings.forEach((phase, seconds) -> Checks.nonNegative("timings." + phase, seconds));
-    multiplyAdds = Collections.unmodifiableMap(new LinkedHashMap<>(multiplyAdds));
-    multiplyAdds.forEach((part, count) -> Checks.nonNegative("multiplyAdds." + part, count));
+    work = Collections.unmodifiableMap(new LinkedHashMap<>(work));
+    work.forEach((part, count) -> Checks.nonNegative("work." + part, count));
     notes = List.copyOf(notes);
     Map<String, Object> values = new LinkedHashMap<>();
     options.forEach((name, value) -> values.put(name, plain(name, value)));
@@ -107,7 +107,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     private List<Curve> comparison = List.of();
     private Optional<Deviations> deviations = Optional.empty();
     private Map<String, Double> timings = Map.of();
-    private Map<String, Double> multiplyAdds = Map.of();
+    private Map<String, Double> work = Map.of();
     private List<String> notes = List.of();
     private Map<String, Object> options = Map.of();
 
@@ -184,8 +184,8 @@ public record Report(String command, String version, Instant time, Optional<Stri
       return this;
     }
 
-    public Builder multiplyAdds(Map<String, Double> value) {
-      multiplyAdds = value;
+    public Builder work(Map<String, Double> value) {
+      work = value;
       return this;
     }
 
@@ -205,7 +205,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     ///                                  name
     public Report build() {
       return new Report(command, version, time, summary, accuracy, loss, lossName, denseAccuracy, denseLoss,
-          outputChange, model, gain, layers, comparison, deviations, timings, multiplyAdds, notes, options);
+          outputChange, model, gain, layers, comparison, deviations, timings, work, notes, options);
     }
   }
 }

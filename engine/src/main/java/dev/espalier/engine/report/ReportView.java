@@ -285,7 +285,7 @@ record ReportView(String title, String version, Instant time, String date, Optio
     return total == 0
         ? Optional.empty()
         : Optional.of(new Timings(TYPOGRAPHIC.seconds(total),
-            report.multiplyAdds().isEmpty() ? Optional.empty() : Optional.of(work(report.multiplyAdds())), phases));
+            report.work().isEmpty() ? Optional.empty() : Optional.of(work(report.work())), phases));
   }
 
   private static String work(Map<String, Double> multiplyAdds) {

@@ -36,8 +36,8 @@ class ReportWriterTest {
     JsonNode json = JSON.readTree(Files.readString(folder.resolve("new/report/report.json")));
 
     assertEquals(List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName", "denseAccuracy",
-        "denseLoss", "outputChange", "model", "gain", "layers", "comparison", "deviations", "timings", "multiplyAdds",
-        "notes", "options"), List.copyOf(json.propertyNames()));
+        "denseLoss", "outputChange", "model", "gain", "layers", "comparison", "deviations", "timings", "work", "notes",
+        "options"), List.copyOf(json.propertyNames()));
     assertEquals("prune", json.get("command").stringValue());
     assertEquals("2026-11-23T06:12:31Z", json.get("time").stringValue());
     assertEquals(0.9779, json.get("accuracy").doubleValue());
@@ -81,8 +81,7 @@ class ReportWriterTest {
         .build();
     JsonNode json = JSON.readTree(ReportWriter.json(report));
 
-    assertEquals(
-        Set.of("command", "version", "time", "layers", "comparison", "timings", "multiplyAdds", "notes", "options"),
+    assertEquals(Set.of("command", "version", "time", "layers", "comparison", "timings", "work", "notes", "options"),
         Set.copyOf(json.propertyNames()));
     assertEquals(Set.of("name", "outputs", "inputs", "activation", "weights", "removed", "sparsity"),
         Set.copyOf(json.get("layers").get(0).propertyNames()));

@@ -39,7 +39,7 @@ final class SampleReports {
         .deviations(new Deviations(256, 0.9,
             List.of(new Deviations.Layer("0.weight", 1.4e-6, OptionalDouble.of(3.1e-7), 218_000, 2),
                 new Deviations.Layer("4.weight", 0, OptionalDouble.empty(), 8, 0))))
-        .timings(timings()).multiplyAdds(Map.of("scoring", 4.8e11)).options(options())
+        .timings(timings()).work(Map.of("scoring", 4.8e11)).options(options())
         .notes(List.of("sensitivity: jacobian, 10 outputs", "device: reference, as no GPU was found",
             "layer 4.weight had no bias and gained one"))
         .build();
@@ -74,7 +74,7 @@ final class SampleReports {
     return Report.builder(name, name, TIME).summary(name).model(266_200, 1000).accuracy(0.9).loss(name, 0.5)
         .denseLoss(0.4).layers(List.of(first, second)).comparison(curves)
         .deviations(new Deviations(1, 0.5, List.of(new Deviations.Layer(name, 0, OptionalDouble.empty(), 1, 0))))
-        .timings(Map.of(name, 1.5)).multiplyAdds(Map.of(name, 2e9)).notes(List.of(name))
+        .timings(Map.of(name, 1.5)).work(Map.of(name, 2e9)).notes(List.of(name))
         .options(Map.of(name, List.of(name, name))).build();
   }
 
