@@ -40,8 +40,8 @@ public final class SparkExample {
     SparkSession spark = builder.getOrCreate();
     try (Arena arena = Arena.ofShared()) {
       String parquet = arguments.length > 0 ? arguments[0] : "target/samples.parquet";
-      if (!Files.exists(Path.of(parquet))) {
-        generate(spark).write().parquet(parquet);
+      if (!Files.exists(Path.of(parquet, "_SUCCESS"))) {
+        generate(spark).write().mode("overwrite").parquet(parquet);
       }
       prune(network(arena), spark.read().parquet(parquet), arena);
     } finally {
