@@ -108,7 +108,7 @@ MUTANTS = [
     ("reductions.cu", "column sums: parts overlap by a row", "SmallKernels",
      "(blockIdx.z + 1) * part);", "(blockIdx.z + 1) * part + 1);"),
     ("reductions.cu", "column sums: magnitudes, not squares", "SmallKernels", "return fmaf(x, x, sum);", "return sum + fabsf(x);"),
-    ("elementwise.cuh", "values: the last vector left out", "SmallKernels", "elements / V : 0;\n  const int64_t stride", "elements / V - 1 : 0;\n  const int64_t stride"),
+    ("elementwise.cuh", "values: those behind the last vector left out", "SmallKernels", "i < elements; i += stride) visit(i, x[i])", "i < vectors * V; i += stride) visit(i, x[i])"),
     ("elementwise.cuh", "values: the first of four vectors for all", "Select", "visit((i + n * stride) * V + v, loaded[n].v[v])", "visit((i + n * stride) * V + v, loaded[0].v[v])"),
     ("elementwise.cuh", "values: unaligned ones as vectors", "SmallKernels", "(uintptr_t)x % (V * sizeof(float)) == 0 ?", "true ?"),
     ("elementwise.cuh", "values: a vector's offset for its elements", "SmallKernels", "visit((i + n * stride) * V + v, loaded", "visit((i + n * stride) * V, loaded"),
