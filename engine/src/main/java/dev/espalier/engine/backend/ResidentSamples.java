@@ -1,13 +1,12 @@
 package dev.espalier.engine.backend;
 
+import dev.espalier.engine.data.ForwardingSamples;
 import dev.espalier.engine.data.SampleSource;
-import dev.espalier.engine.data.SourceNote;
 import java.io.IOException;
-import java.util.List;
 
 /// Samples that stay in a backend's memory once a pass of [SampleBatches] has brought them there. To all others it is the
 /// source that they come from, which must not change.
-public final class ResidentSamples implements SampleSource, Resource {
+public final class ResidentSamples implements ForwardingSamples, Resource {
   private final SampleSource source;
   private final Backend backend;
   private final Matrix samples;
@@ -45,38 +44,13 @@ public final class ResidentSamples implements SampleSource, Resource {
   }
 
   @Override
-  public String name() {
-    return source.name();
-  }
-
-  @Override
-  public long samples() {
-    return source.samples();
-  }
-
-  @Override
-  public int width() {
-    return source.width();
-  }
-
-  @Override
-  public boolean isThreadConfined() {
-    return source.isThreadConfined();
+  public SampleSource source() {
+    return source;
   }
 
   @Override
   public boolean isInMemory() {
     return true;
-  }
-
-  @Override
-  public List<SourceNote> notes() {
-    return source.notes();
-  }
-
-  @Override
-  public long first() {
-    return source.first();
   }
 
   @Override

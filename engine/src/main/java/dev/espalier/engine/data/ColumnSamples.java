@@ -10,7 +10,7 @@ import java.util.stream.IntStream;
 ///
 /// @param columns their numbers from 0, at least one
 /// @param standsIn whether they have the name and the notes of the source; otherwise they are named by the first column
-public record ColumnSamples(SampleSource source, List<Integer> columns, boolean standsIn) implements SampleSource {
+public record ColumnSamples(SampleSource source, List<Integer> columns, boolean standsIn) implements ForwardingSamples {
   /// @throws IllegalArgumentException if there is no such column, or none is picked
   public ColumnSamples {
     columns = List.copyOf(columns);
@@ -33,18 +33,8 @@ public record ColumnSamples(SampleSource source, List<Integer> columns, boolean 
   }
 
   @Override
-  public long samples() {
-    return source.samples();
-  }
-
-  @Override
   public int width() {
     return columns.size();
-  }
-
-  @Override
-  public boolean isThreadConfined() {
-    return source.isThreadConfined();
   }
 
   @Override

@@ -4,14 +4,13 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.util.List;
 
 /// Every n-th sample of another source, the first of them the n-th, or all others. Unlike the end of a file, such a
 /// part holds all classes of samples that are sorted by class.
 ///
 /// @param n at least 2
 /// @param others whether these are left out, and not the others
-public record EveryNth(SampleSource source, int n, boolean others) implements SampleSource {
+public record EveryNth(SampleSource source, int n, boolean others) implements ForwardingSamples {
   /// @throws IllegalArgumentException if n is below 2
   /// @throws MismatchException if there are fewer than n samples
   public EveryNth {
@@ -34,19 +33,10 @@ public record EveryNth(SampleSource source, int n, boolean others) implements Sa
     return others ? source.samples() - source.samples() / n : source.samples() / n;
   }
 
+  /// They are no range.
   @Override
-  public int width() {
-    return source.width();
-  }
-
-  @Override
-  public boolean isThreadConfined() {
-    return source.isThreadConfined();
-  }
-
-  @Override
-  public List<SourceNote> notes() {
-    return source.notes();
+  public long first() {
+    return 0;
   }
 
   @Override

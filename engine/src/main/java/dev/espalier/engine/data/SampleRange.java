@@ -2,38 +2,17 @@ package dev.espalier.engine.data;
 
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
-import java.util.List;
 
 /// Neighbouring samples of another source.
 ///
 /// @param first the position of the first of them there
 /// @param samples how many, at least 1
-public record SampleRange(SampleSource source, long first, long samples) implements SampleSource {
+public record SampleRange(SampleSource source, long first, long samples) implements ForwardingSamples {
   /// @throws IllegalArgumentException if there are none, or fewer in the source
   public SampleRange {
     if (first < 0 || samples < 1 || first > source.samples() - samples) {
       throw new IllegalArgumentException("first=%d, samples=%d of %d".formatted(first, samples, source.samples()));
     }
-  }
-
-  @Override
-  public String name() {
-    return source.name();
-  }
-
-  @Override
-  public int width() {
-    return source.width();
-  }
-
-  @Override
-  public boolean isThreadConfined() {
-    return source.isThreadConfined();
-  }
-
-  @Override
-  public List<SourceNote> notes() {
-    return source.notes();
   }
 
   @Override

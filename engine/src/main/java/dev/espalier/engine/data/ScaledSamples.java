@@ -5,33 +5,13 @@ import java.io.IOException;
 import java.util.List;
 
 /// Another source, each number times numerator / denominator.
-public record ScaledSamples(SampleSource source, double numerator, double denominator) implements SampleSource {
+public record ScaledSamples(SampleSource source, double numerator, double denominator) implements ForwardingSamples {
   /// @throws IllegalArgumentException if a factor is not finite, or zero
   public ScaledSamples {
     double factor = numerator / denominator;
     if (!Double.isFinite(factor) || factor == 0) {
       throw new IllegalArgumentException("%s/%s: must be finite, and not 0".formatted(numerator, denominator));
     }
-  }
-
-  @Override
-  public String name() {
-    return source.name();
-  }
-
-  @Override
-  public long samples() {
-    return source.samples();
-  }
-
-  @Override
-  public int width() {
-    return source.width();
-  }
-
-  @Override
-  public boolean isThreadConfined() {
-    return source.isThreadConfined();
   }
 
   @Override
