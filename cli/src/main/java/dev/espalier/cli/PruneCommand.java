@@ -208,14 +208,13 @@ final class PruneCommand implements Callable<Integer> {
         output.save(outputs, OptionalDouble.empty(), job.file(), outcome.plan().options().target(), result,
             outcome.last());
       }
-      Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream).toArray(Dataset[]::new);
-      List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), result.notes().stream()).toList();
-      Report.Builder report = outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), gain,
-          notes);
+      Optional<Report.Builder> report = output.report == null
+          ? Optional.empty()
+          : Optional.of(report(job, outcome, gain)); // before the verification, whose time does not count
       verification = run.verification(job.backend(), job.network(), outcome.plan().options(), job.calibration());
-      verification.map(Reports::deviations).ifPresent(report::deviations);
-      if (output.report != null) {
-        ReportWriter.write(outputs, report.build(), output.report, output.force);
+      if (report.isPresent()) {
+        verification.map(Reports::deviations).ifPresent(report.get()::deviations);
+        ReportWriter.write(outputs, report.get().build(), output.report, output.force);
       }
       outputs.commit();
     }
@@ -230,6 +229,13 @@ final class PruneCommand implements Callable<Integer> {
       global.say("mask: " + output.mask);
     }
     verification.ifPresent(it -> VerifyOptions.print(global, it));
+  }
+
+  private Report.Builder report(PruneJob job, PruneOutcome outcome, Gain gain) {
+    Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream).toArray(Dataset[]::new);
+    List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), outcome.result().notes().stream())
+        .toList();
+    return outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), gain, notes);
   }
 
   private void check() throws IOException {
