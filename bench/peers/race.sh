@@ -45,7 +45,7 @@ echo '| network | Espalier | PyTorch | PyTorch / Espalier, median (least–most)
 echo '|---|---|---|---|'
 for race in "${races[@]}"; do
   network=${race%:*} samples=${race#*:}
-  ours write "$network" "$samples" "$work/$network"
+  ours write "$network" "$samples" "$work/$network" "$device"
   : >"$work/times"
   for ((round = 0; round < rounds; round++)); do
     ours time "$network" "$samples" "$seconds" "$device" "$precision" >>"$work/times"

@@ -30,9 +30,11 @@ import dev.espalier.kernels.SolvingKernel;
 import dev.espalier.kernels.UpdatesKernel;
 import java.io.PrintStream;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 
 /// Goes through every kernel with operands of the sizes that matter. As a program it times them on a GPU.
 public final class GpuKernels {
@@ -72,8 +74,12 @@ public final class GpuKernels {
     this.table = table;
   }
 
-  /// @param args `--tiny` to see that all of it runs, in seconds
+  /// @param args `--tiny` to see that all of it runs, in seconds; a pattern that is found in the names of the kernels to
+  ///     time, such as `'^dual_moments'`, otherwise all
   public static void main(String[] args) {
+    List<String> names = new ArrayList<>(List.of(args));
+    Sizes sizes = names.remove("--tiny") ? Sizes.TINY : Sizes.FULL;
+    Pattern wanted = Pattern.compile(String.join("|", names));
     String problem = JCudaLoader.problem()
         .orElse(CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: install CUDA's nvcc and build it again");
     if (!problem.isEmpty()) {
@@ -85,8 +91,7 @@ public final class GpuKernels {
         MatrixProducts tf32 = library(gpu, memory, MathMode.TF32);
         MatrixProducts fp32 = library(gpu, memory, MathMode.FP32)) {
       System.out.println("before: " + GpuState.now());
-      measure(gpu, Map.of(MathMode.TF32, tf32, MathMode.FP32, fp32),
-          List.of(args).contains("--tiny") ? Sizes.TINY : Sizes.FULL, System.out);
+      measure(gpu, Map.of(MathMode.TF32, tf32, MathMode.FP32, fp32), sizes, wanted, System.out);
       gpu.synchronize();
       System.out.printf("%nafter: %s%n", GpuState.now());
     }
@@ -114,8 +119,9 @@ public final class GpuKernels {
   }
 
   /// Measures the limits, then every kernel.
-  static void measure(Driver driver, Map<MathMode, MatrixProducts> libraries, Sizes sizes, PrintStream out) {
-    TimedRows rows = TimedRows.begin(driver, libraries.get(MathMode.TF32), sizes, out);
+  static void measure(Driver driver, Map<MathMode, MatrixProducts> libraries, Sizes sizes, Pattern wanted,
+      PrintStream out) {
+    TimedRows rows = TimedRows.begin(driver, libraries.get(MathMode.TF32), sizes, wanted, out);
     new GpuKernels(driver, libraries, sizes, rows).addAll();
     if (libraries.values().stream().allMatch(MatrixProducts::isLibrary)) {
       printMoments(driver, sizes, rows, out);

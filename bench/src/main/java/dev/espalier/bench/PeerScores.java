@@ -32,8 +32,8 @@ import java.util.OptionalLong;
 
 /// Our side of `bench/peers/race.sh`: writes a network, samples and their scores for the peers, and times the scoring.
 ///
-/// `PeerScores write NETWORK SAMPLES FOLDER` or `PeerScores time NETWORK SAMPLES SECONDS DEVICE PRECISION`; a network
-/// is its widths, such as `784-300-100-10`.
+/// `PeerScores write NETWORK SAMPLES FOLDER DEVICE` or `PeerScores time NETWORK SAMPLES SECONDS DEVICE PRECISION`; a
+/// network is its widths, such as `784-300-100-10`. What is written was computed in float32.
 public final class PeerScores {
   private PeerScores() {}
 
@@ -43,7 +43,7 @@ public final class PeerScores {
       DenseNetwork network = Inputs.network(arena, args[1]);
       MatrixView samples = Inputs.normal(arena, 9, Integer.parseInt(args[2]), network.inputs());
       switch (args[0]) {
-        case "write" -> write(network, samples, Path.of(args[3]));
+        case "write" -> write(network, samples, Path.of(args[3]), Device.parse(args[4]));
         case "time" ->
           time(network, samples, Double.parseDouble(args[3]), Device.parse(args[4]), Precision.parse(args[5]));
         default -> throw new IllegalArgumentException("write or time, not " + args[0]);
@@ -56,11 +56,16 @@ public final class PeerScores {
         Optional.of(Dataset.of(new MatrixSamples("samples", samples))), ProgressListener.NONE);
   }
 
-  private static void write(DenseNetwork network, MatrixView samples, Path folder) throws IOException {
+  private static Backend open(Device device, Precision precision) {
+    return device.open(
+        new BackendOptions(BackendOptions.availableThreads(), Optional.of(precision), OptionalLong.empty()), _ -> {});
+  }
+
+  private static void write(DenseNetwork network, MatrixView samples, Path folder, Device device) throws IOException {
     Files.createDirectories(folder);
     Files.writeString(folder.resolve("network.json"), "{\"layers\": %d}%n".formatted(network.layers().size()));
     writeArray(folder, "samples", samples);
-    try (Backend backend = Device.CPU.open();
+    try (Backend backend = open(device, Precision.FP32);
         DeviceNetwork there = DeviceNetwork.copyOf(backend, network);
         Scores scores = score(backend, there, samples)) {
       for (int l = 0; l < network.layers().size(); l++) {
@@ -101,9 +106,7 @@ public final class PeerScores {
   private static void time(DenseNetwork network, MatrixView samples, double seconds, Device device, Precision precision)
       throws IOException {
     StringBuilder times = new StringBuilder();
-    try (Backend backend = device.open(
-        new BackendOptions(BackendOptions.availableThreads(), Optional.of(precision), OptionalLong.empty()), _ -> {});
-        DeviceNetwork there = DeviceNetwork.copyOf(backend, network)) {
+    try (Backend backend = open(device, precision); DeviceNetwork there = DeviceNetwork.copyOf(backend, network)) {
       long begin = System.nanoTime();
       for (int run = 0; run < 4 || System.nanoTime() - begin < seconds * 1e9; run++) {
         long start = System.nanoTime();

@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 
 /// Times every kernel on a GPU, and prints each as a share of what bounds it on that GPU, measured in the same run: the
 /// rate of a large TF32 product, by cuBLAS where there is one, or the bandwidth of a copy in device memory. Where the
@@ -25,21 +26,26 @@ final class TimedRows implements KernelRows {
   private final double matrixRate;
   private final double bandwidth;
   private final Optional<Chip> chip;
+  private final Pattern wanted;
   /// Medians, by kernel and shape.
   private final Map<List<String>, Double> seconds = new HashMap<>();
 
-  private TimedRows(GpuTimer timer, PrintStream out, double matrixRate, double bandwidth, Optional<Chip> chip) {
+  private TimedRows(GpuTimer timer, PrintStream out, double matrixRate, double bandwidth, Optional<Chip> chip,
+      Pattern wanted) {
     this.timer = timer;
     this.out = out;
     this.matrixRate = matrixRate;
     this.bandwidth = bandwidth;
     this.chip = chip;
+    this.wanted = wanted;
   }
 
   /// Measures the limits, and prints them and the table's head.
   ///
   /// @param library whose products set the limit
-  static TimedRows begin(Driver driver, MatrixProducts library, GpuKernels.Sizes sizes, PrintStream out) {
+  /// @param wanted is found in the names of the kernels to time
+  static TimedRows begin(Driver driver, MatrixProducts library, GpuKernels.Sizes sizes, Pattern wanted,
+      PrintStream out) {
     GpuTimer timer = new GpuTimer(driver, sizes.warmUps(), sizes.repeats(), sizes.rotation());
     int width = 2 * sizes.width();
     Times product = timer.time(
@@ -60,7 +66,7 @@ final class TimedRows implements KernelRows {
         known.tensorRate() * 1e-12, known.vectorRate() * 1e-12, known.bandwidth() * 1e-9));
     out.printf("%n| kernel | shape | time | rate | of the limit | spread | least by stated peaks |%n%s%n",
         "|" + "---|".repeat(7));
-    return new TimedRows(timer, out, matrixRate, bandwidth, chip);
+    return new TimedRows(timer, out, matrixRate, bandwidth, chip, wanted);
   }
 
   /// The median of a row; NaN if it was not measured.
@@ -74,6 +80,9 @@ final class TimedRows implements KernelRows {
 
   @Override
   public <T> void add(String kernel, String shape, Cost cost, Function<Memory, T> operands, Consumer<T> work) {
+    if (!wanted.matcher(kernel).find()) {
+      return;
+    }
     Times times;
     try {
       times = timer.time(operands, work);

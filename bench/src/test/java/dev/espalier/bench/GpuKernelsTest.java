@@ -9,16 +9,19 @@ import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 
 class GpuKernelsTest {
+  private static final Pattern EVERY = Pattern.compile("");
+
   /// On the CPU: that it runs is all that its figures say.
   @Test
   void measuresEveryKernel() {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     try (EmulatedDriver driver = new EmulatedDriver(90, 1 << 30, EmulatedDriver.Order.LATE)) {
       try (Memory memory = new Memory(driver)) {
-        GpuKernels.measure(driver, GpuKernels.own(driver, memory), GpuKernels.Sizes.TINY,
+        GpuKernels.measure(driver, GpuKernels.own(driver, memory), GpuKernels.Sizes.TINY, EVERY,
             new PrintStream(text, true, StandardCharsets.UTF_8));
       }
       driver.synchronize();
@@ -33,6 +36,21 @@ class GpuKernelsTest {
   }
 
   @Test
+  void measuresTheKernelsThatAreNamed() {
+    ByteArrayOutputStream text = new ByteArrayOutputStream();
+    try (EmulatedDriver driver = new EmulatedDriver(90, 1 << 30, EmulatedDriver.Order.LATE);
+        Memory memory = new Memory(driver)) {
+      GpuKernels.measure(driver, GpuKernels.own(driver, memory), GpuKernels.Sizes.TINY, Pattern.compile("^add_|adam"),
+          new PrintStream(text, true, StandardCharsets.UTF_8));
+    }
+    assertEquals(
+        List.of("add_bias", "add_squares", "add_columns", "add_multiplied", "adam", "add_carrying", "add_where_nonzero",
+            "add_product"),
+        text.toString(StandardCharsets.UTF_8).lines().filter(line -> line.contains("%"))
+            .map(line -> line.substring(2, line.indexOf(" |", 2))).toList());
+  }
+
+  @Test
   void saysWhatDoesNotFit() {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     GpuKernels.Sizes tiny = GpuKernels.Sizes.TINY;
@@ -40,7 +58,7 @@ class GpuKernelsTest {
         tiny.copies(), List.of(100_000_000L), tiny.copyBytes(), 0, 1, tiny.rotation());
     try (EmulatedDriver driver = new EmulatedDriver(80, 1 << 26, EmulatedDriver.Order.LATE);
         Memory memory = new Memory(driver)) {
-      GpuKernels.measure(driver, GpuKernels.own(driver, memory), sizes,
+      GpuKernels.measure(driver, GpuKernels.own(driver, memory), sizes, EVERY,
           new PrintStream(text, true, StandardCharsets.UTF_8));
     }
     assertTrue(text.toString(StandardCharsets.UTF_8)

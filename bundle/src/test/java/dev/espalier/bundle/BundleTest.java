@@ -187,7 +187,7 @@ final class BundleTest {
     String list = succeed(full, "espalier-bench", "-l");
     assertTrue(list.contains("dev.espalier.bench.ScoringBenchmark"), list);
     Path folder = temporary.resolve("some scores");
-    succeed(full, "espalier-bench", "--main", "PeerScores", "write", "3-2", "4", folder.toString());
+    succeed(full, "espalier-bench", "--main", "PeerScores", "write", "3-2", "4", folder.toString(), "cpu");
     assertTrue(Files.exists(folder.resolve("importance0.npy")));
   }
 

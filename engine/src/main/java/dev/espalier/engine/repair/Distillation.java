@@ -6,6 +6,7 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.ResidentSamples;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.data.SampleSource;
@@ -67,7 +68,8 @@ final class Distillation implements Repairer.Step {
       throw new MismatchException("%s has %d samples, and distillation holds them in memory: %d at the most"
           .formatted(source.name(), source.samples(), Integer.MAX_VALUE));
     }
-    MatrixSamples samples = (MatrixSamples) Dataset.of(source).inMemory(Long.MAX_VALUE, arena).samples();
+    SampleSource onHost = source instanceof ResidentSamples resident ? resident.source() : source;
+    MatrixSamples samples = (MatrixSamples) Dataset.of(onHost).inMemory(Long.MAX_VALUE, arena).samples();
     Teacher teacher = Teacher.of(dense, backend, method.objective(dense.graph()), samples, plan.batchSize(), listener,
         arena);
     return new Distillation(backend, method, Repairer.frozen(dense, plan), plan.seed(), plan.batchSize(),
