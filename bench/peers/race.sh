@@ -2,8 +2,8 @@
 # Times Espalier's scores against PyTorch's on this machine, in turns, and prints a row for each network.
 #   race.sh [ROUNDS] [fp32|tf32|bf16] [cpu|cuda]
 # Needs PyTorch: on Debian the packages python3-torch and libopenblas0-openmp; $PYTHON names another Python. On a machine
-# without a JDK $ESPALIER_BENCH names the bundle's bin/espalier-bench. On a GPU PyTorch's samples are there from the start,
-# Espalier's come from the host. ESPALIER_JAVA_OPTIONS adds options for Java.
+# without a JDK $ESPALIER_BENCH names the bundle's bin/espalier-bench. On a GPU the samples of both
+# stay there. ESPALIER_JAVA_OPTIONS adds options for Java.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

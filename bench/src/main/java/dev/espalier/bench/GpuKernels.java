@@ -246,24 +246,22 @@ public final class GpuKernels {
   }
 
   private void products() {
+    try (Memory own = new Memory(driver)) {
+      LIBRARIES.forEach(mode -> products("product", own(driver, own, mode), mode));
+    }
+    LIBRARIES.forEach(mode -> products("library", libraries.get(mode), mode));
+  }
+
+  private void products(String name, MatrixProducts products, MathMode mode) {
     int width = sizes.width();
     int tall = sizes.samples();
-    try (Memory own = new Memory(driver)) {
-      for (MathMode mode : LIBRARIES) {
-        MatrixProducts products = own(driver, own, mode);
-        table.add("product, forward " + mode, shape(tall, width, width), product(mode, tall, width),
-            memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], false, m[1], true, 0, m[2]));
-        table.add("product, backward " + mode, shape(tall, width, width), product(mode, tall, width),
-            memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], false, m[1], false, 0, m[2]));
-        table.add("product, gradients " + mode, shape(width, width, tall), product(mode, tall, width),
-            memory -> tallOperands(memory, tall, width), m -> products.multiply(1, m[0], true, m[2], false, 0, m[1]));
-      }
-    }
-    for (MathMode mode : LIBRARIES) {
-      MatrixProducts library = libraries.get(mode);
-      table.add("library, forward " + mode, shape(tall, width, width), product(mode, tall, width),
-          memory -> tallOperands(memory, tall, width), m -> library.multiply(1, m[0], false, m[1], true, 0, m[2]));
-    }
+    Function<Memory, MatrixBlock[]> operands = memory -> tallOperands(memory, tall, width);
+    table.add(name + ", forward " + mode, shape(tall, width, width), product(mode, tall, width), operands,
+        m -> products.multiply(1, m[0], false, m[1], true, 0, m[2]));
+    table.add(name + ", backward " + mode, shape(tall, width, width), product(mode, tall, width), operands,
+        m -> products.multiply(1, m[0], false, m[1], false, 0, m[2]));
+    table.add(name + ", gradients " + mode, shape(width, width, tall), product(mode, tall, width), operands,
+        m -> products.multiply(1, m[0], true, m[2], false, 0, m[1]));
   }
 
   /// Of a tall matrix and a square one, in any of the three orders.

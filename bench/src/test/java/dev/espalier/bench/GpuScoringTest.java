@@ -19,10 +19,11 @@ class GpuScoringTest {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     try (Backend cpu = Device.CPU.open()) {
       new GpuScoring(cpu, new PrintStream(text, true, StandardCharsets.UTF_8)).run(List.of("20-16-4:100", "10-4:30"),
-          64, 3);
+          64, 3, 0);
     }
     List<String> lines = text.toString(StandardCharsets.UTF_8).lines().toList();
-    for (String row : List.of("| 20-16-4, 100 | jacobian | 100 | ", "| 10-4, 30 | probes:1 | 30 | ")) {
+    for (String row : List.of("| 20-16-4, 100 | from the host | jacobian | 100 | ",
+        "| 10-4, 30 | on the GPU | probes:1 | 30 | ")) {
       assertEquals(1, lines.stream().filter(line -> line.startsWith(row)).count(), row);
     }
     assertTrue(lines.stream().noneMatch(line -> line.contains("NaN")));

@@ -1,7 +1,7 @@
 package dev.espalier.engine.data;
 
+import dev.espalier.engine.matrix.HostCopy;
 import dev.espalier.engine.matrix.MatrixView;
-import java.lang.foreign.MemorySegment;
 
 /// Samples that are in memory: the rows of a matrix, whose memory must outlive all passes.
 public record MatrixSamples(String name, MatrixView values) implements SampleSource {
@@ -38,8 +38,7 @@ public record MatrixSamples(String name, MatrixView values) implements SampleSou
         }
         int rows = Math.min(target.rows(), values.rows() - position);
         if (rows > 0) {
-          MatrixView next = values.slice(position, rows);
-          MemorySegment.copy(next.segment(), 0, target.segment(), 0, next.segment().byteSize());
+          HostCopy.copy(values.slice(position, rows).segment(), target.segment());
           position += rows;
         }
         return rows;

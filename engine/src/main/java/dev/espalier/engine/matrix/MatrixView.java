@@ -101,7 +101,11 @@ public record MatrixView(MemorySegment segment, int rows, int columns) {
 
   /// Whether only one thread may access the memory.
   public boolean isThreadConfined() {
-    return !segment.isAccessibleBy(ANOTHER_THREAD);
+    return isThreadConfined(segment);
+  }
+
+  static boolean isThreadConfined(MemorySegment memory) {
+    return !memory.isAccessibleBy(ANOTHER_THREAD);
   }
 
   /// The index of the first element, in row-major order, that is NaN or infinite; −1 if all are finite.

@@ -5,6 +5,7 @@ import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
 import dev.espalier.engine.backend.MemoryBudget;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.matrix.HostCopy;
 import dev.espalier.kernels.DeviceMatrix;
 import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.Driver.Stream;
@@ -86,14 +87,14 @@ final class CudaTransfers implements Resource {
   void upload(MemorySegment source, CudaMatrix target) {
     if (target.memory().isOnHost()) {
       driver.synchronize();
-      target.memory().host().segment().asSlice(target.offset(), source.byteSize()).copyFrom(source);
+      HostCopy.copy(source, target.memory().host().segment().asSlice(target.offset()));
       return;
     }
     for (long at = 0; at < source.byteSize(); at += slotBytes) {
       long bytes = Math.min(slotBytes, source.byteSize() - at);
       Slot slot = nextSlot();
       driver.synchronize(slot.copied());
-      slot.host().segment().asSlice(0, bytes).copyFrom(source.asSlice(at, bytes));
+      HostCopy.copy(source.asSlice(at, bytes), slot.host().segment());
       bring(slot, slot.host(), 0, bytes);
       driver.copy(slot.device().address(), target.device().address() + at, bytes);
       driver.record(slot.consumed(), Stream.COMPUTE);
@@ -112,7 +113,7 @@ final class CudaTransfers implements Resource {
   void download(CudaMatrix source, MemorySegment target) {
     if (source.memory().isOnHost()) {
       driver.synchronize();
-      target.copyFrom(source.memory().host().segment().asSlice(source.offset(), target.byteSize()));
+      HostCopy.copy(source.memory().host().segment().asSlice(source.offset(), target.byteSize()), target);
       return;
     }
     Slot before = null;
@@ -133,7 +134,7 @@ final class CudaTransfers implements Resource {
 
   private void take(Slot slot, MemorySegment target) {
     driver.synchronize(slot.copied());
-    target.copyFrom(slot.host().segment().asSlice(0, target.byteSize()));
+    HostCopy.copy(slot.host().segment().asSlice(0, target.byteSize()), target);
   }
 
   /// Brings the rows of a matrix that lies on the host to the device, some at a time.
