@@ -322,6 +322,26 @@ final class CudaBackendTest {
     }
   }
 
+  /// Samples stay on the GPU meanwhile. Rounding grows with the steps of a repair, what it achieves does not.
+  @ParameterizedTest
+  @ValueSource(strings = {"refit", "joint:kl:4", "refit+distill:mse"})
+  void repairsAsTheReferenceDoes(Repairs repair) throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.7).schedule(new Schedule.Linear(2)).repair(repair)
+        .build();
+    Dataset samples = Dataset.of(source.samples());
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        CudaBackend backend = open(driver, Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      assertTrue(PruningPlan.of(options, network, Optional.of(samples), backend).memory().samples() > 0);
+      PruningResult expected = new Pruner(reference, options).prune(network, samples, arena);
+      PruningResult found = new Pruner(backend, options).prune(network, samples, arena);
+      assertEquals(expected.network().zeros(), found.network().zeros());
+      double change = expected.measuredChange().orElseThrow();
+      assertEquals(change, found.measuredChange().orElseThrow(), 0.1 * change);
+      assertGivesAllBack(backend, driver);
+    }
+  }
+
   /// Who has taken their place takes nothing but time.
   @Test
   void samplesAreReadInEachPassWhereTheirPlaceIsTaken() throws IOException {
