@@ -10,10 +10,13 @@ import dev.espalier.engine.io.CsvHeaderException;
 import dev.espalier.engine.io.FileErrors;
 import dev.espalier.engine.io.LayerOrderException;
 import dev.espalier.engine.io.MissingActivationsException;
+import dev.espalier.engine.io.Names;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.file.FileAlreadyExistsException;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -33,8 +36,8 @@ final class Errors {
   /// A usage error: one line, which ends with the place of help; exit code 2.
   static int usageError(ParameterException e, String... arguments) {
     CommandLine commandLine = e.getCommandLine();
-    String message = e instanceof UnmatchedArgumentException unmatched && isCommand(unmatched)
-        ? unknownCommand(unmatched)
+    String message = e instanceof UnmatchedArgumentException unmatched
+        ? unknown(unmatched)
         : startingSmall(e.getMessage());
     print(commandLine.getErr(), "%s%s '%s --help'".formatted(message, message.endsWith("?") ? " See" : "; see",
         commandLine.getCommandSpec().qualifiedName()));
@@ -44,14 +47,25 @@ final class Errors {
     return ExitCode.USAGE;
   }
 
-  /// Whether the first argument that was not understood stands where a command is expected.
-  private static boolean isCommand(UnmatchedArgumentException e) {
-    return !e.getCommandLine().getSubcommands().isEmpty() && !e.isUnknownOption();
+  /// Names the first argument that was not understood; those behind an unknown option may be its values.
+  private static String unknown(UnmatchedArgumentException e) {
+    CommandLine commandLine = e.getCommandLine();
+    String typed = e.getUnmatched().getFirst();
+    if (e.isUnknownOption()) {
+      String option = typed.replaceFirst("=.*", "");
+      return "unknown option '%s'".formatted(option)
+          + meant(Names.closest(option, commandLine.getCommandSpec().optionsMap().keySet()));
+    }
+    Set<String> commands = commandLine.getSubcommands().keySet();
+    if (commands.isEmpty()) {
+      return startingSmall(e.getMessage());
+    }
+    return "unknown command '%s'".formatted(typed) + meant(
+        Names.closest(typed, commands).or(() -> commands.stream().filter(name -> name.startsWith(typed)).findFirst()));
   }
 
-  private static String unknownCommand(UnmatchedArgumentException e) {
-    return "unknown command '%s'".formatted(e.getUnmatched().getFirst())
-        + e.getSuggestions().stream().findFirst().map("; did you mean '%s'?"::formatted).orElse("");
+  private static String meant(Optional<String> name) {
+    return name.map("; did you mean '%s'?"::formatted).orElse("");
   }
 
   /// A command that threw; exit code 1.

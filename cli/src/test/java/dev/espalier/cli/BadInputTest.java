@@ -285,10 +285,20 @@ class BadInputTest {
   @Test
   void aCommandLikeNoOther() {
     assertEquals("espalier: unknown command 'xyz'; see 'espalier --help'", Cli.fail(2, folder, "xyz"));
+    assertEquals("espalier: unknown command 'nonsense'; see 'espalier --help'", Cli.fail(2, folder, "nonsense"));
     assertContains(Cli.fail(2, folder, "--sparsity", 0.5), "'--sparsity'", "see 'espalier --help'");
     assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--verify"), "'--verify'",
         "see 'espalier train --help'");
     assertContains(prune(2, fixture.model(), "extra"), "'extra'", "see 'espalier prune --help'");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"--critarion, --criterion", "--sparsty, --sparsity", "--Data, --data", "--labls, --labels"})
+  void unknownOptions(String typed, String meant) {
+    String expected = "espalier: unknown option '%s'; did you mean '%s'? See 'espalier prune --help'".formatted(typed,
+        meant);
+    assertEquals(expected, Cli.fail(2, folder, "prune", typed, "x", fixture.model()));
+    assertEquals(expected, Cli.fail(2, folder, "prune", fixture.model(), typed + "=x"));
   }
 
   /// Also of options that share a heading with others, which picocli would reset.

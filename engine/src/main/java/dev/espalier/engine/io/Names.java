@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
@@ -17,8 +18,7 @@ public final class Names {
 
   /// The end of a sentence that says that there is no such name: the one that was probably meant, or all there are.
   public static String suggestion(String unknown, List<String> known) {
-    Optional<String> closest = known.stream().min(Comparator.comparingInt(name -> distance(unknown, name)))
-        .filter(name -> distance(unknown, name) <= Math.ceilDiv(unknown.length() - 1, LETTERS_OF_A_MISTAKE));
+    Optional<String> closest = closest(unknown, known);
     if (closest.isPresent()) {
       return "; did you mean %s?".formatted(quote(closest.get()));
     }
@@ -27,6 +27,12 @@ public final class Names {
         : "; there are "
             + known.stream().limit(MOST_LISTED).map(FormatException::quote).collect(Collectors.joining(", "))
             + (known.size() > MOST_LISTED ? ", …" : "");
+  }
+
+  /// The name that was probably meant: one that differs by few letters.
+  public static Optional<String> closest(String unknown, Collection<String> known) {
+    return known.stream().min(Comparator.comparingInt(name -> distance(unknown, name)))
+        .filter(name -> distance(unknown, name) <= Math.ceilDiv(unknown.length() - 1, LETTERS_OF_A_MISTAKE));
   }
 
   /// The least number of letters to insert, delete or replace, whether they are small or capital.
