@@ -2,13 +2,12 @@
 # Times Espalier's scores against PyTorch's on this machine, in turns, and prints a row for each network.
 #   race.sh [ROUNDS] [fp32|tf32|bf16] [cpu|cuda]
 # Needs PyTorch: on Debian the packages python3-torch and libopenblas0-openmp; $PYTHON names another Python. On a machine
-# without a JDK $ESPALIER_BENCH names the bundle's bin/espalier-bench. On a GPU the samples of both
-# stay there. ESPALIER_JAVA_OPTIONS adds options for Java.
+# without a JDK $ESPALIER_BENCH names the bundle's bin/espalier-bench. On a GPU, the samples of both are there from the
+# start. ESPALIER_JAVA_OPTIONS adds options for Java.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
 
 if [[ ${1:-} == -* ]]; then
-  echo 'usage: bench/peers/race.sh [ROUNDS] [fp32|tf32|bf16] [cpu|cuda]'
+  echo 'usage: race.sh [ROUNDS] [fp32|tf32|bf16] [cpu|cuda]'
   [[ $1 == --help ]] && exit || exit 2
 fi
 rounds=${1:-5}
@@ -16,18 +15,24 @@ precision=${2:-fp32}
 device=${3:-cpu}
 python=${PYTHON:-python3}
 seconds=8 # of each in each round: Java's compiler needs some
-peer=(--threads "$(nproc)" --seconds "$seconds")
+peer=(--threads "$(nproc)")
 races=(784-300-100-10:10000 1024-2048-2048-10:4096)
 if [[ $device == cuda ]]; then
+  seconds=3
   peer+=(--cuda --batch 8192)
   [[ $precision == tf32 ]] || peer+=(--no-tf32)
   races=(784-300-100-10:10000 4096-4096-4096-16:16384)
 fi
+peer+=(--seconds "$seconds")
 "$python" -c 'import torch' 2>/dev/null || {
   echo "race.sh: $python has no PyTorch: install it, or name another Python with PYTHON" >&2
   exit 1
 }
-[[ -n ${ESPALIER_BENCH:-} ]] || . bench/prepare.sh
+peers=$(cd "$(dirname "$0")" && pwd)
+if [[ -z ${ESPALIER_BENCH:-} ]]; then
+  cd "$peers/../.."
+  . bench/prepare.sh
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -49,7 +54,7 @@ for race in "${races[@]}"; do
   : >"$work/times"
   for ((round = 0; round < rounds; round++)); do
     ours time "$network" "$samples" "$seconds" "$device" "$precision" >>"$work/times"
-    "$python" bench/peers/pytorch_scores.py "$work/$network" "${peer[@]}" >>"$work/times"
+    "$python" "$peers/pytorch_scores.py" "$work/$network" "${peer[@]}" >>"$work/times"
   done
   "$python" - "$network" "$samples" "$precision on $device" "$work/times" <<'TABLE'
 import json, statistics, sys
