@@ -59,6 +59,31 @@ GPU_FORM void mma_m16n8k8(float (&d)[4], const unsigned (&a)[4], const unsigned 
 #define mma_m16n8k8(d, a, b) simt::mma_tf32(d, a, b, SIMT_SITE)
 #endif
 
+// ---- V floats of global memory that move as one access. Left alone, nvcc stores some vectors element by element.
+template <int V>
+struct alignas(4 * V) Vector {
+  float v[V];
+};
+template <int V>
+__device__ __forceinline__ Vector<V> load(const float* p) {
+  return *reinterpret_cast<const Vector<V>*>(p);
+}
+#if defined(__CUDACC__)
+template <int V>
+GPU_FORM void store(float* p, const Vector<V>& x) {
+  if constexpr (V == 4)
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(p), "f"(x.v[0]), "f"(x.v[1]), "f"(x.v[2]), "f"(x.v[3])
+                 : "memory");
+  else
+    *reinterpret_cast<Vector<V>*>(p) = x;
+}
+#else
+template <int V>
+static inline void store(float* p, const Vector<V>& x) {
+  *reinterpret_cast<Vector<V>*>(p) = x;
+}
+#endif
+
 // ---- Copies global → shared that run on their own (sm_80). BYTES is 4 or 16 and the alignment of both sides; only
 // `valid` bytes are read, the rest becomes zero.
 #if defined(__CUDACC__)
@@ -205,18 +230,4 @@ __device__ __forceinline__ unsigned swizzle_128(unsigned byte) { return byte ^ (
 /// leading offset has no meaning in this layout; 1 is what CUTLASS writes.
 __device__ __forceinline__ uint64_t swizzled_operand(unsigned address) {
   return (uint64_t)(address >> 4 & 0x3fff) | 1ull << 16 | (uint64_t)(1024 >> 4) << 32 | 1ull << 62;
-}
-
-/// V floats that move as one access.
-template <int V>
-struct alignas(4 * V) Vector {
-  float v[V];
-};
-template <int V>
-__device__ __forceinline__ Vector<V> load(const float* p) {
-  return *reinterpret_cast<const Vector<V>*>(p);
-}
-template <int V>
-__device__ __forceinline__ void store(float* p, const Vector<V>& x) {
-  *reinterpret_cast<Vector<V>*>(p) = x;
 }
