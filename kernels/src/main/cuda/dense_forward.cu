@@ -4,8 +4,8 @@
 // add_bias_{C}x{R}             z += b
 // dense_backward_{φ}_{C}x{R}   g = u ∘ φ′(z);  s += scale · Σ over copies of g²
 // add_squares_{C}x{R}          s += scale · Σ over copies of g²
-// softmax_forward_8            z += b unless b is null;  a = softmax(z) by rows
-// softmax_backward_8           g = a ∘ (u − aᵀu) by rows;  s += scale · Σ over copies of g²
+// softmax_forward_{N}x{V}      z += b unless b is null;  a = softmax(z) by rows
+// softmax_backward_{N}x{V}     g = a ∘ (u − aᵀu) by rows;  s += scale · Σ over copies of g²
 //
 // z, a, s (samples, outputs)  b (outputs)  u, g (copies · samples, outputs): float32, row-major. Row c·samples + n
 // of u and g belongs to sample n of copy c. z is written where b is added to it, and else only read; a and g are only
@@ -14,8 +14,8 @@
 // elementwise: block 32×8 owns a tile of C columns × R samples (elementwise.cuh); a thread keeps φ′(z) while it
 // walks over the copies, so z is read once and every sum has one order. The launch bounds' 4 blocks allow 64 registers:
 // left alone, ptxas aims at fewer and spills.
-// softmax: a warp owns a sample, 8 a block; three passes over the row, which the cache holds.
-#include "elementwise.cuh"
+// softmax: by rows (rows.cuh); a and s stay in registers while a row's threads walk over the copies.
+#include "rows.cuh"
 
 #define DEVICE static __device__ __forceinline__ float
 
@@ -243,48 +243,93 @@ __device__ __forceinline__ void squares(const float* gradient, float* sensitivit
 TILED(128, 16);
 TILED(32, 16);
 
-extern "C" __global__ void __launch_bounds__(256)
-    softmax_forward_8(float* z, const float* bias, float* activated, int samples, int outputs) {
-  const int lane = threadIdx.x;
-  const int64_t sample = (int64_t)blockIdx.x * 8 + threadIdx.y;
-  if (sample >= samples) return;
-  z += sample * outputs;
-  activated += sample * outputs;
+template <int N, int V>
+__device__ __forceinline__ void softmax_forward(WarpValues& shared, float* z, const float* bias, float* activated,
+                                                int samples, int outputs) {
+  SummedRows<N, V> rows(shared, samples, outputs);
+  z += rows.row * outputs;
+  activated += rows.row * outputs;
+  Held<N, V> x(z);
+  if (bias) {
+    Held<N, V> b(bias);
+    rows.pass(
+        [&](int n, int column) {
+#pragma unroll
+          for (int v = 0; v < V; v++) x.at[n].v[v] += b.at[n].v[v];
+          store(z + column, x.at[n]);
+        },
+        x, b);
+  }
   float top = -INFINITY, sum = 0.f;
-  if (bias)
-    for (int k = lane; k < outputs; k += kLanes) {
-      z[k] += bias[k];
-      top = fmaxf(top, z[k]);
-    }
-  else
-    for (int k = lane; k < outputs; k += kLanes) top = fmaxf(top, z[k]);
-  top = warp_max(top);
-  for (int k = lane; k < outputs; k += kLanes) {
-    activated[k] = expf(z[k] - top);
-    sum += activated[k];
-  }
-  sum = warp_sum(sum);
-  for (int k = lane; k < outputs; k += kLanes) activated[k] /= sum;
+  rows.pass(
+      [&](int n, int) {
+#pragma unroll
+        for (int v = 0; v < V; v++) top = fmaxf(top, x.at[n].v[v]);
+      },
+      x);
+  top = rows.max(top);
+  rows.pass(
+      [&](int n, int) {
+#pragma unroll
+        for (int v = 0; v < V; v++) sum += expf(x.at[n].v[v] - top);
+      },
+      x);
+  const float scale = 1.f / rows.sum(sum);
+  rows.pass(
+      [&](int n, int column) {
+#pragma unroll
+        for (int v = 0; v < V; v++) x.at[n].v[v] = expf(x.at[n].v[v] - top) * scale;
+        store(activated + column, x.at[n]);
+      },
+      x);
 }
-EXPORT_KERNEL(softmax_forward_8);
 
-extern "C" __global__ void __launch_bounds__(256)
-    softmax_backward_8(const float* activated, const float* upstream, float* gradient, float* sensitivity, float scale,
-                       int copies, int samples, int outputs) {
-  const int lane = threadIdx.x;
-  const int64_t sample = (int64_t)blockIdx.x * 8 + threadIdx.y;
-  if (sample >= samples) return;
-  const float* a = activated + sample * outputs;
+template <int N, int V>
+__device__ __forceinline__ void softmax_backward(WarpValues& shared, const float* activated, const float* upstream,
+                                                 float* gradient, float* sensitivity, float scale, int copies,
+                                                 int samples, int outputs) {
+  SummedRows<N, V> rows(shared, samples, outputs);
+  if (sensitivity) sensitivity += rows.row * outputs;
+  Held<N, V> a(activated + rows.row * outputs), s(sensitivity), u(nullptr);
   for (int c = 0; c < copies; c++) {
-    int64_t row = ((int64_t)c * samples + sample) * outputs;
+    const int64_t row = ((int64_t)c * samples + rows.row) * outputs;
+    u.move_to(upstream + row);
     float mean = 0.f;
-    for (int k = lane; k < outputs; k += kLanes) mean = fmaf(a[k], upstream[row + k], mean);
-    mean = warp_sum(mean);
-    for (int k = lane; k < outputs; k += kLanes) {
-      float g = a[k] * (upstream[row + k] - mean);
-      gradient[row + k] = g;
-      if (sensitivity) sensitivity[sample * outputs + k] = fmaf(scale * g, g, sensitivity[sample * outputs + k]);
-    }
+    rows.pass(
+        [&](int n, int) {
+#pragma unroll
+          for (int v = 0; v < V; v++) mean = fmaf(a.at[n].v[v], u.at[n].v[v], mean);
+        },
+        a, u);
+    mean = rows.sum(mean);
+    rows.pass(
+        [&](int n, int column) {
+#pragma unroll
+          for (int v = 0; v < V; v++) {
+            const float g = a.at[n].v[v] * (u.at[n].v[v] - mean);
+            u.at[n].v[v] = g;
+            s.at[n].v[v] = fmaf(scale * g, g, s.at[n].v[v]);
+          }
+          store(gradient + row + column, u.at[n]);
+          if (sensitivity && (c == copies - 1 || !rows.is_held())) store(sensitivity + column, s.at[n]);
+        },
+        a, u, s);
   }
 }
-EXPORT_KERNEL(softmax_backward_8);
+
+#define SOFTMAX(N, V)                                                                                            \
+  extern "C" __global__ void __launch_bounds__(256, 4)                                                           \
+      softmax_forward_##N##x##V(float* z, const float* bias, float* activated, int samples, int outputs) {       \
+    STATIC_SHARED(WarpValues, shared);                                                                           \
+    softmax_forward<N, V>(shared, z, bias, activated, samples, outputs);                                         \
+  }                                                                                                              \
+  EXPORT_KERNEL(softmax_forward_##N##x##V);                                                                      \
+  extern "C" __global__ void __launch_bounds__(256, 3)                                                           \
+      softmax_backward_##N##x##V(const float* activated, const float* upstream, float* gradient,                 \
+                                 float* sensitivity, float scale, int copies, int samples, int outputs) {        \
+    STATIC_SHARED(WarpValues, shared);                                                                           \
+    softmax_backward<N, V>(shared, activated, upstream, gradient, sensitivity, scale, copies, samples, outputs); \
+  }                                                                                                              \
+  EXPORT_KERNEL(softmax_backward_##N##x##V)
+
+ROW_TILES(SOFTMAX);

@@ -84,8 +84,3 @@ __device__ __forceinline__ T warp_sum(T value) {
   for (int bit = 16; bit; bit >>= 1) value += __shfl_xor_sync(kAllLanes, value, bit);
   return value;
 }
-__device__ __forceinline__ float warp_max(float value) {
-#pragma unroll
-  for (int bit = 16; bit; bit >>= 1) value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, bit));
-  return value;
-}

@@ -413,7 +413,7 @@ public final class GpuKernels {
         m -> solving.addCarrying(m[0], m[1], m[2]));
     table.add("add_where_nonzero", shape, Cost.ofMemory(12 * elements), memory -> matrices(memory, 2, rows, width),
         m -> solving.addWhereNonzero(m[0], m[1]));
-    table.add("conjugate_gradient_step", shape, Cost.ofMemory(48 * elements), memory -> {
+    table.add("conjugate_gradient_step", shape, Cost.ofMemory(32 * elements), memory -> {
       DeviceMatrix[] m = matrices(memory, 5, rows, width);
       DeviceMatrix diagonal = memory.matrix(1, width);
       DeviceMatrix norms = memory.matrix(rows, 2);

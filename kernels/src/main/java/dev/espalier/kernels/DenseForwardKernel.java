@@ -65,19 +65,19 @@ public final class DenseForwardKernel {
   /// z += b and a = softmax(z) by rows; as [#forward].
   public void softmaxForward(DeviceMatrix preActivation, DeviceMatrix bias, DeviceMatrix activated) {
     checkBias(preActivation, bias);
-    softmax(preActivation, Argument.of(bias), activated);
+    softmax(preActivation, Argument.of(bias), activated, RowTile.of(preActivation, bias, activated));
   }
 
   /// a = softmax(z) by rows; as [#activate].
   public void softmax(DeviceMatrix preActivation, DeviceMatrix activated) {
-    softmax(preActivation, Argument.none(), activated);
+    softmax(preActivation, Argument.none(), activated, RowTile.of(preActivation, activated));
   }
 
-  private void softmax(DeviceMatrix preActivation, Argument bias, DeviceMatrix activated) {
+  private void softmax(DeviceMatrix preActivation, Argument bias, DeviceMatrix activated, RowTile tile) {
     checkActivated(preActivation, activated);
     launch(
-        "softmax_forward_8", Kernels.gridOfRows(preActivation.rows()), List.of(Argument.of(preActivation), bias,
-            Argument.of(activated), Argument.of(preActivation.rows()), Argument.of(preActivation.columns())),
+        tile.name("softmax_forward"), tile.grid(preActivation.rows()), tile.block(), List.of(Argument.of(preActivation),
+            bias, Argument.of(activated), Argument.of(preActivation.rows()), Argument.of(preActivation.columns())),
         "z " + preActivation);
   }
 
@@ -133,7 +133,8 @@ public final class DenseForwardKernel {
   private void softmaxBackward(DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient,
       DeviceMatrix sensitivity, double scale) {
     int copies = checkBackward(activated, upstream, gradient);
-    launch("softmax_backward_8", Kernels.gridOfRows(activated.rows()),
+    RowTile tile = RowTile.of(activated, upstream, gradient, sensitivity == null ? gradient : sensitivity);
+    launch(tile.name("softmax_backward"), tile.grid(activated.rows()), tile.block(),
         List.of(Argument.of(activated), Argument.of(upstream), Argument.of(gradient),
             sensitivity == null ? Argument.none() : Argument.of(sensitivity), Argument.of((float) scale),
             Argument.of(copies), Argument.of(activated.rows()), Argument.of(activated.columns())),
@@ -176,6 +177,10 @@ public final class DenseForwardKernel {
   }
 
   private void launch(String kernel, Dimensions grid, List<Argument> arguments, String shapes) {
-    gpu.launch(new Launch(FAMILY, kernel, grid, ElementwiseTile.BLOCK, 0, arguments, shapes));
+    launch(kernel, grid, ElementwiseTile.BLOCK, arguments, shapes);
+  }
+
+  private void launch(String kernel, Dimensions grid, Dimensions block, List<Argument> arguments, String shapes) {
+    gpu.launch(new Launch(FAMILY, kernel, grid, block, 0, arguments, shapes));
   }
 }

@@ -9,12 +9,17 @@ record ElementwiseTile(int columns, int rows) {
 
   /// The widest tile that the matrices admit.
   static ElementwiseTile of(int rows, DeviceMatrix... matrices) {
+    return new ElementwiseTile(32 * vector(matrices), rows);
+  }
+
+  /// The widest vectors, of 4 elements or 1, that all rows of the matrices admit.
+  static int vector(DeviceMatrix... matrices) {
     for (DeviceMatrix matrix : matrices) {
       if (!matrix.admits(4)) {
-        return new ElementwiseTile(32, rows);
+        return 1;
       }
     }
-    return new ElementwiseTile(128, rows);
+    return 4;
   }
 
   /// The widest tile that blocks of one shape admit.

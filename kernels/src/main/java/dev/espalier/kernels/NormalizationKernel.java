@@ -3,7 +3,7 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Normalisation by rows, y = (x − m) / √(v + ε) with m the mean of a row and v the mean of (x − m)², and its Jacobian.
-/// Limited by memory: 8 bytes per element forward if a row stays in cache, 8 R + 8 backward with R copies.
+/// Limited by memory: 8 bytes per element forward, 8 R + 8 backward with R copies.
 public final class NormalizationKernel {
   private static final String FAMILY = "normalization";
 
@@ -24,8 +24,8 @@ public final class NormalizationKernel {
     if (normalized.overlaps(x)) {
       throw new IllegalArgumentException("normalized overlaps x");
     }
-    launch("normalize_8", x, List.of(Argument.of(x), Argument.of(normalized), Argument.of((float) epsilon),
-        Argument.of(centred ? 1 : 0), Argument.of(x.rows()), Argument.of(x.columns())));
+    launch("normalize", RowTile.of(x, normalized), x, List.of(Argument.of(x), Argument.of(normalized),
+        Argument.of((float) epsilon), Argument.of(centred ? 1 : 0), Argument.of(x.rows()), Argument.of(x.columns())));
   }
 
   /// g = (u − mean(u) − y mean(y∘u)) / √(v + ε) by rows, without mean(u) if it is not centred.
@@ -41,14 +41,13 @@ public final class NormalizationKernel {
     Kernels.shape("gradient", gradient, upstream.rows(), x.columns());
     Kernels.apart("gradient", gradient, upstream);
     int copies = Kernels.copies(upstream, x.rows());
-    launch("normalize_backward_8", x,
+    launch("normalize_backward", RowTile.of(x, normalized, upstream, gradient), x,
         List.of(Argument.of(x), Argument.of(normalized), Argument.of(upstream), Argument.of(gradient),
             Argument.of((float) epsilon), Argument.of(centred ? 1 : 0), Argument.of(copies), Argument.of(x.rows()),
             Argument.of(x.columns())));
   }
 
-  private void launch(String kernel, DeviceMatrix x, List<Argument> arguments) {
-    gpu.launch(
-        new Launch(FAMILY, kernel, Kernels.gridOfRows(x.rows()), Kernels.WARP_A_ROW, 0, arguments, x.toString()));
+  private void launch(String kernel, RowTile tile, DeviceMatrix x, List<Argument> arguments) {
+    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(x.rows()), tile.block(), 0, arguments, x.toString()));
   }
 }

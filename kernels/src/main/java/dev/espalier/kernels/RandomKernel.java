@@ -21,7 +21,7 @@ public final class RandomKernel {
   /// @param upstream stacked copies (copies · samples) × outputs, written
   public void rademacherVectors(DeviceMatrix upstream, int samples, int firstProbe, long firstSample, long seed) {
     Kernels.copies(upstream, samples);
-    launch("rademacher_8", upstream,
+    launch("rademacher", RowTile.ofWarps(upstream), upstream,
         List.of(Argument.of(upstream), Argument.of((long) upstream.rows()), Argument.of(samples),
             Argument.of(upstream.columns()), Argument.of(firstProbe), Argument.of(firstSample), Argument.of(seed)));
   }
@@ -31,8 +31,9 @@ public final class RandomKernel {
   /// @param upstream stacked copies (copies · samples) × outputs, written
   public void unitVectors(DeviceMatrix upstream, int samples, int firstOutput) {
     Kernels.copies(upstream, samples);
-    launch("unit_vectors_8", upstream, List.of(Argument.of(upstream), Argument.of((long) upstream.rows()),
-        Argument.of(samples), Argument.of(upstream.columns()), Argument.of(firstOutput)));
+    launch("unit_vectors", RowTile.ofWarps(upstream), upstream,
+        List.of(Argument.of(upstream), Argument.of((long) upstream.rows()), Argument.of(samples),
+            Argument.of(upstream.columns()), Argument.of(firstOutput)));
   }
 
   /// Row `c · samples + n` becomes `scale` √p_k (e_k − p), with k = `firstClass` + c and p row n of `probabilities`.
@@ -41,7 +42,7 @@ public final class RandomKernel {
   /// @param upstream stacked copies (copies · samples) × outputs, written
   public void fisherVectors(DeviceMatrix probabilities, DeviceMatrix upstream, int firstClass, double scale) {
     requireProbabilities(probabilities, upstream);
-    launch("fisher_vectors_8", upstream,
+    launch("fisher_vectors", RowTile.ofWarps(upstream, probabilities), upstream,
         List.of(Argument.of(upstream), Argument.of(probabilities), Argument.of((long) upstream.rows()),
             Argument.of(probabilities.rows()), Argument.of(upstream.columns()), Argument.of(firstClass),
             Argument.of((float) scale)));
@@ -55,7 +56,7 @@ public final class RandomKernel {
   public void drawnFisherVectors(DeviceMatrix probabilities, DeviceMatrix upstream, int firstDraw, long firstSample,
       long seed, double scale) {
     requireProbabilities(probabilities, upstream);
-    launch("drawn_fisher_vectors_8", upstream,
+    launch("drawn_fisher_vectors", RowTile.ofWarps(upstream, probabilities), upstream,
         List.of(Argument.of(upstream), Argument.of(probabilities), Argument.of((long) upstream.rows()),
             Argument.of(probabilities.rows()), Argument.of(upstream.columns()), Argument.of(firstDraw),
             Argument.of(firstSample), Argument.of(seed), Argument.of((float) scale)));
@@ -74,8 +75,8 @@ public final class RandomKernel {
         matrix.toString()));
   }
 
-  private void launch(String kernel, DeviceMatrix upstream, List<Argument> arguments) {
-    gpu.launch(new Launch(FAMILY, kernel, Kernels.gridOfRows(upstream.rows()), Kernels.WARP_A_ROW, 0, arguments,
-        "u " + upstream));
+  private void launch(String kernel, RowTile tile, DeviceMatrix upstream, List<Argument> arguments) {
+    gpu.launch(
+        new Launch(FAMILY, tile.name(kernel), tile.grid(upstream.rows()), tile.block(), 0, arguments, "u " + upstream));
   }
 }

@@ -3,7 +3,7 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Steps of conjugate gradients, and sums that keep what rounding drops. Limited by memory: per element `subtractRow`
-/// moves 8 bytes, `addCarrying` 20, `addWhereNonzero` 12, a start of conjugate gradients 16, a step at most 48, `dot` 8,
+/// moves 8 bytes, `addCarrying` 20, `addWhereNonzero` 12, a start of conjugate gradients 16, a step at most 32, `dot` 8,
 /// `addProduct` and `divide` 16.
 public final class SolvingKernel {
   private static final String FAMILY = "solving";
@@ -69,7 +69,7 @@ public final class SolvingKernel {
   public void startConjugateGradients(DeviceMatrix weights, DeviceMatrix diagonal, double damping,
       DeviceMatrix residual, DeviceMatrix direction, DeviceMatrix norms) {
     check(weights, diagonal, residual, direction, norms);
-    launchRows("start_conjugate_gradients_8", weights,
+    launchRows("start_conjugate_gradients", RowTile.of(weights, diagonal, residual, direction), weights,
         List.of(Argument.of(weights), Argument.of(diagonal), Argument.of((float) damping), Argument.of(residual),
             Argument.of(direction), Argument.of(norms), Argument.of(weights.rows()), Argument.of(weights.columns())));
   }
@@ -83,7 +83,8 @@ public final class SolvingKernel {
     check(weights, diagonal, residual, direction, norms);
     Kernels.shape("product", product, weights.rows(), weights.columns());
     Kernels.shape("solution", solution, weights.rows(), weights.columns());
-    launchRows("conjugate_gradient_step_8", weights,
+    RowTile tile = RowTile.of(weights, diagonal, product, residual, direction, solution);
+    launchRows("conjugate_gradient_step", tile, weights,
         List.of(Argument.of(weights), Argument.of(diagonal), Argument.of((float) damping), Argument.of(product),
             Argument.of(residual), Argument.of(direction), Argument.of(solution), Argument.of(norms),
             Argument.of(weights.rows()), Argument.of(weights.columns())));
@@ -141,8 +142,8 @@ public final class SolvingKernel {
     Kernels.shape("norms", norms, weights.rows(), 2);
   }
 
-  private void launchRows(String kernel, DeviceMatrix weights, List<Argument> arguments) {
-    launch(kernel, Kernels.gridOfRows(weights.rows()), Kernels.WARP_A_ROW, weights, arguments);
+  private void launchRows(String kernel, RowTile tile, DeviceMatrix weights, List<Argument> arguments) {
+    launch(tile.name(kernel), tile.grid(weights.rows()), tile.block(), weights, arguments);
   }
 
   private void launch(String kernel, Dimensions grid, Dimensions block, DeviceMatrix of, List<Argument> arguments) {

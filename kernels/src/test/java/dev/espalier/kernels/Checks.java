@@ -22,6 +22,10 @@ final class Checks {
       new Shape(32, 31), new Shape(33, 33), new Shape(7, 127), new Shape(129, 7), new Shape(5, 129), new Shape(19, 132),
       new Shape(300, 140));
 
+  /// Rows that two or more warps of a block take, and that a block does not hold at once; vectors of four or not.
+  private static final List<Shape> WIDE = List.of(new Shape(3, 516), new Shape(3, 1031), new Shape(2, 2052),
+      new Shape(2, 4100), new Shape(1, 4099));
+
   /// Set for the sanitizers, which are slow: one shape of each kind is enough for them, and one order, for they see
   /// what is not ordered in any.
   static final boolean BRIEF = Boolean.getBoolean("espalier.kernels.brief");
@@ -35,6 +39,19 @@ final class Checks {
     for (Shape shape : BRIEF ? List.of(new Shape(33, 33), new Shape(19, 132)) : SHAPES) {
       onEveryOrder(gpu -> action.run(gpu, shape.rows(), shape.columns()));
     }
+  }
+
+  /// As [#onEveryShape], and with wide rows, for kernels that take rows as a whole.
+  static void onEveryRow(ShapeAction action) {
+    onEveryShape(action);
+    for (Shape shape : BRIEF ? List.of(new Shape(3, 1031), new Shape(2, 4100)) : WIDE) {
+      onEveryOrder(gpu -> action.run(gpu, shape.rows(), shape.columns()));
+    }
+  }
+
+  /// A matrix for results, of an odd number of rows aligned to 4 bytes only.
+  static DeviceMatrix result(TestGpu gpu, int rows, int columns) {
+    return gpu.matrixAt(rows % 2, rows, columns);
   }
 
   /// A test of a kernel on a shape.

@@ -5,7 +5,9 @@ import static dev.espalier.kernels.Checks.assertClose;
 import static dev.espalier.kernels.Checks.assertSame;
 import static dev.espalier.kernels.Checks.normal;
 import static dev.espalier.kernels.Checks.onEveryOrder;
+import static dev.espalier.kernels.Checks.onEveryRow;
 import static dev.espalier.kernels.Checks.onEveryShape;
+import static dev.espalier.kernels.Checks.result;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -133,11 +135,11 @@ class DenseForwardKernelTest {
 
   @Test
   void softmax() {
-    onEveryShape((gpu, samples, outputs) -> {
+    onEveryRow((gpu, samples, outputs) -> {
       float[] product = normal(1, (long) samples * outputs);
       float[] bias = normal(2, outputs);
       DeviceMatrix z = gpu.matrix(samples, outputs, product);
-      DeviceMatrix a = gpu.matrix(samples, outputs);
+      DeviceMatrix a = result(gpu, samples, outputs);
       new DenseForwardKernel(gpu).softmaxForward(z, gpu.matrix(1, outputs, bias), a);
       float[] sums = gpu.read(z);
       assertSame("z", sums, i -> product[i] + bias[i % outputs]);
@@ -148,10 +150,10 @@ class DenseForwardKernelTest {
 
   @Test
   void softmaxAlone() {
-    onEveryShape((gpu, samples, outputs) -> {
+    onEveryRow((gpu, samples, outputs) -> {
       float[] z = normal(1, (long) samples * outputs);
       DeviceMatrix preActivation = gpu.matrix(samples, outputs, z);
-      DeviceMatrix a = gpu.matrix(samples, outputs);
+      DeviceMatrix a = result(gpu, samples, outputs);
       new DenseForwardKernel(gpu).softmax(preActivation, a);
       assertSame("z", gpu.read(preActivation), i -> z[i]);
       double[] p = Nonlinearities.softmax(z, outputs);
@@ -171,7 +173,7 @@ class DenseForwardKernelTest {
   @Test
   void softmaxJacobianAndSquares() {
     int copies = 2;
-    onEveryShape((gpu, samples, outputs) -> {
+    onEveryRow((gpu, samples, outputs) -> {
       int elements = samples * outputs;
       double[] exact = Nonlinearities.softmax(normal(1, elements), outputs);
       float[] p = new float[elements];
@@ -180,7 +182,7 @@ class DenseForwardKernelTest {
       }
       float[] u = normal(2, (long) copies * elements);
       float[] before = normal(3, elements);
-      DeviceMatrix g = gpu.matrix(copies * samples, outputs);
+      DeviceMatrix g = gpu.matrixAt(samples % 2, copies * samples, outputs);
       DeviceMatrix s = gpu.matrix(samples, outputs, before);
       new DenseForwardKernel(gpu).softmaxBackwardAddingSquares(gpu.matrix(samples, outputs, p),
           gpu.matrix(copies * samples, outputs, u), g, s, SCALE);

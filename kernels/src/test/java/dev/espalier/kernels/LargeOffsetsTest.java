@@ -72,6 +72,18 @@ class LargeOffsetsTest {
   }
 
   @Test
+  void softmaxBackward() {
+    int samples = ROWS / 2;
+    DeviceMatrix u = gpu.sparse(2 * samples, COLUMNS);
+    gpu.write(last(u), row(3));
+    DeviceMatrix a = gpu.sparse(samples, COLUMNS);
+    gpu.write(last(a), row(1));
+    DeviceMatrix g = gpu.sparse(2 * samples, COLUMNS);
+    new DenseForwardKernel(gpu).softmaxBackward(a, u, g);
+    assertEquals(3 - 3 * COLUMNS, lastElement(g));
+  }
+
+  @Test
   void eliminationScores() {
     DeviceMatrix w = withLastRow(2);
     DeviceMatrix m1 = withLastRow(3);
