@@ -1,14 +1,15 @@
 // Scores from moments, in place.                                          launcher: EliminationScoresKernel
 //
 // elimination_scores_{C}x{R}   M2 ← W² max(0, M2 − M1²/M0)/samples (importance);  M1 ← W (c + M1/M0) (compensation)
-// cancelled_{C}x8              largest = max over rows with M2 − M1²/M0 < fraction M2 of W² M2, by column; 0 of none
+// cancelled_{C}x32             largest = max over rows with M2 − M1²/M0 < fraction M2 of W² M2, by column; 0 of none
 // absolute_product_{C}x{R}     scores = |W ∘ αF|, where F has the shape of W or is one row for all
 //
 // W, M1, M2, scores (outputs, inputs)  M0 (outputs)  c, largest (inputs): float32, row-major. M1 and M2 are sums over
 // `samples` samples of activations shifted by c. A row with M0 = 0 (dead neuron) gets 0. A difference below 0 is
 // rounding and becomes 0; a NaN stays a NaN, which rank_zeros_first (select.cu) reports.
 //
-// cancelled: a block of 32×8 threads owns C = 32 columns; thread row t visits rows t, t+8, …; grid: ⌈inputs/C⌉
+// cancelled: a block of 32×32 threads owns C = 32 columns; thread row t visits rows t, t+32, …, four at a time;
+// grid: ⌈inputs/C⌉
 // others: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); needs inputs % (C/32) == 0.
 #include "elementwise.cuh"
 
@@ -48,30 +49,44 @@ __device__ __forceinline__ void product(const float* weights, const float* facto
 }
 
 struct RowMaxima {
-  float of[8][kLanes];
+  float of[32][kLanes];
 };
 
-extern "C" __global__ void __launch_bounds__(256)
-    cancelled_32x8(const float* weights, const float* m0, const float* m1, const float* m2, float* largest,
+extern "C" __global__ void __launch_bounds__(1024)
+    cancelled_32x32(const float* weights, const float* m0, const float* m1, const float* m2, float* largest,
                    float fraction, int outputs, int inputs) {
   STATIC_SHARED(RowMaxima, shared);
   const int column = (int)blockIdx.x * kLanes + threadIdx.x;
+  constexpr int kTogether = 4;
   float most = 0.f;
-  if (column < inputs)
-    for (int64_t row = threadIdx.y; row < outputs; row += 8) {
-      const int64_t at = row * inputs + column;
-      const float total = m0[row], one = m1[at], two = m2[at], w = weights[at];
-      if (total != 0.f && fmaf(-one / total, one, two) < fraction * two) most = fmaxf(most, w * w * two);
+  for (int64_t first = threadIdx.y; first < outputs && column < inputs; first += 32 * kTogether) {
+    float total[kTogether] = {}, one[kTogether], two[kTogether], w[kTogether];
+#pragma unroll
+    for (int r = 0; r < kTogether; r++) {
+      const int64_t row = first + 32 * r;
+      if (row >= outputs) continue;
+      total[r] = m0[row];
+      one[r] = m1[row * inputs + column];
+      two[r] = m2[row * inputs + column];
     }
+#pragma unroll
+    for (int r = 0; r < kTogether; r++) {  // few weights are read: hardly any input cancels
+      const bool is = total[r] != 0.f && fmaf(-one[r] / total[r], one[r], two[r]) < fraction * two[r];
+      w[r] = is ? weights[(first + 32 * r) * inputs + column] : 0.f;
+    }
+#pragma unroll
+    for (int r = 0; r < kTogether; r++)
+      if (w[r] != 0.f) most = fmaxf(most, w[r] * w[r] * two[r]);
+  }
   shared.of[threadIdx.y][threadIdx.x] = most;
   __syncthreads();
   if (threadIdx.y == 0 && column < inputs) {
 #pragma unroll
-    for (int t = 1; t < 8; t++) most = fmaxf(most, shared.of[t][threadIdx.x]);
+    for (int t = 1; t < 32; t++) most = fmaxf(most, shared.of[t][threadIdx.x]);
     largest[column] = most;
   }
 }
-EXPORT_KERNEL(cancelled_32x8);
+EXPORT_KERNEL(cancelled_32x32);
 
 #define TILED(C, R)                                                                                                \
   extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) elimination_scores_##C##x##R(                 \

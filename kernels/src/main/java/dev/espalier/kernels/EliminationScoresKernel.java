@@ -3,10 +3,11 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Scores from moments. Limited by memory: per weight `scores` moves 20 bytes, `absoluteProduct` 12 (8 with one row of
-/// factors), `cancelled` 12.
+/// factors), `cancelled` 8.
 public final class EliminationScoresKernel {
   private static final String FAMILY = "elimination_scores";
   private static final int TILE_ROWS = 32;
+  /// Of a block of `cancelled`, which has as many rows of threads.
   private static final int COLUMNS = 32;
 
   private final Gpu gpu;
@@ -54,8 +55,8 @@ public final class EliminationScoresKernel {
     int inputs = weights.columns();
     checkMoments(outputs, inputs, m0, m1, m2);
     Kernels.shape("largest", largest, 1, inputs);
-    gpu.launch(new Launch(FAMILY, "cancelled_" + COLUMNS + "x8", Dimensions.of(Kernels.blocks(inputs, COLUMNS)),
-        Kernels.WARP_A_ROW, 0,
+    gpu.launch(new Launch(FAMILY, "cancelled_" + COLUMNS + "x" + COLUMNS,
+        Dimensions.of(Kernels.blocks(inputs, COLUMNS)), Dimensions.of(COLUMNS, COLUMNS), 0,
         List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(largest),
             Argument.of((float) fraction), Argument.of(outputs), Argument.of(inputs)),
         "weights " + outputs + "×" + inputs));
