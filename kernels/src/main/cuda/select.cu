@@ -6,18 +6,21 @@
 // select_histogram_2048       histogram += counts of the next digit over the scores that match the digits fixed so far
 // select_digit_1024           fixes the next digit, clears the histogram
 // select_count_2048           counts[0] += scores below the threshold, counts[1] += scores equal to it
-// keep_per_group_narrow_256   marked = +∞ where the score is kept when the least of each group are removed, else the
-// keep_per_group_wide_256     score; groups of up to 32, and of any width
+// keep_per_group_of_4_{C}x{R}  marked = +∞ where the score is kept when the least of each group are removed, else the
+// keep_per_group_narrow_32x8   score; groups of 4 in rows aligned to 16 bytes, of up to 32, and of any width
+// keep_per_group_wide_{N}x{V}
 //
 // A score's bits, reordered so that they compare as unsigned numbers, are three digits of 11, 11 and 10 bits. Per
 // digit every layer's scores are read once into one histogram, so the k-th smallest of any number of layers costs
 // three passes, and the cuts' counts a fourth. All counts are 64-bit integers: their order of addition is free.
 // Nothing returns to the host between passes.
 //
-// scores, weights, marked (outputs, inputs): float32, row-major; marked is written, and may be scores. histogram, count: a grid of any size, 256 threads a block,
-// 2048 bins in shared memory. narrow: a warp holds whole groups in its lanes. wide: a block per group, three passes
-// over the group's scores.
-#include "elementwise.cuh"
+// scores, weights, marked (outputs, inputs): float32, row-major; marked is written, and may be scores. histogram,
+// count: a grid of any size, 256 threads a block, 2048 bins in shared memory. of_4: a thread has a group
+// (elementwise.cuh). narrow: a warp holds whole groups of a row in its lanes; the grid's y dimension strides over the
+// rows. wide: a block per group, in its registers (rows.cuh); scores are ranked, in chunks, only where the threshold
+// divides equal ones.
+#include "rows.cuh"
 
 constexpr int kBins = 2048;
 constexpr float kZeroWeight = -1.f;
@@ -166,66 +169,88 @@ __device__ __forceinline__ int64_t round_half_up(double x) {
   return (int64_t)whole + (x - whole >= 0.5);
 }
 
-struct Group {
-  int64_t offset;
-  int width, removed;
-};
-/// Group g of the matrix in row-major order; the last one of a row may be narrower.
-__device__ __forceinline__ Group group_of(int64_t g, int columns, int width, double removed_per_group) {
-  const int per_row = (columns + width - 1) / width;
-  const int start = (int)(g % per_row) * width, here = min(width, columns - start);
+/// How many of its scores group g of the matrix, counted in row-major order, removes; `here` are there.
+__device__ __forceinline__ int removed_of(int64_t g, int width, int here, double removed_per_group) {
   const int64_t quota =
       round_half_up(((double)g + 1) * removed_per_group) - round_half_up((double)g * removed_per_group);
-  const int kept = (int)min((int64_t)here, width - quota);
-  return {g / per_row * columns + start, here, here - kept};
+  return here - (int)min((int64_t)here, width - quota);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    keep_per_group_narrow_256(const float* scores, float* marked, int64_t groups, int columns, int width,
-                              double removed_per_group) {
-  const int lane = threadIdx.x % kLanes, per_warp = kLanes / width, slot = lane / width, position = lane % width;
-  const int64_t g = ((int64_t)blockIdx.x * 8 + threadIdx.x / kLanes) * per_warp + slot;
-  const Group group = slot < per_warp && g < groups ? group_of(g, columns, width, removed_per_group) : Group{0, 0, 0};
-  const bool mine = position < group.width;
-  const float score = mine ? scores[group.offset + position] : 0.f;
-  int rank = 0;
-  for (int other = 0; other < width; other++) {
-    float theirs = __shfl_sync(kAllLanes, score, (slot * width + other) % kLanes);
-    rank += other < group.width && (theirs < score || (theirs == score && other < position));
-  }
-  if (mine) marked[group.offset + position] = rank < group.removed ? score : INFINITY;
+    keep_per_group_of_4_128x32(const float* scores, float* marked, int rows, int columns, double removed_per_group) {
+  Tile<128, 32>::for_each(rows, columns, [&](int row, int column, int64_t at) {
+    const auto s = load<4>(scores + at);
+    const int removed = removed_of((int64_t)row * (columns / 4) + column / 4, 4, 4, removed_per_group);
+    Vector<4> of;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      int rank = 0;
+#pragma unroll
+      for (int other = 0; other < 4; other++)
+        rank += s.v[other] < s.v[i] || (s.v[other] == s.v[i] && other < i);
+      of.v[i] = rank < removed ? s.v[i] : INFINITY;
+    }
+    store(marked + at, of);
+  });
 }
-EXPORT_KERNEL(keep_per_group_narrow_256);
+EXPORT_KERNEL(keep_per_group_of_4_128x32);
+
+extern "C" __global__ void __launch_bounds__(256)
+    keep_per_group_narrow_32x8(const float* scores, float* marked, int rows, int columns, int width,
+                               double removed_per_group) {
+  const int lane = threadIdx.x, per_warp = kLanes / width, slot = lane / width, position = lane % width;
+  const int per_row = (columns + width - 1) / width, group = (int)blockIdx.x * per_warp + slot;
+  const int here = slot < per_warp && group < per_row ? min(width, columns - group * width) : 0;
+  for (int64_t row = (int64_t)blockIdx.y * 8 + threadIdx.y; row < rows; row += (int64_t)gridDim.y * 8) {
+    const int64_t at = row * columns + group * width + position;
+    const int removed = removed_of(row * per_row + group, width, here, removed_per_group);
+    const float score = position < here ? scores[at] : 0.f;
+    int rank = 0;
+    for (int other = 0; other < width; other++) {
+      const float theirs = __shfl_sync(kAllLanes, score, (slot * width + other) % kLanes);
+      rank += other < here && (theirs < score || (theirs == score && other < position));
+    }
+    if (position < here) marked[at] = rank < removed ? score : INFINITY;
+  }
+}
+EXPORT_KERNEL(keep_per_group_narrow_32x8);
 
 struct GroupSelect {
   unsigned count[kBins];
   Scan<unsigned> scan;
   uint32_t prefix, mask;
-  unsigned remaining;
+  unsigned remaining, equal;  // how many of those that match are removed, and how many there are
 };
 
-extern "C" __global__ void __launch_bounds__(256)
-    keep_per_group_wide_256(const float* scores, float* marked, int64_t groups, int columns, int width,
-                            double removed_per_group) {
-  STATIC_SHARED(GroupSelect, shared);
-  const int t = threadIdx.x;
+template <int N, int V>
+__device__ __forceinline__ void keep_per_group_wide(GroupSelect& shared, const float* scores, float* marked,
+                                                    int64_t groups, int columns, int width, double removed_per_group) {
+  const int t = threadIdx.x, per_row = (columns + width - 1) / width;
   for (int64_t g = blockIdx.x; g < groups; g += gridDim.x) {
-    const Group group = group_of(g, columns, width, removed_per_group);
-    const float* mine = scores + group.offset;
+    const int start = (int)(g % per_row) * width;
+    Rows<N, V> group(groups, min(width, columns - start));
+    const int removed = removed_of(g, width, group.columns, removed_per_group);
+    const int64_t offset = g / per_row * columns + start;
+    Held<N, V> mine(scores + offset);
     if (t == 0) {
       shared.prefix = shared.mask = 0;
-      shared.remaining = (unsigned)group.removed;
+      shared.remaining = (unsigned)removed;
     }
-    for (int pass = 0; pass < 3 && group.removed > 0; pass++) {
+    for (int pass = 0; pass < 3 && removed > 0; pass++) {
       const Digit digit = digit_of(pass);
       for (int bin = t; bin < kBins; bin += 256) shared.count[bin] = 0;
       __syncthreads();
       const uint32_t prefix = shared.prefix, mask = shared.mask;
       const unsigned remaining = shared.remaining;
-      for (int i = t; i < group.width; i += 256) {
-        uint32_t k = key(mine[i]);
-        if ((k & mask) == prefix) atomicAdd(&shared.count[k >> digit.shift & ((1u << digit.bits) - 1)], 1u);
-      }
+      group.pass(
+          [&](int n, int) {
+#pragma unroll
+            for (int v = 0; v < V; v++) {
+              const uint32_t k = key(mine.at[n].v[v]);
+              if ((k & mask) == prefix) atomicAdd(&shared.count[k >> digit.shift & ((1u << digit.bits) - 1)], 1u);
+            }
+          },
+          mine);
       __syncthreads();
       unsigned total = 0;
       for (int i = 0; i < kBins / 256; i++) total += shared.count[t * (kBins / 256) + i];
@@ -236,26 +261,51 @@ extern "C" __global__ void __launch_bounds__(256)
         shared.prefix = prefix | (uint32_t)bin << digit.shift;
         shared.mask = mask | ((1u << digit.bits) - 1) << digit.shift;
         shared.remaining = remaining - before;
+        shared.equal = shared.count[bin];
       }
       __syncthreads();
     }
     __syncthreads();
     const uint32_t threshold = shared.prefix;
     const unsigned ties = shared.remaining;  // so many of the scores equal to the threshold are removed
-    unsigned passed = 0;
-    for (int first = 0; first < group.width; first += 256) {
-      const int i = first + t;
-      const float score = i < group.width ? mine[i] : 0.f;
-      const uint32_t k = key(score);
-      const bool tie = group.removed > 0 && i < group.width && k == threshold;
-      const unsigned rank = passed + exclusive_sum(shared.scan, (unsigned)tie);
-      const bool removed = group.removed > 0 && (k < threshold || (tie && rank < ties));
-      if (i < group.width) marked[group.offset + i] = removed ? score : INFINITY;
-      if (t == 255) shared.count[0] = rank + tie;
-      __syncthreads();
-      passed = shared.count[0];
-      __syncthreads();
+    if (removed == 0 || ties == shared.equal) {
+      group.pass(
+          [&](int n, int column) {
+            Vector<V> of;
+#pragma unroll
+            for (int v = 0; v < V; v++) {
+              const float score = mine.at[n].v[v];
+              of.v[v] = removed > 0 && key(score) <= threshold ? score : INFINITY;
+            }
+            store(marked + offset + column, of);
+          },
+          mine);
+    } else {  // the first of them
+      unsigned passed = 0;
+      for (int first = 0; first < group.columns; first += 256) {
+        const int i = first + t;
+        const float score = i < group.columns ? scores[offset + i] : 0.f;
+        const bool tie = i < group.columns && key(score) == threshold;
+        const unsigned rank = passed + exclusive_sum(shared.scan, (unsigned)tie);
+        if (i < group.columns)
+          marked[offset + i] = key(score) < threshold || (tie && rank < ties) ? score : INFINITY;
+        if (t == 255) shared.count[0] = rank + tie;
+        __syncthreads();
+        passed = shared.count[0];
+        __syncthreads();
+      }
     }
+    __syncthreads();
   }
 }
-EXPORT_KERNEL(keep_per_group_wide_256);
+
+#define WIDE(N, V)                                                                                              \
+  extern "C" __global__ void __launch_bounds__(256)                                                             \
+      keep_per_group_wide_##N##x##V(const float* scores, float* marked, int64_t groups, int columns, int width, \
+                                    double removed_per_group) {                                                 \
+    STATIC_SHARED(GroupSelect, shared);                                                                         \
+    keep_per_group_wide<N, V>(shared, scores, marked, groups, columns, width, removed_per_group);               \
+  }                                                                                                             \
+  EXPORT_KERNEL(keep_per_group_wide_##N##x##V)
+
+ROW_TILES(WIDE);

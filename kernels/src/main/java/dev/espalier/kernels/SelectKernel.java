@@ -15,6 +15,8 @@ public final class SelectKernel {
   private static final int PASSES = 3;
   private static final int THREADS = 256;
   private static final int WARP = 32;
+  /// Elements that a thread moves at a time where it can.
+  private static final int VECTOR = 4;
 
   private final Gpu gpu;
 
@@ -101,16 +103,27 @@ public final class SelectKernel {
     Kernels.shape("marked", marked, scores.rows(), scores.columns());
     Kernels.apart("marked", marked, scores);
     int groupsPerRow = Math.ceilDiv(scores.columns(), groupWidth);
-    long groups = (long) scores.rows() * groupsPerRow;
-    boolean narrow = groupWidth <= WARP;
-    long groupsPerBlock = narrow ? THREADS / WARP * (long) (WARP / groupWidth) : 1;
-    long blocks = Math.ceilDiv(groups, groupsPerBlock);
-    Dimensions grid = Dimensions
-        .of(narrow ? Math.toIntExact(blocks) : (int) Math.min(blocks, 16L * gpu.multiprocessors()));
-    launch("keep_per_group_" + (narrow ? "narrow_" : "wide_") + THREADS, grid, Dimensions.of(THREADS),
-        List.of(Argument.of(scores), Argument.of(marked), Argument.of(groups), Argument.of(scores.columns()),
-            Argument.of(groupWidth), Argument.of(removedPerGroup)),
-        "scores " + scores + ", groups of " + groupWidth);
+    String shapes = "scores " + scores + ", groups of " + groupWidth;
+    Argument columns = Argument.of(scores.columns());
+    Argument removed = Argument.of(removedPerGroup);
+    if (groupWidth == VECTOR && ElementwiseTile.vector(scores, marked) == VECTOR) {
+      ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, scores, marked);
+      launch(tile.name("keep_per_group_of_4"), tile.grid(scores.rows(), scores.columns()), ElementwiseTile.BLOCK,
+          List.of(Argument.of(scores), Argument.of(marked), Argument.of(scores.rows()), columns, removed), shapes);
+    } else if (groupWidth <= WARP) {
+      Dimensions grid = Dimensions.of(Kernels.blocks(groupsPerRow, WARP / groupWidth),
+          Math.min(Launch.MAX_GRID_Y, Kernels.blocks(scores.rows(), TILE_ROWS)));
+      launch("keep_per_group_narrow_32x8", grid, ElementwiseTile.BLOCK, List.of(Argument.of(scores),
+          Argument.of(marked), Argument.of(scores.rows()), columns, Argument.of(groupWidth), removed), shapes);
+    } else {
+      long groups = (long) scores.rows() * groupsPerRow;
+      int vector = groupWidth % VECTOR == 0 ? ElementwiseTile.vector(scores, marked) : 1;
+      RowTile tile = new RowTile(vector, THREADS);
+      launch(tile.name("keep_per_group_wide"), Dimensions.of((int) Math.min(groups, 16L * gpu.multiprocessors())),
+          tile.block(), List.of(Argument.of(scores), Argument.of(marked), Argument.of(groups), columns,
+              Argument.of(groupWidth), removed),
+          shapes);
+    }
     return leftToRemove(scores.rows(), groupsPerRow, groupWidth, groupsPerRow * groupWidth - scores.columns(),
         removedPerGroup);
   }

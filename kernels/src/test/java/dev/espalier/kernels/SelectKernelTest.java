@@ -98,6 +98,8 @@ class SelectKernelTest {
       }
     }
     groups(3, 300, 300, 150);
+    groups(2, 4100, 4100, 1000); // more than a block holds at once, by vectors of four and by elements
+    groups(1, 4099, 4099, 1000);
     groups(2, 1000, 700, 350);
     groups(2, 1, 1, 0.5);
   }
