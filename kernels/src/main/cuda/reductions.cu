@@ -33,6 +33,7 @@ __device__ __forceinline__ void column_sums(RowSums& shared, const float* x, flo
   const int64_t end = min((int64_t)rows, (blockIdx.z + 1) * part);
   float sum = 0.f;
   if (column < columns)
+#pragma unroll 8
     for (int64_t row = blockIdx.z * part + threadIdx.y; row < end; row += 8)
       sum = Term::add(sum, x[row * columns + column]);
   shared.of[threadIdx.y][threadIdx.x] = sum;
