@@ -32,12 +32,22 @@ final class Checks {
 
   private static final List<Order> ORDERS = BRIEF ? List.of(Order.RANDOM) : List.of(Order.values());
 
+  /// On a device, which has schedules of its own.
+  private static final int RUNS = BRIEF ? 1 : 3;
+
   private Checks() {}
 
-  /// Runs `action` with every shape on a GPU of its own under each order of threads and blocks.
+  /// Runs `action` with every shape on a GPU of its own under each order of threads and blocks; on a device once, and
+  /// three times with the largest shape, since only where blocks are many do schedules differ.
   static void onEveryShape(ShapeAction action) {
-    for (Shape shape : BRIEF ? List.of(new Shape(33, 33), new Shape(19, 132)) : SHAPES) {
-      onEveryOrder(gpu -> action.run(gpu, shape.rows(), shape.columns()));
+    List<Shape> shapes = BRIEF ? List.of(new Shape(33, 33), new Shape(19, 132)) : SHAPES;
+    for (Shape shape : shapes) {
+      Consumer<TestGpu> run = gpu -> action.run(gpu, shape.rows(), shape.columns());
+      if (isOnDevice()) {
+        onDevice(shape.equals(shapes.getLast()) ? RUNS : 1, run);
+      } else {
+        onEveryOrder(run);
+      }
     }
   }
 
@@ -60,31 +70,44 @@ final class Checks {
     void run(TestGpu gpu, int rows, int columns);
   }
 
-  /// Runs `action` on a GPU of its own under each order of threads and blocks; on a device, three times.
+  /// Runs `action` on a GPU of its own under each order of threads and blocks; on a device three times.
   static void onEveryOrder(Consumer<TestGpu> action) {
-    for (Order order : ORDERS) {
-      on(new Schedule(order, 0), action);
-    }
+    onEverySchedule(0, action);
   }
 
   /// Runs `action` on a GPU of its own under each order, with every choice of the asynchronous mechanisms in
-  /// `mechanisms` late and the others early. On a device, which has schedules of its own, that is so many times.
+  /// `mechanisms` late and the others early; on a device three times.
   static void onEverySchedule(int mechanisms, Consumer<TestGpu> action) {
+    if (isOnDevice()) {
+      onDevice(RUNS, action);
+      return;
+    }
     for (Order order : ORDERS) {
       for (int late = mechanisms; late >= 0; late = late == 0 ? -1 : (late - 1) & mechanisms) {
-        on(new Schedule(order, late), action);
+        Schedule schedule = new Schedule(order, late);
+        on(schedule.toString(), gpu -> {
+          ((EmulatedGpu) gpu).schedule(schedule);
+          action.accept(gpu);
+        });
       }
     }
   }
 
-  private static void on(Schedule schedule, Consumer<TestGpu> action) {
+  private static boolean isOnDevice() {
+    return OnDevice.device().isPresent();
+  }
+
+  private static void onDevice(int runs, Consumer<TestGpu> action) {
+    for (int run = 1; run <= runs; run++) {
+      on("run %d of %d".formatted(run, runs), action);
+    }
+  }
+
+  private static void on(String what, Consumer<TestGpu> action) {
     try (TestGpu gpu = TestGpu.open()) {
-      if (gpu instanceof EmulatedGpu emulated) {
-        emulated.schedule(schedule);
-      }
       action.accept(gpu);
     } catch (AssertionError | KernelException e) {
-      throw new AssertionError("%s: %s".formatted(schedule, e.getMessage()), e);
+      throw new AssertionError("%s: %s".formatted(what, e.getMessage()), e);
     }
   }
 

@@ -10,15 +10,16 @@ import java.util.List;
 final class DriverGpu extends TestGpu {
   private static final int GUARD = 256;
 
+  private final OnDevice.Device device;
   private final Driver driver;
   private final int computeCapability;
   private final List<Long> allocations = new ArrayList<>();
-  private HostMemory staging;
 
   /// @param computeCapability that launchers pick kernels by; the device's own if it cannot be 90, whose kernels run
   ///                          nowhere else
-  DriverGpu(Driver driver, int computeCapability) {
-    this.driver = driver;
+  DriverGpu(OnDevice.Device device, int computeCapability) {
+    this.device = device;
+    driver = device.driver();
     this.computeCapability = computeCapability == 90 ? driver.computeCapability() : computeCapability;
   }
 
@@ -59,33 +60,22 @@ final class DriverGpu extends TestGpu {
 
   @Override
   void copyIn(MemorySegment from, long to) {
-    HostMemory host = staging(from.byteSize());
+    HostMemory host = device.staging(from.byteSize());
     host.segment().asSlice(0, from.byteSize()).copyFrom(from);
     driver.copyIn(host, 0, to, from.byteSize(), Stream.COMPUTE);
     driver.synchronize();
   }
 
   @Override
-  void copyOut(long from, MemorySegment to) {
-    HostMemory host = staging(to.byteSize());
-    driver.copyOut(from, host, 0, to.byteSize(), Stream.COMPUTE);
+  void copyOut(List<Zone> from, MemorySegment to) {
+    HostMemory host = device.staging(to.byteSize());
+    long at = 0;
+    for (Zone zone : from) {
+      driver.copyOut(zone.address(), host, at, zone.bytes(), Stream.COMPUTE);
+      at += zone.bytes();
+    }
     driver.synchronize();
     to.copyFrom(host.segment().asSlice(0, to.byteSize()));
-  }
-
-  private HostMemory staging(long bytes) {
-    if (staging == null || staging.segment().byteSize() < bytes) {
-      freeStaging();
-      staging = driver.allocateHost(bytes);
-    }
-    return staging;
-  }
-
-  private void freeStaging() {
-    if (staging != null) {
-      driver.free(staging);
-      staging = null;
-    }
   }
 
   @Override
@@ -93,7 +83,6 @@ final class DriverGpu extends TestGpu {
     allocations.forEach(driver::free);
     allocations.clear();
     driver.synchronize();
-    freeStaging();
   }
 
   @Override

@@ -1,9 +1,11 @@
 package dev.espalier.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.kernels.Driver.HostMemory;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -31,6 +33,18 @@ class DriverGpuTest extends SmallKernelsTest {
   void testsRunThroughTheDriver() {
     Checks.onEveryOrder(gpu -> new UpdatesKernel(gpu).add(1, gpu.matrix(1, 1, 2), gpu.matrix(1, 1, 3)));
     assertEquals(3, driver.launches());
+  }
+
+  @Test
+  void testsShareTheirPageLockedMemory() {
+    OnDevice.Device device = OnDevice.device().orElseThrow();
+    HostMemory first = device.staging(1);
+    Checks.onEveryOrder(gpu -> gpu.matrix(100, 100));
+    assertSame(first, device.staging(1 << 19));
+    assertEquals(1, driver.allocations());
+    HostMemory larger = device.staging(first.segment().byteSize() + 1);
+    assertTrue(larger.segment().byteSize() > first.segment().byteSize());
+    assertEquals(1, driver.allocations());
   }
 
   @Test

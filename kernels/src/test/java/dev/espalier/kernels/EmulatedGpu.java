@@ -160,8 +160,12 @@ final class EmulatedGpu extends TestGpu {
   }
 
   @Override
-  void copyOut(long from, MemorySegment to) {
-    to.copyFrom(memory(from, to.byteSize()));
+  void copyOut(List<Zone> from, MemorySegment to) {
+    long at = 0;
+    for (Zone zone : from) {
+      to.asSlice(at, zone.bytes()).copyFrom(memory(zone.address(), zone.bytes()));
+      at += zone.bytes();
+    }
   }
 
   @Override

@@ -16,6 +16,9 @@ abstract class TestGpu implements Gpu, AutoCloseable {
   /// A buffer of `bytes`, `start` bytes behind the beginning of `all` at `address`.
   private record Guarded(long address, long all, long start, long bytes) {}
 
+  /// Some bytes of memory.
+  record Zone(long address, long bytes) {}
+
   private final List<Guarded> buffers = new ArrayList<>();
 
   /// The GPU that tests run on; the test is skipped where there is no g++ for the CPU that plays one.
@@ -25,7 +28,7 @@ abstract class TestGpu implements Gpu, AutoCloseable {
 
   /// As [#open], with a compute capability, which launchers pick their kernels by.
   static TestGpu open(int computeCapability) {
-    return OnDevice.driver().<TestGpu>map(driver -> new DriverGpu(driver, computeCapability))
+    return OnDevice.device().<TestGpu>map(device -> new DriverGpu(device, computeCapability))
         .orElseGet(() -> EmulatedGpu.open(computeCapability));
   }
 
@@ -42,8 +45,12 @@ abstract class TestGpu implements Gpu, AutoCloseable {
 
   abstract void copyIn(MemorySegment from, long to);
 
-  /// Waits for the kernels, and copies.
-  abstract void copyOut(long from, MemorySegment to);
+  /// Waits for the kernels, and copies each zone behind the one before it.
+  abstract void copyOut(List<Zone> from, MemorySegment to);
+
+  private void copyOut(long from, MemorySegment to) {
+    copyOut(List.of(new Zone(from, to.byteSize())), to);
+  }
 
   /// Gives all memory back.
   abstract void free();
@@ -117,31 +124,31 @@ abstract class TestGpu implements Gpu, AutoCloseable {
   }
 
   private MemorySegment read(DeviceBuffer buffer) {
-    return read(buffer.address(), buffer.bytes());
-  }
-
-  private MemorySegment read(long address, long bytes) {
-    MemorySegment copy = MemorySegment.ofArray(new byte[Math.toIntExact(bytes)]);
-    copyOut(address, copy);
+    MemorySegment copy = MemorySegment.ofArray(new byte[Math.toIntExact(buffer.bytes())]);
+    copyOut(buffer.address(), copy);
     return copy;
   }
 
   /// Fails if a byte around a buffer has changed.
   void checkGuards() {
-    for (int i = 0; i < buffers.size(); i++) {
-      Guarded buffer = buffers.get(i);
+    List<Zone> zones = new ArrayList<>();
+    for (Guarded buffer : buffers) {
       long end = buffer.start() + buffer.bytes();
-      checkGuard(buffer.address(), buffer.start(), i, "before");
-      checkGuard(buffer.address() + end, buffer.all() - end, i, "behind");
+      zones.add(new Zone(buffer.address(), buffer.start()));
+      zones.add(new Zone(buffer.address() + end, buffer.all() - end));
     }
-  }
-
-  private void checkGuard(long address, long bytes, int buffer, String where) {
-    byte[] guard = read(address, bytes).toArray(ValueLayout.JAVA_BYTE);
-    for (int i = 0; i < guard.length; i++) {
-      if (guard[i] != GUARD_BYTE) {
-        throw new AssertionError("byte %d %s buffer %d was written".formatted(i, where, buffer));
+    byte[] content = new byte[Math.toIntExact(zones.stream().mapToLong(Zone::bytes).sum())];
+    copyOut(zones, MemorySegment.ofArray(content));
+    int first = 0;
+    for (int z = 0; z < zones.size(); z++) {
+      int bytes = (int) zones.get(z).bytes();
+      for (int i = 0; i < bytes; i++) {
+        if (content[first + i] != GUARD_BYTE) {
+          throw new AssertionError(
+              "byte %d %s buffer %d was written".formatted(i, z % 2 == 0 ? "before" : "behind", z / 2));
+        }
       }
+      first += bytes;
     }
   }
 
