@@ -455,8 +455,9 @@ public interface NetworkOperationsContract {
       Matrix normalized = on().upload(samples, columns, filled(x.length, Float.NaN));
       network().normalize(centred, 0.25, on().upload(samples, columns, x), normalized);
       float[] found = on().download(normalized);
+      Spread[] spreads = Spread.ofRows(x, columns, centred);
       for (int at = 0; at < x.length; at++) {
-        Spread spread = Spread.of(x, at - at % columns, columns, centred);
+        Spread spread = spreads[at / columns];
         // m and v are means of `columns` terms, of which each rounding counts once.
         double tolerance = (columns + 8) * FLOAT_ROUNDOFF * (spread.largest() + 1) * spread.scale() * 2;
         assertEquals((x[at] - spread.mean()) * spread.scale(), found[at], tolerance,
@@ -467,7 +468,12 @@ public interface NetworkOperationsContract {
 
   /// @param scale 1 / √(v + ¼)
   record Spread(double mean, double scale, double largest) {
-    static Spread of(float[] x, int first, int columns, boolean centred) {
+    static Spread[] ofRows(float[] x, int columns, boolean centred) {
+      return IntStream.range(0, x.length / columns).mapToObj(row -> of(x, row * columns, columns, centred))
+          .toArray(Spread[]::new);
+    }
+
+    private static Spread of(float[] x, int first, int columns, boolean centred) {
       double mean = centred ? IntStream.range(0, columns).mapToDouble(j -> x[first + j]).sum() / columns : 0;
       double squares = IntStream.range(0, columns).mapToDouble(j -> Math.pow(x[first + j] - mean, 2)).sum();
       double largest = IntStream.range(0, columns).mapToDouble(j -> Math.abs(x[first + j])).max().orElseThrow();
@@ -482,8 +488,9 @@ public interface NetworkOperationsContract {
     for (boolean centred : new boolean[]{true, false}) {
       float[] x = on().normal(samples * columns);
       float[] y = new float[x.length];
+      Spread[] spreads = Spread.ofRows(x, columns, centred);
       for (int at = 0; at < x.length; at++) {
-        Spread spread = Spread.of(x, at - at % columns, columns, centred);
+        Spread spread = spreads[at / columns];
         y[at] = (float) ((x[at] - spread.mean()) * spread.scale());
       }
       float[] u = on().normal(copies * x.length);
@@ -495,13 +502,14 @@ public interface NetworkOperationsContract {
       ExpectedSums sums = on().sums(u.length);
       for (int at = 0; at < u.length; at++) {
         int row = at - at % columns;
-        Spread spread = Spread.of(x, row % x.length, columns, centred);
+        Spread spread = spreads[at / columns % samples];
         double ulps = 8 + columns * spread.scale() * (spread.largest() + 1) * FLOAT_ROUNDOFF / on().unitRoundoff();
+        int rowOfX = row % x.length;
+        double own = y[at % x.length];
         for (int j = 0; j < columns; j++) {
-          double factor = (at == row + j ? 1 : 0) - (centred ? 1.0 / columns : 0)
-              - (double) y[at % x.length] * y[(row + j) % x.length] / columns;
+          double factor = (at == row + j ? 1 : 0) - (centred ? 1.0 / columns : 0) - own * y[rowOfX + j] / columns;
           sums.add(at, ulps, u[row + j] * factor * spread.scale());
-          sums.allow(at, u[row + j] * spread.scale() * (1 + Math.abs(y[at % x.length])));
+          sums.allow(at, u[row + j] * spread.scale() * (1 + Math.abs(own)));
         }
       }
       sums.check("gradient, centred " + centred, gradient);
