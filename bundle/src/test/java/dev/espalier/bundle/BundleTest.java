@@ -33,7 +33,7 @@ final class BundleTest {
   private static final Path TARGET = Path.of("target").toAbsolutePath();
   /// All that the launchers call.
   private static final List<String> TOOLS = List.of("sh", "dirname", "readlink", "stty", "cut", "bash", "mkdir", "tail",
-      "locale");
+      "locale", "grep", "sleep");
   /// Jackson and JUnit do without them, and JMH does not use the geometry of commons-math.
   private static final Set<String> OPTIONAL = Set.of("java.desktop", "java.sql");
   private static final long GPU_LIMIT = 48L << 20;
