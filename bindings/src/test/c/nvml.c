@@ -9,12 +9,20 @@ struct nvmlDevice_st {
 static struct nvmlDevice_st gpu;
 static int users;
 static int power_status;
+static int processes;
+static int process_status;
 
 /* How many have started it and not shut it down. */
 int stub_users(void) { return users; }
 
 /* What the question for the power returns from here on. */
 void stub_power_status(int status) { power_status = status; }
+
+/* How many processes use the GPU from here on. */
+void stub_processes(int count) { processes = count; }
+
+/* What the questions for processes and for clocks' limits return from here on, if there is room. */
+void stub_process_status(int status) { process_status = status; }
 
 const char *nvmlErrorString(int result) { return result == 15 ? "GPU is lost" : "?"; }
 
@@ -50,4 +58,21 @@ int nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power) {
 int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned int *temperature) {
   *temperature = sensor == 0 ? 41 : 0;
   return device == &gpu ? 0 : 2;
+}
+
+/* Process i has pid 100 + i and i MiB; the first does not tell its memory. */
+int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *infos) {
+  unsigned int room = *count;
+  *count = processes;
+  if (room < (unsigned int)processes) return 7;
+  for (int i = 0; i < processes; i++) {
+    infos[i].pid = 100 + i;
+    infos[i].usedGpuMemory = i ? (unsigned long long)i << 20 : ~0ull;
+  }
+  return device == &gpu ? process_status : 2;
+}
+
+int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons) {
+  *reasons = 0x24 | 1ull << 40;
+  return device == &gpu ? process_status : 2;
 }

@@ -10,7 +10,20 @@ typedef struct nvmlMemory_st {
   unsigned long long used;
 } nvmlMemory_t;
 
-enum { NVML_SUCCESS = 0, NVML_ERROR_NOT_SUPPORTED = 3, NVML_ERROR_NO_PERMISSION = 4 };
+typedef struct nvmlProcessInfo_st {
+  unsigned int pid;
+  /* bytes, or all bits set if it is not known */
+  unsigned long long usedGpuMemory;
+  unsigned int gpuInstanceId;
+  unsigned int computeInstanceId;
+} nvmlProcessInfo_t;
+
+enum {
+  NVML_SUCCESS = 0,
+  NVML_ERROR_NOT_SUPPORTED = 3,
+  NVML_ERROR_NO_PERMISSION = 4,
+  NVML_ERROR_INSUFFICIENT_SIZE = 7
+};
 enum { NVML_CLOCK_SM = 1, NVML_CLOCK_MEM = 2 };
 enum { NVML_TEMPERATURE_GPU = 0 };
 
@@ -25,3 +38,7 @@ int nvmlDeviceGetClockInfo(nvmlDevice_t device, int type, unsigned int *clock);
 int nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power);
 /* degrees Celsius */
 int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned int *temperature);
+/* Processes with a context; count is of room before, of processes after, also if the room is insufficient. */
+int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *infos);
+/* A bit for each reason for a clock below the highest. */
+int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons);

@@ -86,14 +86,13 @@ public final class GpuKernels {
       System.err.println("GpuKernels: no GPU to measure: " + problem);
       System.exit(1);
     }
-    try (CudaGpu gpu = new CudaGpu(0);
+    try (GpuWatch _ = GpuWatch.begin();
+        CudaGpu gpu = new CudaGpu(0);
         Memory memory = new Memory(gpu);
         MatrixProducts tf32 = library(gpu, memory, MathMode.TF32);
         MatrixProducts fp32 = library(gpu, memory, MathMode.FP32)) {
-      System.out.println("before: " + GpuState.now());
       measure(gpu, Map.of(MathMode.TF32, tf32, MathMode.FP32, fp32), sizes, wanted, System.out);
       gpu.synchronize();
-      System.out.printf("%nafter: %s%n", GpuState.now());
     }
   }
 

@@ -110,15 +110,13 @@ public final class GpuOverhead {
       System.exit(1);
     }
     Sizes sizes = List.of(args).contains("--tiny") ? Sizes.TINY : Sizes.FULL;
-    System.out.println("before: " + GpuState.now());
-    try (CudaGpu gpu = new CudaGpu(0)) {
+    try (GpuWatch _ = GpuWatch.begin(); CudaGpu gpu = new CudaGpu(0)) {
       System.out.println(gpu.name());
       GpuOverhead overhead = new GpuOverhead(gpu, sizes, System.out);
       overhead.calls();
       overhead.launches();
       overhead.copies();
     }
-    System.out.printf("%nafter: %s%n", GpuState.now());
   }
 
   // ---- calls ----

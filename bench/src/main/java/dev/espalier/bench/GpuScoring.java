@@ -16,6 +16,7 @@ import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.kernels.JCudaLoader;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.lang.foreign.Arena;
@@ -51,11 +52,14 @@ public final class GpuScoring {
   public static void main(String[] args) throws IOException {
     List<String> networks = new ArrayList<>(List.of(args));
     boolean tiny = networks.remove("--tiny");
-    try (Backend backend = Device.CUDA.open()) {
-      System.out.println("before: " + GpuState.now());
+    Optional<String> problem = JCudaLoader.problem();
+    if (problem.isPresent()) {
+      System.err.println("GpuScoring: no GPU to measure: " + problem.get());
+      System.exit(1);
+    }
+    try (GpuWatch _ = GpuWatch.begin(); Backend backend = Device.CUDA.open()) {
       new GpuScoring(backend, System.out).run(networks.isEmpty() ? tiny ? TINY : NETWORKS : networks,
           tiny ? TINY_LIMIT_WIDTH : LIMIT_WIDTH, RUNS, tiny ? 0 : WARM_UP_SECONDS);
-      System.out.printf("%nafter: %s%n", GpuState.now());
     } catch (EspalierException e) {
       System.err.println("GpuScoring: no GPU to measure: " + e.getMessage());
       System.exit(1);

@@ -7,6 +7,11 @@ import dev.espalier.kernels.NeedsGpu;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
@@ -38,15 +43,44 @@ class GpuStandInTest {
   /// The clock of the GPU that stands in falls with each question.
   private static void assertRecorded(List<String> lines) {
     String before = lines.getFirst();
+    String meanwhile = lines.get(lines.size() - 2);
     String after = lines.getLast();
-    assertTrue(before.matches("before: clock \\d+ MHz, memory clock 3201 MHz, 76\\.3 W, \\d+ °C"), before);
-    assertTrue(after.matches("after: clock \\d+ MHz, memory clock 3201 MHz, 76\\.3 W, \\d+ °C"), after);
-    assertEquals(clock(before) - 15, clock(after));
+    String state = ": clock \\d+ MHz, memory clock 3201 MHz, 76\\.3 W, \\d+ °C, - MiB in use, other processes: none";
+    assertTrue(before.matches("before" + state), before);
+    assertTrue(meanwhile.matches("meanwhile: clock at least \\d+ MHz, held down by: power"), meanwhile);
+    assertTrue(after.matches("after" + state), after);
+    assertTrue(clock(before) > clock(meanwhile) && clock(meanwhile) > clock(after), () -> String.join("\n", lines));
     assertTrue(lines.stream().noneMatch(line -> line.contains("not measured") || line.contains("NaN")));
   }
 
   private static int clock(String line) {
-    return Integer.parseInt(line.replaceFirst("[a-z]+: clock (\\d+) .*", "$1"));
+    return Integer.parseInt(line.replaceFirst("\\D*(\\d+) .*", "$1"));
+  }
+
+  @Test
+  void notesThatOthersUseTheGpu() throws IOException {
+    others(2);
+    List<String> lines;
+    try {
+      lines = output(() -> GpuWatch.begin().close());
+    } finally {
+      others(0);
+    }
+    String note = "note: 2 other processes use this GPU: these times are not its own";
+    assertTrue(lines.getFirst().endsWith(", other processes: 1 2"), lines.getFirst());
+    assertEquals(List.of(note, note), List.of(lines.get(1), lines.getLast()));
+  }
+
+  @SuppressWarnings("restricted")
+  private static void others(int count) {
+    try (Arena arena = Arena.ofConfined()) {
+      Linker.nativeLinker()
+          .downcallHandle(SymbolLookup.libraryLookup("libnvidia-ml.so.1", arena).findOrThrow("stand_in_others"),
+              FunctionDescriptor.ofVoid(ValueLayout.JAVA_INT))
+          .invokeExact(count);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
   }
 
   @Test

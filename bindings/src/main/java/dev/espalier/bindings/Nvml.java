@@ -2,11 +2,14 @@ package dev.espalier.bindings;
 
 import static dev.espalier.bindings.nvml.nvml_h.NVML_CLOCK_MEM;
 import static dev.espalier.bindings.nvml.nvml_h.NVML_CLOCK_SM;
+import static dev.espalier.bindings.nvml.nvml_h.NVML_ERROR_INSUFFICIENT_SIZE;
 import static dev.espalier.bindings.nvml.nvml_h.NVML_ERROR_NOT_SUPPORTED;
 import static dev.espalier.bindings.nvml.nvml_h.NVML_ERROR_NO_PERMISSION;
 import static dev.espalier.bindings.nvml.nvml_h.NVML_SUCCESS;
 import static dev.espalier.bindings.nvml.nvml_h.NVML_TEMPERATURE_GPU;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetClockInfo;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetComputeRunningProcesses_v3;
+import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetCurrentClocksEventReasons;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetHandleByPciBusId_v2;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetMemoryInfo;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlDeviceGetPowerUsage;
@@ -16,15 +19,21 @@ import static dev.espalier.bindings.nvml.nvml_h.nvmlInit_v2;
 import static dev.espalier.bindings.nvml.nvml_h.nvmlShutdown;
 import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.espalier.bindings.nvml.nvmlMemory_st;
+import dev.espalier.bindings.nvml.nvmlProcessInfo_st;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.Set;
 
 /// What a GPU does at the moment, by NVML, which comes with NVIDIA's driver. Many threads may use one at a time.
 public final class Nvml implements AutoCloseable {
@@ -40,6 +49,42 @@ public final class Nvml implements AutoCloseable {
   /// @param temperature in degrees Celsius
   public record Reading(OptionalLong totalMemory, OptionalLong freeMemory, OptionalInt clock, OptionalInt memoryClock,
       OptionalDouble power, OptionalInt temperature) {}
+
+  /// Why the multiprocessors' clock is not the highest, by NVML's bits.
+  public enum ClockLimit {
+    /// There is no work.
+    IDLE(0x1),
+    /// Set by a user.
+    APPLICATION(0x2),
+    /// The power drawn is at its limit.
+    POWER(0x4),
+    /// The chip protects itself, by temperature or power.
+    HARDWARE(0x8),
+    /// Kept to the clock of other GPUs.
+    SYNCHRONIZED(0x10),
+    /// Temperature, by the driver.
+    TEMPERATURE(0x20),
+    /// Temperature, by the chip.
+    CHIP_TEMPERATURE(0x40),
+    /// The power supply demands it.
+    POWER_BRAKE(0x80),
+    /// Set by a display.
+    DISPLAY(0x100);
+
+    private final long bit;
+
+    ClockLimit(long bit) {
+      this.bit = bit;
+    }
+  }
+
+  /// A process that uses the GPU to compute.
+  ///
+  /// @param pid in the caller's namespace, if the driver knows it there
+  /// @param memory of the device, in bytes
+  public record User(long pid, OptionalLong memory) {}
+
+  private static final int ROOM = 64;
 
   private final MemorySegment device;
   private boolean closed;
@@ -89,6 +134,58 @@ public final class Nvml implements AutoCloseable {
           clock(arena, NVML_CLOCK_MEM()),
           power.isPresent() ? OptionalDouble.of(power.getAsInt() / 1e3) : OptionalDouble.empty(), figure(arena,
               "nvmlDeviceGetTemperature", out -> nvmlDeviceGetTemperature(device, NVML_TEMPERATURE_GPU(), out)));
+    }
+  }
+
+  /// The processes that compute on the GPU now, this one too.
+  ///
+  /// @return empty if they are not told; no processes may also mean that they are hidden, as in a container
+  /// @throws NativeCallException if NVML fails
+  public Optional<List<User>> users() {
+    String function = "nvmlDeviceGetComputeRunningProcesses_v3";
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment count = arena.allocate(JAVA_INT);
+      int room = ROOM;
+      while (true) {
+        MemorySegment infos = nvmlProcessInfo_st.allocateArray(room, arena);
+        count.set(JAVA_INT, 0, room);
+        int status = nvmlDeviceGetComputeRunningProcesses_v3(device, count, infos);
+        if (status != NVML_ERROR_INSUFFICIENT_SIZE()) {
+          return gives(status, function) ? Optional.of(users(infos, count.get(JAVA_INT, 0))) : Optional.empty();
+        }
+        room = 2 * Math.max(room, count.get(JAVA_INT, 0));
+      }
+    }
+  }
+
+  private static List<User> users(MemorySegment infos, int count) {
+    List<User> users = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      MemorySegment info = nvmlProcessInfo_st.asSlice(infos, i);
+      long memory = nvmlProcessInfo_st.usedGpuMemory(info);
+      users.add(new User(Integer.toUnsignedLong(nvmlProcessInfo_st.pid(info)),
+          memory < 0 ? OptionalLong.empty() : OptionalLong.of(memory))); // all bits set: not known
+    }
+    return users;
+  }
+
+  /// Why the clock is not the highest now.
+  ///
+  /// @return empty if the GPU does not tell
+  /// @throws NativeCallException if NVML fails
+  public Optional<Set<ClockLimit>> clockLimits() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment reasons = arena.allocate(JAVA_LONG);
+      if (!gives(nvmlDeviceGetCurrentClocksEventReasons(device, reasons), "nvmlDeviceGetCurrentClocksEventReasons")) {
+        return Optional.empty();
+      }
+      Set<ClockLimit> limits = EnumSet.noneOf(ClockLimit.class);
+      for (ClockLimit limit : ClockLimit.values()) {
+        if ((reasons.get(JAVA_LONG, 0) & limit.bit) != 0) {
+          limits.add(limit);
+        }
+      }
+      return Optional.of(limits);
     }
   }
 

@@ -3,12 +3,15 @@ package dev.espalier.bindings;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.espalier.bindings.Nvml.ClockLimit;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.Set;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -46,6 +49,35 @@ class NvmlTest {
       stub.set("stub_power_status", 0);
     }
     assertEquals(0, stub.number("stub_users"));
+  }
+
+  @Test
+  void tellsWhoComputes() throws Throwable {
+    try (Nvml nvml = Nvml.open(GPU).orElseThrow()) {
+      assertEquals(Optional.of(List.of()), nvml.users());
+      stub.set("stub_processes", 3);
+      assertEquals(Optional.of(List.of(new Nvml.User(100, OptionalLong.empty()),
+          new Nvml.User(101, OptionalLong.of(1 << 20)), new Nvml.User(102, OptionalLong.of(2 << 20)))), nvml.users());
+      stub.set("stub_processes", 1000); // more than there is room for at first
+      assertEquals(new Nvml.User(1099, OptionalLong.of(999L << 20)), nvml.users().orElseThrow().getLast());
+      stub.set("stub_process_status", 3);
+      assertEquals(Optional.empty(), nvml.users());
+    } finally {
+      stub.set("stub_processes", 0);
+      stub.set("stub_process_status", 0);
+    }
+  }
+
+  /// Bits that are not known are left out.
+  @Test
+  void tellsWhyTheClockIsLow() throws Throwable {
+    try (Nvml nvml = Nvml.open(GPU).orElseThrow()) {
+      assertEquals(Optional.of(Set.of(ClockLimit.POWER, ClockLimit.TEMPERATURE)), nvml.clockLimits());
+      stub.set("stub_process_status", 4);
+      assertEquals(Optional.empty(), nvml.clockLimits());
+    } finally {
+      stub.set("stub_process_status", 0);
+    }
   }
 
   @Test

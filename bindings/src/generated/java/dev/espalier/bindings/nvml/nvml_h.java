@@ -51,6 +51,15 @@ public class nvml_h extends nvml_h$shared {
     public static int NVML_ERROR_NO_PERMISSION() {
         return NVML_ERROR_NO_PERMISSION;
     }
+    private static final int NVML_ERROR_INSUFFICIENT_SIZE = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.NVML_ERROR_INSUFFICIENT_SIZE = 7
+     * }
+     */
+    public static int NVML_ERROR_INSUFFICIENT_SIZE() {
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    }
     private static final int NVML_CLOCK_SM = (int)1L;
     /**
      * {@snippet lang=c :
@@ -555,6 +564,129 @@ public class nvml_h extends nvml_h$shared {
                 traceDowncall("nvmlDeviceGetTemperature", device, sensor, temperature);
             }
             return (int)mh$.invokeExact(device, sensor, temperature);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nvmlDeviceGetComputeRunningProcesses_v3 {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            nvml_h.C_INT,
+            nvml_h.C_POINTER,
+            nvml_h.C_POINTER,
+            nvml_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nvmlDeviceGetComputeRunningProcesses_v3");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *infos)
+     * }
+     */
+    public static FunctionDescriptor nvmlDeviceGetComputeRunningProcesses_v3$descriptor() {
+        return nvmlDeviceGetComputeRunningProcesses_v3.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *infos)
+     * }
+     */
+    public static MethodHandle nvmlDeviceGetComputeRunningProcesses_v3$handle() {
+        return nvmlDeviceGetComputeRunningProcesses_v3.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *infos)
+     * }
+     */
+    public static MemorySegment nvmlDeviceGetComputeRunningProcesses_v3$address() {
+        return nvmlDeviceGetComputeRunningProcesses_v3.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *infos)
+     * }
+     */
+    public static int nvmlDeviceGetComputeRunningProcesses_v3(MemorySegment device, MemorySegment count, MemorySegment infos) {
+        var mh$ = nvmlDeviceGetComputeRunningProcesses_v3.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nvmlDeviceGetComputeRunningProcesses_v3", device, count, infos);
+            }
+            return (int)mh$.invokeExact(device, count, infos);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class nvmlDeviceGetCurrentClocksEventReasons {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            nvml_h.C_INT,
+            nvml_h.C_POINTER,
+            nvml_h.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("nvmlDeviceGetCurrentClocksEventReasons");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
+     * }
+     */
+    public static FunctionDescriptor nvmlDeviceGetCurrentClocksEventReasons$descriptor() {
+        return nvmlDeviceGetCurrentClocksEventReasons.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
+     * }
+     */
+    public static MethodHandle nvmlDeviceGetCurrentClocksEventReasons$handle() {
+        return nvmlDeviceGetCurrentClocksEventReasons.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
+     * }
+     */
+    public static MemorySegment nvmlDeviceGetCurrentClocksEventReasons$address() {
+        return nvmlDeviceGetCurrentClocksEventReasons.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
+     * }
+     */
+    public static int nvmlDeviceGetCurrentClocksEventReasons(MemorySegment device, MemorySegment reasons) {
+        var mh$ = nvmlDeviceGetCurrentClocksEventReasons.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("nvmlDeviceGetCurrentClocksEventReasons", device, reasons);
+            }
+            return (int)mh$.invokeExact(device, reasons);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
