@@ -7,6 +7,8 @@
 #   JAVA       a Java 25 (default: java on the path)
 #   ESPALIER_SANITIZER  compute-sanitizer (default: that on the path or in /usr/local/cuda/bin)
 #   ESPALIER_STEP_SECONDS  the longest that a step may take (default: 300)
+#   ESPALIER_BENCH  the archive's bin/espalier-bench: with it, and PyTorch for PYTHON (default: python3), the race of peers/
+#                   is timed too
 # usage: gpu.sh FOLDER
 set -uo pipefail
 case ${1:-} in
@@ -132,15 +134,25 @@ for tool in memcheck racecheck; do
       "$sanitizer" --target-processes all --tool "$tool" --error-exitcode 9 "${java[@]}" -Despalier.kernels.brief=true
   fi
 done
-for program in Kernels Scoring Overhead; do
-  name=${program,,}
-  others=${smi:+$(users)}
+# A step that has the GPU to itself, and its output.
+timed() { # name command…
+  local others=${smi:+$(users)}
   if [[ -n $others ]]; then
-    printf '%s: NOT TIMED, other processes use the GPU:\n%s\n' "$name" "$others"
+    printf '%s: NOT TIMED, other processes use the GPU:\n%s\n' "$1" "$others"
     failed=1
   else
-    step "$name" "${java[@]}" "dev.espalier.bench.Gpu$program"
-    cat "$folder/$name.txt"
+    step "$@"
+    cat "$folder/$1.txt"
   fi
+}
+for program in Kernels Scoring Overhead; do
+  timed "${program,,}" "${java[@]}" "dev.espalier.bench.Gpu$program"
 done
+if [[ -z ${ESPALIER_BENCH:-} ]]; then
+  echo 'race: not run, ESPALIER_BENCH is not set'
+elif ! "${PYTHON:-python3}" -c 'import torch' 2>/dev/null; then
+  echo "race: not run, ${PYTHON:-python3} has no PyTorch"
+else
+  timed race bash "$(dirname "$0")/peers/race.sh" 3 tf32 cuda
+fi
 exit "$failed"
