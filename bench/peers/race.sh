@@ -64,7 +64,7 @@ rows = [json.loads(line) for line in open(path)]
 best = [min(row["seconds"]) for row in rows]
 ours, theirs = best[0::2], best[1::2]
 ratios = sorted(b / a for a, b in zip(ours, theirs))
-print(f"| {network}, {samples} samples, jacobian, {precision}; PyTorch on {rows[1]['blas']} | {statistics.median(ours):.3f} s "
-      f"| {statistics.median(theirs):.3f} s | {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}) |")
+print(f"| {network}, {samples} samples, jacobian, {precision}; PyTorch on {rows[1]['blas']} | {1e3 * statistics.median(ours):.2f} ms "
+      f"| {1e3 * statistics.median(theirs):.2f} ms | {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f}) |")
 TABLE
 done

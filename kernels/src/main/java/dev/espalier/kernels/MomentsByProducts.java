@@ -15,7 +15,8 @@ public final class MomentsByProducts {
   /// (`Chip` in the benchmarks), cuBLAS reaches three quarters, wgmma three quarters, mma.sync two thirds on compute
   /// capability 8.0 and a quarter on 10.0, and our float32 kernel half; this reads and writes 32 bytes more for each sample
   /// and neuron than one pass does, 24 in float32; rounded up to a power of two. Where there is no line, never.
-  /// `GpuKernels` in the benchmarks prints the lines of a GPU.
+  /// `GpuKernels` in the benchmarks prints the lines of a GPU. (On an H100, cuBLAS reached 54 % of TF32's peak in these
+  /// products and 78 % of float32's, wgmma 76 %, our float32 kernel 41 %.)
   private static final String TABLE = """
       80 FP32 128 modelled
       80 TF32 4096 modelled
