@@ -100,12 +100,27 @@ step() { # name command…
   }
 }
 
-# Prints each test as it starts and ends. Skipped tests are no success here, where there is a GPU.
-run_tests() { # the step, which tests, java and its options
-  local output=$folder/$1.txt selection=$2
-  shift 2
-  "$@" org.junit.platform.console.ConsoleLauncher execute --include-engine=junit-jupiter "$selection" --include-tag=gpu \
-    --details=testfeed --disable-banner --disable-ansi-colors && grep -Eq '\[ +[1-9][0-9]* tests successful' "$output"
+# The classes in DeviceTest.
+families=(Apply DenseForward DualMoments EliminationScores Product Select Small)
+kernels=("${families[@]/#/--select-class=dev.espalier.kernels.DeviceTest$}")
+
+# Prints each test as it starts and ends. After a kernel has failed, the driver refuses all that its process asks for: so each
+# selection has a process of its own. Skipped tests are no success here, where there is a GPU.
+run_tests() { # the step, selections, -- java and its options
+  local output=$folder/$1.txt selections=() selection before status=0
+  shift
+  while [[ $1 != -- ]]; do
+    selections+=("$1")
+    shift
+  done
+  shift
+  for selection in "${selections[@]}"; do
+    before=$(stat -c %s "$output")
+    "$@" org.junit.platform.console.ConsoleLauncher execute --include-engine=junit-jupiter "$selection" --include-tag=gpu \
+      --details=testfeed --disable-banner --disable-ansi-colors || status=1
+    tail -c "+$((before + 1))" "$output" | grep -E '\[ +[1-9][0-9]* tests successful' >/dev/null || status=1
+  done
+  return "$status"
 }
 
 # The processes that use a GPU, as far as they can be seen. One that has just ended may need a moment.
@@ -125,13 +140,14 @@ if ! limited smoke "${java[@]}" dev.espalier.bench.GpuKernels --tiny; then
 fi
 smi=$(command -v nvidia-smi || true)
 [[ -z $smi ]] || step device "$smi" -q
-step tests run_tests tests --select-package=dev.espalier "${java[@]}"
+step tests run_tests tests "${kernels[@]}" --select-class=dev.espalier.kernels.JCudaLoaderTest \
+  --select-package=dev.espalier.engine -- "${java[@]}"
 for tool in memcheck racecheck; do
   if [[ -z $sanitizer ]]; then
     echo "$tool: not run, compute-sanitizer was not found: install CUDA's toolkit or set ESPALIER_SANITIZER"
   else
-    step "$tool" run_tests "$tool" --select-class=dev.espalier.kernels.DeviceTest \
-      "$sanitizer" --target-processes all --tool "$tool" --error-exitcode 9 "${java[@]}" -Despalier.kernels.brief=true
+    step "$tool" run_tests "$tool" "${kernels[@]}" -- "$sanitizer" --target-processes all --tool "$tool" --error-exitcode 9 \
+      "${java[@]}" -Despalier.kernels.brief=true
   fi
 done
 # A step that has the GPU to itself, and its output.

@@ -10,6 +10,8 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -88,6 +90,29 @@ class GpuScriptTest {
     assertSteps("passed in", result, "device", "tests", "memcheck", "racecheck", "kernels", "scoring", "overhead");
     assertTrue(result.lines().contains("ran dev.espalier.bench.GpuScoring"), result::toString);
     assertEquals("ran dev.espalier.bench.GpuKernels", Files.readString(folder.resolve("record/kernels.txt")).strip());
+  }
+
+  @Test
+  void runsEachClassOfKernelTests() throws IOException, ClassNotFoundException {
+    String families = Stream.of(Class.forName("dev.espalier.kernels.DeviceTest").getDeclaredClasses())
+        .map(Class::getSimpleName).sorted().collect(Collectors.joining(" ", "families=(", ")"));
+    assertTrue(Files.readAllLines(Path.of("gpu.sh")).contains(families), families);
+  }
+
+  /// Where a kernel of one class fails, the others have a process of their own.
+  @Test
+  void aClassThatFailsDoesNotKeepTheOthersFromRunning() throws IOException, InterruptedException {
+    fake("java", """
+        case $* in
+          *DualMoments*) exit 1 ;;
+          *ConsoleLauncher*) echo "$5 [         3 tests successful      ]" ;;
+        esac""");
+    Result result = run();
+    assertEquals(1, result.code(), result::toString);
+    assertSteps("FAILED after", result, "tests");
+    String tests = Files.readString(folder.resolve("record/tests.txt"));
+    assertEquals(8, tests.lines().count(), tests); // all but one
+    assertTrue(tests.contains("dev.espalier.engine"), tests);
   }
 
   @Test
