@@ -8,6 +8,7 @@
 // multiply_{C}x{R}, add_multiplied_{C}x{R}   to = x∘y, to += x∘y: row r of x by row r modulo the rows of y
 // copy_columns_{C}x{R}   to = from
 // add_columns_{C}x{R}    to += from
+// transpose_32x32        to (columns, rows), without gaps, = fromᵀ; blocks of 32×8 threads own 32×32 tiles
 //
 // axpy, adam: all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh)
 // needs alignment to 4 · N/256 bytes
@@ -126,3 +127,30 @@ MULTIPLY(multiply, false, 128, 32);
 MULTIPLY(multiply, false, 32, 32);
 MULTIPLY(add_multiplied, true, 128, 32);
 MULTIPLY(add_multiplied, true, 32, 32);
+
+struct TransposedTile {
+  float x[32][33];
+};
+
+extern "C" __global__ void __launch_bounds__(256)
+    transpose_32x32(const float* from, float* to, int rows, int columns, int stride) {
+  STATIC_SHARED(TransposedTile, shared);
+  const int across = (int)(((int64_t)columns + 31) / 32);
+  const int row0 = (int)blockIdx.x / across * 32, column0 = (int)blockIdx.x % across * 32;
+  const int lane = threadIdx.x;
+  float x[4];
+#pragma unroll
+  for (int r = 0; r < 4; r++) {
+    const int row = row0 + (int)threadIdx.y + 8 * r;
+    x[r] = row < rows && column0 + lane < columns ? from[(int64_t)row * stride + column0 + lane] : 0.f;
+  }
+#pragma unroll
+  for (int r = 0; r < 4; r++) shared.x[threadIdx.y + 8 * r][lane] = x[r];
+  __syncthreads();
+#pragma unroll
+  for (int r = 0; r < 4; r++) {
+    const int column = column0 + (int)threadIdx.y + 8 * r;
+    if (column < columns && row0 + lane < rows) to[(int64_t)column * rows + row0 + lane] = shared.x[lane][threadIdx.y + 8 * r];
+  }
+}
+EXPORT_KERNEL(transpose_32x32);

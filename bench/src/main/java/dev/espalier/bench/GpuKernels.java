@@ -385,6 +385,9 @@ public final class GpuKernels {
         b -> updates.copyColumns(b[0], b[1]));
     table.add("add_columns", shape, Cost.ofMemory(12 * elements), memory -> halves(memory, rows, width),
         b -> updates.addColumns(b[0], b[1]));
+    table.add("transpose", shape, Cost.ofMemory(8 * elements),
+        memory -> new DeviceMatrix[]{memory.matrix(rows, width), memory.matrix(width, rows)},
+        m -> updates.transpose(MatrixBlock.of(m[0]), m[1]));
     table.add("multiply by a row", shape, Cost.ofMemory(8 * elements),
         memory -> new DeviceMatrix[]{memory.matrix(rows, width), memory.matrix(1, width), memory.matrix(rows, width)},
         m -> updates.multiply(m[0], m[1], m[2]));

@@ -3,7 +3,7 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Updates that go over matrices element by element. Limited by memory: per element `add` and `addColumns` move 12
-/// bytes, `copyColumns` 8, `multiply` 12 at most, `addMultiplied` 16, an Adam step 28.
+/// bytes, `copyColumns` and `transpose` 8, `multiply` 12 at most, `addMultiplied` 16, an Adam step 28.
 public final class UpdatesKernel {
   private static final String FAMILY = "updates";
   private static final int THREADS = 256;
@@ -83,6 +83,21 @@ public final class UpdatesKernel {
   /// to += from; as [#copyColumns].
   public void addColumns(MatrixBlock from, MatrixBlock to) {
     moveColumns("add_columns", from, to);
+  }
+
+  /// to = fromᵀ.
+  ///
+  /// @throws IllegalArgumentException if the shapes do not fit or they overlap
+  public void transpose(MatrixBlock from, DeviceMatrix to) {
+    Kernels.shape("to", to, from.columns(), from.rows());
+    if (MatrixBlock.of(to).overlaps(from)) {
+      throw new IllegalArgumentException("to overlaps from");
+    }
+    long tiles = (long) Kernels.blocks(from.rows(), TILE_ROWS) * Kernels.blocks(from.columns(), TILE_ROWS);
+    gpu.launch(new Launch(FAMILY, "transpose_32x32", Dimensions.of(Math.toIntExact(tiles)), Kernels.WARP_A_ROW, 0,
+        List.of(Argument.of(from), Argument.of(to), Argument.of(from.rows()), Argument.of(from.columns()),
+            Argument.of(from.stride())),
+        "from " + from));
   }
 
   private void moveColumns(String kernel, MatrixBlock from, MatrixBlock to) {

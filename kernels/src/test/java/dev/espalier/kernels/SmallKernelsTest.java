@@ -253,6 +253,22 @@ class SmallKernelsTest {
   }
 
   @Test
+  void transpose() {
+    onEveryShape((gpu, rows, columns) -> {
+      int stride = columns + 3;
+      float[] x = normal(1, (long) rows * stride);
+      DeviceMatrix to = gpu.matrix(columns, rows);
+      new UpdatesKernel(gpu).transpose(MatrixBlock.of(gpu.matrix(rows, stride, x)).columns(2, columns), to);
+      assertSame("transposed", gpu.read(to), i -> x[i % rows * stride + 2 + i / rows]);
+    });
+    try (TestGpu gpu = TestGpu.open()) {
+      DeviceMatrix square = gpu.matrix(4, 4);
+      assertEquals("to overlaps from", assertThrows(IllegalArgumentException.class,
+          () -> new UpdatesKernel(gpu).transpose(MatrixBlock.of(square), square)).getMessage());
+    }
+  }
+
+  @Test
   void columnsMayBeOfOneMatrix() {
     onEveryOrder(gpu -> {
       float[] x = normal(1, 9 * 24);

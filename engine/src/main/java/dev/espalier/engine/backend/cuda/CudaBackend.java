@@ -48,6 +48,7 @@ public final class CudaBackend implements GpuBackend {
   private final Driver driver;
   private final Precision precision;
   private final MatrixProducts products;
+  private final Optional<TransposingProducts> transposing;
   private final CudaMemory memory;
   private final CudaTransfers transfers;
   private final CudaSamples samples;
@@ -74,7 +75,8 @@ public final class CudaBackend implements GpuBackend {
     timeline = resources.own(new CudaTimeline(driver));
     timeline.enter(Phase.LOAD);
     recordings = resources.own(new CudaRecordings(driver, memory));
-    network = new CudaNetwork(driver, products, transfers);
+    transposing = TransposingProducts.around(products, driver, memory, precision);
+    network = new CudaNetwork(driver, transposing.map(MatrixProducts.class::cast).orElse(products), transfers);
     moments = new CudaMoments(driver, memory, products, precision);
     selection = resources.own(new CudaSelection(driver, memory, transfers));
     training = new CudaTraining(driver);
@@ -211,7 +213,8 @@ public final class CudaBackend implements GpuBackend {
 
   @Override
   public long workspace(int samples, int outputs, int inputs) {
-    return moments.workspace(samples, outputs, inputs);
+    return Math.max(moments.workspace(samples, outputs, inputs),
+        transposing.isPresent() ? TransposingProducts.workspace(outputs, inputs) : 0);
   }
 
   @Override

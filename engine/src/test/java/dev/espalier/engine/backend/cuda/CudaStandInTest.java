@@ -83,7 +83,7 @@ final class CudaStandInTest {
         Backend without = openWithoutCublas(Precision.FP32);
         Backend reference = new ReferenceBackend()) {
       assertNotEquals(without.workspace(samples, outputs, inputs), cuda.workspace(samples, outputs, inputs));
-      assertEquals(without.workspace(samples, outputs, 255), cuda.workspace(samples, outputs, 255));
+      assertEquals(without.workspace(samples, outputs, 127), cuda.workspace(samples, outputs, 127));
       float[][] expected = moments(reference, samples, outputs, inputs, values);
       float[][] found = moments(cuda, samples, outputs, inputs, values);
       for (int m = 0; m < expected.length; m++) {
@@ -127,6 +127,33 @@ final class CudaStandInTest {
     assertArrayEquals(factors, productsWithOne(Precision.FP32, factors));
     assertArrayEquals(new float[]{1, 1 + 0x1p-9f, 1}, productsWithOne(Precision.TF32, factors));
     assertArrayEquals(new float[]{1, 1, 1}, productsWithOne(Precision.BF16, factors));
+  }
+
+  /// Of TF32, the factor B is transposed first where A is tall: into workspace that the plan knows.
+  @Test
+  void tallProductsAreOfTheTransposedFactor() {
+    int rows = TransposingProducts.ROWS;
+    try (Arena arena = Arena.ofConfined();
+        Backend backend = open(Precision.TF32);
+        Matrix a = backend.allocate(rows, 5);
+        Matrix b = backend.allocate(5, 7);
+        Matrix c = backend.allocate(rows, 7)) {
+      assertTrue(backend.workspace(1, 3000, 2000) >= 4 * 3000 * 2000);
+      float[] x = integers(rows * 5, 9);
+      float[] y = integers(5 * 7, 8);
+      backend.upload(MatrixView.of(arena, rows, 5, x), a);
+      backend.upload(MatrixView.of(arena, 5, 7, y), b);
+      backend.network().product(2, a, false, b, false, 0, c);
+      backend.network().product(1, a, false, b, false, 1, c);
+      float[] found = backend.download(c, arena).toArray();
+      for (int i = 0; i < found.length; i++) {
+        float sum = 0;
+        for (int k = 0; k < 5; k++) {
+          sum += x[i / 7 * 5 + k] * y[k * 7 + i % 7];
+        }
+        assertEquals(3 * sum, found[i]);
+      }
+    }
   }
 
   private static float[] productsWithOne(Precision precision, float[] factors) {
