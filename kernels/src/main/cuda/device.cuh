@@ -46,6 +46,29 @@ GPU_FORM unsigned to_tf32(float x) {
 static inline unsigned to_tf32(float x) { return simt::round_tf32(x); }
 #endif
 
+// ---- The same for operands of tensor cores alone, which drop the lower bits themselves: one instruction on sm_90, where
+// to_tf32 takes four. Half a unit in the last place is added to the magnitude; NaN, which that would make a zero, is the
+// largest integer and so stays. volatile keeps it where it is written: before a wait, and not at its use behind it.
+#if defined(__CUDACC__)
+GPU_FORM unsigned round_for_tensor_core(float x) {
+  unsigned bits;
+  asm volatile(
+      "{\n"
+      ".reg .s32 up;\n"
+      "add.s32 up, %1, 4096;\n"
+      "max.s32 %0, up, %1;\n"
+      "}"
+      : "=r"(bits)
+      : "r"(__float_as_uint(x)));
+  return bits;
+}
+#else
+static inline unsigned round_for_tensor_core(float x) {
+  const unsigned bits = __float_as_uint(x), up = bits + 4096;
+  return (int)up > (int)bits ? up : bits;
+}
+#endif
+
 // ---- d += a·b on one warp's tensor core: a 16×8, b 8×8, d 16×8.
 #if defined(__CUDACC__)
 GPU_FORM void mma_m16n8k8(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
@@ -127,6 +150,17 @@ GPU_FORM void mbarrier_init_fence() {
 GPU_FORM void mbarrier_arrive(uint64_t* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
+/// Only where `arrives`, without a branch: in a divergent one ptxas keeps no address in a uniform register.
+GPU_FORM void mbarrier_arrive_if(bool arrives, uint64_t* barrier) {
+  asm volatile(
+      "{\n"
+      ".reg .pred arrives;\n"
+      "setp.ne.u32 arrives, %0, 0;\n"
+      "@arrives mbarrier.arrive.shared::cta.b64 _, [%1];\n"
+      "}" ::"r"((unsigned)arrives),
+      "r"(shared_address(barrier))
+      : "memory");
+}
 GPU_FORM void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
                : "memory");
@@ -148,6 +182,9 @@ static inline void mbarrier_init(uint64_t* barrier, unsigned count) {
 static inline void mbarrier_init_fence() {}
 static inline void mbarrier_arrive(uint64_t* barrier) {
   simt::mbarrier_arrive(reinterpret_cast<simt::Mbarrier*>(barrier), 0);
+}
+static inline void mbarrier_arrive_if(bool arrives, uint64_t* barrier) {
+  if (arrives) mbarrier_arrive(barrier);
 }
 static inline void mbarrier_arrive_expect(uint64_t* barrier, unsigned bytes) {
   simt::mbarrier_arrive(reinterpret_cast<simt::Mbarrier*>(barrier), bytes);

@@ -3,10 +3,12 @@
 // M1 += Sᵀ X,  M2 += Sᵀ (X∘X)  with X = A − c:
 //   dual_moments_fma_{I}x{O}x{K}           float32 arithmetic, any shape and alignment
 //   dual_moments_mma_{I}x{O}x{K}x{T}_v{V}  TF32, mma.sync; copies of V floats: needs inputs and outputs % V == 0
-//   dual_moments_wgmma_{I}x{O}x{K}x{T}     TF32, wgmma and TMA; needs sm_90a, inputs % 4 == 0, S rounded and transposed
+//   dual_moments_wgmma_{I}x{O}x{K}x{T}     TF32, wgmma and TMA; needs sm_90a, inputs % 4 == 0, S rounded and transposed;
+//                                          _apart and _slices pace it otherwise, see Pace
 // dual_moments_transpose_32x32             Sᵀ (outputs, stride) from S, rounded to TF32, columns from samples on are 0;
 //   each eight samples lie in the order 0 2 4 6 1 3 5 7, in which wgmma's fragments take them. partials[z] (outputs) = sums
 //   of the rounded S over the z-th part of the samples
+// dual_moments_add_32x8_v{V}               M0, M1 and M2 += the sums of their partial results, in order
 // dual_moments_shift_{C}x{R}               X and X∘X (samples, inputs), rounded to TF32 if `round`   launcher:
 // dual_moments_round_{C}x{R}               S rounded to TF32                                         MomentsByProducts
 //
@@ -16,7 +18,7 @@
 //
 // grid: ⌈inputs/I⌉ × ⌈outputs/O⌉ × parts; a block owns an I × O tile of both results over one part of the samples,
 // a multiple of K each. One part adds to M1 and M2; several write theirs to partial1, partial2 (parts, outputs,
-// inputs), which add_partials then adds in order: every run gives the same bits. T: stages of K samples in flight.
+// inputs), which dual_moments_add then adds in order: every run gives the same bits. T: stages of K samples in flight.
 #include "elementwise.cuh"
 #include "tiles.cuh"
 
@@ -234,21 +236,33 @@ extern "C" __global__ void __launch_bounds__(256)
   const int o0 = blockIdx.x * 32, column = o0 + (int)threadIdx.x;
   const int tiles = (int)(((int64_t)stride + 31) / 32), each = (int)(((int64_t)tiles + gridDim.z - 1) / gridDim.z);
   const int end = (int)min((int64_t)tiles, (blockIdx.z + 1) * (int64_t)each);
-  float sum = 0.f;
+  float sum = 0.f, next[4];
+  auto load = [&](int tile) {
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+      const int n = tile * 32 + (int)threadIdx.y + 8 * r;
+      next[r] = tile < end && n < samples && column < outputs ? sensitivity[(int64_t)n * outputs + column] : 0.f;
+    }
+  };
+  load(blockIdx.z * each);
   for (int tile = blockIdx.z * each; tile < end; tile++) {
     const int n0 = tile * 32;
 #pragma unroll
-    for (int r = threadIdx.y; r < 32; r += 8) {
-      const int n = n0 + r;
-      const float s = n < samples && column < outputs ? sensitivity[(int64_t)n * outputs + column] : 0.f;
-      shared.s[r][threadIdx.x] = __uint_as_float(to_tf32(s));
-      sum += shared.s[r][threadIdx.x];
+    for (int r = 0; r < 4; r++) {
+      const float s = __uint_as_float(to_tf32(next[r]));
+      shared.s[threadIdx.y + 8 * r][threadIdx.x] = s;
+      sum += s;
     }
+    load(tile + 1);  // on its way while this one is written
     __syncthreads();
+    const int p = (int)threadIdx.x, n = (p & ~7) | (p & 3) << 1 | (p >> 2 & 1);
+    float row[4];
 #pragma unroll
-    for (int r = threadIdx.y; r < 32; r += 8) {
-      const int o = o0 + r, p = (int)threadIdx.x, n = (p & ~7) | (p & 3) << 1 | (p >> 2 & 1);
-      if (o < outputs && n0 + p < stride) transposed[(int64_t)o * stride + n0 + p] = shared.s[n][r];
+    for (int r = 0; r < 4; r++) row[r] = shared.s[n][threadIdx.y + 8 * r];
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+      const int o = o0 + (int)threadIdx.y + 8 * r;
+      if (o < outputs && n0 + p < stride) transposed[(int64_t)o * stride + n0 + p] = row[r];
     }
     __syncthreads();
   }
@@ -261,6 +275,70 @@ extern "C" __global__ void __launch_bounds__(256)
   }
 }
 EXPORT_KERNEL(dual_moments_transpose_32x32);
+
+// ---------------------------------------------------------------------------------------------- partial results
+// A block of 32×8 threads takes V elements a thread of one moment, 256 V in all; of many parts 32 V elements, whose parts the
+// eight thread rows share, so that more loads are on their way. grid: its x dimension strides over the elements; y: moments
+
+template <int V>
+struct alignas(16) ThreadSums {
+  Vector<V> of[8][32];
+};
+
+/// y += Σ over parts of partials[part] (elements). WHOLE: elements is a multiple of V.
+template <int V, bool WHOLE>
+__device__ __forceinline__ void add_parts(ThreadSums<V>& shared, const float* partials, float* y, int parts,
+                                          int64_t elements) {
+  constexpr int kLoads = 8;
+  const bool together = parts > kLoads;
+  const int first = together ? threadIdx.y : 0, apart = together ? 8 : 1;
+  const int64_t each = (together ? 32 : 256) * V;
+  for (int64_t start = blockIdx.x * each; start < elements; start += gridDim.x * each) {
+    const int64_t at = start + ((together ? 0 : threadIdx.y * 32) + threadIdx.x) * V;
+    const int there = (int)min((int64_t)V, elements - at);
+    Vector<V> sum = {};
+    for (int part = first; part < parts; part += kLoads * apart) {
+      Vector<V> loaded[kLoads];
+#pragma unroll
+      for (int n = 0; n < kLoads; n++)
+        loaded[n] = load_run<V, WHOLE>(partials + (part + n * apart) * elements + at, part + n * apart < parts ? there : 0);
+#pragma unroll
+      for (int n = 0; n < kLoads; n++)
+#pragma unroll
+        for (int v = 0; v < V; v++) sum.v[v] += loaded[n].v[v];
+    }
+    if (together) {
+      __syncthreads();  // the sums before were read
+      shared.of[threadIdx.y][threadIdx.x] = sum;
+      __syncthreads();
+      if (threadIdx.y > 0) continue;
+#pragma unroll
+      for (int row = 1; row < 8; row++)
+#pragma unroll
+        for (int v = 0; v < V; v++) sum.v[v] += shared.of[row][threadIdx.x].v[v];
+    }
+    Vector<V> total = load_run<V, WHOLE>(y + at, there);
+#pragma unroll
+    for (int v = 0; v < V; v++) total.v[v] += sum.v[v];
+    store_run<V, WHOLE>(y + at, total, there);
+  }
+}
+
+#define ADD(V)                                                                                                       \
+  extern "C" __global__ void __launch_bounds__(256)                                                                  \
+      dual_moments_add_32x8_v##V(const float* partial0, const float* partial1, const float* partial2, float* m0,     \
+                                 float* m1, float* m2, int weight_parts, int parts, int outputs, int inputs) {       \
+    STATIC_SHARED(ThreadSums<V>, shared);                                                                            \
+    if (blockIdx.y == 0)                                                                                             \
+      add_parts<V, false>(shared, partial0, m0, weight_parts, outputs);                                              \
+    else                                                                                                             \
+      add_parts<V, (V > 1)>(shared, blockIdx.y == 1 ? partial1 : partial2, blockIdx.y == 1 ? m1 : m2, parts,         \
+                            (int64_t)outputs * inputs);                                                              \
+  }                                                                                                                  \
+  EXPORT_KERNEL(dual_moments_add_32x8_v##V)
+
+ADD(1);
+ADD(4);
 
 // ---------------------------------------------------------------------------------------------- operands of products
 // block: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); needs columns % (C/32) == 0
@@ -318,6 +396,7 @@ ROUND(128, 32);
 template <int I, int O, int K, int STAGES>
 struct WgmmaTile {
   static constexpr int kConsumers = 2, kThreads = (1 + kConsumers) * 128, kConsumerWarps = kConsumers * 4;
+  static constexpr int kStages = STAGES;
   static constexpr int kBox = 32, kBoxes = I / kBox;  // a row of a swizzled box is 128 bytes
   static_assert(I == kConsumers * 64 && O == 128 && K == kBox, "");
   struct alignas(1024) Stage {
@@ -326,34 +405,157 @@ struct WgmmaTile {
   };
   struct Shared {
     Stage stage[STAGES];
-    uint64_t full[STAGES], empty[STAGES];
+    uint64_t full[STAGES], empty[STAGES], started;
   };
 };
 
-/// Fragments of one stage: 8 samples each of x and x². Rows g and g + 8 are inputs 2 g and 2 g + 1, columns t and t + 4 are
-/// samples 2 t and 2 t + 1, because a lane then reads two neighbours, and 16 lanes 32 banks. Sᵀ has its columns in the same
-/// order.
+/// Fragments of 8 samples: of x and x². Rows g and g + 8 are inputs 2 g and 2 g + 1, columns t and t + 4 are samples 2 t and
+/// 2 t + 1, because a lane then reads two neighbours, and 16 lanes 32 banks. Sᵀ has its columns in the same order.
 struct Fragments {
-  unsigned x[4][4], squared[4][4];
+  unsigned x[4], squared[4];
 };
 
-/// @param at where samples 2 t and 2 t + 1 of the stage lie in x
-__device__ __forceinline__ void load_fragments(Fragments& f, const unsigned char* x, const unsigned (&at)[2],
-                                               const float (&c)[2]) {
+/// What a consumer thread has to itself of a block.
+struct Consumer {
+  int input;       // of two neighbours, in the tile
+  unsigned at[2];  // where samples 2 t and 2 t + 1 of these inputs lie in a stage's x
+  float c[2];
+};
+
+/// How a consumer warpgroup orders the products of its steps and the fragments for them.
+///   kSteps   loads the fragments of a step when the products of the step before were started
+///   kApart   the same, rounded in fewer instructions; the second warpgroup begins when the first has started its first
+///            products, so that one loads fragments while the tensor cores work for the other
+///   kSlices  loads the fragments of 8 samples between the products of the 8 and 16 before
+enum class Pace { kSteps, kApart, kSlices };
+
+__device__ __forceinline__ void load_pairs(float2 (&pairs)[2], const unsigned char* x, const Consumer& own, int k) {
 #pragma unroll
-  for (int k = 0; k < 4; k++)
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-      const float2 pair = *reinterpret_cast<const float2*>(x + at[h] + k * 1024);
-      const float low = pair.x - c[0], high = pair.y - c[1];
-      f.x[k][2 * h] = to_tf32(low);
-      f.x[k][2 * h + 1] = to_tf32(high);
-      f.squared[k][2 * h] = to_tf32(low * low);
-      f.squared[k][2 * h + 1] = to_tf32(high * high);
-    }
+  for (int h = 0; h < 2; h++) pairs[h] = *reinterpret_cast<const float2*>(x + own.at[h] + k * 1024);
 }
 
-template <int I, int O, int K, int STAGES>
+template <class Round>
+__device__ __forceinline__ void shift_and_square(Fragments& f, const float2 (&pairs)[2], const Consumer& own, Round round) {
+#pragma unroll
+  for (int h = 0; h < 2; h++) {
+    const float low = pairs[h].x - own.c[0], high = pairs[h].y - own.c[1];
+    f.x[2 * h] = round(low);
+    f.x[2 * h + 1] = round(high);
+    f.squared[2 * h] = round(low * low);
+    f.squared[2 * h + 1] = round(high * high);
+  }
+}
+
+template <class T, class Shared>
+__device__ __forceinline__ void produce(Shared& shared, const TensorMap& sensitivity, const TensorMap& activation, Part part,
+                                        int i0, int o0) {
+  for (int step = 0; step < part.steps; step++) {
+    const int s = step % T::kStages, n = part.first + step * T::kBox;
+    mbarrier_wait(&shared.empty[s], (unsigned)(step / T::kStages & 1) ^ 1);  // the first round finds it empty
+    mbarrier_arrive_expect(&shared.full[s], sizeof(typename T::Stage));
+    for (int box = 0; box < T::kBoxes; box++)
+      tensor_copy(shared.stage[s].x[box], &activation, &shared.full[s], i0 + box * T::kBox, n);
+    tensor_copy(shared.stage[s].s, &sensitivity, &shared.full[s], n, o0);
+  }
+}
+
+/// Sums over all steps, by kSteps or kApart.
+template <class T, bool APART, class Shared>
+__device__ __forceinline__ void consume_steps(Shared& shared, int steps, const Consumer& own, float (&d1)[64],
+                                              float (&d2)[64]) {
+  const bool leads = threadIdx.x % 32 == 0;
+  const bool first = threadIdx.x / 128 == 1;
+  auto round = [](float x) { return APART ? round_for_tensor_core(x) : to_tf32(x); };
+  auto fetch = [&](int step, Fragments(&f)[4]) {
+    const int s = step % T::kStages;
+    mbarrier_wait(&shared.full[s], (unsigned)(step / T::kStages & 1));
+    float2 pairs[4][2];
+#pragma unroll
+    for (int k = 0; k < 4; k++) load_pairs(pairs[k], &shared.stage[s].x[0][0], own, k);
+#pragma unroll
+    for (int k = 0; k < 4; k++) shift_and_square(f[k], pairs[k], own, round);
+  };
+  auto multiply = [&](int step, Fragments(&now)[4], Fragments(&next)[4]) {
+    const uint64_t operand = swizzled_operand(shared_address(shared.stage[step % T::kStages].s));
+    wgmma_fence();
+#pragma unroll
+    for (int k = 0; k < 4; k++) {  // 8 samples are 32 bytes of a row, 2 in the descriptor's units
+      wgmma_m64n128k8(d1, now[k].x, operand + 2 * k);
+      wgmma_m64n128k8(d2, now[k].squared, operand + 2 * k);
+    }
+    wgmma_commit();
+    if (APART) mbarrier_arrive_if(leads && first && step == 0, &shared.started);
+    wgmma_wait<1>();  // the step before is done: with its stage and its fragments
+    // Every warp says so for itself: one warp's wait tells nothing about the other three.
+    mbarrier_arrive_if(leads && step > 0, &shared.empty[(step + T::kStages - 1) % T::kStages]);
+    if (step + 1 < steps) fetch(step + 1, next);  // while the tensor cores work
+  };
+  Fragments even[4], odd[4];  // two names, so that both stay in registers
+  if (steps > 0) fetch(0, even);
+  if (APART && !first && steps > 0) mbarrier_wait(&shared.started, 0);
+  for (int step = 0; step < steps; step += 2) {
+    multiply(step, even, odd);
+    if (step + 1 < steps) multiply(step + 1, odd, even);
+  }
+  wgmma_wait<0>();
+}
+
+/// Sums over all steps, by kSlices. A slice is 8 samples: slice k of every step has fragments k. After the products of slice
+/// q are started, those of q − 1 and q may still run: fragments of slice q + 2 take the place of those of q − 2, and
+/// elements of slice q + 3 are on their way from shared memory.
+template <class T, class Shared>
+__device__ __forceinline__ void consume_slices(Shared& shared, int steps, const Consumer& own, float (&d1)[64],
+                                               float (&d2)[64]) {
+  if (steps == 0) return;
+  const bool leads = threadIdx.x % 32 == 0;
+  auto round = [](float x) { return round_for_tensor_core(x); };
+  Fragments f[4];
+  float2 even[2], odd[2];  // elements of slices 0 and 2, 1 and 3
+  const unsigned char* x = &shared.stage[0].x[0][0];
+  mbarrier_wait(&shared.full[0], 0);
+  load_pairs(even, x, own, 0);
+  load_pairs(odd, x, own, 1);
+  shift_and_square(f[0], even, own, round);
+  shift_and_square(f[1], odd, own, round);
+  load_pairs(even, x, own, 2);
+  for (int step = 0; step < steps; step++) {
+    const uint64_t operand = swizzled_operand(shared_address(shared.stage[step % T::kStages].s));
+    const bool more = step + 1 < steps;
+    auto start = [&](int k) {  // 8 samples are 32 bytes of a row, 2 in the descriptor's units
+      wgmma_fence();
+      wgmma_m64n128k8(d1, f[k].x, operand + 2 * k);
+      wgmma_m64n128k8(d2, f[k].squared, operand + 2 * k);
+      wgmma_commit();
+      wgmma_wait<2>();
+    };
+    start(0);
+    load_pairs(odd, x, own, 3);
+    shift_and_square(f[2], even, own, round);
+    start(1);
+    // The step before is done. Every warp says so for itself: one warp's wait tells nothing about the other three.
+    mbarrier_arrive_if(leads && step > 0, &shared.empty[(step + T::kStages - 1) % T::kStages]);
+    if (more) {
+      const int s = (step + 1) % T::kStages;
+      mbarrier_wait(&shared.full[s], (unsigned)((step + 1) / T::kStages & 1));
+      x = &shared.stage[s].x[0][0];
+      load_pairs(even, x, own, 0);
+    }
+    shift_and_square(f[3], odd, own, round);
+    start(2);
+    if (more) {
+      load_pairs(odd, x, own, 1);
+      shift_and_square(f[0], even, own, round);
+    }
+    start(3);
+    if (more) {
+      load_pairs(even, x, own, 2);
+      shift_and_square(f[1], odd, own, round);
+    }
+  }
+  wgmma_wait<0>();
+}
+
+template <int I, int O, int K, int STAGES, Pace PACE>
 __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap& sensitivity,
                                               const TensorMap& activation, const float* pilot) {
   using T = WgmmaTile<I, O, K, STAGES>;
@@ -365,78 +567,51 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
       mbarrier_init(&shared.full[s], 1);
       mbarrier_init(&shared.empty[s], T::kConsumerWarps);
     }
+    mbarrier_init(&shared.started, T::kConsumerWarps / T::kConsumers);
     mbarrier_init_fence();
   }
   __syncthreads();
   if (warpgroup == 0) {
     give_registers<40>();
-    if (threadIdx.x == 0)
-      for (int step = 0; step < part.steps; step++) {
-        const int s = step % STAGES;
-        mbarrier_wait(&shared.empty[s], (unsigned)(step / STAGES & 1) ^ 1);  // the first round finds it empty
-        mbarrier_arrive_expect(&shared.full[s], sizeof(typename T::Stage));
-        for (int box = 0; box < T::kBoxes; box++)
-          tensor_copy(shared.stage[s].x[box], &activation, &shared.full[s], i0 + box * T::kBox, part.first + step * K);
-        tensor_copy(shared.stage[s].s, &sensitivity, &shared.full[s], part.first + step * K, o0);
-      }
+    if (threadIdx.x == 0) produce<T>(shared, sensitivity, activation, part, i0, o0);
   } else {
     take_registers<232>();
-    const int t = threadIdx.x % 4, input = (warpgroup - 1) * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 * 2;
-    float c[2];
-    unsigned at[2];
+    const int t = threadIdx.x % 4;
+    Consumer own;
+    own.input = (warpgroup - 1) * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 * 2;
 #pragma unroll
     for (int e = 0; e < 2; e++) {
-      c[e] = i0 + input + e < m.inputs ? pilot[i0 + input + e] : 0.f;
-      at[e] = input / T::kBox * (K * 128) + swizzle_128((unsigned)((2 * t + e) * 128 + input % T::kBox * 4));
+      own.c[e] = i0 + own.input + e < m.inputs ? pilot[i0 + own.input + e] : 0.f;
+      own.at[e] =
+          own.input / T::kBox * (K * 128) + swizzle_128((unsigned)((2 * t + e) * 128 + own.input % T::kBox * 4));
     }
     float d1[64], d2[64];
 #pragma unroll
     for (int e = 0; e < 64; e++) d1[e] = d2[e] = 0.f;
-    auto fetch = [&](int step, Fragments& f) {
-      const int s = step % STAGES;
-      mbarrier_wait(&shared.full[s], (unsigned)(step / STAGES & 1));
-      load_fragments(f, &shared.stage[s].x[0][0], at, c);
-    };
-    auto multiply = [&](int step, Fragments& now, Fragments& next) {
-      const uint64_t operand = swizzled_operand(shared_address(shared.stage[step % STAGES].s));
-      wgmma_fence();
-#pragma unroll
-      for (int k = 0; k < 4; k++) {  // 8 samples are 32 bytes of a row, 2 in the descriptor's units
-        wgmma_m64n128k8(d1, now.x[k], operand + 2 * k);
-        wgmma_m64n128k8(d2, now.squared[k], operand + 2 * k);
-      }
-      wgmma_commit();
-      wgmma_wait<1>();  // the step before is done: with its stage and its fragments
-      // Every warp says so for itself: one warp's wait tells nothing about the other three.
-      if (step > 0 && threadIdx.x % 32 == 0) mbarrier_arrive(&shared.empty[(step - 1) % STAGES]);
-      if (step + 1 < part.steps) fetch(step + 1, next);  // while the tensor cores work
-    };
-    Fragments even, odd;  // two names, so that both stay in registers
-    if (part.steps > 0) fetch(0, even);
-    for (int step = 0; step < part.steps; step += 2) {
-      multiply(step, even, odd);
-      if (step + 1 < part.steps) multiply(step + 1, odd, even);
-    }
-    wgmma_wait<0>();
+    if constexpr (PACE == Pace::kSlices)
+      consume_slices<T>(shared, part.steps, own, d1, d2);
+    else
+      consume_steps<T, PACE == Pace::kApart>(shared, part.steps, own, d1, d2);
 #pragma unroll
     for (int j = 0; j < 16; j += 4)
       put<8, 2, true>(m, [&](int r) {
         const int o = j * 8 + r / 2 * 8 + t * 2 + r % 2, d = j * 4 + r / 2 * 4 + r % 2;
-        return Sums<2>{o0 + o, i0 + input, {d1[d], d1[d + 2]}, {d2[d], d2[d + 2]}};
+        return Sums<2>{o0 + o, i0 + own.input, {d1[d], d1[d + 2]}, {d2[d], d2[d + 2]}};
       });
   }
 }
 
-#define WGMMA(I, O, K, STAGES)                                                                                      \
+#define WGMMA(I, O, K, STAGES, PACE, SUFFIX)                                                                        \
   extern "C" __global__ void __launch_bounds__(WgmmaTile<I, O, K, STAGES>::kThreads, 1)                             \
-      dual_moments_wgmma_##I##x##O##x##K##x##STAGES(float* m1, float* m2, float* partial1, float* partial2,         \
-                                                    const __grid_constant__ TensorMap sensitivity,                  \
-                                                    const __grid_constant__ TensorMap activation,                   \
-                                                    const float* pilot, int samples, int outputs, int inputs) {     \
-    wgmma_product<I, O, K, STAGES>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity, activation, \
-                                   pilot);                                                                          \
+      dual_moments_wgmma_##I##x##O##x##K##x##STAGES##SUFFIX(                                                        \
+          float* m1, float* m2, float* partial1, float* partial2, const __grid_constant__ TensorMap sensitivity,    \
+          const __grid_constant__ TensorMap activation, const float* pilot, int samples, int outputs, int inputs) { \
+    wgmma_product<I, O, K, STAGES, PACE>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity,       \
+                                         activation, pilot);                                                        \
   }                                                                                                                 \
-  EXPORT_KERNEL(dual_moments_wgmma_##I##x##O##x##K##x##STAGES)
+  EXPORT_KERNEL(dual_moments_wgmma_##I##x##O##x##K##x##STAGES##SUFFIX)
 
-WGMMA(128, 128, 32, 5);
+WGMMA(128, 128, 32, 5, Pace::kSteps, );
+WGMMA(128, 128, 32, 5, Pace::kApart, _apart);
+WGMMA(128, 128, 32, 5, Pace::kSlices, _slices);
 #endif

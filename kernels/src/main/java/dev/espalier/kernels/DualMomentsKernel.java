@@ -70,8 +70,19 @@ public final class DualMomentsKernel {
     }
   }
 
+  /// How a wgmma kernel orders the products of its steps and the fragments for them; see the source.
+  enum Pace {
+    STEPS(""), APART("_apart"), SLICES("_slices");
+
+    private final String suffix;
+
+    Pace(String suffix) {
+      this.suffix = suffix;
+    }
+  }
+
   /// wgmma and TMA, on compute capability 9.0 alone.
-  record Wgmma(int inputs, int outputs, int samples, int stages) implements Tile {
+  record Wgmma(int inputs, int outputs, int samples, int stages, Pace pace) implements Tile {
     @Override
     public int threads() {
       return 384;
@@ -79,12 +90,12 @@ public final class DualMomentsKernel {
 
     @Override
     public int sharedBytes() {
-      return stages * (samples * (inputs + outputs) * Float.BYTES + 2 * Long.BYTES);
+      return stages * (samples * (inputs + outputs) * Float.BYTES + 2 * Long.BYTES) + Long.BYTES;
     }
 
     @Override
     public String name() {
-      return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages;
+      return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages + pace.suffix;
     }
   }
 
@@ -92,12 +103,19 @@ public final class DualMomentsKernel {
   static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4);
   static final Mma MMA_SMALL = new Mma(64, 128, 32, 3, 4);
   static final Mma MMA_UNALIGNED = new Mma(64, 128, 32, 3, 1);
-  static final Wgmma WGMMA = new Wgmma(128, 128, 32, 5);
-  static final List<Tile> TILES = List.of(FMA, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED, WGMMA);
+  static final Wgmma WGMMA_STEPS = new Wgmma(128, 128, 32, 5, Pace.STEPS);
+  static final Wgmma WGMMA_APART = new Wgmma(128, 128, 32, 5, Pace.APART);
+  static final Wgmma WGMMA_SLICES = new Wgmma(128, 128, 32, 5, Pace.SLICES);
+  /// The wgmma kernel that a batch gets.
+  static final Wgmma WGMMA = WGMMA_STEPS;
+  static final List<Tile> TILES = List.of(FMA, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED, WGMMA_STEPS, WGMMA_APART,
+      WGMMA_SLICES);
 
   private static final String FAMILY = "dual_moments";
   private static final int ALIGNMENT = 256;
   private static final int WIDE = 512;
+  /// Floats that move together where addresses allow it.
+  private static final int VECTOR = 4;
   /// Samples that the transpose puts into the order of wgmma's fragments.
   private static final int TRANSPOSED_TOGETHER = 8;
 
@@ -160,45 +178,51 @@ public final class DualMomentsKernel {
         parts);
     DeviceBuffer partial1 = layout.partial1In(workspace);
     DeviceBuffer partial2 = layout.partial2In(workspace);
+    DeviceBuffer sums = layout.sumsIn(workspace);
     Argument s = Argument.of(sensitivity);
     Argument a = Argument.of(activation);
+    int weightParts;
     if (tile instanceof Wgmma) {
       int stride = layout.stride();
       DeviceMatrix transposed = new DeviceMatrix(workspace.address(), outputs, stride);
-      addWeights(sensitivity, transposed, m0, layout.sumsIn(workspace));
+      weightParts = transpose(sensitivity, transposed, sums);
       s = new Argument.TensorMap(transposed, stride, tile.outputs());
       a = new Argument.TensorMap(activation, inputs, tile.samples());
     } else {
-      addWeights(tile, sensitivity, m0, layout.sumsIn(workspace));
+      // As the products round them, so that M2 − M1²/M0 is a variance under one weighting.
+      weightParts = reductions.partialSums(!(tile instanceof Fma), sensitivity, sums);
     }
     gpu.launch(new Launch(FAMILY, tile.name(), grid, Dimensions.of(tile.threads()), tile.sharedBytes(),
         List.of(Argument.of(m1), Argument.of(m2), Argument.of(partial1), Argument.of(partial2), s, a,
             Argument.of(pilotMean), Argument.of(samples), Argument.of(outputs), Argument.of(inputs)),
         "s " + sensitivity + ", a " + activation));
-    if (parts > 1) {
-      reductions.addPartials(1, partial1, parts, 1, MatrixBlock.of(m1));
-      reductions.addPartials(1, partial2, parts, 1, MatrixBlock.of(m2));
-    }
+    int vector = m1.admits(VECTOR) && m2.admits(VECTOR) ? VECTOR : 1;
+    long elements = parts > 1 ? m1.elements() : outputs;
+    Dimensions adds = new Dimensions(
+        Math.toIntExact(Math.min(Math.ceilDiv(elements, (long) Kernels.WARP_A_ROW.x() * vector), mostAdding())),
+        parts > 1 ? 3 : 1, 1);
+    gpu.launch(new Launch(FAMILY, "dual_moments_add_32x8_v" + vector, adds, Kernels.WARP_A_ROW, 0,
+        List.of(Argument.of(sums), Argument.of(partial1), Argument.of(partial2), Argument.of(m0), Argument.of(m1),
+            Argument.of(m2), Argument.of(weightParts), Argument.of(parts), Argument.of(outputs), Argument.of(inputs)),
+        parts + " × m1 " + m1));
   }
 
-  /// M0 sums the sensitivities as the products round them, so that M2 − M1²/M0 is a variance under one weighting.
-  private void addWeights(Tile tile, DeviceMatrix sensitivity, DeviceMatrix m0, DeviceBuffer workspace) {
-    if (tile instanceof Fma) {
-      reductions.columnSums(1, sensitivity, 1, m0, workspace);
-    } else {
-      reductions.columnSumsOfTf32(1, sensitivity, 1, m0, workspace);
-    }
+  /// Blocks that add the partial results of a moment, at most: those that run at a time.
+  private long mostAdding() {
+    return Kernels.MOST_BLOCKS * gpu.multiprocessors();
   }
 
-  /// As the other, while S is transposed.
-  private void addWeights(DeviceMatrix sensitivity, DeviceMatrix transposed, DeviceMatrix m0, DeviceBuffer workspace) {
+  /// Writes Sᵀ, rounded, and the sums of S over each part of the samples.
+  ///
+  /// @return the parts
+  private int transpose(DeviceMatrix sensitivity, DeviceMatrix transposed, DeviceBuffer sums) {
     int parts = reductions.parts(sensitivity.rows(), sensitivity.columns());
-    gpu.launch(new Launch(FAMILY, "dual_moments_transpose_32x32",
-        new Dimensions(Kernels.blocks(transposed.rows(), 32), 1, parts), Kernels.WARP_A_ROW, 0,
-        List.of(Argument.of(sensitivity), Argument.of(transposed), Argument.of(workspace),
+    gpu.launch(new Launch(
+        FAMILY, "dual_moments_transpose_32x32", new Dimensions(Kernels.blocks(transposed.rows(), 32), 1, parts),
+        Kernels.WARP_A_ROW, 0, List.of(Argument.of(sensitivity), Argument.of(transposed), Argument.of(sums),
             Argument.of(sensitivity.rows()), Argument.of(sensitivity.columns()), Argument.of(transposed.columns())),
         "s " + sensitivity));
-    reductions.addPartials(1, workspace, parts, 1, MatrixBlock.of(m0));
+    return parts;
   }
 
   /// The kernel for a batch. The width that parts the two mma tiles is a model's, not yet a measurement's.

@@ -56,12 +56,23 @@ public final class ReductionsKernel {
   private void columnSums(String kernel, double alpha, DeviceMatrix x, double beta, DeviceMatrix y,
       DeviceBuffer workspace) {
     Kernels.shape("sums", y, 1, x.columns());
+    addPartials(alpha, workspace, partialSums(kernel, x, workspace), beta, MatrixBlock.of(y));
+  }
+
+  /// Sums of the parts of the rows alone, of the elements as they are or rounded to TF32.
+  ///
+  /// @return the parts
+  int partialSums(boolean tf32, DeviceMatrix x, DeviceBuffer workspace) {
+    return partialSums(tf32 ? "column_sums_tf32" : "column_sums", x, workspace);
+  }
+
+  private int partialSums(String kernel, DeviceMatrix x, DeviceBuffer workspace) {
     Kernels.room("workspace", workspace, columnSumsWorkspace(x.rows(), x.columns()));
     int parts = parts(x.rows(), x.columns());
     gpu.launch(new Launch(FAMILY, kernel + "_" + COLUMNS + "x8",
         new Dimensions(Kernels.blocks(x.columns(), COLUMNS), 1, parts), Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(x), Argument.of(workspace), Argument.of(x.rows()), Argument.of(x.columns())), "x " + x));
-    addPartials(alpha, workspace, parts, beta, MatrixBlock.of(y));
+    return parts;
   }
 
   /// y = α Σ over parts of partials + β y.

@@ -27,10 +27,11 @@ class DualMomentsKernelTest {
 
   record Batch(int samples, int outputs, int inputs, int parts) {}
 
-  /// All of them straddle tiles; 0 samples fall to some parts of the last two.
+  /// All of them straddle tiles; 0 samples fall to some parts of the last three.
   private static final List<Batch> BATCHES = List.of(new Batch(1, 1, 1, 1), new Batch(7, 31, 7, 1),
       new Batch(31, 33, 32, 1), new Batch(33, 7, 129, 2), new Batch(127, 129, 31, 3), new Batch(129, 127, 33, 1),
-      new Batch(300, 140, 196, 2), new Batch(300, 140, 196, 1), new Batch(65, 4, 132, 5), new Batch(5, 68, 4, 3));
+      new Batch(300, 140, 196, 2), new Batch(300, 140, 196, 1), new Batch(65, 4, 132, 5), new Batch(5, 68, 4, 3),
+      new Batch(600, 70, 36, 12));
 
   /// The moments of a batch in double precision, of operands as the kernel rounds them, and the sums of the
   /// terms' magnitudes that bound its error.
@@ -169,6 +170,36 @@ class DualMomentsKernelTest {
       moments.add(tile, s.slice(0, b.samples()), a.slice(0, b.samples()), c);
       for (float m : gpu.read(moments.m2)) {
         assertTrue(Float.isFinite(m));
+      }
+    });
+  }
+
+  /// Rounding to TF32 must not make numbers of them, nor touch the other inputs.
+  @ParameterizedTest
+  @FieldSource("TILES")
+  void notANumberAndInfinityStayInTheirColumns(Tile tile) {
+    Batch b = new Batch(40, 36, 68, 1);
+    float[] s = integers(1, (long) b.samples() * b.outputs(), 3);
+    float[] a = integers(2, (long) b.samples() * b.inputs(), 5);
+    float[] c = new float[b.inputs()];
+    Reference expected = Reference.of(b, s, a, c, false);
+    a[17 * b.inputs() + 9] = Float.NaN;
+    a[22 * b.inputs() + 34] = Float.POSITIVE_INFINITY;
+    a[39 * b.inputs() + 67] = Float.NEGATIVE_INFINITY;
+    Checks.onEveryOrder(gpu -> {
+      Moments moments = Moments.of(gpu, b, 0);
+      moments.add(tile, s, a, c);
+      float[] m1 = gpu.read(moments.m1);
+      float[] m2 = gpu.read(moments.m2);
+      for (int at = 0; at < m1.length; at++) {
+        int input = at % b.inputs();
+        if (input == 9) {
+          assertTrue(Float.isNaN(m1[at]) && Float.isNaN(m2[at]), "element " + at);
+        } else if (input == 34 || input == 67) {
+          assertTrue(!Float.isFinite(m1[at]) && !Float.isFinite(m2[at]), "element " + at);
+        } else {
+          assertTrue(m1[at] == expected.m1[at] && m2[at] == expected.m2[at], "element " + at);
+        }
       }
     });
   }
