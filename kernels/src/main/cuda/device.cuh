@@ -69,6 +69,9 @@ static inline unsigned round_for_tensor_core(float x) {
 }
 #endif
 
+/// What a tensor core reads of such an operand.
+__device__ __forceinline__ float truncated(unsigned operand) { return __uint_as_float(operand & 0xffffe000u); }
+
 // ---- d += a·b on one warp's tensor core: a 16×8, b 8×8, d 16×8.
 #if defined(__CUDACC__)
 GPU_FORM void mma_m16n8k8(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
@@ -225,6 +228,8 @@ GPU_FORM void wgmma_m64n128k8(float (&d)[64], const unsigned (&a)[4], uint64_t b
 #undef WGMMA_D8
 /// Orders earlier register accesses before the wgmma that follow.
 GPU_FORM void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+/// Shows what this thread wrote to shared memory to the wgmma that read it behind a barrier.
+GPU_FORM void show_to_tensor_cores() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 GPU_FORM void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int KEEP>
 GPU_FORM void wgmma_wait() {
@@ -232,6 +237,7 @@ GPU_FORM void wgmma_wait() {
 }
 #else
 #define wgmma_m64n128k8(d, a, b) simt::wgmma_tf32(128, d, a, b, SIMT_SITE)
+static inline void show_to_tensor_cores() {}
 #define wgmma_fence() simt::wgmma_fence(SIMT_SITE)
 #define wgmma_commit() simt::wgmma_commit(SIMT_SITE)
 template <int KEEP>

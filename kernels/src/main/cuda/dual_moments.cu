@@ -5,6 +5,7 @@
 //   dual_moments_mma_{I}x{O}x{K}x{T}_v{V}  TF32, mma.sync; copies of V floats: needs inputs and outputs % V == 0
 //   dual_moments_wgmma_{I}x{O}x{K}x{T}     TF32, wgmma and TMA; needs sm_90a, inputs % 4 == 0, S rounded and transposed;
 //                                          _apart and _slices pace it otherwise, see Pace
+//   dual_moments_wgmma_{I}x{O}x{K}x{T}x{R}_transposing   takes S as it is; also needs outputs % 4 == 0
 // dual_moments_transpose_32x32             Sᵀ (outputs, stride) from S, rounded to TF32, columns from samples on are 0;
 //   each eight samples lie in the order 0 2 4 6 1 3 5 7, in which wgmma's fragments take them. partials[z] (outputs) = sums
 //   of the rounded S over the z-th part of the samples
@@ -409,6 +410,22 @@ struct WgmmaTile {
   };
 };
 
+/// With a ring of RAW stages for S as it lies in memory, from which the producer warpgroup makes the other's.
+template <int I, int O, int K, int STAGES, int RAW>
+struct TransposingTile : WgmmaTile<I, O, K, STAGES> {
+  using Base = WgmmaTile<I, O, K, STAGES>;
+  static constexpr int kRaw = RAW, kRawBoxes = O / Base::kBox, kProducerWarps = 4;
+  static_assert(O == kProducerWarps * 32, "a producer thread has an output");
+  struct alignas(1024) RawStage {
+    unsigned char s[kRawBoxes][K * 128];  // K samples × 32 outputs each
+  };
+  struct Shared {
+    typename Base::Stage stage[STAGES];
+    RawStage raw[RAW];
+    uint64_t full[STAGES], empty[STAGES], raw_full[RAW], raw_empty[RAW];
+  };
+};
+
 /// Fragments of 8 samples: of x and x². Rows g and g + 8 are inputs 2 g and 2 g + 1, columns t and t + 4 are samples 2 t and
 /// 2 t + 1, because a lane then reads two neighbours, and 16 lanes 32 banks. Sᵀ has its columns in the same order.
 struct Fragments {
@@ -457,6 +474,56 @@ __device__ __forceinline__ void produce(Shared& shared, const TensorMap& sensiti
       tensor_copy(shared.stage[s].x[box], &activation, &shared.full[s], i0 + box * T::kBox, n);
     tensor_copy(shared.stage[s].s, &sensitivity, &shared.full[s], n, o0);
   }
+}
+
+/// As produce, by all threads of the warpgroup: S arrives as it lies in memory, each thread writes the row of its output.
+/// Returns the sum of that output's rounded sensitivities.
+template <class T, class Shared>
+__device__ __forceinline__ float produce_transposing(Shared& shared, const TensorMap& sensitivity,
+                                                     const TensorMap& activation, Part part, int i0, int o0) {
+  const int output = threadIdx.x;
+  auto copy = [&](int step) {
+    const int r = step % T::kRaw;
+    mbarrier_wait(&shared.raw_empty[r], (unsigned)(step / T::kRaw & 1) ^ 1);  // the first round finds it empty
+    mbarrier_arrive_expect(&shared.raw_full[r], sizeof(typename T::RawStage));
+    for (int box = 0; box < T::kRawBoxes; box++)
+      tensor_copy(shared.raw[r].s[box], &sensitivity, &shared.raw_full[r], o0 + box * T::kBox,
+                  part.first + step * T::kBox);
+  };
+  if (output == 0)
+    for (int step = 0; step < min(T::kRaw - 1, part.steps); step++) copy(step);
+  float sum = 0.f;
+  for (int step = 0; step < part.steps; step++) {
+    const int s = step % T::kStages, r = step % T::kRaw;
+    if (output == 0 && step + T::kRaw - 1 < part.steps) copy(step + T::kRaw - 1);
+    mbarrier_wait(&shared.empty[s], (unsigned)(step / T::kStages & 1) ^ 1);
+    if (output == 0) {
+      mbarrier_arrive_expect(&shared.full[s], sizeof shared.stage[s].x);
+      for (int box = 0; box < T::kBoxes; box++)
+        tensor_copy(shared.stage[s].x[box], &activation, &shared.full[s], i0 + box * T::kBox,
+                    part.first + step * T::kBox);
+    }
+    mbarrier_wait(&shared.raw_full[r], (unsigned)(step / T::kRaw & 1));
+    const unsigned char* from = shared.raw[r].s[output / T::kBox];
+#pragma unroll
+    for (int n = 0; n < T::kBox; n += 8) {
+      Vector<4> even, odd;  // samples in the order of the fragments' columns
+#pragma unroll
+      for (int e = 0; e < 8; e++) {
+        const unsigned at = swizzle_128((unsigned)((n + e) * 128 + output % T::kBox * 4));
+        const float rounded = truncated(round_for_tensor_core(*reinterpret_cast<const float*>(from + at)));
+        (e % 2 ? odd : even).v[e / 2] = rounded;
+        sum += rounded;
+      }
+      store(reinterpret_cast<float*>(shared.stage[s].s + swizzle_128((unsigned)(output * 128 + n * 4))), even);
+      store(reinterpret_cast<float*>(shared.stage[s].s + swizzle_128((unsigned)(output * 128 + n * 4 + 16))), odd);
+    }
+    show_to_tensor_cores();
+    __syncwarp();
+    mbarrier_arrive_if(threadIdx.x % 32 == 0, &shared.full[s]);
+    mbarrier_arrive_if(threadIdx.x % 32 == 0, &shared.raw_empty[r]);
+  }
+  return sum;
 }
 
 /// Sums over all steps, by kSteps or kApart.
@@ -555,12 +622,38 @@ __device__ __forceinline__ void consume_slices(Shared& shared, int steps, const 
   wgmma_wait<0>();
 }
 
+template <class T, Pace PACE, class Shared>
+__device__ __forceinline__ void consume(Shared& shared, const Moments& m, Part part, const float* pilot, int i0, int o0) {
+  const int t = threadIdx.x % 4, warpgroup = threadIdx.x / 128 - 1;
+  Consumer own;
+  own.input = warpgroup * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 * 2;
+#pragma unroll
+  for (int e = 0; e < 2; e++) {
+    own.c[e] = i0 + own.input + e < m.inputs ? pilot[i0 + own.input + e] : 0.f;
+    own.at[e] = (unsigned)(own.input / T::kBox * sizeof shared.stage[0].x[0]) +
+                swizzle_128((unsigned)((2 * t + e) * 128 + own.input % T::kBox * 4));
+  }
+  float d1[64], d2[64];
+#pragma unroll
+  for (int e = 0; e < 64; e++) d1[e] = d2[e] = 0.f;
+  if constexpr (PACE == Pace::kSlices)
+    consume_slices<T>(shared, part.steps, own, d1, d2);
+  else
+    consume_steps<T, PACE == Pace::kApart>(shared, part.steps, own, d1, d2);
+#pragma unroll
+  for (int j = 0; j < 16; j += 4)
+    put<8, 2, true>(m, [&](int r) {
+      const int o = j * 8 + r / 2 * 8 + t * 2 + r % 2, d = j * 4 + r / 2 * 4 + r % 2;
+      return Sums<2>{o0 + o, i0 + own.input, {d1[d], d1[d + 2]}, {d2[d], d2[d + 2]}};
+    });
+}
+
 template <int I, int O, int K, int STAGES, Pace PACE>
 __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap& sensitivity,
                                               const TensorMap& activation, const float* pilot) {
   using T = WgmmaTile<I, O, K, STAGES>;
   DYNAMIC_SHARED(typename T::Shared, shared);
-  const int i0 = blockIdx.x * I, o0 = blockIdx.y * O, warpgroup = threadIdx.x / 128;
+  const int i0 = blockIdx.x * I, o0 = blockIdx.y * O;
   const Part part = part_of<K>(m.samples);
   if (threadIdx.x == 0) {
     for (int s = 0; s < STAGES; s++) {
@@ -571,33 +664,43 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
     mbarrier_init_fence();
   }
   __syncthreads();
-  if (warpgroup == 0) {
+  if (threadIdx.x < 128) {
     give_registers<40>();
     if (threadIdx.x == 0) produce<T>(shared, sensitivity, activation, part, i0, o0);
   } else {
     take_registers<232>();
-    const int t = threadIdx.x % 4;
-    Consumer own;
-    own.input = (warpgroup - 1) * 64 + threadIdx.x % 128 / 32 * 16 + threadIdx.x % 32 / 4 * 2;
-#pragma unroll
-    for (int e = 0; e < 2; e++) {
-      own.c[e] = i0 + own.input + e < m.inputs ? pilot[i0 + own.input + e] : 0.f;
-      own.at[e] =
-          own.input / T::kBox * (K * 128) + swizzle_128((unsigned)((2 * t + e) * 128 + own.input % T::kBox * 4));
+    consume<T, PACE>(shared, m, part, pilot, i0, o0);
+  }
+}
+
+/// @param sums (parts, outputs): of the rounded S over each part of the samples
+template <int I, int O, int K, int STAGES, int RAW>
+__device__ __forceinline__ void transposing_product(const Moments& m, float* sums, const TensorMap& sensitivity,
+                                                    const TensorMap& activation, const float* pilot) {
+  using T = TransposingTile<I, O, K, STAGES, RAW>;
+  DYNAMIC_SHARED(typename T::Shared, shared);
+  const int i0 = blockIdx.x * I, o0 = blockIdx.y * O;
+  const Part part = part_of<K>(m.samples);
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < STAGES; s++) {
+      mbarrier_init(&shared.full[s], 1 + T::kProducerWarps);
+      mbarrier_init(&shared.empty[s], T::kConsumerWarps);
     }
-    float d1[64], d2[64];
-#pragma unroll
-    for (int e = 0; e < 64; e++) d1[e] = d2[e] = 0.f;
-    if constexpr (PACE == Pace::kSlices)
-      consume_slices<T>(shared, part.steps, own, d1, d2);
-    else
-      consume_steps<T, PACE == Pace::kApart>(shared, part.steps, own, d1, d2);
-#pragma unroll
-    for (int j = 0; j < 16; j += 4)
-      put<8, 2, true>(m, [&](int r) {
-        const int o = j * 8 + r / 2 * 8 + t * 2 + r % 2, d = j * 4 + r / 2 * 4 + r % 2;
-        return Sums<2>{o0 + o, i0 + own.input, {d1[d], d1[d + 2]}, {d2[d], d2[d + 2]}};
-      });
+    for (int r = 0; r < RAW; r++) {
+      mbarrier_init(&shared.raw_full[r], 1);
+      mbarrier_init(&shared.raw_empty[r], T::kProducerWarps);
+    }
+    mbarrier_init_fence();
+  }
+  __syncthreads();
+  if (threadIdx.x < 128) {
+    give_registers<72>();
+    const float sum = produce_transposing<T>(shared, sensitivity, activation, part, i0, o0);
+    const int output = o0 + (int)threadIdx.x;
+    if (blockIdx.x == 0 && output < m.outputs) sums[(int64_t)blockIdx.z * m.outputs + output] = sum;
+  } else {
+    take_registers<216>();
+    consume<T, Pace::kSlices>(shared, m, part, pilot, i0, o0);
   }
 }
 
@@ -614,4 +717,17 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
 WGMMA(128, 128, 32, 5, Pace::kSteps, );
 WGMMA(128, 128, 32, 5, Pace::kApart, _apart);
 WGMMA(128, 128, 32, 5, Pace::kSlices, _slices);
+
+#define TRANSPOSING(I, O, K, STAGES, RAW)                                                                               \
+  extern "C" __global__ void __launch_bounds__(WgmmaTile<I, O, K, STAGES>::kThreads, 1)                                 \
+      dual_moments_wgmma_##I##x##O##x##K##x##STAGES##x##RAW##_transposing(                                              \
+          float* m1, float* m2, float* partial1, float* partial2, const __grid_constant__ TensorMap sensitivity,        \
+          const __grid_constant__ TensorMap activation, const float* pilot, int samples, int outputs, int inputs,       \
+          float* sums) {                                                                                                \
+    transposing_product<I, O, K, STAGES, RAW>({m1, m2, partial1, partial2, samples, outputs, inputs}, sums, sensitivity, \
+                                              activation, pilot);                                                       \
+  }                                                                                                                     \
+  EXPORT_KERNEL(dual_moments_wgmma_##I##x##O##x##K##x##STAGES##x##RAW##_transposing)
+
+TRANSPOSING(128, 128, 32, 4, 3);
 #endif

@@ -1,6 +1,7 @@
 package dev.espalier.kernels;
 
 import dev.espalier.bindings.MathMode;
+import java.util.ArrayList;
 import java.util.List;
 
 /// Sums over samples of (s, a − c): M0 += Σ s, M1 += Σ s (a − c)ᵀ, M2 += Σ s ((a − c)∘(a − c))ᵀ. Limited by
@@ -99,6 +100,28 @@ public final class DualMomentsKernel {
     }
   }
 
+  /// As [Wgmma], by slices, from S as it is: so no kernel writes Sᵀ first.
+  ///
+  /// @param rawStages of samples of S in flight
+  record Transposing(int inputs, int outputs, int samples, int stages, int rawStages) implements Tile {
+    @Override
+    public int threads() {
+      return 384;
+    }
+
+    @Override
+    public int sharedBytes() {
+      return stages * (samples * (inputs + outputs) * Float.BYTES + 2 * Long.BYTES)
+          + rawStages * (samples * outputs * Float.BYTES + 2 * Long.BYTES);
+    }
+
+    @Override
+    public String name() {
+      return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages + "x" + rawStages
+          + "_transposing";
+    }
+  }
+
   static final Fma FMA = new Fma(64, 64, 16);
   static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4);
   static final Mma MMA_SMALL = new Mma(64, 128, 32, 3, 4);
@@ -106,10 +129,11 @@ public final class DualMomentsKernel {
   static final Wgmma WGMMA_STEPS = new Wgmma(128, 128, 32, 5, Pace.STEPS);
   static final Wgmma WGMMA_APART = new Wgmma(128, 128, 32, 5, Pace.APART);
   static final Wgmma WGMMA_SLICES = new Wgmma(128, 128, 32, 5, Pace.SLICES);
+  static final Transposing WGMMA_TRANSPOSING = new Transposing(128, 128, 32, 4, 3);
   /// The wgmma kernel that a batch gets.
-  static final Wgmma WGMMA = WGMMA_STEPS;
+  static final Tile WGMMA = WGMMA_STEPS;
   static final List<Tile> TILES = List.of(FMA, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED, WGMMA_STEPS, WGMMA_APART,
-      WGMMA_SLICES);
+      WGMMA_SLICES, WGMMA_TRANSPOSING);
 
   private static final String FAMILY = "dual_moments";
   private static final int ALIGNMENT = 256;
@@ -181,20 +205,31 @@ public final class DualMomentsKernel {
     DeviceBuffer sums = layout.sumsIn(workspace);
     Argument s = Argument.of(sensitivity);
     Argument a = Argument.of(activation);
+    List<Argument> last = List.of();
     int weightParts;
-    if (tile instanceof Wgmma) {
-      int stride = layout.stride();
-      DeviceMatrix transposed = new DeviceMatrix(workspace.address(), outputs, stride);
-      weightParts = transpose(sensitivity, transposed, sums);
-      s = new Argument.TensorMap(transposed, stride, tile.outputs());
-      a = new Argument.TensorMap(activation, inputs, tile.samples());
-    } else {
+    switch (tile) {
       // As the products round them, so that M2 − M1²/M0 is a variance under one weighting.
-      weightParts = reductions.partialSums(!(tile instanceof Fma), sensitivity, sums);
+      case Fma _ -> weightParts = reductions.partialSums(false, sensitivity, sums);
+      case Mma _ -> weightParts = reductions.partialSums(true, sensitivity, sums);
+      case Wgmma _ -> {
+        int stride = layout.stride();
+        DeviceMatrix transposed = new DeviceMatrix(workspace.address(), outputs, stride);
+        weightParts = transpose(sensitivity, transposed, sums);
+        s = new Argument.TensorMap(transposed, stride, tile.outputs());
+        a = new Argument.TensorMap(activation, inputs, tile.samples());
+      }
+      case Transposing _ -> {
+        weightParts = parts;
+        s = new Argument.TensorMap(sensitivity, outputs, tile.samples());
+        a = new Argument.TensorMap(activation, inputs, tile.samples());
+        last = List.of(Argument.of(sums));
+      }
     }
-    gpu.launch(new Launch(FAMILY, tile.name(), grid, Dimensions.of(tile.threads()), tile.sharedBytes(),
+    List<Argument> arguments = new ArrayList<>(
         List.of(Argument.of(m1), Argument.of(m2), Argument.of(partial1), Argument.of(partial2), s, a,
-            Argument.of(pilotMean), Argument.of(samples), Argument.of(outputs), Argument.of(inputs)),
+            Argument.of(pilotMean), Argument.of(samples), Argument.of(outputs), Argument.of(inputs)));
+    arguments.addAll(last);
+    gpu.launch(new Launch(FAMILY, tile.name(), grid, Dimensions.of(tile.threads()), tile.sharedBytes(), arguments,
         "s " + sensitivity + ", a " + activation));
     int vector = m1.admits(VECTOR) && m2.admits(VECTOR) ? VECTOR : 1;
     long elements = parts > 1 ? m1.elements() : outputs;
@@ -231,8 +266,12 @@ public final class DualMomentsKernel {
     if (!isFor(MMA_SMALL, mode)) {
       return FMA;
     }
-    if (isFor(WGMMA, mode) && admits(WGMMA, sensitivity, activation, m1, m2)) {
-      return WGMMA;
+    if (isFor(WGMMA, mode)) {
+      for (Tile tile : List.of(WGMMA, WGMMA_SLICES)) {
+        if (admits(tile, sensitivity, activation, m1, m2)) {
+          return tile;
+        }
+      }
     }
     if (!admits(MMA_SMALL, sensitivity, activation, m1, m2)) {
       return MMA_UNALIGNED;
@@ -246,7 +285,7 @@ public final class DualMomentsKernel {
     return switch (tile) {
       case Fma _ -> !tf32;
       case Mma _ -> tf32;
-      case Wgmma _ -> tf32 && gpu.computeCapability() == 90;
+      case Wgmma _,Transposing _ -> tf32 && gpu.computeCapability() == 90;
     };
   }
 
@@ -257,6 +296,7 @@ public final class DualMomentsKernel {
       case Mma(_, _, _, _, int vector) ->
         sensitivity.admits(vector) && activation.admits(vector) && m1.admits(vector) && m2.admits(vector);
       case Wgmma _ -> activation.admits(4) && m1.admits(4) && m2.admits(4);
+      case Transposing _ -> sensitivity.admits(4) && activation.admits(4) && m1.admits(4) && m2.admits(4);
     };
   }
 
@@ -283,7 +323,9 @@ public final class DualMomentsKernel {
   private Layout layout(Tile tile, int parts, int samples, int outputs, int inputs) {
     int stride = Math.ceilDiv(samples, TRANSPOSED_TOGETHER) * TRANSPOSED_TOGETHER;
     long transposed = tile instanceof Wgmma ? aligned((long) outputs * stride * Float.BYTES) : 0;
-    long sums = aligned(reductions.columnSumsWorkspace(samples, outputs));
+    long sums = aligned(tile instanceof Transposing
+        ? (long) parts * outputs * Float.BYTES
+        : reductions.columnSumsWorkspace(samples, outputs));
     long partial = aligned(parts == 1 ? 1 : (long) parts * outputs * inputs * Float.BYTES);
     return new Layout(stride, transposed, transposed + sums, transposed + sums + partial,
         transposed + sums + 2 * partial);
