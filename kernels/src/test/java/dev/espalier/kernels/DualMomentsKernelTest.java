@@ -31,12 +31,13 @@ class DualMomentsKernelTest {
   private static final List<Batch> BATCHES = List.of(new Batch(1, 1, 1, 1), new Batch(7, 31, 7, 1),
       new Batch(31, 33, 32, 1), new Batch(33, 7, 129, 2), new Batch(127, 129, 31, 3), new Batch(129, 127, 33, 1),
       new Batch(300, 140, 196, 2), new Batch(300, 140, 196, 1), new Batch(65, 4, 132, 5), new Batch(5, 68, 4, 3),
-      new Batch(600, 70, 36, 12), new Batch(290, 132, 68, 1), new Batch(500, 132, 8, 3));
+      new Batch(600, 70, 36, 12), new Batch(290, 132, 68, 1), new Batch(500, 132, 8, 3), new Batch(2200, 4, 8, 70));
 
   /// The moments of a batch in double precision, of operands as the kernel rounds them, and the sums of the
   /// terms' magnitudes that bound its error.
   static final class Reference {
     final double[] m0;
+    final double[] terms0;
     final double[] m1;
     final double[] m2;
     final double[] terms1;
@@ -44,6 +45,7 @@ class DualMomentsKernelTest {
 
     private Reference(int outputs, int elements) {
       m0 = new double[outputs];
+      terms0 = new double[outputs];
       m1 = new double[elements];
       m2 = new double[elements];
       terms1 = new double[elements];
@@ -56,6 +58,7 @@ class DualMomentsKernelTest {
         for (int i = 0; i < b.outputs(); i++) {
           double weight = rounded(s[n * b.outputs() + i], tf32);
           r.m0[i] += weight;
+          r.terms0[i] += Math.abs(weight);
           for (int j = 0; j < b.inputs(); j++) {
             float x = a[n * b.inputs() + j] - c[j];
             int at = i * b.inputs() + j;
@@ -132,6 +135,8 @@ class DualMomentsKernelTest {
       float[] m2 = gpu.read(moments.m2);
       double bound = (b.samples() + b.parts() + 2)
           * (tile instanceof DualMomentsKernel.Fma ? UNIT : gpu.tensorCoreUnit());
+      double ofSums = (b.samples() + b.parts() + 2) * UNIT;
+      assertClose("m0", gpu.read(moments.m0), i -> expected.m0[i], i -> ofSums * expected.terms0[i]);
       assertClose("m1", m1, i -> expected.m1[i], i -> bound * expected.terms1[i]);
       assertClose("m2", m2, i -> expected.m2[i], i -> bound * expected.terms2[i]);
       assertTrue(before[0] == null || (Arrays.equals(before[0], m1) && Arrays.equals(before[1], m2)));
