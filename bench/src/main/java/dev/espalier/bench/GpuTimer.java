@@ -15,6 +15,9 @@ import java.util.function.Function;
 /// Times work on a GPU by events, on operands that are not in its cache: each run takes the next of several sets of
 /// them, which together exceed the cache.
 final class GpuTimer {
+  /// About a millisecond, in which several launches are queued, even by code that Java has not compiled yet.
+  private static final int COPIES = 4;
+
   private final Driver driver;
   private final int warmUps;
   private final int repeats;
@@ -74,7 +77,9 @@ final class GpuTimer {
 
   /// Times `work` on the operands that `operands` makes, one set or more.
   <T> Times time(Function<Memory, T> operands, Consumer<T> work) {
-    try (Memory memory = new Memory(driver)) {
+    try (Memory memory = new Memory(driver); Memory copied = new Memory(driver)) {
+      long half = rotation / 2;
+      long busy = copied.buffer(2 * half, 0).address();
       List<T> sets = new ArrayList<>();
       do {
         sets.add(operands.apply(memory));
@@ -85,7 +90,10 @@ final class GpuTimer {
       double[] seconds = new double[repeats];
       try (Event before = driver.event(); Event after = driver.event()) {
         for (int run = 0; run < repeats; run++) {
-          // While the first of two runs on the GPU the second is queued, so that its launches are not timed.
+          // While copies and the first of two runs keep the GPU busy the second is queued, so that its launches are not timed.
+          for (int copy = 0; copy < COPIES; copy++) {
+            driver.copy(busy, busy + half, half);
+          }
           work.accept(sets.get(2 * run % sets.size()));
           driver.record(before, Stream.COMPUTE);
           work.accept(sets.get((2 * run + 1) % sets.size()));
