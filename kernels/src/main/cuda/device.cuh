@@ -85,7 +85,7 @@ GPU_FORM void mma_m16n8k8(float (&d)[4], const unsigned (&a)[4], const unsigned 
 #define mma_m16n8k8(d, a, b) simt::mma_tf32(d, a, b, SIMT_SITE)
 #endif
 
-// ---- V floats of global memory that move as one access. Left alone, nvcc stores some vectors element by element.
+// ---- V floats that move as one access, to global memory where stored. Left alone, nvcc stores some element by element.
 template <int V>
 struct alignas(4 * V) Vector {
   float v[V];
@@ -103,10 +103,22 @@ GPU_FORM void store(float* p, const Vector<V>& x) {
   else
     *reinterpret_cast<Vector<V>*>(p) = x;
 }
+/// The same to shared memory. One function for both would take any address, one in local memory too: ptxas then keeps
+/// arrays there, sinf's among them.
+GPU_FORM void store_shared(void* p, const Vector<4>& x) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(p)), "f"(x.v[0]), "f"(x.v[1]), "f"(x.v[2]),
+               "f"(x.v[3])
+               : "memory");
+}
 #else
 template <int V>
 static inline void store(float* p, const Vector<V>& x) {
+  simt::check_global(p);
   *reinterpret_cast<Vector<V>*>(p) = x;
+}
+static inline void store_shared(void* p, const Vector<4>& x) {
+  simt::shared_address(p);
+  *static_cast<Vector<4>*>(p) = x;
 }
 #endif
 

@@ -515,8 +515,8 @@ __device__ __forceinline__ float produce_transposing(Shared& shared, const Tenso
         (e % 2 ? odd : even).v[e / 2] = rounded;
         sum += rounded;
       }
-      store(reinterpret_cast<float*>(shared.stage[s].s + swizzle_128((unsigned)(output * 128 + n * 4))), even);
-      store(reinterpret_cast<float*>(shared.stage[s].s + swizzle_128((unsigned)(output * 128 + n * 4 + 16))), odd);
+      store_shared(shared.stage[s].s + swizzle_128((unsigned)(output * 128 + n * 4)), even);
+      store_shared(shared.stage[s].s + swizzle_128((unsigned)(output * 128 + n * 4 + 16)), odd);
     }
     show_to_tensor_cores();
     __syncwarp();

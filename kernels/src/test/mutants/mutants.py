@@ -125,6 +125,9 @@ MUTANTS = [
      "    mbarrier_wait(&shared.raw_full[r], (unsigned)(step / T::kRaw & 1));\n", ""),
     ("dual_moments.cu", "wgmma transposing: written while the tensor cores read it", "DualMoments",
      "    mbarrier_wait(&shared.empty[s], (unsigned)(step / T::kStages & 1) ^ 1);\n    if (output", "    if (output"),
+    ("dual_moments.cu", "wgmma transposing: stored as if to global memory", "DualMoments",
+     "store_shared(shared.stage[s].s + swizzle_128((unsigned)(output * 128 + n * 4)), even);",
+     "store(reinterpret_cast<float*>(shared.stage[s].s + swizzle_128((unsigned)(output * 128 + n * 4))), even);"),
     ("dual_moments.cu", "wgmma transposing: a lane speaks before its warp has written", "DualMoments",
      "    __syncwarp();\n    mbarrier_arrive_if", "    mbarrier_arrive_if"),
     ("dual_moments.cu", "wgmma: fewer bytes expected than come", "DualMoments",
@@ -315,7 +318,7 @@ def diagnosis(text):
                           (r"runtime error: ([^\n]{1,60})", "UndefinedBehaviorSanitizer: "), (r"(deadlock)", ""),
                           (r"(divergent barrier)", ""), (r"(meets another one of its warp)", ""), (r"(without wgmma.fence)", ""),
                           (r"(never waited for)", ""), (r"(mbarrier: more arrivals)", ""), (r"(takes no part)", ""),
-                          (r"(with only lanes)", ""), (r"(shared address \S+ .{0,20}outside)", ""),
+                          (r"(with only lanes)", ""), (r"(shared address \S+ .{0,20}outside)", ""), (r"(in shared memory, not in global)", ""),
                           (r"byte -?\d+ (before|behind) buffer", "guard zone "), (r"(SIGSEGV)", ""),
                           (r"is (NaN), not", "wrong result: "), (r"(element \d+ of \d+ is \S+, not)", "wrong result")):
         found = re.search(pattern, text)

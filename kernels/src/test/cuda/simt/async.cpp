@@ -213,6 +213,12 @@ unsigned shared_address(const void* p) {
   return (unsigned)(q - b.shared) + kSharedBase;
 }
 
+void check_global(const void* p) {
+  Block& b = machine.block;
+  auto* q = static_cast<const unsigned char*>(p);
+  if (q >= b.shared && q < b.static_shared + b.static_bytes) fail("an address in shared memory, not in global");
+}
+
 void mma_tf32(float* d, const unsigned* a, const unsigned* b, const char* file, int line) {
   MmaOperands operands{d, a, b};
   join_warp_op(~0u, WarpKind::kMma, &operands, 0, 0, file, line);

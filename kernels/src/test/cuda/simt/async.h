@@ -23,6 +23,8 @@ struct alignas(64) TensorMap {
 static_assert(sizeof(TensorMap) == 128, "a CUtensorMap has 128 bytes");
 
 unsigned shared_address(const void* p);
+/// For what instructions take for an address of global memory.
+void check_global(const void* p);
 
 void copy_async(void* to, const void* from, int bytes, int valid);
 void copy_async_commit();
