@@ -3,8 +3,7 @@
 // M1 += Sᵀ X,  M2 += Sᵀ (X∘X)  with X = A − c:
 //   dual_moments_fma_{I}x{O}x{K}           float32 arithmetic, any shape and alignment
 //   dual_moments_mma_{I}x{O}x{K}x{T}_v{V}  TF32, mma.sync; copies of V floats: needs inputs and outputs % V == 0
-//   dual_moments_wgmma_{I}x{O}x{K}x{T}     TF32, wgmma and TMA; needs sm_90a, inputs % 4 == 0, S rounded and transposed;
-//                                          _apart and _slices pace it otherwise, see Pace
+//   dual_moments_wgmma_{I}x{O}x{K}x{T}     TF32, wgmma and TMA; needs sm_90a, inputs % 4 == 0, S rounded and transposed
 //   dual_moments_wgmma_{I}x{O}x{K}x{T}x{R}_transposing   takes S as it is; also needs outputs % 4 == 0
 // dual_moments_transpose_32x32             Sᵀ (outputs, stride) from S, rounded to TF32, columns from samples on are 0;
 //   each eight samples lie in the order 0 2 4 6 1 3 5 7, in which wgmma's fragments take them. partials[z] (outputs) = sums
@@ -15,11 +14,12 @@
 //
 // S (samples, outputs)  A (samples, inputs)  c (inputs)  M1, M2 (outputs, inputs): float32, row-major. Each tile of
 // S and A is loaded once and feeds both products; A is shifted and squared in registers. TF32 rounds S, X and X∘X to
-// nearest; M0 is a column sum of the rounded S (reductions.cu), so that M2 − M1²/M0 sees one weighting.
+// nearest; M0 sums the rounded S, so that M2 − M1²/M0 sees one weighting.
 //
 // grid: ⌈inputs/I⌉ × ⌈outputs/O⌉ × parts; a block owns an I × O tile of both results over one part of the samples,
 // a multiple of K each. One part adds to M1 and M2; several write theirs to partial1, partial2 (parts, outputs,
-// inputs), which dual_moments_add then adds in order: every run gives the same bits. T: stages of K samples in flight.
+// inputs), which dual_moments_add then adds in order: every run gives the same bits. T: stages of K samples in flight;
+// R: of S alone.
 #include "elementwise.cuh"
 #include "tiles.cuh"
 
@@ -406,7 +406,7 @@ struct WgmmaTile {
   };
   struct Shared {
     Stage stage[STAGES];
-    uint64_t full[STAGES], empty[STAGES], started;
+    uint64_t full[STAGES], empty[STAGES];
   };
 };
 
@@ -439,27 +439,19 @@ struct Consumer {
   float c[2];
 };
 
-/// How a consumer warpgroup orders the products of its steps and the fragments for them.
-///   kSteps   loads the fragments of a step when the products of the step before were started
-///   kApart   the same, rounded in fewer instructions; the second warpgroup begins when the first has started its first
-///            products, so that one loads fragments while the tensor cores work for the other
-///   kSlices  loads the fragments of 8 samples between the products of the 8 and 16 before
-enum class Pace { kSteps, kApart, kSlices };
-
 __device__ __forceinline__ void load_pairs(float2 (&pairs)[2], const unsigned char* x, const Consumer& own, int k) {
 #pragma unroll
   for (int h = 0; h < 2; h++) pairs[h] = *reinterpret_cast<const float2*>(x + own.at[h] + k * 1024);
 }
 
-template <class Round>
-__device__ __forceinline__ void shift_and_square(Fragments& f, const float2 (&pairs)[2], const Consumer& own, Round round) {
+__device__ __forceinline__ void shift_and_square(Fragments& f, const float2 (&pairs)[2], const Consumer& own) {
 #pragma unroll
   for (int h = 0; h < 2; h++) {
     const float low = pairs[h].x - own.c[0], high = pairs[h].y - own.c[1];
-    f.x[2 * h] = round(low);
-    f.x[2 * h + 1] = round(high);
-    f.squared[2 * h] = round(low * low);
-    f.squared[2 * h + 1] = round(high * high);
+    f.x[2 * h] = round_for_tensor_core(low);
+    f.x[2 * h + 1] = round_for_tensor_core(high);
+    f.squared[2 * h] = round_for_tensor_core(low * low);
+    f.squared[2 * h + 1] = round_for_tensor_core(high * high);
   }
 }
 
@@ -526,64 +518,22 @@ __device__ __forceinline__ float produce_transposing(Shared& shared, const Tenso
   return sum;
 }
 
-/// Sums over all steps, by kSteps or kApart.
-template <class T, bool APART, class Shared>
-__device__ __forceinline__ void consume_steps(Shared& shared, int steps, const Consumer& own, float (&d1)[64],
-                                              float (&d2)[64]) {
-  const bool leads = threadIdx.x % 32 == 0;
-  const bool first = threadIdx.x / 128 == 1;
-  auto round = [](float x) { return APART ? round_for_tensor_core(x) : to_tf32(x); };
-  auto fetch = [&](int step, Fragments(&f)[4]) {
-    const int s = step % T::kStages;
-    mbarrier_wait(&shared.full[s], (unsigned)(step / T::kStages & 1));
-    float2 pairs[4][2];
-#pragma unroll
-    for (int k = 0; k < 4; k++) load_pairs(pairs[k], &shared.stage[s].x[0][0], own, k);
-#pragma unroll
-    for (int k = 0; k < 4; k++) shift_and_square(f[k], pairs[k], own, round);
-  };
-  auto multiply = [&](int step, Fragments(&now)[4], Fragments(&next)[4]) {
-    const uint64_t operand = swizzled_operand(shared_address(shared.stage[step % T::kStages].s));
-    wgmma_fence();
-#pragma unroll
-    for (int k = 0; k < 4; k++) {  // 8 samples are 32 bytes of a row, 2 in the descriptor's units
-      wgmma_m64n128k8(d1, now[k].x, operand + 2 * k);
-      wgmma_m64n128k8(d2, now[k].squared, operand + 2 * k);
-    }
-    wgmma_commit();
-    if (APART) mbarrier_arrive_if(leads && first && step == 0, &shared.started);
-    wgmma_wait<1>();  // the step before is done: with its stage and its fragments
-    // Every warp says so for itself: one warp's wait tells nothing about the other three.
-    mbarrier_arrive_if(leads && step > 0, &shared.empty[(step + T::kStages - 1) % T::kStages]);
-    if (step + 1 < steps) fetch(step + 1, next);  // while the tensor cores work
-  };
-  Fragments even[4], odd[4];  // two names, so that both stay in registers
-  if (steps > 0) fetch(0, even);
-  if (APART && !first && steps > 0) mbarrier_wait(&shared.started, 0);
-  for (int step = 0; step < steps; step += 2) {
-    multiply(step, even, odd);
-    if (step + 1 < steps) multiply(step + 1, odd, even);
-  }
-  wgmma_wait<0>();
-}
-
-/// Sums over all steps, by kSlices. A slice is 8 samples: slice k of every step has fragments k. After the products of slice
+/// Sums over all steps. A slice is 8 samples: slice k of every step has fragments k. After the products of slice
 /// q are started, those of q − 1 and q may still run: fragments of slice q + 2 take the place of those of q − 2, and
 /// elements of slice q + 3 are on their way from shared memory.
 template <class T, class Shared>
-__device__ __forceinline__ void consume_slices(Shared& shared, int steps, const Consumer& own, float (&d1)[64],
-                                               float (&d2)[64]) {
+__device__ __forceinline__ void multiply(Shared& shared, int steps, const Consumer& own, float (&d1)[64],
+                                         float (&d2)[64]) {
   if (steps == 0) return;
   const bool leads = threadIdx.x % 32 == 0;
-  auto round = [](float x) { return round_for_tensor_core(x); };
   Fragments f[4];
   float2 even[2], odd[2];  // elements of slices 0 and 2, 1 and 3
   const unsigned char* x = &shared.stage[0].x[0][0];
   mbarrier_wait(&shared.full[0], 0);
   load_pairs(even, x, own, 0);
   load_pairs(odd, x, own, 1);
-  shift_and_square(f[0], even, own, round);
-  shift_and_square(f[1], odd, own, round);
+  shift_and_square(f[0], even, own);
+  shift_and_square(f[1], odd, own);
   load_pairs(even, x, own, 2);
   for (int step = 0; step < steps; step++) {
     const uint64_t operand = swizzled_operand(shared_address(shared.stage[step % T::kStages].s));
@@ -597,7 +547,7 @@ __device__ __forceinline__ void consume_slices(Shared& shared, int steps, const 
     };
     start(0);
     load_pairs(odd, x, own, 3);
-    shift_and_square(f[2], even, own, round);
+    shift_and_square(f[2], even, own);
     start(1);
     // The step before is done. Every warp says so for itself: one warp's wait tells nothing about the other three.
     mbarrier_arrive_if(leads && step > 0, &shared.empty[(step + T::kStages - 1) % T::kStages]);
@@ -607,22 +557,22 @@ __device__ __forceinline__ void consume_slices(Shared& shared, int steps, const 
       x = &shared.stage[s].x[0][0];
       load_pairs(even, x, own, 0);
     }
-    shift_and_square(f[3], odd, own, round);
+    shift_and_square(f[3], odd, own);
     start(2);
     if (more) {
       load_pairs(odd, x, own, 1);
-      shift_and_square(f[0], even, own, round);
+      shift_and_square(f[0], even, own);
     }
     start(3);
     if (more) {
       load_pairs(even, x, own, 2);
-      shift_and_square(f[1], odd, own, round);
+      shift_and_square(f[1], odd, own);
     }
   }
   wgmma_wait<0>();
 }
 
-template <class T, Pace PACE, class Shared>
+template <class T, class Shared>
 __device__ __forceinline__ void consume(Shared& shared, const Moments& m, Part part, const float* pilot, int i0, int o0) {
   const int t = threadIdx.x % 4, warpgroup = threadIdx.x / 128 - 1;
   Consumer own;
@@ -636,10 +586,7 @@ __device__ __forceinline__ void consume(Shared& shared, const Moments& m, Part p
   float d1[64], d2[64];
 #pragma unroll
   for (int e = 0; e < 64; e++) d1[e] = d2[e] = 0.f;
-  if constexpr (PACE == Pace::kSlices)
-    consume_slices<T>(shared, part.steps, own, d1, d2);
-  else
-    consume_steps<T, PACE == Pace::kApart>(shared, part.steps, own, d1, d2);
+  multiply<T>(shared, part.steps, own, d1, d2);
 #pragma unroll
   for (int j = 0; j < 16; j += 4)
     put<8, 2, true>(m, [&](int r) {
@@ -648,7 +595,7 @@ __device__ __forceinline__ void consume(Shared& shared, const Moments& m, Part p
     });
 }
 
-template <int I, int O, int K, int STAGES, Pace PACE>
+template <int I, int O, int K, int STAGES>
 __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap& sensitivity,
                                               const TensorMap& activation, const float* pilot) {
   using T = WgmmaTile<I, O, K, STAGES>;
@@ -660,7 +607,6 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
       mbarrier_init(&shared.full[s], 1);
       mbarrier_init(&shared.empty[s], T::kConsumerWarps);
     }
-    mbarrier_init(&shared.started, T::kConsumerWarps / T::kConsumers);
     mbarrier_init_fence();
   }
   __syncthreads();
@@ -669,7 +615,7 @@ __device__ __forceinline__ void wgmma_product(const Moments& m, const TensorMap&
     if (threadIdx.x == 0) produce<T>(shared, sensitivity, activation, part, i0, o0);
   } else {
     take_registers<232>();
-    consume<T, PACE>(shared, m, part, pilot, i0, o0);
+    consume<T>(shared, m, part, pilot, i0, o0);
   }
 }
 
@@ -700,23 +646,21 @@ __device__ __forceinline__ void transposing_product(const Moments& m, float* sum
     if (blockIdx.x == 0 && output < m.outputs) sums[(int64_t)blockIdx.z * m.outputs + output] = sum;
   } else {
     take_registers<216>();
-    consume<T, Pace::kSlices>(shared, m, part, pilot, i0, o0);
+    consume<T>(shared, m, part, pilot, i0, o0);
   }
 }
 
-#define WGMMA(I, O, K, STAGES, PACE, SUFFIX)                                                                        \
+#define WGMMA(I, O, K, STAGES)                                                                        \
   extern "C" __global__ void __launch_bounds__(WgmmaTile<I, O, K, STAGES>::kThreads, 1)                             \
-      dual_moments_wgmma_##I##x##O##x##K##x##STAGES##SUFFIX(                                                        \
+      dual_moments_wgmma_##I##x##O##x##K##x##STAGES(                                                        \
           float* m1, float* m2, float* partial1, float* partial2, const __grid_constant__ TensorMap sensitivity,    \
           const __grid_constant__ TensorMap activation, const float* pilot, int samples, int outputs, int inputs) { \
-    wgmma_product<I, O, K, STAGES, PACE>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity,       \
+    wgmma_product<I, O, K, STAGES>({m1, m2, partial1, partial2, samples, outputs, inputs}, sensitivity,       \
                                          activation, pilot);                                                        \
   }                                                                                                                 \
-  EXPORT_KERNEL(dual_moments_wgmma_##I##x##O##x##K##x##STAGES##SUFFIX)
+  EXPORT_KERNEL(dual_moments_wgmma_##I##x##O##x##K##x##STAGES)
 
-WGMMA(128, 128, 32, 5, Pace::kSteps, );
-WGMMA(128, 128, 32, 5, Pace::kApart, _apart);
-WGMMA(128, 128, 32, 5, Pace::kSlices, _slices);
+WGMMA(128, 128, 32, 5);
 
 #define TRANSPOSING(I, O, K, STAGES, RAW)                                                                               \
   extern "C" __global__ void __launch_bounds__(WgmmaTile<I, O, K, STAGES>::kThreads, 1)                                 \

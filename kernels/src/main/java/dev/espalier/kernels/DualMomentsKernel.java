@@ -71,19 +71,8 @@ public final class DualMomentsKernel {
     }
   }
 
-  /// How a wgmma kernel orders the products of its steps and the fragments for them; see the source.
-  enum Pace {
-    STEPS(""), APART("_apart"), SLICES("_slices");
-
-    private final String suffix;
-
-    Pace(String suffix) {
-      this.suffix = suffix;
-    }
-  }
-
   /// wgmma and TMA, on compute capability 9.0 alone.
-  record Wgmma(int inputs, int outputs, int samples, int stages, Pace pace) implements Tile {
+  record Wgmma(int inputs, int outputs, int samples, int stages) implements Tile {
     @Override
     public int threads() {
       return 384;
@@ -91,16 +80,16 @@ public final class DualMomentsKernel {
 
     @Override
     public int sharedBytes() {
-      return stages * (samples * (inputs + outputs) * Float.BYTES + 2 * Long.BYTES) + Long.BYTES;
+      return stages * (samples * (inputs + outputs) * Float.BYTES + 2 * Long.BYTES);
     }
 
     @Override
     public String name() {
-      return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages + pace.suffix;
+      return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages;
     }
   }
 
-  /// As [Wgmma], by slices, from S as it is: so no kernel writes Sᵀ first.
+  /// As [Wgmma], from S as it is: so no kernel writes Sᵀ first.
   ///
   /// @param rawStages of samples of S in flight
   record Transposing(int inputs, int outputs, int samples, int stages, int rawStages) implements Tile {
@@ -126,18 +115,18 @@ public final class DualMomentsKernel {
   static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4);
   static final Mma MMA_SMALL = new Mma(64, 128, 32, 3, 4);
   static final Mma MMA_UNALIGNED = new Mma(64, 128, 32, 3, 1);
-  static final Wgmma WGMMA_STEPS = new Wgmma(128, 128, 32, 5, Pace.STEPS);
-  static final Wgmma WGMMA_APART = new Wgmma(128, 128, 32, 5, Pace.APART);
-  static final Wgmma WGMMA_SLICES = new Wgmma(128, 128, 32, 5, Pace.SLICES);
+  static final Wgmma WGMMA = new Wgmma(128, 128, 32, 5);
   static final Transposing WGMMA_TRANSPOSING = new Transposing(128, 128, 32, 4, 3);
-  /// The wgmma kernel that a batch gets.
-  static final Tile WGMMA = WGMMA_STEPS;
-  static final List<Tile> TILES = List.of(FMA, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED, WGMMA_STEPS, WGMMA_APART,
-      WGMMA_SLICES, WGMMA_TRANSPOSING);
+  static final List<Tile> TILES = List.of(FMA, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED, WGMMA, WGMMA_TRANSPOSING);
 
   private static final String FAMILY = "dual_moments";
   private static final int ALIGNMENT = 256;
   private static final int WIDE = 512;
+  /// Inputs for which S is transposed again by each tile of them, at most: that costs time in proportion to them, and saves
+  /// what a transpose before takes, whatever they are. Measured on an H100, square layers and 32,768 samples: at widths of
+  /// 128, 256, 512, 1024 and 2048 transposing took 0.0303, 0.0486, 0.143, 0.525 and 2.07 ms, the other kernel 0.0439,
+  /// 0.0702, 0.149, 0.425 and 1.46 ms.
+  private static final int MOST_TRANSPOSING = 512;
   /// Floats that move together where addresses allow it.
   private static final int VECTOR = 4;
   /// Samples that the transpose puts into the order of wgmma's fragments.
@@ -261,17 +250,14 @@ public final class DualMomentsKernel {
   }
 
   /// The kernel for a batch. The width that parts the two mma tiles is a model's, not yet a measurement's.
-  private Tile choose(MathMode mode, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix m1,
-      DeviceMatrix m2) {
+  Tile choose(MathMode mode, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix m1, DeviceMatrix m2) {
     if (!isFor(MMA_SMALL, mode)) {
       return FMA;
     }
-    if (isFor(WGMMA, mode)) {
-      for (Tile tile : List.of(WGMMA, WGMMA_SLICES)) {
-        if (admits(tile, sensitivity, activation, m1, m2)) {
-          return tile;
-        }
-      }
+    if (isFor(WGMMA, mode) && admits(WGMMA, sensitivity, activation, m1, m2)) {
+      boolean transposing = activation.columns() <= MOST_TRANSPOSING
+          && admits(WGMMA_TRANSPOSING, sensitivity, activation, m1, m2);
+      return transposing ? WGMMA_TRANSPOSING : WGMMA;
     }
     if (!admits(MMA_SMALL, sensitivity, activation, m1, m2)) {
       return MMA_UNALIGNED;

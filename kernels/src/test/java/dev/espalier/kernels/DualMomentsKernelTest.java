@@ -6,6 +6,7 @@ import static dev.espalier.kernels.Checks.assertSame;
 import static dev.espalier.kernels.Checks.integers;
 import static dev.espalier.kernels.Checks.normal;
 import static dev.espalier.kernels.Checks.onEverySchedule;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -215,23 +216,38 @@ class DualMomentsKernelTest {
   void picksAKernelThatAdmitsTheMatrices() {
     for (int computeCapability : new int[]{75, 80, 90, 100}) {
       for (MathMode mode : MathMode.values()) {
-        for (int inputs : new int[]{7, 8}) {
+        for (Batch b : List.of(new Batch(600, 4, 7, 1), new Batch(600, 4, 8, 1), new Batch(600, 6, 8, 1))) {
           try (TestGpu gpu = TestGpu.open(computeCapability)) {
             DualMomentsKernel kernel = new DualMomentsKernel(gpu);
-            DeviceMatrix m1 = gpu.matrix(4, inputs, new float[4 * inputs]);
-            DeviceMatrix m2 = gpu.matrix(4, inputs, new float[4 * inputs]);
-            float[] s = integers(1, 600 * 4, 3);
-            float[] a = integers(2, 600L * inputs, 3);
-            Batch b = new Batch(600, 4, inputs, 1);
-            kernel.addMoments(mode, gpu.matrix(600, 4, s), gpu.matrix(600, inputs, a),
-                gpu.matrix(1, inputs, new float[inputs]), gpu.matrix(1, 4, new float[4]), m1, m2,
-                gpu.buffer(kernel.workspace(mode, 600, 4, inputs), -1));
-            Reference expected = Reference.of(b, s, a, new float[inputs], false);
-            assertSame("m2", gpu.read(m2), i -> expected.m2[i]);
+            Moments moments = Moments.of(gpu, b, 0);
+            float[] s = integers(1, (long) b.samples() * b.outputs(), 3);
+            float[] a = integers(2, (long) b.samples() * b.inputs(), 3);
+            float[] c = new float[b.inputs()];
+            kernel.addMoments(mode, gpu.matrix(b.samples(), b.outputs(), s), gpu.matrix(b.samples(), b.inputs(), a),
+                gpu.matrix(1, b.inputs(), c), moments.m0, moments.m1, moments.m2,
+                gpu.buffer(kernel.workspace(mode, b.samples(), b.outputs(), b.inputs()), -1));
+            Reference expected = Reference.of(b, s, a, c, false);
+            assertSame("m2", gpu.read(moments.m2), i -> expected.m2[i]);
           }
         }
       }
     }
+  }
+
+  @Test
+  void transposesAgainForFewInputsAlone() {
+    try (TestGpu gpu = TestGpu.open()) {
+      assertEquals(DualMomentsKernel.WGMMA_TRANSPOSING, chosen(gpu, 4096, 512));
+      assertEquals(DualMomentsKernel.WGMMA, chosen(gpu, 8, 516));
+      assertEquals(DualMomentsKernel.WGMMA, chosen(gpu, 6, 512)); // does not admit these rows of S
+      assertEquals(DualMomentsKernel.MMA_UNALIGNED, chosen(gpu, 8, 510));
+    }
+  }
+
+  private static Tile chosen(TestGpu gpu, int outputs, int inputs) {
+    DeviceMatrix moment = new DeviceMatrix(256, outputs, inputs);
+    return new DualMomentsKernel(gpu).choose(MathMode.TF32, new DeviceMatrix(256, 64, outputs),
+        new DeviceMatrix(256, 64, inputs), moment, moment);
   }
 
   @Test
@@ -240,7 +256,7 @@ class DualMomentsKernelTest {
       Batch b = new Batch(8, 4, 7, 1);
       Moments moments = Moments.of(gpu, b, 0);
       var e = assertThrows(IllegalArgumentException.class,
-          () -> moments.add(DualMomentsKernel.WGMMA_STEPS, new float[32], new float[56], new float[7]));
+          () -> moments.add(DualMomentsKernel.WGMMA, new float[32], new float[56], new float[7]));
       assertTrue(e.getMessage().startsWith("dual_moments_wgmma_128x128x32x5 does not admit s 8×4 at 0x"),
           e.getMessage());
     }

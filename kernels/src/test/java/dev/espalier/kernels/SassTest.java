@@ -62,8 +62,7 @@ class SassTest {
       assertTrue(body.contains("HGMMA.64x128x8.F32.TF32"), tile.name());
       assertTrue(body.contains("UTMALDG.2D"), tile.name());
       // One instruction rounds an operand; cvt.rna.tf32 takes four, with a comparison among them.
-      assertEquals(!tile.equals(DualMomentsKernel.WGMMA_STEPS),
-          body.contains("VIADDMNMX") && !body.contains("FSETP.GEU.AND"), tile.name());
+      assertTrue(body.contains("VIADDMNMX") && !body.contains("FSETP.GEU.AND"), tile.name());
     }
   }
 
