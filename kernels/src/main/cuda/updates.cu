@@ -9,6 +9,7 @@
 // copy_columns_{C}x{R}   to = from
 // add_columns_{C}x{R}    to += from
 // transpose_32x32        to (columns, rows), without gaps, = fromᵀ; blocks of 32×8 threads own 32×32 tiles
+// gather_rows_{C}x{R}    row i of to = row numbers[first + i] of from
 //
 // axpy, adam: all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh)
 // needs alignment to 4 · N/256 bytes
@@ -16,6 +17,8 @@
 // columns: from, to (rows, columns) float32, row-major, `stride` elements from one row to the next; they do not overlap.
 // block: 32×8 threads own a tile of C columns × R rows (elementwise.cuh); columns, strides and alignment as for vectors of
 // C/32 floats
+// gather: from (any rows, columns)  numbers: int32, of rows of from  to (rows, columns), float32, row-major; to
+// overlaps neither. block and alignment as for columns; R is 8: a thread has two loads, one for the other, and one store
 #include "elementwise.cuh"
 
 template <class R>
@@ -97,6 +100,24 @@ COLUMNS(copy_columns, false, 128, 32);
 COLUMNS(copy_columns, false, 32, 32);
 COLUMNS(add_columns, true, 128, 32);
 COLUMNS(add_columns, true, 32, 32);
+
+template <class T>
+__device__ __forceinline__ void gather_rows(const float* from, const int* numbers, float* to, int first, int rows,
+                                            int columns) {
+  T::for_each(rows, columns, [&](int row, int column, int64_t at) {
+    store(to + at, load<T::V>(from + (int64_t)numbers[first + row] * columns + column));
+  });
+}
+
+#define GATHER(C, R)                                                                        \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) gather_rows_##C##x##R( \
+      const float* from, const int* numbers, float* to, int first, int rows, int columns) { \
+    gather_rows<Tile<C, R>>(from, numbers, to, first, rows, columns);                       \
+  }                                                                                         \
+  EXPORT_KERNEL(gather_rows_##C##x##R)
+
+GATHER(128, 8);
+GATHER(32, 8);
 
 template <bool SUM, class T>
 __device__ __forceinline__ void multiply_rows(const float* x, const float* factor, float* to, int factor_rows, int rows,

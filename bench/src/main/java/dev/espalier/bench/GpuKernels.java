@@ -388,6 +388,9 @@ public final class GpuKernels {
     table.add("transpose", shape, Cost.ofMemory(8 * elements),
         memory -> new DeviceMatrix[]{memory.matrix(rows, width), memory.matrix(width, rows)},
         m -> updates.transpose(MatrixBlock.of(m[0]), m[1]));
+    table.add("gather_rows", shape, Cost.ofMemory(8 * elements),
+        memory -> new DeviceMatrix[]{memory.matrix(rows, width), shuffled(memory, rows), memory.matrix(rows, width)},
+        m -> updates.gatherRows(m[0], m[1], 0, m[2]));
     table.add("multiply by a row", shape, Cost.ofMemory(8 * elements),
         memory -> new DeviceMatrix[]{memory.matrix(rows, width), memory.matrix(1, width), memory.matrix(rows, width)},
         m -> updates.multiply(m[0], m[1], m[2]));
@@ -440,6 +443,19 @@ public final class GpuKernels {
         m -> random.drawnFisherVectors(m[0], m[1], 0, 0, 1, 1));
     table.add("uniform", shape, Cost.ofMemory(4 * elements), memory -> memory.matrix(rows, width),
         m -> random.uniform(m, 1, 1));
+  }
+
+  /// All numbers below `count` as integers, neighbours far from one another.
+  private DeviceMatrix shuffled(Memory memory, int count) {
+    DeviceMatrix numbers = memory.matrix(1, count);
+    HostMemory host = driver.allocateHost(numbers.bytes());
+    for (int i = 0; i < count; i++) {
+      host.segment().setAtIndex(ValueLayout.JAVA_INT, i, (int) (7919L * i % count)); // 7919 is a prime
+    }
+    driver.copyIn(host, 0, numbers.address(), numbers.bytes(), Stream.COMPUTE);
+    driver.synchronize();
+    driver.free(host);
+    return numbers;
   }
 
   /// The left halves of two matrices.

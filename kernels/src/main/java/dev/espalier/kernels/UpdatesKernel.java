@@ -3,11 +3,13 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Updates that go over matrices element by element. Limited by memory: per element `add` and `addColumns` move 12
-/// bytes, `copyColumns` and `transpose` 8, `multiply` 12 at most, `addMultiplied` 16, an Adam step 28.
+/// bytes, `copyColumns`, `transpose` and `gatherRows` 8, `multiply` 12 at most, `addMultiplied` 16, an Adam step 28.
 public final class UpdatesKernel {
   private static final String FAMILY = "updates";
   private static final int THREADS = 256;
   private static final int TILE_ROWS = 32;
+  /// A thread gathers one row's elements: it waits for the row's number, and then for them.
+  private static final int GATHERED_ROWS = 8;
 
   private final Gpu gpu;
 
@@ -111,6 +113,26 @@ public final class UpdatesKernel {
     gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(to.rows(), to.columns()), ElementwiseTile.BLOCK, 0,
         List.of(Argument.of(from), Argument.of(to), Argument.of(to.rows()), Argument.of(to.columns()),
             Argument.of(from.stride()), Argument.of(to.stride())),
+        "from " + from + ", to " + to));
+  }
+
+  /// to[i, :] = from[numbers[first + i], :] for all rows i of `to`.
+  ///
+  /// @param numbers 1 × count, of rows of `from`: 32-bit integers; those of other rows are not noticed
+  /// @param to as wide as `from`, written
+  /// @throws IllegalArgumentException if the shapes do not fit or `to` shares memory with the others
+  /// @throws IndexOutOfBoundsException if there are not as many numbers from `first` on as rows
+  public void gatherRows(DeviceMatrix from, DeviceMatrix numbers, int first, DeviceMatrix to) {
+    Kernels.shape("numbers", numbers, 1, numbers.columns());
+    Kernels.shape("to", to, to.rows(), from.columns());
+    MatrixBlock.of(numbers).columns(first, to.rows());
+    if (to.overlaps(from) || to.overlaps(numbers)) {
+      throw new IllegalArgumentException("to overlaps another matrix");
+    }
+    ElementwiseTile tile = ElementwiseTile.of(GATHERED_ROWS, from, to);
+    gpu.launch(new Launch(FAMILY, tile.name("gather_rows"), tile.grid(to.rows(), to.columns()), ElementwiseTile.BLOCK,
+        0, List.of(Argument.of(from), Argument.of(numbers), Argument.of(to), Argument.of(first), Argument.of(to.rows()),
+            Argument.of(to.columns())),
         "from " + from + ", to " + to));
   }
 

@@ -2,6 +2,7 @@ package dev.espalier.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -105,6 +106,15 @@ class LargeOffsetsTest {
     kernel.copyColumns(MatrixBlock.of(withLastRow(3)), MatrixBlock.of(to));
     kernel.addColumns(MatrixBlock.of(withLastRow(2)), MatrixBlock.of(to));
     assertEquals(5, lastElement(to));
+  }
+
+  @Test
+  void gatherRows() {
+    DeviceMatrix to = gpu.matrix(1, COLUMNS);
+    DeviceMatrix numbers = gpu.matrix(1, 1);
+    gpu.copyIn(MemorySegment.ofArray(new int[]{ROWS - 1}), numbers.address());
+    new UpdatesKernel(gpu).gatherRows(withLastRow(3), numbers, 0, to);
+    assertEquals(3, lastElement(to));
   }
 
   @Test

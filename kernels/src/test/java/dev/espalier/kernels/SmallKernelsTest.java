@@ -12,6 +12,7 @@ import static dev.espalier.kernels.Checks.result;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import java.lang.foreign.MemorySegment;
 import org.junit.jupiter.api.Test;
 
 /// Reductions, updates, normalisation, losses, random numbers and least squares.
@@ -290,6 +291,55 @@ class SmallKernelsTest {
       var shapes = assertThrows(IllegalArgumentException.class,
           () -> kernel.addColumns(all.columns(0, 4), all.columns(5, 3)));
       assertEquals("from is 3×4 of stride 8, to 3×3 of stride 8", shapes.getMessage());
+    }
+  }
+
+  /// Numbers that leave rows out, repeat others, and begin before the first that is asked for.
+  @Test
+  void gatherRows() {
+    onEveryShape((gpu, rows, columns) -> {
+      int all = rows + 3;
+      float[] x = integers(1, (long) all * columns, 1000);
+      for (int first : new int[]{0, 1, 5}) {
+        int[] numbers = new int[first + rows];
+        java.util.Arrays.setAll(numbers, i -> (int) ((7L * i + 2) % all));
+        for (int offset : new int[]{0, 1}) { // the second is aligned to 4 bytes only
+          DeviceMatrix from = gpu.matrixAt(offset, all, columns);
+          gpu.write(from, x);
+          DeviceMatrix to = result(gpu, rows, columns);
+          new UpdatesKernel(gpu).gatherRows(from, words(gpu, numbers), first, to);
+          assertSame("gathered", gpu.read(to), i -> x[numbers[first + i / columns] * columns + i % columns]);
+        }
+      }
+    });
+  }
+
+  private static DeviceMatrix words(TestGpu gpu, int... numbers) {
+    DeviceMatrix words = gpu.matrix(1, numbers.length);
+    gpu.copyIn(MemorySegment.ofArray(numbers), words.address());
+    return words;
+  }
+
+  @Test
+  void refusesRowsWithoutNumbers() {
+    try (TestGpu gpu = TestGpu.open()) {
+      UpdatesKernel kernel = new UpdatesKernel(gpu);
+      DeviceMatrix from = gpu.matrix(5, 8);
+      DeviceMatrix numbers = words(gpu, 0, 1, 2, 3);
+      for (int first : new int[]{-1, 2}) {
+        var missing = assertThrows(IndexOutOfBoundsException.class,
+            () -> kernel.gatherRows(from, numbers, first, gpu.matrix(3, 8)));
+        assertEquals("columns %d + 3 of 4".formatted(first), missing.getMessage());
+      }
+      var wide = assertThrows(IllegalArgumentException.class,
+          () -> kernel.gatherRows(from, numbers, 0, gpu.matrix(3, 9)));
+      assertEquals("to is 3×9, not 3×8", wide.getMessage());
+      var tall = assertThrows(IllegalArgumentException.class,
+          () -> kernel.gatherRows(from, gpu.matrix(4, 1), 0, gpu.matrix(3, 8)));
+      assertEquals("numbers is 4×1, not 1×1", tall.getMessage());
+      var overlap = assertThrows(IllegalArgumentException.class,
+          () -> kernel.gatherRows(from, numbers, 0, from.slice(2, 3)));
+      assertEquals("to overlaps another matrix", overlap.getMessage());
     }
   }
 

@@ -97,6 +97,13 @@ public interface NetworkOperations {
   /// Adds `count` columns of `from` to columns of `to`, which has as many rows.
   void addColumns(Matrix from, int firstFrom, Matrix to, int firstTo, int count);
 
+  /// to[i, :] = from[numbers[first + i], :] for all rows i of `to`.
+  ///
+  /// @param numbers 1 × count, those of rows of `from`, each in 32 bits as an integer and not as a float32, which is
+  ///                exact up to 2²⁴ only; all below 2³¹ − 2²³, above which the bits can be those of a NaN
+  /// @param to as wide as `from`, of at most count − `first` rows, written; shares no memory with the others
+  void gatherRows(Matrix from, Matrix numbers, int first, Matrix to);
+
   /// Row `c · samples + n` becomes the unit vector of output `firstOutput + c`.
   ///
   /// @param upstream stacked copies (copies · samples) × outputs

@@ -8,7 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.espalier.engine.backend.TestBackend.ExpectedSums;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.stream.IntStream;
@@ -564,5 +567,49 @@ public interface NetworkOperationsContract {
       }
     }
     assertArrayEquals(x, on().download(from));
+  }
+
+  /// Some rows twice, some not at all; numbers from the middle of their matrix on.
+  @ForShapes
+  default void gathersRows(int rows, int columns, int unused) {
+    int all = rows + 5;
+    float[] x = on().normal(all * columns);
+    int[] numbers = new int[rows + 9];
+    for (int i = 0; i < numbers.length; i++) {
+      numbers[i] = (int) (7L * i % all);
+    }
+    float[] bits = new float[numbers.length];
+    MatrixView words = on().view(1, bits.length, bits);
+    MemorySegment.copy(numbers, 0, words.segment(), ValueLayout.JAVA_INT, 0, numbers.length);
+    Matrix held = on().zeros(1, numbers.length);
+    on().backend().upload(words, held);
+    Matrix from = on().upload(all, columns, x);
+    Matrix whole = on().upload(rows + 2, columns, on().normal((rows + 2) * columns));
+    float[] before = on().download(whole);
+    int first = 4;
+    network().gatherRows(from, held, first, whole.slice(1, rows));
+    float[] gathered = on().download(whole);
+    for (int row = -1; row <= rows; row++) {
+      for (int j = 0; j < columns; j++) {
+        int at = (row + 1) * columns + j;
+        boolean isInside = row >= 0 && row < rows;
+        assertEquals(isInside ? x[numbers[first + row] * columns + j] : before[at], gathered[at],
+            "[%d, %d]".formatted(row, j));
+      }
+    }
+    assertArrayEquals(x, on().download(from));
+  }
+
+  /// One that float32 rounds, and the largest that is allowed, come back as they were.
+  @Test
+  default void keepsIntegersInFloats() {
+    int[] numbers = {0, 1, (1 << 24) + 1, 0x7f7f_ffff};
+    MatrixView words = on().view(1, numbers.length, new float[numbers.length]);
+    MemorySegment.copy(numbers, 0, words.segment(), ValueLayout.JAVA_INT, 0, numbers.length);
+    Matrix held = on().zeros(1, numbers.length);
+    on().backend().upload(words, held);
+    MatrixView back = on().view(1, numbers.length, new float[numbers.length]);
+    on().backend().download(held, back);
+    assertArrayEquals(numbers, back.segment().toArray(ValueLayout.JAVA_INT));
   }
 }

@@ -14,6 +14,7 @@ import dev.espalier.engine.backend.cpu.CpuProducts.Factor;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.Optional;
 import java.util.function.IntFunction;
 
@@ -258,6 +259,20 @@ final class CpuNetwork implements NetworkOperations {
       float[] sum = load(target, at, length, tile.a);
       CpuLoops.add(1, load(source, (long) row * from.columns() + firstFrom + column, length, tile.b), sum, length);
       store(sum, length, target, at);
+    });
+  }
+
+  @Override
+  public void gatherRows(Matrix from, Matrix numbers, int first, Matrix to) {
+    MemorySegment source = read(from);
+    MemorySegment rows = read(numbers);
+    MemorySegment target = write(to);
+    int columns = to.columns();
+    pool.ranges(to.rows(), CpuPool.rowsPerBlock(columns), (start, end) -> {
+      for (long i = start; i < end; i++) {
+        long row = rows.get(ValueLayout.JAVA_INT_UNALIGNED, (first + i) * Integer.BYTES);
+        copy(source, row * columns, target, i * columns, columns);
+      }
     });
   }
 

@@ -174,6 +174,11 @@ final class CudaNetwork implements NetworkOperations {
   }
 
   @Override
+  public void gatherRows(Matrix from, Matrix numbers, int first, Matrix to) {
+    updates.gatherRows(device(from), device(numbers), first, device(to));
+  }
+
+  @Override
   public void unitVectors(Matrix upstream, int samples, int firstOutput) {
     random.unitVectors(device(upstream), samples, firstOutput);
   }

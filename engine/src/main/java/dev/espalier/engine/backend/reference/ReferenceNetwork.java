@@ -203,6 +203,16 @@ final class ReferenceNetwork implements NetworkOperations {
   }
 
   @Override
+  public void gatherRows(Matrix from, Matrix numbers, int first, Matrix to) {
+    for (int i = 0; i < to.rows(); i++) {
+      int row = Float.floatToRawIntBits((float) entries(numbers).get(first + i));
+      for (int j = 0; j < to.columns(); j++) {
+        entries(to).set(i, j, entries(from).get(row, j));
+      }
+    }
+  }
+
+  @Override
   public void unitVectors(Matrix upstream, int samples, int firstOutput) {
     ReferenceMatrix u = entries(upstream);
     for (int row = 0; row < u.rows(); row++) {
