@@ -3,6 +3,7 @@ package dev.espalier.engine.backend;
 import dev.espalier.engine.data.ForwardingSamples;
 import dev.espalier.engine.data.SampleSource;
 import java.io.IOException;
+import java.util.Optional;
 
 /// Samples that stay in a backend's memory once a pass of [SampleBatches] has brought them there. To all others it is the
 /// source that they come from, which must not change.
@@ -19,6 +20,14 @@ public final class ResidentSamples implements ForwardingSamples, Resource {
     this.source = source;
     this.backend = backend;
     samples = backend.allocate(Math.toIntExact(source.samples()), source.width());
+  }
+
+  /// All samples in the memory of `backend`, if they are there: samples × width, not to be written; closed by their
+  /// owner.
+  public static Optional<Matrix> of(SampleSource source, Backend backend) {
+    return source instanceof ResidentSamples resident && resident.isOn(backend) && resident.isComplete()
+        ? Optional.of(resident.samples)
+        : Optional.empty();
   }
 
   boolean isOn(Backend other) {

@@ -12,6 +12,7 @@ import dev.espalier.engine.network.Node;
 import java.util.BitSet;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 import java.util.function.IntFunction;
 
 /// The values of all nodes of a graph for one batch, in memory that the next batch uses again.
@@ -47,6 +48,14 @@ public final class ForwardPass implements Resource {
   public void load(MatrixView batch) {
     samples = batch.rows();
     backend.upload(batch, value(0));
+  }
+
+  /// Takes a batch that `fill` writes into the backend's memory, for [#run(DeviceNetwork)].
+  ///
+  /// @param fill of a matrix of so many samples × inputs
+  public void load(int rows, Consumer<Matrix> fill) {
+    samples = rows;
+    fill.accept(value(0));
   }
 
   /// Takes a batch of a pass for [#run(DeviceNetwork)].

@@ -9,6 +9,7 @@ import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /// Losses of one batch and their gradients at the pre-activation of every layer, in memory that the next batch uses
 /// again.
@@ -55,6 +56,13 @@ public final class LossPass implements Resource {
   /// @param batchTargets samples × outputs
   public void load(MatrixView batchTargets) {
     backend.upload(batchTargets, targets.slice(0, batchTargets.rows()));
+  }
+
+  /// Takes the targets of a batch, which `fill` writes into the backend's memory.
+  ///
+  /// @param fill of a matrix of so many samples × outputs
+  public void load(int rows, Consumer<Matrix> fill) {
+    fill.accept(targets.slice(0, rows));
   }
 
   /// The losses of the batch that `forward` has just run and whose targets were loaded.

@@ -38,17 +38,19 @@ final class Distillation implements Repairer.Step {
   private final Repair.Distill method;
   private final Set<String> frozen;
   private final long seed;
+  private final SampleSource source;
   private final MatrixView samples;
   private final Teacher teacher;
   private final int batchSize;
   private final Rounds rounds = new Rounds();
 
   private Distillation(Backend backend, Repair.Distill method, Set<String> frozen, long seed, int batchSize,
-      MatrixView samples, Teacher teacher) {
+      SampleSource source, MatrixView samples, Teacher teacher) {
     this.backend = backend;
     this.method = method;
     this.frozen = frozen;
     this.seed = seed;
+    this.source = source;
     this.samples = samples;
     this.teacher = teacher;
     this.batchSize = batchSize;
@@ -72,7 +74,7 @@ final class Distillation implements Repairer.Step {
     MatrixSamples samples = (MatrixSamples) Dataset.of(onHost).inMemory(Long.MAX_VALUE, arena).samples();
     Teacher teacher = Teacher.of(dense, backend, method.objective(dense.graph()), samples, plan.batchSize(), listener,
         arena);
-    return new Distillation(backend, method, Repairer.frozen(dense, plan), plan.seed(), plan.batchSize(),
+    return new Distillation(backend, method, Repairer.frozen(dense, plan), plan.seed(), plan.batchSize(), source,
         samples.values(), teacher);
   }
 
@@ -110,12 +112,20 @@ final class Distillation implements Repairer.Step {
     TrainingOptions training = new TrainingOptions(epochs, BATCH, Adam.of(rate), FINAL_RATE, teacher.loss(),
         teacher.temperature(), order, true, frozen);
     try {
-      Trainer.train(backend, pruned, samples, teacher.outputs(), training,
+      Trainer.train(backend, pruned, samples, ResidentSamples.of(source, backend), teacher.outputs(), training,
           (task, done, total) -> listener.proceed("distilling, " + task, done, total));
       return true;
     } catch (NonFiniteException _) {
       return false;
     }
+  }
+
+  /// Takes samples from where they are.
+  private void load(ForwardPass forward, int first, int count) {
+    ResidentSamples.of(source, backend).ifPresentOrElse(
+        there -> forward.load(count,
+            batch -> backend.network().copyColumns(there.slice(first, count), 0, batch, 0, batch.columns())),
+        () -> forward.load(samples.slice(first, count)));
   }
 
   /// The mean loss over the samples; NaN if it is not finite.
@@ -129,7 +139,7 @@ final class Distillation implements Repairer.Step {
       for (int first = 0; first < samples.rows(); first += rows) {
         int count = Math.min(rows, samples.rows() - first);
         backend.enter(Phase.FORWARD);
-        forward.load(samples.slice(first, count));
+        load(forward, first, count);
         forward.run(network);
         pass.load(teacher.outputs().slice(first, count));
         MatrixView losses = each.slice(0, count);

@@ -3,12 +3,14 @@ package dev.espalier.engine.training;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.NonFiniteException;
+import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.ResidentSamples;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.Batches;
@@ -20,11 +22,12 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
 import dev.espalier.engine.pass.LossPass;
+import dev.espalier.engine.pass.MemoryPlan;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntPredicate;
 
@@ -112,23 +115,25 @@ public final class Trainer implements Resource {
       MatrixView x = MatrixView.allocate(memory, count, network.inputs());
       MatrixView t = MatrixView.allocate(memory, count, network.outputs());
       load(data, encoder, x, t);
-      train(backend, network, x, t, options, listener, proceeds);
+      train(backend, network, new TrainingBatches.Samples(x, ResidentSamples.of(data.samples(), backend), t), options,
+          listener, proceeds);
     }
   }
 
   /// Trains a network where it lies, in the memory of `backend`, with targets that are there already.
   ///
   /// @param x samples × inputs
+  /// @param there x in the backend's memory, where it lies there already
   /// @param t samples × outputs
-  public static void train(Backend backend, DeviceNetwork network, MatrixView x, MatrixView t, TrainingOptions options,
-      ProgressListener listener) {
-    train(backend, network, x, t, options, listener, _ -> true);
+  public static void train(Backend backend, DeviceNetwork network, MatrixView x, Optional<Matrix> there, MatrixView t,
+      TrainingOptions options, ProgressListener listener) {
+    train(backend, network, new TrainingBatches.Samples(x, there, t), options, listener, _ -> true);
   }
 
-  private static void train(Backend backend, DeviceNetwork network, MatrixView x, MatrixView t, TrainingOptions options,
-      ProgressListener listener, IntPredicate proceeds) {
+  private static void train(Backend backend, DeviceNetwork network, TrainingBatches.Samples samples,
+      TrainingOptions options, ProgressListener listener, IntPredicate proceeds) {
     try (Trainer trainer = Resources.build(resources -> new Trainer(backend, network, options, resources))) {
-      trainer.run(x, t, listener, proceeds);
+      trainer.run(samples, listener, proceeds);
     }
   }
 
@@ -156,23 +161,23 @@ public final class Trainer implements Resource {
     }
   }
 
-  private void run(MatrixView x, MatrixView t, ProgressListener listener, IntPredicate proceeds) {
-    int[] order = new int[x.rows()];
+  private void run(TrainingBatches.Samples samples, ProgressListener listener, IntPredicate proceeds) {
+    int[] order = new int[samples.count()];
     for (int i = 0; i < order.length; i++) {
       order[i] = i;
     }
-    try (Arena arena = Arena.ofConfined(); Matrix mean = backend.allocate(1, 1); Matrix sum = backend.allocate(1, 1)) {
-      MatrixView batch = MatrixView.allocate(arena, Math.min(options.batchSize(), x.rows()), x.columns());
-      MatrixView batchTargets = MatrixView.allocate(arena, batch.rows(), t.columns());
+    int most = Math.min(options.batchSize(), order.length);
+    try (Matrix mean = backend.allocate(1, 1); Matrix sum = backend.allocate(1, 1)) {
+      TrainingBatches batches = batches(samples, order, most);
       for (int epoch = 1; epoch <= options.epochs(); epoch++) {
         shuffle(order, epoch);
+        batches.order(order);
         backend.clear(sum);
-        for (int first = 0; first < order.length; first += batch.rows()) {
-          int rows = Math.min(batch.rows(), order.length - first);
-          gather(x, order, first, batch.slice(0, rows));
-          gather(t, order, first, batchTargets.slice(0, rows));
+        for (int first = 0; first < order.length; first += most) {
+          int rows = Math.min(most, order.length - first);
+          batches.load(first, rows, forward, loss);
           double part = (epoch - 1 + (double) first / order.length) / options.epochs();
-          Matrix losses = step(batch.slice(0, rows), batchTargets.slice(0, rows), options.adamAt(part));
+          Matrix losses = step(rows, options.adamAt(part));
           backend.moments().columnMeans(losses, mean);
           backend.network().add((double) rows / order.length, mean, sum);
           listener.report("epoch %s/%s".formatted(epoch, options.epochs()), first + rows, order.length);
@@ -185,11 +190,31 @@ public final class Trainer implements Resource {
     }
   }
 
-  private Matrix step(MatrixView batch, MatrixView targets, Adam adam) {
-    forward.load(batch);
-    loss.load(targets);
+  /// From the backend's memory, where there is room beside all that the training takes.
+  ///
+  /// @param rows of a batch at most
+  private TrainingBatches batches(TrainingBatches.Samples samples, int[] order, int rows) {
+    TrainingBatches onHost = resources.own(TrainingBatches.onHost(samples, rows));
+    if (!samples.suit(backend)) {
+      return onHost;
+    }
+    // The workspace of a step is taken before the samples could take its place; an evaluation may follow an epoch.
+    long evaluation = MemoryPlan.batchBytes(backend, network.graph(), 1, rows);
+    onHost.order(order);
+    onHost.load(0, rows, forward, loss);
+    gradients(rows);
+    backend.enter(Phase.LOAD);
+    try {
+      return resources.own(TrainingBatches.onBackend(backend, samples, evaluation));
+    } catch (OutOfBackendMemoryException _) {
+      return onHost;
+    }
+  }
+
+  /// Follows the gradients of the batch that was loaded.
+  private Matrix step(int rows, Adam adam) {
     backend.enter(Phase.FORWARD);
-    backend.repeat(List.of(this, batch.rows()), () -> gradients(batch.rows()));
+    backend.repeat(List.of(this, rows), () -> gradients(rows));
     backend.enter(Phase.UPDATE);
     step++;
     for (Parameter parameter : parameters) {
@@ -197,7 +222,7 @@ public final class Trainer implements Resource {
           adam, step, options.keepZeros() && !parameter.isBias);
     }
     backend.enter(Phase.LOAD);
-    return loss.losses(batch.rows());
+    return loss.losses(rows);
   }
 
   /// Of all parameters, for the batch that was loaded.
@@ -223,13 +248,6 @@ public final class Trainer implements Resource {
         throw new NonFiniteException("training diverged: the %s of epoch %d is %s; use a lower learning rate"
             .formatted(options.loss(), epoch, value));
       }
-    }
-  }
-
-  private static void gather(MatrixView from, int[] order, int first, MatrixView to) {
-    long bytes = (long) from.columns() * Float.BYTES;
-    for (int i = 0; i < to.rows(); i++) {
-      MemorySegment.copy(from.segment(), order[first + i] * bytes, to.segment(), i * bytes, bytes);
     }
   }
 

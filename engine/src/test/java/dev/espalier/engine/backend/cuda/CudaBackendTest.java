@@ -41,19 +41,26 @@ import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.scoring.TrueRemovals;
 import dev.espalier.engine.scoring.UnevenFeatures;
+import dev.espalier.engine.training.EarlyStopping;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
+import dev.espalier.kernels.DeviceMemoryException;
 import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.EmulatedDriver;
 import dev.espalier.kernels.EmulatedDriver.Order;
+import dev.espalier.kernels.Launch;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -426,5 +433,143 @@ final class CudaBackendTest {
       assertSameNetwork(Trainer.train(reference, network, source, options, ProgressListener.NONE, arena),
           Trainer.train(cuda, network, source, options, ProgressListener.NONE, arena), 1e-4);
     }
+  }
+
+  private static final int TRAINED_ON = 300;
+
+  /// A driver that counts what gathers rows, and refuses one allocation of those with which a training brings
+  /// samples into the GPU's memory: their order, targets, themselves, what others take.
+  private static final class Watched {
+    final EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+    private final int refused;
+    private final long orderBytes;
+    private final List<Long> allocated = new ArrayList<>();
+    int gathered;
+
+    /// @param refused counted from 0; −1: none
+    Watched(int refused, int samples) {
+      this.refused = refused;
+      orderBytes = CudaMemory.rounded((long) samples * Float.BYTES);
+    }
+
+    Driver asDriver() {
+      return (Driver) Proxy.newProxyInstance(Driver.class.getClassLoader(), new Class<?>[]{Driver.class},
+          (_, method, arguments) -> {
+            if (arguments != null && arguments[0] instanceof Launch launch
+                && launch.kernel().startsWith("gather_rows")) {
+              gathered++;
+            }
+            if (method.getName().equals("allocate")) {
+              allocated.add((Long) arguments[0]);
+              int order = allocated.lastIndexOf(orderBytes);
+              if (order >= 0 && allocated.size() - 1 == order + refused) {
+                throw new DeviceMemoryException("refused");
+              }
+            }
+            try {
+              return method.invoke(driver, arguments);
+            } catch (InvocationTargetException e) {
+              throw e.getCause();
+            }
+          });
+    }
+
+    long allocations(long elements) {
+      return allocated.stream().filter(bytes -> bytes == CudaMemory.rounded(elements * Float.BYTES)).count();
+    }
+  }
+
+  /// Samples lie in the backend's memory with their targets and order, or on the host where one of these, or what
+  /// others take meanwhile, has no place there.
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, 2, 3})
+  void trainsOnSamplesWhereverTheyLie(int refused) throws IOException {
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(2), TRAINED_ON, 36, 1, 0.5);
+    MatrixView t = TestNetworks.normal(arena, TestNetworks.random(3), TRAINED_ON, 5, 1, 0);
+    TrainingOptions options = new TrainingOptions(3, 70, Adam.of(0.01), new Loss.SquaredError(), 1, false);
+    Watched there = new Watched(-1, TRAINED_ON);
+    Watched onHost = new Watched(refused, TRAINED_ON);
+    assertSameBits(train(there, TestNetworks.source(x, t), options), train(onHost, TestNetworks.source(x, t), options));
+    assertEquals(3 * 5 * 2, there.gathered, "samples and targets of each batch");
+    assertEquals(0, onHost.gathered);
+  }
+
+  private DenseNetwork train(Watched watched, Dataset data, TrainingOptions options) throws IOException {
+    try (CudaBackend backend = open(watched.asDriver(), Precision.FP32)) {
+      DenseNetwork trained = Trainer.train(backend, network, data, options, ProgressListener.NONE, arena);
+      assertGivesAllBack(backend, watched.driver);
+      return trained;
+    }
+  }
+
+  private static void assertSameBits(DenseNetwork expected, DenseNetwork found) {
+    for (int l = 0; l < expected.layers().size(); l++) {
+      DenseLayer before = expected.layers().get(l);
+      DenseLayer after = found.layers().get(l);
+      assertArrayEquals(before.weights().toArray(), after.weights().toArray(), before.name());
+      assertArrayEquals(before.bias().orElseThrow().toArray(), after.bias().orElseThrow().toArray(), before.name());
+    }
+  }
+
+  /// An eighth of the memory that matrices may take is less than the samples.
+  @Test
+  void trainsOnHostSamplesThatWouldTakeTooMuch() throws IOException {
+    long budget = 3 << 19;
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(2), 2000, 36, 1, 0.5);
+    MatrixView t = TestNetworks.normal(arena, TestNetworks.random(3), 2000, 5, 1, 0);
+    TrainingOptions options = new TrainingOptions(1, 100, Adam.of(0.01), new Loss.SquaredError(), 1, false);
+    try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.COPIES_FIRST);
+        CudaBackend backend = open(driver, Precision.FP32)) {
+      AtomicLong most = new AtomicLong();
+      DenseNetwork trained = Trainer.train(backend, network, TestNetworks.source(x, t), options,
+          (_, _, _) -> most.accumulateAndGet(backend.used(), Math::max) > 0, arena);
+      assertTrue(most.get() > 0 && most.get() < budget, most::toString);
+      assertSameBits(train(new Watched(-1, 2000), TestNetworks.source(x, t), options), trained);
+      assertGivesAllBack(backend, driver);
+    }
+  }
+
+  /// Held-out samples are evaluated beside those that are trained on.
+  @Test
+  void stopsEarlyWhereverSamplesLie() throws IOException {
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(2), TRAINED_ON, 36, 1, 0.5);
+    MatrixView t = TestNetworks.normal(arena, TestNetworks.random(3), TRAINED_ON, 5, 1, 0);
+    TrainingOptions options = new TrainingOptions(3, 70, Adam.of(0.01), new Loss.SquaredError(), 1, false);
+    List<DenseNetwork> trained = new ArrayList<>();
+    for (int refused : new int[]{-1, 0}) {
+      Watched watched = new Watched(refused, TRAINED_ON * 9 / 10);
+      try (CudaBackend backend = open(watched.asDriver(), Precision.FP32)) {
+        try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+          EarlyStopping.train(backend, device, TestNetworks.source(x, t), options, 3, ProgressListener.NONE);
+          trained.add(device.download(arena));
+        }
+        assertEquals(refused < 0, watched.gathered > 0);
+        assertGivesAllBack(backend, watched.driver);
+      }
+    }
+    assertSameBits(trained.get(0), trained.get(1));
+  }
+
+  /// Once scoring has brought them there, samples are not brought there again; magnitudes are scored without any.
+  @ParameterizedTest
+  @CsvSource({"ec, 1", "magnitude, 3"})
+  void distillsOnSamplesWhereverTheyLie(Criterion criterion, int allocations) throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.7).criterion(criterion)
+        .schedule(new Schedule.Linear(2)).repair(Repairs.parse("distill:mse")).batchSize(70).build();
+    Dataset samples = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), TRAINED_ON, 36, 1, 0.5));
+    List<DenseNetwork> pruned = new ArrayList<>();
+    for (int refused : new int[]{-1, 0}) {
+      Watched watched = new Watched(refused, TRAINED_ON);
+      try (CudaBackend backend = open(watched.asDriver(), Precision.FP32)) {
+        assertTrue(PruningPlan.of(options, network, Optional.of(samples), backend).memory().samples() > 0);
+        pruned.add(new Pruner(backend, options).prune(network, samples, arena).network());
+        assertEquals(refused < 0, watched.gathered > 0);
+        if (refused < 0) {
+          assertEquals(allocations, watched.allocations(TRAINED_ON * 36));
+        }
+        assertGivesAllBack(backend, watched.driver);
+      }
+    }
+    assertSameBits(pruned.get(0), pruned.get(1));
   }
 }
