@@ -46,6 +46,9 @@ public final class Trainer implements Resource {
   private final ForwardPass forward;
   private final LossPass loss;
   private final List<Parameter> parameters = new ArrayList<>();
+  /// Of the losses of a batch, and of an epoch so far.
+  private final Matrix batchMean;
+  private final Matrix epochMean;
   private final Resources resources;
   private long step;
 
@@ -61,6 +64,8 @@ public final class Trainer implements Resource {
     forward = resources.own(ForwardPass.allocate(backend, network.graph(), options.batchSize()));
     loss = resources
         .own(LossPass.allocate(backend, network.graph(), options.loss(), options.temperature(), options.batchSize()));
+    batchMean = resources.own(backend.allocate(1, 1));
+    epochMean = resources.own(backend.allocate(1, 1));
     for (int l = 0; l < network.layers().size(); l++) {
       if (options.frozen().contains(network.layers().get(l).name())) {
         continue;
@@ -167,25 +172,21 @@ public final class Trainer implements Resource {
       order[i] = i;
     }
     int most = Math.min(options.batchSize(), order.length);
-    try (Matrix mean = backend.allocate(1, 1); Matrix sum = backend.allocate(1, 1)) {
-      TrainingBatches batches = batches(samples, order, most);
-      for (int epoch = 1; epoch <= options.epochs(); epoch++) {
-        shuffle(order, epoch);
-        batches.order(order);
-        backend.clear(sum);
-        for (int first = 0; first < order.length; first += most) {
-          int rows = Math.min(most, order.length - first);
-          batches.load(first, rows, forward, loss);
-          double part = (epoch - 1 + (double) first / order.length) / options.epochs();
-          Matrix losses = step(rows, options.adamAt(part));
-          backend.moments().columnMeans(losses, mean);
-          backend.network().add((double) rows / order.length, mean, sum);
-          listener.report("epoch %s/%s".formatted(epoch, options.epochs()), first + rows, order.length);
-        }
-        requireFinite(sum, epoch);
-        if (!proceeds.test(epoch)) {
-          return;
-        }
+    TrainingBatches batches = batches(samples, order, most);
+    for (int epoch = 1; epoch <= options.epochs(); epoch++) {
+      shuffle(order, epoch);
+      batches.order(order);
+      backend.clear(epochMean);
+      for (int first = 0; first < order.length; first += most) {
+        int rows = Math.min(most, order.length - first);
+        batches.load(first, rows, forward, loss);
+        double part = (epoch - 1 + (double) first / order.length) / options.epochs();
+        step(rows, order.length, options.adamAt(part));
+        listener.report("epoch %s/%s".formatted(epoch, options.epochs()), first + rows, order.length);
+      }
+      requireFinite(epoch);
+      if (!proceeds.test(epoch)) {
+        return;
       }
     }
   }
@@ -212,9 +213,13 @@ public final class Trainer implements Resource {
   }
 
   /// Follows the gradients of the batch that was loaded.
-  private Matrix step(int rows, Adam adam) {
+  private void step(int rows, int samples, Adam adam) {
     backend.enter(Phase.FORWARD);
-    backend.repeat(List.of(this, rows), () -> gradients(rows));
+    backend.repeat(List.of(this, rows), () -> {
+      gradients(rows);
+      backend.moments().columnMeans(loss.losses(rows), batchMean);
+      backend.network().add((double) rows / samples, batchMean, epochMean);
+    });
     backend.enter(Phase.UPDATE);
     step++;
     for (Parameter parameter : parameters) {
@@ -222,7 +227,6 @@ public final class Trainer implements Resource {
           adam, step, options.keepZeros() && !parameter.isBias);
     }
     backend.enter(Phase.LOAD);
-    return loss.losses(rows);
   }
 
   /// Of all parameters, for the batch that was loaded.
@@ -241,9 +245,9 @@ public final class Trainer implements Resource {
     }
   }
 
-  private void requireFinite(Matrix lossSum, int epoch) {
+  private void requireFinite(int epoch) {
     try (Arena arena = Arena.ofConfined()) {
-      float value = backend.download(lossSum, arena).get(0, 0);
+      float value = backend.download(epochMean, arena).get(0, 0);
       if (!Float.isFinite(value)) {
         throw new NonFiniteException("training diverged: the %s of epoch %d is %s; use a lower learning rate"
             .formatted(options.loss(), epoch, value));
