@@ -43,11 +43,6 @@ public final class ReductionsKernel {
     columnSums("column_sums", alpha, x, beta, y, workspace);
   }
 
-  /// As [#columnSums], of the elements rounded to TF32 as the tensor cores see them.
-  void columnSumsOfTf32(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
-    columnSums("column_sums_tf32", alpha, x, beta, y, workspace);
-  }
-
   /// y = α Σ over the rows of x∘x + β y; as [#columnSums].
   public void columnSquareSums(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
     columnSums("column_square_sums", alpha, x, beta, y, workspace);
@@ -59,7 +54,8 @@ public final class ReductionsKernel {
     addPartials(alpha, workspace, partialSums(kernel, x, workspace), beta, MatrixBlock.of(y));
   }
 
-  /// Sums of the parts of the rows alone, of the elements as they are or rounded to TF32.
+  /// Sums of the parts of the rows alone, of the elements as they are, or rounded to TF32 as tensor cores see
+  /// them.
   ///
   /// @return the parts
   int partialSums(boolean tf32, DeviceMatrix x, DeviceBuffer workspace) {

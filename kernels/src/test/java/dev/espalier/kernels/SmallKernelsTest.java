@@ -39,7 +39,8 @@ class SmallKernelsTest {
       ReductionsKernel kernel = new ReductionsKernel(gpu);
       DeviceBuffer workspace = gpu.buffer(kernel.columnSumsWorkspace(rows, columns), -1);
       DeviceMatrix y = gpu.matrix(1, columns);
-      kernel.columnSumsOfTf32(1, gpu.matrix(rows, columns, x), 0, y, workspace);
+      int parts = kernel.partialSums(true, gpu.matrix(rows, columns, x), workspace);
+      kernel.addPartials(1, workspace, parts, 0, MatrixBlock.of(y));
       assertClose("sums", gpu.read(y), j -> columnSum(rounded, j, columns), j -> rows * UNIT * rows);
     });
   }
