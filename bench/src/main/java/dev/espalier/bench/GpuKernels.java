@@ -182,7 +182,7 @@ public final class GpuKernels {
   private void moments(int width) {
     DualMomentsKernel kernel = new DualMomentsKernel(driver);
     int samples = sizes.samples();
-    table.check(() -> checkMoments(kernel, width));
+    table.check(IN_ONE_PASS + MathMode.TF32, () -> checkMoments(kernel, width));
     for (MathMode mode : LIBRARIES) {
       table.add(IN_ONE_PASS + mode, shape(samples, width, width), moments(mode, samples, width),
           memory -> Batch.of(memory, samples, width, kernel.workspace(mode, samples, width, width)),

@@ -72,7 +72,7 @@ public final class GpuScoring {
     double limit = matrixRate(limitWidth, runs, warmUpSeconds);
     out.println(backend.description());
     out.printf(Locale.ROOT, "matrix rate: %.4g TFLOP/s, %d³%n", limit * 1e-12, limitWidth);
-    out.printf("%n| network, samples | samples | sensitivity | batch | time | rate | of the limit | spread |%n"
+    out.printf("%n| network, samples | they are | sensitivity | batch | time | rate | of the limit | spread |%n"
         + "|---|---|---|---|---|---|---|---|%n");
     for (String network : networks) {
       score(network, limit, runs, warmUpSeconds);

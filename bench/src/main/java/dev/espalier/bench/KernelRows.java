@@ -9,8 +9,6 @@ interface KernelRows {
   /// @param operands makes what `work` works on
   <T> void add(String kernel, String shape, Cost cost, Function<Memory, T> operands, Consumer<T> work);
 
-  /// Compares results, where there are any.
-  default void check(Runnable check) {
-    check.run();
-  }
+  /// Compares results of a kernel, where there are any.
+  void check(String kernel, Runnable check);
 }
