@@ -46,6 +46,7 @@ module dev.espalier.engine {
 
   // What a checkpoint's JSON holds.
   opens dev.espalier.engine.pruning to tools.jackson.databind;
+  opens dev.espalier.engine.experiment to tools.jackson.databind;
   // The page's view and labels are records that no other package needs.
   opens dev.espalier.engine.report to com.samskivert.jmustache, tools.jackson.databind;
 }

@@ -247,8 +247,6 @@ final class PruneCommand implements Callable<Integer> {
     Optional<Limits> limits = selection.limits();
     global.require(limits.isEmpty() || !fineTuning.isAtEnd(),
         "--fine-tune at the end would change the network that a search has found: give EPOCHS:each-round");
-    global.require(limits.isEmpty() || output.checkpoint == null,
-        "--checkpoint keeps rounds of a known path: give --sparsity with it, not a limit");
     global.require(limits.isEmpty() || test.isGiven() || data.data != null,
         "--data is missing: a search needs samples to judge by, of --data or --test-data");
     global.require(

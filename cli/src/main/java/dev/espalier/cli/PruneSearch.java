@@ -9,6 +9,7 @@ import dev.espalier.engine.method.Limits;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
+import dev.espalier.engine.pruning.Checkpoint;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
@@ -28,8 +29,17 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
     Optional<Loss> loss = heldOut.labels().isEmpty()
         ? Optional.empty()
         : Optional.of(Losses.inForce(job.scoring().loss, job.network().graph(), heldOut));
-    SparsitySearch.Result search = new SparsitySearch(job.backend(), job.network(), job.calibration(), heldOut, loss,
-        job.run().batchSize(job.backend(), job.network()), job.progress()).run(options, limits, job.arena());
+    SparsitySearch searching = new SparsitySearch(job.backend(), job.network(), job.calibration(), heldOut, loss,
+        job.run().batchSize(job.backend(), job.network()), job.progress());
+    Optional<Checkpoint> checkpoint = Optional.empty();
+    if (job.checkpoint().isPresent()) {
+      checkpoint = Optional.of(searching.checkpoint(job.checkpoint().get(), options, limits));
+      if (checkpoint.get().rounds() > 0) {
+        job.global().note("going on after attempt %s of the search, from %s".formatted(checkpoint.get().rounds(),
+            job.checkpoint().get()));
+      }
+    }
+    SparsitySearch.Result search = searching.run(options, limits, checkpoint, job.arena());
     job.progress().clear();
     print(search);
     SparsitySearch.Step found = search.found().orElseThrow(() -> new MismatchException(missing(search)));

@@ -117,8 +117,22 @@ class CheckpointTest {
     assertTrue(Cli.fail(1, folder, with(common, "--dry-run")).contains("the data changed"));
     assertTrue(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", "0.8", "--dry-run",
         "--checkpoint", fixture.model()).contains("is no folder"));
-    assertTrue(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--max-output-change", "1",
-        "--dry-run", "--checkpoint", checkpoint).contains("--checkpoint keeps rounds of a known path"));
+    assertTrue(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--max-output-change", "1",
+        "--dry-run", "--checkpoint", checkpoint).contains("is of another pruning"));
+  }
+
+  @Test
+  void aSearchGoesOn() throws IOException {
+    Path checkpoint = fixture.file("attempts");
+    Object[] common = {"prune", fixture.model(), "--data", fixture.data(), "--max-output-change", "5%", "--method",
+        "refit", "--checkpoint", checkpoint};
+    Path first = fixture.file("first.safetensors");
+    Path second = fixture.file("second.safetensors");
+    Cli.Result whole = Cli.succeed(with(common, "-o", first));
+    Cli.Result again = Cli.succeed(with(common, "-o", second));
+    assertTrue(again.err().matches("(?s).*note: going on after attempt [1-9]\\d* of the search, from .*"), again.err());
+    assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
+    assertEquals(whole.out(), again.out());
   }
 
   private static Object[] with(Object[] common, Object... more) {

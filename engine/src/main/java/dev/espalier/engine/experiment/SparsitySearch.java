@@ -13,6 +13,7 @@ import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.Checkpoint;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningProgress;
@@ -25,12 +26,15 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.math.BigDecimal;
 import java.math.MathContext;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.TreeMap;
+import tools.jackson.databind.json.JsonMapper;
 
 /// Finds the highest sparsity at which a pruned network holds limits on held-out samples: goes along one path of rounds
 /// until a round breaks a limit, and bisects from the round before it. A method of one round scores once and cuts at each
@@ -46,6 +50,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   private static final double KEPT = 0.75;
   /// Bisections: the last step is divided by 2 to the power of this.
   private static final int BISECTIONS = 6;
+  private static final JsonMapper JSON = new JsonMapper();
   /// Digits of the part of the weights that a round keeps, and of that at a sparsity between two rounds, for people who
   /// read them.
   private static final MathContext ROUND = new MathContext(6);
@@ -74,6 +79,15 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   ///                           labels have no accuracy to limit
   /// @throws IOException if a sample cannot be read or is not finite
   public Result run(PruningOptions options, Limits limits, Arena arena) throws IOException {
+    return run(options, limits, Optional.empty(), arena);
+  }
+
+  /// As the other, and each attempt is kept in a checkpoint, from which the search goes on if it has ended early. The
+  /// result has the same bits then.
+  ///
+  /// @param checkpoint of the same options and limits
+  public Result run(PruningOptions options, Limits limits, Optional<Checkpoint> checkpoint, Arena arena)
+      throws IOException {
     if (!(options.target() instanceof Target.Fraction(double _, Scope scope))) {
       throw new MismatchException(
           "the pattern %s sets the sparsity: nothing is left to search".formatted(options.target()));
@@ -81,10 +95,20 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     double kept = kept(options.schedule());
     PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
     try (Resources resources = new Resources()) {
-      Walk walk = new Walk(plan, limits, scope, resources);
+      Walk walk = new Walk(plan, limits, scope, checkpoint, resources);
       walk.run(kept);
       return walk.result(arena);
     }
+  }
+
+  /// The checkpoint of a search, which is made if there is none.
+  ///
+  /// @throws MismatchException if the folder has the checkpoint of another pruning or search; the message says which
+  /// @throws IOException if the folder cannot be made or read, or a file in it is damaged
+  public Checkpoint checkpoint(Path folder, PruningOptions options, Limits limits) throws IOException {
+    return Checkpoint.open(folder, PruningPlan.of(options, network, calibration, backend), backend, network,
+        calibration, heldOut,
+        Map.of("limit", limits.toString(), "judging loss", loss.map(Loss::toString).orElse("none")));
   }
 
   private static double kept(Schedule schedule) {
@@ -97,11 +121,30 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     };
   }
 
-  /// The networks of a search, and where it is.
+  /// An attempt as a checkpoint has it.
+  private record Attempt(double sparsity, OptionalDouble loss, OptionalDouble accuracy, double outputChange,
+      double outputSquare, boolean holds) {
+    static Attempt of(Step step) {
+      Optional<Evaluation> evaluation = step.judged.evaluation();
+      return new Attempt(step.sparsity, evaluation.map(e -> OptionalDouble.of(e.loss())).orElse(OptionalDouble.empty()),
+          SparsitySearch.accuracy(step.judged), step.judged.outputChange(), step.judged.outputSquare(), step.holds);
+    }
+
+    /// @param dense judged on the same samples
+    Step step(EvaluationPass.Result dense) {
+      Optional<Evaluation> evaluation = dense.evaluation()
+          .map(e -> new Evaluation(e.samples(), e.lossName(), loss.orElseThrow(), accuracy));
+      return new Step(sparsity, new EvaluationPass.Result(evaluation, outputChange, outputSquare), holds);
+    }
+  }
+
+  /// The networks of a search, and where it is. Attempts that a checkpoint has are taken from there: only their results
+  /// count until the first one that it has not.
   private final class Walk {
     private final PruningPlan plan;
     private final Limits limits;
     private final Scope scope;
+    private final Optional<Checkpoint> checkpoint;
     private final DeviceNetwork dense;
     private final DeviceNetwork device;
     private final DeviceNetwork baseNetwork;
@@ -109,15 +152,24 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     private final EvaluationPass.Result before;
     private final PruningRounds rounds;
     private final Map<Double, Step> steps = new TreeMap<>();
-    /// Where rounds begin: the network that was scored last.
+    private final List<Attempt> attempts = new ArrayList<>();
+    /// Attempts that an earlier run has made, and how many of all there were.
+    private final List<Attempt> known;
+    private int done;
+    /// Where rounds begin: the network that was scored last, and the attempt that found it.
+    private final PruningProgress start;
     private PruningProgress base;
+    private int baseAttempt;
+    private boolean isScored;
     private PruningProgress bestProgress;
     private Optional<Step> best = Optional.empty();
 
-    Walk(PruningPlan plan, Limits limits, Scope scope, Resources resources) throws IOException {
+    Walk(PruningPlan plan, Limits limits, Scope scope, Optional<Checkpoint> checkpoint, Resources resources)
+        throws IOException {
       this.plan = plan;
       this.limits = limits;
       this.scope = scope;
+      this.checkpoint = checkpoint;
       dense = resources.own(DeviceNetwork.copyOf(backend, network));
       device = resources.own(DeviceNetwork.copyOf(backend, network));
       baseNetwork = resources.own(DeviceNetwork.copyOf(backend, network));
@@ -128,8 +180,10 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
             "the labels of %s are no classes: they have no accuracy to limit".formatted(heldOut.samples().name()));
       }
       rounds = resources.own(PruningRounds.start(backend, plan, device, calibration, listener));
-      base = rounds.progress();
-      bestProgress = base;
+      start = rounds.progress();
+      base = start;
+      bestProgress = start;
+      known = checkpoint.isPresent() ? loadBest(checkpoint.get().rounds()) : List.of();
     }
 
     /// @param kept part of the weights that a step keeps
@@ -139,7 +193,6 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
       boolean isStop = plan.repair().steps().stream().noneMatch(Repair::doesMoreAtStops);
       double good = (double) zeros() / weights;
       double broken;
-      score(good);
       while (true) {
         double next = rounded(1 - kept * (1 - good), ROUND);
         long removed = Selector.count(next, weights);
@@ -156,9 +209,8 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
         }
         good = next;
         if (!(plan.options().schedule() instanceof Schedule.OneShot)) {
-          baseNetwork.load(bestNetwork);
-          rounds.restore(bestProgress, bestNetwork);
-          score(good);
+          baseAttempt = done;
+          isScored = false;
         }
       }
       for (int i = 0; i < BISECTIONS; i++) {
@@ -180,25 +232,78 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
           .sum();
     }
 
-    private void score(double sparsity) throws IOException {
-      rounds.score(named(sparsity));
-      base = rounds.progress();
-    }
-
     /// Goes from the base to a sparsity in one round, and keeps the network if it holds the limits.
     private boolean holds(double sparsity, boolean isStop) throws IOException {
+      Step step = done < known.size() ? known.get(done).step(before) : attempt(sparsity, isStop);
+      done++;
+      attempts.add(Attempt.of(step));
+      steps.put(step.sparsity, step);
+      if (step.holds) {
+        best = Optional.of(step);
+      }
+      if (checkpoint.isPresent() && done > known.size()) {
+        save(checkpoint.get());
+      }
+      return step.holds;
+    }
+
+    private Step attempt(double sparsity, boolean isStop) throws IOException {
+      if (!isScored) {
+        score(named(sparsity));
+      }
       rounds.restore(base, baseNetwork);
       rounds.remove(new Target.Fraction(sparsity, scope));
       rounds.repair(isStop, named(sparsity));
       EvaluationPass.Result judged = judge(List.of(dense, device));
       Step step = new Step(sparsity, judged, holds(judged));
-      steps.put(sparsity, step);
       if (step.holds) {
-        best = Optional.of(step);
         bestProgress = rounds.progress();
         bestNetwork.load(device);
       }
-      return step.holds;
+      return step;
+    }
+
+    /// Scores the network of the attempt at which rounds begin: the best one, unless an earlier run went on from there.
+    private void score(ProgressListener named) throws IOException {
+      int last = done;
+      if (baseAttempt < last) {
+        loadBest(baseAttempt);
+      }
+      baseNetwork.load(bestNetwork);
+      rounds.restore(bestProgress, bestNetwork);
+      rounds.score(named);
+      base = rounds.progress();
+      isScored = true;
+      if (baseAttempt < last) {
+        loadBest(last);
+      }
+    }
+
+    /// Takes the best network of an attempt that the checkpoint has; 0 is the dense network.
+    ///
+    /// @return all attempts up to it
+    private List<Attempt> loadBest(int attempt) throws IOException {
+      if (attempt == 0) {
+        bestNetwork.load(dense);
+        bestProgress = start;
+        return List.of();
+      }
+      try (Arena arena = Arena.ofConfined()) {
+        Checkpoint.Round round = checkpoint.orElseThrow().load(attempt, arena);
+        bestNetwork.load(round.network());
+        bestProgress = round.progress();
+        return List.of(JSON.readValue(round.log(), Attempt[].class));
+      }
+    }
+
+    /// Also takes the network as the file has it, so that a search that goes on from there is the same.
+    private void save(Checkpoint to) throws IOException {
+      try (Arena arena = Arena.ofConfined()) {
+        DenseNetwork now = bestNetwork.download(arena);
+        to.save(done, new Checkpoint.Round(bestProgress, now, JSON.writeValueAsString(attempts)),
+            number -> number == baseAttempt);
+        bestNetwork.load(now);
+      }
     }
 
     private boolean holds(EvaluationPass.Result now) {

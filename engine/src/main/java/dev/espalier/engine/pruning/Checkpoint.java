@@ -27,6 +27,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.IntPredicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -38,10 +39,12 @@ import tools.jackson.databind.json.JsonMapper;
 ///
 /// Each round is a safetensors file, `round-N.safetensors`, that appears whole or not at all: the weights and biases, and
 /// in the metadata the [PruningProgress], what identifies the pruning, and a checksum. The last round stays, and those
-/// where a path stops. Between two rounds, the network is rounded to float32, as the file is.
+/// where a path stops. Between two rounds, the network is rounded to float32, as the file is. A search keeps its attempts
+/// in the same way, each with a log of all attempts so far.
 public final class Checkpoint {
-  private static final String FORMAT = "espalier-checkpoint-1";
+  private static final String FORMAT = "espalier-checkpoint-2";
   private static final String IDENTITY = "of ";
+  private static final String HELD_OUT = "held-out data";
   private static final Pattern FILE = Pattern.compile("round-(\\d{1,9})\\.safetensors");
   private static final JsonMapper JSON = new JsonMapper();
 
@@ -67,13 +70,31 @@ public final class Checkpoint {
   /// @throws IOException if the folder cannot be made or read, or a file in it is damaged
   public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
       Optional<Dataset> data) throws IOException {
+    return open(folder, plan, backend, network, data, Map.of());
+  }
+
+  /// As the other, of a search.
+  ///
+  /// @param heldOut samples that judge
+  /// @param limits and how they are judged, by name
+  public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
+      Optional<Dataset> data, Dataset heldOut, Map<String, String> limits) throws IOException {
+    Map<String, String> more = new LinkedHashMap<>(limits);
+    more.put(HELD_OUT, Fingerprint.of(heldOut));
+    return open(folder, plan, backend, network, data, more);
+  }
+
+  private static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
+      Optional<Dataset> data, Map<String, String> more) throws IOException {
     if (Files.exists(folder) && !Files.isDirectory(folder)) {
       throw new IOException(folder + ": is no folder; choose another one for checkpoints");
     }
     Files.createDirectories(folder);
     int last = files(folder).stream().mapToInt(Checkpoint::number).max().orElse(0);
     List<Integer> stops = plan.options().path().stream().map(stop -> plan.rounds().indexOf(stop) + 1).toList();
-    Checkpoint checkpoint = new Checkpoint(folder, network, identity(plan, backend, network, data), stops, last);
+    Map<String, String> identity = identity(plan, backend, network, data);
+    identity.putAll(more);
+    Checkpoint checkpoint = new Checkpoint(folder, network, identity, stops, last);
     if (last > 0) {
       try (Arena arena = Arena.ofConfined()) {
         checkpoint.requireSame(checkpoint.file(last, arena));
@@ -104,7 +125,7 @@ public final class Checkpoint {
     return identity;
   }
 
-  /// The rounds that are done.
+  /// The rounds that are done, or the attempts of a search.
   public int rounds() {
     return rounds;
   }
@@ -113,32 +134,44 @@ public final class Checkpoint {
   ///
   /// @param now its network
   void save(PruningProgress progress, DenseNetwork now) throws IOException {
+    save(progress.rounds(), new Round(progress, now, ""), stops::contains);
+  }
+
+  /// Writes an attempt of a search, and removes those before it that need not stay.
+  ///
+  /// @param round the best one so far, and the log of all attempts
+  /// @param stays whether an attempt of that number is needed to go on
+  public void save(int number, Round round, IntPredicate stays) throws IOException {
     List<NewTensor> tensors = new ArrayList<>();
-    for (DenseLayer layer : now.layers()) {
+    for (DenseLayer layer : round.network.layers()) {
       tensors.add(NewTensor.matrix(layer.name() + ".weight", layer.weights()));
       layer.bias().ifPresent(bias -> tensors.add(NewTensor.vector(layer.name() + ".bias", bias)));
     }
     Map<String, String> metadata = new LinkedHashMap<>();
     metadata.put("format", FORMAT);
     identity.forEach((name, value) -> metadata.put(IDENTITY + name, value));
-    metadata.put("progress", JSON.writeValueAsString(Saved.of(progress)));
-    metadata.put("checksum", checksum(metadata.get("progress"), now));
-    SafetensorsWriter.write(path(progress.rounds()), true, tensors, metadata);
+    metadata.put("progress", JSON.writeValueAsString(Saved.of(round.progress)));
+    metadata.put("log", round.log);
+    metadata.put("checksum", checksum(metadata.get("progress"), round.log, round.network));
+    SafetensorsWriter.write(path(number), true, tensors, metadata);
     for (Path file : files(folder)) {
-      int number = number(file);
-      if (number < progress.rounds() && !stops.contains(number)) {
+      int earlier = number(file);
+      if (earlier < number && !stays.test(earlier)) {
         Files.deleteIfExists(file);
       }
     }
   }
 
   /// What a round was left with.
-  record Round(PruningProgress progress, DenseNetwork network) {}
+  ///
+  /// @param log of a search; otherwise empty
+  public record Round(PruningProgress progress, DenseNetwork network, String log) {}
 
-  /// Reads a round.
+  /// Reads a round, or an attempt of a search.
   ///
   /// @param arena takes the memory of its network
-  Round load(int round, Arena arena) throws IOException {
+  /// @throws IOException if the file cannot be read or is damaged
+  public Round load(int round, Arena arena) throws IOException {
     try (Arena mapped = Arena.ofConfined()) {
       SafetensorsFile file = file(round, mapped);
       requireSame(file);
@@ -153,10 +186,11 @@ public final class Checkpoint {
       }
       String saved = file.metadata().getOrDefault("progress", "");
       DenseNetwork then = new DenseNetwork(network.graph(), layers);
-      if (!checksum(saved, then).equals(file.metadata().get("checksum"))) {
+      String log = file.metadata().getOrDefault("log", "");
+      if (!checksum(saved, log, then).equals(file.metadata().get("checksum"))) {
         throw damaged(file);
       }
-      return new Round(JSON.readValue(saved, Saved.class).progress(), then);
+      return new Round(JSON.readValue(saved, Saved.class).progress(), then, log);
     } catch (NonFiniteException | JacksonException e) {
       throw new IOException("%s: is damaged; delete it to repeat its round".formatted(path(round)), e);
     }
@@ -177,8 +211,8 @@ public final class Checkpoint {
     return FormatException.of(file.path(), "is damaged; delete it to repeat its round");
   }
 
-  private static String checksum(String progress, DenseNetwork network) {
-    return new Fingerprint().add(progress).add(Fingerprint.of(network)).toString();
+  private static String checksum(String progress, String log, DenseNetwork network) {
+    return new Fingerprint().add(progress).add(log).add(Fingerprint.of(network)).toString();
   }
 
   private SafetensorsFile file(int round, Arena arena) throws IOException {
@@ -195,7 +229,7 @@ public final class Checkpoint {
       String then = file.metadata().get(IDENTITY + name);
       if (!value.equals(then)) {
         String change = switch (name) {
-          case "model", "data", "mask" -> "the %s changed".formatted(name);
+          case "model", "data", "mask", HELD_OUT -> "the %s changed".formatted(name);
           default -> "%s was %s and is %s".formatted(name, then == null ? "not set" : then, value);
         };
         throw new MismatchException("the checkpoint in %s is of another pruning: %s; use another folder, or delete it"

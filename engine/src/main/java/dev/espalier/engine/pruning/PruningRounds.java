@@ -181,7 +181,7 @@ public final class PruningRounds implements Resource {
   }
 
   /// As the other, from the memory of the host.
-  void restore(PruningProgress progress, DenseNetwork network) {
+  public void restore(PruningProgress progress, DenseNetwork network) {
     device.load(network);
     restore(progress);
   }

@@ -30,11 +30,16 @@ import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.training.EvaluationPass;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -144,6 +149,66 @@ final class SparsitySearchTest {
     double without = search(options("geometric:0.75", "none"), loss("5%")).found().orElseThrow().sparsity();
     double with = search(onTheWay, loss("5%")).found().orElseThrow().sparsity();
     assertTrue(with > without, with + " " + without);
+  }
+
+  /// Ended at many instants, and gone on with each time.
+  @ParameterizedTest
+  @CsvSource({"oneshot, refit, 5%", "geometric:0.8, refit+distill:epochs=1:last=2, 5%", "geometric:0.75, none, 0"})
+  void goesOnWithTheSameBits(String schedule, String repair, String amount, @TempDir Path folder) throws IOException {
+    PruningOptions options = options(schedule, repair);
+    AtomicInteger calls = new AtomicInteger();
+    Result whole = search(options, loss(amount), folder.resolve("whole"), (_, _, _) -> {
+      calls.incrementAndGet();
+      return true;
+    });
+    assertTrue(whole.steps().size() > 6, () -> whole.steps().toString());
+    AtomicInteger ends = new AtomicInteger();
+    Optional<Result> gone = Optional.empty();
+    while (gone.isEmpty()) {
+      AtomicInteger left = new AtomicInteger(calls.get() / 3 + ends.get());
+      try {
+        gone = Optional.of(search(options, loss(amount), folder.resolve("ended"), (_, _, _) -> {
+          if (left.getAndDecrement() == 0) {
+            throw new CancellationException();
+          }
+          return true;
+        }));
+      } catch (CancellationException _) {
+        ends.incrementAndGet();
+      }
+    }
+    assertTrue(ends.get() >= 2, ends::toString);
+    for (Result result : List.of(gone.get(),
+        search(options, loss(amount), folder.resolve("ended"), ProgressListener.NONE))) {
+      assertEquals(whole.steps(), result.steps());
+      assertEquals(whole.found(), result.found());
+      if (whole.pruned().isPresent()) {
+        assertSame(whole.pruned().get().network(), result.pruned().orElseThrow().network());
+        assertEquals(whole.pruned().get().notes(), result.pruned().get().notes());
+      }
+    }
+  }
+
+  private Result search(PruningOptions options, Limits limits, Path folder, ProgressListener listener)
+      throws IOException {
+    SparsitySearch search = new SparsitySearch(backend, network, Optional.of(calibration), heldOut, Optional.of(LOSS),
+        16, listener);
+    return search.run(options, limits, Optional.of(search.checkpoint(folder, options, limits)), arena);
+  }
+
+  @Test
+  void refusesTheCheckpointOfAnotherSearch(@TempDir Path folder) throws IOException {
+    PruningOptions options = options("geometric:0.5", "none");
+    search(options, loss("5%"), folder, ProgressListener.NONE);
+    assertTrue(refusal(() -> search(options, loss("6%"), folder, ProgressListener.NONE))
+        .contains("limit was loss increase 5% and is loss increase 6%"));
+    SparsitySearch others = new SparsitySearch(backend, network, Optional.of(calibration), heldOut.first(50),
+        Optional.of(LOSS), 16, ProgressListener.NONE);
+    assertTrue(refusal(() -> others.checkpoint(folder, options, loss("5%"))).contains("the held-out data changed"));
+  }
+
+  private static String refusal(Executable work) {
+    return assertThrows(MismatchException.class, work).getMessage();
   }
 
   @Test
