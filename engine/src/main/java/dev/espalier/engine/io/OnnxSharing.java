@@ -82,7 +82,8 @@ final class OnnxSharing {
   }
 
   private boolean isWeight(Use use) throws FormatException {
-    return use.input == 1 && OnnxWalk.LAYERS.contains(use.node.operator()) && OnnxWalk.hasMatrix(content, use.node);
+    return use.input == 1 && OnnxLayers.OPERATORS.contains(use.node.operator())
+        && OnnxLayers.hasMatrix(content, use.node);
   }
 
   private boolean isBias(Use use) throws FormatException {
@@ -92,7 +93,7 @@ final class OnnxSharing {
     Optional<OnnxNode> added = use.node.operator().equals("Add") && use.node.inputs().size() == 2
         ? content.maker(use.node.inputs().get(1 - use.input))
         : Optional.empty();
-    return added.isPresent() && added.get().operator().equals("MatMul") && OnnxWalk.hasMatrix(content, added.get());
+    return added.isPresent() && added.get().operator().equals("MatMul") && OnnxLayers.hasMatrix(content, added.get());
   }
 
   /// Refuses two nodes with the same weights and the same bias, or none: one layer, the weights of which are tied.

@@ -1,0 +1,161 @@
+package dev.espalier.engine.io;
+
+import dev.espalier.engine.io.OnnxValues.Value;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+
+/// Nodes of an ONNX model that add, multiply and normalise values, or scale them by constants.
+final class OnnxArithmetic {
+  private final OnnxContent content;
+  private final OnnxValues values;
+
+  OnnxArithmetic(OnnxValues values) {
+    content = values.content();
+    this.values = values;
+  }
+
+  /// What a node makes; empty if it is none of these.
+  Optional<Value> value(OnnxNode node) throws FormatException {
+    return switch (node.operator()) {
+      case "Add", "Sum" -> Optional.of(sum(node));
+      case "Sub" -> Optional.of(difference(node));
+      case "Mul" -> Optional.of(product(node));
+      case "Div" -> Optional.of(quotient(node));
+      case "Pow" -> Optional.of(square(node));
+      case "Neg" -> Optional.of(values.scaled(values.operand(node, OnnxValues.name(node, 0)), -1));
+      case "BatchNormalization" -> Optional.of(batchNormalization(node));
+      case "LayerNormalization", "RMSNormalization" -> Optional.of(layerNormalization(node));
+      default -> Optional.empty();
+    };
+  }
+
+  private Value sum(OnnxNode node) throws FormatException {
+    if (node.inputs().stream().anyMatch(content::isConstant)) {
+      Operands of = withConstant(node);
+      return scaled(node, of.value, ones(of.value), of.constant);
+    }
+    List<Value> read = values.operands(node);
+    values.requireOneWidth(node, read);
+    return values.added(values.builder().add(OnnxValues.nodes(read)), read.getFirst().width(), read.getFirst().rank(),
+        read);
+  }
+
+  private Value difference(OnnxNode node) throws FormatException {
+    if (node.inputs().stream().anyMatch(content::isConstant)) {
+      Operands of = withConstant(node);
+      boolean isNegated = of.constantFirst;
+      List<Double> factors = Collections.nCopies(of.value.width(), isNegated ? -1.0 : 1.0);
+      return scaled(node, of.value, factors, isNegated ? of.constant : of.constant.stream().map(c -> -c).toList());
+    }
+    List<Value> read = values.operands(node);
+    values.requireOneWidth(node, read);
+    if (read.size() != 2) {
+      throw values.refused(node, "has %d inputs".formatted(read.size()));
+    }
+    Value negated = values.scaled(read.getLast(), -1);
+    return values.added(values.builder().add(read.getFirst().node(), negated.node()), negated.width(), negated.rank(),
+        List.of(read.getFirst(), negated));
+  }
+
+  private Value product(OnnxNode node) throws FormatException {
+    if (node.inputs().stream().anyMatch(content::isConstant)) {
+      Operands of = withConstant(node);
+      return scaled(node, of.value, of.constant, zeros(of.value));
+    }
+    List<Value> read = values.operands(node);
+    values.requireOneWidth(node, read);
+    if (read.size() != 2) {
+      throw values.refused(node, "has %d inputs".formatted(read.size()));
+    }
+    return values.added(values.builder().multiply(read.getFirst().node(), read.getLast().node()),
+        read.getFirst().width(), read.getFirst().rank(), read);
+  }
+
+  private Value square(OnnxNode node) throws FormatException {
+    if (!content.isConstant(OnnxValues.name(node, 1), 2)) {
+      throw values.refused(node, "has an exponent other than 2");
+    }
+    Value read = values.operand(node, OnnxValues.name(node, 0));
+    return values.added(values.builder().multiply(read.node(), read.node()), read.width(), read.rank(), List.of(read));
+  }
+
+  private Value quotient(OnnxNode node) throws FormatException {
+    if (!content.isConstant(OnnxValues.name(node, 1))) {
+      throw values.refused(node, "divides by what is no constant");
+    }
+    Operands of = withConstant(node);
+    return scaled(node, of.value, of.constant.stream().map(c -> 1 / c).toList(), zeros(of.value));
+  }
+
+  /// @param constant an element for each feature of the value
+  private record Operands(Value value, List<Double> constant, boolean constantFirst) {}
+
+  /// A value and a constant, which a node of two inputs reads.
+  private Operands withConstant(OnnxNode node) throws FormatException {
+    boolean isFirst = content.isConstant(OnnxValues.name(node, 0));
+    if (node.inputs().size() != 2 || content.isConstant(OnnxValues.name(node, isFirst ? 1 : 0))) {
+      throw values.refused(node, "reads no single value of the network beside a constant");
+    }
+    Value value = values.operand(node, OnnxValues.name(node, isFirst ? 1 : 0));
+    return new Operands(value, values.perFeature(node, value, OnnxValues.name(node, isFirst ? 0 : 1)), isFirst);
+  }
+
+  private static List<Double> ones(Value value) {
+    return Collections.nCopies(value.width(), 1.0);
+  }
+
+  private static List<Double> zeros(Value value) {
+    return Collections.nCopies(value.width(), 0.0);
+  }
+
+  private Value scaled(OnnxNode node, Value value, List<Double> factors, List<Double> shifts) throws FormatException {
+    List<Float> scale = factors.stream().map(Double::floatValue).toList();
+    List<Float> shift = shifts.stream().map(Double::floatValue).toList();
+    if (!Stream.concat(scale.stream(), shift.stream()).allMatch(Float::isFinite)) {
+      throw values.refused(node, "has constants that are not finite");
+    }
+    return values.added(values.builder().scale(value.node(), scale, shift), value.width(), value.rank(),
+        List.of(value));
+  }
+
+  /// In inference: the means and variances are constants.
+  private Value batchNormalization(OnnxNode node) throws FormatException {
+    Value read = values.operand(node, OnnxValues.name(node, 0));
+    if (read.rank() != 2 || node.integer("training_mode", 0) != 0 || node.inputs().size() != 5) {
+      throw values.refused(node, "is no normalisation of features by constants");
+    }
+    List<Double> scale = values.perFeature(node, read, OnnxValues.name(node, 1));
+    List<Double> shift = values.perFeature(node, read, OnnxValues.name(node, 2));
+    List<Double> mean = values.perFeature(node, read, OnnxValues.name(node, 3));
+    List<Double> variance = values.perFeature(node, read, OnnxValues.name(node, 4));
+    double epsilon = node.number("epsilon", 1e-5f);
+    List<Double> factors = IntStream.range(0, read.width())
+        .mapToObj(i -> scale.get(i) / Math.sqrt(variance.get(i) + epsilon)).toList();
+    return scaled(node, read, factors,
+        IntStream.range(0, read.width()).mapToObj(i -> shift.get(i) - mean.get(i) * factors.get(i)).toList());
+  }
+
+  private Value layerNormalization(OnnxNode node) throws FormatException {
+    Value read = values.features(node, OnnxValues.name(node, 0), node.integer("axis", -1));
+    Value normalized = normalized(node, read, node.operator().equals("LayerNormalization"),
+        node.number("epsilon", 1e-5f));
+    if (OnnxValues.name(node, 1).isEmpty() && OnnxValues.name(node, 2).isEmpty()) {
+      return normalized;
+    }
+    return scaled(node, normalized,
+        OnnxValues.name(node, 1).isEmpty() ? ones(read) : values.perFeature(node, read, OnnxValues.name(node, 1)),
+        OnnxValues.name(node, 2).isEmpty() ? zeros(read) : values.perFeature(node, read, OnnxValues.name(node, 2)));
+  }
+
+  /// A normalisation by rows.
+  Value normalized(OnnxNode node, Value read, boolean centred, double epsilon) throws FormatException {
+    if (!(epsilon > 0)) {
+      throw values.refused(node, "has an epsilon of %s; it must be above 0".formatted(epsilon));
+    }
+    return values.added(values.builder().normalize(read.node(), centred, epsilon), read.width(), read.rank(),
+        List.of(read));
+  }
+}

@@ -1,0 +1,119 @@
+package dev.espalier.engine.io;
+
+import static dev.espalier.engine.io.FormatException.quote;
+
+import dev.espalier.engine.io.OnnxValues.Value;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/// Nodes of an ONNX model that are dense layers: Gemm, or MatMul and the Add behind it.
+final class OnnxLayers {
+  static final Set<String> OPERATORS = Set.of("Gemm", "MatMul");
+
+  private final OnnxContent content;
+  private final OnnxValues values;
+  private final List<OnnxLayer> found = new ArrayList<>();
+  /// Nodes that were read together with one before them.
+  private final Set<OnnxNode> taken = Collections.newSetFromMap(new IdentityHashMap<>());
+
+  OnnxLayers(OnnxValues values) {
+    content = values.content();
+    this.values = values;
+  }
+
+  /// The layers so far.
+  List<OnnxLayer> found() {
+    return found;
+  }
+
+  /// Whether a node was read together with one before it.
+  boolean isTaken(OnnxNode node) {
+    return taken.contains(node);
+  }
+
+  /// Whether the second input of a node is a constant of rows and columns.
+  static boolean hasMatrix(OnnxContent content, OnnxNode node) throws FormatException {
+    return node.inputs().size() > 1 && content.isConstant(node.inputs().get(1))
+        && content.shape(node.inputs().get(1)).size() == 2;
+  }
+
+  /// Whether the weights of a layer are inputs × outputs.
+  static boolean isTransposed(OnnxNode node) {
+    return node.operator().equals("MatMul") || node.integer("transB", 0) == 0;
+  }
+
+  /// The value of a layer.
+  Value layer(OnnxNode node) throws FormatException {
+    boolean isGemm = node.operator().equals("Gemm");
+    if (!hasMatrix(content, node) || !values.has(node.inputs().getFirst())) {
+      throw values.refused(node, "is no layer of constant weights [inputs, outputs]");
+    }
+    Value read = values.operand(node, node.inputs().getFirst());
+    values.requireFeatures(node, read);
+    OnnxTensor weight = content.constant(node.inputs().get(1)).orElseThrow();
+    if (isGemm && (node.integer("transA", 0) != 0 || node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)) {
+      throw values.refused(node, "has transA, alpha or beta other than 0, 1 and 1");
+    }
+    requireUnshared(node, weight);
+    boolean isTransposed = isTransposed(node);
+    long inputs = weight.shape().get(isTransposed ? 0 : 1);
+    long outputs = weight.shape().get(isTransposed ? 1 : 0);
+    if (inputs != read.width() || outputs < 1 || outputs > Integer.MAX_VALUE) {
+      throw values.refused(node, "has weights [%d, %d] for %d inputs".formatted(outputs, inputs, read.width()));
+    }
+    Optional<OnnxTensor> bias = bias(node, outputs);
+    String name = weight.name().replaceFirst("\\.weight$", "").replace(',', '_');
+    found.add(new OnnxLayer(name, weight, isTransposed, bias));
+    Value value = values.added(values.builder().dense(name, read.node(), (int) outputs), (int) outputs,
+        isGemm ? 2 : read.rank(), List.of(read));
+    taken(node).ifPresent(add -> values.give(add.outputs().getFirst(), value));
+    return value;
+  }
+
+  /// The Add behind a MatMul that is its bias.
+  private Optional<OnnxNode> taken(OnnxNode node) {
+    return node.outputs().isEmpty()
+        ? Optional.empty()
+        : content.readers(node.outputs().getFirst()).stream().filter(taken::contains).findFirst();
+  }
+
+  private Optional<OnnxTensor> bias(OnnxNode node, long outputs) throws FormatException {
+    String name = "";
+    if (node.operator().equals("Gemm")) {
+      name = OnnxValues.name(node, 2);
+    } else if (node.outputs().size() == 1 && content.readers(node.outputs().getFirst()).size() == 1) {
+      String result = node.outputs().getFirst();
+      OnnxNode next = content.readers(result).getFirst();
+      String other = other(next, result);
+      if (next.operator().equals("Add") && content.isConstant(other) && !content.outputs().contains(result)
+          && next.outputs().size() == 1 && (outputs == 1 || content.constant(other).orElseThrow().elements() != 1)) {
+        name = other;
+        taken.add(next);
+      }
+    }
+    if (name.isEmpty()) {
+      return Optional.empty();
+    }
+    Optional<OnnxTensor> bias = content.constant(name);
+    if (bias.isEmpty() || bias.get().elements() != outputs || bias.get().shape().isEmpty()
+        || bias.get().shape().getLast() != outputs) {
+      throw values.refused(node, "has a bias %s that is not of shape [%d]".formatted(quote(name), outputs));
+    }
+    requireUnshared(node, bias.get());
+    return bias;
+  }
+
+  private void requireUnshared(OnnxNode node, OnnxTensor tensor) throws FormatException {
+    if (content.uses(tensor) > 1) {
+      throw values.refused(node, "shares its tensor %s with another".formatted(quote(tensor.name())));
+    }
+  }
+
+  private static String other(OnnxNode node, String value) {
+    return node.inputs().stream().filter(input -> !input.equals(value)).findFirst().orElse("");
+  }
+}
