@@ -4,8 +4,9 @@
 // add_bias_{C}x{R}             z += b
 // dense_backward_{φ}_{C}x{R}   g = u ∘ φ′(z);  s += scale · Σ over copies of g²
 // add_squares_{C}x{R}          s += scale · Σ over copies of g²
-// softmax_forward_{N}x{V}      z += b unless b is null;  a = softmax(z) by rows
-// softmax_backward_{N}x{V}     g = a ∘ (u − aᵀu) by rows;  s += scale · Σ over copies of g²
+// softmax_forward_{N}x{V}      z += b unless b is null;  a = softmax(z) by rows, or its logarithm
+// softmax_backward_{N}x{V}     g = a ∘ (u − aᵀu) by rows, or for the logarithm g = u − exp(a) 1ᵀu or g = u − exp(a)ᵀu;
+//                              s += scale · Σ over copies of g²
 //
 // z, a, s (samples, outputs)  b (outputs)  u, g (copies · samples, outputs): float32, row-major. Row c·samples + n
 // of u and g belongs to sample n of copy c. z is written where b is added to it, and else only read; a and g are only
@@ -245,7 +246,7 @@ TILED(32, 16);
 
 template <int N, int V>
 __device__ __forceinline__ void softmax_forward(WarpValues& shared, float* z, const float* bias, float* activated,
-                                                int samples, int outputs) {
+                                                int logarithm, int samples, int outputs) {
   SummedRows<N, V> rows(shared, samples, outputs);
   z += rows.row * outputs;
   activated += rows.row * outputs;
@@ -274,19 +275,25 @@ __device__ __forceinline__ void softmax_forward(WarpValues& shared, float* z, co
         for (int v = 0; v < V; v++) sum += expf(x.at[n].v[v] - top);
       },
       x);
-  const float scale = 1.f / rows.sum(sum);
+  const float total = rows.sum(sum), scale = 1.f / total, log_total = logf(total);
   rows.pass(
       [&](int n, int column) {
 #pragma unroll
-        for (int v = 0; v < V; v++) x.at[n].v[v] = expf(x.at[n].v[v] - top) * scale;
+        for (int v = 0; v < V; v++) {
+          const float shifted = x.at[n].v[v] - top;
+          x.at[n].v[v] = logarithm ? shifted - log_total : expf(shifted) * scale;
+        }
         store(activated + column, x.at[n]);
       },
       x);
 }
 
+// What softmax_backward multiplies an upstream gradient by, the numbers that SoftmaxForm in DenseForwardKernel gives.
+enum SoftmaxForm { SOFTMAX_JACOBIAN, LOG_SOFTMAX_TRANSPOSED, LOG_SOFTMAX_JACOBIAN };
+
 template <int N, int V>
 __device__ __forceinline__ void softmax_backward(WarpValues& shared, const float* activated, const float* upstream,
-                                                 float* gradient, float* sensitivity, float scale, int copies,
+                                                 float* gradient, float* sensitivity, float scale, int form, int copies,
                                                  int samples, int outputs) {
   SummedRows<N, V> rows(shared, samples, outputs);
   if (sensitivity) sensitivity += rows.row * outputs;
@@ -298,7 +305,11 @@ __device__ __forceinline__ void softmax_backward(WarpValues& shared, const float
     rows.pass(
         [&](int n, int) {
 #pragma unroll
-          for (int v = 0; v < V; v++) mean = fmaf(a.at[n].v[v], u.at[n].v[v], mean);
+          for (int v = 0; v < V; v++) {
+            const float value = a.at[n].v[v];
+            const float p = form == SOFTMAX_JACOBIAN ? value : form == LOG_SOFTMAX_TRANSPOSED ? 1.f : expf(value);
+            mean = fmaf(p, u.at[n].v[v], mean);
+          }
         },
         a, u);
     mean = rows.sum(mean);
@@ -306,7 +317,11 @@ __device__ __forceinline__ void softmax_backward(WarpValues& shared, const float
         [&](int n, int column) {
 #pragma unroll
           for (int v = 0; v < V; v++) {
-            const float g = a.at[n].v[v] * (u.at[n].v[v] - mean);
+            const float value = a.at[n].v[v];
+            const float difference = u.at[n].v[v] - mean;
+            const float g = form == SOFTMAX_JACOBIAN         ? value * difference
+                            : form == LOG_SOFTMAX_TRANSPOSED ? fmaf(-expf(value), mean, u.at[n].v[v])
+                                                             : difference;
             u.at[n].v[v] = g;
             s.at[n].v[v] = fmaf(scale * g, g, s.at[n].v[v]);
           }
@@ -317,19 +332,22 @@ __device__ __forceinline__ void softmax_backward(WarpValues& shared, const float
   }
 }
 
-#define SOFTMAX(N, V)                                                                                            \
-  extern "C" __global__ void __launch_bounds__(256, 4)                                                           \
-      softmax_forward_##N##x##V(float* z, const float* bias, float* activated, int samples, int outputs) {       \
-    STATIC_SHARED(WarpValues, shared);                                                                           \
-    softmax_forward<N, V>(shared, z, bias, activated, samples, outputs);                                         \
-  }                                                                                                              \
-  EXPORT_KERNEL(softmax_forward_##N##x##V);                                                                      \
-  extern "C" __global__ void __launch_bounds__(256, 3)                                                           \
-      softmax_backward_##N##x##V(const float* activated, const float* upstream, float* gradient,                 \
-                                 float* sensitivity, float scale, int copies, int samples, int outputs) {        \
-    STATIC_SHARED(WarpValues, shared);                                                                           \
-    softmax_backward<N, V>(shared, activated, upstream, gradient, sensitivity, scale, copies, samples, outputs); \
-  }                                                                                                              \
+#define SOFTMAX(N, V)                                                                                           \
+  extern "C" __global__ void __launch_bounds__(256, 4)                                                          \
+      softmax_forward_##N##x##V(float* z, const float* bias, float* activated, int logarithm, int samples,      \
+                                int outputs) {                                                                  \
+    STATIC_SHARED(WarpValues, shared);                                                                          \
+    softmax_forward<N, V>(shared, z, bias, activated, logarithm, samples, outputs);                             \
+  }                                                                                                             \
+  EXPORT_KERNEL(softmax_forward_##N##x##V);                                                                     \
+  extern "C" __global__ void __launch_bounds__(256, 3)                                                          \
+      softmax_backward_##N##x##V(const float* activated, const float* upstream, float* gradient,                \
+                                 float* sensitivity, float scale, int form, int copies, int samples,            \
+                                 int outputs) {                                                                 \
+    STATIC_SHARED(WarpValues, shared);                                                                          \
+    softmax_backward<N, V>(shared, activated, upstream, gradient, sensitivity, scale, form, copies, samples,    \
+                           outputs);                                                                            \
+  }                                                                                                             \
   EXPORT_KERNEL(softmax_backward_##N##x##V)
 
 ROW_TILES(SOFTMAX);

@@ -203,6 +203,8 @@ MUTANTS = [
     ("dense_forward.cu", "bias: sums not stored", "DenseForward", "  store(z + at, x);\n  return x;", "  return x;"),
     ("dense_forward.cu", "softmax without the maximum", "DenseForward", "top = rows.max(top);", "top = 0.f;"),
     ("dense_forward.cu", "softmax: sensitivity of rows in registers alone", "DenseForward", "(c == copies - 1 || !rows.is_held())", "c == copies - 1"),
+    ("dense_forward.cu", "log softmax without the sum", "DenseForward", "shifted - log_total", "shifted"),
+    ("dense_forward.cu", "log softmax: the tangent's sum in a gradient", "DenseForward", "form == LOG_SOFTMAX_TRANSPOSED ? 1.f : expf(value)", "expf(value)"),
     ("dense_forward.cu", "softmax: 32-bit offset of a copy", "LargeOffsets", "((int64_t)c * samples + rows.row) * outputs;", "(int)(((unsigned)c * samples + (unsigned)rows.row) * outputs);"),
     ("rows.cuh", "rows: columns past the end", "SmallKernels", "if (mine + n * kLanes * V < columns) visit", "if (mine < columns) visit"),
     ("rows.cuh", "rows: parts that follow not read", "SmallKernels", "if (!held.row || held.first == first) return;", "if (!held.row || held.first >= 0) return;"),

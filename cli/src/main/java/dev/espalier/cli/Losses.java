@@ -24,7 +24,10 @@ final class Losses {
   static Optional<String> note(Loss asked, Graph network, Dataset data) throws IOException {
     SampleSource labels = data.labels().orElseThrow();
     Loss loss = inForce(asked, network, data);
-    if (loss.equals(asked)) {
+    if (!network.heads().isEmpty()) {
+      return Optional.of("loss: %s over all outputs, %s: the mean over their numbers, each of which counts the same"
+          .formatted(loss, network.headsText()));
+    } else if (loss.equals(asked)) {
       return Optional.empty();
     } else if (asked != null) {
       return Optional.of(
@@ -41,7 +44,7 @@ final class Losses {
       case VALUES -> labels.width() == 1 ? "one label column" : labels.width() + " label columns";
     };
     boolean squared = loss instanceof Loss.SquaredError;
-    boolean gives = last.equals(Activation.IDENTITY) || last.equals(Activation.SOFTMAX);
+    boolean gives = network.givesClasses();
     String other = "";
     if (squared && gives && rows == LabelRows.PROBABILITIES) {
       other = "; for class probabilities, give --loss cross-entropy";

@@ -12,7 +12,6 @@ import dev.espalier.engine.method.Limits;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
-import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
@@ -281,7 +280,7 @@ final class PruneCommand implements Callable<Integer> {
   ///
   /// @param labelled where the labels are, if there are any
   private boolean isClassifier(DenseNetwork network, Optional<Dataset> labelled) throws IOException {
-    if (network.graph().lastActivation().equals(Activation.SOFTMAX) || scoring.loss instanceof Loss.CrossEntropy) {
+    if (network.graph().endsInSoftmax() || scoring.loss instanceof Loss.CrossEntropy) {
       return network.outputs() > 1;
     }
     return labelled.isPresent() && labelled.get().labels().isPresent()

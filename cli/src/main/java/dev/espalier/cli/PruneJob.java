@@ -68,7 +68,7 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
     if (selection.method != Preset.PAPER) {
       String kind = isClassifier
           ? " (for a classifier)"
-          : network().outputs() == 1
+          : network().outputs() == 1 || !network().graph().heads().isEmpty()
               ? " (for a regression)"
               : " (for a regression; --loss cross-entropy makes it one for a classifier)";
       notes.add("method %s: schedule %s, repair %s%s".formatted(selection.method, plan.options().schedule(),

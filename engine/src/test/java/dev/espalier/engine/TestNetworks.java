@@ -61,10 +61,10 @@ public final class TestNetworks {
   }
 
   /// A random graph of `steps` nodes of all kinds, whose values any number of nodes read, behind which one node or two
-  /// join what none of them reads.
+  /// join what none of them reads; that may be several outputs.
   public static Graph graph(long seed, int steps) {
     RandomGenerator random = random(seed);
-    List<Activation> activations = kinds().filter(a -> a.isElementwise() && !a.equals(Activation.IDENTITY)).toList();
+    List<Activation> activations = kinds().filter(a -> !a.equals(Activation.IDENTITY)).toList();
     Graph.Builder builder = new Graph.Builder(3);
     List<Integer> widths = new ArrayList<>(List.of(3));
     Set<Integer> unread = new TreeSet<>(List.of(0));
@@ -105,8 +105,14 @@ public final class TestNetworks {
       unread.add(added);
     }
     int joined = unread.size() == 1 ? steps : builder.concat(unread.toArray(Integer[]::new));
-    switch (random.nextInt(4)) {
+    switch (random.nextInt(6)) {
       case 0 -> builder.activate(joined, Activation.SOFTMAX);
+      case 3 -> builder.activate(builder.dense("last", joined, 3), Activation.LOG_SOFTMAX);
+      case 4 -> {
+        if (unread.size() > 1) {
+          return builder.build(unread.stream().map(n -> new Graph.Head("y" + n, widths.get(n))).toList());
+        }
+      }
       case 1 -> builder.activate(builder.dense("last", joined, 3), Activation.SOFTMAX);
       case 2 -> builder.dense("last", joined, 2);
       default -> {
@@ -234,6 +240,9 @@ public final class TestNetworks {
         return Arrays.stream(z).map(activation::value).toArray();
       }
       double sum = Arrays.stream(z).map(Math::exp).sum();
+      if (activation.equals(Activation.LOG_SOFTMAX)) {
+        return Arrays.stream(z).map(k -> k - Math.log(sum)).toArray();
+      }
       return Arrays.stream(z).map(k -> Math.exp(k) / sum).toArray();
     }
 

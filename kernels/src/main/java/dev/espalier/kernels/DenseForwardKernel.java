@@ -65,19 +65,31 @@ public final class DenseForwardKernel {
   /// z += b and a = softmax(z) by rows; as [#forward].
   public void softmaxForward(DeviceMatrix preActivation, DeviceMatrix bias, DeviceMatrix activated) {
     checkBias(preActivation, bias);
-    softmax(preActivation, Argument.of(bias), activated, RowTile.of(preActivation, bias, activated));
+    softmax(preActivation, Argument.of(bias), activated, false, RowTile.of(preActivation, bias, activated));
+  }
+
+  /// z += b and a = ln softmax(z) by rows; as [#forward].
+  public void logSoftmaxForward(DeviceMatrix preActivation, DeviceMatrix bias, DeviceMatrix activated) {
+    checkBias(preActivation, bias);
+    softmax(preActivation, Argument.of(bias), activated, true, RowTile.of(preActivation, bias, activated));
   }
 
   /// a = softmax(z) by rows; as [#activate].
   public void softmax(DeviceMatrix preActivation, DeviceMatrix activated) {
-    softmax(preActivation, Argument.none(), activated, RowTile.of(preActivation, activated));
+    softmax(preActivation, Argument.none(), activated, false, RowTile.of(preActivation, activated));
   }
 
-  private void softmax(DeviceMatrix preActivation, Argument bias, DeviceMatrix activated, RowTile tile) {
+  /// a = ln softmax(z) by rows; as [#activate].
+  public void logSoftmax(DeviceMatrix preActivation, DeviceMatrix activated) {
+    softmax(preActivation, Argument.none(), activated, true, RowTile.of(preActivation, activated));
+  }
+
+  private void softmax(DeviceMatrix preActivation, Argument bias, DeviceMatrix activated, boolean logarithm,
+      RowTile tile) {
     checkActivated(preActivation, activated);
-    launch(
-        tile.name("softmax_forward"), tile.grid(preActivation.rows()), tile.block(), List.of(Argument.of(preActivation),
-            bias, Argument.of(activated), Argument.of(preActivation.rows()), Argument.of(preActivation.columns())),
+    launch(tile.name("softmax_forward"), tile.grid(preActivation.rows()), tile.block(),
+        List.of(Argument.of(preActivation), bias, Argument.of(activated), Argument.of(logarithm ? 1 : 0),
+            Argument.of(preActivation.rows()), Argument.of(preActivation.columns())),
         "z " + preActivation);
   }
 
@@ -118,7 +130,17 @@ public final class DenseForwardKernel {
   ///
   /// @param activated a, samples × outputs
   public void softmaxBackward(DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient) {
-    softmaxBackward(activated, upstream, gradient, null, 0);
+    softmaxBackward(SoftmaxForm.JACOBIAN, activated, upstream, gradient, null, 0);
+  }
+
+  /// g = u − exp(a) 1ᵀu by rows: an upstream gradient through the logarithm of a softmax; as [#softmaxBackward].
+  public void logSoftmaxBackward(DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient) {
+    softmaxBackward(SoftmaxForm.LOGARITHM_TRANSPOSED, activated, upstream, gradient, null, 0);
+  }
+
+  /// g = u − 1 exp(a)ᵀu by rows: a tangent through the logarithm of a softmax; as [#softmaxBackward].
+  public void logSoftmaxTangent(DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient) {
+    softmaxBackward(SoftmaxForm.LOGARITHM, activated, upstream, gradient, null, 0);
   }
 
   /// As [#softmaxBackward] and, in the same pass, s += scale · Σ over copies of g².
@@ -127,17 +149,29 @@ public final class DenseForwardKernel {
   public void softmaxBackwardAddingSquares(DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient,
       DeviceMatrix sensitivity, double scale) {
     Kernels.shape("sensitivity", sensitivity, activated.rows(), activated.columns());
-    softmaxBackward(activated, upstream, gradient, sensitivity, scale);
+    softmaxBackward(SoftmaxForm.JACOBIAN, activated, upstream, gradient, sensitivity, scale);
   }
 
-  private void softmaxBackward(DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient,
+  /// The matrices that a row is multiplied by, with their numbers in the kernel's enumeration of that name.
+  private enum SoftmaxForm {
+    JACOBIAN(0), LOGARITHM_TRANSPOSED(1), LOGARITHM(2);
+
+    private final int number;
+
+    SoftmaxForm(int number) {
+      this.number = number;
+    }
+  }
+
+  private void softmaxBackward(SoftmaxForm form, DeviceMatrix activated, DeviceMatrix upstream, DeviceMatrix gradient,
       DeviceMatrix sensitivity, double scale) {
     int copies = checkBackward(activated, upstream, gradient);
     RowTile tile = RowTile.of(activated, upstream, gradient, sensitivity == null ? gradient : sensitivity);
     launch(tile.name("softmax_backward"), tile.grid(activated.rows()), tile.block(),
         List.of(Argument.of(activated), Argument.of(upstream), Argument.of(gradient),
             sensitivity == null ? Argument.none() : Argument.of(sensitivity), Argument.of((float) scale),
-            Argument.of(copies), Argument.of(activated.rows()), Argument.of(activated.columns())),
+            Argument.of(form.number), Argument.of(copies), Argument.of(activated.rows()),
+            Argument.of(activated.columns())),
         "a " + activated + ", u " + upstream);
   }
 

@@ -194,6 +194,62 @@ class DenseForwardKernelTest {
     });
   }
 
+  /// ln Σ exp(z) is off by the roundings of its terms, and the difference by its own.
+  @Test
+  void logSoftmax() {
+    onEveryRow((gpu, samples, outputs) -> {
+      float[] product = normal(1, (long) samples * outputs);
+      float[] bias = normal(2, outputs);
+      DeviceMatrix z = gpu.matrix(samples, outputs, product);
+      DeviceMatrix a = result(gpu, samples, outputs);
+      new DenseForwardKernel(gpu).logSoftmaxForward(z, gpu.matrix(1, outputs, bias), a);
+      float[] sums = gpu.read(z);
+      double[] p = Nonlinearities.softmax(sums, outputs);
+      assertClose("a", gpu.read(a), i -> Math.log(p[i]), i -> (outputs + 20) * UNIT * (1 + Math.abs(Math.log(p[i]))));
+      DeviceMatrix alone = result(gpu, samples, outputs);
+      new DenseForwardKernel(gpu).logSoftmax(gpu.matrix(samples, outputs, sums), alone);
+      float[] expected = gpu.read(a);
+      assertSame("alone", gpu.read(alone), i -> expected[i]);
+    });
+  }
+
+  /// Their probabilities are zero in float32.
+  @Test
+  void logSoftmaxOfLargeNumbers() {
+    onEveryOrder(gpu -> {
+      DeviceMatrix a = gpu.matrix(1, 3);
+      new DenseForwardKernel(gpu).logSoftmax(gpu.matrix(1, 3, 500, -500, -1500), a);
+      assertSame("a", gpu.read(a), i -> i * -1000);
+    });
+  }
+
+  @Test
+  void logSoftmaxJacobians() {
+    int copies = 2;
+    onEveryRow((gpu, samples, outputs) -> {
+      int elements = samples * outputs;
+      double[] exact = Nonlinearities.softmax(normal(1, elements), outputs);
+      float[] logs = new float[elements];
+      float[] p = new float[elements];
+      float[] ones = new float[elements];
+      for (int i = 0; i < elements; i++) {
+        logs[i] = (float) Math.log(exact[i]);
+        p[i] = (float) Math.exp(logs[i]);
+        ones[i] = 1;
+      }
+      float[] u = normal(2, (long) copies * elements);
+      DeviceMatrix a = gpu.matrix(samples, outputs, logs);
+      DeviceMatrix upstream = gpu.matrix(copies * samples, outputs, u);
+      DeviceMatrix g = gpu.matrixAt(samples % 2, copies * samples, outputs);
+      new DenseForwardKernel(gpu).logSoftmaxBackward(a, upstream, g);
+      assertClose("g", gpu.read(g), i -> u[i] - p[i % elements] * mean(ones, u, i, outputs, elements),
+          i -> (outputs + 8) * UNIT * (Math.abs(u[i]) + p[i % elements] * 4 * outputs));
+      new DenseForwardKernel(gpu).logSoftmaxTangent(a, upstream, g);
+      assertClose("t", gpu.read(g), i -> u[i] - mean(p, u, i, outputs, elements),
+          i -> (outputs + 8) * UNIT * (Math.abs(u[i]) + 4));
+    });
+  }
+
   @Test
   void nanStaysNan() {
     onEveryOrder(gpu -> {

@@ -19,7 +19,7 @@ public interface NetworkOperations {
   /// @param preActivation z, samples × outputs, written
   void denseForward(Matrix input, Matrix weights, Matrix bias, Matrix preActivation);
 
-  /// a = φ(z); softmax by rows.
+  /// a = φ(z); softmax and its logarithm by rows.
   ///
   /// @param preActivation z, samples × outputs
   /// @param activated a, as `preActivation`, written
@@ -33,7 +33,7 @@ public interface NetworkOperations {
   }
 
   /// g = Jφ(z)ᵀ u, an upstream gradient through an activation: u ∘ φ′(z) for an elementwise one, a ∘ (u − aᵀu) by rows
-  /// for softmax.
+  /// for softmax, u − exp(a) 1ᵀu for its logarithm.
   ///
   /// @param preActivation z, samples × outputs
   /// @param activated a = φ(z), samples × outputs
@@ -41,6 +41,13 @@ public interface NetworkOperations {
   /// @param gradient g, as `upstream`, written; may be `upstream` itself
   void activationBackward(Activation activation, Matrix preActivation, Matrix activated, Matrix upstream,
       Matrix gradient);
+
+  /// Jφ(z) u, a tangent through an activation: as [#activationBackward], but u − 1 exp(a)ᵀu by rows for the logarithm of
+  /// softmax, whose Jacobian alone is not symmetric.
+  ///
+  /// @param tangent as `activated`
+  /// @param result as `activated`, written; may be `tangent` itself
+  void activationTangent(Activation activation, Matrix preActivation, Matrix activated, Matrix tangent, Matrix result);
 
   /// g = (h·V) ∘ φ′(z), the gradient at a layer's pre-activation from the gradient at the layer above, and its squares
   /// where they are wanted.

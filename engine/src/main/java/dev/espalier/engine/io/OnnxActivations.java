@@ -37,6 +37,7 @@ final class OnnxActivations {
       case "Clip" -> node.inputs().size() == 3 && content.isConstant(node.inputs().get(1), 0)
           && content.isConstant(node.inputs().get(2), 6) ? Optional.of(Activation.of(Kind.RELU6)) : Optional.empty();
       case "Softmax" -> Optional.of(Activation.SOFTMAX);
+      case "LogSoftmax" -> Optional.of(Activation.LOG_SOFTMAX);
       default -> Optional.empty();
     };
   }

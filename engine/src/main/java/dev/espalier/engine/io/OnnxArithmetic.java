@@ -25,7 +25,7 @@ final class OnnxArithmetic {
       case "Mul" -> Optional.of(product(node));
       case "Div" -> Optional.of(quotient(node));
       case "Pow" -> Optional.of(square(node));
-      case "Neg" -> Optional.of(values.scaled(values.operand(node, OnnxValues.name(node, 0)), -1));
+      case "Neg" -> Optional.of(values.scaled(values.input(node, OnnxValues.name(node, 0)), -1));
       case "BatchNormalization" -> Optional.of(batchNormalization(node));
       case "LayerNormalization", "RMSNormalization" -> Optional.of(layerNormalization(node));
       default -> Optional.empty();
@@ -78,7 +78,7 @@ final class OnnxArithmetic {
     if (!content.isConstant(OnnxValues.name(node, 1), 2)) {
       throw values.refused(node, "has an exponent other than 2");
     }
-    Value read = values.operand(node, OnnxValues.name(node, 0));
+    Value read = values.input(node, OnnxValues.name(node, 0));
     return values.added(values.builder().multiply(read.node(), read.node()), read.width(), read.rank(), List.of(read));
   }
 
@@ -99,7 +99,7 @@ final class OnnxArithmetic {
     if (node.inputs().size() != 2 || content.isConstant(OnnxValues.name(node, isFirst ? 1 : 0))) {
       throw values.refused(node, "reads no single value of the network beside a constant");
     }
-    Value value = values.operand(node, OnnxValues.name(node, isFirst ? 1 : 0));
+    Value value = values.input(node, OnnxValues.name(node, isFirst ? 1 : 0));
     return new Operands(value, values.perFeature(node, value, OnnxValues.name(node, isFirst ? 0 : 1)), isFirst);
   }
 
@@ -123,7 +123,7 @@ final class OnnxArithmetic {
 
   /// In inference: the means and variances are constants.
   private Value batchNormalization(OnnxNode node) throws FormatException {
-    Value read = values.operand(node, OnnxValues.name(node, 0));
+    Value read = values.input(node, OnnxValues.name(node, 0));
     if (read.rank() != 2 || node.integer("training_mode", 0) != 0 || node.inputs().size() != 5) {
       throw values.refused(node, "is no normalisation of features by constants");
     }

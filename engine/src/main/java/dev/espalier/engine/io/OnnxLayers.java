@@ -52,7 +52,7 @@ final class OnnxLayers {
     if (!hasMatrix(content, node) || !values.has(node.inputs().getFirst())) {
       throw values.refused(node, "is no layer of constant weights [inputs, outputs]");
     }
-    Value read = values.operand(node, node.inputs().getFirst());
+    Value read = values.input(node, node.inputs().getFirst());
     values.requireFeatures(node, read);
     OnnxTensor weight = content.constant(node.inputs().get(1)).orElseThrow();
     if (isGemm && (node.integer("transA", 0) != 0 || node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)) {

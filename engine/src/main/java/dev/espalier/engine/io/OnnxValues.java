@@ -10,7 +10,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
@@ -35,7 +34,6 @@ final class OnnxValues {
   private final Map<OnnxTensor, Integer> constants = new HashMap<>();
   /// The nodes of the inputs.
   private final Set<Integer> samples = new HashSet<>();
-  private OptionalInt softmax = OptionalInt.empty();
 
   /// A value of the network.
   ///
@@ -85,12 +83,12 @@ final class OnnxValues {
 
   /// Whether a value is an input.
   boolean isInput(Value value) {
-    return samples.contains(value.node);
+    return isInput(value.node);
   }
 
-  /// Refuses that a node reads this value from now on.
-  void endWith(Value value) {
-    softmax = OptionalInt.of(value.node);
+  /// Whether the value of a node is an input.
+  boolean isInput(int node) {
+    return samples.contains(node);
   }
 
   void give(String name, Value value) {
@@ -121,15 +119,6 @@ final class OnnxValues {
     return value;
   }
 
-  /// As [#input], of a node that computes something of it.
-  Value operand(OnnxNode node, String name) throws FormatException {
-    Value value = input(node, name);
-    if (softmax.isPresent() && value.node == softmax.getAsInt()) {
-      throw refused(node, "reads a Softmax, which is only possible as the last activation");
-    }
-    return value;
-  }
-
   /// The values that a node reads, all of the network and of one rank.
   List<Value> operands(OnnxNode node) throws FormatException {
     List<Value> read = new ArrayList<>();
@@ -137,7 +126,7 @@ final class OnnxValues {
       if (!values.containsKey(name)) {
         throw refused(node, "reads %s, which is no value of the network".formatted(quote(name)));
       }
-      read.add(operand(node, name));
+      read.add(input(node, name));
     }
     if (read.isEmpty() || read.stream().mapToInt(Value::rank).distinct().count() > 1) {
       throw refused(node, "reads values of the ranks %s".formatted(read.stream().map(Value::rank).toList()));
@@ -147,7 +136,7 @@ final class OnnxValues {
 
   /// The value that a node reads, along whose features it goes.
   Value features(OnnxNode node, String name, long axis) throws FormatException {
-    Value value = operand(node, name);
+    Value value = input(node, name);
     requireLastAxis(node, value, axis);
     return value;
   }

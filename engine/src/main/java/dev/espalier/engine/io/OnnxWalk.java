@@ -6,6 +6,7 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.io.OnnxValues.Value;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -24,8 +25,11 @@ final class OnnxWalk {
   /// What may give another width than it reads, without being a layer.
   private static final Set<String> CHANGING = Set.of("Concat", "Slice", "Split", "ReduceSum", "ReduceMean");
   /// What may stand behind the network.
-  private static final Set<String> TAIL = Set.of("ArgMax", "Cast", "Identity", "LogSoftmax", "ArrayFeatureExtractor",
-      "Reshape", "Squeeze", "TopK", "ZipMap");
+  private static final Set<String> TAIL = Set.of("ArgMax", "Cast", "Identity", "ArrayFeatureExtractor", "Reshape",
+      "Squeeze", "TopK", "ZipMap");
+  /// What makes probabilities of logits.
+  private static final Set<Activation> OF_LOGITS = Set.of(Activation.SOFTMAX, Activation.LOG_SOFTMAX,
+      Activation.SIGMOID);
 
   private final OnnxContent content;
   private final OnnxPatterns patterns;
@@ -83,12 +87,7 @@ final class OnnxWalk {
   /// @throws FormatException if the model is no network that is understood; the message names the node
   static Network of(OnnxContent content) throws FormatException {
     Set<OnnxNode> needed = content.needed();
-    Map<OnnxContent.Input, Integer> inputs = new LinkedHashMap<>();
-    for (OnnxContent.Input input : content.inputs()) {
-      if (content.readers(input.name()).stream().anyMatch(needed::contains)) {
-        inputs.put(input, width(content, input));
-      }
-    }
+    Map<OnnxContent.Input, Integer> inputs = inputs(content, needed);
     if (inputs.isEmpty()) {
       throw new FormatException(content.path(), "has no input from which its outputs are computed");
     }
@@ -99,6 +98,19 @@ final class OnnxWalk {
       }
     }
     return walk.network();
+  }
+
+  /// The inputs that the outputs are computed of, and how wide they are.
+  ///
+  /// @param needed the nodes that the outputs are computed from
+  static Map<OnnxContent.Input, Integer> inputs(OnnxContent content, Set<OnnxNode> needed) throws FormatException {
+    Map<OnnxContent.Input, Integer> inputs = new LinkedHashMap<>();
+    for (OnnxContent.Input input : content.inputs()) {
+      if (content.readers(input.name()).stream().anyMatch(needed::contains)) {
+        inputs.put(input, width(content, input));
+      }
+    }
+    return inputs;
   }
 
   /// The width of a sample: that of the first layer that reads it, directly or behind nodes that change no width, or else
@@ -168,12 +180,11 @@ final class OnnxWalk {
   }
 
   private Value activated(OnnxNode node, String name, Activation activation) throws FormatException {
-    Value read = values.operand(node, name);
+    Value read = values.input(node, name);
     Value value = values.added(values.builder().activate(read.node(), activation), read.width(), read.rank(),
         List.of(read));
-    if (activation.equals(Activation.SOFTMAX)) {
+    if (!activation.isElementwise()) {
       values.requireLastAxis(node, read, node.integer("axis", -1));
-      values.endWith(value);
     }
     return value;
   }
@@ -182,21 +193,54 @@ final class OnnxWalk {
     if (layers.found().isEmpty()) {
       throw new FormatException(content.path(), "has no layer, that is no Gemm or MatMul");
     }
-    if (values.unread().size() > 1) {
-      throw new FormatException(content.path(), "ends in the values %s; only networks of one output are read"
-          .formatted(values.unread().values().stream().map(FormatException::quote).collect(Collectors.joining(", "))));
-    }
     if (!tail.isEmpty()) {
       notes.add("the network ends before %s, which is not part of it"
           .formatted(tail.stream().map(OnnxNode::operator).collect(Collectors.joining(", "))));
     }
-    int output = values.unread().keySet().iterator().next();
-    content.outputs().stream().filter(name -> values.has(name) && values.node(name) != output).forEach(name -> notes
-        .add("output %s is a value within the network, and not what pruning preserves".formatted(quote(name))));
+    Map<Integer, String> ends = ends();
     try {
-      return new Network(values.builder().build(), layers.found(), values.constants(), notes);
+      return new Network(ends.size() > 1 ? joined(ends) : values.builder().build(), layers.found(), values.constants(),
+          notes);
     } catch (MismatchException e) {
       throw new FormatException(content.path(), e.getMessage(), e);
     }
+  }
+
+  /// The nodes of the network whose values are its outputs, and what the file calls these: those that are outputs of the
+  /// model, in its order, and those that only nodes behind the network read. The model may also give the logits that an
+  /// end is made of; then what pruning preserves is the end.
+  private Map<Integer, String> ends() {
+    Map<Integer, String> ends = new LinkedHashMap<>();
+    content.outputs().stream().filter(values::has).filter(name -> !values.isInput(values.node(name)))
+        .forEach(name -> ends.putIfAbsent(values.node(name), name));
+    Set<Integer> inner = new HashSet<>();
+    for (int end : ends.keySet()) {
+      if (values.builder().node(end) instanceof Node.Activate activate && OF_LOGITS.contains(activate.activation())
+          && ends.containsKey(activate.input())) {
+        inner.add(activate.input());
+      }
+    }
+    inner.forEach(node -> notes.add(
+        "output %s is a value within the network, and not what pruning preserves".formatted(quote(ends.remove(node)))));
+    values.unread().forEach(ends::putIfAbsent);
+    return ends;
+  }
+
+  /// The graph of a network of several outputs, which stand side by side.
+  private Graph joined(Map<Integer, String> ends) throws FormatException {
+    List<Graph.Head> heads = new ArrayList<>();
+    for (Map.Entry<Integer, String> end : ends.entrySet()) {
+      heads.add(new Graph.Head(end.getValue(), values.builder().node(end.getKey()).width()));
+    }
+    long width = heads.stream().mapToLong(Graph.Head::width).sum();
+    if (width > OnnxValues.MOST_WIDTH) {
+      throw new FormatException(content.path(),
+          "has outputs of %d numbers, and the most are %d".formatted(width, OnnxValues.MOST_WIDTH));
+    }
+    values.builder().concat(ends.keySet().toArray(Integer[]::new));
+    Graph graph = values.builder().build(heads);
+    notes.add("the network has several outputs, side by side: %s; what is preserved is all of them"
+        .formatted(graph.headsText()));
+    return graph;
   }
 }

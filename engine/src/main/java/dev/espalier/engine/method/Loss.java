@@ -1,6 +1,7 @@
 package dev.espalier.engine.method;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.data.LabelRows;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.network.Activation;
@@ -27,11 +28,12 @@ public sealed interface Loss {
 
     @Override
     public void requireFits(Graph network) {
+      network.requireOneOutput(this, "mse");
       if (network.outputs() == 1) {
         throw new MismatchException("cross-entropy needs two outputs or more, the softmax of one is always 1: %s"
             .formatted("use binary-cross-entropy, or mse"));
       }
-      if (!givesClasses(network)) {
+      if (!network.givesClasses()) {
         throw new MismatchException("cross-entropy needs identity or softmax as the last activation, not %s: use mse"
             .formatted(network.lastActivation()));
       }
@@ -53,6 +55,7 @@ public sealed interface Loss {
 
     @Override
     public void requireFits(Graph network) {
+      network.requireOneOutput(this, "mse");
       if (!network.lastActivation().equals(Activation.IDENTITY)
           && !network.lastActivation().equals(Activation.SIGMOID)) {
         throw new MismatchException(
@@ -65,6 +68,18 @@ public sealed interface Loss {
     public String toString() {
       return "binary-cross-entropy";
     }
+  }
+
+  /// What makes target rows of the labels of a network.
+  ///
+  /// @throws MismatchException if the labels have another width, or are class indices and the network has several outputs
+  default LabelEncoder encoder(Graph network, SampleSource labels) {
+    if (!network.heads().isEmpty() && labels.width() == 1 && network.outputs() > 1) {
+      throw new MismatchException(
+          "%s has one column: class indices are of one output, and the network has several, %s; %s %d numbers"
+              .formatted(labels.name(), network.headsText(), "give targets for all their", network.outputs()));
+    }
+    return new LabelEncoder(labels, network.outputs(), rows());
   }
 
   /// What target rows must be.
@@ -97,8 +112,8 @@ public sealed interface Loss {
   static Loss defaultFor(Graph network, SampleSource labels) throws IOException {
     boolean sigmoid = network.lastActivation().equals(Activation.SIGMOID);
     if (labels.width() == 1 && network.outputs() > 1) {
-      return givesClasses(network) ? new CrossEntropy() : new SquaredError();
-    } else if (labels.width() != network.outputs() || !(sigmoid || (labels.width() > 1 && givesClasses(network)))) {
+      return network.givesClasses() ? new CrossEntropy() : new SquaredError();
+    } else if (labels.width() != network.outputs() || !(sigmoid || network.givesClasses())) {
       return new SquaredError();
     }
     return switch (LabelRows.of(labels)) {
@@ -106,10 +121,6 @@ public sealed interface Loss {
       case BINARY -> sigmoid ? new BinaryCrossEntropy() : new SquaredError();
       case PROBABILITIES, VALUES -> new SquaredError();
     };
-  }
-
-  private static boolean givesClasses(Graph network) {
-    return network.lastActivation().equals(Activation.IDENTITY) || network.lastActivation().equals(Activation.SOFTMAX);
   }
 
   /// `mse`, `cross-entropy` or `binary-cross-entropy`.

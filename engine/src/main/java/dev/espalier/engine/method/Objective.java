@@ -1,7 +1,6 @@
 package dev.espalier.engine.method;
 
 import dev.espalier.engine.MismatchException;
-import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import java.math.BigDecimal;
 import java.util.regex.Matcher;
@@ -31,8 +30,8 @@ public sealed interface Objective {
 
     @Override
     public void requireFits(Graph graph) {
-      if (graph.outputs() < 2 || (!graph.lastActivation().equals(Activation.SOFTMAX)
-          && !graph.lastActivation().equals(Activation.IDENTITY))) {
+      graph.requireOneOutput("objective " + this, "mse");
+      if (!graph.givesClasses()) {
         throw new MismatchException(
             "objective %s compares class probabilities: it needs two outputs or more, and softmax or identity as the"
                 .formatted(this) + " last activation");
@@ -52,7 +51,7 @@ public sealed interface Objective {
 
   /// The divergence at temperature 4 for a network that ends in a softmax, else the squared error.
   static Objective defaultFor(Graph graph) {
-    return graph.lastActivation().equals(Activation.SOFTMAX) ? new Divergence(4) : new SquaredError();
+    return graph.endsInSoftmax() ? new Divergence(4) : new SquaredError();
   }
 
   /// `mse`, or `kl:T` with a temperature.

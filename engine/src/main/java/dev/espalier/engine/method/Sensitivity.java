@@ -1,7 +1,6 @@
 package dev.espalier.engine.method;
 
 import dev.espalier.engine.MismatchException;
-import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import java.math.BigDecimal;
 import java.util.OptionalInt;
@@ -79,9 +78,8 @@ public sealed interface Sensitivity {
 
     @Override
     public void requireFits(Graph graph) {
-      boolean hasLogits = graph.lastActivation().equals(Activation.SOFTMAX)
-          || graph.lastActivation().equals(Activation.IDENTITY);
-      if (graph.outputs() < 2 || !hasLogits) {
+      graph.requireOneOutput("sensitivity " + this, "jacobian or probes");
+      if (!graph.givesClasses()) {
         throw new MismatchException(
             "sensitivity %s is that of class probabilities: it needs two outputs or more, and softmax or identity as the"
                 .formatted(this) + " last activation");

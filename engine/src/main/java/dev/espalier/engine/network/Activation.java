@@ -8,7 +8,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.commons.numbers.gamma.Erfc;
 
-/// The activation function φ of a dense layer. All but softmax act on each element alone.
+/// The activation function φ of a dense layer. All but softmax and its logarithm act on each element alone.
 ///
 /// @param parameter p, finite; 0 for kinds that have none. Only [#PRELU] has NaN.
 public record Activation(Kind kind, double parameter) implements Serializable {
@@ -48,8 +48,10 @@ public record Activation(Kind kind, double parameter) implements Serializable {
     SIGMOID,
     /// sin(p z), p ≠ 0: SIREN's sine with the frequency factor p [Sitzmann et al. 2020]; p = 1
     SIN(1),
-    /// eᶻ over the sum of eᶻ of its row; only as a network's last activation
-    SOFTMAX;
+    /// eᶻ over the sum of eᶻ of its row; in a chain of layers only as the last activation
+    SOFTMAX,
+    /// z − ln of the sum of eᶻ of its row; as softmax
+    LOG_SOFTMAX;
 
     private final boolean hasParameter;
     private final double defaultParameter;
@@ -76,6 +78,7 @@ public record Activation(Kind kind, double parameter) implements Serializable {
   public static final Activation TANH = of(Kind.TANH);
   public static final Activation SIGMOID = of(Kind.SIGMOID);
   public static final Activation SOFTMAX = of(Kind.SOFTMAX);
+  public static final Activation LOG_SOFTMAX = of(Kind.LOG_SOFTMAX);
 
   /// A leaky ReLU whose slope is a tensor of the model's file; no layer of a network has it.
   public static final Activation PRELU = new Activation(Kind.LEAKY_RELU, Double.NaN);
@@ -99,7 +102,7 @@ public record Activation(Kind kind, double parameter) implements Serializable {
       case ELU -> Double.isFinite(parameter);
       case SIN -> Double.isFinite(parameter) && parameter != 0;
       case IDENTITY, RELU, RELU6, SELU, GELU, GELU_TANH, SILU, MISH, HARDSWISH, HARDSIGMOID, SOFTPLUS, SOFTSIGN, TANH,
-          SIGMOID, SOFTMAX ->
+          SIGMOID, SOFTMAX, LOG_SOFTMAX ->
         parameter == 0;
     };
     if (!fits) {
@@ -165,12 +168,12 @@ public record Activation(Kind kind, double parameter) implements Serializable {
 
   /// Whether each output element depends on its own pre-activation alone.
   public boolean isElementwise() {
-    return kind != Kind.SOFTMAX;
+    return kind != Kind.SOFTMAX && kind != Kind.LOG_SOFTMAX;
   }
 
   /// φ(z) of one element.
   ///
-  /// @throws IllegalStateException for softmax, which needs a whole row
+  /// @throws IllegalStateException for softmax and its logarithm, which need a whole row
   public double value(double z) {
     return switch (kind) {
       case IDENTITY -> z;
@@ -190,13 +193,13 @@ public record Activation(Kind kind, double parameter) implements Serializable {
       case TANH -> Math.tanh(z);
       case SIGMOID -> logistic(z);
       case SIN -> Math.sin(parameter * z);
-      case SOFTMAX -> throw new IllegalStateException("softmax needs a whole row");
+      case SOFTMAX, LOG_SOFTMAX -> throw new IllegalStateException("%s needs a whole row".formatted(kind));
     };
   }
 
   /// φ′(z) of one element.
   ///
-  /// @throws IllegalStateException for softmax, which needs a whole row
+  /// @throws IllegalStateException for softmax and its logarithm, which need a whole row
   public double derivative(double z) {
     return switch (kind) {
       case IDENTITY -> 1;
@@ -232,7 +235,7 @@ public record Activation(Kind kind, double parameter) implements Serializable {
         yield p * (1 - p);
       }
       case SIN -> parameter * Math.cos(parameter * z);
-      case SOFTMAX -> throw new IllegalStateException("softmax needs a whole row");
+      case SOFTMAX, LOG_SOFTMAX -> throw new IllegalStateException("%s needs a whole row".formatted(kind));
     };
   }
 

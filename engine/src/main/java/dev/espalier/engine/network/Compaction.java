@@ -86,7 +86,7 @@ public record Compaction(DenseNetwork network, List<Kept> layers, List<List<Inte
         case Node.Concat(List<Integer> inputs, _) -> new Node.Concat(inputs, width);
       });
     }
-    return new Graph(nodes);
+    return new Graph(nodes, graph.heads());
   }
 
   /// The rows and columns of a layer that stay, those of padding as zeros.

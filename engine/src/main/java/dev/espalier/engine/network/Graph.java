@@ -6,18 +6,31 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /// The structure of a network: a directed acyclic graph of nodes in an order in which they can be computed. Node 0 is
-/// the input, the last node is the output y. Its dense nodes are its **layers**, numbered from 0 in the order of the
+/// the input, the last node is the output y, or several outputs side by side. Its dense nodes are its **layers**, numbered from 0 in the order of the
 /// nodes; only they have weights.
 ///
 /// @param nodes the input first; each reads earlier nodes only
-public record Graph(List<Node> nodes) implements Serializable {
+/// @param heads the outputs of a network of several, whose values are the columns of the last node from the first on; empty
+///              for one output
+public record Graph(List<Node> nodes, List<Head> heads) implements Serializable {
+  /// One output of several.
+  public record Head(String name, int width) implements Serializable {
+    /// For example, `logits (10)`.
+    @Override
+    public String toString() {
+      return "%s (%d)".formatted(name, width);
+    }
+  }
+
   /// @throws MismatchException if the nodes make no network: the message says which node does not fit
   public Graph {
     nodes = List.copyOf(nodes);
+    heads = List.copyOf(heads);
     if (nodes.stream().noneMatch(Node.Dense.class::isInstance)) {
       throw new MismatchException("a network needs at least one layer");
     }
@@ -39,6 +52,17 @@ public record Graph(List<Node> nodes) implements Serializable {
     for (int n = 0; n < nodes.size() - 1; n++) {
       require(read.contains(n), "node %d: no node reads its value, and it is not the last".formatted(n));
     }
+    require(
+        heads.isEmpty() || (heads.size() > 1 && heads.stream().allMatch(head -> head.width > 0)
+            && heads.stream().mapToInt(Head::width).sum() == nodes.getLast().width()),
+        "the outputs %s are not the %d numbers of the last node".formatted(heads, nodes.getLast().width()));
+  }
+
+  /// A graph of one output.
+  ///
+  /// @throws MismatchException as that of several
+  public Graph(List<Node> nodes) {
+    this(nodes, List.of());
   }
 
   private static void requireFits(List<Node> nodes, int n, Node node) {
@@ -50,11 +74,8 @@ public record Graph(List<Node> nodes) implements Serializable {
         require(widths.getFirst() == dense.inputWidth(), "layer %s takes %d inputs, the node before it has %d outputs"
             .formatted(dense.name(), dense.inputWidth(), widths.getFirst()));
       }
-      case Node.Activate activate -> {
+      case Node.Activate activate ->
         require(widths.getFirst() == activate.width(), "node %d: an activation changes no width".formatted(n));
-        require(activate.activation().isElementwise() || n == nodes.size() - 1,
-            "node %d: %s is only possible as the last activation".formatted(n, activate.activation()));
-      }
       case Node.Add add -> require(!widths.isEmpty() && widths.stream().allMatch(width -> width == add.width()),
           "node %d adds values of the widths %s".formatted(n, widths));
       case Node.Multiply multiply -> require(widths.stream().allMatch(width -> width == multiply.width()),
@@ -114,7 +135,7 @@ public record Graph(List<Node> nodes) implements Serializable {
       }
       if (!layer.activation().isElementwise() && l < layers.size() - 1) {
         throw new MismatchException(
-            "layer %s: softmax is only possible as the last activation".formatted(layer.name()));
+            "layer %s: %s is only possible as the last activation".formatted(layer.name(), layer.activation()));
       }
       value = builder.dense(layer.name(), value, layer.outputs());
       value = builder.activate(value, layer.activation());
@@ -126,7 +147,8 @@ public record Graph(List<Node> nodes) implements Serializable {
   public boolean isChain() {
     return IntStream.range(1, nodes.size()).allMatch(n -> switch (nodes.get(n)) {
       case Node.Dense dense -> dense.input() == n - 1;
-      case Node.Activate activate -> activate.input() == n - 1 && nodes.get(n - 1) instanceof Node.Dense;
+      case Node.Activate activate -> activate.input() == n - 1 && nodes.get(n - 1) instanceof Node.Dense
+          && (activate.activation().isElementwise() || n == output());
       case Node.Input _,Node.Add _,Node.Multiply _,Node.Scale _,Node.Normalize _,Node.Slice _,Node.Sum _,Node.Concat _ ->
         false;
     });
@@ -181,9 +203,35 @@ public record Graph(List<Node> nodes) implements Serializable {
     return nodes.getLast() instanceof Node.Activate last ? last.activation() : Activation.IDENTITY;
   }
 
+  /// Whether the output is class probabilities or their logarithms: whether it ends in a softmax.
+  public boolean endsInSoftmax() {
+    return !lastActivation().isElementwise();
+  }
+
+  /// Whether the output can be taken for class probabilities, their logarithms, or logits: whether it is one output of
+  /// several numbers, and ends in a softmax or no activation.
+  public boolean givesClasses() {
+    return heads.isEmpty() && outputs() > 1 && (endsInSoftmax() || lastActivation().equals(Activation.IDENTITY));
+  }
+
+  /// Refuses several outputs.
+  ///
+  /// @param what is defined for one output only
+  /// @param instead what to use
+  /// @throws MismatchException if there are several
+  public void requireOneOutput(Object what, String instead) {
+    require(heads.isEmpty(),
+        "%s is of one output, and the network has several, %s: use %s".formatted(what, headsText(), instead));
+  }
+
+  /// The outputs of a network of several, and their widths.
+  public String headsText() {
+    return heads.stream().map(Head::toString).collect(Collectors.joining(", "));
+  }
+
   /// The node of the logits: the one that a softmax at the end reads, or else the output.
   public int logits() {
-    return lastActivation().equals(Activation.SOFTMAX) ? nodes.getLast().inputs().getFirst() : output();
+    return endsInSoftmax() ? nodes.getLast().inputs().getFirst() : output();
   }
 
   /// Collects nodes; each method returns the number of the node that it adds, and throws a [MismatchException] if that
@@ -247,6 +295,12 @@ public record Graph(List<Node> nodes) implements Serializable {
       return add(new Node.Concat(List.of(inputs), List.of(inputs).stream().mapToInt(this::width).sum()));
     }
 
+    /// A node that was added.
+    public Node node(int n) {
+      requireBefore(nodes.size(), n);
+      return nodes.get(n);
+    }
+
     private int width(int input) {
       requireBefore(nodes.size(), input);
       return nodes.get(input).width();
@@ -262,6 +316,14 @@ public record Graph(List<Node> nodes) implements Serializable {
     /// @throws MismatchException if the nodes make no network
     public Graph build() {
       return new Graph(nodes);
+    }
+
+    /// The graph of a network of several outputs.
+    ///
+    /// @param heads the outputs, which the last node has side by side
+    /// @throws MismatchException if the nodes make no network
+    public Graph build(List<Head> heads) {
+      return new Graph(nodes, heads);
     }
   }
 }

@@ -33,7 +33,7 @@ public sealed interface Node extends Serializable {
     }
   }
 
-  /// φ(z), element by element, or row by row for softmax.
+  /// φ(z), element by element, or row by row for softmax and its logarithm.
   ///
   /// @param input the node that computes z
   record Activate(int input, Activation activation, int width) implements Node {

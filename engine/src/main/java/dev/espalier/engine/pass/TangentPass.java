@@ -96,8 +96,7 @@ public final class TangentPass implements Resource {
               own.isPresent() ? 1 : 0, tangent);
         }
       }
-      // The Jacobians of all activations are symmetric, that of softmax too.
-      case Node.Activate activate -> on.activationBackward(activate.activation(), forward.value(activate.input()),
+      case Node.Activate activate -> on.activationTangent(activate.activation(), forward.value(activate.input()),
           forward.value(n), tangent(activate.input(), samples), tangent);
       case Node.Add add -> {
         backend.clear(tangent);
@@ -114,7 +113,7 @@ public final class TangentPass implements Resource {
         }
       }
       case Node.Scale scale -> on.multiply(tangent(scale.input(), samples), constants.factors().get(n), tangent);
-      // So is that of a normalisation.
+      // The Jacobian of a normalisation is symmetric.
       case Node.Normalize normalize -> on.normalizeBackward(normalize.centred(), normalize.epsilon(),
           forward.value(normalize.input()), forward.value(n), tangent(normalize.input(), samples), tangent);
       case Node.Slice slice ->

@@ -5,7 +5,6 @@ import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.MissingDataException.Part;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
-import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
@@ -314,7 +313,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
       throw new UncheckedIOException(e);
     }
     loss.requireFits(network.graph());
-    new LabelEncoder(data.labels().orElseThrow(), network.outputs()); // refuses labels that do not fit
+    loss.encoder(network.graph(), data.labels().orElseThrow()); // refuses labels that do not fit
     return loss;
   }
 

@@ -43,8 +43,7 @@ final class BatchPasses implements Resource {
             .own(SensitivityPass.allocate(backend, network.graph(), plan.sensitivity(), batchSize, plan.seed())))
         : Optional.empty();
     labels = needs.labels()
-        ? Optional
-            .of(new LabelEncoder(data.labels().orElseThrow(), network.outputs(), plan.loss().orElseThrow().rows()))
+        ? Optional.of(plan.loss().orElseThrow().encoder(network.graph(), data.labels().orElseThrow()))
         : Optional.empty();
     loss = needs.labels()
         ? Optional.of(resources.own(LossPass.allocate(backend, network.graph(), plan.loss().orElseThrow(), batchSize)))

@@ -56,7 +56,7 @@ public final class EvaluationPass {
       loss.requireFits(network.graph());
       SampleSource labels = data.labels()
           .orElseThrow(() -> new MissingDataException("evaluation", MissingDataException.Part.LABELS));
-      LabelEncoder encoder = new LabelEncoder(labels, network.outputs(), loss.rows());
+      LabelEncoder encoder = loss.encoder(network.graph(), labels);
       boolean binary = loss instanceof Loss.BinaryCrossEntropy && !encoder.areClasses();
       float half = network.graph().lastActivation().equals(Activation.SIGMOID) ? 0.5f : 0;
       Hit hit = binary ? (y, t, n) -> rightLabels(y, t, n, half) : (y, t, n) -> y.largest(n) == t.largest(n) ? 1 : 0;

@@ -47,7 +47,8 @@ public final class RandomNetwork {
       Activation activation = graph.activation(l);
       double deviation = Math.sqrt(2.0 / switch (activation.kind()) {
         case RELU, RELU6, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH, HARDSWISH, SOFTPLUS -> layer.inputWidth();
-        case IDENTITY, HARDSIGMOID, SOFTSIGN, TANH, SIGMOID, SIN, SOFTMAX -> layer.inputWidth() + layer.width();
+        case IDENTITY, HARDSIGMOID, SOFTSIGN, TANH, SIGMOID, SIN, SOFTMAX, LOG_SOFTMAX ->
+          layer.inputWidth() + layer.width();
       });
       MatrixView weights = MatrixView.allocate(arena, layer.width(), layer.inputWidth());
       for (long i = 0; i < weights.elements(); i++) {

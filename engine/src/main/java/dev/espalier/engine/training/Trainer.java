@@ -113,7 +113,7 @@ public final class Trainer implements Resource {
     requireTrainable(network, options.frozen());
     SampleSource labels = data.labels()
         .orElseThrow(() -> new MissingDataException("training", MissingDataException.Part.LABELS));
-    LabelEncoder encoder = new LabelEncoder(labels, network.outputs(), options.loss().rows());
+    LabelEncoder encoder = options.loss().encoder(network.graph(), labels);
     backend.enter(Phase.LOAD);
     try (Arena memory = Arena.ofConfined()) {
       int count = Math.toIntExact(data.samples().samples());

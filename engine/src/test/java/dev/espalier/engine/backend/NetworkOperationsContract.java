@@ -157,7 +157,9 @@ public interface NetworkOperationsContract {
     for (int at = 0; at < z.length; at++) {
       double tolerance = ACTIVATION_ULPS * (FLOAT_ROUNDOFF + on().unitRoundoff())
           * (Math.abs(expected[at]) * (1 + Math.abs(z[at])) + FLOAT_ROUNDOFF)
-          + (activation.isElementwise() ? FLOAT_ROUNDOFF * Math.abs(z[at] * activation.derivative(z[at])) : 0);
+          + (activation.isElementwise() ? FLOAT_ROUNDOFF * Math.abs(z[at] * activation.derivative(z[at])) : 0)
+          // Behind the largest z, the logarithm of a sum of about 1 is off by that sum's roundings.
+          + (activation.equals(Activation.LOG_SOFTMAX) ? activated.columns() * FLOAT_ROUNDOFF : 0);
       assertEquals(expected[at], found[at], tolerance,
           "%s(%s) at %d of %d columns".formatted(activation, z[at], at, activated.columns()));
     }
@@ -171,7 +173,8 @@ public interface NetworkOperationsContract {
     double[] exponentials = IntStream.range(0, z.length).mapToDouble(i -> Math.exp(z[i])).toArray();
     return IntStream.range(0, z.length).mapToDouble(i -> {
       int row = i - i % columns;
-      return exponentials[i] / Arrays.stream(exponentials, row, row + columns).sum();
+      double sum = Arrays.stream(exponentials, row, row + columns).sum();
+      return activation.equals(Activation.LOG_SOFTMAX) ? z[i] - Math.log(sum) : exponentials[i] / sum;
     }).toArray();
   }
 
@@ -227,6 +230,11 @@ public interface NetworkOperationsContract {
       if (activation.isElementwise()) {
         sums.add(at, ACTIVATION_ULPS, u[at] * activation.derivative(z[sample]));
         sums.allow(at, u[at] * steepest(activation)); // the derivative may be a difference of terms this large
+      } else if (activation.equals(Activation.LOG_SOFTMAX)) {
+        sums.add(at, u[at]);
+        for (int k = 0; k < outputs; k++) {
+          sums.add(at, ACTIVATION_ULPS, -Math.exp(a[sample]) * u[at - at % outputs + k]);
+        }
       } else {
         double p = a[sample];
         sums.add(at, p * u[at]);
@@ -244,6 +252,43 @@ public interface NetworkOperationsContract {
     assertArrayEquals(u, on().download(upstream));
     network().activationBackward(activation, preActivation, activated, upstream, upstream);
     assertArrayEquals(on().download(gradient), on().download(upstream), "in place");
+  }
+
+  /// Only the Jacobian of the logarithm of softmax is not symmetric.
+  @ParameterizedTest
+  @MethodSource("dev.espalier.engine.TestNetworks#activations")
+  default void takesTangentsThroughAnActivation(Activation activation) {
+    int samples = 5;
+    int outputs = 9;
+    float[] z = on().normal(samples * outputs);
+    double[] exact = activated(activation, z, outputs);
+    float[] a = new float[z.length];
+    for (int i = 0; i < a.length; i++) {
+      a[i] = (float) exact[i];
+    }
+    float[] u = on().normal(samples * outputs);
+    Matrix preActivation = on().upload(samples, outputs, z);
+    Matrix activated = on().upload(samples, outputs, a);
+    Matrix tangent = on().upload(samples, outputs, u);
+    Matrix result = on().upload(samples, outputs, filled(u.length, Float.NaN));
+    network().activationTangent(activation, preActivation, activated, tangent, result);
+    if (activation.equals(Activation.LOG_SOFTMAX)) {
+      ExpectedSums sums = on().sums(u.length);
+      for (int at = 0; at < u.length; at++) {
+        sums.add(at, u[at]);
+        for (int k = at - at % outputs; k < at - at % outputs + outputs; k++) {
+          sums.add(at, ACTIVATION_ULPS, -Math.exp(a[k]) * u[k]);
+        }
+      }
+      sums.check("tangent through " + activation, result);
+    } else {
+      Matrix transposed = on().zeros(samples, outputs);
+      network().activationBackward(activation, preActivation, activated, tangent, transposed);
+      assertArrayEquals(on().download(transposed), on().download(result));
+    }
+    assertArrayEquals(u, on().download(tangent));
+    network().activationTangent(activation, preActivation, activated, tangent, tangent);
+    assertArrayEquals(on().download(result), on().download(tangent), "in place");
   }
 
   @ForShapes

@@ -16,7 +16,9 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -80,12 +82,12 @@ final class NeedsTest {
       SampleSource targets = new MatrixSamples("targets", MatrixView.allocate(arena, 2, 3));
       for (Activation last : TestNetworks.activations().toList()) {
         Graph network = network(arena, 3, last);
-        boolean possible = last.equals(Activation.IDENTITY) || last.equals(Activation.SOFTMAX);
+        boolean possible = last.equals(Activation.IDENTITY) || !last.isElementwise();
         assertEquals(possible ? new Loss.CrossEntropy() : new Loss.SquaredError(), Loss.defaultFor(network, classes));
         assertEquals(last.equals(Activation.SIGMOID) ? new Loss.BinaryCrossEntropy() : new Loss.SquaredError(),
             Loss.defaultFor(network, targets));
         assertEquals(switch (last.kind()) {
-          case IDENTITY, SOFTMAX -> new Loss.CrossEntropy();
+          case IDENTITY, SOFTMAX, LOG_SOFTMAX -> new Loss.CrossEntropy();
           case SIGMOID -> new Loss.BinaryCrossEntropy();
           default -> new Loss.SquaredError();
         }, Loss.defaultFor(network, oneHot));
@@ -102,6 +104,38 @@ final class NeedsTest {
       assertEquals(new Loss.SquaredError(), Loss.defaultFor(network(arena, 1, Activation.IDENTITY), classes));
       assertEquals(new Loss.BinaryCrossEntropy(), Loss.defaultFor(network(arena, 1, Activation.SIGMOID), classes));
     }
+  }
+
+  /// Cross-entropies, divergences and Fisher sensitivities are of one output, and so are class indices.
+  @Test
+  void severalOutputsHaveTargetsAndASquaredError() throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      Graph.Builder builder = new Graph.Builder(2);
+      builder.concat(builder.dense("0", 0, 3), builder.dense("1", 0, 2));
+      Graph network = builder.build(List.of(new Graph.Head("classes", 3), new Graph.Head("box", 2)));
+      SampleSource classes = new MatrixSamples("y.npy", MatrixView.allocate(arena, 2, 1));
+      SampleSource oneHot = new MatrixSamples("y.npy", MatrixView.of(arena, 1, 5, 0, 1, 0, 0, 0));
+      Loss loss = Loss.defaultFor(network, oneHot);
+      assertEquals(new Loss.SquaredError(), loss);
+      assertEquals(new Loss.SquaredError(), Loss.defaultFor(network, classes));
+      loss.encoder(network, oneHot);
+      refused(
+          "y.npy has one column: class indices are of one output, and the network has several, classes (3), box (2); "
+              + "give targets for all their 5 numbers",
+          () -> loss.encoder(network, classes));
+      refused("cross-entropy is of one output, and the network has several, classes (3), box (2): use mse",
+          () -> new Loss.CrossEntropy().requireFits(network));
+      refused("binary-cross-entropy is of one output, and the network has several, classes (3), box (2): use mse",
+          () -> new Loss.BinaryCrossEntropy().requireFits(network));
+      refused("objective kl:4 is of one output, and the network has several, classes (3), box (2): use mse",
+          () -> new Objective.Divergence(4).requireFits(network));
+      refused("sensitivity fisher is of one output, and the network has several, classes (3), box (2): "
+          + "use jacobian or probes", () -> new Sensitivity.Fisher(OptionalInt.empty(), 1).requireFits(network));
+    }
+  }
+
+  private static void refused(String message, Executable call) {
+    assertEquals(message, assertThrows(MismatchException.class, call).getMessage());
   }
 
   @Test

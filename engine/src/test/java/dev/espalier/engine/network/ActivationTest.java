@@ -43,7 +43,7 @@ final class ActivationTest {
   void namesThoseThereAre() {
     assertEquals("unknown activation 'swiglu': use one of identity, relu, relu6, leaky_relu[:NUMBER], elu[:NUMBER], "
         + "selu, gelu, gelu:tanh, silu, mish, hardswish, hardsigmoid, softplus, softsign, tanh, sigmoid, sin[:NUMBER], "
-        + "softmax, prelu", refusal("swiglu"));
+        + "softmax, log_softmax, prelu", refusal("swiglu"));
     assertEquals("activation 'relu:0.1': relu has no parameter '0.1'", refusal("relu:0.1"));
     assertEquals("activation 'gelu:erf': gelu has no parameter 'erf'", refusal("gelu:erf"));
     assertEquals("activation 'elu:x': give a number, such as elu:1.0", refusal("elu:x"));
@@ -60,10 +60,10 @@ final class ActivationTest {
 
   @ParameterizedTest
   @CsvSource({"ReLU, relu", "LeakyReLU, leaky_relu", "ELU, elu", "GELU, gelu", "SiLU, silu", "swish, silu",
-      "Softplus, softplus", "Tanh, tanh", "Sigmoid, sigmoid", "Softmax, softmax", "Identity, identity",
-      "linear, identity", "leakyrelu, leaky_relu", "ReLU6, relu6", "Hardswish, hardswish", "hard_swish, hardswish",
-      "LeakyReLU:0.2, leaky_relu:0.2", "leaky_relu:0.010, leaky_relu", "elu:1, elu", "GELU:tanh, gelu:tanh",
-      "sin:30.0, sin:30", "sin:1, sin", "PReLU, prelu", "elu:-.5e-3, elu:-5.0E-4"})
+      "Softplus, softplus", "Tanh, tanh", "Sigmoid, sigmoid", "Softmax, softmax", "LogSoftmax, log_softmax",
+      "Identity, identity", "linear, identity", "leakyrelu, leaky_relu", "ReLU6, relu6", "Hardswish, hardswish",
+      "hard_swish, hardswish", "LeakyReLU:0.2, leaky_relu:0.2", "leaky_relu:0.010, leaky_relu", "elu:1, elu",
+      "GELU:tanh, gelu:tanh", "sin:30.0, sin:30", "sin:1, sin", "PReLU, prelu", "elu:-.5e-3, elu:-5.0E-4"})
   void otherNamesAreNamesToo(String name, String canonical) {
     Activation activation = Activation.parse(name);
     assertEquals(canonical, activation.toString());

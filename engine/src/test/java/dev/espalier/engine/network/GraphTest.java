@@ -2,7 +2,9 @@ package dev.espalier.engine.network;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.TestNetworks;
@@ -88,11 +90,40 @@ final class GraphTest {
     };
   }
 
+  /// Files of chains have softmax only at the end.
+  @Test
+  void softmaxMayStandWithinAGraphThatIsNoChain() {
+    Graph.Builder builder = new Graph.Builder(3);
+    builder.dense("1", builder.activate(builder.dense("0", 0, 4), Activation.SOFTMAX), 4);
+    assertFalse(builder.build().isChain());
+    builder.activate(3, Activation.LOG_SOFTMAX);
+    Graph graph = builder.build();
+    assertFalse(graph.isChain());
+    assertEquals(3, graph.logits());
+    assertTrue(graph.givesClasses());
+    assertTrue(graph.endsInSoftmax());
+  }
+
+  @Test
+  void outputsAreTheNumbersOfTheLastNode() {
+    Graph.Builder builder = new Graph.Builder(3);
+    builder.concat(builder.dense("0", 0, 4), builder.dense("1", 0, 2));
+    Graph graph = builder.build(List.of(new Graph.Head("a", 4), new Graph.Head("b", 2)));
+    assertEquals("a (4), b (2)", graph.headsText());
+    assertFalse(graph.givesClasses());
+    for (List<Graph.Head> heads : List.of(List.of(new Graph.Head("a", 6)),
+        List.of(new Graph.Head("a", 4), new Graph.Head("b", 1)),
+        List.of(new Graph.Head("a", 6), new Graph.Head("b", 0)))) {
+      assertEquals("the outputs %s are not the 6 numbers of the last node".formatted(heads),
+          assertThrows(MismatchException.class, () -> builder.build(heads)).getMessage());
+    }
+  }
+
   @Test
   void randomGraphsAreBuiltAsTheirNodesSay() {
     for (long seed = 0; seed < 200; seed++) {
       Graph graph = TestNetworks.graph(seed, 12);
-      assertEquals(graph, new Graph(new ArrayList<>(graph.nodes())));
+      assertEquals(graph, new Graph(new ArrayList<>(graph.nodes()), graph.heads()));
     }
   }
 
@@ -118,7 +149,6 @@ final class GraphTest {
           "sum forward     | node 1 reads node 2, which does not come before it",
           "add widths      | node 3 adds values of the widths [3, 4]",
           "unread          | node 1: no node reads its value, and it is not the last",
-          "softmax         | node 2: softmax is only possible as the last activation",
           "two names       | two layers are called 0", "no layer        | a network needs at least one layer",
           "no neurons      | layer 0 has no neurons", "no inputs       | node 0: a sample needs at least one number"})
   void theBuilderRefuses(String what, String message) {
@@ -154,7 +184,6 @@ final class GraphTest {
         b.dense("0", 0, 4);
         b.dense("1", 0, 4);
       };
-      case "softmax" -> b -> b.dense("1", b.activate(b.dense("0", 0, 4), Activation.SOFTMAX), 4);
       case "two names" -> b -> b.dense("0", b.dense("0", 0, 4), 4);
       case "no layer" -> b -> b.activate(0, Activation.RELU);
       case "no neurons" -> b -> b.dense("0", 0, 0);

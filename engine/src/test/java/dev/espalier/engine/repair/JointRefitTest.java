@@ -100,9 +100,7 @@ final class JointRefitTest {
   }
 
   private static List<Objective> objectives(Graph graph) {
-    boolean givesClasses = graph.lastActivation().equals(Activation.IDENTITY)
-        || graph.lastActivation().equals(Activation.SOFTMAX);
-    return givesClasses && graph.outputs() > 1
+    return graph.givesClasses()
         ? List.of(new Objective.SquaredError(), new Objective.Divergence(1), new Objective.Divergence(3))
         : List.of(new Objective.SquaredError());
   }
@@ -184,7 +182,7 @@ final class JointRefitTest {
     /// The network up to what the objective compares.
     private static Plain logits(Plain plain, Objective objective) {
       Graph graph = plain.graph();
-      return objective instanceof Objective.Divergence && graph.lastActivation().equals(Activation.SOFTMAX)
+      return objective instanceof Objective.Divergence && graph.endsInSoftmax()
           ? new Plain(new Graph(graph.nodes().subList(0, graph.nodes().size() - 1)), plain.weights(), plain.biases())
           : plain;
     }

@@ -86,7 +86,7 @@ final class RandomNetworkTest {
       }
       double expected = switch (activation.kind()) {
         case RELU, RELU6, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH, HARDSWISH, SOFTPLUS -> 2.0 / 300;
-        case IDENTITY, HARDSIGMOID, SOFTSIGN, TANH, SIGMOID, SIN, SOFTMAX -> 2.0 / 500;
+        case IDENTITY, HARDSIGMOID, SOFTSIGN, TANH, SIGMOID, SIN, SOFTMAX, LOG_SOFTMAX -> 2.0 / 500;
       };
       // Five standard errors of the mean and of the variance of 60 000 normal numbers.
       assertEquals(0, sum / 60_000, 5 * Math.sqrt(expected / 60_000));

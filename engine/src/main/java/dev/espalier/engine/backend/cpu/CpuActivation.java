@@ -31,7 +31,7 @@ final class CpuActivation {
       case HARDSIGMOID -> hardSigmoid(z, a, count);
       case SOFTSIGN -> softSign(z, a, count);
       case ELU, SELU, GELU, GELU_TANH, SILU, MISH, SOFTPLUS, TANH, SIGMOID, SIN -> curve(activation, z, a, count);
-      case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
+      case SOFTMAX, LOG_SOFTMAX -> throw new IllegalArgumentException("%s needs a whole row".formatted(activation));
     }
   }
 
@@ -115,7 +115,7 @@ final class CpuActivation {
         CpuMath.sin(x, 0, count);
         round(1, x, a, count);
       }
-      case IDENTITY, RELU, RELU6, LEAKY_RELU, HARDSWISH, HARDSIGMOID, SOFTSIGN, SOFTMAX ->
+      case IDENTITY, RELU, RELU6, LEAKY_RELU, HARDSWISH, HARDSIGMOID, SOFTSIGN, SOFTMAX, LOG_SOFTMAX ->
         throw new IllegalArgumentException(activation.toString());
     }
   }
@@ -221,7 +221,7 @@ final class CpuActivation {
       case HARDSWISH -> hardSwishSlope(z, d, count);
       case SOFTSIGN -> softSignSlope(z, d, count);
       case ELU, SELU, GELU, GELU_TANH, SILU, MISH, SOFTPLUS, TANH, SIGMOID, SIN -> curveSlopes(activation, z, d, count);
-      case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
+      case SOFTMAX, LOG_SOFTMAX -> throw new IllegalArgumentException("%s needs a whole row".formatted(activation));
     }
   }
 
@@ -302,7 +302,7 @@ final class CpuActivation {
         CpuMath.sin(x, 0.5, count);
         round(activation.parameter(), x, d, count);
       }
-      case IDENTITY, RELU, RELU6, LEAKY_RELU, HARDSWISH, HARDSIGMOID, SOFTSIGN, SOFTMAX ->
+      case IDENTITY, RELU, RELU6, LEAKY_RELU, HARDSWISH, HARDSIGMOID, SOFTSIGN, SOFTMAX, LOG_SOFTMAX ->
         throw new IllegalArgumentException(activation.toString());
     }
   }
@@ -408,8 +408,53 @@ final class CpuActivation {
     return max + Math.log(sum);
   }
 
+  /// An activation of one row as a whole.
+  static void rowForward(Activation activation, float[] z, float[] a, int count) {
+    switch (activation.kind()) {
+      case SOFTMAX -> softmax(z, a, count);
+      case LOG_SOFTMAX -> logSoftmax(z, a, count);
+      default -> throw new IllegalArgumentException("%s acts on elements".formatted(activation));
+    }
+  }
+
+  private static void logSoftmax(float[] z, float[] a, int count) {
+    float[] p = new float[count];
+    double logSum = softmax(z, p, count);
+    for (int k = 0; k < count; k++) {
+      a[k] = (float) (z[k] - logSum);
+    }
+  }
+
+  /// u = Jᵀu for one row of the output of an activation of rows.
+  static void rowBackward(Activation activation, float[] a, float[] u, int count) {
+    switch (activation.kind()) {
+      case SOFTMAX -> softmaxBackward(a, u, count);
+      case LOG_SOFTMAX -> {
+        double sum = 0;
+        for (int k = 0; k < count; k++) {
+          sum += u[k];
+        }
+        for (int k = 0; k < count; k++) {
+          u[k] = (float) (u[k] - CpuMath.exp(a[k]) * sum);
+        }
+      }
+      default -> throw new IllegalArgumentException("%s acts on elements".formatted(activation));
+    }
+  }
+
+  /// u = J u for one row of the logarithm of softmax.
+  static void logSoftmaxTangent(float[] a, float[] u, int count) {
+    double mean = 0;
+    for (int k = 0; k < count; k++) {
+      mean += CpuMath.exp(a[k]) * u[k];
+    }
+    for (int k = 0; k < count; k++) {
+      u[k] = (float) (u[k] - mean);
+    }
+  }
+
   /// u = p ∘ (u − pᵀu) for one row of softmax's output p.
-  static void softmaxBackward(float[] p, float[] u, int count) {
+  private static void softmaxBackward(float[] p, float[] u, int count) {
     double mean = 0;
     for (int k = 0; k < count; k++) {
       mean += (double) p[k] * u[k];

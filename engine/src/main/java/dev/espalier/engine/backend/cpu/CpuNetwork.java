@@ -93,7 +93,7 @@ final class CpuNetwork implements NetworkOperations {
     if (activation.isElementwise()) {
       pool.ranges(preActivation.elements(), CpuPool.BLOCK, (start, end) -> activate(activation, z, a, start, end));
     } else {
-      softmax(z, a, preActivation.rows(), preActivation.columns());
+      byRows(activation, z, a, preActivation.rows(), preActivation.columns());
     }
   }
 
@@ -107,11 +107,11 @@ final class CpuNetwork implements NetworkOperations {
     }
   }
 
-  private void softmax(MemorySegment z, MemorySegment p, int rows, int columns) {
+  private void byRows(Activation activation, MemorySegment z, MemorySegment p, int rows, int columns) {
     pool.ranges(rows, CpuPool.rowsPerBlock(columns), (start, end) -> {
       float[] row = new float[columns];
       for (long n = start; n < end; n++) {
-        CpuActivation.softmax(load(z, n * columns, columns, row), row, columns);
+        CpuActivation.rowForward(activation, load(z, n * columns, columns, row), row, columns);
         store(row, columns, p, n * columns);
       }
     });
@@ -134,11 +134,33 @@ final class CpuNetwork implements NetworkOperations {
         float[] row = new float[columns];
         for (long n = start; n < end; n++) {
           load(a, n % samples * columns, columns, p);
-          CpuActivation.softmaxBackward(p, load(u, n * columns, columns, row), columns);
+          CpuActivation.rowBackward(activation, p, load(u, n * columns, columns, row), columns);
           store(row, columns, g, n * columns);
         }
       });
     }
+  }
+
+  @Override
+  public void activationTangent(Activation activation, Matrix preActivation, Matrix activated, Matrix tangent,
+      Matrix result) {
+    if (!activation.equals(Activation.LOG_SOFTMAX)) {
+      activationBackward(activation, preActivation, activated, tangent, result);
+      return;
+    }
+    MemorySegment a = read(activated);
+    MemorySegment u = read(tangent);
+    MemorySegment t = write(result);
+    int columns = tangent.columns();
+    pool.ranges(tangent.rows(), CpuPool.rowsPerBlock(columns), (start, end) -> {
+      float[] p = new float[columns];
+      float[] row = new float[columns];
+      for (long n = start; n < end; n++) {
+        load(a, n * columns, columns, p);
+        CpuActivation.logSoftmaxTangent(p, load(u, n * columns, columns, row), columns);
+        store(row, columns, t, n * columns);
+      }
+    });
   }
 
   @Override

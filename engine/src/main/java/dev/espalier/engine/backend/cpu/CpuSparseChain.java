@@ -128,7 +128,7 @@ final class CpuSparseChain implements SparseChain {
         to.copyFrom(partOutput.asSlice(0, to.byteSize()));
       }
       if (!activations.getLast().isElementwise()) {
-        softmax(to, count);
+        byRows(activations.getLast(), to, count);
       }
     }
 
@@ -145,10 +145,10 @@ final class CpuSparseChain implements SparseChain {
       }
     }
 
-    private void softmax(MemorySegment rows, int count) {
+    private void byRows(Activation activation, MemorySegment rows, int count) {
       float[] row = new float[outputs];
       for (long n = 0; n < count; n++) {
-        CpuActivation.softmax(load(rows, n * outputs, outputs, row), row, outputs);
+        CpuActivation.rowForward(activation, load(rows, n * outputs, outputs, row), row, outputs);
         store(row, outputs, rows, n * outputs);
       }
     }

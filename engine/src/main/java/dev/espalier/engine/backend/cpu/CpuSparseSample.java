@@ -66,7 +66,7 @@ final class CpuSparseSample implements SparseChain {
 
   private static void activate(Activation activation, float[] z) {
     if (!activation.isElementwise()) {
-      CpuActivation.softmax(z, z, z.length);
+      CpuActivation.rowForward(activation, z, z, z.length);
       return;
     }
     CpuTile tile = CpuTile.ofThread();

@@ -52,6 +52,8 @@ final class CudaNetwork implements NetworkOperations {
     multiplyForward(input, weights, preActivation);
     if (activation.isElementwise()) {
       dense.forward(nonlinearity(activation), device(preActivation), device(bias), device(activated));
+    } else if (activation.equals(Activation.LOG_SOFTMAX)) {
+      dense.logSoftmaxForward(device(preActivation), device(bias), device(activated));
     } else {
       dense.softmaxForward(device(preActivation), device(bias), device(activated));
     }
@@ -93,7 +95,7 @@ final class CudaNetwork implements NetworkOperations {
       case TANH -> Nonlinearity.Kind.TANH;
       case SIGMOID -> Nonlinearity.Kind.SIGMOID;
       case SIN -> Nonlinearity.Kind.SIN;
-      case SOFTMAX -> throw new IllegalArgumentException("softmax needs a whole row");
+      case SOFTMAX, LOG_SOFTMAX -> throw new IllegalArgumentException("%s needs a whole row".formatted(activation));
     };
     return new Nonlinearity(kind, (float) activation.parameter());
   }
@@ -102,6 +104,8 @@ final class CudaNetwork implements NetworkOperations {
   public void activate(Activation activation, Matrix preActivation, Matrix activated) {
     if (activation.isElementwise()) {
       dense.activate(nonlinearity(activation), device(preActivation), device(activated));
+    } else if (activation.equals(Activation.LOG_SOFTMAX)) {
+      dense.logSoftmax(device(preActivation), device(activated));
     } else {
       dense.softmax(device(preActivation), device(activated));
     }
@@ -112,8 +116,20 @@ final class CudaNetwork implements NetworkOperations {
       Matrix gradient) {
     if (activation.isElementwise()) {
       dense.backward(nonlinearity(activation), device(preActivation), device(upstream), device(gradient));
+    } else if (activation.equals(Activation.LOG_SOFTMAX)) {
+      dense.logSoftmaxBackward(device(activated), device(upstream), device(gradient));
     } else {
       dense.softmaxBackward(device(activated), device(upstream), device(gradient));
+    }
+  }
+
+  @Override
+  public void activationTangent(Activation activation, Matrix preActivation, Matrix activated, Matrix tangent,
+      Matrix result) {
+    if (activation.equals(Activation.LOG_SOFTMAX)) {
+      dense.logSoftmaxTangent(device(activated), device(tangent), device(result));
+    } else {
+      activationBackward(activation, preActivation, activated, tangent, result);
     }
   }
 

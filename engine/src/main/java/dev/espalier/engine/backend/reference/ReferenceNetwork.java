@@ -49,7 +49,10 @@ final class ReferenceNetwork implements NetworkOperations {
           a.set(n, i, activation.value(z.get(n, i)));
         }
       } else {
-        softmax(z, a, n);
+        double logSum = softmax(z, a, n);
+        for (int i = 0; i < z.columns() && activation.equals(Activation.LOG_SOFTMAX); i++) {
+          a.set(n, i, z.get(n, i) - logSum);
+        }
       }
     }
   }
@@ -75,8 +78,43 @@ final class ReferenceNetwork implements NetworkOperations {
       Matrix gradient) {
     if (activation.isElementwise()) {
       multiplyByDerivative(activation, entries(preActivation), entries(upstream), entries(gradient));
+    } else if (activation.equals(Activation.LOG_SOFTMAX)) {
+      logSoftmaxBackward(entries(activated), entries(upstream), entries(gradient));
     } else {
       softmaxBackward(entries(activated), entries(upstream), entries(gradient));
+    }
+  }
+
+  @Override
+  public void activationTangent(Activation activation, Matrix preActivation, Matrix activated, Matrix tangent,
+      Matrix result) {
+    if (!activation.equals(Activation.LOG_SOFTMAX)) {
+      activationBackward(activation, preActivation, activated, tangent, result);
+      return;
+    }
+    ReferenceMatrix a = entries(activated);
+    ReferenceMatrix u = entries(tangent);
+    ReferenceMatrix t = entries(result);
+    for (int n = 0; n < a.rows(); n++) {
+      double mean = 0;
+      for (int i = 0; i < a.columns(); i++) {
+        mean += Math.exp(a.get(n, i)) * u.get(n, i);
+      }
+      for (int i = 0; i < a.columns(); i++) {
+        t.set(n, i, u.get(n, i) - mean);
+      }
+    }
+  }
+
+  private static void logSoftmaxBackward(ReferenceMatrix a, ReferenceMatrix u, ReferenceMatrix g) {
+    for (int row = 0; row < u.rows(); row++) {
+      double sum = 0;
+      for (int i = 0; i < a.columns(); i++) {
+        sum += u.get(row, i);
+      }
+      for (int i = 0; i < a.columns(); i++) {
+        g.set(row, i, u.get(row, i) - Math.exp(a.get(row % a.rows(), i)) * sum);
+      }
     }
   }
 

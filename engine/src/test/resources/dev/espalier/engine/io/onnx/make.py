@@ -96,6 +96,42 @@ export_net("mish.onnx", nn.Sequential(L(4, 6), nn.Mish(), L(6, 6), nn.Hardswish(
 export_net("prelu.onnx", nn.Sequential(L(4, 5), nn.PReLU(), L(5, 3)))
 
 
+def export_parts(name, model, inputs, outputs, *samples):
+    torch.manual_seed(0)
+    model.eval()
+    torch.onnx.export(model, samples, name, input_names=inputs, output_names=outputs,
+                      dynamic_axes={each: {0: "n"} for each in inputs + outputs})
+
+
+class Parts(Net):
+    def forward(self, *inputs):
+        return self.function(self, *inputs)
+
+
+def heads(net, x):
+    h = torch.relu(net.stem(x))
+    h = h + torch.tanh(net.mid(h))
+    return torch.log_softmax(net.cls(h), 1), net.box(h)
+
+
+export_parts("heads.onnx", Parts(heads, stem=L(12, 16), mid=L(16, 16), cls=L(16, 4), box=L(16, 3)), ["x"], ["y", "box"],
+             torch.randn(5, 12))
+export_parts("convolution.onnx",
+             Parts(lambda net, x: net.b(torch.relu(net.a(torch.flatten(net.p(torch.relu(net.c(x))), 1)))),
+                   c=nn.Conv2d(1, 3, 3), p=nn.MaxPool2d(2), a=L(27, 20), b=L(20, 5)), ["image"], ["y"],
+             torch.randn(5, 1, 8, 8))
+branches = Parts(lambda net, u, p: (net.b(u) * net.t(p)).sum(1, keepdim=True) + net.bias,
+                 b=nn.Sequential(L(7, 12), nn.Tanh(), L(12, 10)), t=nn.Sequential(L(2, 12), nn.Tanh(), L(12, 10)))
+branches.bias = nn.Parameter(torch.zeros(1))
+export_parts("branches.onnx", branches, ["u", "p"], ["y"], torch.randn(5, 7), torch.randn(5, 2))
+export_parts("embedding.onnx",
+             Parts(lambda net, ids: torch.softmax(net.o(nn.functional.gelu(net.a(net.e(ids).flatten(1)))), -1),
+                   e=nn.Embedding(30, 8), a=L(24, 12), o=L(12, 4)), ["ids"], ["y"], torch.randint(0, 30, (5, 3)))
+export_parts("softgate.onnx",
+             Parts(lambda net, x: torch.log_softmax(net.o(torch.softmax(net.g(x), -1) * torch.relu(net.v(x))), -1),
+                   g=L(6, 8), v=L(6, 8), o=L(8, 3)), ["x"], ["y"], torch.randn(5, 6))
+
+
 def initializer(name, *shape):
     return numpy_helper.from_array(np.random.default_rng(len(name)).normal(size=shape).astype(np.float32), name)
 
