@@ -11,6 +11,7 @@ import dev.espalier.engine.io.FileErrors;
 import dev.espalier.engine.io.LayerOrderException;
 import dev.espalier.engine.io.MissingActivationsException;
 import dev.espalier.engine.io.Names;
+import dev.espalier.engine.io.UnreadNodeException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
@@ -94,6 +95,7 @@ final class Errors {
       case UncheckedIOException unchecked -> explained(unchecked.getCause());
       case FileAlreadyExistsException file -> FileErrors.explained(file) + " or add --force";
       case MissingActivationsException _ -> e.getMessage() + ", for example --activations relu";
+      case UnreadNodeException _ -> e.getMessage() + "; --from names a tensor behind it at which the network begins";
       case CsvHeaderException _ -> e.getMessage() + "; give --csv-header yes or no";
       case LayerOrderException order -> order.getMessage() + ", or by --layers"
           + (order.example().isEmpty() ? "" : ", for example --layers " + String.join(",", order.example()));

@@ -24,12 +24,19 @@ final class ModelOptions {
   @Option(names = "--layers", paramLabel = "NAMES", order = 0, split = ",")
   private List<String> layers = List.of();
 
+  @Option(names = "--from", paramLabel = "TENSOR", order = 0)
+  private String from;
+
   /// Reads a model for `data`, and says which of the file's tensors make the network where that was not obvious.
   ModelFile load(Path model, Optional<Dataset> data, GlobalOptions global, Arena arena) throws IOException {
     OptionalInt inputs = data.map(given -> OptionalInt.of(given.samples().width())).orElse(OptionalInt.empty());
-    ModelFile file = ModelFile.load(model, new ModelReading(Optional.ofNullable(activations), layers, inputs), arena);
+    ModelFile file = ModelFile.load(model, reading(inputs), arena);
     notes(file).forEach(global::note);
     return file;
+  }
+
+  private ModelReading reading(OptionalInt inputs) {
+    return new ModelReading(Optional.ofNullable(activations), layers, Optional.ofNullable(from), inputs);
   }
 
   /// What was not obvious in reading a model.

@@ -28,8 +28,8 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
     CriterionOptions scoring, RunOptions run, PruneOutputs output) {
   private static final List<String> OF_NETWORKS = List.of("--data", "--labels", "--label-column", "--scale",
       "--csv-separator", "--csv-decimal", "--csv-header", "--statistics", "--test-data", "--test-labels",
-      "--activations", "--layers", "--max-loss-increase", "--max-accuracy-drop", "--max-output-change", "--mask",
-      "--sensitivity", "--loss", "--allow-slow", "--new-bias", "--fine-tune", "--learning-rate", "--verify",
+      "--activations", "--layers", "--from", "--max-loss-increase", "--max-accuracy-drop", "--max-output-change",
+      "--mask", "--sensitivity", "--loss", "--allow-slow", "--new-bias", "--fine-tune", "--learning-rate", "--verify",
       "--save-mask", "--input-shape", "--checkpoint");
 
   void prune() throws IOException {

@@ -70,7 +70,7 @@ final class PruneOutputs extends OutputOptions {
     Reports.check(report, force);
   }
 
-  /// Refuses what the model that was read does not allow, and files beside an index that could not be written.
+  /// Refuses what the model that was read does not allow, and files beside an index or a model that could not be written.
   ///
   /// @param data may be null
   void check(GlobalOptions global, ModelFile model, SelectionOptions selection, Path... data) throws IOException {
@@ -79,8 +79,8 @@ final class PruneOutputs extends OutputOptions {
         model.requireWritable(at(file, sparsity));
       }
     }
-    if (output != null && !selection.isPath()) {
-      for (Path part : model.written(output)) {
+    for (OptionalDouble sparsity : output == null ? List.<OptionalDouble>of() : networks(selection)) {
+      for (Path part : model.written(at(output, sparsity))) {
         check(global, part, data);
       }
     }

@@ -6,7 +6,7 @@ import java.nio.file.Path;
 /// The content of a file violates its format. The message is one line of printable text: names
 /// from the file may be anything, so their control characters are replaced.
 public sealed class FormatException extends IOException
-    permits MissingActivationsException, LayerOrderException, CsvHeaderException {
+    permits MissingActivationsException, LayerOrderException, CsvHeaderException, UnreadNodeException {
   private static final long serialVersionUID = 1;
   private static final int LONGEST_NAME = 80;
   private static final int LONGEST_PROBLEM = 1000;

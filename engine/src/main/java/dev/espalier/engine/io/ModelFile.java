@@ -84,14 +84,18 @@ public final class ModelFile {
   public static ModelFile load(Path path, ModelReading reading, Arena arena) throws IOException {
     Optional<ShardIndex> index = ShardIndex.of(path);
     MemorySegment content = InputFile.map(path, arena);
+    if (reading.from().isPresent() && (index.isPresent() || !OnnxFile.matches(path, content))) {
+      throw new FormatException(path,
+          "is no ONNX model, which alone has tensors that a network can begin at; give none");
+    }
     if (index.isEmpty() && TorchFile.matches(content)) {
       TorchFile.Content torch = TorchFile.read(path, content, arena);
-      return load(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), reading, torch.notes(), arena)
-          .withMetadata(reading);
+      return load(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), reading, torch.notes(), arena).withMetadata(reading);
     }
     if (index.isEmpty() && OnnxFile.matches(path, content)) {
       MemorySegment dense = OnnxSparse.dense(path, content, arena);
-      return onnx(path, OnnxFile.read(path, dense, arena), reading, notes(!dense.equals(content)), arena);
+      return onnx(path, OnnxFile.read(path, dense, reading.from(), arena), reading, notes(!dense.equals(content)),
+          arena);
     }
     SafetensorsFile opened = index.isPresent()
         ? SafetensorsFile.open(index.get(), arena)
@@ -408,9 +412,10 @@ public final class ModelFile {
   }
 
   /// The files that [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)] writes: a name that ends in
-  /// `.index.json` is that of an index, beside which the parts of the model have their names.
-  public List<Path> written(Path target) {
-    return written(target, index);
+  /// `.index.json` is that of an index, beside which the parts of the model have their names; an ONNX model has the elements
+  /// of tensors in a file beside it if it had them so before, or would be too large.
+  public List<Path> written(Path target) throws IOException {
+    return isOnnx(target) && onnx.isPresent() ? onnx.get().written(target) : written(target, index);
   }
 
   static List<Path> written(Path target, Optional<ShardIndex> index) {

@@ -11,12 +11,14 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 
 /// The graph of an ONNX model as it lies in the file: its nodes in order, its constants, and which node makes and which
 /// nodes read each value.
@@ -28,7 +30,7 @@ final class OnnxContent {
   static final int GRAPH_NODE = 1;
   static final int GRAPH_INITIALIZER = 5;
   static final int GRAPH_INPUT = 11;
-  private static final int GRAPH_OUTPUT = 12;
+  static final int GRAPH_OUTPUT = 12;
   static final int GRAPH_VALUE = 13;
   static final int GRAPH_SPARSE_INITIALIZER = 15;
   static final int TENSOR_NAME = 8;
@@ -41,6 +43,9 @@ final class OnnxContent {
   private static final int DIMENSION_VALUE = 1;
 
   private final Path path;
+  private final OnnxExternal external;
+  /// The value that the network begins at, if that is none of the model's inputs.
+  private final Optional<String> from;
   private final Map<String, Protobuf> constants = new HashMap<>();
   /// Of a constant that an Identity repeats, the name of the tensor.
   private final Map<String, String> tensors = new HashMap<>();
@@ -48,23 +53,30 @@ final class OnnxContent {
   private final Map<String, OnnxNode> makers = new HashMap<>();
   private final Map<String, List<OnnxNode>> readers = new HashMap<>();
   private final List<Input> inputs = new ArrayList<>();
+  /// What the model tells of values: its outputs and those within.
+  private final Map<String, Input> shapes = new HashMap<>();
   private final List<String> outputs = new ArrayList<>();
 
   /// @param rank with the samples' dimension; 0 if the model does not tell
   /// @param width of the last dimension; 0 if the model does not tell
   record Input(String name, int rank, long width) {}
 
-  private OnnxContent(Path path) {
+  private OnnxContent(Path path, OnnxExternal external, Optional<String> from) {
     this.path = path;
+    this.external = external;
+    this.from = from;
   }
 
+  /// @param external where elements of tensors lie outside
+  /// @param from     the value that the network begins at; empty: the model's inputs
   /// @throws FormatException if the file is damaged, or no model
-  static OnnxContent of(Path path, MemorySegment content) throws FormatException {
+  static OnnxContent of(Path path, MemorySegment content, OnnxExternal external, Optional<String> from)
+      throws FormatException {
     List<Protobuf> graphs = Protobuf.parse(path, content).messages(path, MODEL_GRAPH);
     if (graphs.size() != 1) {
       throw new FormatException(path, "is no ONNX model; copy it or export it again");
     }
-    OnnxContent read = new OnnxContent(path);
+    OnnxContent read = new OnnxContent(path, external, from);
     read.take(graphs.getFirst());
     return read;
   }
@@ -81,7 +93,14 @@ final class OnnxContent {
         inputs.add(input(value));
       }
     }
-    graph.messages(path, GRAPH_OUTPUT).forEach(value -> outputs.add(value.text(VALUE_NAME)));
+    for (int field : new int[]{GRAPH_VALUE, GRAPH_OUTPUT}) {
+      for (Protobuf value : graph.messages(path, field)) {
+        shapes.put(value.text(VALUE_NAME), input(value));
+        if (field == GRAPH_OUTPUT) {
+          outputs.add(value.text(VALUE_NAME));
+        }
+      }
+    }
   }
 
   private void take(OnnxNode node) throws FormatException {
@@ -129,9 +148,23 @@ final class OnnxContent {
     return nodes;
   }
 
-  /// What the graph reads, without constants that stand among its inputs.
+  /// What the graph reads, without constants that stand among its inputs; or the value that the network begins at.
   List<Input> inputs() {
-    return inputs;
+    return from.isPresent() ? List.of(start(from.get())) : inputs;
+  }
+
+  private Input start(String name) {
+    Input known = inputs.stream().filter(input -> input.name().equals(name)).findFirst()
+        .orElseGet(() -> shapes.getOrDefault(name, new Input(name, 0, 0)));
+    boolean isMatrix = maker(name).filter(node -> Set.of("Flatten", "Gemm").contains(node.operator())).isPresent()
+        || readers(name).stream()
+            .anyMatch(node -> node.operator().equals("Gemm") && node.inputs().getFirst().equals(name));
+    return known.rank() == 0 && isMatrix ? new Input(name, 2, known.width()) : known;
+  }
+
+  /// The value that the network begins at, if that is none of the model's inputs.
+  Optional<String> from() {
+    return from;
   }
 
   /// The names of what the graph gives.
@@ -145,7 +178,7 @@ final class OnnxContent {
 
   Optional<OnnxTensor> constant(String name) throws FormatException {
     return isConstant(name)
-        ? Optional.of(OnnxTensor.of(path, tensorName(name), constants.get(name)))
+        ? Optional.of(OnnxTensor.of(path, tensorName(name), constants.get(name), external))
         : Optional.empty();
   }
 
@@ -167,7 +200,7 @@ final class OnnxContent {
   /// The elements of a constant of whole numbers.
   List<Long> integers(String name) throws FormatException {
     Protobuf tensor = constants.get(name);
-    if (tensor.all(OnnxTensor.RAW_DATA).isEmpty()) {
+    if (tensor.all(OnnxTensor.RAW_DATA).isEmpty() && !OnnxExternal.isOutside(tensor)) {
       return tensor.integers(path, INTEGER_DATA);
     }
     OnnxTensor raw = constant(name).orElseThrow();
@@ -225,8 +258,14 @@ final class OnnxContent {
         .filter(_ -> readers(value).size() == 1 && !outputs.contains(value));
   }
 
-  /// The nodes that the outputs are computed from; all, if the model names no output.
-  Set<OnnxNode> needed() {
+  /// The nodes that the outputs are computed from; all, if the model names no output. Of a network that begins within the
+  /// model, those that its outputs are computed from by the value where it begins.
+  ///
+  /// @throws FormatException if it begins where the model has no value, or none that its outputs depend on alone
+  Set<OnnxNode> needed() throws FormatException {
+    if (from.isPresent()) {
+      return behind(from.get());
+    }
     Set<OnnxNode> needed = Collections.newSetFromMap(new IdentityHashMap<>());
     if (outputs.isEmpty()) {
       needed.addAll(nodes);
@@ -236,5 +275,72 @@ final class OnnxContent {
       maker(open.pop()).filter(needed::add).ifPresent(node -> open.addAll(node.inputs()));
     }
     return needed;
+  }
+
+  private Set<OnnxNode> behind(String start) throws FormatException {
+    requireValue(start);
+    Set<OnnxNode> dependent = dependent(start);
+    Set<OnnxNode> needed = Collections.newSetFromMap(new IdentityHashMap<>());
+    Deque<String> open = new ArrayDeque<>();
+    outputs.stream().filter(output -> maker(output).filter(dependent::contains).isPresent()).forEach(open::add);
+    if (open.isEmpty()) {
+      throw new FormatException(path,
+          "has no output that depends on %s; name a tensor nearer to the inputs".formatted(quote(start)));
+    }
+    while (!open.isEmpty()) {
+      OnnxNode node = maker(open.pop()).orElseThrow();
+      if (!needed.add(node)) {
+        continue;
+      }
+      for (String read : node.inputs()) {
+        Optional<OnnxNode> maker = maker(read).filter(dependent::contains);
+        if (maker.isPresent()) {
+          open.add(read);
+        } else if (!read.equals(start)) {
+          requireConstant(node, read, start);
+        }
+      }
+    }
+    return needed;
+  }
+
+  private void requireValue(String name) throws FormatException {
+    if (isConstant(name)) {
+      throw new FormatException(path,
+          "%s is a constant; name a value that is computed of the inputs".formatted(quote(name)));
+    }
+    if (maker(name).isEmpty() && inputs.stream().noneMatch(input -> input.name().equals(name))) {
+      List<String> values = Stream.concat(inputs.stream().map(Input::name),
+          nodes.stream().flatMap(node -> node.outputs().stream()).filter(value -> !value.isEmpty())).toList();
+      throw new FormatException(path, "has no tensor %s%s".formatted(quote(name), Names.suggestion(name, values)));
+    }
+  }
+
+  /// The nodes that read a value, or what others make of it.
+  private Set<OnnxNode> dependent(String start) {
+    Set<OnnxNode> dependent = Collections.newSetFromMap(new IdentityHashMap<>());
+    Deque<String> open = new ArrayDeque<>(List.of(start));
+    while (!open.isEmpty()) {
+      readers(open.pop()).stream().filter(dependent::add).forEach(node -> open.addAll(node.outputs()));
+    }
+    return dependent;
+  }
+
+  /// Refuses that a node reads what depends on an input of the model, but not by the value where the network begins.
+  private void requireConstant(OnnxNode reader, String read, String start) throws FormatException {
+    Set<String> seen = new HashSet<>();
+    Deque<String> open = new ArrayDeque<>(List.of(read));
+    while (!open.isEmpty()) {
+      String value = open.pop();
+      if (inputs.stream().anyMatch(input -> input.name().equals(value))) {
+        throw new FormatException(path,
+            "node %s (%s) reads %s, which depends on input %s and not on %s: %s".formatted(quote(reader.label()),
+                reader.operator(), quote(read), quote(value), quote(start),
+                "name a tensor that all ways from the inputs to the outputs go through"));
+      }
+      if (seen.add(value)) {
+        maker(value).ifPresent(node -> open.addAll(node.inputs()));
+      }
+    }
   }
 }

@@ -8,14 +8,15 @@ import dev.espalier.engine.network.Graph;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /// A network in an ONNX model, as PyTorch, skl2onnx and tf2onnx export it. A changed model is the file with other bytes in
@@ -23,15 +24,22 @@ import java.util.stream.Stream;
 final class OnnxFile {
   private final Path path;
   private final MemorySegment content;
+  private final OnnxExternal external;
+  private final OnnxContent graph;
   private final OnnxWalk.Network network;
-
   private final List<String> notes;
+  /// Tensors that lay in another file before they became smaller.
+  private final Set<String> outside;
 
-  private OnnxFile(Path path, MemorySegment content, OnnxWalk.Network network, List<String> notes) {
-    this.notes = notes;
+  private OnnxFile(Path path, MemorySegment content, OnnxExternal external, OnnxContent graph, OnnxWalk.Network network,
+      List<String> notes, Set<String> outside) {
     this.path = path;
     this.content = content;
+    this.external = external;
+    this.graph = graph;
     this.network = network;
+    this.notes = notes;
+    this.outside = outside;
   }
 
   /// Whether a file looks like an ONNX model: the version of its format, then the name of what wrote it, or the graph.
@@ -42,13 +50,21 @@ final class OnnxFile {
 
   /// Reads the network of a model, each layer of which gets weights of its own if it shares them.
   ///
-  /// @param arena takes the memory of the model if something is shared
+  /// @param from  the value that the network begins at; empty: the model's inputs
+  /// @param arena takes the memory of the model if something is shared, and that of files beside it
   /// @throws FormatException if the model is damaged, or no network that is understood; the message names the node
-  static OnnxFile read(Path path, MemorySegment content, Arena arena) throws FormatException {
-    OnnxSharing.Unshared own = OnnxSharing.of(path, content, arena);
-    OnnxWalk.Network network = OnnxWalk.of(OnnxContent.of(path, own.content()));
-    return new OnnxFile(path, own.content(), network,
-        Stream.concat(own.notes().stream(), network.notes().stream()).toList());
+  static OnnxFile read(Path path, MemorySegment content, Optional<String> from, Arena arena) throws FormatException {
+    return read(path, content, from, Set.of(), arena);
+  }
+
+  private static OnnxFile read(Path path, MemorySegment content, Optional<String> from, Set<String> outside,
+      Arena arena) throws FormatException {
+    OnnxExternal external = new OnnxExternal(path, arena);
+    OnnxSharing.Unshared own = OnnxSharing.of(path, content, external, from, arena);
+    OnnxContent graph = OnnxContent.of(path, own.content(), external, from);
+    OnnxWalk.Network network = OnnxWalk.of(graph);
+    return new OnnxFile(path, own.content(), external, graph, network,
+        Stream.concat(own.notes().stream(), network.notes().stream()).toList(), outside);
   }
 
   /// How the layers are connected.
@@ -110,7 +126,12 @@ final class OnnxFile {
     }
     OnnxFile smaller;
     try {
-      smaller = read(path, OnnxTensors.replace(path, content, changed, arena), arena);
+      Set<String> reshaped = graph.needed().stream().flatMap(node -> node.outputs().stream())
+          .collect(Collectors.toSet());
+      Set<String> nowInside = new HashSet<>(outside);
+      changed.keySet().stream().filter(name -> OnnxExternal.isOutside(graph.tensor(name))).forEach(nowInside::add);
+      smaller = read(path, OnnxTensors.replace(path, content, changed, reshaped, arena), graph.from(), nowInside,
+          arena);
     } catch (FormatException e) {
       throw new FormatException(path,
           "is not shrunk: without these features, %s".formatted(e.getMessage().replace(path + ": ", "")), e);
@@ -128,8 +149,15 @@ final class OnnxFile {
     }
   }
 
-  /// A change of the file.
-  private record Patch(long offset, MemorySegment bytes) {}
+  /// The files that a model is written to: itself and, where there is one, the file beside it with elements of its
+  /// tensors.
+  List<Path> written(Path target) throws FormatException {
+    return output(OnnxOutput.MOST_BYTES).isSplit() ? List.of(target, OnnxOutput.data(target)) : List.of(target);
+  }
+
+  private OnnxOutput output(long mostBytes) {
+    return new OnnxOutput(path, content, external, outside, mostBytes);
+  }
 
   /// Writes the file with other weights and biases.
   ///
@@ -138,8 +166,16 @@ final class OnnxFile {
   /// @param pruned  whether zeros are removed weights, of each layer
   void write(AtomicOutputs outputs, Path target, boolean overwrite, List<MatrixView> weights,
       List<Optional<MatrixView>> biases, List<Boolean> pruned) throws IOException {
+    write(outputs, target, overwrite, weights, biases, pruned, OnnxOutput.MOST_BYTES);
+  }
+
+  /// As the other.
+  ///
+  /// @param mostBytes of the model's own file
+  void write(AtomicOutputs outputs, Path target, boolean overwrite, List<MatrixView> weights,
+      List<Optional<MatrixView>> biases, List<Boolean> pruned, long mostBytes) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      List<Patch> patches = new ArrayList<>();
+      List<OnnxOutput.Patch> patches = new ArrayList<>();
       for (int l = 0; l < network.layers().size(); l++) {
         OnnxLayer layer = network.layers().get(l);
         patches.add(patch(target, layer.weight(), weights.get(l), layer.transposed(), pruned.get(l), arena));
@@ -150,16 +186,7 @@ final class OnnxFile {
               "not written: layer %s gained a bias; write the model as safetensors".formatted(quote(layer.name())));
         }
       }
-      patches.sort(Comparator.comparingLong(Patch::offset));
-      outputs.write(target, overwrite, channel -> {
-        long at = 0;
-        for (Patch patch : patches) {
-          copy(channel, content.asSlice(at, patch.offset - at));
-          copy(channel, patch.bytes);
-          at = patch.offset + patch.bytes.byteSize();
-        }
-        copy(channel, content.asSlice(at));
-      });
+      output(mostBytes).write(outputs, target, overwrite, patches);
     }
   }
 
@@ -170,25 +197,19 @@ final class OnnxFile {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment sparse = OnnxSparse.sparse(path, content,
           layers.stream().map(l -> network.layers().get(l).weight()).toList(), arena);
-      outputs.write(target, overwrite, channel -> copy(channel, sparse));
+      new OnnxOutput(path, sparse, external, outside, OnnxOutput.MOST_BYTES).write(outputs, target, overwrite,
+          List.of());
     }
   }
 
-  private Patch patch(Path target, OnnxTensor tensor, MatrixView values, boolean transposed, boolean pruned,
-      Arena arena) throws FormatException {
+  private static OnnxOutput.Patch patch(Path target, OnnxTensor tensor, MatrixView values, boolean transposed,
+      boolean pruned, Arena arena) throws FormatException {
     MemorySegment bytes = arena.allocate(Math.max(1, tensor.data().byteSize())).asSlice(0, tensor.data().byteSize());
     for (long k = 0; k < tensor.elements(); k++) {
       long at = transposed ? k % values.rows() * values.columns() + k / values.rows() : k;
       SafetensorsWriter.encode(target, tensor.name(), tensor.dtype(), tensor.data(), pruned, k,
           values.segment().getAtIndex(MatrixView.ELEMENT, at), bytes, k);
     }
-    return new Patch(tensor.data().address() - content.address(), bytes);
-  }
-
-  private static void copy(FileChannel channel, MemorySegment bytes) throws IOException {
-    long most = 1 << 20;
-    for (long done = 0; done < bytes.byteSize(); done += most) {
-      AtomicOutput.writeFully(channel, bytes.asSlice(done, Math.min(most, bytes.byteSize() - done)).asByteBuffer());
-    }
+    return new OnnxOutput.Patch(tensor.name(), tensor.data(), bytes);
   }
 }

@@ -41,13 +41,14 @@ final class OnnxPatterns {
     this.content = content;
   }
 
-  static OnnxPatterns of(OnnxContent content) throws FormatException {
+  /// @param needed nodes of which a pattern may consist
+  static OnnxPatterns of(OnnxContent content, Set<OnnxNode> needed) throws FormatException {
     OnnxPatterns patterns = new OnnxPatterns(content);
     for (OnnxNode node : content.nodes()) {
       Optional<Match> match = patterns.gated(node);
       match = match.isPresent() ? match : patterns.gelu(node);
       match = match.isPresent() ? match : patterns.normalization(node);
-      match.ifPresent(found -> {
+      match.filter(found -> needed.containsAll(found.inner)).ifPresent(found -> {
         patterns.matches.put(node, found);
         patterns.inner.addAll(found.inner);
       });

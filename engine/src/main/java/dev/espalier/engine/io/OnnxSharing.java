@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /// Gives each layer of an ONNX model weights and a bias of its own: a tensor that several nodes read, one of them as such,
 /// is repeated for each but the first. The model computes the same.
@@ -20,6 +21,8 @@ final class OnnxSharing {
 
   private final Path path;
   private final OnnxContent content;
+  /// The nodes of the network.
+  private final Set<OnnxNode> needed;
   /// By the name of a tensor, the places where nodes read it.
   private final Map<String, List<Use>> uses = new LinkedHashMap<>();
 
@@ -31,9 +34,10 @@ final class OnnxSharing {
   /// @param notes which tensors were repeated
   record Unshared(MemorySegment content, List<String> notes) {}
 
-  private OnnxSharing(Path path, OnnxContent content) {
+  private OnnxSharing(Path path, OnnxContent content) throws FormatException {
     this.path = path;
     this.content = content;
+    needed = content.needed();
     for (OnnxNode node : content.nodes()) {
       boolean isNamed = !node.outputs().isEmpty() && !node.outputs().getFirst().isEmpty();
       for (int i = 0; isNamed && i < node.inputs().size(); i++) {
@@ -46,8 +50,9 @@ final class OnnxSharing {
 
   /// @param arena takes the memory of the model, if something is shared
   /// @throws FormatException if one layer is used twice, or a shared tensor stands among the inputs
-  static Unshared of(Path path, MemorySegment model, Arena arena) throws FormatException {
-    OnnxContent content = OnnxContent.of(path, model);
+  static Unshared of(Path path, MemorySegment model, OnnxExternal external, Optional<String> from, Arena arena)
+      throws FormatException {
+    OnnxContent content = OnnxContent.of(path, model, external, from);
     return new OnnxSharing(path, content).unshare(model, arena);
   }
 
@@ -58,7 +63,7 @@ final class OnnxSharing {
     for (Map.Entry<String, List<Use>> tensor : uses.entrySet()) {
       if (tensor.getValue().size() > 1 && isOfLayer(tensor.getValue())) {
         requireLayersOnce(tensor.getValue());
-        for (Use use : tensor.getValue().subList(1, tensor.getValue().size())) {
+        for (Use use : copied(tensor.getValue())) {
           String copy = unused(tensor.getKey(), copies);
           copies.put(copy, tensor.getKey());
           renamed.computeIfAbsent(use.node.outputs().getFirst(), _ -> new HashMap<>()).put(use.input, copy);
@@ -72,9 +77,15 @@ final class OnnxSharing {
         : new Unshared(rewritten(model, renamed, copies, arena), notes);
   }
 
+  /// The uses that get a copy: all but the first, or, if nodes outside of the network read the tensor too, all in it.
+  private List<Use> copied(List<Use> of) {
+    List<Use> own = of.stream().filter(use -> needed.contains(use.node)).toList();
+    return own.size() < of.size() ? own : own.subList(1, own.size());
+  }
+
   private boolean isOfLayer(List<Use> of) throws FormatException {
     for (Use use : of) {
-      if (isWeight(use) || isBias(use)) {
+      if (needed.contains(use.node) && (isWeight(use) || isBias(use))) {
         return true;
       }
     }
@@ -100,7 +111,7 @@ final class OnnxSharing {
   private void requireLayersOnce(List<Use> of) throws FormatException {
     Map<String, OnnxNode> layers = new HashMap<>();
     for (Use use : of) {
-      if (isWeight(use)) {
+      if (needed.contains(use.node) && isWeight(use)) {
         boolean isGemm = use.node.operator().equals("Gemm");
         String bias = isGemm ? input(use.node, 2) : addedTo(use.node);
         long turned = isGemm ? use.node.integer("transB", 0) : 0;

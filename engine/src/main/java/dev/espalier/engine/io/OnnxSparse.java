@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
@@ -66,7 +67,7 @@ final class OnnxSparse {
       throw new FormatException(path, "has a sparse tensor without values or indices; export it again");
     }
     String name = values.getFirst().text(OnnxContent.TENSOR_NAME);
-    OnnxTensor stored = OnnxTensor.of(path, name, values.getFirst());
+    OnnxTensor stored = OnnxTensor.of(path, name, values.getFirst(), new OnnxExternal(path, arena));
     List<Long> shape = sparse.integers(path, DIMS);
     Places places = Places.of(path, name, indices.getFirst(), stored.elements(), shape);
     int bytes = stored.dtype().bytes();
@@ -147,7 +148,7 @@ final class OnnxSparse {
     }
     Map<String, OnnxTensor> named = tensors.stream().collect(Collectors.toMap(OnnxTensor::name, tensor -> tensor));
     return OnnxTensors.replace(path, content, named.keySet(),
-        tensor -> sparse(tensor, named.get(tensor.text(OnnxContent.TENSOR_NAME)), arena), true, arena);
+        tensor -> sparse(tensor, named.get(tensor.text(OnnxContent.TENSOR_NAME)), arena), Set.of(), arena);
   }
 
   private static List<MemorySegment> sparse(Protobuf old, OnnxTensor tensor, Arena arena) {

@@ -13,7 +13,7 @@ import java.util.Set;
 
 /// A constant of an ONNX graph.
 ///
-/// @param data where the elements lie in the file, little-endian, row after row
+/// @param data where the elements lie in the file, or in one beside it, little-endian, row after row
 record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data) {
   private static final Map<Integer, DType> DTYPES = Map.of(1, DType.F32, 10, DType.F16, 11, DType.F64, 16, DType.BF16,
       7, DType.I64, 6, DType.I32);
@@ -22,26 +22,24 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
   private static final int FLOAT_DATA = 4;
   static final int RAW_DATA = 9;
   private static final int DOUBLE_DATA = 10;
-  private static final int DATA_LOCATION = 14;
   /// The fields of its shape and elements.
-  static final Set<Integer> CONTENT = Set.of(DIMS, FLOAT_DATA, RAW_DATA, DOUBLE_DATA);
+  static final Set<Integer> CONTENT = Set.of(DIMS, FLOAT_DATA, RAW_DATA, DOUBLE_DATA, OnnxExternal.DATA,
+      OnnxExternal.DATA_LOCATION);
 
-  /// @throws FormatException if its elements do not lie in the file, or not as they should
-  static OnnxTensor of(Path path, String name, Protobuf tensor) throws FormatException {
-    if (tensor.integer(DATA_LOCATION).orElse(0) != 0) {
-      throw new FormatException(path,
-          "tensor %s lies in another file; export the model with its weights in it".formatted(quote(name)));
-    }
+  /// @throws FormatException if its elements are not kept as they should be
+  static OnnxTensor of(Path path, String name, Protobuf tensor, OnnxExternal external) throws FormatException {
     DType dtype = DTYPES.get((int) tensor.integer(DATA_TYPE).orElse(0));
     int number = tensor.all(RAW_DATA).isEmpty() && dtype == DType.F32
         ? FLOAT_DATA
         : tensor.all(RAW_DATA).isEmpty() && dtype == DType.F64 ? DOUBLE_DATA : RAW_DATA;
-    List<Protobuf.Field> data = tensor.all(number);
-    if (dtype == null || data.size() != 1) {
+    boolean isOutside = OnnxExternal.isOutside(tensor);
+    List<Protobuf.Field> fields = tensor.all(number);
+    if (dtype == null || (!isOutside && fields.size() != 1)) {
       throw new FormatException(path,
           "tensor %s is of a type, or kept in a way, that is not read; export the model again, as float32"
               .formatted(quote(name)));
     }
+    MemorySegment data = isOutside ? external.data(name, tensor) : fields.getFirst().bytes();
     List<Long> shape = tensor.integers(path, DIMS);
     long bytes = dtype.bytes();
     for (long dimension : shape) {
@@ -50,11 +48,11 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
         break;
       }
     }
-    if (bytes != data.getFirst().bytes().byteSize()) {
+    if (bytes != data.byteSize()) {
       throw new FormatException(path, "tensor %s of shape %s has %d bytes; copy the model or export it again"
-          .formatted(quote(name), shape, data.getFirst().bytes().byteSize()));
+          .formatted(quote(name), shape, data.byteSize()));
     }
-    return new OnnxTensor(name, dtype, List.copyOf(shape), data.getFirst().bytes());
+    return new OnnxTensor(name, dtype, List.copyOf(shape), data);
   }
 
   long elements() {

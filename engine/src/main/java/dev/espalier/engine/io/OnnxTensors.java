@@ -12,17 +12,18 @@ import java.util.Map;
 import java.util.Set;
 
 /// An ONNX model with other tensors in the places of some, which may be of other shapes. All else stays as it is, except
-/// that the shapes of values within the graph are left out, which are optional and would be wrong.
+/// that the shapes of values that change are left out, which are optional and would be wrong.
 final class OnnxTensors {
   private OnnxTensors() {}
 
   /// @param changed by their names
+  /// @param reshaped names of the values whose shapes change
   /// @param arena takes the memory of the model
   /// @throws FormatException if a tensor is none of the graph's own, or stands among its inputs
-  static MemorySegment replace(Path path, MemorySegment content, Map<String, OnnxTensor> changed, Arena arena)
-      throws FormatException {
+  static MemorySegment replace(Path path, MemorySegment content, Map<String, OnnxTensor> changed, Set<String> reshaped,
+      Arena arena) throws FormatException {
     return replace(path, content, changed.keySet(), tensor -> Protobuf.field(OnnxContent.GRAPH_INITIALIZER,
-        tensor(tensor, changed.get(tensor.text(OnnxContent.TENSOR_NAME)))), false, arena);
+        tensor(tensor, changed.get(tensor.text(OnnxContent.TENSOR_NAME)))), reshaped, arena);
   }
 
   /// The parts of the graph that a tensor becomes.
@@ -32,23 +33,24 @@ final class OnnxTensors {
 
   /// As the other.
   ///
-  /// @param keepsShapes whether the shapes of values within the graph stay true
+  /// @param reshaped names of the values whose shapes change
   static MemorySegment replace(Path path, MemorySegment content, Set<String> names, Replacement replacement,
-      boolean keepsShapes, Arena arena) throws FormatException {
+      Set<String> reshaped, Arena arena) throws FormatException {
     Set<String> left = new HashSet<>(names);
     MemorySegment whole = rewrite(path, content, part -> {
       boolean isTensor = part.number() == OnnxContent.GRAPH_INITIALIZER;
-      Protobuf named = isTensor || part.number() == OnnxContent.GRAPH_INPUT
+      boolean isInner = part.number() == OnnxContent.GRAPH_VALUE;
+      Protobuf named = isTensor || isInner || part.number() == OnnxContent.GRAPH_INPUT
           ? Protobuf.parse(path, part.bytes())
           : new Protobuf(List.of());
       String name = named.text(isTensor ? OnnxContent.TENSOR_NAME : OnnxContent.VALUE_NAME);
-      if (!isTensor && names.contains(name)) {
+      if (!isTensor && !isInner && names.contains(name)) {
         throw new FormatException(path,
             "tensor %s stands among the inputs; export the model with a newer version".formatted(quote(name)));
-      } else if (left.remove(name)) {
+      } else if (isTensor && left.remove(name)) {
         return replacement.of(named);
       }
-      return keepsShapes || part.number() != OnnxContent.GRAPH_VALUE ? List.of(part.whole()) : List.of();
+      return isInner && reshaped.contains(name) ? List.of() : List.of(part.whole());
     }, arena);
     if (!left.isEmpty()) {
       throw new FormatException(path, "has weights in nodes of the operator Constant; export them as initializers");
@@ -64,6 +66,11 @@ final class OnnxTensors {
   /// The model with other parts of its graph.
   static MemorySegment rewrite(Path path, MemorySegment content, Rewriting rewriting, Arena arena)
       throws FormatException {
+    return Protobuf.joined(parts(path, content, rewriting), arena);
+  }
+
+  /// As [#rewrite], in parts.
+  static List<MemorySegment> parts(Path path, MemorySegment content, Rewriting rewriting) throws FormatException {
     List<MemorySegment> parts = new ArrayList<>();
     for (Protobuf.Field field : Protobuf.parse(path, content).fields()) {
       if (field.number() != OnnxContent.MODEL_GRAPH) {
@@ -76,7 +83,7 @@ final class OnnxTensors {
       }
       parts.addAll(Protobuf.field(OnnxContent.MODEL_GRAPH, graph));
     }
-    return Protobuf.joined(parts, arena);
+    return parts;
   }
 
   /// A tensor with other elements and another shape.

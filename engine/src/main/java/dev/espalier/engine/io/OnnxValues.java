@@ -64,6 +64,11 @@ final class OnnxValues {
     return values.get(name).node;
   }
 
+  /// The width of a value of the network.
+  int width(String name) {
+    return values.get(name).width;
+  }
+
   /// The nodes of values that no other node has read, and what the file calls the values.
   Map<Integer, String> unread() {
     return unread;
@@ -188,7 +193,7 @@ final class OnnxValues {
   }
 
   FormatException refused(OnnxNode node, String reason) {
-    return new FormatException(content.path(),
+    return new UnreadNodeException(content.path(),
         "node %s (%s) %s; what is read: %s".formatted(quote(node.label()), node.operator(), reason, SUPPORTED));
   }
 

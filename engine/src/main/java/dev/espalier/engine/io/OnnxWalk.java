@@ -48,7 +48,7 @@ final class OnnxWalk {
       throws FormatException {
     this.content = content;
     this.needed = needed;
-    patterns = OnnxPatterns.of(content);
+    patterns = OnnxPatterns.of(content, needed);
     long width = inputs.values().stream().mapToLong(each -> each).sum();
     if (width > OnnxValues.MOST_WIDTH) {
       throw new FormatException(content.path(),
@@ -65,6 +65,9 @@ final class OnnxWalk {
           new Value(node, input.getValue(), rank(input.getKey(), input.getValue())));
       first += input.getValue();
     }
+    content.from().ifPresent(
+        start -> notes.add("the network begins at %s, %d numbers a sample; in ONNX, what is before it stays as it is"
+            .formatted(quote(start), values.width(start))));
     if (inputs.size() > 1) {
       notes.add("a sample is the inputs side by side: %s".formatted(
           inputs.entrySet().stream().map(input -> "%s (%d)".formatted(input.getKey().name(), input.getValue()))

@@ -130,6 +130,27 @@ public final class OnnxModel {
     return tensor(name, FLOAT, data.array(), shape);
   }
 
+  /// Adds a constant whose elements lie in another file.
+  ///
+  /// @param entries keys and values in turn, such as `location`
+  public OnnxModel outside(String name, long[] shape, String... entries) {
+    ByteArrayOutputStream tensor = new ByteArrayOutputStream();
+    for (long dimension : shape) {
+      integer(tensor, 1, dimension);
+    }
+    integer(tensor, 2, FLOAT);
+    text(tensor, 8, name);
+    for (int e = 0; e < entries.length; e += 2) {
+      ByteArrayOutputStream entry = new ByteArrayOutputStream();
+      text(entry, 1, entries[e]);
+      text(entry, 2, entries[e + 1]);
+      bytes(tensor, 13, entry.toByteArray());
+    }
+    integer(tensor, 14, 1);
+    bytes(graph, 5, tensor.toByteArray());
+    return this;
+  }
+
   /// Adds a constant of whole numbers, of one dimension.
   public OnnxModel integers(String name, long... values) {
     ByteBuffer data = ByteBuffer.allocate(8 * values.length).order(ByteOrder.LITTLE_ENDIAN);

@@ -1,0 +1,165 @@
+package dev.espalier.engine.io;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/// Writes an ONNX model, and beside it the elements of tensors that do not lie in the model itself: those that did not
+/// before, and all large ones if the model's message would become too large.
+final class OnnxOutput {
+  /// Bytes of a message that readers take.
+  static final long MOST_BYTES = Integer.MAX_VALUE;
+  /// Smaller tensors stay in the message.
+  private static final long LEAST_OUTSIDE = 1 << 10;
+  /// Tensors from this size on begin at pages, so that readers can map them.
+  private static final long LARGE = 1 << 20;
+  private static final int PAGE = 1 << 12;
+  private static final int ALIGNMENT = 1 << 6;
+  private static final String SUFFIX = ".data";
+
+  private final Path path;
+  private final MemorySegment model;
+  private final OnnxExternal external;
+  private final Set<String> outside;
+  private final long mostBytes;
+
+  /// Other bytes in the place of some.
+  ///
+  /// @param tensor its name
+  /// @param old   where the bytes lie, in the model or in another file
+  /// @param bytes as many
+  record Patch(String tensor, MemorySegment old, MemorySegment bytes) {}
+
+  /// A tensor in the other file.
+  private record Moved(String name, MemorySegment elements) {}
+
+  /// @param path      of the file that was read
+  /// @param outside   names of tensors that go to the other file, besides those that come from one
+  /// @param mostBytes of the model's file
+  OnnxOutput(Path path, MemorySegment model, OnnxExternal external, Set<String> outside, long mostBytes) {
+    this.path = path;
+    this.model = model;
+    this.external = external;
+    this.outside = outside;
+    this.mostBytes = mostBytes;
+  }
+
+  /// The file beside a model that holds elements of its tensors.
+  static Path data(Path target) {
+    return target.resolveSibling(target.getFileName() + SUFFIX);
+  }
+
+  /// Whether there is such a file.
+  boolean isSplit() throws FormatException {
+    for (Protobuf tensor : tensors()) {
+      if (isMoved(tensor)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private List<Protobuf> tensors() throws FormatException {
+    List<Protobuf> tensors = new ArrayList<>();
+    for (Protobuf graph : Protobuf.parse(path, model).messages(path, OnnxContent.MODEL_GRAPH)) {
+      tensors.addAll(graph.messages(path, OnnxContent.GRAPH_INITIALIZER));
+    }
+    return tensors;
+  }
+
+  private boolean isMoved(Protobuf tensor) {
+    if (OnnxExternal.isOutside(tensor) || outside.contains(tensor.text(OnnxContent.TENSOR_NAME))) {
+      return true;
+    }
+    List<Protobuf.Field> raw = tensor.all(OnnxTensor.RAW_DATA);
+    return model.byteSize() > mostBytes && !raw.isEmpty() && raw.getLast().bytes().byteSize() >= LEAST_OUTSIDE;
+  }
+
+  /// @param patches of tensors
+  void write(AtomicOutputs outputs, Path target, boolean overwrite, List<Patch> patches) throws IOException {
+    Map<String, MemorySegment> changed = new HashMap<>();
+    patches.forEach(patch -> changed.put(patch.tensor, patch.bytes));
+    List<Moved> data = new ArrayList<>();
+    List<MemorySegment> message = message(target, data);
+    outputs.write(target, overwrite, channel -> {
+      for (MemorySegment part : message) {
+        copy(channel, part, patches);
+      }
+    });
+    if (!data.isEmpty()) {
+      outputs.write(data(target), overwrite, channel -> {
+        for (Moved tensor : data) {
+          pad(channel, tensor.elements.byteSize());
+          copy(channel, changed.getOrDefault(tensor.name, tensor.elements));
+        }
+      });
+    }
+  }
+
+  /// The parts of the model's file.
+  ///
+  /// @param data gains the parts of the other file
+  private List<MemorySegment> message(Path target, List<Moved> data) throws FormatException {
+    if (!isSplit()) {
+      return List.of(model);
+    }
+    String location = data(target).getFileName().toString();
+    long[] end = {0};
+    return OnnxTensors.parts(path, model, part -> {
+      Protobuf tensor = part.number() == OnnxContent.GRAPH_INITIALIZER
+          ? Protobuf.parse(path, part.bytes())
+          : new Protobuf(List.of());
+      if (!isMoved(tensor)) {
+        return List.of(part.whole());
+      }
+      String name = tensor.text(OnnxContent.TENSOR_NAME);
+      MemorySegment elements = OnnxTensor.of(path, name, tensor, external).data();
+      long offset = aligned(end[0], elements.byteSize());
+      end[0] = offset + elements.byteSize();
+      data.add(new Moved(name, elements));
+      return Protobuf.field(OnnxContent.GRAPH_INITIALIZER,
+          OnnxExternal.fields(tensor, location, offset, elements.byteSize()));
+    });
+  }
+
+  private static long aligned(long end, long bytes) {
+    return Math.ceilDiv(end, bytes < LARGE ? ALIGNMENT : PAGE) * (bytes < LARGE ? ALIGNMENT : PAGE);
+  }
+
+  private static void pad(FileChannel channel, long bytes) throws IOException {
+    long end = channel.position();
+    AtomicOutput.writeFully(channel, ByteBuffer.allocate((int) (aligned(end, bytes) - end)));
+  }
+
+  /// @param patches of which those that lie in the part are made
+  private static void copy(FileChannel channel, MemorySegment part, List<Patch> patches) throws IOException {
+    long at = 0;
+    if (part.isNative()) {
+      List<Patch> inside = patches.stream()
+          .filter(patch -> patch.old.address() >= part.address()
+              && patch.old.address() - part.address() <= part.byteSize() - patch.old.byteSize())
+          .sorted((a, b) -> Long.compare(a.old.address(), b.old.address())).toList();
+      for (Patch patch : inside) {
+        long offset = patch.old.address() - part.address();
+        copy(channel, part.asSlice(at, offset - at));
+        copy(channel, patch.bytes);
+        at = offset + patch.bytes.byteSize();
+      }
+    }
+    copy(channel, part.asSlice(at));
+  }
+
+  private static void copy(FileChannel channel, MemorySegment bytes) throws IOException {
+    long most = 1 << 20;
+    for (long done = 0; done < bytes.byteSize(); done += most) {
+      AtomicOutput.writeFully(channel, bytes.asSlice(done, Math.min(most, bytes.byteSize() - done)).asByteBuffer());
+    }
+  }
+}
