@@ -110,6 +110,7 @@ final class CompareCommand implements Callable<Integer> {
         "--seeds %s: give each seed once".formatted(grid.seeds));
     output.check(global, data.files());
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+      data.expect(reading.inputs(model));
       Dataset calibration = data.open(global);
       ModelFile file = reading.load(model, Optional.of(calibration), global, arena);
       DenseNetwork network = file.network();

@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.CsvOptions;
+import dev.espalier.engine.io.ModelInput;
 import dev.espalier.engine.io.SampleReading;
 import dev.espalier.engine.io.Scale;
 import java.io.IOException;
@@ -41,6 +42,8 @@ class DataOptions {
   @Option(names = "--csv-header", paramLabel = "YES|NO", order = 8, converter = Values.YesOrNo.class)
   private Values.Answer header;
 
+  private List<ModelInput> inputs = List.of();
+
   /// Whether the data have labels.
   boolean hasLabels() {
     return labels != null || labelColumn != null;
@@ -56,6 +59,11 @@ class DataOptions {
         "--csv-separator and --csv-decimal are both '%s': give two characters".formatted(decimal));
     global.require(!StandardInput.is(data) || !StandardInput.is(labels),
         "--data and --labels are both standard input: give a file for one");
+  }
+
+  /// Takes the inputs of the model that the data are for, after which files may name arrays.
+  void expect(List<ModelInput> modelInputs) {
+    inputs = modelInputs;
   }
 
   /// Opens the data, and says what was found out about their files.
@@ -93,6 +101,6 @@ class DataOptions {
     return new SampleReading(
         new CsvOptions(Optional.ofNullable(separator), Optional.ofNullable(decimal),
             Optional.ofNullable(header).map(answer -> answer == Values.Answer.YES)),
-        Optional.ofNullable(scale), columns);
+        Optional.ofNullable(scale), columns, inputs);
   }
 }

@@ -56,6 +56,7 @@ final class EvaluateCommand implements Callable<Integer> {
     global.require(data.hasLabels(), "--data or --labels is missing: give both");
     report.check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+      data.expect(reading.inputs(model));
       Dataset samples = data.open(global);
       ModelFile file = reading.load(model, Optional.of(samples), global, arena);
       DenseNetwork network = file.network();

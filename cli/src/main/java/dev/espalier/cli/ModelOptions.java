@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.ModelInput;
 import dev.espalier.engine.io.ModelReading;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.network.Activations;
@@ -37,6 +38,11 @@ final class ModelOptions {
 
   private ModelReading reading(OptionalInt inputs) {
     return new ModelReading(Optional.ofNullable(activations), layers, Optional.ofNullable(from), inputs);
+  }
+
+  /// The inputs of a model, where its file names them.
+  List<ModelInput> inputs(Path model) throws IOException {
+    return ModelFile.inputs(model, reading(OptionalInt.empty()));
   }
 
   /// What was not obvious in reading a model.

@@ -119,6 +119,7 @@ final class PruneCommand implements Callable<Integer> {
     }
     check();
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+      data.expect(reading.inputs(model));
       Optional<Dataset> given = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, given, global, arena);
       DenseNetwork network = file.network();

@@ -66,6 +66,7 @@ final class ScoreCommand implements Callable<Integer> {
         "--verify compares scores, and --part gathers statistics: give one of them");
     output.checkSafetensors(global, Stream.concat(Stream.of(model), Stream.of(data.files())).toArray(Path[]::new));
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+      data.expect(reading.inputs(model));
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();

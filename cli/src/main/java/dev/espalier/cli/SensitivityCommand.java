@@ -85,6 +85,7 @@ final class SensitivityCommand implements Callable<Integer> {
     global.require(!grid.sparsities.isEmpty(), "--sparsities needs at least one value");
     output.check(global, data.files());
     try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+      data.expect(reading.inputs(model));
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();

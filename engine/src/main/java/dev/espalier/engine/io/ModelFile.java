@@ -106,6 +106,23 @@ public final class ModelFile {
         model.notes, Optional.empty(), file == opened ? index : Optional.empty());
   }
 
+  /// The inputs of an ONNX model, which stand side by side in a sample; none of other files, which do not name them.
+  ///
+  /// @throws FormatException if it is an ONNX model, and damaged
+  /// @throws IOException if it cannot be read
+  public static List<ModelInput> inputs(Path path, ModelReading reading) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment content = InputFile.map(path, arena);
+      if (ShardIndex.of(path).isPresent() || TorchFile.matches(content) || !OnnxFile.matches(path, content)) {
+        return List.of();
+      }
+      OnnxContent graph = OnnxContent.of(path, OnnxSparse.dense(path, content, arena), new OnnxExternal(path, arena),
+          reading.from());
+      return OnnxWalk.inputs(graph, graph.needed()).entrySet().stream()
+          .map(input -> new ModelInput(input.getKey().name(), input.getValue())).toList();
+    }
+  }
+
   /// The tensors of a file of safetensors, of several with an index, or of a state dict, whether they make a network or
   /// not, and the metadata of the file.
   ///

@@ -7,6 +7,7 @@ import java.io.InputStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
@@ -19,21 +20,26 @@ final class NpzFile {
   private NpzFile() {}
 
   /// @param array the array to read; null for the usual one of `role`
-  static SampleSource open(Path file, String array, Role role) throws IOException {
+  /// @param inputs of the model that arrays may be named after
+  static SampleSource open(Path file, String array, Role role, List<ModelInput> inputs) throws IOException {
     try (ZipFile zip = new ZipFile(file.toFile())) {
       List<String> arrays = new ArrayList<>();
       zip.stream().map(ZipEntry::getName).filter(entry -> entry.endsWith(EXTENSION))
           .forEach(entry -> arrays.add(entry.substring(0, entry.length() - EXTENSION.length())));
-      String chosen = SampleFiles.choose(file, array, role, arrays);
-      String name = file + ":" + chosen;
-      String entry = chosen + EXTENSION;
-      try (InputStream in = zip.getInputStream(zip.getEntry(entry))) {
-        ArrayFormat format = NpyHeader.read(in, name, role);
-        format.checkEnd(zip.getEntry(entry).getSize());
-        return new StreamedSamples(format, () -> stream(file, entry, name));
-      }
+      Optional<SampleSource> named = NamedArrays.open(file, arrays, inputs, name -> open(file, zip, name, role));
+      return named.isPresent() ? named.get() : open(file, zip, SampleFiles.choose(file, array, role, arrays), role);
     } catch (IOException e) {
       throw FileErrors.reading(file, e);
+    }
+  }
+
+  private static SampleSource open(Path file, ZipFile zip, String array, Role role) throws IOException {
+    String name = file + ":" + array;
+    String entry = array + EXTENSION;
+    try (InputStream in = zip.getInputStream(zip.getEntry(entry))) {
+      ArrayFormat format = NpyHeader.read(in, name, role);
+      format.checkEnd(zip.getEntry(entry).getSize());
+      return new StreamedSamples(format, () -> stream(file, entry, name));
     }
   }
 

@@ -26,7 +26,8 @@ import java.util.regex.Pattern;
 /// only where the content does not.
 ///
 /// The first dimension of an array counts samples and the others are flattened; one dimension is a column.
-/// Where a file may hold several arrays, `file.npz:name` chooses one.
+/// Where a file may hold several arrays, `file.npz:name` chooses one; for a model of several inputs, it may hold an array
+/// for each, by its name.
 public final class SampleFiles {
   private static final int SNIFFED_BYTES = 16;
   /// What deflate can make of a byte at the most.
@@ -178,11 +179,12 @@ public final class SampleFiles {
     if (named && format != Format.NPZ && format != Format.SAFETENSORS) {
       throw new FormatException(file, "its array has no name; leave out %s".formatted(quote(":" + array)));
     }
+    List<ModelInput> inputs = role == Role.SAMPLES && !named ? reading.inputs() : List.of();
     return switch (format) {
       case NPY, IDX -> array(file, gzip, format, role, reading);
       case CSV -> CsvSamples.open(file, role, reading.csv());
-      case NPZ -> NpzFile.open(file, array, role);
-      case SAFETENSORS -> tensor(file, array, role);
+      case NPZ -> NpzFile.open(file, array, role, inputs);
+      case SAFETENSORS -> tensor(file, array, role, inputs);
       case PARQUET -> throw new FormatException(file, "Parquet is not read within gzip; decompress it with gunzip");
     };
   }
@@ -270,14 +272,19 @@ public final class SampleFiles {
     return new StreamedSamples(format, () -> InputFile.stream(file));
   }
 
-  private static SampleSource tensor(Path file, String array, Role role) throws IOException {
+  private static SampleSource tensor(Path file, String array, Role role, List<ModelInput> inputs) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
       SafetensorsFile opened = SafetensorsFile.open(file, arena);
-      String chosen = choose(file, array, role, opened.tensors().stream().map(Tensor::name).toList());
-      Tensor tensor = opened.tensor(chosen).orElseThrow();
-      return new MappedSamples(file, ArrayFormat.of(file + ":" + chosen, role, tensor.dtype(), ByteOrder.LITTLE_ENDIAN,
-          opened.offset(tensor), false, tensor.shape(), false));
+      List<String> names = opened.tensors().stream().map(Tensor::name).toList();
+      Optional<SampleSource> named = NamedArrays.open(file, names, inputs, name -> tensor(file, opened, name, role));
+      return named.isPresent() ? named.get() : tensor(file, opened, choose(file, array, role, names), role);
     }
+  }
+
+  private static SampleSource tensor(Path file, SafetensorsFile opened, String name, Role role) throws IOException {
+    Tensor tensor = opened.tensor(name).orElseThrow();
+    return new MappedSamples(file, ArrayFormat.of(file + ":" + name, role, tensor.dtype(), ByteOrder.LITTLE_ENDIAN,
+        opened.offset(tensor), false, tensor.shape(), false));
   }
 
   /// The array that was asked for by name, else that of the role, else the only one.

@@ -1,0 +1,162 @@
+package dev.espalier.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Commands on ONNX models of several inputs or outputs, and on heads of others, as PyTorch exported them.
+final class OnnxModelsTest {
+  private static final int SAMPLES = 60;
+  private static final Path MODELS = Path.of("../engine/src/test/resources/dev/espalier/engine/io/onnx");
+
+  @TempDir
+  private Path folder;
+
+  private Fixture fixture;
+
+  @BeforeEach
+  void create() {
+    fixture = new Fixture(folder, folder.resolve("x.csv"), folder.resolve("y.csv"), folder.resolve("none"));
+  }
+
+  private static Path model(String name) {
+    return MODELS.resolve(name + ".onnx");
+  }
+
+  /// Normal numbers, an array for each name and width.
+  private Path arrays(String name, Object... namesAndWidths) throws IOException {
+    StringBuilder header = new StringBuilder("{");
+    int floats = 0;
+    for (int i = 0; i < namesAndWidths.length; i += 2) {
+      int width = (Integer) namesAndWidths[i + 1];
+      header.append("%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%d,%d]}"
+          .formatted(i == 0 ? "" : ",", namesAndWidths[i], SAMPLES, width, 4 * floats, 4 * (floats + SAMPLES * width)));
+      floats += SAMPLES * width;
+    }
+    Random random = new Random(2);
+    float[] values = new float[floats];
+    for (int i = 0; i < floats; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    return fixture.safetensors(name, header + "}", values);
+  }
+
+  @Test
+  void severalOutputsAreJudgedTogether() throws IOException {
+    Path data = arrays("data.safetensors", "x", 12, "y", 7);
+    Path pruned = fixture.file("pruned.onnx");
+    String[][] methods = {{"--method", "paper"}, {"--method", "refit"}, {"--method", "best"},
+        {"--criterion", "gradient"}, {"--fine-tune", "1"}};
+    for (String[] method : methods) {
+      Cli.Result result = Cli.succeed(Stream.concat(Stream.of("prune", model("heads"), "--data", data, "--labels", data,
+          "--sparsity", 0.5, "-o", pruned, "--force"), Stream.of(method)).toArray());
+      assertTrue(result.err().contains(
+          "note: the network has several outputs, side by side: y (4), box (3); " + "what is preserved is all of them"),
+          result.err());
+      assertTrue(result.err().contains(
+          "note: loss: mse over all outputs, y (4), box (3): the mean over their numbers, each of which counts the same"),
+          result.err());
+    }
+    Cli.succeed("evaluate", pruned, "--data", data, "--labels", data);
+    Cli.succeed("score", model("heads"), "--data", data, "-o", fixture.file("scores.safetensors"));
+    Cli.succeed("sensitivity", model("heads"), "--data", data, "--sparsities", "0.5");
+    Cli.succeed("compare", model("heads"), "--data", data, "--labels", data, "--test-data", data, "--test-labels", data,
+        "--sparsities", "0.5", "--criteria", "ec,magnitude,gradient,refit");
+    Path small = fixture.file("small.onnx");
+    Cli.succeed("prune", model("heads"), "--data", data, "--sparsity", 0.9, "--prune-neurons", "-o", pruned, "--force");
+    Cli.succeed("shrink", pruned, "-o", small);
+    assertTrue(Files.size(small) < Files.size(pruned));
+    assertTrue(Cli.succeed("inspect", small).out().contains("log_softmax"));
+
+    Path classes = arrays("classes.safetensors", "y", 1);
+    for (Object[] command : new Object[][]{
+        {"prune", model("heads"), "--data", data, "--labels", classes, "-o", fixture.file("a.onnx"), "--sparsity", 0.5},
+        {"evaluate", model("heads"), "--data", data, "--labels", classes}}) {
+      String refused = Cli.fail(1, folder, command);
+      assertTrue(
+          refused.contains("has one column: class indices are of one output, and the network has several, y (4), "
+              + "box (3); give targets for all their 7 numbers"),
+          refused);
+    }
+    String entropy = Cli.fail(1, folder, "evaluate", model("heads"), "--data", data, "--labels", data, "--loss",
+        "cross-entropy");
+    assertTrue(entropy.contains("cross-entropy is of one output, and the network has several"), entropy);
+  }
+
+  @Test
+  void severalInputsHaveArraysByName() throws IOException {
+    Path data = arrays("data.safetensors", "p", 2, "u", 7);
+    Path labels = arrays("labels.safetensors", "y", 1);
+    Path pruned = fixture.file("pruned.onnx");
+    Cli.succeed("prune", model("branches"), "--data", data, "--labels", labels, "--sparsity", 0.5, "-o", pruned,
+        "--fine-tune", 1);
+    Cli.succeed("evaluate", pruned, "--data", data, "--labels", labels);
+    Cli.succeed("score", model("branches"), "--data", data, "-o", fixture.file("scores.safetensors"));
+    Cli.succeed("sensitivity", model("branches"), "--data", data, "--sparsities", "0.5");
+    Cli.succeed("compare", model("branches"), "--data", data, "--test-data", data, "--test-labels", labels,
+        "--sparsities", "0.5");
+    String missing = Cli.fail(1, folder, "evaluate", pruned, "--data", arrays("m.safetensors", "u", 7, "q", 2),
+        "--labels", labels);
+    assertTrue(missing.contains("has no array \"p\", but \"u\", \"q\"; the model's inputs are u (7), p (2)"), missing);
+    String extra = Cli.fail(1, folder, "evaluate", pruned, "--data", arrays("e.safetensors", "u", 7, "p", 2, "q", 2),
+        "--labels", labels);
+    assertTrue(extra.contains("has an array \"q\" that is none of the inputs"), extra);
+    String narrow = Cli.fail(1, folder, "prune", model("branches"), "--data", arrays("n.safetensors", "u", 6, "p", 2),
+        "--sparsity", 0.5, "-o", fixture.file("a.onnx"));
+    assertTrue(narrow.contains("its array \"u\" has 6 numbers a sample, and the input takes 7"), narrow);
+    Cli.succeed("evaluate", pruned, "--data", arrays("one.safetensors", "side", 9), "--labels", labels);
+  }
+
+  @Test
+  void aHeadIsPrunedFromATensorOn() throws IOException {
+    Path data = arrays("data.safetensors", "features", 27);
+    Path pruned = fixture.file("pruned.onnx");
+    String refused = Cli.fail(1, folder, "prune", model("convolution"), "--data", data, "--sparsity", 0.5, "-o",
+        pruned);
+    assertTrue(refused.contains("node \"/c/Conv\" (Conv) is not understood here"), refused);
+    assertTrue(refused.contains("--from"), refused);
+    Cli.Result result = Cli.succeed("prune", model("convolution"), "--from", "/Flatten_output_0", "--data", data,
+        "--sparsity", 0.5, "--method", "refit", "-o", pruned);
+    assertTrue(result.err().contains("note: the network begins at \"/Flatten_output_0\", 27 numbers a sample; "
+        + "in ONNX, what is before it stays as it is"), result.err());
+    assertEquals(Files.size(model("convolution")), Files.size(pruned));
+    byte[] before = Files.readAllBytes(model("convolution"));
+    byte[] after = Files.readAllBytes(pruned);
+    int kernel = indexOf(before, "c.weight");
+    byte[] expected = new byte[kernel];
+    byte[] actual = new byte[kernel];
+    System.arraycopy(before, 0, expected, 0, kernel);
+    System.arraycopy(after, 0, actual, 0, kernel);
+    assertArrayEquals(expected, actual);
+    Cli.succeed("compare", model("convolution"), "--from", "/Flatten_output_0", "--data", data, "--test-data", data,
+        "--test-labels", arrays("t.safetensors", "y", 5), "--sparsities", "0.5");
+    assertFalse(Cli.succeed("inspect", pruned, "--from", "/Flatten_output_0").out().contains("Conv"), "the head alone");
+    String unknown = Cli.fail(1, folder, "inspect", pruned, "--from", "/Flaten_output_0");
+    assertTrue(unknown.contains("did you mean \"/Flatten_output_0\"?"), unknown);
+    Cli.succeed("prune", model("embedding"), "--from", "/Flatten_output_0", "--data",
+        arrays("e.safetensors", "features", 24), "--sparsity", 0.5, "-o", fixture.file("embedding.onnx"));
+  }
+
+  /// Where the first tensor of that name, or node that reads it, begins.
+  private static int indexOf(byte[] file, String name) {
+    byte[] letters = name.getBytes(StandardCharsets.UTF_8);
+    for (int at = 0; at < file.length - letters.length; at++) {
+      if (Arrays.equals(file, at, at + letters.length, letters, 0, letters.length)) {
+        return at;
+      }
+    }
+    throw new AssertionError(name);
+  }
+}
