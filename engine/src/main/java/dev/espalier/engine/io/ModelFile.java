@@ -90,7 +90,8 @@ public final class ModelFile {
     }
     if (index.isEmpty() && TorchFile.matches(content)) {
       TorchFile.Content torch = TorchFile.read(path, content, arena);
-      return load(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), reading, torch.notes(), arena).withMetadata(reading);
+      return load(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), reading,
+          Stream.concat(torch.notes().stream(), tied(torch.tensors()).stream()).toList(), arena).withMetadata(reading);
     }
     if (index.isEmpty() && OnnxFile.matches(path, content)) {
       MemorySegment dense = OnnxSparse.dense(path, content, arena);
@@ -138,6 +139,20 @@ public final class ModelFile {
     return TorchFile.matches(content)
         ? SafetensorsFile.of(path, Map.of(), TorchFile.read(path, content, arena).tensors())
         : SafetensorsFile.open(path, arena);
+  }
+
+  /// What becomes of a layer that a module uses twice: PyTorch writes its tensors under two names.
+  private static List<String> tied(List<Tensor> tensors) {
+    List<String> notes = new ArrayList<>();
+    Map<MemorySegment, Tensor> first = new HashMap<>();
+    for (Tensor tensor : tensors) {
+      Tensor other = tensor.data().byteSize() == 0 ? null : first.putIfAbsent(tensor.data(), tensor);
+      if (other != null) {
+        notes.add("tensors %s and %s are one that the module uses twice, and two from now on: %s".formatted(
+            quote(other.name()), quote(tensor.name()), "the module needs a layer for each to load what is written"));
+      }
+    }
+    return notes;
   }
 
   private static List<String> notes(boolean isSparse) {

@@ -81,6 +81,19 @@ final class TorchFileTest {
         ModelFile.load(written, Optional.empty(), arena).network().layers().stream().map(DenseLayer::name).toList());
   }
 
+  /// A module that uses a layer twice has its tensors under two names.
+  @Test
+  void saysThatTiedTensorsBecomeTwo() throws IOException {
+    ModelFile model = ModelFile.load(copy("tied.pt"), Optional.of(Activations.parse("relu")), arena);
+    assertEquals(2, model.network().layers().size());
+    assertEquals(List.of("model: PyTorch's state dict, which is written as safetensors",
+        "tensors \"0.weight\" and \"2.weight\" are one that the module uses twice, and two from now on: "
+            + "the module needs a layer for each to load what is written",
+        "tensors \"0.bias\" and \"2.bias\" are one that the module uses twice, and two from now on: "
+            + "the module needs a layer for each to load what is written"),
+        model.notes());
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"views.pt", "views-legacy.pt"})
   void readsViewsAndTypes(String name) throws IOException {

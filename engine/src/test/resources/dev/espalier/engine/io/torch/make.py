@@ -22,3 +22,8 @@ torch.save(views, "views.pt")
 torch.save(views, "views-legacy.pt", _use_new_zipfile_serialization=False)
 torch.save({"0.weight": torch.ones(1).expand(5, 5)}, "expanded.pt")
 torch.jit.save(torch.jit.script(model), "script.pt")
+layer = torch.nn.Linear(3, 3)
+with torch.no_grad():
+    layer.weight.copy_(torch.arange(9.).reshape(3, 3))
+    layer.bias.zero_()
+torch.save(torch.nn.Sequential(layer, torch.nn.ReLU(), layer).state_dict(), "tied.pt")
