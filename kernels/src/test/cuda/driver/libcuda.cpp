@@ -1,10 +1,11 @@
 // Stands in for libcuda.so.1 over kernels built for the CPU (../simt), so that what calls the driver, JCuda's natives
-// included, runs without a GPU: one device of compute capability 9.0 whose memory is the host's. Work is done at once; in a
+// included, runs without a GPU: a device of compute capability 9.0 whose memory is the host's, or two, neither of which
+// reaches the memory and the streams of the other. Work is done at once; in a
 // stream that records it is kept for the graph. Calls with a null handle or in no context fail as the driver's do. The
 // default pool holds freed memory until it is trimmed, or until a synchronisation finds more than its threshold. A test can
 // let a call fail (stand_in_fail): then it does nothing, but for a call that releases something, which releases it, and the
 // end of a recording, which drops it. After LAUNCH_FAILED every call in the context fails so, until it is released. A test
-// can also choose the chip and the driver's version (stand_in_play).
+// can also choose the chip, the driver's version and the number of devices (stand_in_play).
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -26,9 +27,10 @@ extern "C" int simt_tensor_map(void* map, const void* address, uint64_t columns,
 
 namespace {
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
-       LAUNCH_FAILED = 719, UNKNOWN = 999 };
+       ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719, UNKNOWN = 999 };
 
-constexpr size_t kMemory = size_t(1) << 30;
+constexpr size_t kMemory = size_t(1) << 30;  // of each device
+constexpr int kDevices = 2, kFirst = 7;      // devices at the most, and the handle of the first
 constexpr size_t kFilled = size_t(1) << 20;  // of new memory, with NaN: tests open thousands of backends
 
 std::atomic<int> handles = 0;  // streams, events, graphs and modules, and of cuBLAS, that are not destroyed
@@ -42,6 +44,8 @@ struct Graph : Handle {
   std::vector<std::function<int()>> work;
 };
 struct Stream : Handle {
+  int device;
+  explicit Stream(int of) : device(of) {}
   Graph* recording = nullptr;
 };
 struct Event : Handle {
@@ -49,14 +53,20 @@ struct Event : Handle {
 };
 
 std::mutex lock;
-std::map<uintptr_t, size_t> allocations;
+struct Pool {
+  size_t used = 0;
+  size_t reserved = 0;  // what is used, and what it keeps
+  uint64_t threshold = 0;
+};
+struct Device {
+  std::map<uintptr_t, size_t> allocations;
+  Pool pool;
+  char context;
+};
+Device devices[kDevices];
 std::map<uintptr_t, size_t> registered;
-size_t used = 0;
-size_t reserved = 0;  // by the pool: what is used, and what it keeps
-uint64_t threshold = 0;
-char pool;
-std::atomic<int> contexts = 0;  // retained and not released
-thread_local bool in_context = false;
+std::atomic<int> contexts = 0;        // retained and not released
+thread_local int current = kDevices;  // the device whose context this thread is in; none
 struct Failure {
   long long calls;  // until one fails
   int status;
@@ -64,7 +74,8 @@ struct Failure {
 std::map<std::string, Failure> failing;  // by function; "" counts calls of any
 std::string failed;                      // the last function that failed so
 int broken = OK;                         // what every call in the context fails with
-const std::map<std::string, long long> real = {{"compute capability", 90}, {"driver", 13000}, {"launches", 1}};
+const std::map<std::string, long long> real = {
+    {"compute capability", 90}, {"driver", 13000}, {"launches", 1}, {"devices", 1}};
 std::map<std::string, long long> played = real;
 
 /// The status that a test lets this call fail with, else OK.
@@ -85,20 +96,29 @@ int demanded(const char* function) {
 }
 #define MAY_FAIL if (int status = demanded(__func__)) return status
 
-void trim(size_t keep) {
+bool in_context() { return current < kDevices; }
+bool is_device(int device) { return device >= kFirst && device < kFirst + played.at("devices"); }
+
+void trim(Pool& pool, size_t keep) {
   std::lock_guard<std::mutex> guard(lock);
-  reserved = std::max(used, std::min(reserved, keep));
+  pool.reserved = std::max(pool.used, std::min(pool.reserved, keep));
 }
 
 int synchronized() {
-  trim(threshold);
+  if (in_context()) trim(devices[current].pool, devices[current].pool.threshold);
   return OK;
+}
+
+Pool* pool_of(void* handle) {
+  for (Device& device : devices)
+    if (handle == &device.pool) return &device.pool;
+  return nullptr;
 }
 
 /// Does work now, or records it.
 int run(void* stream, std::function<int()> work) {
-  if (!in_context) return INVALID_CONTEXT;
-  if (!stream) return INVALID_HANDLE;
+  if (!in_context()) return INVALID_CONTEXT;
+  if (!stream || ((Stream*)stream)->device != current) return INVALID_HANDLE;
   if (Graph* graph = ((Stream*)stream)->recording) {
     graph->work.push_back(std::move(work));
     return OK;
@@ -114,6 +134,16 @@ bool holds(const std::map<uintptr_t, size_t>& memory, uintptr_t address, size_t 
   return address + bytes <= next->first + next->second;
 }
 
+/// Whether the device in whose context this thread is has the memory.
+bool has(uintptr_t address, size_t bytes) { return in_context() && holds(devices[current].allocations, address, bytes); }
+
+/// Whether another device has it.
+bool is_of_another(uintptr_t address) {
+  for (int d = 0; d < kDevices; d++)
+    if (d != current && holds(devices[d].allocations, address, 1)) return true;
+  return false;
+}
+
 int copy(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
   return run(stream, [=] {
     memcpy((void*)to, (void*)from, bytes);
@@ -125,8 +155,8 @@ int copy(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
 // What libcublas.cpp needs.
 int stand_in_run(void* stream, std::function<int()> work) { return run(stream, std::move(work)); }
 bool stand_in_is_recording(void* stream) { return stream && ((Stream*)stream)->recording; }
-bool stand_in_holds(uintptr_t address, size_t bytes) { return holds(allocations, address, bytes); }
-bool stand_in_has_context() { return in_context; }
+bool stand_in_holds(uintptr_t address, size_t bytes) { return has(address, bytes); }
+bool stand_in_has_context() { return in_context(); }
 int stand_in_demanded(const char* function) { return demanded(function); }
 void stand_in_count_handle(int change) { handles += change; }
 
@@ -134,8 +164,17 @@ extern "C" {
 // What the driver itself does not tell: what is held of a kind, or the pool's threshold; -2 of what it does not know.
 long long stand_in(const char* what) {
   std::lock_guard<std::mutex> guard(lock);
-  const std::map<std::string, long long> held = {{"allocations", allocations.size()}, {"registrations", registered.size()},
-      {"handles", handles}, {"contexts", contexts}, {"used", used}, {"reserved", reserved}, {"threshold", threshold}};
+  size_t allocations = 0;
+  Pool all;
+  for (Device& device : devices) {
+    allocations += device.allocations.size();
+    all.used += device.pool.used;
+    all.reserved += device.pool.reserved;
+    all.threshold += device.pool.threshold;
+  }
+  const std::map<std::string, long long> held = {{"allocations", allocations}, {"registrations", registered.size()},
+      {"handles", handles}, {"contexts", contexts}, {"used", all.used}, {"reserved", all.reserved},
+      {"threshold", all.threshold}, {"used by the second", devices[1].pool.used}};
   auto found = held.find(what);
   return found == held.end() ? -2 : found->second;
 }
@@ -152,8 +191,8 @@ void stand_in_fail(const char* function, long long nth, int status) {
     played = real;
   }
 }
-// Plays another "compute capability" (75 is 7.5), "driver" (12040 is one for CUDA 12.4), or one whose kernels write
-// nothing ("launches", 0).
+// Plays another "compute capability" (75 is 7.5), "driver" (12040 is one for CUDA 12.4), one whose kernels write nothing
+// ("launches", 0), or two "devices".
 void stand_in_play(const char* what, long long value) {
   std::lock_guard<std::mutex> guard(lock);
   played.at(what) = value;
@@ -171,19 +210,19 @@ int cuDriverGetVersion(int* version) {
 }
 int cuDeviceGetCount(int* count) {
   MAY_FAIL;
-  return *count = 1, OK;
+  return *count = played.at("devices"), OK;
 }
 int cuDeviceGet(int* device, int ordinal) {
   MAY_FAIL;
-  return *device = 7, ordinal == 0 ? OK : INVALID_VALUE;
+  return *device = kFirst + ordinal, is_device(*device) ? OK : INVALID_VALUE;
 }
-int cuDeviceGetName(char* name, int length, int) {
+int cuDeviceGetName(char* name, int length, int device) {
   MAY_FAIL;
-  return snprintf(name, length, "Stand-in"), OK;
+  return snprintf(name, length, device == kFirst ? "Stand-in" : "Stand-in %d", device - kFirst), OK;
 }
-int cuDeviceGetPCIBusId(char* id, int length, int) {
+int cuDeviceGetPCIBusId(char* id, int length, int device) {
   MAY_FAIL;
-  return snprintf(id, length, "0000:00:00.0"), OK;
+  return snprintf(id, length, "0000:%02d:00.0", device - kFirst), OK;
 }
 int cuDeviceTotalMem_v2(size_t* bytes, int) {
   MAY_FAIL;
@@ -201,8 +240,8 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
 
 int cuDevicePrimaryCtxRetain(void** context, int device) {
   MAY_FAIL;
-  if (device != 7) return INVALID_VALUE;
-  return contexts++, *context = (void*)0xC0, OK;
+  if (!is_device(device)) return INVALID_VALUE;
+  return contexts++, *context = &devices[device - kFirst].context, OK;
 }
 int cuDevicePrimaryCtxRelease_v2(int) {
   if (contexts <= 0) return INVALID_CONTEXT;
@@ -212,58 +251,68 @@ int cuDevicePrimaryCtxRelease_v2(int) {
 int cuDevicePrimaryCtxRelease(int device) { return cuDevicePrimaryCtxRelease_v2(device); }
 int cuCtxSetCurrent(void* context) {
   MAY_FAIL;
-  return in_context = context == (void*)0xC0, in_context ? OK : INVALID_CONTEXT;
+  current = 0;
+  while (current < kDevices && context != &devices[current].context) current++;
+  return in_context() ? OK : INVALID_CONTEXT;
 }
 
 // ---- memory ----
 int cuMemGetInfo_v2(size_t* free, size_t* total) {
   MAY_FAIL;
+  if (!in_context()) return INVALID_CONTEXT;
   std::lock_guard<std::mutex> guard(lock);
-  return *free = kMemory - reserved, *total = kMemory, in_context ? OK : INVALID_CONTEXT;
+  return *free = kMemory - devices[current].pool.reserved, *total = kMemory, OK;
 }
 int cuDeviceGetDefaultMemPool(void** out, int device) {
   MAY_FAIL;
-  return *out = &pool, device == 7 ? OK : INVALID_VALUE;
+  if (!is_device(device)) return INVALID_VALUE;
+  return *out = &devices[device - kFirst].pool, OK;
 }
 int cuMemPoolGetAttribute(void* of, int attribute, void* value) {
   MAY_FAIL;
-  if (of != &pool) return INVALID_VALUE;
+  Pool* pool = pool_of(of);
+  if (!pool) return INVALID_VALUE;
   std::lock_guard<std::mutex> guard(lock);
   switch (attribute) {
-    case 4: return *(uint64_t*)value = threshold, OK;
-    case 5: return *(uint64_t*)value = reserved, OK;
-    case 7: return *(uint64_t*)value = used, OK;
+    case 4: return *(uint64_t*)value = pool->threshold, OK;
+    case 5: return *(uint64_t*)value = pool->reserved, OK;
+    case 7: return *(uint64_t*)value = pool->used, OK;
     default: return INVALID_VALUE;
   }
 }
 int cuMemPoolSetAttribute(void* of, int attribute, void* value) {
   MAY_FAIL;
-  if (of != &pool || attribute != 4) return INVALID_VALUE;
+  Pool* pool = pool_of(of);
+  if (!pool || attribute != 4) return INVALID_VALUE;
   std::lock_guard<std::mutex> guard(lock);
-  return threshold = *(uint64_t*)value, OK;
+  return pool->threshold = *(uint64_t*)value, OK;
 }
 int cuMemPoolTrimTo(void* of, size_t keep) {
-  return of == &pool ? (trim(keep), demanded(__func__)) : INVALID_VALUE;
+  Pool* pool = pool_of(of);
+  return pool ? (trim(*pool, keep), demanded(__func__)) : INVALID_VALUE;
 }
 int cuMemAllocAsync(uintptr_t* address, size_t bytes, void* stream) {
   MAY_FAIL;
-  if (!in_context || !stream || ((Stream*)stream)->recording) return INVALID_HANDLE;
+  if (!in_context() || !stream || ((Stream*)stream)->device != current || ((Stream*)stream)->recording)
+    return INVALID_HANDLE;
+  Device& device = devices[current];
   std::lock_guard<std::mutex> guard(lock);
-  if (bytes > kMemory - used) return OUT_OF_MEMORY;
+  if (bytes > kMemory - device.pool.used) return OUT_OF_MEMORY;
   *address = (uintptr_t)aligned_alloc(256, (bytes + 255) / 256 * 256);
   memset((void*)*address, 0xff, std::min(bytes, kFilled));
-  used += allocations[*address] = bytes;
-  reserved = std::max(reserved, used);
+  device.pool.used += device.allocations[*address] = bytes;
+  device.pool.reserved = std::max(device.pool.reserved, device.pool.used);
   return OK;
 }
 int cuMemFreeAsync(uintptr_t address, void* stream) {
   int status = demanded(__func__);
-  if (!in_context || !stream) return INVALID_HANDLE;
+  if (!in_context() || !stream) return INVALID_HANDLE;
+  Device& device = devices[current];
   std::lock_guard<std::mutex> guard(lock);
-  auto at = allocations.find(address);
-  if (at == allocations.end()) return INVALID_VALUE;
-  used -= at->second;
-  allocations.erase(at);
+  auto at = device.allocations.find(address);
+  if (at == device.allocations.end()) return INVALID_VALUE;
+  device.pool.used -= at->second;
+  device.allocations.erase(at);
   free((void*)address);
   return status;
 }
@@ -285,7 +334,7 @@ int cuMemHostGetDevicePointer_v2(uintptr_t* address, void* pages, unsigned) {
 }
 int cuMemsetD8Async(uintptr_t address, unsigned char value, size_t bytes, void* stream) {
   MAY_FAIL;
-  if (!holds(allocations, address, bytes) && !holds(registered, address, bytes)) return INVALID_VALUE;
+  if (!has(address, bytes) && !holds(registered, address, bytes)) return INVALID_VALUE;
   return run(stream, [=] {
     memset((void*)address, value, bytes);
     return OK;
@@ -293,33 +342,33 @@ int cuMemsetD8Async(uintptr_t address, unsigned char value, size_t bytes, void* 
 }
 int cuMemcpyAsync(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
   MAY_FAIL;
-  return holds(allocations, to, bytes) && holds(allocations, from, bytes) ? copy(to, from, bytes, stream) : INVALID_VALUE;
+  return has(to, bytes) && has(from, bytes) ? copy(to, from, bytes, stream) : INVALID_VALUE;
 }
 int cuMemcpyHtoD_v2(uintptr_t to, const void* from, size_t bytes) {
   MAY_FAIL;
-  if (!in_context || !holds(allocations, to, bytes)) return INVALID_VALUE;
+  if (!has(to, bytes)) return INVALID_VALUE;
   return memcpy((void*)to, from, bytes), OK;
 }
 int cuMemcpyDtoH_v2(void* to, uintptr_t from, size_t bytes) {
   MAY_FAIL;
-  if (!in_context || !holds(allocations, from, bytes)) return INVALID_VALUE;
+  if (!has(from, bytes)) return INVALID_VALUE;
   return memcpy(to, (void*)from, bytes), OK;
 }
 int cuMemcpyHtoDAsync_v2(uintptr_t to, const void* from, size_t bytes, void* stream) {
   MAY_FAIL;
-  bool known = holds(allocations, to, bytes) && holds(registered, (uintptr_t)from, bytes);
+  bool known = has(to, bytes) && holds(registered, (uintptr_t)from, bytes);
   return known ? copy(to, (uintptr_t)from, bytes, stream) : INVALID_VALUE;
 }
 int cuMemcpyDtoHAsync_v2(void* to, uintptr_t from, size_t bytes, void* stream) {
   MAY_FAIL;
-  bool known = holds(registered, (uintptr_t)to, bytes) && holds(allocations, from, bytes);
+  bool known = holds(registered, (uintptr_t)to, bytes) && has(from, bytes);
   return known ? copy((uintptr_t)to, from, bytes, stream) : INVALID_VALUE;
 }
 
 // ---- streams, events, graphs ----
 int cuStreamCreate(void** stream, unsigned) {
   MAY_FAIL;
-  return *stream = new Stream, in_context ? OK : INVALID_CONTEXT;
+  return *stream = new Stream(current), in_context() ? OK : INVALID_CONTEXT;
 }
 int cuStreamDestroy_v2(void* stream) { return delete (Stream*)stream, demanded(__func__); }
 int cuStreamSynchronize(void* stream) {
@@ -360,7 +409,7 @@ int cuGraphLaunch(void* executable, void* stream) {
 }
 int cuEventCreate(void** event, unsigned) {
   MAY_FAIL;
-  return *event = new Event, in_context ? OK : INVALID_CONTEXT;
+  return *event = new Event, in_context() ? OK : INVALID_CONTEXT;
 }
 int cuEventDestroy_v2(void* event) { return delete (Event*)event, demanded(__func__); }
 int cuEventRecord(void* event, void* stream) {
@@ -405,6 +454,11 @@ int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
   std::vector<std::vector<char>> values;
   for (int i = 0, bytes; (bytes = simt_parameter_bytes((const char*)function, i)) > 0; i++)
     values.emplace_back((char*)parameters[i], (char*)parameters[i] + bytes);
+  for (auto& value : values) {
+    uintptr_t address = 0;
+    if (value.size() == sizeof address) memcpy(&address, value.data(), sizeof address);
+    if (address && is_of_another(address)) return ILLEGAL_ADDRESS;
+  }
   return run(stream, [=]() mutable {
     std::vector<void*> arguments;
     for (auto& value : values) arguments.push_back(value.data());
@@ -428,6 +482,7 @@ int cuTensorMapEncodeTiled(void* map, int type, uint32_t rank, void* address, co
                            const uint32_t* box, const uint32_t* step, int interleave, int swizzle, int, int) {
   MAY_FAIL;
   if (type != 7 || rank != 2 || step[0] != 1 || step[1] != 1 || interleave || swizzle != 3) return INVALID_VALUE;
+  if (is_of_another((uintptr_t)address)) return ILLEGAL_ADDRESS;
   return simt_tensor_map(map, address, size[0], size[1], stride[0], box[0], box[1]) ? INVALID_VALUE : OK;
 }
 }

@@ -41,8 +41,7 @@ final class GpuWatch implements AutoCloseable {
 
   /// Prints the state before a run.
   static GpuWatch begin() {
-    String pciBusId = CudaDriver.probe().pciBusId();
-    return new GpuWatch(pciBusId.isEmpty() ? Optional.empty() : Nvml.open(pciBusId));
+    return new GpuWatch(CudaDriver.probe().gpus().stream().findFirst().flatMap(gpu -> Nvml.open(gpu.pciBusId())));
   }
 
   /// Prints the state.

@@ -17,6 +17,8 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.IntSupplier;
@@ -32,12 +34,17 @@ public final class CudaDriver {
   private static final int NAME_BYTES = 256;
   private static final int BUS_ID_BYTES = 32;
 
+  /// A GPU.
+  ///
+  /// @param description for example `NVIDIA H200, compute capability 9.0, 140 GiB, driver for CUDA 12.8`
+  /// @param pciBusId as [Nvml#open] takes it
+  public record Gpu(String description, String pciBusId) {}
+
   /// What was found.
   ///
-  /// @param device   the first GPU, for example `NVIDIA H200, compute capability 9.0, 140 GiB, driver for CUDA 12.8`
-  /// @param pciBusId of this GPU, as [Nvml#open] takes it; else empty
-  /// @param problem  otherwise, why there is none
-  public record Probe(Optional<String> device, String pciBusId, String problem) {}
+  /// @param gpus in the order of their numbers
+  /// @param problem why there are none
+  public record Probe(List<Gpu> gpus, String problem) {}
 
   private static final class CudaException extends Exception {
     private static final long serialVersionUID = 1;
@@ -49,7 +56,7 @@ public final class CudaDriver {
 
   private CudaDriver() {}
 
-  /// Looks for the driver's library, initialises it and asks for the first GPU.
+  /// Looks for the driver's library, initialises it and asks for the GPUs.
   public static Probe probe() {
     if (!CudaDriver.class.getModule().isNativeAccessEnabled()) {
       return problem(NO_NATIVE_ACCESS);
@@ -59,14 +66,14 @@ public final class CudaDriver {
       return problem(LIBRARY + " was not found: install NVIDIA's driver to use a GPU");
     }
     try (Arena arena = Arena.ofConfined()) {
-      return firstDevice(library.get(), arena);
+      return devices(library.get(), arena);
     } catch (CudaException e) {
       return problem(e.getMessage());
     }
   }
 
   private static Probe problem(String text) {
-    return new Probe(Optional.empty(), "", text);
+    return new Probe(List.of(), text);
   }
 
   /// The major version of CUDA that the driver is for; empty if there is none.
@@ -94,14 +101,23 @@ public final class CudaDriver {
     }
   }
 
-  private static Probe firstDevice(SymbolLookup library, Arena arena) throws CudaException {
+  private static Probe devices(SymbolLookup library, Arena arena) throws CudaException {
     MemorySegment number = arena.allocate(JAVA_LONG);
     call(library, "cuInit", () -> cuInit(0));
     call(library, "cuDeviceGetCount", () -> cuDeviceGetCount(number));
-    if (number.get(JAVA_INT, 0) < 1) {
+    int count = number.get(JAVA_INT, 0);
+    if (count < 1) {
       throw new CudaException("NVIDIA's driver sees no GPU");
     }
-    call(library, "cuDeviceGet", () -> cuDeviceGet(number, 0));
+    List<Gpu> gpus = new ArrayList<>();
+    for (int ordinal = 0; ordinal < count; ordinal++) {
+      gpus.add(gpu(library, ordinal, number, arena));
+    }
+    return new Probe(List.copyOf(gpus), "");
+  }
+
+  private static Gpu gpu(SymbolLookup library, int ordinal, MemorySegment number, Arena arena) throws CudaException {
+    call(library, "cuDeviceGet", () -> cuDeviceGet(number, ordinal));
     int device = number.get(JAVA_INT, 0);
     MemorySegment name = arena.allocate(NAME_BYTES);
     call(library, "cuDeviceGetName", () -> cuDeviceGetName(name, NAME_BYTES, device));
@@ -113,9 +129,8 @@ public final class CudaDriver {
     long memory = number.get(JAVA_LONG, 0);
     MemorySegment busId = arena.allocate(BUS_ID_BYTES);
     call(library, "cuDeviceGetPCIBusId", () -> cuDeviceGetPCIBusId(busId, BUS_ID_BYTES, device));
-    return new Probe(Optional.of("%s, compute capability %s.%s, %s GiB, driver for CUDA %s.%s"
-        .formatted(name.getString(0), major, minor, memory >> 30, version / 1000, version % 1000 / 10)),
-        busId.getString(0), "");
+    return new Gpu("%s, compute capability %s.%s, %s GiB, driver for CUDA %s.%s".formatted(name.getString(0), major,
+        minor, memory >> 30, version / 1000, version % 1000 / 10), busId.getString(0));
   }
 
   private static int attribute(SymbolLookup library, MemorySegment number, int attribute, int device)

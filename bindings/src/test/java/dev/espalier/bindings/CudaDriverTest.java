@@ -9,7 +9,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -36,15 +35,14 @@ class CudaDriverTest {
   }
 
   private static void assertProblem(String problem) {
-    assertEquals(new CudaDriver.Probe(Optional.empty(), "", problem), CudaDriver.probe());
+    assertEquals(new CudaDriver.Probe(List.of(), problem), CudaDriver.probe());
   }
 
   @Test
   void findsTheFirstGpu() {
-    assertEquals(
-        new CudaDriver.Probe(Optional.of("NVIDIA Stub 70, compute capability 9.3, 140 GiB, driver for CUDA 12.8"),
-            "0000:17:00.0", ""),
-        CudaDriver.probe());
+    assertEquals(new CudaDriver.Probe(List.of(
+        new CudaDriver.Gpu("NVIDIA Stub 70, compute capability 9.3, 140 GiB, driver for CUDA 12.8", "0000:17:00.0")),
+        ""), CudaDriver.probe());
     assertEquals(OptionalInt.of(12), CudaDriver.cudaVersion());
   }
 

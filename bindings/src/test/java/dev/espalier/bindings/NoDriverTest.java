@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.SymbolLookup;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.MethodOrderer;
@@ -33,7 +34,7 @@ class NoDriverTest {
   @Order(1)
   void thereIsNoGpu() {
     assumeAbsent("libcuda.so.1");
-    CudaDriver.Probe none = new CudaDriver.Probe(Optional.empty(), "",
+    CudaDriver.Probe none = new CudaDriver.Probe(List.of(),
         "libcuda.so.1 was not found: install NVIDIA's driver to use a GPU");
     assertEquals(none, CudaDriver.probe());
     assertEquals(none, CudaDriver.probe());
@@ -54,8 +55,7 @@ class NoDriverTest {
   void saysWhatAnOldDriverLacks(@TempDir Path folder) throws IOException, InterruptedException {
     assumeAbsent("libcuda.so.1");
     StubLibrary.load(StubLibrary.compile(folder, CudaDriver.LIBRARY, "cuda.c", "-DOLD"));
-    assertEquals(
-        new CudaDriver.Probe(Optional.empty(), "", "libcuda.so.1 lacks cuDeviceGetPCIBusId: its driver is too old"),
+    assertEquals(new CudaDriver.Probe(List.of(), "libcuda.so.1 lacks cuDeviceGetPCIBusId: its driver is too old"),
         CudaDriver.probe());
   }
 }

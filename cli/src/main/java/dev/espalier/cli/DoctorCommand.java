@@ -4,6 +4,7 @@ import dev.espalier.engine.EspalierException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.device.Hardware;
+import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -25,15 +26,25 @@ final class DoctorCommand implements Callable<Integer> {
     machine.row("bfloat16", Machine.bfloat16());
     machine.row("vector api", Machine.vectorApi());
     machine.row("memory", Machine.memory());
-    Hardware.Answer<Hardware.Gpu> gpu = Hardware.gpu();
-    machine.row("gpu", gpu.value().map(Hardware.Gpu::description).orElse("none: " + gpu.problem()));
-    gpu.value().flatMap(Hardware.Gpu::now).ifPresent(now -> machine.row("gpu now", Machine.gpuNow(now)));
+    Hardware.Answer<List<Hardware.Gpu>> gpus = Hardware.gpus();
+    List<Hardware.Gpu> found = gpus.value().orElse(List.of());
+    for (int i = 0; i < found.size(); i++) {
+      String name = found.size() == 1 ? "gpu" : "gpu " + i;
+      machine.row(name, found.get(i).description());
+      found.get(i).now().ifPresent(now -> machine.row(name + " now", Machine.gpuNow(now)));
+    }
+    if (found.isEmpty()) {
+      machine.row("gpu", "none: " + gpus.problem());
+    }
     Hardware.Answer<String> cublas = Hardware.cublas();
     machine.row("cublas", cublas.value().orElse(cublas.problem()));
     machine.lines().forEach(global.out()::println);
     global.out().println();
     Table devices = new Table(3, "device", "usable", "");
     boolean cuda = row(devices, Device.CUDA, AUTO);
+    if (found.size() > 1) {
+      row(devices, Device.ALL_GPUS, "passes over samples are divided among them");
+    }
     boolean cpu = row(devices, Device.CPU, cuda ? "for machines without a GPU" : AUTO);
     row(devices, Device.REFERENCE, cuda || cpu ? "to check others by" : AUTO);
     devices.lines().forEach(global.out()::println);

@@ -86,7 +86,8 @@ class HelpTest {
       assertNames(command, "--loss", values(Loss.class));
       assertNames(command, "--activations", Arrays.asList(Activation.Kind.values()));
       assertNames(command, "--precision", Arrays.asList(Precision.values()));
-      assertNames(command, "--device", Arrays.stream(Device.Kind.values()).map(kind -> new Device(kind, 0)).toList());
+      assertNames(command, "--device", Arrays.stream(Device.Kind.values())
+          .map(kind -> new Device(kind, kind == Device.Kind.CUDA ? List.of(0) : List.of())).toList());
     }
   }
 

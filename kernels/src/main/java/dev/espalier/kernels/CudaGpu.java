@@ -122,7 +122,6 @@ public final class CudaGpu implements Driver {
   public CudaGpu(int ordinal) {
     releases.push(arena::close);
     try {
-      requireJCudaAndKernels();
       findDevice(ordinal);
       int driver = driverVersion();
       int major = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
@@ -163,13 +162,23 @@ public final class CudaGpu implements Driver {
     }
   }
 
-  private void findDevice(int ordinal) {
+  /// How many devices CUDA shows this process.
+  ///
+  /// @throws GpuUnavailableException if there is no driver, or the build had no nvcc; the message says what to do
+  /// @throws GpuException if the driver fails
+  public static int count() {
+    requireJCudaAndKernels();
     translated(() -> JCudaDriver.cuInit(0));
     int[] count = new int[1];
     translated(() -> JCudaDriver.cuDeviceGetCount(count));
-    if (ordinal < 0 || ordinal >= count[0]) {
+    return count[0];
+  }
+
+  private void findDevice(int ordinal) {
+    int count = count();
+    if (ordinal < 0 || ordinal >= count) {
       throw new GpuUnavailableException(
-          "there is no GPU %d: this process sees %d, numbered from 0".formatted(ordinal, count[0]));
+          "there is no GPU %d: this process sees %d, numbered from 0".formatted(ordinal, count));
     }
     translated(() -> JCudaDriver.cuDeviceGet(device, ordinal));
   }

@@ -39,7 +39,7 @@ public final class JCudaLoader {
 
   private static Optional<String> load() {
     CudaDriver.Probe probe = CudaDriver.probe();
-    return probe.device().isEmpty()
+    return probe.gpus().isEmpty()
         ? Optional.of(probe.problem())
         : load("JCudaDriver", () -> JCudaDriver.setExceptionsEnabled(true));
   }

@@ -9,6 +9,8 @@ import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentSkipListMap;
 
 /// The CPU as a GPU with memory and two streams, for tests of what is built on [Driver]. Work is done as late
 /// as the rules allow: only when somebody waits for it, and in the stream that nobody waits for not at all. So a
@@ -28,10 +30,13 @@ public final class EmulatedDriver implements Driver {
   private static final byte GUARD_BYTE = (byte) 0xA5;
   private static final byte NAN_BYTE = (byte) 0xFF;
 
+  /// The memory of all devices by address, and whose it is: none reaches that of another.
+  private static final ConcurrentSkipListMap<Long, EmulatedDriver> OWNERS = new ConcurrentSkipListMap<>();
+
   private final EmulatedGpu gpu;
   private final Order order;
   private final long totalMemory;
-  private final Map<Long, Allocation> allocations = new HashMap<>();
+  private final Map<Long, Allocation> allocations = new ConcurrentHashMap<>();
   private final Map<Long, OwnMemory> hostMemory = new HashMap<>();
   private final Map<Stream, Deque<Work>> queues = new EnumMap<>(Stream.class);
   private List<Work> recording;
@@ -148,6 +153,7 @@ public final class EmulatedDriver implements Driver {
     used += bytes;
     long address = allocation.content().address();
     allocations.put(address, allocation);
+    OWNERS.put(address, this);
     return address;
   }
 
@@ -162,6 +168,7 @@ public final class EmulatedDriver implements Driver {
     enqueue(Stream.COMPUTE, () -> {
       requireGuards(allocation);
       allocations.remove(address);
+      OWNERS.remove(address);
       allocation.memory().free();
     });
   }
@@ -188,7 +195,19 @@ public final class EmulatedDriver implements Driver {
     hostMemory.remove(memory.address()).free();
   }
 
-  private static MemorySegment at(long address, long bytes) {
+  private void requireOwn(long address) {
+    Map.Entry<Long, EmulatedDriver> block = OWNERS.floorEntry(address);
+    if (block == null || block.getValue() == this) {
+      return;
+    }
+    Allocation allocation = block.getValue().allocations.get(block.getKey());
+    if (allocation != null && address < block.getKey() + allocation.bytes()) {
+      throw new IllegalStateException("%#x is in the memory of another device".formatted(address));
+    }
+  }
+
+  private MemorySegment at(long address, long bytes) {
+    requireOwn(address);
     return MemorySegment.ofAddress(address).reinterpret(bytes);
   }
 
@@ -350,6 +369,15 @@ public final class EmulatedDriver implements Driver {
 
   @Override
   public void launch(Launch launch, Stream stream) {
+    for (Argument argument : launch.arguments()) {
+      switch (argument) {
+        case Argument.Address(long address) -> requireOwn(address);
+        case Argument.TensorMap(DeviceMatrix matrix, long _, int _) -> requireOwn(matrix.address());
+        default -> {
+          // A number.
+        }
+      }
+    }
     enqueue(stream, () -> {
       launches++;
       gpu.launch(launch);
@@ -365,6 +393,9 @@ public final class EmulatedDriver implements Driver {
     synchronize();
     gpu.close();
     allocations.values().forEach(EmulatedDriver::requireGuards);
-    allocations.values().forEach(allocation -> allocation.memory().free());
+    allocations.forEach((address, allocation) -> {
+      OWNERS.remove(address);
+      allocation.memory().free();
+    });
   }
 }

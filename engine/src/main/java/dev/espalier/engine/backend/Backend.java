@@ -141,10 +141,16 @@ public interface Backend extends AutoCloseable {
   }
 
   /// The backends that share the samples of a pass: several where each thread is faster on samples of its own,
-  /// otherwise this one alone.
+  /// otherwise the [devices][#devices].
   ///
   /// @param bytes that the share of each takes
   default Workers workers(long samples, long bytes) {
+    return devices(samples);
+  }
+
+  /// The devices that share the samples of any pass: several where they work as one and each gets some, otherwise this
+  /// backend alone.
+  default Workers devices(long samples) {
     return Workers.alone(this);
   }
 

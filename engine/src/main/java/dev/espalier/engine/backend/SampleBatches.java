@@ -5,6 +5,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -47,6 +48,45 @@ public abstract sealed class SampleBatches implements AutoCloseable {
       }
       return parts;
     });
+  }
+
+  /// What a worker does with its part of a pass.
+  @FunctionalInterface
+  public interface Part {
+    /// @param worker its number
+    /// @param batches closed by the caller
+    void run(int worker, SampleBatches batches) throws IOException;
+  }
+
+  /// Runs a pass that workers share. When one fails, no batch is left for the others.
+  ///
+  /// @param batchSize most samples in a batch, at least 1
+  /// @throws IOException if a sample cannot be read or is not finite
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it takes memory that is not there
+  public static void share(Workers workers, Dataset data, int batchSize, Part part) throws IOException {
+    List<SampleBatches> parts = divided(workers.backends(), data, batchSize);
+    List<Runnable> work = new ArrayList<>();
+    for (int w = 0; w < parts.size(); w++) {
+      int worker = w;
+      work.add(() -> run(worker, parts.get(worker), part));
+    }
+    try {
+      workers.run(work);
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    } finally {
+      for (SampleBatches each : parts) {
+        each.close(); // what none has begun
+      }
+    }
+  }
+
+  private static void run(int worker, SampleBatches batches, Part part) {
+    try (batches) {
+      part.run(worker, batches);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   private static int rows(Dataset data, int batchSize) {

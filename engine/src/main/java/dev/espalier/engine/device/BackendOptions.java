@@ -8,7 +8,7 @@ import java.util.OptionalLong;
 ///
 /// @param threads most threads of a CPU, at least 1
 /// @param precision of large products; empty: TF32 on a GPU, else float32
-/// @param deviceMemory bytes of GPU memory to take at most; empty: the free memory, less a reserve
+/// @param deviceMemory bytes of the memory of each GPU to take at most; empty: the free memory, less a reserve
 public record BackendOptions(int threads, Optional<Precision> precision, OptionalLong deviceMemory) {
   /// All cores that this process may use, and what suits the device.
   public static final BackendOptions DEFAULT = new BackendOptions(availableThreads(), Optional.empty(),

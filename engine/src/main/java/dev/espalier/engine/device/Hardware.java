@@ -7,6 +7,7 @@ import dev.espalier.bindings.NativeLibraryException;
 import dev.espalier.bindings.Nvml;
 import dev.espalier.engine.DeviceUnavailableException;
 import dev.espalier.engine.backend.cpu.CpuBackend;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -17,7 +18,7 @@ import java.util.OptionalLong;
 public final class Hardware {
   private Hardware() {}
 
-  /// The first GPU.
+  /// A GPU.
   ///
   /// @param description for example `NVIDIA H200, compute capability 9.0, 140 GiB, driver for CUDA 12.8`
   /// @param now its state at the moment, where NVML tells it
@@ -47,12 +48,12 @@ public final class Hardware {
     }
   }
 
-  /// The first GPU that the driver shows.
-  public static Answer<Gpu> gpu() {
+  /// The GPUs that the driver shows, in the order of their numbers: at least one.
+  public static Answer<List<Gpu>> gpus() {
     CudaDriver.Probe probe = CudaDriver.probe();
-    return probe.device().isPresent()
-        ? Answer.of(new Gpu(probe.device().get(), now(probe.pciBusId())))
-        : Answer.none(probe.problem());
+    return probe.gpus().isEmpty()
+        ? Answer.none(probe.problem())
+        : Answer.of(probe.gpus().stream().map(gpu -> new Gpu(gpu.description(), now(gpu.pciBusId()))).toList());
   }
 
   private static Optional<GpuState> now(String pciBusId) {

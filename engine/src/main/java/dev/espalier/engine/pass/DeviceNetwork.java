@@ -95,6 +95,33 @@ public final class DeviceNetwork implements Architecture, Resource {
     });
   }
 
+  /// A copy of a network in the memory of another backend, closed by the caller.
+  ///
+  /// @param backend takes the copy
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit
+  static DeviceNetwork replica(Backend backend, DeviceNetwork network) {
+    return Resources.build(resources -> {
+      List<Layer> layers = new ArrayList<>();
+      for (Layer layer : network.layers) {
+        layers.add(new Layer(layer.name(), resources.own(backend.allocateWeights(layer.outputs(), layer.inputs())),
+            resources.own(backend.allocate(1, layer.outputs())), layer.hasBias(), layer.activation()));
+      }
+      DeviceNetwork copy = new DeviceNetwork(backend, network.graph, layers, resources);
+      for (int l = 0; l < layers.size(); l++) {
+        copy.loadAcross(network, l);
+      }
+      return copy;
+    });
+  }
+
+  /// Takes layer `l` of a network of the same graph and shapes in the memory of another backend.
+  void loadAcross(DeviceNetwork network, int l) {
+    try (Arena arena = Arena.ofShared()) { // several threads copy what is large
+      backend.upload(network.backend.onHost(network.layers.get(l).weights(), arena), layers.get(l).weights());
+      backend.upload(network.backend.onHost(network.layers.get(l).bias(), arena), layers.get(l).bias());
+    }
+  }
+
   /// Takes the weights and biases of a network of the same graph and shapes.
   public void load(DenseNetwork network) {
     for (int l = 0; l < layers.size(); l++) {

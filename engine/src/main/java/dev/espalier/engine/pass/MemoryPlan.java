@@ -22,8 +22,9 @@ import org.slf4j.LoggerFactory;
 /// @param onHost bytes of weights and scores that lie in host memory because the backend's own is too small
 /// @param batchSize samples of a batch
 /// @param budget bytes that the backend may take, where it counts them
+/// @param devices that share passes: each takes as much as the plan says
 public record MemoryPlan(long weights, long scores, long batch, long workspace, long samples, long onHost,
-    int batchSize, OptionalLong budget) {
+    int batchSize, OptionalLong budget, int devices) {
   private static final Logger LOG = LoggerFactory.getLogger(MemoryPlan.class);
 
   /// Networks that a search for a sparsity holds at a time, with the copy that a measurement compares with.
@@ -55,10 +56,11 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
     for (Node.Dense layer : graph.layers()) {
       weights += layer.width() * (layer.inputWidth() + 1L) * Float.BYTES;
     }
+    int devices = backend.devices(Long.MAX_VALUE).backends().size();
     int samples = requested.orElse(backend.batchSize());
     if (backend.memory().isEmpty()) {
       return new MemoryPlan(weights, demand.scores, batchBytes(backend, graph, demand.passes, samples),
-          demand.workspace.applyAsLong(samples), 0, 0, samples, OptionalLong.empty());
+          demand.workspace.applyAsLong(samples), 0, 0, samples, OptionalLong.empty(), devices);
     }
     MemoryBudget memory = backend.memory().get();
     long onDevice = Math.min(weights + demand.scores, memory.forWeights());
@@ -82,7 +84,7 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
     long run = MOST_NETWORKS * weights + demand.scores + batch + workspace;
     long stay = run + demand.samples <= memory.forWeights() ? demand.samples : 0;
     return new MemoryPlan(weights, demand.scores, batch, workspace, stay, weights + demand.scores - onDevice, samples,
-        OptionalLong.of(memory.bytes()));
+        OptionalLong.of(memory.bytes()), devices);
   }
 
   /// How many backward passes are stacked into one product: about as many in each.
@@ -114,11 +116,12 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
   /// For example `weights 1.0 MiB, scores 2.0 MiB, batch of 512 samples 3.5 MiB, of 1,024.0 MiB`.
   @Override
   public String toString() {
-    return "weights %s, scores %s, batch of %s samples %s%s%s%s%s".formatted(MemoryBudget.text(weights),
+    return "weights %s, scores %s, batch of %s samples %s%s%s%s%s%s".formatted(MemoryBudget.text(weights),
         MemoryBudget.text(scores), batchSize, MemoryBudget.text(batch),
         workspace == 0 ? "" : ", workspace %s".formatted(MemoryBudget.text(workspace)),
         samples == 0 ? "" : ", samples that stay %s".formatted(MemoryBudget.text(samples)),
         budget.isPresent() ? ", of " + MemoryBudget.text(budget.getAsLong()) : "",
+        devices > 1 ? " on each of %s devices".formatted(devices) : "",
         onHost == 0 ? "" : "; %s of weights and scores lie in host memory".formatted(MemoryBudget.text(onHost)));
   }
 }

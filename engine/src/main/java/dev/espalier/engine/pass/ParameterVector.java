@@ -4,6 +4,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -80,6 +81,25 @@ public final class ParameterVector implements Resource {
   /// Adds a multiple of another vector of the same parameters.
   public void add(double factor, ParameterVector x) {
     forEach(x, (from, to) -> backend.network().add(factor, from, to));
+  }
+
+  /// Takes the numbers of another vector of the same parameters, in the memory of another backend.
+  public void loadAcross(ParameterVector from) {
+    forEach(from, (x, y) -> {
+      try (Arena arena = Arena.ofShared()) { // several threads copy what is large
+        backend.upload(from.backend.onHost(x, arena), y);
+      }
+    });
+  }
+
+  /// Adds another vector of the same parameters, in the memory of another backend.
+  public void addAcross(ParameterVector x) {
+    forEach(x, (from, to) -> {
+      try (Arena arena = Arena.ofShared(); Matrix copy = backend.allocateWeights(from.rows(), from.columns())) {
+        backend.upload(x.backend.onHost(from, arena), copy);
+        backend.network().add(1, copy, to);
+      }
+    });
   }
 
   /// Adds a multiple of x∘y, of vectors of the same parameters.

@@ -18,6 +18,7 @@ import dev.espalier.engine.pass.CurvaturePass;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
 import dev.espalier.engine.pass.LossPass;
+import dev.espalier.engine.pass.NetworkReplicas;
 import dev.espalier.engine.pass.ParameterVector;
 import dev.espalier.engine.pass.SensitivityPass;
 import java.io.IOException;
@@ -25,6 +26,7 @@ import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /// What Gauss-Newton steps must know of the samples: the objective, its gradient, and the product of the Gauss-Newton
@@ -52,6 +54,9 @@ final class JointSums implements Resource {
   /// The part of one worker.
   private final class Share {
     final Backend backend;
+    final DeviceNetwork network;
+    /// The direction of a product, where the worker does not reach it.
+    final Optional<ParameterVector> direction;
     final LossPass loss;
     final CurvaturePass curvature;
     /// Sums of all but the first worker, whose sums are the total.
@@ -63,6 +68,10 @@ final class JointSums implements Resource {
 
     Share(Backend backend, ParameterVector parameters, int index) {
       this.backend = backend;
+      network = networks.of(index);
+      direction = workers.areApart() && index > 0
+          ? Optional.of(resources.own(ParameterVector.zeros(backend, parameters)))
+          : Optional.empty();
       Graph graph = network.graph();
       loss = resources.own(teacher.lossPass(backend, graph, batchSize));
       curvature = resources.own(CurvaturePass.allocate(backend, graph, teacher.objective(), parameters, batchSize));
@@ -96,12 +105,15 @@ final class JointSums implements Resource {
   private final Teacher teacher;
   private final SampleSource samples;
   private final Workers workers;
+  private final NetworkReplicas networks;
   private final int batchSize;
   private final boolean isKept;
   private final List<Share> shares = new ArrayList<>();
   private final Arena arena = Arena.ofShared(); // of the workers' threads
   private final Resources resources;
+  /// Whether what is kept is of the weights as they are, and whether the replicas have them.
   private boolean isCurrent;
+  private boolean isReplicated = true;
 
   private JointSums(DeviceNetwork network, Backend backend, ParameterVector parameters, Teacher teacher,
       SampleSource samples, int mostSamples, Resources resources) {
@@ -112,11 +124,13 @@ final class JointSums implements Resource {
     this.resources = resources;
     resources.own(arena::close);
     long values = network.graph().nodes().stream().mapToLong(Node::width).sum();
-    isKept = backend.memory().isEmpty() && samples.samples() <= KEPT_BYTES / Float.BYTES / values;
     workers = samples.isThreadConfined()
         ? Workers.alone(backend)
         : backend.workers(samples.samples(),
             bytes(network.graph(), mostSamples) + Repairer.denseBytes(network.graph()));
+    isKept = backend.memory().isEmpty() && !workers.areApart()
+        && samples.samples() <= KEPT_BYTES / Float.BYTES / values;
+    networks = resources.own(NetworkReplicas.of(network, workers));
     batchSize = workers.batchSize(samples.samples(), mostSamples);
     for (Backend worker : workers.backends()) {
       shares.add(new Share(worker, parameters, shares.size()));
@@ -166,6 +180,7 @@ final class JointSums implements Resource {
   /// Forgets the values: weights have changed.
   void changed() {
     isCurrent = false;
+    isReplicated = false;
   }
 
   /// The sum of the losses.
@@ -181,7 +196,7 @@ final class JointSums implements Resource {
   void gradient(ParameterVector gradient) throws IOException {
     sum(gradient, (share, forward, first, sums) -> {
       share.loss.load(teacher.outputs().slice(first, forward.samples()));
-      share.loss.run(network, forward);
+      share.loss.run(share.network, forward);
       sums.parts()
           .forEach(part -> share.addProducts(part, share.loss.gradient(part.number(), forward.samples()), forward));
     });
@@ -191,8 +206,9 @@ final class JointSums implements Resource {
   ///
   /// @param product written
   void curve(ParameterVector direction, ParameterVector product) throws IOException {
+    shares.forEach(share -> share.direction.ifPresent(copy -> copy.loadAcross(direction)));
     sum(product, (share, forward, _, sums) -> {
-      share.curvature.run(network, forward, direction);
+      share.curvature.run(share.network, forward, share.direction.orElse(direction));
       sums.parts().forEach(
           part -> share.addProducts(part, share.curvature.gradient(part.number(), forward.samples()), forward));
     });
@@ -218,7 +234,7 @@ final class JointSums implements Resource {
       sum(diagonal, (share, forward, first, sums) -> {
         int number = shares.indexOf(share);
         SensitivityPass pass = passes.get(number);
-        pass.run(network, forward, first);
+        pass.run(share.network, forward, first);
         for (int p = 0; p < sums.parts().size(); p++) {
           ParameterVector.Part part = sums.parts().get(p);
           Matrix a = forward.input(part.number());
@@ -248,16 +264,27 @@ final class JointSums implements Resource {
     shares.forEach(share -> share.sum.clear());
     forEach(
         (share, forward, first) -> terms.add(share, forward, first, share == shares.getFirst() ? target : share.sum));
-    shares.stream().skip(1).forEach(share -> target.add(1, share.sum));
+    for (Share share : shares.subList(1, shares.size())) {
+      if (workers.areApart()) {
+        target.addAcross(share.sum);
+      } else {
+        target.add(1, share.sum);
+      }
+    }
   }
 
   private void forEach(Visitor visitor) throws IOException {
+    if (!isReplicated) {
+      networks.refresh();
+      isReplicated = true;
+    }
     try {
       if (isKept) {
         workers.run(shares.stream().<Runnable>map(share -> () -> visitKept(share, visitor)).toList());
         isCurrent = true;
       } else {
-        visitStreamed(visitor);
+        SampleBatches.share(workers, Dataset.of(samples), batchSize,
+            (i, batches) -> visitStreamed(shares.get(i), batches, visitor));
       }
     } catch (UncheckedIOException e) {
       throw e.getCause();
@@ -269,43 +296,24 @@ final class JointSums implements Resource {
     for (Batch batch : share.kept) {
       if (!isCurrent) {
         share.backend.enter(Phase.FORWARD);
-        batch.forward.run(network);
+        batch.forward.run(share.network);
       }
       share.backend.enter(Phase.REPAIR);
       visitor.visit(share, batch.forward, batch.first);
     }
   }
 
-  private void visitStreamed(Visitor visitor) throws IOException {
-    List<SampleBatches> parts = SampleBatches.divided(workers.backends(), Dataset.of(samples), batchSize);
-    List<Runnable> work = new ArrayList<>();
-    for (int i = 0; i < shares.size(); i++) {
-      Share share = shares.get(i);
-      SampleBatches own = parts.get(i);
-      work.add(() -> visitStreamed(share, own, visitor));
-    }
-    try {
-      workers.run(work);
-    } finally {
-      for (SampleBatches part : parts) {
-        part.close();
-      }
-    }
-  }
-
-  private void visitStreamed(Share share, SampleBatches batches, Visitor visitor) {
-    try (batches; ForwardPass forward = ForwardPass.allocate(share.backend, network.graph(), batchSize)) {
+  private void visitStreamed(Share share, SampleBatches batches, Visitor visitor) throws IOException {
+    try (ForwardPass forward = ForwardPass.allocate(share.backend, network.graph(), batchSize)) {
       share.backend.enter(Phase.LOAD);
       while (batches.next()) {
         share.backend.enter(Phase.FORWARD);
         forward.load(batches);
-        forward.run(network);
+        forward.run(share.network);
         share.backend.enter(Phase.REPAIR);
         visitor.visit(share, forward, (int) batches.first());
         share.backend.enter(Phase.LOAD);
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 

@@ -5,6 +5,8 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.SampleBatches;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Repair;
@@ -16,6 +18,7 @@ import dev.espalier.engine.statistics.Statistic.Covariance;
 import dev.espalier.engine.statistics.Sums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -35,29 +38,44 @@ public final class LayerFit {
   /// @throws IOException if a sample cannot be read or is not finite
   public static List<Sums> sums(Backend backend, DeviceNetwork dense, DeviceNetwork pruned, ScoringPlan.Layer layer,
       SampleSource samples, int batchSize, ProgressListener listener, Arena arena) throws IOException {
-    DeviceNetwork.Layer shape = pruned.layers().get(layer.number());
     int rows = (int) Math.min(batchSize, samples.samples());
+    try (LayerValues values = LayerValues.streaming(backend, dense, samples, rows);
+        SampleBatches batches = SampleBatches.open(backend, Dataset.of(samples), rows)) {
+      return sums(backend, values, batches, rows, pruned, layer, true, listener, arena);
+    }
+  }
+
+  /// As the other, over a worker's part of a pass.
+  ///
+  /// @param rows most samples of a batch
+  /// @param hasErrors whether the errors are wanted
+  static List<Sums> sums(Backend backend, LayerValues values, SampleBatches batches, int rows, DeviceNetwork pruned,
+      ScoringPlan.Layer layer, boolean hasErrors, ProgressListener listener, Arena arena) throws IOException {
+    DeviceNetwork.Layer shape = pruned.layers().get(layer.number());
     try (Resources memory = new Resources()) {
-      LayerValues values = memory.own(LayerValues.streaming(backend, dense, samples, rows));
-      LayerSums sums = memory.own(LayerSums.allocate(backend, shape, layer.compensable(), true, rows));
-      Inputs inputs = new Inputs(memory.own(backend.allocate(1, shape.inputs())),
-          memory.own(backend.allocate(shape.inputs(), shape.inputs())), samples.samples());
-      Errors errors = new Errors(memory.own(backend.allocate(1, shape.outputs())),
-          memory.own(backend.allocate(shape.outputs(), shape.inputs())));
-      values.forEachBatch(layer.number(), pruned, true, (input, error, end) -> {
+      LayerSums sums = memory.own(LayerSums.allocate(backend, shape, layer.compensable(), hasErrors, rows));
+      values.forEachBatch(batches, layer.number(), pruned, hasErrors, (input, error, end) -> {
         sums.add(input, error);
-        listener.report("refitting " + shape.name(), end, samples.samples());
+        listener.report("refitting " + shape.name(), end, batches.total());
       });
-      sums.finish(inputs, Optional.of(errors));
+      Inputs inputs = new Inputs(memory.own(backend.allocate(1, shape.inputs())),
+          memory.own(backend.allocate(shape.inputs(), shape.inputs())), sums.samples());
+      Optional<Errors> errors = hasErrors
+          ? Optional.of(new Errors(memory.own(backend.allocate(1, shape.outputs())),
+              memory.own(backend.allocate(shape.outputs(), shape.inputs()))))
+          : Optional.empty();
+      sums.finish(inputs, errors);
       if (!layer.compensable()) {
         backend.clear(inputs.mean());
-        backend.clear(errors.mean());
+        errors.ifPresent(each -> backend.clear(each.mean()));
       }
       MatrixView inputMean = backend.download(inputs.mean(), arena);
-      return List.of(
-          sums(Covariance.Pair.INPUTS, inputs.samples(), inputMean, inputMean, backend.download(inputs.gram(), arena)),
-          sums(Covariance.Pair.ERRORS, inputs.samples(), backend.download(errors.mean(), arena), inputMean,
-              backend.download(errors.cross(), arena)));
+      List<Sums> found = new ArrayList<>();
+      found.add(
+          sums(Covariance.Pair.INPUTS, inputs.samples(), inputMean, inputMean, backend.download(inputs.gram(), arena)));
+      errors.ifPresent(each -> found.add(sums(Covariance.Pair.ERRORS, inputs.samples(),
+          backend.download(each.mean(), arena), inputMean, backend.download(each.cross(), arena))));
+      return found;
     }
   }
 

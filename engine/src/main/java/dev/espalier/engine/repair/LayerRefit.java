@@ -5,6 +5,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resources;
+import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.network.Graph;
@@ -33,6 +34,7 @@ final class LayerRefit implements Repairer.Step {
   private final long samples;
   private final DeviceNetwork dense;
   private final LayerValues values;
+  private final Optional<DividedSums> divided;
   private final boolean[] repaired;
   private final Map<Integer, Inputs> kept = new HashMap<>();
   private final Resources resources;
@@ -47,6 +49,10 @@ final class LayerRefit implements Repairer.Step {
     this.resources = resources;
     this.dense = dense;
     values = resources.own(LayerValues.allocate(backend, dense, samples, batchSize));
+    Workers devices = samples.isThreadConfined() ? Workers.alone(backend) : backend.devices(samples.samples());
+    divided = devices.areApart()
+        ? Optional.of(resources.own(DividedSums.allocate(devices, dense, samples, batchSize)))
+        : Optional.empty();
     repaired = changed(dense.graph(), layers);
   }
 
@@ -91,9 +97,17 @@ final class LayerRefit implements Repairer.Step {
   @Override
   public void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException {
     values.forget();
-    for (ScoringPlan.Layer layer : layers) {
-      refit(layer, pruned, listener);
-      values.forget(layer.number());
+    if (divided.isPresent()) {
+      divided.get().begin(pruned);
+    }
+    try {
+      for (ScoringPlan.Layer layer : layers) {
+        refit(layer, pruned, listener);
+        values.forget(layer.number());
+        divided.ifPresent(devices -> devices.changed(layer.number()));
+      }
+    } finally {
+      divided.ifPresent(DividedSums::end);
     }
   }
 
@@ -141,6 +155,10 @@ final class LayerRefit implements Repairer.Step {
   private void gather(ScoringPlan.Layer layer, DeviceNetwork pruned, Inputs inputs, Optional<Errors> errors,
       ProgressListener listener) throws IOException {
     DeviceNetwork.Layer shape = pruned.layers().get(layer.number());
+    if (divided.isPresent() && DividedSums.isFor(shape)) {
+      divided.get().gather(layer, inputs, errors, listener);
+      return;
+    }
     try (LayerSums sums = LayerSums.allocate(backend, shape, layer.compensable(), errors.isPresent(), batchSize)) {
       values.forEachBatch(layer.number(), pruned, errors.isPresent(), (input, error, end) -> {
         sums.add(input, error);

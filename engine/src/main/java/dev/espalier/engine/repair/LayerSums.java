@@ -100,6 +100,11 @@ final class LayerSums implements Resource {
     cross.ifPresent(sum -> sum.add(e.orElseThrow(), x));
   }
 
+  /// Samples so far.
+  long samples() {
+    return samples;
+  }
+
   /// Writes what the sums tell of the inputs and, where they have them, of the errors.
   void finish(Inputs inputs, Optional<Errors> errors) {
     try (Matrix sum = backend.allocate(1, inputs.mean().columns())) {

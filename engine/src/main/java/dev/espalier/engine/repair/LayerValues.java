@@ -102,8 +102,19 @@ final class LayerValues implements Resource {
       if (isKept) {
         visitKept(l, network, wanted, visitor);
       } else {
-        visitStreamed(l, network, wanted, visitor);
+        try (SampleBatches read = SampleBatches.open(backend, Dataset.of(samples), batchSize)) {
+          visitStreamed(read, l, network, wanted, visitor);
+        }
       }
+    }
+    backend.enter(Phase.REPAIR);
+  }
+
+  /// As [#forEachBatch(int, DeviceNetwork, boolean, Visitor)], of a worker's part of a pass; nothing is kept.
+  void forEachBatch(SampleBatches read, int l, DeviceNetwork network, boolean hasErrors, Visitor visitor)
+      throws IOException {
+    try (Matrix error = backend.allocate(batchSize, network.layers().get(l).outputs())) {
+      visitStreamed(read, l, network, hasErrors ? Optional.of(error) : Optional.empty(), visitor);
     }
     backend.enter(Phase.REPAIR);
   }
@@ -151,10 +162,10 @@ final class LayerValues implements Resource {
     return current;
   }
 
-  private void visitStreamed(int l, DeviceNetwork network, Optional<Matrix> error, Visitor visitor) throws IOException {
+  private void visitStreamed(SampleBatches read, int l, DeviceNetwork network, Optional<Matrix> error, Visitor visitor)
+      throws IOException {
     backend.enter(Phase.LOAD);
-    try (SampleBatches read = SampleBatches.open(backend, Dataset.of(samples), batchSize);
-        ForwardPass now = ForwardPass.allocate(backend, network.graph(), batchSize)) {
+    try (ForwardPass now = ForwardPass.allocate(backend, network.graph(), batchSize)) {
       while (read.next()) {
         backend.enter(Phase.FORWARD);
         now.load(read);

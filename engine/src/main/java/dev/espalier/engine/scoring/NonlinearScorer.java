@@ -14,6 +14,7 @@ import dev.espalier.engine.network.Node;
 import dev.espalier.engine.pass.ChangePass;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
+import dev.espalier.engine.pass.NetworkReplicas;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
@@ -21,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.IntStream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -158,8 +160,11 @@ final class NonlinearScorer {
   private void search(List<Removal> removals) {
     long samples = data.samples().samples();
     try (Resources temporary = new Resources()) {
-      List<Share> shares = workers.backends().stream()
-          .map(worker -> temporary.own(Resources.build(resources -> new Share(worker, resources)))).toList();
+      NetworkReplicas networks = temporary.own(NetworkReplicas.of(network, workers));
+      List<Share> shares = IntStream.range(0, workers.backends().size())
+          .mapToObj(i -> temporary
+              .own(Resources.build(resources -> new Share(workers.backends().get(i), networks.of(i), resources))))
+          .toList();
       List<Removal> open = removals;
       long trials = 0;
       for (int trial = 1; !open.isEmpty(); trial++) {
@@ -176,22 +181,13 @@ final class NonlinearScorer {
 
   /// The squared changes of the output that the trials of removals make, summed over all samples.
   private double[] sums(List<Share> shares, List<Removal> open, String task) {
-    List<SampleBatches> batches = SampleBatches.divided(workers.backends(), Dataset.of(data.samples()), batchSize);
     AtomicBoolean isEnded = new AtomicBoolean();
-    List<double[]> sums = new ArrayList<>();
-    List<Runnable> work = new ArrayList<>();
-    for (int i = 0; i < shares.size(); i++) {
-      Share share = shares.get(i);
-      SampleBatches own = batches.get(i);
-      ProgressListener progress = i == 0 ? listener : ProgressListener.NONE;
-      double[] sum = new double[open.size()];
-      sums.add(sum);
-      work.add(() -> share.run(own, open, sum, task, progress, isEnded));
-    }
+    List<double[]> sums = shares.stream().map(_ -> new double[open.size()]).toList();
     try {
-      workers.run(work);
-    } finally {
-      batches.forEach(Scorer::close);
+      SampleBatches.share(workers, Dataset.of(data.samples()), batchSize, (i, batches) -> shares.get(i).run(batches,
+          open, sums.get(i), task, i == 0 ? listener : ProgressListener.NONE, isEnded));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
     double[] all = sums.getFirst();
     sums.stream().skip(1).forEach(sum -> Arrays.setAll(all, k -> all[k] + sum[k]));
@@ -201,6 +197,7 @@ final class NonlinearScorer {
   /// A worker's share of the samples.
   private final class Share implements Resource {
     private final Backend worker;
+    private final DeviceNetwork network;
     private final ForwardPass forward;
     private final ChangePass changes;
     /// The inputs of the layer, one column below the other.
@@ -208,8 +205,9 @@ final class NonlinearScorer {
     private final Matrix ones;
     private final Resources resources;
 
-    Share(Backend worker, Resources resources) {
+    Share(Backend worker, DeviceNetwork network, Resources resources) {
       this.worker = worker;
+      this.network = network;
       this.resources = resources;
       forward = resources.own(ForwardPass.allocate(worker, network.graph(), batchSize));
       changes = resources.own(ChangePass.allocate(worker, network.graph(), planned.number(), batchSize));
@@ -227,8 +225,8 @@ final class NonlinearScorer {
     /// @param sums of the removals, added to
     /// @param isEnded whether another worker has failed
     void run(SampleBatches batches, List<Removal> open, double[] sums, String task, ProgressListener progress,
-        AtomicBoolean isEnded) {
-      try (batches) {
+        AtomicBoolean isEnded) throws IOException {
+      try {
         while (batches.next()) {
           load(batches);
           int rows = batches.rows();
@@ -237,10 +235,7 @@ final class NonlinearScorer {
             progress.report(task, batches.first() + (long) rows * end / open.size(), batches.total());
           }
         }
-      } catch (IOException e) {
-        isEnded.set(true);
-        throw new UncheckedIOException(e);
-      } catch (RuntimeException | Error e) {
+      } catch (IOException | RuntimeException | Error e) {
         isEnded.set(true);
         throw e;
       }

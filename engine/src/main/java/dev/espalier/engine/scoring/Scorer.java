@@ -11,6 +11,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
+import dev.espalier.engine.pass.NetworkReplicas;
 import dev.espalier.engine.statistics.LayerBatch;
 import dev.espalier.engine.statistics.NetworkSums;
 import dev.espalier.engine.statistics.Sums;
@@ -135,12 +136,15 @@ public final class Scorer {
     int count = workers.backends().size();
     int batchSize = workers.batchSize(samples, plan.batchSize());
     try (Resources temporary = new Resources()) {
+      NetworkReplicas networks = temporary.own(NetworkReplicas.of(network, workers));
       List<Share> shares = new ArrayList<>();
       for (Backend worker : workers.backends()) {
-        shares.add(new Share(temporary.own(BatchPasses.allocate(worker, network, data, plan, batchSize)),
-            layers(worker, network, plan, shares.isEmpty() ? resources : temporary)));
+        DeviceNetwork own = networks.of(shares.size());
+        shares.add(new Share(temporary.own(BatchPasses.allocate(worker, own, data, plan, batchSize)),
+            layers(worker, own, plan, shares.isEmpty() ? resources : temporary)));
       }
-      run(workers, shares, SampleBatches.divided(workers.backends(), data, batchSize), listener);
+      SampleBatches.share(workers, data, batchSize,
+          (i, batches) -> shares.get(i).run(batches, i == 0 ? listener : ProgressListener.NONE));
       List<LayerScorer> layers = shares.getFirst().layers();
       if (count > 1) {
         backend.enter(Phase.MOMENTS);
@@ -148,6 +152,8 @@ public final class Scorer {
         listener.report("scoring", samples, samples);
       }
       return layers;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 
@@ -225,29 +231,5 @@ public final class Scorer {
     int passes = plan.needs().backwardPasses(plan.sensitivity(), network.outputs());
     return backend.workers(data.samples().samples(),
         sums + MemoryPlan.batchBytes(backend, network.graph(), passes, plan.batchSize()));
-  }
-
-  private static void run(Workers workers, List<Share> shares, List<SampleBatches> batches, ProgressListener listener) {
-    List<Runnable> work = new ArrayList<>();
-    for (int i = 0; i < shares.size(); i++) {
-      Share share = shares.get(i);
-      SampleBatches own = batches.get(i);
-      ProgressListener progress = i == 0 ? listener : ProgressListener.NONE;
-      work.add(() -> share.run(own, progress));
-    }
-    try {
-      workers.run(work);
-    } finally {
-      batches.forEach(Scorer::close);
-    }
-  }
-
-  /// Closing may be done twice.
-  static void close(SampleBatches batches) {
-    try {
-      batches.close();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 }

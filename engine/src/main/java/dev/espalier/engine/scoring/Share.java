@@ -6,7 +6,6 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.statistics.LayerBatch;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.List;
 
 /// A worker's share of a scoring pass: some of the batches, with sums of its own.
@@ -23,18 +22,14 @@ final class Share {
 
   /// Adds all batches of a division.
   ///
-  /// @throws UncheckedIOException if a sample cannot be read or is not finite
-  void run(SampleBatches batches, ProgressListener listener) {
-    try (batches) {
+  /// @throws IOException if a sample cannot be read or is not finite
+  void run(SampleBatches batches, ProgressListener listener) throws IOException {
+    passes.backend().enter(Phase.LOAD);
+    while (batches.next()) {
+      passes.load(batches);
+      add();
       passes.backend().enter(Phase.LOAD);
-      while (batches.next()) {
-        passes.load(batches);
-        add();
-        passes.backend().enter(Phase.LOAD);
-        listener.report("scoring", batches.end(), batches.total());
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      listener.report("scoring", batches.end(), batches.total());
     }
   }
 

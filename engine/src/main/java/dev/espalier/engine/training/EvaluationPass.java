@@ -7,6 +7,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.SampleBatches;
+import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.data.SampleSource;
@@ -16,8 +17,10 @@ import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
 import dev.espalier.engine.pass.LossPass;
+import dev.espalier.engine.pass.NetworkReplicas;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -34,6 +37,7 @@ public final class EvaluationPass {
   public record Result(Optional<Evaluation> evaluation, double outputChange, double outputSquare) {}
 
   private final Backend backend;
+  private final List<DeviceNetwork> networks;
   private final ForwardPass forward;
   private final Optional<Labelled> labelled;
   private final MatrixView firstOutputs;
@@ -71,17 +75,19 @@ public final class EvaluationPass {
     }
   }
 
-  private EvaluationPass(Backend backend, ForwardPass forward, Optional<Labelled> labelled, int capacity, int width,
-      int networks, Arena arena) {
+  private EvaluationPass(Backend backend, List<DeviceNetwork> networks, ForwardPass forward,
+      Optional<Labelled> labelled, int capacity, Arena arena) {
     this.backend = backend;
+    this.networks = networks;
     this.forward = forward;
     this.labelled = labelled;
+    int width = networks.getFirst().outputs();
     firstOutputs = MatrixView.allocate(arena, capacity, width);
     outputs = MatrixView.allocate(arena, capacity, width);
-    lossSums = new double[networks];
-    changeSums = new double[networks];
-    squareSums = new double[networks];
-    hits = new double[networks];
+    lossSums = new double[networks.size()];
+    changeSums = new double[networks.size()];
+    squareSums = new double[networks.size()];
+    hits = new double[networks.size()];
   }
 
   /// Runs the pass; sums in double.
@@ -98,26 +104,46 @@ public final class EvaluationPass {
       int batchSize, ProgressListener listener) throws IOException {
     DeviceNetwork first = networks.getFirst();
     data.requireWidth(first.inputs());
-    int capacity = (int) Math.min(batchSize, data.samples().samples());
+    long samples = data.samples().samples();
+    Workers devices = data.isThreadConfined() ? Workers.alone(backend) : backend.devices(samples);
+    int capacity = devices.batchSize(samples, batchSize);
     backend.enter(Phase.LOAD);
-    try (Arena arena = Arena.ofConfined();
-        Resources resources = new Resources();
-        SampleBatches batches = SampleBatches.open(backend, loss.isEmpty() ? Dataset.of(data.samples()) : data,
-            capacity)) {
-      Optional<Labelled> labelled = loss
-          .map(given -> Labelled.of(backend, first, data, given, capacity, arena, resources));
-      EvaluationPass pass = new EvaluationPass(backend,
-          resources.own(ForwardPass.allocate(backend, first.graph(), capacity)), labelled, capacity, first.outputs(),
-          networks.size(), arena);
-      while (batches.next()) {
-        pass.add(networks, batches, data.samples().name());
-        listener.report("evaluating", batches.end(), batches.total());
+    try (Arena arena = Arena.ofShared(); // of the devices' threads
+        Resources resources = new Resources()) {
+      List<NetworkReplicas> replicas = networks.stream()
+          .map(network -> resources.own(NetworkReplicas.of(network, devices))).toList();
+      List<EvaluationPass> passes = new ArrayList<>();
+      for (Backend device : devices.backends()) {
+        int number = passes.size();
+        passes.add(new EvaluationPass(device, replicas.stream().map(each -> each.of(number)).toList(),
+            resources.own(ForwardPass.allocate(device, first.graph(), capacity)),
+            loss.map(given -> Labelled.of(device, first, data, given, capacity, arena, resources)), capacity, arena));
       }
-      return IntStream.range(0, networks.size()).mapToObj(i -> pass.result(i, batches.total())).toList();
+      SampleBatches.share(devices, loss.isEmpty() ? Dataset.of(data.samples()) : data, capacity,
+          (i, batches) -> passes.get(i).run(batches, data.samples().name(), i == 0 ? listener : ProgressListener.NONE));
+      EvaluationPass all = passes.getFirst();
+      passes.stream().skip(1).forEach(all::merge);
+      return IntStream.range(0, networks.size()).mapToObj(i -> all.result(i, samples)).toList();
     }
   }
 
-  private void add(List<DeviceNetwork> networks, SampleBatches batch, String name) throws IOException {
+  private void run(SampleBatches batches, String name, ProgressListener listener) throws IOException {
+    while (batches.next()) {
+      add(batches, name);
+      listener.report("evaluating", batches.end(), batches.total());
+    }
+  }
+
+  private void merge(EvaluationPass other) {
+    for (int i = 0; i < lossSums.length; i++) {
+      lossSums[i] += other.lossSums[i];
+      changeSums[i] += other.changeSums[i];
+      squareSums[i] += other.squareSums[i];
+      hits[i] += other.hits[i];
+    }
+  }
+
+  private void add(SampleBatches batch, String name) throws IOException {
     int rows = batch.rows();
     forward.load(batch);
     if (labelled.isPresent()) {

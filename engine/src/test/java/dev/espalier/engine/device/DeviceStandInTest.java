@@ -7,11 +7,20 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.espalier.engine.DeviceUnavailableException;
 import dev.espalier.engine.EspalierException;
 import dev.espalier.engine.OutOfBackendMemoryException;
+import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.cuda.StandIn;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.Hardware.Gpu;
 import dev.espalier.engine.device.Hardware.GpuState;
+import dev.espalier.engine.method.Repairs;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pruning.Pruner;
+import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.kernels.NeedsGpu;
+import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -24,6 +33,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Devices where there is a GPU, over the libraries that stand in for NVIDIA's.
 @Tag("stand-in")
@@ -94,9 +104,53 @@ final class DeviceStandInTest {
         assertThrows(DeviceUnavailableException.class, () -> Device.parse("cuda:3").open()).getMessage());
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"cuda:all", "cuda:0,1", "cuda:1,0"})
+  void severalGpusShareThePasses(String name) throws IOException {
+    StandIn.play("devices", 2);
+    List<String> notices = new ArrayList<>();
+    BackendOptions options = new BackendOptions(1, Optional.empty(), OptionalLong.of(256 << 20));
+    try (Arena arena = Arena.ofShared(); Backend gpus = Device.parse(name).open(options, notices::add)) {
+      assertEquals(
+          List.of("device %s: 2 GPUs share the samples of a pass; training and selection run on the first alone"
+              .formatted(name)),
+          notices);
+      String first = name.endsWith("0") ? "Stand-in 1" : "Stand-in";
+      assertTrue(gpus.description().startsWith("cuda (2 GPUs, the first %s, compute".formatted(first)),
+          gpus.description());
+      assertTrue(StandIn.count("used by the second") > 0);
+      DenseNetwork network = TestNetworks.network(arena, 1, List.of(12, 9, 4),
+          List.of(Activation.RELU, Activation.IDENTITY));
+      Dataset source = TestNetworks.source(TestNetworks.normal(arena, TestNetworks.random(2), 130, 12, 1, 0.5));
+      PruningOptions pruning = PruningOptions.builder().sparsity(0.7).batchSize(20)
+          .repair(Repairs.parse("refit+joint:outer=1:inner=2")).build();
+      double found = new Pruner(gpus, pruning).prune(network, source, arena).measuredChange().orElseThrow();
+      try (Backend reference = Device.REFERENCE.open()) {
+        double expected = new Pruner(reference, pruning).prune(network, source, arena).measuredChange().orElseThrow();
+        assertEquals(expected, found, 0.05 * expected); // of TF32
+      }
+    }
+  }
+
+  @Test
+  void refusesOneOfSeveralThatIsNotThere() {
+    StandIn.play("devices", 2);
+    assertEquals("there is no GPU 2: this process sees 2, numbered from 0",
+        assertThrows(DeviceUnavailableException.class, () -> Device.parse("cuda:0,2").open()).getMessage());
+  }
+
+  @Test
+  void describesAllGpus() {
+    StandIn.play("devices", 2);
+    assertEquals(
+        List.of("Stand-in, compute capability 9.0, 1 GiB, driver for CUDA 13.0",
+            "Stand-in 1, compute capability 9.0, 1 GiB, driver for CUDA 13.0"),
+        Hardware.gpus().value().orElseThrow().stream().map(Gpu::description).toList());
+  }
+
   @Test
   void describesTheGpu() {
-    Gpu gpu = Hardware.gpu().value().orElseThrow();
+    Gpu gpu = Hardware.gpus().value().orElseThrow().getFirst();
     assertEquals("Stand-in, compute capability 9.0, 1 GiB, driver for CUDA 13.0", gpu.description());
     GpuState now = gpu.now().orElseThrow();
     assertEquals(OptionalInt.of(3201), now.memoryClock());

@@ -12,6 +12,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.cuda.CudaBackend;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -23,11 +24,19 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// Devices where there is no GPU; [DeviceStandInTest] has one.
 final class DeviceTest {
   @ParameterizedTest
-  @CsvSource({"auto, AUTO, 0", "cuda, CUDA, 0", "cuda:1, CUDA, 1", "cuda:9999, CUDA, 9999", "cpu, CPU, 0",
-      "reference, REFERENCE, 0"})
-  void readsWhatItWrites(String text, Device.Kind kind, int number) {
-    assertEquals(new Device(kind, number), Device.parse(text));
+  @CsvSource({"auto, AUTO, ''", "cuda, CUDA, 0", "cuda:1, CUDA, 1", "cuda:9999, CUDA, 9999", "'cuda:0,1', CUDA, 0 1",
+      "'cuda:3,0,2', CUDA, 3 0 2", "cuda:all, CUDA, ''", "cpu, CPU, ''", "reference, REFERENCE, ''"})
+  void readsWhatItWrites(String text, Device.Kind kind, String numbers) {
+    List<Integer> gpus = Arrays.stream(numbers.split(" ")).filter(number -> !number.isEmpty()).map(Integer::valueOf)
+        .toList();
+    assertEquals(new Device(kind, gpus), Device.parse(text));
     assertEquals(text, Device.parse(text).toString());
+  }
+
+  @Test
+  void refusesAGpuTwice() {
+    assertEquals("device cuda:1,1 names a GPU twice",
+        assertThrows(IllegalArgumentException.class, () -> Device.parse("cuda:1,1")).getMessage());
   }
 
   @Test
@@ -36,9 +45,12 @@ final class DeviceTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:1a", "cuda:10000", "cpu:0", "auto:1", " cpu"})
+  @ValueSource(strings = {"", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:1a", "cuda:10000", "cuda:0,", "cuda:0,all",
+      "cpu:0", "auto:1", " cpu"})
   void refusesWhatIsNoDevice(String text) {
-    assertEquals("unknown device '%s': use auto, cuda, cuda:1 for the second GPU, cpu or reference".formatted(text),
+    assertEquals(
+        ("unknown device '%s': use auto, cuda, cuda:1 for the second GPU, cuda:0,1 or cuda:all for several, cpu or"
+            + " reference").formatted(text),
         assertThrows(IllegalArgumentException.class, () -> Device.parse(text)).getMessage());
   }
 
@@ -90,7 +102,7 @@ final class DeviceTest {
   @Test
   void aGpuThatIsAskedForMustBeThere() {
     assumeFalse(CudaBackend.hasGpu(), "there is a GPU");
-    String problem = Hardware.gpu().problem();
+    String problem = Hardware.gpus().problem();
     assertFalse(problem.isBlank());
     assertEquals(problem, assertThrows(DeviceUnavailableException.class, Device.CUDA::open).getMessage());
     assertEquals(problem,

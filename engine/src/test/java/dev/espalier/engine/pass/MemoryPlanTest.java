@@ -55,9 +55,9 @@ final class MemoryPlanTest {
 
   @Test
   void countsWhatIsAllocatedWhereMemoryIsNotCounted() {
-    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(512, 5), 0, 0, 0, 512, OptionalLong.empty()),
+    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(512, 5), 0, 0, 0, 512, OptionalLong.empty(), 1),
         plan(Optional.empty(), OptionalInt.empty()));
-    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(7, 5), 0, 0, 0, 7, OptionalLong.empty()),
+    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(7, 5), 0, 0, 0, 7, OptionalLong.empty(), 1),
         plan(Optional.empty(), OptionalInt.of(7)));
     assertEquals("weights 3 KiB, scores 5 KiB, batch of 7 samples 20 KiB",
         plan(Optional.empty(), OptionalInt.of(7)).toString());
@@ -66,7 +66,7 @@ final class MemoryPlanTest {
   @Test
   void halvesTheBatchUntilItFits() {
     long bytes = WEIGHTS + SCORES + batch(128, 5);
-    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(128, 5), 0, 0, 0, 128, OptionalLong.of(bytes)),
+    assertEquals(new MemoryPlan(WEIGHTS, SCORES, batch(128, 5), 0, 0, 0, 128, OptionalLong.of(bytes), 1),
         plan(Optional.of(new MemoryBudget(bytes, bytes)), OptionalInt.empty()));
     assertEquals(64, plan(Optional.of(new MemoryBudget(bytes - 1, bytes)), OptionalInt.empty()).batchSize());
     assertEquals(1,

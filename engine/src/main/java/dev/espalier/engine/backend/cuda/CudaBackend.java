@@ -14,6 +14,7 @@ import dev.espalier.engine.backend.SampleTransfer;
 import dev.espalier.engine.backend.SelectionOperations;
 import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.backend.TrainingOperations;
+import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DeviceMatrix;
@@ -21,11 +22,16 @@ import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.GpuException;
 import dev.espalier.kernels.JCudaLoader;
 import dev.espalier.kernels.MatrixProducts;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.BiFunction;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -42,6 +48,8 @@ public final class CudaBackend implements GpuBackend {
   private static final long RESERVE_BYTES = 512L << 20;
   /// The part of the budget that a stack of gradients may take: one in so many, within limits.
   private static final int STACK_SHARE = 16;
+  /// Samples that each of several GPUs gets at the least.
+  private static final long DEVICE_SAMPLES = 64;
   /// What results, the state of a selection and rounding take of the budget.
   private static final long OWN_BYTES = 1 << 16;
 
@@ -62,6 +70,8 @@ public final class CudaBackend implements GpuBackend {
   /// Taken before the first matrix.
   private final long ownBytes;
   private final Resources resources;
+  /// The GPUs that share its passes, closed with it.
+  private List<CudaBackend> others = List.of();
 
   private CudaBackend(Driver driver, CudaMemory memory, MatrixProducts products, Precision precision, long slotBytes,
       Resources resources) {
@@ -95,6 +105,42 @@ public final class CudaBackend implements GpuBackend {
     CudaGpu gpu = gpu(number);
     return over(gpu, options.memory(), (_, memory) -> products(gpu, memory, options.precision()), options.precision(),
         CudaTransfers.SLOT_BYTES);
+  }
+
+  /// Several GPUs that share the samples of passes. The first has the matrices, and does alone what is no such pass.
+  ///
+  /// @param numbers of the GPUs, each once, as of [#open(int, CudaOptions)]
+  public static CudaBackend open(List<Integer> numbers, CudaOptions options) {
+    return together(numbers.stream().<Supplier<CudaBackend>>map(number -> () -> open(number, options)).toList());
+  }
+
+  /// As [#open(List, CudaOptions)].
+  static CudaBackend together(List<Supplier<CudaBackend>> gpus) {
+    CudaBackend first = gpus.getFirst().get();
+    List<CudaBackend> others = new ArrayList<>();
+    try {
+      for (Supplier<CudaBackend> gpu : gpus.subList(1, gpus.size())) {
+        CudaBackend other = gpu.get();
+        first.resources.own(other::close);
+        others.add(other);
+      }
+    } catch (RuntimeException | Error e) {
+      first.resources.closeAfter(e);
+      throw e;
+    }
+    first.others = List.copyOf(others);
+    return first;
+  }
+
+  /// How many GPUs CUDA shows this process.
+  ///
+  /// @throws DeviceUnavailableException if there is no driver; the message says what to do
+  public static int gpus() {
+    try {
+      return CudaGpu.count();
+    } catch (GpuException e) {
+      throw new DeviceUnavailableException(e.getMessage(), e);
+    }
   }
 
   private static CudaGpu gpu(int number) {
@@ -143,8 +189,11 @@ public final class CudaBackend implements GpuBackend {
 
   @Override
   public String description() {
-    return String.format(Locale.ROOT, "cuda (%s, products in %s by %s, %,.1f of %,.1f GiB)", driver.name(), precision,
+    String gpu = String.format(Locale.ROOT, "%s, products in %s by %s, %,.1f of %,.1f GiB", driver.name(), precision,
         products.description(), gibibytes(memory.budget()), gibibytes(driver.totalMemory()));
+    return others.isEmpty()
+        ? "cuda (%s)".formatted(gpu)
+        : "cuda (%s GPUs, the first %s)".formatted(1 + others.size(), gpu);
   }
 
   private static double gibibytes(long bytes) {
@@ -190,10 +239,16 @@ public final class CudaBackend implements GpuBackend {
 
   // ---- memory ----
 
+  /// Of several GPUs, that of the one with the least.
   @Override
   public Optional<MemoryBudget> memory() {
+    return Stream.concat(Stream.of(this), others.stream()).map(CudaBackend::ownMemory)
+        .min(Comparator.comparingLong(MemoryBudget::bytes));
+  }
+
+  private MemoryBudget ownMemory() {
     long own = ownBytes + transfers.deviceBytes() + OWN_BYTES;
-    return Optional.of(new MemoryBudget(memory.budget() - own, CudaMemory.shareOfWeights(memory.budget()) - own));
+    return new MemoryBudget(memory.budget() - own, CudaMemory.shareOfWeights(memory.budget()) - own);
   }
 
   /// Bytes taken on the device.
@@ -280,6 +335,15 @@ public final class CudaBackend implements GpuBackend {
   @Override
   public void repeat(Object key, Runnable work) {
     recordings.repeat(key, work);
+  }
+
+  @Override
+  public Workers devices(long samples) {
+    long count = 1L + others.size();
+    // So many that no division into batches leaves one without.
+    return count == 1 || samples < count * Math.max(DEVICE_SAMPLES, count)
+        ? Workers.alone(this)
+        : Workers.apart(Stream.concat(Stream.of(this), others.stream()).toList());
   }
 
   @Override
