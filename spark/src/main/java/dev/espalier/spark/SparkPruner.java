@@ -19,6 +19,7 @@ import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.repair.LayerFit;
+import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.engine.statistics.NetworkSums;
@@ -27,6 +28,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Set;
@@ -131,7 +133,7 @@ public final class SparkPruner {
     PruningPlan plan;
     PruningResult result;
     try (Arena gathered = Arena.ofShared()) {
-      plan = PruningPlan.of(round, current, scorer.gather(gathered), backend);
+      plan = plan(backend, current, working, scorer, round, gathered);
       result = new Pruner(backend, round).prune(plan, current, working, Optional.empty(), ProgressListener.NONE,
           temporary);
     }
@@ -141,6 +143,17 @@ public final class SparkPruner {
       }
     }
     return result;
+  }
+
+  /// By the sums over the samples, and by another pass where variances have cancelled in them.
+  private static PruningPlan plan(Backend backend, DenseNetwork current, DeviceNetwork working, SparkScorer scorer,
+      PruningOptions round, Arena gathered) throws IOException {
+    GatheredSums sums = scorer.gather(gathered);
+    PruningPlan plan = PruningPlan.of(round, current, sums, backend);
+    Map<String, List<Integer>> cancelled = Scorer.cancelled(backend, working, plan.scoring(), sums.sums());
+    return cancelled.isEmpty()
+        ? plan
+        : PruningPlan.of(round, current, scorer.withVariances(sums, cancelled, gathered), backend);
   }
 
   /// Layer by layer from the input: what a layer's inputs are depends on the layers below it.

@@ -12,12 +12,16 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.engine.statistics.NetworkSums;
 import dev.espalier.engine.statistics.Provenance;
+import dev.espalier.engine.statistics.Sums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.spark.broadcast.Broadcast;
 
 /// Gathers on a Spark cluster the sums that scores follow from. Each partition of the samples is streamed through the
@@ -35,14 +39,16 @@ public final class SparkScorer {
   private final PartitionedSamples samples;
   private final PruningPlan plan;
   private final Device device;
+  private final int side;
   private final Tiles tiles;
 
-  private SparkScorer(DenseNetwork network, PartitionedSamples samples, PruningPlan plan, Device device, Tiles tiles) {
+  private SparkScorer(DenseNetwork network, PartitionedSamples samples, PruningPlan plan, Device device, int side) {
     this.network = network;
     this.samples = samples;
     this.plan = plan;
     this.device = device;
-    this.tiles = tiles;
+    this.side = side;
+    tiles = Tiles.of(plan, side);
   }
 
   /// Prepares a gathering, and starts no work, unless Spark must shuffle to find out what the partitions are.
@@ -67,7 +73,7 @@ public final class SparkScorer {
     try (Backend backend = DriverBackend.open(device)) {
       PruningPlan plan = PruningPlan.of(forGathering(options, options.batchSize()), network,
           Optional.of(samples.shape()), backend);
-      return new SparkScorer(network, samples, plan, device, Tiles.of(plan, side));
+      return new SparkScorer(network, samples, plan, device, side);
     }
   }
 
@@ -115,14 +121,35 @@ public final class SparkScorer {
   public GatheredSums gather(Arena arena) throws IOException {
     Broadcast<NetworkParcel> parcel = samples.broadcast(network);
     try {
-      PruningOptions inForce = forGathering(plan.options(), OptionalInt.of(plan.scoring().batchSize()));
-      NetworkSums sums = samples.sums(tiles, new ScoringWork(parcel, inForce, device), arena);
+      NetworkSums sums = samples.sums(tiles, new ScoringWork(parcel, inForce(), device), arena);
       Provenance provenance = Gathering.provenance(network, plan, samples.head(), 0, samples.count(),
           samples.readingText());
       return new GatheredSums(sums, provenance);
     } finally {
       parcel.destroy();
     }
+  }
+
+  /// What was gathered, and by another pass the variances of some inputs.
+  ///
+  /// @param inputs by the names of their layers
+  /// @param arena takes the memory of the variances
+  GatheredSums withVariances(GatheredSums gathered, Map<String, List<Integer>> inputs, Arena arena) throws IOException {
+    Broadcast<NetworkParcel> parcel = samples.broadcast(network);
+    try {
+      NetworkSums variances = samples.sums(Tiles.ofVariances(plan, inputs, side),
+          new VariancesWork(parcel, inForce(), inputs, device), arena);
+      Map<String, List<Sums>> all = new LinkedHashMap<>();
+      gathered.sums().layers().forEach((name, sums) -> all.put(name,
+          Stream.concat(sums.stream(), variances.layers().getOrDefault(name, List.of()).stream()).toList()));
+      return new GatheredSums(new NetworkSums(gathered.sums().samples(), all), gathered.provenance());
+    } finally {
+      parcel.destroy();
+    }
+  }
+
+  private PruningOptions inForce() {
+    return forGathering(plan.options(), OptionalInt.of(plan.scoring().batchSize()));
   }
 
   /// Bytes at most that tasks send of some tiles.

@@ -65,6 +65,16 @@ final class Tiles implements Serializable {
     return all;
   }
 
+  /// Those of the variances of some inputs.
+  ///
+  /// @param inputs by the names of their layers
+  static Tiles ofVariances(PruningPlan plan, Map<String, List<Integer>> inputs, int side) {
+    Tiles all = new Tiles();
+    plan.layers().stream().filter(layer -> inputs.containsKey(layer.name())).forEach(layer -> all.add(layer.name(),
+        new Statistic.Variances(), layer.outputs(), inputs.get(layer.name()).size(), side));
+    return all;
+  }
+
   private void add(String layer, Statistic statistic, int outputs, int inputs, int side) {
     Block.grid(statistic, outputs, inputs, side)
         .forEach(block -> tiles.add(new Tile(layer, statistic, outputs, inputs, block)));

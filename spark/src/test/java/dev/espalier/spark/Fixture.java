@@ -48,8 +48,11 @@ public final class Fixture {
   }
 
   static MatrixSamples onOneMachine(Arena arena) {
+    return onOneMachine(arena, samples());
+  }
+
+  static MatrixSamples onOneMachine(Arena arena, float[]... samples) {
     MatrixView rows = MatrixView.allocate(arena, SAMPLES, INPUTS);
-    float[][] samples = samples();
     for (int i = 0; i < SAMPLES; i++) {
       rows.store(samples[i], INPUTS, (long) i * INPUTS);
     }
@@ -58,12 +61,20 @@ public final class Fixture {
 
   /// The samples in arrays of the column `x`; the same rows in each computation of a partition.
   static Dataset<Row> arrays(int partitions) {
-    return spark().createDataFrame(arrayRows(partitions), ARRAYS);
+    return arrays(partitions, samples());
+  }
+
+  static Dataset<Row> arrays(int partitions, float[]... samples) {
+    return spark().createDataFrame(arrayRows(partitions, samples), ARRAYS);
   }
 
   static JavaRDD<Row> arrayRows(int partitions) {
+    return arrayRows(partitions, samples());
+  }
+
+  private static JavaRDD<Row> arrayRows(int partitions, float[]... samples) {
     List<Row> rows = new ArrayList<>();
-    for (float[] sample : samples()) {
+    for (float[] sample : samples) {
       rows.add(RowFactory.create((Object) boxed(sample)));
     }
     return context().parallelize(rows, partitions);

@@ -88,6 +88,31 @@ final class SparkPrunerTest {
     }
   }
 
+  /// One pilot mean for an input of two clusters far apart: a second pass sums the variances that cancel.
+  @Test
+  void carriesCancelledVariances() throws IOException {
+    float[][] rows = Fixture.samples();
+    for (int n = 0; n < rows.length; n++) {
+      rows[n][3] += n % 10 == 0 ? 1e7f : 0;
+    }
+    PruningOptions options = PruningOptions.builder().sparsity(0.3).build();
+    PruningResult found = new SparkPruner(options, Device.REFERENCE).prune(network,
+        SparkSamples.of(Fixture.arrays(3, rows), SampleColumns.of("x")), arena);
+    try (Backend backend = Device.REFERENCE.open()) {
+      PruningResult expected = new Pruner(backend, options).prune(network,
+          Dataset.of(Fixture.onOneMachine(arena, rows)), arena);
+      for (int l = 0; l < network.layers().size(); l++) {
+        assertArrayEquals(expected.network().layers().get(l).weights().toArray(),
+            found.network().layers().get(l).weights().toArray());
+        float[] biases = expected.network().layers().get(l).bias().orElseThrow().toArray();
+        for (int i = 0; i < biases.length; i++) {
+          assertEquals(biases[i], found.network().layers().get(l).bias().orElseThrow().get(0, i),
+              1e-5 * Math.abs(biases[i]) + 1e-4);
+        }
+      }
+    }
+  }
+
   @Test
   void refitsToTheSameBits() throws IOException {
     PruningOptions options = PruningOptions.builder().sparsity(0.5).repair(new Repair.Refit()).build();

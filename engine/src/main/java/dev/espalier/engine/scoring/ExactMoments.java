@@ -3,10 +3,16 @@ package dev.espalier.engine.scoring;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.statistics.Statistic;
+import dev.espalier.engine.statistics.Sums;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.function.IntToDoubleFunction;
 import java.util.stream.IntStream;
 
 /// Means and variances of some inputs of a layer, weighted by the sensitivities of its neurons, summed in double on the
@@ -79,6 +85,48 @@ final class ExactMoments {
 
   int inputs() {
     return inputs.length;
+  }
+
+  /// The numbers of the inputs, ascending.
+  List<Integer> numbers() {
+    return Arrays.stream(inputs).boxed().toList();
+  }
+
+  /// What was summed.
+  ///
+  /// @param arena takes its memory
+  Sums sums(long samples, Arena arena) {
+    Map<String, MatrixView> arrays = new HashMap<>();
+    arrays.put("input", view(1, inputs.length, j -> inputs[j], arena));
+    arrays.put("m0", view(1, outputs, i -> totals[i], arena));
+    arrays.put("mean", view(outputs, inputs.length, i -> means[i], arena));
+    arrays.put("mean_rest", view(outputs, inputs.length, i -> means[i] - (float) means[i], arena));
+    arrays.put("variance", view(outputs, inputs.length, i -> variances[i], arena));
+    return new Sums(new Statistic.Variances(), outputs, inputs.length, samples, arrays);
+  }
+
+  private static MatrixView view(int rows, int columns, IntToDoubleFunction value, Arena arena) {
+    MatrixView view = MatrixView.allocate(arena, rows, columns);
+    for (int i = 0; i < rows * columns; i++) {
+      view.segment().setAtIndex(MatrixView.ELEMENT, i, (float) value.applyAsDouble(i));
+    }
+    return view;
+  }
+
+  /// Takes what was summed of the same inputs.
+  ///
+  /// @return whether they are the same
+  boolean load(Sums sums) {
+    if (sums.inputs() != inputs.length
+        || !IntStream.range(0, inputs.length).allMatch(j -> sums.array("input").get(0, j) == inputs[j])) {
+      return false;
+    }
+    for (int i = 0; i < means.length; i++) {
+      means[i] = sums.array("mean").segment().getAtIndex(MatrixView.ELEMENT, i)
+          + (double) sums.array("mean_rest").segment().getAtIndex(MatrixView.ELEMENT, i);
+      variances[i] = sums.array("variance").segment().getAtIndex(MatrixView.ELEMENT, i);
+    }
+    return true;
   }
 
   /// Adds a batch.

@@ -35,6 +35,7 @@ final class LayerScorer implements Resource {
   /// Of sums that were float32 once.
   private double roundoff;
   private Optional<ExactMoments> exact = Optional.empty();
+  private Optional<Sums> variances = Optional.empty();
 
   private LayerScorer(Backend backend, DeviceNetwork.Layer layer, ScoringPlan plan, ScoringPlan.Layer planned,
       Resources resources) {
@@ -90,6 +91,7 @@ final class LayerScorer implements Resource {
   /// Goes on from sums of the same statistics.
   void load(List<Sums> sums) {
     roundoff = SUMS_ROUNDOFF;
+    variances = sums.stream().filter(each -> each.statistic() instanceof Statistic.Variances).findFirst();
     for (Accumulator accumulator : accumulators) {
       accumulator.load(sums.stream().filter(each -> each.statistic().equals(accumulator.statistic())).findFirst()
           .orElseThrow(() -> new MismatchException(
@@ -159,6 +161,12 @@ final class LayerScorer implements Resource {
   /// Sums of the inputs that [#findInexact] found, to be gathered by a second pass.
   Optional<ExactMoments> exact() {
     return exact;
+  }
+
+  /// Whether the sums that were [loaded][#load] have the variances of the inputs that [#findInexact] found, if it found
+  /// any.
+  boolean loadExact() {
+    return exact.isEmpty() || (variances.isPresent() && exact.get().load(variances.get()));
   }
 
   /// Puts the scores that follow from [#exact] in the place of those that the moments gave.

@@ -23,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -62,28 +63,76 @@ public final class Scorer {
   /// Scores from sums that were gathered before, closed by the caller.
   ///
   /// @param sums of the plan's layers, with all statistics that it needs
-  /// @throws MismatchException if one is missing, or variances have cancelled in the sums, which only samples can mend
+  /// @throws MismatchException if one is missing, or variances have cancelled in the sums, which only samples can mend,
+  ///                           and there are no [variances][dev.espalier.engine.statistics.Statistic.Variances] of these
+  ///                           inputs
   public static Scores score(Backend backend, DeviceNetwork network, ScoringPlan plan, NetworkSums sums) {
     return Resources.build(resources -> {
-      List<LayerScorer> layers = layers(backend, network, plan, resources);
-      backend.enter(Phase.LOAD);
-      for (LayerScorer layer : layers) {
-        layer.load(sums.layers().getOrDefault(network.layers().get(layer.number()).name(), List.of()));
-      }
+      List<LayerScorer> layers = loaded(backend, network, plan, sums, resources);
       return new Scores(backend, network.graph(), finish(backend, layers, () -> refuseInexact(network, layers)),
           resources);
     });
   }
 
+  private static List<LayerScorer> loaded(Backend backend, DeviceNetwork network, ScoringPlan plan, NetworkSums sums,
+      Resources resources) {
+    List<LayerScorer> layers = layers(backend, network, plan, resources);
+    backend.enter(Phase.LOAD);
+    for (LayerScorer layer : layers) {
+      layer.load(sums.layers().getOrDefault(network.layers().get(layer.number()).name(), List.of()));
+    }
+    return layers;
+  }
+
   private static void refuseInexact(DeviceNetwork network, List<LayerScorer> layers) {
     for (LayerScorer layer : layers) {
-      layer.exact().ifPresent(sums -> {
+      layer.exact().filter(_ -> !layer.loadExact()).ifPresent(sums -> {
         throw new MismatchException(
             ("layer %s: the variances of %d of its inputs have cancelled in the statistics, which "
                 + "only samples can mend; scale the inputs, or prune with the samples")
                 .formatted(network.layers().get(layer.number()).name(), sums.inputs()));
       });
     }
+  }
+
+  /// The inputs whose variances have cancelled in sums, where it matters, by the names of their layers: those of
+  /// which [#variances] takes the rest of what scores follow from.
+  ///
+  /// @param sums as of [#score(Backend, DeviceNetwork, ScoringPlan, NetworkSums)]
+  public static Map<String, List<Integer>> cancelled(Backend backend, DeviceNetwork network, ScoringPlan plan,
+      NetworkSums sums) {
+    if (!(plan.criterion() instanceof Criterion.EliminationCompensation)) {
+      return Map.of();
+    }
+    try (Resources resources = new Resources()) {
+      Map<String, List<Integer>> inputs = new LinkedHashMap<>();
+      List<LayerScorer> layers = loaded(backend, network, plan, sums, resources);
+      finish(backend, layers, () -> layers.forEach(layer -> layer.exact()
+          .ifPresent(found -> inputs.put(network.layers().get(layer.number()).name(), found.numbers()))));
+      return inputs;
+    }
+  }
+
+  /// The weighted means and variances of some inputs, of the samples of `data`.
+  ///
+  /// @param inputs by the names of their layers
+  /// @param arena takes the memory of the sums
+  /// @throws IOException if a sample cannot be read or is not finite
+  public static NetworkSums variances(Backend backend, DeviceNetwork network, ScoringPlan plan, Dataset data,
+      Map<String, List<Integer>> inputs, ProgressListener listener, Arena arena) throws IOException {
+    Map<Integer, ExactMoments> exact = new LinkedHashMap<>();
+    for (int l = 0; l < network.layers().size(); l++) {
+      DeviceNetwork.Layer layer = network.layers().get(l);
+      if (inputs.containsKey(layer.name())) {
+        exact.put(l,
+            new ExactMoments(layer.outputs(), inputs.get(layer.name()).stream().mapToInt(Integer::intValue).toArray()));
+      }
+    }
+    sumExactly(backend, network, plan, data, listener, exact);
+    Map<String, List<Sums>> sums = new LinkedHashMap<>();
+    exact.forEach((l, moments) -> sums.put(network.layers().get(l).name(),
+        List.of(moments.sums(data.samples().samples(), arena))));
+    return new NetworkSums(data.samples().samples(), sums);
   }
 
   /// The sums that scores follow from, of the samples of `data`.
@@ -176,6 +225,17 @@ public final class Scorer {
       LOG.info("layer {}: the variances of {} of its inputs are summed again in double",
           network.layers().get(layer.number()).name(), layer.exact().orElseThrow().inputs());
     }
+    try {
+      sumExactly(backend, network, plan, data, listener,
+          some.stream().collect(Collectors.toMap(LayerScorer::number, layer -> layer.exact().orElseThrow())));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /// @param exact by the number of the layer
+  private static void sumExactly(Backend backend, DeviceNetwork network, ScoringPlan plan, Dataset data,
+      ProgressListener listener, Map<Integer, ExactMoments> exact) throws IOException {
     int batchSize = (int) Math.min(data.samples().samples(), plan.batchSize());
     try (BatchPasses passes = BatchPasses.allocate(backend, network, data, plan, batchSize);
         SampleBatches batches = SampleBatches.open(backend, data, batchSize)) {
@@ -184,16 +244,13 @@ public final class Scorer {
         passes.run();
         backend.enter(Phase.MOMENTS);
         try (Arena arena = Arena.ofConfined()) {
-          for (LayerScorer layer : some) {
-            LayerBatch batch = passes.layer(layer.number());
-            layer.exact().orElseThrow().add(backend.onHost(batch.sensitivity().orElseThrow(), arena),
-                backend.onHost(batch.input(), arena));
-          }
+          exact.forEach((l, moments) -> {
+            LayerBatch batch = passes.layer(l);
+            moments.add(backend.onHost(batch.sensitivity().orElseThrow(), arena), backend.onHost(batch.input(), arena));
+          });
         }
         listener.report("scoring inputs of uneven scale", batches.end(), batches.total());
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 

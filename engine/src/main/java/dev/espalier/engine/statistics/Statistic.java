@@ -107,6 +107,36 @@ public sealed interface Statistic extends Serializable {
     }
   }
 
+  /// Of some inputs, for each neuron, with s its sensitivity and a an input: ā = Σ s a / Σ s, and Σ s (a − ā)². Unlike
+  /// [WeightedMoments] they have nothing to cancel. Only [SumsTotal] adds them. A mean is in two parts, because the spread
+  /// may be far below it.
+  record Variances() implements Statistic {
+    @Override
+    public boolean needsSensitivity() {
+      return true;
+    }
+
+    /// @param inputs how many of the layer's
+    @Override
+    public List<Array> arrays(int outputs, int inputs) {
+      return List.of(new Array("input", Extent.INPUTS, outputs, inputs, true),
+          new Array("m0", Extent.OUTPUTS, outputs, inputs, true),
+          new Array("mean", Extent.WEIGHTS, outputs, inputs, false),
+          new Array("mean_rest", Extent.WEIGHTS, outputs, inputs, false),
+          new Array("variance", Extent.WEIGHTS, outputs, inputs, true));
+    }
+
+    @Override
+    public Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted) {
+      throw new UnsupportedOperationException("a second pass sums variances");
+    }
+
+    @Override
+    public String toString() {
+      return "variances";
+    }
+  }
+
   /// The statistics that scores follow from, in the order in which they are listed and written.
   static List<Statistic> all() {
     return List.of(new WeightedMoments(), new InputSquares(), new LossGradient());
@@ -164,7 +194,7 @@ public sealed interface Statistic extends Serializable {
   /// @param shifted whether moments are taken around a pilot mean; otherwise they are raw
   Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted);
 
-  /// `moments`, `input_squares`, `loss_gradient` or that of a covariance: the name in files.
+  /// `moments`, `input_squares`, `loss_gradient`, `variances` or that of a covariance: the name in files.
   @Override
   String toString();
 }

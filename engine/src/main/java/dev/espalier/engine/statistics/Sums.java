@@ -54,7 +54,7 @@ public record Sums(Statistic statistic, int outputs, int inputs, long samples, M
   /// As [#merge], in the memory of these sums.
   Sums add(Sums other) {
     other.requireLike(statistic, outputs, inputs);
-    if (statistic instanceof Statistic.Covariance) {
+    if (statistic instanceof Statistic.Covariance || statistic instanceof Statistic.Variances) {
       throw new IllegalArgumentException("%s are added by SumsTotal".formatted(statistic));
     }
     if (samples == 0) {

@@ -22,6 +22,9 @@ public final class SumsTotal {
     inputs = first.inputs();
     samples = first.samples();
     first.arrays().forEach((name, values) -> arrays.put(name, toDouble(values)));
+    if (statistic instanceof Statistic.Variances) {
+      add(first.array("mean_rest"), arrays.get("mean"));
+    }
   }
 
   private static double[] toDouble(MatrixView view) {
@@ -40,6 +43,7 @@ public final class SumsTotal {
     switch (statistic) {
       case Statistic.WeightedMoments() -> addMoments(part);
       case Statistic.Covariance _ -> addCovariances(part);
+      case Statistic.Variances() -> addVariances(part);
       case Statistic.InputSquares _,Statistic.LossGradient _ ->
         part.arrays().forEach((name, values) -> add(values, arrays.get(name)));
     }
@@ -63,6 +67,32 @@ public final class SumsTotal {
     }
     move(arrays.get("row_mean"), rows, part.samples() / all);
     move(arrays.get("column_mean"), columns, part.samples() / all);
+  }
+
+  /// As [#addCovariances], of each neuron and input, by the weights of the neuron. Those without weight have no mean.
+  private void addVariances(Sums part) {
+    double[] m0 = arrays.get("m0");
+    double[] means = arrays.get("mean");
+    double[] variances = arrays.get("variance");
+    float[] mean = new float[inputs];
+    float[] rest = new float[inputs];
+    float[] variance = new float[inputs];
+    for (int i = 0; i < outputs; i++) {
+      double weight = part.array("m0").get(0, i);
+      if (weight > 0) {
+        part.array("mean").load((long) i * inputs, mean, inputs);
+        part.array("mean_rest").load((long) i * inputs, rest, inputs);
+        part.array("variance").load((long) i * inputs, variance, inputs);
+        double share = weight / (m0[i] + weight);
+        for (int j = 0; j < inputs; j++) {
+          int at = i * inputs + j;
+          double distance = (double) mean[j] + rest[j] - means[at];
+          variances[at] += variance[j] + m0[i] * share * distance * distance;
+          means[at] += share * distance;
+        }
+      }
+      m0[i] += weight;
+    }
   }
 
   private static double[] distances(MatrixView to, double... from) {
@@ -117,9 +147,11 @@ public final class SumsTotal {
     Map<String, MatrixView> rounded = new LinkedHashMap<>();
     for (Statistic.Array array : statistic.arrays(outputs, inputs)) {
       MatrixView view = MatrixView.allocate(arena, array.rows(), array.columns());
-      double[] values = arrays.get(array.name());
+      boolean isRest = statistic instanceof Statistic.Variances && array.name().equals("mean_rest");
+      double[] values = arrays.get(isRest ? "mean" : array.name());
       for (int i = 0; i < values.length; i++) {
-        view.segment().setAtIndex(MatrixView.ELEMENT, i, (float) values[i]);
+        double value = isRest ? values[i] - (float) values[i] : values[i];
+        view.segment().setAtIndex(MatrixView.ELEMENT, i, (float) value);
       }
       rounded.put(array.name(), view);
     }

@@ -24,13 +24,16 @@ import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.statistics.GatheredSums;
+import dev.espalier.engine.statistics.NetworkSums;
 import dev.espalier.engine.statistics.Statistic;
 import dev.espalier.engine.statistics.Sums;
+import dev.espalier.engine.statistics.SumsTotal;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -180,15 +183,56 @@ final class GatheringTest {
   }
 
   /// One pilot mean for an input of two clusters far apart, which two neurons look at.
-  @Test
-  void refusesSumsInWhichVariancesHaveCancelled() throws IOException {
+  private Dataset twoClusters() {
     MatrixView samples = MatrixView.allocate(arena, 100, 12);
     for (int n = 0; n < 100; n++) {
       for (int j = 0; j < 12; j++) {
         samples.set(n, j, (float) (Math.sin(n * 12 + j) + (j == 3 && n % 10 == 0 ? 1e7 : 0)));
       }
     }
-    Dataset far = TestNetworks.source(samples);
+    return TestNetworks.source(samples);
+  }
+
+  /// The variances of the inputs that have cancelled, of parts, are those of all samples; scores follow from them.
+  @Test
+  void variancesOfPartsMendSums() throws IOException {
+    Dataset far = twoClusters();
+    try (Backend backend = new ReferenceBackend(); DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      PruningPlan plan = PruningPlan.of(PruningOptions.builder().build(), network, Optional.of(far), backend);
+      NetworkSums sums = Gathering.gather(backend, network, plan, far, 1, 1, Map.of(), ProgressListener.NONE, arena)
+          .sums();
+      Map<String, List<Integer>> inputs = Scorer.cancelled(backend, device, plan.scoring(), sums);
+      assertTrue(inputs.size() > 0, "variances have cancelled");
+      Map<String, List<Sums>> mended = new LinkedHashMap<>(sums.layers());
+      for (String layer : inputs.keySet()) {
+        Sums expected = variances(backend, device, plan, far, inputs).layers().get(layer).getFirst();
+        SumsTotal total = new SumsTotal(
+            variances(backend, device, plan, far.part(1, 3), inputs).layers().get(layer).getFirst());
+        for (int part = 2; part <= 3; part++) {
+          total.add(variances(backend, device, plan, far.part(part, 3), inputs).layers().get(layer).getFirst());
+        }
+        Sums found = total.sums(arena);
+        float[] right = expected.array("variance").toArray();
+        float[] means = expected.array("mean").toArray();
+        for (int at = 0; at < right.length; at++) {
+          // Positive terms of three parts are rounded to float32, and their total.
+          assertEquals(right[at], found.array("variance").toArray()[at], 8 * 0x1p-24 * right[at]);
+          assertEquals(means[at], found.array("mean").toArray()[at], 8 * 0x1p-24 * Math.abs(means[at]));
+        }
+        mended.put(layer, List.of(sums.layers().get(layer).getFirst(), found));
+      }
+      Scorer.score(backend, device, plan.scoring(), new NetworkSums(100, mended)).close();
+    }
+  }
+
+  private NetworkSums variances(Backend backend, DeviceNetwork device, PruningPlan plan, Dataset data,
+      Map<String, List<Integer>> inputs) throws IOException {
+    return Scorer.variances(backend, device, plan.scoring(), data, inputs, ProgressListener.NONE, arena);
+  }
+
+  @Test
+  void refusesSumsInWhichVariancesHaveCancelled() throws IOException {
+    Dataset far = twoClusters();
     PruningOptions options = PruningOptions.builder().build();
     try (Backend backend = new ReferenceBackend(); DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
       PruningPlan plan = PruningPlan.of(options, network, Optional.of(far), backend);
