@@ -127,13 +127,36 @@ final class PartitionedSamples {
   /// @throws IOException if a sample has no finite number where one should be, or another width; the message names the
   ///                     column and the sample
   NetworkSums sums(Tiles tiles, PartitionWork work, Arena arena) throws IOException {
-    long[] counted = firsts();
+    return total(tiles,
+        rows.mapPartitionsWithIndex(new PartitionTask(work, reader, samples.name(), scale(), tiles, firsts()), false),
+        arena);
+  }
+
+  /// Samples with what the dense network makes of them, as [TaughtSamples#pieces] cuts them.
+  JavaRDD<float[]> taught(JointPart part, Broadcast<NetworkParcel> dense) throws IOException {
+    return rows.mapPartitionsWithIndex(new TeacherTask(part, dense, reader, samples.name(), scale(), firsts()), false);
+  }
+
+  /// Work over samples that [#taught] gave.
+  <T> JavaRDD<T> joint(JavaRDD<float[]> taught, JointPart part, JointTask.Work<T> work) throws IOException {
+    return taught.mapPartitionsWithIndex(new JointTask<>(part, work, samples.name(), reader.width(), firsts()), false);
+  }
+
+  /// What all partitions emit, in their order.
+  <T> List<T> collect(JavaRDD<T> emitted) throws IOException {
+    return job(emitted::collect);
+  }
+
+  /// Adds up tiles, each in the order of the partitions.
+  ///
+  /// @param parts tiles by their [TileKey]
+  /// @param arena takes the memory of the sums
+  NetworkSums total(Tiles tiles, JavaRDD<Tuple2<Long, byte[]>> parts, Arena arena) throws IOException {
+    long all = count();
     return job(() -> {
-      JavaRDD<Tuple2<Long, byte[]>> parts = rows
-          .mapPartitionsWithIndex(new PartitionTask(work, reader, samples.name(), scale(), tiles, counted), false);
       JavaRDD<byte[]> totals = JavaPairRDD.fromJavaRDD(parts)
           .repartitionAndSortWithinPartitions(new TileKey.ByTile(tiles.count())).mapPartitions(new TileTotal(tiles));
-      NetworkSums sums = tiles.allocate(counted[counted.length - 1], arena);
+      NetworkSums sums = tiles.allocate(all, arena);
       for (int first = 0, end; first < tiles.count(); first = end) {
         end = wave(tiles, first);
         List<byte[]>[] fetched = totals.collectPartitions(IntStream.range(first, end).toArray());

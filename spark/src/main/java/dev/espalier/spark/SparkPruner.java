@@ -18,6 +18,7 @@ import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.repair.JointFit;
 import dev.espalier.engine.repair.LayerFit;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.ScoringPlan;
@@ -32,23 +33,28 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.apache.spark.broadcast.Broadcast;
 
 /// Prunes by statistics that a Spark cluster gathers, in the rounds of a schedule. The driver selects, removes,
 /// compensates and fits, in its own memory. Each round gathers what scores follow from, and a refit, for each layer from
-/// the input on, the covariances of its inputs and errors.
+/// the input on, the covariances of its inputs and errors. A joint repair keeps the samples in the executors, and takes a
+/// pass over them, a job of Spark, for each product of its conjugate gradients.
 public final class SparkPruner {
+  /// Steps of a length of their own that a joint repair tries, at the most.
+  private static final int TRIED = 4;
+
   private final PruningOptions options;
   private final Device device;
 
-  /// @param options of a pruning to one target, without a repair or by a refit
+  /// @param options of a pruning to one target, without a repair, or by refit, joint or both
   /// @param device as of [SparkScorer#of]
   /// @throws MismatchException if the options ask for more; the message names it
   public SparkPruner(PruningOptions options, Device device) {
     for (Repair step : options.repair().steps()) {
-      if (!(step instanceof Repair.Refit)) {
+      if (!(step instanceof Repair.Refit || step instanceof Repair.Joint)) {
         throw new MismatchException(
-            "repair %s passes over the samples too often for Spark: use refit, or none".formatted(step));
+            "repair %s trains, which Spark does not: use refit, joint, refit+joint or none".formatted(step));
       }
     }
     if (!options.stops().isEmpty()) {
@@ -69,20 +75,33 @@ public final class SparkPruner {
   /// @param scorer of the first round
   public String plan(SparkScorer scorer) {
     int rounds = targets().size();
-    boolean refits = !options.repair().steps().isEmpty();
-    if (rounds == 1 && !refits) {
+    boolean refits = options.repair().steps().stream().anyMatch(Repair.Refit.class::isInstance);
+    if (rounds == 1 && options.repair().steps().isEmpty()) {
       return "";
     }
     List<PruningPlan.Layer> fitted = refits ? scorer.layers() : List.of();
     long shuffled = fitted.stream().map(layer -> Tiles.ofFit(layer, Tiles.SIDE)).mapToLong(scorer::shuffled).sum();
     long passes = 1 + (long) rounds * (1 + fitted.size());
     String scored = "%s rounds, each scored anew".formatted(PLAIN.count(rounds));
-    return "%s%s; %s passes over the data in all".formatted(scored,
+    String plan = "%s%s; %s passes over the data in all".formatted(scored,
         refits
             ? ", with %s layers refitted one after the other, for which %s are shuffled at most"
                 .formatted(PLAIN.count(fitted.size()), MemoryBudget.text(shuffled))
             : "",
         PLAIN.count(passes));
+    return options.repair().steps().stream()
+        .flatMap(step -> step instanceof Repair.Joint joint ? Stream.of(joint) : Stream.empty()).findFirst()
+        .map(joint -> plan + "\n" + plan(joint, scorer)).orElse(plan);
+  }
+
+  private static String plan(Repair.Joint joint, SparkScorer scorer) {
+    int outer = joint.outer().orElse(Repair.Joint.OUTER);
+    int inner = joint.inner().orElse(Repair.Joint.INNER);
+    return ("joint repair of the last round: up to %s jobs, over samples that the executors keep, %s each with the dense "
+        + "network's outputs; up to half as many steps and iterations in a round before it, from %s of the weights on")
+        .formatted(PLAIN.count((long) outer * (inner + 1 + TRIED) + 2),
+            MemoryBudget.text((long) Float.BYTES * (scorer.inputs() + scorer.outputs())),
+            PLAIN.percent(Repair.Joint.ROUNDS_FROM));
   }
 
   private List<Target> targets() {
@@ -103,18 +122,21 @@ public final class SparkPruner {
   public PruningResult prune(DenseNetwork network, SparkScorer scorer, Arena arena) throws IOException {
     List<List<LayerResult>> rounds = new ArrayList<>();
     Set<String> notes = new LinkedHashSet<>();
-    try (Backend backend = DriverBackend.open(device); DeviceNetwork working = DeviceNetwork.copyOf(backend, network)) {
+    try (Backend backend = DriverBackend.open(device);
+        DeviceNetwork working = DeviceNetwork.copyOf(backend, network);
+        Repairing repairing = new Repairing(backend, network, scorer)) {
       for (Target target : targets()) {
         try (Arena own = Arena.ofShared()) {
           DenseNetwork current = rounds.isEmpty() ? network : working.download(own);
           SparkScorer scoring = rounds.isEmpty()
               ? scorer
               : SparkScorer.of(current, scorer.samples(), options, device, Tiles.SIDE);
-          PruningResult result = round(backend, network, current, working, scoring, oneShot(target), own);
+          PruningResult result = round(backend, current, working, scoring, oneShot(target), repairing, own);
           rounds.add(result.layers());
           notes.addAll(result.notes());
         }
       }
+      notes.addAll(repairing.notes());
       DenseNetwork pruned = working.download(arena);
       return new PruningResult(pruned, layers(pruned, rounds), OptionalDouble.empty(), OptionalDouble.empty(),
           List.copyOf(notes));
@@ -128,8 +150,8 @@ public final class SparkPruner {
         options.histogramBins());
   }
 
-  private PruningResult round(Backend backend, DenseNetwork dense, DenseNetwork current, DeviceNetwork working,
-      SparkScorer scorer, PruningOptions round, Arena temporary) throws IOException {
+  private PruningResult round(Backend backend, DenseNetwork current, DeviceNetwork working, SparkScorer scorer,
+      PruningOptions round, Repairing repairing, Arena temporary) throws IOException {
     PruningPlan plan;
     PruningResult result;
     try (Arena gathered = Arena.ofShared()) {
@@ -137,11 +159,7 @@ public final class SparkPruner {
       result = new Pruner(backend, round).prune(plan, current, working, Optional.empty(), ProgressListener.NONE,
           temporary);
     }
-    for (Repair step : options.repair().steps()) {
-      if (step instanceof Repair.Refit refit) {
-        refit(backend, dense, working, plan, scorer, refit);
-      }
-    }
+    repairing.repair(working, plan, round.target().equals(options.target()));
     return result;
   }
 
@@ -156,33 +174,79 @@ public final class SparkPruner {
         : PruningPlan.of(round, current, scorer.withVariances(sums, cancelled, gathered), backend);
   }
 
-  /// Layer by layer from the input: what a layer's inputs are depends on the layers below it.
-  private void refit(Backend backend, DenseNetwork dense, DeviceNetwork working, PruningPlan plan, SparkScorer scorer,
-      Repair.Refit refit) throws IOException {
-    Broadcast<NetworkParcel> before = scorer.samples().broadcast(dense);
-    try {
-      for (ScoringPlan.Layer layer : plan.scoring().layers()) {
-        refit(backend, before, working, plan, scorer, layer, refit);
-      }
-    } finally {
-      before.destroy();
-    }
-  }
+  /// The repairs of all rounds.
+  private final class Repairing implements AutoCloseable {
+    private final Backend backend;
+    private final DenseNetwork dense;
+    private final SparkScorer scorer;
+    private final List<JointJobs> kept = new ArrayList<>();
+    private final List<JointFit> fits = new ArrayList<>();
 
-  private void refit(Backend backend, Broadcast<NetworkParcel> before, DeviceNetwork working, PruningPlan plan,
-      SparkScorer scorer, ScoringPlan.Layer layer, Repair.Refit refit) throws IOException {
-    try (Arena gathered = Arena.ofShared()) {
-      Broadcast<NetworkParcel> now = scorer.samples().broadcast(working.download(gathered));
-      try {
-        PruningPlan.Layer shape = plan.layers().get(layer.number());
-        NetworkSums sums = scorer.samples().sums(Tiles.ofFit(shape, Tiles.SIDE),
-            new RefitWork(before, now, layer.number(), layer.compensable(), scorer.batchSize(), device.toString()),
-            gathered);
-        LayerFit.fit(backend, working.layers().get(layer.number()), layer.compensable(),
-            sums.layers().get(shape.name()), refit);
-      } finally {
-        now.destroy();
+    Repairing(Backend backend, DenseNetwork dense, SparkScorer scorer) {
+      this.backend = backend;
+      this.dense = dense;
+      this.scorer = scorer;
+    }
+
+    /// @param isStop whether the network is wanted as it is then
+    void repair(DeviceNetwork working, PruningPlan plan, boolean isStop) throws IOException {
+      int joints = 0;
+      for (Repair step : options.repair().steps()) {
+        if (step instanceof Repair.Refit refit) {
+          refit(working, plan, refit);
+        } else if (step.inForce(dense.graph()) instanceof Repair.Joint joint) {
+          if (fits.size() == joints) {
+            fits.add(joint(joint, plan));
+          }
+          fits.get(joints++).repair(working, isStop, ProgressListener.NONE);
+        }
       }
+    }
+
+    private JointFit joint(Repair.Joint joint, PruningPlan plan) throws IOException {
+      List<ScoringPlan.Layer> layers = plan.scoring().layers();
+      JointJobs jobs = JointJobs.keep(scorer.samples(),
+          JointPart.of(joint, layers, dense.outputs(), scorer.batchSize(), options.seed(), device), dense);
+      kept.add(jobs);
+      return new JointFit(backend, joint, layers, options.seed(), jobs);
+    }
+
+    List<String> notes() {
+      return fits.stream().flatMap(fit -> fit.notes().stream()).toList();
+    }
+
+    /// Layer by layer from the input: what a layer's inputs are depends on the layers below it.
+    private void refit(DeviceNetwork working, PruningPlan plan, Repair.Refit refit) throws IOException {
+      Broadcast<NetworkParcel> before = scorer.samples().broadcast(dense);
+      try {
+        for (ScoringPlan.Layer layer : plan.scoring().layers()) {
+          refit(before, working, plan, layer, refit);
+        }
+      } finally {
+        before.destroy();
+      }
+    }
+
+    private void refit(Broadcast<NetworkParcel> before, DeviceNetwork working, PruningPlan plan,
+        ScoringPlan.Layer layer, Repair.Refit refit) throws IOException {
+      try (Arena gathered = Arena.ofShared()) {
+        Broadcast<NetworkParcel> now = scorer.samples().broadcast(working.download(gathered));
+        try {
+          PruningPlan.Layer shape = plan.layers().get(layer.number());
+          NetworkSums sums = scorer.samples().sums(Tiles.ofFit(shape, Tiles.SIDE),
+              new RefitWork(before, now, layer.number(), layer.compensable(), scorer.batchSize(), device.toString()),
+              gathered);
+          LayerFit.fit(backend, working.layers().get(layer.number()), layer.compensable(),
+              sums.layers().get(shape.name()), refit);
+        } finally {
+          now.destroy();
+        }
+      }
+    }
+
+    @Override
+    public void close() {
+      kept.forEach(JointJobs::close);
     }
   }
 

@@ -162,6 +162,14 @@ public final class SparkScorer {
     return plan.layers().stream().filter(layer -> !layer.excluded()).toList();
   }
 
+  int inputs() {
+    return network.inputs();
+  }
+
+  int outputs() {
+    return network.outputs();
+  }
+
   PartitionedSamples samples() {
     return samples;
   }

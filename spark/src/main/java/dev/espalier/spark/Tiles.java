@@ -1,6 +1,7 @@
 package dev.espalier.spark;
 
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.statistics.Block;
 import dev.espalier.engine.statistics.NetworkSums;
@@ -72,6 +73,16 @@ final class Tiles implements Serializable {
     Tiles all = new Tiles();
     plan.layers().stream().filter(layer -> inputs.containsKey(layer.name())).forEach(layer -> all.add(layer.name(),
         new Statistic.Variances(), layer.outputs(), inputs.get(layer.name()).size(), side));
+    return all;
+  }
+
+  /// Those of a number for each weight and bias of some layers.
+  ///
+  /// @param layers their numbers
+  static Tiles ofParameters(DenseNetwork network, List<Integer> layers, int side) {
+    Tiles all = new Tiles();
+    layers.stream().map(network.layers()::get)
+        .forEach(layer -> all.add(layer.name(), new Statistic.Parameters(), layer.outputs(), layer.inputs(), side));
     return all;
   }
 

@@ -2,6 +2,7 @@ package dev.espalier.spark;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -15,14 +16,20 @@ import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.statistics.GatheredSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class SparkPrunerTest {
   private final Arena arena = Arena.ofShared();
@@ -96,9 +103,12 @@ final class SparkPrunerTest {
       rows[n][3] += n % 10 == 0 ? 1e7f : 0;
     }
     PruningOptions options = PruningOptions.builder().sparsity(0.3).build();
-    PruningResult found = new SparkPruner(options, Device.REFERENCE).prune(network,
-        SparkSamples.of(Fixture.arrays(3, rows), SampleColumns.of("x")), arena);
-    try (Backend backend = Device.REFERENCE.open()) {
+    SparkSamples samples = SparkSamples.of(Fixture.arrays(3, rows), SampleColumns.of("x"));
+    PruningResult found = new SparkPruner(options, Device.REFERENCE).prune(network, samples, arena);
+    try (Backend backend = Device.REFERENCE.open(); DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+      GatheredSums sums = SparkScorer.of(network, samples, options, Device.REFERENCE).gather(arena);
+      PruningPlan plan = PruningPlan.of(options, network, sums, backend);
+      assertFalse(Scorer.cancelled(backend, device, plan.scoring(), sums.sums()).isEmpty());
       PruningResult expected = new Pruner(backend, options).prune(network,
           Dataset.of(Fixture.onOneMachine(arena, rows)), arena);
       for (int l = 0; l < network.layers().size(); l++) {
@@ -127,11 +137,41 @@ final class SparkPrunerTest {
     }
   }
 
+  /// Gauss-Newton steps by the same passes in other parts: what they achieve is the same to rounding, and repeats its bits.
+  @ParameterizedTest
+  @ValueSource(strings = {"joint:mse:outer=2:inner=3", "refit+joint:kl:4:outer=1:inner=3"})
+  void repairsJointlyAsOneMachine(Repairs repair) throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.6).repair(repair).exclude("layer2").build();
+    SparkSamples samples = SparkSamples.of(Fixture.arrays(4), SampleColumns.of("x"));
+    SparkPruner pruner = new SparkPruner(options, Device.REFERENCE);
+    DenseNetwork found = pruner.prune(network, samples, arena).network();
+    DenseNetwork again = pruner.prune(network, samples, arena).network();
+    try (Backend backend = Device.REFERENCE.open()) {
+      PruningResult expected = new Pruner(backend, options).prune(network, Dataset.of(Fixture.onOneMachine(arena)),
+          arena);
+      DenseNetwork unrepaired = new Pruner(backend, PruningOptions.builder().sparsity(0.6).exclude("layer2").build())
+          .prune(network, Dataset.of(Fixture.onOneMachine(arena)), arena).network();
+      for (int l = 0; l < network.layers().size(); l++) {
+        float[] one = expected.network().layers().get(l).weights().toArray();
+        float[] other = found.layers().get(l).weights().toArray();
+        double size = Math.sqrt(expected.network().layers().get(l).weights().squaredNorm());
+        // Products are rounded to float32 on the way, and each step multiplies that by its condition, of about 1/λ = 100.
+        assertArrayEquals(one, other, (float) (1000 * 0x1p-24 * size), network.layers().get(l).name());
+        assertEquals(expected.network().layers().get(l).weights().zeros(), found.layers().get(l).weights().zeros());
+        assertArrayEquals(other, again.layers().get(l).weights().toArray());
+        assertArrayEquals(found.layers().get(l).bias().orElseThrow().toArray(),
+            again.layers().get(l).bias().orElseThrow().toArray());
+      }
+      assertTrue(unrepaired.layers().getFirst().weights().squaredDistance(found.layers().getFirst().weights()) > 0,
+          "the joint repair has moved weights");
+    }
+  }
+
   @Test
-  void whatPassesTooOftenIsRefused() {
-    assertEquals("repair joint passes over the samples too often for Spark: use refit, or none",
+  void whatIsNotDoneIsRefused() {
+    assertEquals("repair distill trains, which Spark does not: use refit, joint, refit+joint or none",
         assertThrows(MismatchException.class,
-            () -> new SparkPruner(PruningOptions.builder().repair(Repairs.parse("refit+joint")).build(), Device.CPU))
+            () -> new SparkPruner(PruningOptions.builder().repair(Repairs.parse("distill")).build(), Device.CPU))
             .getMessage());
     assertEquals("on Spark, sparsities of single layers are reached in one round: use oneshot, or no layer1=0.2",
         assertThrows(MismatchException.class,

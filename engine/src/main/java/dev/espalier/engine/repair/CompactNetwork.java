@@ -80,12 +80,15 @@ final class CompactNetwork implements Resource {
     return network;
   }
 
-  /// The inputs that stay.
-  SampleSource narrow(SampleSource samples) {
+  /// The numbers of the inputs that stay, if not all do.
+  Optional<List<Integer>> inputs() {
     List<Integer> inputs = stays.getFirst().columns;
-    return whole.graph().isChain() && inputs.size() < samples.width()
-        ? new ColumnSamples(samples, inputs, true)
-        : samples;
+    return whole.graph().isChain() && inputs.size() < whole.inputs() ? Optional.of(inputs) : Optional.empty();
+  }
+
+  /// The inputs that stay.
+  static SampleSource narrow(SampleSource samples, Optional<List<Integer>> inputs) {
+    return inputs.isPresent() ? new ColumnSamples(samples, inputs.get(), true) : samples;
   }
 
   /// Writes the parameters as they are now back to where they came from. A bias moves by as much as here, because here it

@@ -29,7 +29,7 @@ final class GaussNewton implements Resource {
 
   private final Backend backend;
   private final ParameterVector parameters;
-  private final JointSums sums;
+  private final JointPasses sums;
   private final Repair.Joint method;
   private final ParameterVector diagonal;
   private final ParameterVector residual;
@@ -42,7 +42,7 @@ final class GaussNewton implements Resource {
   private double curvature;
   private double shift;
 
-  private GaussNewton(Backend backend, ParameterVector parameters, JointSums sums, Repair.Joint method,
+  private GaussNewton(Backend backend, ParameterVector parameters, JointPasses sums, Repair.Joint method,
       Resources resources) {
     this.backend = backend;
     this.parameters = parameters;
@@ -59,7 +59,7 @@ final class GaussNewton implements Resource {
 
   /// @param parameters that may change; weights that are 0 stay 0
   /// @param sums of the network that has them
-  static GaussNewton allocate(Backend backend, ParameterVector parameters, JointSums sums, Repair.Joint method) {
+  static GaussNewton allocate(Backend backend, ParameterVector parameters, JointPasses sums, Repair.Joint method) {
     return Resources.build(resources -> new GaussNewton(backend, parameters, sums, method, resources));
   }
 

@@ -22,20 +22,29 @@ final class JointRefit implements Repairer.Step {
   private final Backend backend;
   private final Repair.Joint method;
   private final List<ScoringPlan.Layer> layers;
-  private final SampleSource samples;
-  private final Teacher teacher;
-  private final int batchSize;
+  private final Objectives objectives;
   private final long seed;
   private final Rounds rounds = new Rounds();
 
-  private JointRefit(Backend backend, Repair.Joint method, ScoringPlan plan, SampleSource samples, Teacher teacher) {
+  /// Where the sums come from.
+  interface Objectives {
+    /// Passes for a network, closed by the caller.
+    ///
+    /// @param inputs the numbers of the samples' columns that it reads; empty: all
+    /// @param parameters of the network that may change
+    JointPasses of(DeviceNetwork network, Optional<List<Integer>> inputs, ParameterVector parameters)
+        throws IOException;
+
+    /// What the sum of the losses cannot be below.
+    double least() throws IOException;
+  }
+
+  JointRefit(Backend backend, Repair.Joint method, List<ScoringPlan.Layer> layers, long seed, Objectives objectives) {
     this.backend = backend;
     this.method = method;
-    this.samples = samples;
-    this.teacher = teacher;
-    layers = plan.layers();
-    batchSize = plan.batchSize();
-    seed = plan.seed();
+    this.objectives = objectives;
+    this.layers = List.copyOf(layers);
+    this.seed = seed;
   }
 
   /// A joint repair.
@@ -46,8 +55,21 @@ final class JointRefit implements Repairer.Step {
   /// @throws IOException if a sample cannot be read or is not finite
   static JointRefit towards(DeviceNetwork dense, Backend backend, Repair.Joint method, ScoringPlan plan,
       SampleSource samples, ProgressListener listener, Arena arena) throws IOException {
-    return new JointRefit(backend, method, plan, samples,
-        Teacher.of(dense, backend, method.objective(dense.graph()), samples, plan.batchSize(), listener, arena));
+    Teacher teacher = Teacher.of(dense, backend, method.objective(dense.graph()), samples, plan.batchSize(), listener,
+        arena);
+    return new JointRefit(backend, method, plan.layers(), plan.seed(), new Objectives() {
+      @Override
+      public JointPasses of(DeviceNetwork network, Optional<List<Integer>> inputs, ParameterVector parameters)
+          throws IOException {
+        return JointSums.allocate(network, backend, parameters, teacher, CompactNetwork.narrow(samples, inputs),
+            plan.batchSize());
+      }
+
+      @Override
+      public double least() {
+        return teacher.least();
+      }
+    });
   }
 
   /// Bytes that a joint repair takes beside the dense network and the values of a batch: a compact network, vectors of
@@ -67,7 +89,7 @@ final class JointRefit implements Repairer.Step {
     int outer = Math.ceilDiv(method.outer().orElse(Repair.Joint.OUTER), parts);
     int inner = Math.ceilDiv(method.inner().orElse(Repair.Joint.INNER), parts);
     try (CompactNetwork compact = CompactNetwork.of(pruned, backend)) {
-      if (descend(compact.network(), compact.narrow(samples), outer, inner, listener)) {
+      if (descend(compact.network(), compact.inputs(), outer, inner, listener)) {
         compact.writeBack(pruned);
       } else {
         rounds.fail();
@@ -75,12 +97,12 @@ final class JointRefit implements Repairer.Step {
     }
   }
 
-  private boolean descend(DeviceNetwork network, SampleSource narrow, int outer, int inner, ProgressListener listener)
-      throws IOException {
+  private boolean descend(DeviceNetwork network, Optional<List<Integer>> inputs, int outer, int inner,
+      ProgressListener listener) throws IOException {
     ParameterVector parameters = parameters(network, backend, layers);
-    try (JointSums sums = JointSums.allocate(network, backend, parameters, teacher, narrow, batchSize);
+    try (JointPasses sums = objectives.of(network, inputs, parameters);
         GaussNewton descent = GaussNewton.allocate(backend, parameters, sums, method)) {
-      return descent.run(outer, inner, teacher.least(), seed, listener);
+      return descent.run(outer, inner, objectives.least(), seed, listener);
     }
   }
 

@@ -3,7 +3,6 @@ package dev.espalier.engine.repair;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
-import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.backend.Workers;
@@ -29,13 +28,12 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 
-/// What Gauss-Newton steps must know of the samples: the objective, its gradient, and the product of the Gauss-Newton
-/// matrix and a direction, each summed over all samples.
+/// The [JointPasses] over samples of this process.
 ///
 /// Where the values of all nodes take little memory they are kept as long as the weights stay, so that a product takes no
 /// forward pass; elsewhere each pass reads the samples again. Where threads are faster on samples of their own, each has
 /// batches of its own.
-final class JointSums implements Resource {
+final class JointSums implements JointPasses {
   /// Most bytes of values that are kept.
   private static final long KEPT_BYTES = 1L << 29;
   /// The most outputs for which the diagonal is exact: a backward pass for each.
@@ -177,23 +175,22 @@ final class JointSums implements Resource {
     }
   }
 
-  /// Forgets the values: weights have changed.
-  void changed() {
+  /// Forgets the values.
+  @Override
+  public void changed() {
     isCurrent = false;
     isReplicated = false;
   }
 
-  /// The sum of the losses.
-  double loss() throws IOException {
+  @Override
+  public double loss() throws IOException {
     shares.forEach(share -> share.total = 0);
     forEach(Share::addLosses);
     return shares.stream().mapToDouble(share -> share.total).sum();
   }
 
-  /// The gradient of the sum of the losses.
-  ///
-  /// @param gradient written
-  void gradient(ParameterVector gradient) throws IOException {
+  @Override
+  public void gradient(ParameterVector gradient) throws IOException {
     sum(gradient, (share, forward, first, sums) -> {
       share.loss.load(teacher.outputs().slice(first, forward.samples()));
       share.loss.run(share.network, forward);
@@ -202,10 +199,8 @@ final class JointSums implements Resource {
     });
   }
 
-  /// JᵀFJ · direction, in the units of the gradient.
-  ///
-  /// @param product written
-  void curve(ParameterVector direction, ParameterVector product) throws IOException {
+  @Override
+  public void curve(ParameterVector direction, ParameterVector product) throws IOException {
     shares.forEach(share -> share.direction.ifPresent(copy -> copy.loadAcross(direction)));
     sum(product, (share, forward, _, sums) -> {
       share.curvature.run(share.network, forward, share.direction.orElse(direction));
@@ -214,11 +209,8 @@ final class JointSums implements Resource {
     });
   }
 
-  /// The diagonal of JᵀFJ, up to a factor: exact for up to 64 outputs, estimated beyond.
-  ///
-  /// @param diagonal written
-  /// @return the factor
-  double diagonal(ParameterVector diagonal, long seed) throws IOException {
+  @Override
+  public double diagonal(ParameterVector diagonal, long seed) throws IOException {
     int outputs = network.outputs();
     Sensitivity sensitivity = switch (teacher.objective()) {
       case Objective.SquaredError() -> Sensitivity.defaultFor(outputs);
@@ -234,7 +226,7 @@ final class JointSums implements Resource {
       sum(diagonal, (share, forward, first, sums) -> {
         int number = shares.indexOf(share);
         SensitivityPass pass = passes.get(number);
-        pass.run(share.network, forward, first);
+        pass.run(share.network, forward, samples.first() + first);
         for (int p = 0; p < sums.parts().size(); p++) {
           ParameterVector.Part part = sums.parts().get(p);
           Matrix a = forward.input(part.number());
@@ -247,7 +239,12 @@ final class JointSums implements Resource {
         }
       });
     }
-    return switch (teacher.objective()) {
+    return factor(teacher.objective(), outputs);
+  }
+
+  /// What a diagonal is to be multiplied by.
+  static double factor(Objective objective, int outputs) {
+    return switch (objective) {
       case Objective.SquaredError() -> 2.0 / outputs;
       case Objective.Divergence(double temperature) -> temperature; // of (diag(p) − ppᵀ) / T²
     };

@@ -137,6 +137,25 @@ public sealed interface Statistic extends Serializable {
     }
   }
 
+  /// The sum of a number for each weight and each bias, such as a gradient. Repairs sum them, by no [Accumulator].
+  record Parameters() implements Statistic {
+    @Override
+    public List<Array> arrays(int outputs, int inputs) {
+      return List.of(new Array("weights", Extent.WEIGHTS, outputs, inputs, false),
+          new Array("bias", Extent.OUTPUTS, outputs, inputs, false));
+    }
+
+    @Override
+    public Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted) {
+      throw new UnsupportedOperationException("a repair sums parameters");
+    }
+
+    @Override
+    public String toString() {
+      return "parameters";
+    }
+  }
+
   /// The statistics that scores follow from, in the order in which they are listed and written.
   static List<Statistic> all() {
     return List.of(new WeightedMoments(), new InputSquares(), new LossGradient());
@@ -194,7 +213,7 @@ public sealed interface Statistic extends Serializable {
   /// @param shifted whether moments are taken around a pilot mean; otherwise they are raw
   Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted);
 
-  /// `moments`, `input_squares`, `loss_gradient`, `variances` or that of a covariance: the name in files.
+  /// `moments`, `input_squares`, `loss_gradient`, `variances`, `parameters` or that of a covariance: the name in files.
   @Override
   String toString();
 }

@@ -44,7 +44,7 @@ public final class SumsTotal {
       case Statistic.WeightedMoments() -> addMoments(part);
       case Statistic.Covariance _ -> addCovariances(part);
       case Statistic.Variances() -> addVariances(part);
-      case Statistic.InputSquares _,Statistic.LossGradient _ ->
+      case Statistic.InputSquares _,Statistic.LossGradient _,Statistic.Parameters _ ->
         part.arrays().forEach((name, values) -> add(values, arrays.get(name)));
     }
     samples += part.samples();

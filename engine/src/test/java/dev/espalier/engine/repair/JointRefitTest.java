@@ -460,7 +460,7 @@ final class JointRefitTest {
         DeviceNetwork device = DeviceNetwork.copyOf(backend, pruned);
         CompactNetwork compact = CompactNetwork.of(device, backend)) {
       assertEquals(List.of(6, 7, 3), compact.network().layers().stream().map(LayerShape::outputs).toList());
-      assertEquals(8, compact.narrow(new MatrixSamples("samples", x)).width());
+      assertEquals(8, CompactNetwork.narrow(new MatrixSamples("samples", x), compact.inputs()).width());
       for (DeviceNetwork.Layer layer : compact.network().layers()) {
         backend.network().add(0.25, layer.bias(), layer.bias());
       }

@@ -50,9 +50,8 @@ final class PruneCommand implements Callable<Integer> {
   private String scope;
 
   @Option(names = "--method", paramLabel = "NAME", defaultValue = "paper",
-      description = "Presets: paper (one shot) or "
-          + "refit (rounds that each keep three quarters of the weights that are left, and refit them) (default: "
-          + "${DEFAULT-VALUE}).")
+      description = "Presets: paper (one shot), refit (rounds that each keep three quarters of the weights that are "
+          + "left, and refit them) or best (the same by refit+joint) (default: ${DEFAULT-VALUE}).")
   private Preset method;
 
   @Option(names = "--schedule", paramLabel = "SCHEDULE",
@@ -61,7 +60,9 @@ final class PruneCommand implements Callable<Integer> {
   private Schedule schedule;
 
   @Option(names = "--repair", paramLabel = "REPAIR",
-      description = "What each round does to the weights that are left: " + "none or refit; default: that of --method.")
+      description = "What each round does to the weights that are left: none; refit; joint, which keeps the samples "
+          + "in the executors, and passes over them in a job for each product; or refit+joint; default: that of "
+          + "--method.")
   private Repairs repair;
 
   @Option(names = "--min-per-layer", paramLabel = "N", defaultValue = "1",

@@ -142,7 +142,7 @@ final class EspalierSparkTest {
       2 | --sparsity 0.5 --max-samples 9 -o OUT | unknown options: '--max-samples', '9'
       2 | --scope 2:4 --schedule linear:3 -o OUT | --scope 2:4 is reached in one round
       2 | --sparsity 0.5 --repair fit -o OUT | fit
-      1 | --sparsity 0.5 --method best -o OUT | passes over the samples too often for Spark: use refit, or none
+      1 | --sparsity 0.5 --repair distill -o OUT | trains, which Spark does not: use refit, joint, refit+joint or none
       2 | --sparsity 0.5 --batch-size 0 -o OUT | --batch-size 0: use at least 1
       2 | --sparsity 0.5 --criterion foo -o OUT | foo
       1 | --sparsity 0.5 --criterion gradient -o OUT | criterion gradient needs labels
