@@ -9,6 +9,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.statistics.NetworkSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -71,6 +72,16 @@ final class PartitionedSamples {
       List<float[]> head = rows.mapPartitions(new FirstRows(reader, HEAD)).take(HEAD);
       return Dataset.of(scaled(new SampleHead(samples.name(), count(), reader.width(), head), scale()));
     });
+  }
+
+  /// What tells these samples in these partitions from others, beside the first of them.
+  ///
+  /// @throws IOException as [#sums]
+  Map<String, String> identity() throws IOException {
+    Map<String, String> identity = new LinkedHashMap<>(readingText());
+    identity.put("samples", String.valueOf(count()));
+    identity.put("partitions", String.valueOf(partitions()));
+    return identity;
   }
 
   /// How samples are read, where that changes them.

@@ -5,18 +5,23 @@ import static dev.espalier.engine.report.Numbers.PLAIN;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.MemoryBudget;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pruning.Checkpoint;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.pruning.PruningProgress;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.repair.JointFit;
 import dev.espalier.engine.repair.LayerFit;
@@ -26,13 +31,16 @@ import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.engine.statistics.NetworkSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Set;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.spark.broadcast.Broadcast;
 
@@ -120,12 +128,40 @@ public final class SparkPruner {
 
   /// As the other, by a gathering that was prepared with the same network and options, and a plan that was shown.
   public PruningResult prune(DenseNetwork network, SparkScorer scorer, Arena arena) throws IOException {
+    return prune(network, scorer, Optional.empty(), arena);
+  }
+
+  /// As the other, and each round is kept in a folder, from which a driver that starts anew goes on: the result has the
+  /// same bits.
+  ///
+  /// @param folder of the driver's machine, or of one that all drivers see
+  /// @throws MismatchException also if the folder has rounds of another network, other data or partitions, or other
+  ///                           options; the message says which
+  public PruningResult prune(DenseNetwork network, SparkScorer scorer, Path folder, Arena arena) throws IOException {
+    return prune(network, scorer, Optional.of(folder), arena);
+  }
+
+  private PruningResult prune(DenseNetwork network, SparkScorer scorer, Optional<Path> folder, Arena arena)
+      throws IOException {
     List<List<LayerResult>> rounds = new ArrayList<>();
     Set<String> notes = new LinkedHashSet<>();
     try (Backend backend = DriverBackend.open(device);
         DeviceNetwork working = DeviceNetwork.copyOf(backend, network);
         Repairing repairing = new Repairing(backend, network, scorer)) {
-      for (Target target : targets()) {
+      Optional<Checkpoint> checkpoint = Optional.empty();
+      if (folder.isPresent()) {
+        checkpoint = Optional.of(checkpoint(folder.get(), backend, network, scorer));
+      }
+      int done = checkpoint.map(Checkpoint::rounds).orElse(0);
+      if (done > 0) {
+        Checkpoint.Round then = checkpoint.get().load(done, arena);
+        working.load(then.network());
+        rounds.add(before(network, then, scorer));
+        repairing.restore(then.progress().repairs());
+        notes.add("went on after round %s of %s, which the checkpoint had".formatted(PLAIN.count(done),
+            PLAIN.count(targets().size())));
+      }
+      for (Target target : targets().subList(done, targets().size())) {
         try (Arena own = Arena.ofShared()) {
           DenseNetwork current = rounds.isEmpty() ? network : working.download(own);
           SparkScorer scoring = rounds.isEmpty()
@@ -134,6 +170,11 @@ public final class SparkPruner {
           PruningResult result = round(backend, current, working, scoring, oneShot(target), repairing, own);
           rounds.add(result.layers());
           notes.addAll(result.notes());
+          if (checkpoint.isPresent()) {
+            DenseNetwork now = working.download(own);
+            checkpoint.get().save(progress(now, rounds, ++done, repairing), now);
+            working.load(now); // as the file has it
+          }
         }
       }
       notes.addAll(repairing.notes());
@@ -141,6 +182,52 @@ public final class SparkPruner {
       return new PruningResult(pruned, layers(pruned, rounds), OptionalDouble.empty(), OptionalDouble.empty(),
           List.copyOf(notes));
     }
+  }
+
+  private Checkpoint checkpoint(Path folder, Backend backend, DenseNetwork network, SparkScorer scorer)
+      throws IOException {
+    Dataset head = scorer.samples().head();
+    Map<String, String> reading = new LinkedHashMap<>(scorer.samples().identity());
+    reading.put("device of tasks", device.toString());
+    reading.put("batch of tasks", String.valueOf(scorer.batchSize()));
+    return Checkpoint.open(folder, PruningPlan.of(options, network, Optional.of(head), backend), backend, network, head,
+        reading);
+  }
+
+  /// What becomes of layers in the rounds so far, for a driver that starts anew.
+  private static PruningProgress progress(DenseNetwork now, List<List<LayerResult>> rounds, int done,
+      Repairing repairing) {
+    List<LayerResult> layers = layers(now, rounds);
+    return new PruningProgress(done, IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
+        .mapToObj(l -> progress(l, layers.get(l))).toList(), repairing.state());
+  }
+
+  private static PruningProgress.Layer progress(int l, LayerResult layer) {
+    Cut cut = layer.threshold().isPresent()
+        ? new Cut.Below((float) layer.threshold().getAsDouble(), layer.removed(), 0, 0)
+        : Cut.NOTHING;
+    return new PruningProgress.Layer(l, layer.predictedChange().orElse(0), cut, false, layer.importance());
+  }
+
+  /// What became of the layers in the rounds that a checkpoint has, as of one round.
+  private static List<LayerResult> before(DenseNetwork network, Checkpoint.Round then, SparkScorer scorer) {
+    List<LayerResult> layers = new ArrayList<>();
+    for (int l = 0; l < network.layers().size(); l++) {
+      int number = l;
+      DenseLayer after = then.network().layers().get(l);
+      Optional<PruningProgress.Layer> kept = then.progress().layers().stream().filter(layer -> layer.number() == number)
+          .findFirst();
+      OptionalDouble threshold = kept.map(PruningProgress.Layer::cut)
+          .filter(cut -> cut instanceof Cut.Below below && Float.isFinite(below.threshold()))
+          .map(cut -> OptionalDouble.of(((Cut.Below) cut).threshold())).orElse(OptionalDouble.empty());
+      OptionalDouble predicted = kept.isPresent() && scorer.predictsOutputChange()
+          ? OptionalDouble.of(kept.get().predicted())
+          : OptionalDouble.empty();
+      layers.add(new LayerResult(after.name(), kept.isEmpty(), after.weights().elements(), after.weights().zeros(),
+          !network.layers().get(l).hasBias() && after.hasBias(), threshold, predicted, OptionalDouble.empty(),
+          kept.flatMap(PruningProgress.Layer::importance)));
+    }
+    return layers;
   }
 
   private PruningOptions oneShot(Target target) {
@@ -181,6 +268,7 @@ public final class SparkPruner {
     private final SparkScorer scorer;
     private final List<JointJobs> kept = new ArrayList<>();
     private final List<JointFit> fits = new ArrayList<>();
+    private List<List<Integer>> states = List.of();
 
     Repairing(Backend backend, DenseNetwork dense, SparkScorer scorer) {
       this.backend = backend;
@@ -196,7 +284,11 @@ public final class SparkPruner {
           refit(working, plan, refit);
         } else if (step.inForce(dense.graph()) instanceof Repair.Joint joint) {
           if (fits.size() == joints) {
-            fits.add(joint(joint, plan));
+            JointFit fit = joint(joint, plan);
+            if (joints < states.size()) {
+              fit.restore(states.get(joints));
+            }
+            fits.add(fit);
           }
           fits.get(joints++).repair(working, isStop, ProgressListener.NONE);
         }
@@ -209,6 +301,15 @@ public final class SparkPruner {
           JointPart.of(joint, layers, dense.outputs(), scorer.batchSize(), options.seed(), device), dense);
       kept.add(jobs);
       return new JointFit(backend, joint, layers, options.seed(), jobs);
+    }
+
+    List<List<Integer>> state() {
+      return fits.stream().map(JointFit::state).toList();
+    }
+
+    /// Goes on from where equal repairs were.
+    void restore(List<List<Integer>> then) {
+      states = then;
     }
 
     List<String> notes() {

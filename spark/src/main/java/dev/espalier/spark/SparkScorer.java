@@ -170,6 +170,10 @@ public final class SparkScorer {
     return network.outputs();
   }
 
+  boolean predictsOutputChange() {
+    return plan.scoring().predictsOutputChange();
+  }
+
   PartitionedSamples samples() {
     return samples;
   }

@@ -70,7 +70,7 @@ public final class Checkpoint {
   /// @throws IOException if the folder cannot be made or read, or a file in it is damaged
   public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
       Optional<Dataset> data) throws IOException {
-    return open(folder, plan, backend, network, data, Map.of());
+    return open(folder, plan, backend, network, Map.of("data", hash(data)));
   }
 
   /// As the other, of a search.
@@ -79,22 +79,33 @@ public final class Checkpoint {
   /// @param limits and how they are judged, by name
   public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
       Optional<Dataset> data, Dataset heldOut, Map<String, String> limits) throws IOException {
-    Map<String, String> more = new LinkedHashMap<>(limits);
-    more.put(HELD_OUT, Fingerprint.of(heldOut));
-    return open(folder, plan, backend, network, data, more);
+    Map<String, String> all = new LinkedHashMap<>(limits);
+    all.put("data", hash(data));
+    all.put(HELD_OUT, Fingerprint.of(heldOut));
+    return open(folder, plan, backend, network, all);
+  }
+
+  /// As the other, of samples that are elsewhere: those of a cluster, whose rounds are [saved][#save] and
+  /// [loaded][#load] by the caller.
+  ///
+  /// @param head the first samples
+  /// @param reading what else tells the data, and the way in which they are read, from others
+  public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network, Dataset head,
+      Map<String, String> reading) throws IOException {
+    Map<String, String> all = new LinkedHashMap<>(reading);
+    all.put("data", Fingerprint.ofHead(head));
+    return open(folder, plan, backend, network, all);
   }
 
   private static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
-      Optional<Dataset> data, Map<String, String> more) throws IOException {
+      Map<String, String> data) throws IOException {
     if (Files.exists(folder) && !Files.isDirectory(folder)) {
       throw new IOException(folder + ": is no folder; choose another one for checkpoints");
     }
     Files.createDirectories(folder);
     int last = files(folder).stream().mapToInt(Checkpoint::number).max().orElse(0);
     List<Integer> stops = plan.options().path().stream().map(stop -> plan.rounds().indexOf(stop) + 1).toList();
-    Map<String, String> identity = identity(plan, backend, network, data);
-    identity.putAll(more);
-    Checkpoint checkpoint = new Checkpoint(folder, network, identity, stops, last);
+    Checkpoint checkpoint = new Checkpoint(folder, network, identity(plan, backend, network, data), stops, last);
     if (last > 0) {
       try (Arena arena = Arena.ofConfined()) {
         checkpoint.requireSame(checkpoint.file(last, arena));
@@ -103,13 +114,17 @@ public final class Checkpoint {
     return checkpoint;
   }
 
+  private static String hash(Optional<Dataset> data) throws IOException {
+    return data.isPresent() ? Fingerprint.of(data.get()) : "none";
+  }
+
   private static Map<String, String> identity(PruningPlan plan, Backend backend, DenseNetwork network,
-      Optional<Dataset> data) throws IOException {
+      Map<String, String> data) {
     Map<String, String> identity = new LinkedHashMap<>();
     var module = Checkpoint.class.getModule().getDescriptor();
     identity.put("version", module == null ? "development" : module.rawVersion().orElse("development"));
     identity.put("model", Fingerprint.of(network));
-    identity.put("data", data.isPresent() ? Fingerprint.of(data.get()) : "none");
+    identity.putAll(data);
     // What is free of a GPU's memory is no part of it.
     identity.put("device", backend.description().replaceFirst(", [\\d.,]+ of [\\d.,]+ GiB", ""));
     plan.inForce().forEach((name, value) -> identity.put(name, value.toString()));
@@ -133,7 +148,7 @@ public final class Checkpoint {
   /// Writes a round, and removes those before it at which the path does not stop.
   ///
   /// @param now its network
-  void save(PruningProgress progress, DenseNetwork now) throws IOException {
+  public void save(PruningProgress progress, DenseNetwork now) throws IOException {
     save(progress.rounds(), new Round(progress, now, ""), stops::contains);
   }
 
@@ -164,6 +179,7 @@ public final class Checkpoint {
 
   /// What a round was left with.
   ///
+  /// @param network after it
   /// @param log of a search; otherwise empty
   public record Round(PruningProgress progress, DenseNetwork network, String log) {}
 

@@ -72,6 +72,11 @@ final class PruneCommand implements Callable<Integer> {
   @Option(names = "--save-mask", paramLabel = "FILE", description = "Also write which weights are left.")
   private Path mask;
 
+  @Option(names = "--checkpoint", paramLabel = "DIR",
+      description = "Keep each round in this folder. The same command then goes on where a driver has ended, and comes to "
+          + "the same bits.")
+  private Path checkpoint;
+
   @Option(names = "--dry-run", description = "Print what the gathering would cost, and start nothing.")
   private boolean dryRun;
 
@@ -97,7 +102,9 @@ final class PruneCommand implements Callable<Integer> {
         gathering.say("dry run: no data were read");
         return 0;
       }
-      PruningResult result = pruner.prune(file.network(), scorer, arena);
+      PruningResult result = checkpoint == null
+          ? pruner.prune(file.network(), scorer, arena)
+          : pruner.prune(file.network(), scorer, checkpoint, arena);
       write(file, result);
       print(result);
     }
