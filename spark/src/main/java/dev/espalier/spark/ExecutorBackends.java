@@ -17,7 +17,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /// The backends of a process, opened when a task first needs one, and kept until the process ends: as many as tasks run at
-/// once, each on the GPU that Spark gives the task, or on as many threads as it has CPUs.
+/// once, each on the GPUs that Spark gives the task, or on as many threads as it has CPUs.
 final class ExecutorBackends {
   private static final Logger LOG = LoggerFactory.getLogger(ExecutorBackends.class);
   private static final String GPU = "gpu";
@@ -62,7 +62,7 @@ final class ExecutorBackends {
 
   /// A backend for a task.
   ///
-  /// @param asked auto: the GPU that Spark gave the task, else the CPU
+  /// @param asked auto: the GPUs that Spark gave the task, else the CPU
   static Lease lease(Device asked, TaskContext task) {
     Place place = new Place(device(asked, gpu(task)), Math.max(1, task.cpus()));
     Backend backend;
@@ -74,9 +74,12 @@ final class ExecutorBackends {
 
   private static Optional<String> gpu(TaskContext task) {
     ResourceInformation given = task.resourcesJMap().get(GPU);
-    return given == null || given.addresses().length == 0 ? Optional.empty() : Optional.of(given.addresses()[0]);
+    return given == null || given.addresses().length == 0
+        ? Optional.empty()
+        : Optional.of(String.join(",", given.addresses()));
   }
 
+  /// @param gpu its number, or those of several, with commas
   /// @throws MismatchException if a GPU is asked for and Spark gave none, or one without a number
   static Device device(Device asked, Optional<String> gpu) {
     return switch (asked.kind()) {
@@ -87,6 +90,15 @@ final class ExecutorBackends {
               "Spark gives tasks no GPU: set spark.executor.resource.gpu.amount and spark.task.resource.gpu.amount, "
                   + "or use the device cpu"));
     };
+  }
+
+  /// @throws MismatchException if GPUs are named, which Spark chooses
+  static void requireUnnumbered(Device asked) {
+    if (asked.kind() == Device.Kind.CUDA && !asked.equals(Device.CUDA)) {
+      throw new MismatchException(
+          "device %s: Spark chooses the GPUs of a task, as spark.task.resource.gpu.amount says: use cuda"
+              .formatted(asked));
+    }
   }
 
   private static Device gpu(String address) {

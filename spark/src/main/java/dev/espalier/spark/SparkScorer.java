@@ -65,6 +65,7 @@ public final class SparkScorer {
   /// @param side most neurons and most inputs of a tile
   static SparkScorer of(DenseNetwork network, SparkSamples samples, PruningOptions options, Device device, int side) {
     requireGathered(options);
+    ExecutorBackends.requireUnnumbered(device);
     return of(network, PartitionedSamples.of(network, samples), options, device, side);
   }
 

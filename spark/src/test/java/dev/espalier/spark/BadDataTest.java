@@ -122,6 +122,7 @@ final class BadDataTest {
             + "the device cpu",
         refused(MismatchException.class, Fixture.arrays(2), defaults(), Device.CUDA));
     assertEquals(Device.parse("cuda:3"), ExecutorBackends.device(Device.AUTO, Optional.of("3")));
+    assertEquals(Device.parse("cuda:0,2"), ExecutorBackends.device(Device.CUDA, Optional.of("0,2")));
     assertEquals(Device.CPU, ExecutorBackends.device(Device.AUTO, Optional.empty()));
     assertEquals(Device.CPU, ExecutorBackends.device(Device.CPU, Optional.of("3")));
     assertEquals("Spark gives a task the GPU 'GPU-4f', and a number is needed, as nvidia-smi lists them",

@@ -80,7 +80,7 @@ final class GatheringOptions {
 
   @Option(names = "--device", paramLabel = "DEVICE", defaultValue = "auto",
       description = "Where each task computes: auto "
-          + "(the GPU that Spark gives it, else the CPU, on spark.task.cpus threads), cuda, cpu or reference (default: "
+          + "(the GPUs that Spark gives it, else the CPU, on spark.task.cpus threads), cuda, cpu or reference (default: "
           + "${DEFAULT-VALUE}).")
   Device device;
 
