@@ -109,6 +109,28 @@ final class EspalierSparkTest {
   }
 
   @Test
+  void jointRepairGoesOnFromACheckpoint() throws IOException {
+    Path first = folder.resolve("first.safetensors");
+    Path second = folder.resolve("second.safetensors");
+    Object[] command = {"--sparsity", 0.5, "--schedule", "linear:2", "--repair", "refit+joint:outer=1:inner=2",
+        "--checkpoint", folder.resolve("rounds")};
+    Result result = prune(Stream.concat(Stream.of(command), Stream.of("-o", first)).toArray());
+    assertEquals(0, result.code, result.err);
+    assertTrue(
+        result.err.contains("plan: joint repair of the last round: up to 9 jobs, over samples that the executors "
+            + "keep, 1 KiB each with the dense network's outputs"),
+        result.err);
+    Result again = prune(Stream.concat(Stream.of(command), Stream.of("-o", second)).toArray());
+    assertTrue(again.err.contains("note: went on after round 2 of 2, which the checkpoint had"), again.err);
+    assertEquals(result.out, again.out);
+    assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
+    Result other = prune("--sparsity", 0.6, "--checkpoint", folder.resolve("rounds"), "-o",
+        folder.resolve("x.safetensors"), "-q");
+    assertEquals(1, other.code);
+    assertTrue(other.err.contains("is of another pruning: ") && other.err.lines().count() == 1, other.err);
+  }
+
+  @Test
   void scoreWritesStatisticsThatPrune() throws IOException {
     Path file = folder.resolve("sums.safetensors");
     Result result = run("score", model, "--data", data, "--columns", "a,b,c,d,e", "-o", file);
@@ -143,6 +165,7 @@ final class EspalierSparkTest {
       2 | --scope 2:4 --schedule linear:3 -o OUT | --scope 2:4 is reached in one round
       2 | --sparsity 0.5 --repair fit -o OUT | fit
       1 | --sparsity 0.5 --repair distill -o OUT | trains, which Spark does not: use refit, joint, refit+joint or none
+      1 | --sparsity 0.5 --device cuda:all -o OUT | device cuda:all: Spark chooses the GPUs of a task
       2 | --sparsity 0.5 --batch-size 0 -o OUT | --batch-size 0: use at least 1
       2 | --sparsity 0.5 --criterion foo -o OUT | foo
       1 | --sparsity 0.5 --criterion gradient -o OUT | criterion gradient needs labels
