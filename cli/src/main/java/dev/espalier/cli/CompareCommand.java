@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
@@ -131,11 +132,14 @@ final class CompareCommand implements Callable<Integer> {
             .ifPresent(notes::add);
       }
       notes.forEach(global::note);
-      Comparison comparison = new Comparison(backend, network, calibration, judges, loss,
-          run.batchSize(backend, network), progress);
       List<Comparison.Result> results = new ArrayList<>();
       for (long seed : seeds()) {
-        results.add(comparison.run(grid.sparsities, grid.criteria, method -> options(method, seed, isClassifier)));
+        ProgressListener part = seeds().size() == 1
+            ? progress
+            : progress.part("seed " + seed, results.size() / (double) seeds().size(),
+                (results.size() + 1.0) / seeds().size());
+        results.add(new Comparison(backend, network, calibration, judges, loss, run.batchSize(backend, network), part)
+            .run(grid.sparsities, grid.criteria, method -> options(method, seed, isClassifier)));
       }
       Evaluation dense = results.getFirst().dense();
       List<Contestant> contestants = new ArrayList<>(Contestant.of(results));

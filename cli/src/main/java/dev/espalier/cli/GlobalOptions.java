@@ -51,10 +51,7 @@ final class GlobalOptions {
   /// Tells what happens meanwhile.
   void say(String message) {
     if (!isQuiet()) {
-      progress.clear();
-      PrintWriter err = command.commandLine().getErr();
-      err.println(message);
-      err.flush();
+      progress.say(command.commandLine().getErr(), message);
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.SampleRange;
@@ -59,11 +60,14 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
           layers.copy(outputs, output.output, output.force);
         }
         for (int i = 0; i < chosen.size(); i++) {
-          String place = chosen.size() == 1 ? "" : ", layer %d of %d".formatted(i + 1, chosen.size());
+          ProgressListener listener = chosen.size() == 1
+              ? progress
+              : progress.part("layer %d of %d".formatted(i + 1, chosen.size()), i / (double) chosen.size(),
+                  (i + 1.0) / chosen.size());
           try (Arena own = Arena.ofConfined()) {
             DenseLayer layer = layers.layer(chosen.get(i), own);
             LayerPruning pruning = plan(backend, options, layer, captured);
-            PruningResult result = pruning.run((task, done, total) -> progress.proceed(task + place, done, total), own);
+            PruningResult result = pruning.run(listener, own);
             backend.enter(Phase.WRITE);
             if (!output.dryRun) {
               layers.replace(outputs, output.output, result.network().layers().getFirst(),

@@ -16,6 +16,32 @@ public interface ProgressListener {
   /// @return whether to go on
   boolean proceed(String task, long done, long total);
 
+  /// Called on the running thread between parts of a run that has several, such as rounds.
+  ///
+  /// @param done the share of the run's work that is done, 0..1, by an estimate of all of it
+  default void at(double done) {}
+
+  /// Begins a part of the run, and listens to it.
+  ///
+  /// @param name of the part, which the names of its tasks get behind them, for example `round 3 of 14`
+  /// @param from the share of the run's work before it, 0..1
+  /// @param to the share at its end
+  default ProgressListener part(String name, double from, double to) {
+    ProgressListener whole = this;
+    whole.at(from);
+    return new ProgressListener() {
+      @Override
+      public boolean proceed(String task, long done, long total) {
+        return whole.proceed(task + ", " + name, done, total);
+      }
+
+      @Override
+      public void at(double done) {
+        whole.at(from + done * (to - from));
+      }
+    };
+  }
+
   /// Reports, and ends the run if it is not to go on.
   ///
   /// @throws CancellationException if it is not

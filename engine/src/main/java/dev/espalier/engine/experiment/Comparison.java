@@ -18,6 +18,7 @@ import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.pruning.PruningWork;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.Selector;
@@ -164,75 +165,113 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   public Result run(List<Double> sparsities, List<Method> methods, Function<Method, PruningOptions> options)
       throws IOException {
     List<Double> ascending = sparsities.stream().sorted().distinct().toList();
-    try (PrunedCopies copies = PrunedCopies.of(backend, network, test, Optional.of(loss), batchSize, listener,
-        ascending.size())) {
-      Evaluation before = copies.judgeDense().evaluation().orElseThrow();
-      List<MethodResult> results = new ArrayList<>();
-      for (Method method : methods.stream().distinct().toList()) {
-        PruningOptions chosen = options.apply(method);
-        boolean isOneShot = chosen.schedule() instanceof Schedule.OneShot;
-        if (isOneShot && chosen.repair().steps().isEmpty()) {
-          results.add(cutAtEach(method, ascending, chosen, copies));
-        } else if (isOneShot) {
-          results.add(eachFromDense(method, ascending, chosen, copies));
-        } else {
-          results.add(alongAPath(method, ascending, chosen, copies));
-        }
+    try (
+        PrunedCopies copies = PrunedCopies.of(backend, network, test, Optional.of(loss), batchSize, ascending.size())) {
+      List<Pruning> prunings = methods.stream().distinct().map(method -> Pruning.of(method, options.apply(method)))
+          .toList();
+      double work = 0;
+      for (Pruning pruning : prunings) {
+        work += work(pruning, ascending, copies);
       }
+      Evaluation before = copies.judgeDense(listener).evaluation().orElseThrow();
+      List<MethodResult> results = new ArrayList<>();
+      double done = 0;
+      for (Pruning pruning : prunings) {
+        double own = work(pruning, ascending, copies);
+        ProgressListener part = listener.part(pruning.method().toString(), done / work, (done + own) / work);
+        results.add(switch (pruning.way()) {
+          case CUTS -> cutAtEach(pruning, ascending, copies, part);
+          case EACH -> eachFromDense(pruning, ascending, copies, part);
+          case PATH -> alongAPath(pruning, ascending, copies, part);
+        });
+        done += own;
+      }
+      listener.at(1);
       return new Result(before, results);
     }
   }
 
-  private MethodResult cutAtEach(Method method, List<Double> sparsities, PruningOptions options, PrunedCopies copies)
+  /// How a method comes to several sparsities.
+  private enum Way {
+    CUTS, EACH, PATH
+  }
+
+  private record Pruning(Method method, PruningOptions options, Way way) {
+    static Pruning of(Method method, PruningOptions options) {
+      boolean isOneShot = options.schedule() instanceof Schedule.OneShot;
+      return new Pruning(method, options,
+          !isOneShot ? Way.PATH : options.repair().steps().isEmpty() ? Way.CUTS : Way.EACH);
+    }
+  }
+
+  /// Multiply-adds of a method, with the judging of its results; at least 1.
+  private double work(Pruning pruning, List<Double> sparsities, PrunedCopies copies) {
+    double judging = 2.0 * sparsities.size() * test.samples().samples() * network.weights();
+    return Math.max(1, judging + switch (pruning.way()) {
+      case CUTS -> multiplyAdds(pruning.options(), copies);
+      case EACH -> sparsities.stream()
+          .mapToDouble(sparsity -> multiplyAdds(path(pruning.options(), List.of(sparsity)), copies)).sum();
+      case PATH -> multiplyAdds(path(pruning.options(), sparsities), copies);
+    });
+  }
+
+  private double multiplyAdds(PruningOptions options, PrunedCopies copies) {
+    return PruningPlan.of(options, copies.dense(), Optional.of(calibration), backend).work()
+        .map(PruningWork::multiplyAdds).orElse(0.0);
+  }
+
+  private MethodResult cutAtEach(Pruning one, List<Double> sparsities, PrunedCopies copies, ProgressListener part)
       throws IOException {
+    PruningOptions options = one.options();
     Stopwatch pruning = new Stopwatch();
     PruningPlan plan = PruningPlan.of(options, copies.dense(), Optional.of(calibration), backend);
-    try (Scores scores = Scorer.score(backend, copies.dense(), plan.scoring(), Optional.of(calibration), listener)) {
+    try (Scores scores = Scorer.score(backend, copies.dense(), plan.scoring(), Optional.of(calibration), part)) {
       backend.enter(Phase.SELECT);
       scores.rank(copies.dense());
       pruning.stop();
-      List<EvaluationPass.Result> judged = copies.judge(sparsities.size(), (i, copy) -> {
+      List<EvaluationPass.Result> judged = copies.judge(sparsities.size(), part, (i, copy) -> {
         pruning.start();
         copy.load(network);
         Target target = target(options, sparsities.get(i));
         scores.apply(copy, Selector.select(backend, scores, target, options.minPerLayer()));
         pruning.stop();
       });
-      return new MethodResult(method, outcomes(sparsities, judged), List.of(), pruning.seconds());
+      return new MethodResult(one.method(), outcomes(sparsities, judged), List.of(), pruning.seconds());
     }
   }
 
-  private MethodResult alongAPath(Method method, List<Double> sparsities, PruningOptions options, PrunedCopies copies)
+  private MethodResult alongAPath(Pruning one, List<Double> sparsities, PrunedCopies copies, ProgressListener part)
       throws IOException {
     Stopwatch pruning = new Stopwatch();
-    List<Target> targets = sparsities.stream().map(sparsity -> target(options, sparsity)).toList();
-    PruningOptions path = options.withPath(targets);
+    PruningOptions path = path(one.options(), sparsities);
     PruningPlan plan = PruningPlan.of(path, copies.dense(), Optional.of(calibration), backend);
     try (Arena arena = Arena.ofShared()) {
       copies.copy().load(network);
       List<PruningResult> results = new Pruner(backend, path).path(plan, network, copies.copy(),
-          Optional.of(calibration), listener, arena);
+          Optional.of(calibration), part, arena);
       pruning.stop();
       List<String> notes = results.stream().flatMap(result -> result.notes().stream()).distinct()
           .filter(note -> plan.uncompensated().filter(note::equals).isEmpty()).toList();
-      return new MethodResult(method,
-          outcomes(sparsities, copies.judge(results.size(), (i, copy) -> copy.load(results.get(i).network()))), notes,
-          pruning.seconds());
+      return new MethodResult(one.method(),
+          outcomes(sparsities, copies.judge(results.size(), part, (i, copy) -> copy.load(results.get(i).network()))),
+          notes, pruning.seconds());
     }
   }
 
-  private MethodResult eachFromDense(Method method, List<Double> sparsities, PruningOptions options,
-      PrunedCopies copies) throws IOException {
+  private MethodResult eachFromDense(Pruning each, List<Double> sparsities, PrunedCopies copies, ProgressListener part)
+      throws IOException {
     List<Outcome> outcomes = new ArrayList<>();
     Set<String> notes = new LinkedHashSet<>();
     double seconds = 0;
     for (double sparsity : sparsities) {
-      MethodResult one = alongAPath(method, List.of(sparsity), options, copies);
+      double before = outcomes.size();
+      MethodResult one = alongAPath(each, List.of(sparsity), copies,
+          part.part("sparsity " + sparsity, before / sparsities.size(), (before + 1) / sparsities.size()));
       outcomes.addAll(one.outcomes());
       notes.addAll(one.notes());
       seconds += one.seconds();
     }
-    return new MethodResult(method, outcomes, List.copyOf(notes), seconds);
+    return new MethodResult(each.method(), outcomes, List.copyOf(notes), seconds);
   }
 
   /// Adds up the time of pruning, which is interrupted by judging; runs from the start.
@@ -258,6 +297,10 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
         .mapToObj(
             i -> new Outcome(sparsities.get(i), judged.get(i).evaluation().orElseThrow(), judged.get(i).outputChange()))
         .toList();
+  }
+
+  private static PruningOptions path(PruningOptions options, List<Double> sparsities) {
+    return options.withPath(sparsities.stream().map(sparsity -> target(options, sparsity)).toList());
   }
 
   /// In the scope that the options name.

@@ -31,18 +31,16 @@ final class PrunedCopies implements Resource {
   private final Dataset judges;
   private final Optional<Loss> loss;
   private final int batchSize;
-  private final ProgressListener listener;
   private final DeviceNetwork dense;
   private final List<DeviceNetwork> copies = new ArrayList<>();
   private final Resources resources;
 
   private PrunedCopies(Backend backend, DenseNetwork network, Dataset judges, Optional<Loss> loss, int batchSize,
-      ProgressListener listener, int most, Resources resources) {
+      int most, Resources resources) {
     this.backend = backend;
     this.judges = judges;
     this.loss = loss;
     this.batchSize = batchSize;
-    this.listener = listener;
     this.resources = resources;
     dense = resources.own(DeviceNetwork.copyOf(backend, network));
     int count = Math.clamp(TOGETHER / (network.weights() * Float.BYTES), 1, most);
@@ -56,9 +54,8 @@ final class PrunedCopies implements Resource {
   /// @param judges labelled where there is a loss
   /// @param most networks that are made at a time
   static PrunedCopies of(Backend backend, DenseNetwork network, Dataset judges, Optional<Loss> loss, int batchSize,
-      ProgressListener listener, int most) {
-    return Resources
-        .build(resources -> new PrunedCopies(backend, network, judges, loss, batchSize, listener, most, resources));
+      int most) {
+    return Resources.build(resources -> new PrunedCopies(backend, network, judges, loss, batchSize, most, resources));
   }
 
   /// The network as it was.
@@ -72,14 +69,14 @@ final class PrunedCopies implements Resource {
   }
 
   /// Judges the dense network.
-  EvaluationPass.Result judgeDense() throws IOException {
-    return judge(List.of()).getFirst();
+  EvaluationPass.Result judgeDense(ProgressListener listener) throws IOException {
+    return judge(List.of(), listener).getFirst();
   }
 
   /// Makes networks and judges them.
   ///
   /// @return a result for each
-  List<EvaluationPass.Result> judge(int count, Making making) throws IOException {
+  List<EvaluationPass.Result> judge(int count, ProgressListener listener, Making making) throws IOException {
     List<EvaluationPass.Result> results = new ArrayList<>();
     for (int first = 0; first < count; first += copies.size()) {
       List<DeviceNetwork> some = copies.subList(0, Math.min(copies.size(), count - first));
@@ -87,12 +84,13 @@ final class PrunedCopies implements Resource {
       for (int i = 0; i < some.size(); i++) {
         making.make(first + i, some.get(i));
       }
-      results.addAll(judge(some).subList(1, some.size() + 1));
+      results.addAll(judge(some, listener).subList(1, some.size() + 1));
     }
     return results;
   }
 
-  private List<EvaluationPass.Result> judge(List<DeviceNetwork> networks) throws IOException {
+  private List<EvaluationPass.Result> judge(List<DeviceNetwork> networks, ProgressListener listener)
+      throws IOException {
     return EvaluationPass.run(backend, Stream.concat(Stream.of(dense), networks.stream()).toList(), judges, loss,
         batchSize, listener);
   }

@@ -55,9 +55,9 @@ public record SensitivityScan(Backend backend, DenseNetwork network, Optional<Da
   /// @throws IOException if a sample cannot be read or is not finite
   public Result run(List<Double> sparsities, PruningOptions options) throws IOException {
     List<Double> ascending = sparsities.stream().sorted().distinct().toList();
-    try (PrunedCopies copies = PrunedCopies.of(backend, network, judges, loss, batchSize, listener, ascending.size())) {
+    try (PrunedCopies copies = PrunedCopies.of(backend, network, judges, loss, batchSize, ascending.size())) {
       boolean isOneRound = options.schedule() instanceof Schedule.OneShot && options.repair().steps().isEmpty();
-      return new Result(copies.judgeDense(), ascending,
+      return new Result(copies.judgeDense(listener), ascending,
           isOneRound ? cut(ascending, options, copies) : alongPaths(ascending, options, copies));
     }
   }
@@ -70,8 +70,8 @@ public record SensitivityScan(Backend backend, DenseNetwork network, Optional<Da
       scores.rank(copies.dense());
       for (int i = 0; i < scores.size(); i++) {
         int layer = i;
-        layers
-            .add(new Layer(network.layers().get(scores.layer(i)).name(), copies.judge(sparsities.size(), (s, copy) -> {
+        layers.add(new Layer(network.layers().get(scores.layer(i)).name(),
+            copies.judge(sparsities.size(), listener, (s, copy) -> {
               copy.load(network);
               List<Cut> cuts = new ArrayList<>(Collections.nCopies(scores.size(), Cut.NOTHING));
               cuts.set(layer, Selector.selectAlone(backend, scores, layer, sparsities.get(s), options.minPerLayer()));
@@ -86,18 +86,19 @@ public record SensitivityScan(Backend backend, DenseNetwork network, Optional<Da
       throws IOException {
     List<Target> targets = sparsities.stream().map(Target::sparsity).toList();
     List<Layer> layers = new ArrayList<>();
-    for (DenseLayer layer : network.layers()) {
-      if (options.excludes(layer.name())) {
-        continue;
-      }
+    List<DenseLayer> pruned = network.layers().stream().filter(layer -> !options.excludes(layer.name())).toList();
+    for (DenseLayer layer : pruned) {
       PruningOptions alone = options.withPath(targets).withExcluded(network.layers().stream().map(DenseLayer::name)
           .filter(name -> !name.equals(layer.name())).map(LayerPattern::of).toList());
       PruningPlan plan = PruningPlan.of(alone, network, calibration, backend);
       try (Arena arena = Arena.ofShared()) {
         copies.copy().load(network);
         List<PruningResult> path = new Pruner(backend, alone).path(plan, network, copies.copy(), calibration,
-            (task, done, total) -> listener.proceed("layer %s: %s".formatted(layer.name(), task), done, total), arena);
-        layers.add(new Layer(layer.name(), copies.judge(path.size(), (s, copy) -> copy.load(path.get(s).network()))));
+            listener.part("layer " + layer.name(), layers.size() / (double) pruned.size(),
+                (layers.size() + 1.0) / pruned.size()),
+            arena);
+        layers.add(new Layer(layer.name(),
+            copies.judge(path.size(), listener, (s, copy) -> copy.load(path.get(s).network()))));
       }
     }
     return layers;

@@ -107,8 +107,10 @@ public final class Pruner {
         Target target = plan.rounds().get(r - 1);
         boolean isStop = options.path().contains(target);
         if (r > done) {
-          String round = count == 1 ? "" : ", round %s of %s".formatted(r, count);
-          rounds.run(target, isStop, (task, part, total) -> listener.proceed(task + round, part, total));
+          rounds.run(target, isStop,
+              count == 1
+                  ? listener
+                  : listener.part("round %s of %s".formatted(r, count), share(plan, r - 1), share(plan, r)));
           if (checkpoint.isPresent()) {
             save(rounds, checkpoint.get(), device);
           }
@@ -119,7 +121,12 @@ public final class Pruner {
           stop.at(rounds);
         }
       }
+      listener.at(1);
     }
+  }
+
+  private static double share(PruningPlan plan, int rounds) {
+    return plan.work().map(work -> work.share(rounds)).orElse((double) rounds / plan.rounds().size());
   }
 
   /// Also takes the network as the file has it, so that a path that goes on from there is the same.

@@ -10,6 +10,7 @@ import dev.espalier.engine.network.Node;
 import dev.espalier.engine.scoring.NonlinearCost;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.statistics.Statistic;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -17,6 +18,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
+import java.util.stream.DoubleStream;
 
 /// The multiply-adds of the matrix products that a pruning takes, estimated from the shapes of the dense network. A
 /// `joint` repair takes fewer than that, because it computes without neurons that do nothing and ends when it gains
@@ -24,7 +26,8 @@ import java.util.stream.Collectors;
 ///
 /// @param rounds of the schedule
 /// @param parts multiply-adds of all rounds together: of the scoring, and of each repair by its name
-public record PruningWork(int rounds, Map<String, Double> parts) {
+/// @param byRound those of each round; what a repair does once counts for the first
+public record PruningWork(int rounds, Map<String, Double> parts, List<Double> byRound) {
   /// Counts for one sample; a layer that reads the samples themselves passes no gradient on.
   private record Counts(Graph graph, List<ScoringPlan.Layer> layers) {
     double forward() {
@@ -113,6 +116,7 @@ public record PruningWork(int rounds, Map<String, Double> parts) {
   /// Keeps the order.
   public PruningWork {
     parts = Collections.unmodifiableMap(new LinkedHashMap<>(parts));
+    byRound = List.copyOf(byRound);
   }
 
   /// @param rounds the target of each
@@ -121,15 +125,22 @@ public record PruningWork(int rounds, Map<String, Double> parts) {
       long samples) {
     Counts counts = new Counts(graph, scoring.layers());
     Map<String, Double> parts = new LinkedHashMap<>();
-    parts.put("scoring", rounds.size() * samples * counts.scoring(scoring));
+    double scoringOnce = samples * counts.scoring(scoring);
+    parts.put("scoring", rounds.size() * scoringOnce);
+    double[] byRound = new double[rounds.size()];
+    Arrays.fill(byRound, scoringOnce);
     for (Repair repair : repairs.steps()) {
       double all = samples * counts.once(repair);
-      for (Target round : rounds) {
-        all += repair(counts, repair, stops.contains(round), 1 - round.sparsity(), samples);
+      byRound[0] += all;
+      for (int r = 0; r < byRound.length; r++) {
+        Target round = rounds.get(r);
+        double work = repair(counts, repair, stops.contains(round), 1 - round.sparsity(), samples);
+        byRound[r] += work;
+        all += work;
       }
       parts.merge(repair.toString(), all, Double::sum);
     }
-    return new PruningWork(rounds.size(), parts);
+    return new PruningWork(rounds.size(), parts, DoubleStream.of(byRound).boxed().toList());
   }
 
   /// @param left the part of the weights that is left
@@ -151,6 +162,14 @@ public record PruningWork(int rounds, Map<String, Double> parts) {
               : distill.epochs().orElse(Repair.Distill.EPOCHS));
       case Repair.FineTune tuning -> samples * counts.training() * tuning.epochs().orElse(Repair.FineTune.EPOCHS);
     };
+  }
+
+  /// The share of the work that the first rounds take, 0..1.
+  double share(int firstRounds) {
+    double all = multiplyAdds();
+    return all == 0
+        ? (double) firstRounds / rounds
+        : byRound.stream().limit(firstRounds).mapToDouble(Double::doubleValue).sum() / all;
   }
 
   /// The multiply-adds of all parts.

@@ -174,6 +174,7 @@ public final class Trainer implements Resource {
     int most = Math.min(options.batchSize(), order.length);
     TrainingBatches batches = batches(samples, order, most);
     for (int epoch = 1; epoch <= options.epochs(); epoch++) {
+      listener.at((epoch - 1.0) / options.epochs());
       shuffle(order, epoch);
       batches.order(order);
       backend.clear(epochMean);
@@ -186,9 +187,10 @@ public final class Trainer implements Resource {
       }
       requireFinite(epoch);
       if (!proceeds.test(epoch)) {
-        return;
+        break;
       }
     }
+    listener.at(1);
   }
 
   /// From the backend's memory, where there is room beside all that the training takes.

@@ -227,10 +227,22 @@ final class PrunerTest {
   @Test
   void roundsAreOneShotPruningsOneAfterTheOther() throws IOException {
     List<String> tasks = new ArrayList<>();
+    List<Double> shares = new ArrayList<>();
+    ProgressListener listener = new ProgressListener() {
+      @Override
+      public boolean proceed(String task, long done, long total) {
+        return tasks.add(task);
+      }
+
+      @Override
+      public void at(double done) {
+        shares.add(done);
+      }
+    };
     try (DeviceNetwork inRounds = DeviceNetwork.copyOf(backend, network);
         DeviceNetwork oneAfterTheOther = DeviceNetwork.copyOf(backend, network)) {
       new Pruner(backend, PruningOptions.builder().sparsity(0.875).schedule(new Schedule.Geometric(3)).build())
-          .pruneInPlace(inRounds, Optional.of(source), (task, _, _) -> tasks.add(task));
+          .pruneInPlace(inRounds, Optional.of(source), listener.part("of two", 0, 0.5));
       for (double sparsity : new double[]{0.5, 0.75, 0.875}) {
         new Pruner(backend, PruningOptions.builder().sparsity(sparsity).build()).pruneInPlace(oneAfterTheOther,
             Optional.of(source), ProgressListener.NONE);
@@ -238,8 +250,10 @@ final class PrunerTest {
       assertSameBits(oneAfterTheOther.download(arena), inRounds.download(arena));
       assertEquals(Math.round(network.weights() * 0.875), inRounds.download(arena).zeros());
     }
-    assertEquals(List.of("scoring, round 1 of 3", "scoring, round 2 of 3", "scoring, round 3 of 3"),
+    assertEquals(
+        List.of("scoring, round 1 of 3, of two", "scoring, round 2 of 3, of two", "scoring, round 3 of 3, of two"),
         tasks.stream().distinct().toList());
+    assertEquals(List.of(0.0, 0.0, 1 / 6.0, 2 / 6.0, 0.5), shares);
   }
 
   /// On this network; it is no law.

@@ -121,4 +121,18 @@ final class PruningWorkTest {
         .collect(Collectors.joining(", ")), plan.work().get().toString().split(": ", 2)[1]);
     assertTrue(plan.toString().contains(" multiply-adds in 3 rounds: scoring "), plan.toString());
   }
+
+  /// The last round trains longer, and the first one prepares the repairs.
+  @Test
+  void isSharedByRounds() throws IOException {
+    PruningWork work = run(0.9, PruningOptions.builder().schedule(Schedule.parse("linear:3"))
+        .repair(Repairs.parse("refit+distill:mse:epochs=2:last=9"))).work().orElseThrow();
+    assertEquals(work.multiplyAdds(), work.byRound().stream().mapToDouble(Double::doubleValue).sum(),
+        1e-9 * work.multiplyAdds());
+    assertTrue(work.byRound().get(0) > work.byRound().get(1), work.byRound()::toString);
+    assertTrue(work.byRound().get(2) > 2 * work.byRound().get(1), work.byRound()::toString);
+    assertEquals(0, work.share(0));
+    assertEquals(work.byRound().get(0) / work.multiplyAdds(), work.share(1), 1e-12);
+    assertEquals(1, work.share(3), 1e-12);
+  }
 }
