@@ -110,7 +110,7 @@ final class CompareCommand implements Callable<Integer> {
     global.require(grid.seeds == null || grid.seeds.stream().distinct().count() == grid.seeds.size(),
         "--seeds %s: give each seed once".formatted(grid.seeds));
     output.check(global, data.files());
-    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+    try (Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       data.expect(reading.inputs(model));
       Dataset calibration = data.open(global);
       ModelFile file = reading.load(model, Optional.of(calibration), global, arena);
@@ -118,6 +118,7 @@ final class CompareCommand implements Callable<Integer> {
       scoring.check(network, global);
       Optional<SmallDense> small = Optional.ofNullable(grid.smallDense).map(_ -> SmallDense.like(network));
       Dataset judges = test.open(data, global);
+      judges.requireWidth(network.inputs());
       Loss loss = Losses.inForce(scoring.loss, network.graph(), judges);
       Set<String> notes = new LinkedHashSet<>();
       Losses.note(scoring.loss, network.graph(), judges).ifPresent(notes::add);
@@ -125,38 +126,40 @@ final class CompareCommand implements Callable<Integer> {
         Losses.note(scoring.loss, network.graph(), calibration).ifPresent(notes::add);
       }
       boolean isClassifier = loss instanceof Loss.CrossEntropy;
-      for (Method method : grid.criteria) {
-        ScoringChoices
-            .uncompensated(
-                PruningPlan.of(options(method, run.seed, isClassifier), network, Optional.of(calibration), backend))
-            .ifPresent(notes::add);
+      try (Backend backend = run.open(global)) {
+        for (Method method : grid.criteria) {
+          ScoringChoices
+              .uncompensated(
+                  PruningPlan.of(options(method, run.seed, isClassifier), network, Optional.of(calibration), backend))
+              .ifPresent(notes::add);
+        }
+        notes.forEach(global::note);
+        List<Comparison.Result> results = new ArrayList<>();
+        for (long seed : seeds()) {
+          ProgressListener part = seeds().size() == 1
+              ? progress
+              : progress.part("seed " + seed, results.size() / (double) seeds().size(),
+                  (results.size() + 1.0) / seeds().size());
+          results.add(new Comparison(backend, network, calibration, judges, loss, run.batchSize(backend, network), part)
+              .run(grid.sparsities, grid.criteria, method -> options(method, seed, isClassifier)));
+        }
+        Evaluation dense = results.getFirst().dense();
+        List<Contestant> contestants = new ArrayList<>(Contestant.of(results));
+        contestants.addAll(smallDense(backend, network, small, calibration, judges, loss, progress));
+        progress.clear();
+        List<String> found = results.stream().flatMap(result -> result.methods().stream())
+            .flatMap(method -> method.notes().stream().map(note -> method.method() + ": " + note)).distinct().toList();
+        found.forEach(global::note);
+        backend.enter(Phase.WRITE);
+        List<String> all = Stream.of(Reports.notes(file, calibration, judges), notes, found).flatMap(Collection::stream)
+            .toList();
+        Report.Builder report = report(backend, network, dense, contestants, all);
+        Optional<Verification> verification = run.verification(backend, network, calibration);
+        verification.map(Reports::deviations).ifPresent(report::deviations);
+        output.write(report::build, csv(contestants), global);
+        table(dense, contestants).lines().forEach(global.out()::println);
+        verification.ifPresent(it -> VerifyOptions.print(global, it));
       }
-      notes.forEach(global::note);
-      List<Comparison.Result> results = new ArrayList<>();
-      for (long seed : seeds()) {
-        ProgressListener part = seeds().size() == 1
-            ? progress
-            : progress.part("seed " + seed, results.size() / (double) seeds().size(),
-                (results.size() + 1.0) / seeds().size());
-        results.add(new Comparison(backend, network, calibration, judges, loss, run.batchSize(backend, network), part)
-            .run(grid.sparsities, grid.criteria, method -> options(method, seed, isClassifier)));
-      }
-      Evaluation dense = results.getFirst().dense();
-      List<Contestant> contestants = new ArrayList<>(Contestant.of(results));
-      contestants.addAll(smallDense(backend, network, small, calibration, judges, loss, progress));
-      progress.clear();
-      List<String> found = results.stream().flatMap(result -> result.methods().stream())
-          .flatMap(method -> method.notes().stream().map(note -> method.method() + ": " + note)).distinct().toList();
-      found.forEach(global::note);
-      backend.enter(Phase.WRITE);
-      List<String> all = Stream.of(Reports.notes(file, calibration, judges), notes, found).flatMap(Collection::stream)
-          .toList();
-      Report.Builder report = report(backend, network, dense, contestants, all);
-      Optional<Verification> verification = run.verification(backend, network, calibration);
-      verification.map(Reports::deviations).ifPresent(report::deviations);
-      output.write(report::build, csv(contestants), global);
-      table(dense, contestants).lines().forEach(global.out()::println);
-      verification.ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }

@@ -75,7 +75,7 @@ final class DemoCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Reports.check(output, true);
+    Reports.check(output, true, "--output");
     for (String name : Files.isDirectory(output) ? MODELS_AND_DATA : List.<String>of()) {
       AtomicOutput.check(output.resolve(name), true);
     }

@@ -37,7 +37,7 @@ final class DoctorCommand implements Callable<Integer> {
       machine.row("gpu", "none: " + gpus.problem());
     }
     Hardware.Answer<String> cublas = Hardware.cublas();
-    machine.row("cublas", cublas.value().orElse(cublas.problem()));
+    machine.row("cublas", cublas.value().orElse(cublas.problem()).replaceFirst("^cuBLAS:? ", ""));
     machine.lines().forEach(global.out()::println);
     global.out().println();
     Table devices = new Table(3, "device", "usable", "");
@@ -46,7 +46,7 @@ final class DoctorCommand implements Callable<Integer> {
       row(devices, Device.ALL_GPUS, "passes over samples are divided among them");
     }
     boolean cpu = row(devices, Device.CPU, cuda ? "for machines without a GPU" : AUTO);
-    row(devices, Device.REFERENCE, cuda || cpu ? "to check others by" : AUTO);
+    row(devices, Device.REFERENCE, cuda || cpu ? "to check the others" : AUTO);
     devices.lines().forEach(global.out()::println);
     return 0;
   }

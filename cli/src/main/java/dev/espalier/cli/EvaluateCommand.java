@@ -55,26 +55,28 @@ final class EvaluateCommand implements Callable<Integer> {
     data.check(global);
     global.require(data.hasLabels(), "--data or --labels is missing: give both");
     report.check();
-    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+    try (Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       data.expect(reading.inputs(model));
       Dataset samples = data.open(global);
       ModelFile file = reading.load(model, Optional.of(samples), global, arena);
       DenseNetwork network = file.network();
       Loss used = Losses.inForce(loss, network.graph(), samples);
       Losses.note(loss, network.graph(), samples).ifPresent(global::note);
-      Evaluation evaluation;
-      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
-        evaluation = Evaluation.of(backend, device, samples, used, run.batchSize(backend, network), progress);
+      try (Backend backend = run.open(global)) {
+        Evaluation evaluation;
+        try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
+          evaluation = Evaluation.of(backend, device, samples, used, run.batchSize(backend, network), progress);
+        }
+        progress.clear();
+        Report.Builder page = report(backend, file, Reports.notes(file, samples), evaluation);
+        Optional<Verification> verification = run.verification(backend, network, samples);
+        verification.map(Reports::deviations).ifPresent(page::deviations);
+        if (report.folder != null) {
+          report.write(page.build(), global);
+        }
+        print(network, evaluation);
+        verification.ifPresent(it -> VerifyOptions.print(global, it));
       }
-      progress.clear();
-      Report.Builder page = report(backend, file, Reports.notes(file, samples), evaluation);
-      Optional<Verification> verification = run.verification(backend, network, samples);
-      verification.map(Reports::deviations).ifPresent(page::deviations);
-      if (report.folder != null) {
-        report.write(page.build(), global);
-      }
-      print(network, evaluation);
-      verification.ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }

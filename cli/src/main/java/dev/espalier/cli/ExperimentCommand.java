@@ -85,29 +85,32 @@ final class ExperimentCommand implements Callable<Integer> {
     global.require(!pageOnly || experiment.work() instanceof Comparing,
         "--page-only: the page of %s is all that it has; leave it out".formatted(experiment.name()));
     Path folder = output == null ? Path.of("espalier-" + experiment.name()) : output;
-    try (Backend backend = run.open(global); Arena arena = Arena.ofShared(); Progress progress = global.progress()) {
+    try (Arena arena = Arena.ofShared(); Progress progress = global.progress()) {
       Inputs inputs = new Inputs(Optional.ofNullable(mnist), Optional.ofNullable(checkpoint), small, arena);
       CsvTable settings = settings(inputs);
       check(folder, settings);
-      Map<String, String> files = switch (experiment.work()) {
-        case Comparing(Design design, boolean isTimed) -> {
-          List<Part> parts = design.parts(inputs);
-          begin(folder, settings);
-          Trials trials = Trials.of(folder.resolve(RESULTS));
-          Study study = new Study(backend, folder, backend.batchSize(), progress, global::say);
-          for (Part part : pageOnly ? List.<Part>of() : parts) {
-            study.run(part, seeds, trials);
+      Map<String, String> files;
+      try (Backend backend = run.open(global)) {
+        files = switch (experiment.work()) {
+          case Comparing(Design design, boolean isTimed) -> {
+            List<Part> parts = design.parts(inputs);
+            begin(folder, settings);
+            Trials trials = Trials.of(folder.resolve(RESULTS));
+            Study study = new Study(backend, folder, backend.batchSize(), progress, global::say);
+            for (Part part : pageOnly ? List.<Part>of() : parts) {
+              study.run(part, seeds, trials);
+            }
+            yield new Page(experiment, isTimed, parts, trials, provenance(backend, trials.seconds())).files();
           }
-          yield new Page(experiment, isTimed, parts, trials, provenance(backend, trials.seconds())).files();
-        }
-        case Measuring(Measurement measurement) -> {
-          begin(folder, settings);
-          long start = System.nanoTime();
-          String body = measurement.run(backend, small, progress);
-          yield Map.of(Page.NAME,
-              Page.head(experiment, provenance(backend, (System.nanoTime() - start) * 1e-9)) + "\n" + body);
-        }
-      };
+          case Measuring(Measurement measurement) -> {
+            begin(folder, settings);
+            long start = System.nanoTime();
+            String body = measurement.run(backend, small, progress);
+            yield Map.of(Page.NAME,
+                Page.head(experiment, provenance(backend, (System.nanoTime() - start) * 1e-9)) + "\n" + body);
+          }
+        };
+      }
       progress.clear();
       write(folder, files);
       global.out().println("open %s".formatted(folder.resolve(Page.NAME)));

@@ -32,6 +32,7 @@ final class ModelOptions {
   ModelFile load(Path model, Optional<Dataset> data, GlobalOptions global, Arena arena) throws IOException {
     OptionalInt inputs = data.map(given -> OptionalInt.of(given.samples().width())).orElse(OptionalInt.empty());
     ModelFile file = ModelFile.load(model, reading(inputs), arena);
+    data.ifPresent(given -> given.requireWidth(file.network().inputs()));
     notes(file).forEach(global::note);
     return file;
   }

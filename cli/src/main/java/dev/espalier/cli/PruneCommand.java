@@ -118,7 +118,7 @@ final class PruneCommand implements Callable<Integer> {
       return 0;
     }
     check();
-    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+    try (Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       data.expect(reading.inputs(model));
       Optional<Dataset> given = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, given, global, arena);
@@ -137,6 +137,7 @@ final class PruneCommand implements Callable<Integer> {
               || (long) output.inputShape.rows() * output.inputShape.columns() == network.inputs(),
           "--input-shape %s: the network takes %d numbers".formatted(output.inputShape, network.inputs()));
       Optional<Dataset> tests = test.isGiven() ? Optional.of(test.open(data, global)) : Optional.empty();
+      tests.ifPresent(samples -> samples.requireWidth(network.inputs()));
       Optional<Limits> limits = selection.limits();
       Optional<Dataset.Split> split = limits.isPresent() && tests.isEmpty()
           ? given.map(all -> all.holdOut(HELD_OUT))
@@ -145,28 +146,38 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> heldOut = tests.or(() -> split.map(Dataset.Split::heldOut));
       Optional<Dataset> judges = heldOut.or(() -> calibration).filter(source -> source.labels().isPresent());
       boolean isClassifier = isClassifier(network, judges.or(() -> calibration));
-      PruneJob job = new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
-          isClassifier, selection, scoring, run, progress, arena);
       PruningOptions options = options(isClassifier, file, arena);
       SelectionOptions.check(options, network.layers().stream().map(DenseLayer::name).toList(), global);
-      if (limits.isPresent()) {
-        global.note("the search judges by %s".formatted(heldOut.orElseThrow().samples().name())
-            + split.map(parts -> ", and prunes with the others").orElse(""));
-        finish(job, new PruneSearch(job, limits.get(), heldOut.orElseThrow()).run(options));
-      } else {
-        PruningPlan plan = data.statistics == null
-            ? PruningPlan.of(options, network, calibration, backend)
-            : data.plan(options, network, backend, global, arena);
-        say(plan);
-        if (selection.isPath()) {
-          new PrunePath(job, plan).run(output);
-          run.verification(backend, network, options, calibration).ifPresent(it -> VerifyOptions.print(global, it));
-        } else {
-          finish(job, prune(job, plan));
-        }
+      try (Backend backend = run.open(global)) {
+        prune(new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
+            isClassifier, selection, scoring, run, progress, arena), options, heldOut, split);
       }
     }
     return 0;
+  }
+
+  /// @param heldOut what a search judges by
+  /// @param split where that comes from, if it is a part of the data
+  private void prune(PruneJob job, PruningOptions options, Optional<Dataset> heldOut, Optional<Dataset.Split> split)
+      throws IOException {
+    Optional<Limits> limits = selection.limits();
+    if (limits.isPresent()) {
+      global.note("the search judges by %s".formatted(heldOut.orElseThrow().samples().name())
+          + split.map(parts -> ", and prunes with the others").orElse(""));
+      finish(job, new PruneSearch(job, limits.get(), heldOut.orElseThrow()).run(options));
+    } else {
+      PruningPlan plan = data.statistics == null
+          ? PruningPlan.of(options, job.network(), job.calibration(), job.backend())
+          : data.plan(options, job.network(), job.backend(), global, job.arena());
+      say(plan);
+      if (selection.isPath()) {
+        new PrunePath(job, plan).run(output);
+        run.verification(job.backend(), job.network(), options, job.calibration())
+            .ifPresent(it -> VerifyOptions.print(global, it));
+      } else {
+        finish(job, prune(job, plan));
+      }
+    }
   }
 
   private void say(PruningPlan plan) {

@@ -35,7 +35,7 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
 
   void prune() throws IOException {
     refuseOthers();
-    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+    try (Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       LinearLayers layers = LinearLayers.open(model, arena);
       LayerInputs captured = LayerInputs.open(data.layersFrom, layers.names());
       layers.requireFit(captured);
@@ -55,39 +55,41 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
       outcome.note(captured.inputs().values().stream().flatMap(source -> source.notes().stream()).map(SourceNote::text)
           .distinct().toList());
       outcome.noteOthers(layers.names(), given, chosen, captured);
-      try (AtomicOutputs outputs = new AtomicOutputs()) {
-        if (!output.dryRun) {
-          layers.copy(outputs, output.output, output.force);
-        }
-        for (int i = 0; i < chosen.size(); i++) {
-          ProgressListener listener = chosen.size() == 1
-              ? progress
-              : progress.part("layer %d of %d".formatted(i + 1, chosen.size()), i / (double) chosen.size(),
-                  (i + 1.0) / chosen.size());
-          try (Arena own = Arena.ofConfined()) {
-            DenseLayer layer = layers.layer(chosen.get(i), own);
-            LayerPruning pruning = plan(backend, options, layer, captured);
-            PruningResult result = pruning.run(listener, own);
-            backend.enter(Phase.WRITE);
-            if (!output.dryRun) {
-              layers.replace(outputs, output.output, result.network().layers().getFirst(),
-                  pruning.plan().options().target().sparsity() > 0);
-            }
-            outcome.add(layer, pruning.plan(), result);
+      try (Backend backend = run.open(global)) {
+        try (AtomicOutputs outputs = new AtomicOutputs()) {
+          if (!output.dryRun) {
+            layers.copy(outputs, output.output, output.force);
           }
+          for (int i = 0; i < chosen.size(); i++) {
+            ProgressListener listener = chosen.size() == 1
+                ? progress
+                : progress.part("layer %d of %d".formatted(i + 1, chosen.size()), i / (double) chosen.size(),
+                    (i + 1.0) / chosen.size());
+            try (Arena own = Arena.ofConfined()) {
+              DenseLayer layer = layers.layer(chosen.get(i), own);
+              LayerPruning pruning = plan(backend, options, layer, captured);
+              PruningResult result = pruning.run(listener, own);
+              backend.enter(Phase.WRITE);
+              if (!output.dryRun) {
+                layers.replace(outputs, output.output, result.network().layers().getFirst(),
+                    pruning.plan().options().target().sparsity() > 0);
+              }
+              outcome.add(layer, pruning.plan(), result);
+            }
+          }
+          progress.clear();
+          outcome.noteSums();
+          if (output.report != null) {
+            ReportWriter.write(outputs, outcome.report(model, output.dryRun, backend), output.report, output.force);
+          }
+          outputs.commit();
         }
-        progress.clear();
-        outcome.noteSums();
         if (output.report != null) {
-          ReportWriter.write(outputs, outcome.report(model, output.dryRun, backend), output.report, output.force);
+          Reports.say(output.report, global);
         }
-        outputs.commit();
+        outcome.print(output.dryRun);
+        global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);
       }
-      if (output.report != null) {
-        Reports.say(output.report, global);
-      }
-      outcome.print(output.dryRun);
-      global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);
     }
   }
 

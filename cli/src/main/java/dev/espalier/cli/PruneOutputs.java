@@ -67,7 +67,7 @@ final class PruneOutputs extends OutputOptions {
         check(global, "--save-mask", at(mask, sparsity), force, all);
       }
     }
-    Reports.check(report, force);
+    Reports.check(report, force, "--report");
   }
 
   /// Refuses what the model that was read does not allow, and files beside an index or a model that could not be written.

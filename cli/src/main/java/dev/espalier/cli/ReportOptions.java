@@ -14,7 +14,7 @@ class ReportOptions {
   boolean force;
 
   void check() throws IOException {
-    Reports.check(folder, force);
+    Reports.check(folder, force, "--report");
   }
 
   void write(Report report, GlobalOptions global) throws IOException {

@@ -5,7 +5,6 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutput;
 import dev.espalier.engine.io.AtomicOutputs;
-import dev.espalier.engine.io.FileErrors;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.SparseForm;
 import dev.espalier.engine.matrix.MatrixView;
@@ -26,7 +25,7 @@ import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.EvaluationPass;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -56,7 +55,8 @@ final class Reports {
   /// Refuses before the work what could not be written after it.
   ///
   /// @param folder null: no report is wanted
-  static void check(Path folder, boolean force) throws IOException {
+  /// @param option that names the folder
+  static void check(Path folder, boolean force, String option) throws IOException {
     if (folder == null) {
       return;
     }
@@ -65,13 +65,13 @@ final class Reports {
       for (String name : List.of("report.json", "report.html")) {
         AtomicOutput.check(folder.resolve(name), force);
       }
-    } catch (FileAlreadyExistsException e) {
+    } catch (FileSystemException e) {
       if (Files.isDirectory(folder)) {
         throw e;
       }
-      throw new IOException(folder + ": cannot write a report there; choose another folder for --report", e);
-    } catch (FileSystemException e) {
-      throw new IOException("%s; choose another folder for --report".formatted(FileErrors.explained(e)), e);
+      String reason = e instanceof AccessDeniedException ? "no permission" : e.getReason();
+      throw new IOException("%s: a folder cannot be made there%s; choose another for %s".formatted(folder,
+          reason == null ? "" : " (%s)".formatted(reason.toLowerCase(Locale.ROOT)), option), e);
     }
   }
 

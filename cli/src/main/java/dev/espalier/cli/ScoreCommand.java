@@ -65,28 +65,30 @@ final class ScoreCommand implements Callable<Integer> {
     global.require(data.part == null || !global.isGiven("--verify"),
         "--verify compares scores, and --part gathers statistics: give one of them");
     output.checkSafetensors(global, Stream.concat(Stream.of(model), Stream.of(data.files())).toArray(Path[]::new));
-    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+    try (Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       data.expect(reading.inputs(model));
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
       PruningOptions options = scoring.builder(run).build();
-      PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
-      if (plan.scoring().loss().isPresent()) {
-        Losses.note(scoring.loss, network.graph(), calibration.orElseThrow()).ifPresent(global::note);
+      try (Backend backend = run.open(global)) {
+        PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
+        if (plan.scoring().loss().isPresent()) {
+          Losses.note(scoring.loss, network.graph(), calibration.orElseThrow()).ifPresent(global::note);
+        }
+        ScoringChoices.uncompensated(plan).ifPresent(global::note);
+        if (data.part != null) {
+          gather(backend, network, plan, calibration.orElseThrow(), progress, arena);
+          return 0;
+        }
+        List<NewTensor> tensors = score(backend, file, plan.scoring(), calibration, progress, arena);
+        progress.clear();
+        SafetensorsWriter.write(output.output, output.force, tensors, metadata(plan.scoring(), calibration));
+        tensors.forEach(tensor -> global.out().println("%s %s".formatted(tensor.name(), tensor.shape())));
+        global.say("scores: " + output.output);
+        run.verification(backend, network, options, calibration).ifPresent(it -> VerifyOptions.print(global, it));
       }
-      ScoringChoices.uncompensated(plan).ifPresent(global::note);
-      if (data.part != null) {
-        gather(backend, network, plan, calibration.orElseThrow(), progress, arena);
-        return 0;
-      }
-      List<NewTensor> tensors = score(backend, file, plan.scoring(), calibration, progress, arena);
-      progress.clear();
-      SafetensorsWriter.write(output.output, output.force, tensors, metadata(plan.scoring(), calibration));
-      tensors.forEach(tensor -> global.out().println("%s %s".formatted(tensor.name(), tensor.shape())));
-      global.say("scores: " + output.output);
-      run.verification(backend, network, options, calibration).ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }

@@ -84,37 +84,40 @@ final class SensitivityCommand implements Callable<Integer> {
         "--data is missing: --method %s needs calibration samples".formatted(grid.method));
     global.require(!grid.sparsities.isEmpty(), "--sparsities needs at least one value");
     output.check(global, data.files());
-    try (Backend backend = run.open(global); Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
+    try (Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       data.expect(reading.inputs(model));
       Optional<Dataset> calibration = data.data == null ? Optional.empty() : Optional.of(data.open(global));
       ModelFile file = reading.load(model, calibration, global, arena);
       DenseNetwork network = file.network();
       scoring.check(network, global);
       Dataset judges = test.isGiven() ? test.open(data, global) : calibration.orElseThrow();
+      judges.requireWidth(network.inputs());
       Optional<Loss> loss = judges.labels().isEmpty()
           ? Optional.empty()
           : Optional.of(Losses.inForce(scoring.loss, network.graph(), judges));
       PruningOptions options = options(loss.stream().anyMatch(Loss.CrossEntropy.class::isInstance));
-      PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
-      List<String> notes = new ArrayList<>(ScoringChoices.uncompensated(plan).stream().toList());
-      if (loss.isPresent()) {
-        Losses.note(scoring.loss, network.graph(), judges).ifPresent(notes::add);
+      try (Backend backend = run.open(global)) {
+        PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
+        List<String> notes = new ArrayList<>(ScoringChoices.uncompensated(plan).stream().toList());
+        if (loss.isPresent()) {
+          Losses.note(scoring.loss, network.graph(), judges).ifPresent(notes::add);
+        }
+        notes.forEach(global::note);
+        SensitivityScan.Result result = new SensitivityScan(backend, network, calibration, judges, loss,
+            run.batchSize(backend, network), progress).run(grid.sparsities, options);
+        progress.clear();
+        backend.enter(Phase.WRITE);
+        Dataset[] sources = Stream.concat(calibration.stream(), Stream.of(judges)).distinct().toArray(Dataset[]::new);
+        List<String> all = Stream.concat(Reports.notes(file, sources).stream(), notes.stream()).toList();
+        Report.Builder report = report(backend, network, plan, result, all);
+        Optional<Verification> verification = calibration.isPresent()
+            ? run.verification(backend, network, options, calibration)
+            : Optional.empty();
+        verification.map(Reports::deviations).ifPresent(report::deviations);
+        output.write(report::build, csv(result), global);
+        print(result);
+        verification.ifPresent(it -> VerifyOptions.print(global, it));
       }
-      notes.forEach(global::note);
-      SensitivityScan.Result result = new SensitivityScan(backend, network, calibration, judges, loss,
-          run.batchSize(backend, network), progress).run(grid.sparsities, options);
-      progress.clear();
-      backend.enter(Phase.WRITE);
-      Dataset[] sources = Stream.concat(calibration.stream(), Stream.of(judges)).distinct().toArray(Dataset[]::new);
-      List<String> all = Stream.concat(Reports.notes(file, sources).stream(), notes.stream()).toList();
-      Report.Builder report = report(backend, network, plan, result, all);
-      Optional<Verification> verification = calibration.isPresent()
-          ? run.verification(backend, network, options, calibration)
-          : Optional.empty();
-      verification.map(Reports::deviations).ifPresent(report::deviations);
-      output.write(report::build, csv(result), global);
-      print(result);
-      verification.ifPresent(it -> VerifyOptions.print(global, it));
     }
     return 0;
   }

@@ -70,10 +70,7 @@ final class TimeCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     global.require(batches.stream().distinct().count() == batches.size(), "--batch: give each size once");
     check();
-    try (Arena arena = Arena.ofShared();
-        Backend backend = Device.CPU.open(new BackendOptions(threads, Optional.empty(), OptionalLong.empty()),
-            global::say)) {
-      global.say("device: " + backend.description());
+    try (Arena arena = Arena.ofShared()) {
       List<DenseNetwork> networks = new ArrayList<>();
       for (Path model : models) {
         ModelFile file = reading.load(model, Optional.empty(), global, arena);
@@ -82,9 +79,13 @@ final class TimeCommand implements Callable<Integer> {
           global.note("%s: csr is not timed, because the network is no chain of layers".formatted(model));
         }
       }
-      TimeResults results = measure(backend, networks);
-      results.print(global.out());
-      write(results, backend);
+      try (Backend backend = Device.CPU.open(new BackendOptions(threads, Optional.empty(), OptionalLong.empty()),
+          global::say)) {
+        global.say("device: " + backend.description());
+        TimeResults results = measure(backend, networks);
+        results.print(global.out());
+        write(results, backend);
+      }
     }
     return 0;
   }

@@ -73,9 +73,7 @@ final class TrainCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     check();
     List<Activation> activations = activations();
-    try (Backend backend = training.open(global);
-        Arena arena = Arena.ofConfined();
-        Progress progress = global.progress()) {
+    try (Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       Dataset samples = data.open(global);
       DenseNetwork initial = RandomNetwork.chain(training.layers, activations, training.seed, arena);
       Loss loss = Losses.inForce(training.loss, initial.graph(), samples);
@@ -83,16 +81,20 @@ final class TrainCommand implements Callable<Integer> {
       TrainingOptions options = new TrainingOptions(training.epochs, training.batchSize, Adam.of(training.learningRate),
           loss, training.seed, false);
       Dataset judges = test.isGiven() ? test.open(data, global) : samples;
-      Evaluation evaluation;
-      DenseNetwork trained;
-      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, initial)) {
-        Trainer.train(backend, device, samples, options, progress);
-        evaluation = Evaluation.of(backend, device, judges, loss, training.batchSize, progress);
-        trained = device.download(arena);
+      samples.requireWidth(initial.inputs());
+      judges.requireWidth(initial.inputs());
+      try (Backend backend = training.open(global)) {
+        Evaluation evaluation;
+        DenseNetwork trained;
+        try (DeviceNetwork device = DeviceNetwork.copyOf(backend, initial)) {
+          Trainer.train(backend, device, samples, options, progress);
+          evaluation = Evaluation.of(backend, device, judges, loss, training.batchSize, progress);
+          trained = device.download(arena);
+        }
+        progress.clear();
+        ModelFile.write(output.output, trained, output.force);
+        print(evaluation);
       }
-      progress.clear();
-      ModelFile.write(output.output, trained, output.force);
-      print(evaluation);
     }
     return 0;
   }

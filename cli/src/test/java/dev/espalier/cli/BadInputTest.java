@@ -40,6 +40,28 @@ class BadInputTest {
     assertContains(prune(1, fixture.file("none.safetensors")), "none.safetensors", "no such file");
   }
 
+  /// A device may take seconds to open.
+  @Test
+  void whatIsWrongWithArgumentsAndFilesIsToldBeforeADeviceIsOpened() {
+    Path model = fixture.model();
+    Path none = fixture.file("none.npy");
+    Path output = fixture.file("output.safetensors");
+    for (Object[] wrong : new Object[][]{{"prune", model, "--data", none, "--sparsity", 0.5, "-o", output},
+        {"prune", model, "--data", fixture.data(), "--exclude", "none", "--sparsity", 0.5, "-o", output},
+        {"prune", model, "--data", fixture.data(), "--mask", fixture.file("none.safetensors"), "-o", output},
+        {"prune", fixture.file("none.safetensors"), "--data", fixture.data(), "--sparsity", 0.5, "-o", output},
+        {"score", model, "--data", none, "-o", output}, {"sensitivity", model, "--data", none},
+        {"sensitivity", model, "--data", fixture.data(), "--exclude", "none"},
+        {"evaluate", model, "--data", none, "--labels", none},
+        {"compare", model, "--data", fixture.data(), "--test-data", none, "--test-labels", none},
+        {"train", "--data", none, "--labels", none, "--layers", "4,2", "-o", output},
+        {"time", fixture.file("none.safetensors")}}) {
+      Cli.Result result = Cli.run(wrong);
+      assertEquals(1, result.errLines().size(), result::err);
+      assertTrue(result.err().startsWith("espalier: ") && result.err().contains("none"), result::err);
+    }
+  }
+
   @Test
   void emptyModel() throws IOException {
     assertContains(prune(1, fixture.write("empty.safetensors")), "empty.safetensors", "empty");
@@ -488,6 +510,12 @@ class BadInputTest {
 
     Path taken = Files.createDirectories(fixture.file("report").resolve("report.html")).getParent();
     assertContains(prune(1, fixture.model(), "--report", taken, "--force"), "report.html", "not a regular file");
+    if (Files.isDirectory(Path.of("/proc"))) {
+      assertEquals("espalier: /proc/none: a folder cannot be made there; choose another for --report",
+          prune(1, fixture.model(), "--report", "/proc/none", "--force"));
+      assertContains(prune(1, fixture.model(), "--report", "/proc", "--force"), "/proc/report.json",
+          "no file can be made");
+    }
     assertEquals("mine", Files.readString(output()));
   }
 

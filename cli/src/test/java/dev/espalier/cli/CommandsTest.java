@@ -794,8 +794,7 @@ class CommandsTest {
     assertTrue(result.out().contains("reference  yes"), result.out());
     assertTrue(result.out().contains("cuda       no"), result.out());
     // Its version and file, or what was not found where.
-    assertTrue(result.out().lines().anyMatch(line -> line.matches("cublas +cuBLAS( \\d+\\.|: ).*libcublas.*")),
-        result.out());
+    assertTrue(result.out().lines().anyMatch(line -> line.matches("cublas +(\\d+\\.|no ).*libcublas.*")), result.out());
     assertTrue(
         result.out().lines()
             .anyMatch(line -> line.matches(

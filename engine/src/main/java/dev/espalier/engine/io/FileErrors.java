@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -33,6 +34,8 @@ public final class FileErrors {
       case FormatException known -> known;
       case FileAlreadyExistsException _ -> exists(target);
       case AccessDeniedException _ -> new IOException(target + ": no permission to write it; choose another output", e);
+      case NoSuchFileException _ when Files.isDirectory(target.toAbsolutePath().getParent()) ->
+        new IOException(target + ": no file can be made in its folder; choose another output", e);
       case NoSuchFileException _ ->
         new IOException(target + ": its folder does not exist; create it or choose another output", e);
       default ->
