@@ -186,7 +186,7 @@ final class CompareCommand implements Callable<Integer> {
           }
         }
       }
-      contestants.add(new Contestant(Trial.SMALL, sparsity, evaluations, List.of()));
+      contestants.add(new Contestant(Trial.SMALL, sparsity, evaluations, List.of(), List.of()));
     }
     return contestants;
   }

@@ -14,7 +14,9 @@ import java.util.OptionalDouble;
 ///
 /// @param evaluations on the test data
 /// @param outputChanges on the test data; absent of networks that were not pruned
-record Contestant(String method, double sparsity, List<Evaluation> evaluations, List<OptionalDouble> outputChanges) {
+/// @param predictedChanges on the calibration data; absent where none is predicted
+record Contestant(String method, double sparsity, List<Evaluation> evaluations, List<OptionalDouble> outputChanges,
+    List<OptionalDouble> predictedChanges) {
   /// Those of a comparison, by method and rising sparsity.
   ///
   /// @param bySeed with the same methods and sparsities
@@ -29,7 +31,8 @@ record Contestant(String method, double sparsity, List<Evaluation> evaluations, 
             .map(result -> result.methods().get(method).outcomes().get(sparsity)).toList();
         all.add(new Contestant(methods.get(m).method().toString(), outcomes.getFirst().sparsity(),
             outcomes.stream().map(Comparison.Outcome::evaluation).toList(),
-            outcomes.stream().map(outcome -> OptionalDouble.of(outcome.outputChange())).toList()));
+            outcomes.stream().map(outcome -> OptionalDouble.of(outcome.outputChange())).toList(),
+            outcomes.stream().map(Comparison.Outcome::predictedChange).toList()));
       }
     }
     return all;
@@ -60,7 +63,7 @@ record Contestant(String method, double sparsity, List<Evaluation> evaluations, 
 
   private Point point() {
     return new Point(sparsity, OptionalDouble.of(loss().mean()), mean(accuracy()), mean(outputChange()),
-        loss().knownDeviation(), deviation(accuracy()), deviation(outputChange()));
+        loss().knownDeviation(), deviation(accuracy()), deviation(outputChange()), mean(spread(predictedChanges)));
   }
 
   private static OptionalDouble mean(Optional<Spread> spread) {

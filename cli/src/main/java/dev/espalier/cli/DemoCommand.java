@@ -20,6 +20,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.RandomNetwork;
 import dev.espalier.engine.training.Trainer;
 import dev.espalier.engine.training.TrainingOptions;
@@ -134,11 +135,13 @@ final class DemoCommand implements Callable<Integer> {
     options.put("backend", backend.description());
     options.put("criteria", METHODS);
     options.put("sparsities", SPARSITIES);
-    Reports.write(Reports.begin("demo").lossName(LOSS.toString())
+    Report.Builder report = Reports.begin("demo").lossName(LOSS.toString())
         .comparison(Contestant.curves(Contestant.of(List.of(comparison)))).summary(summary(comparison))
         .loss(LOSS.toString(), loss(comparison, COMPENSATED, SHOWN_SPARSITY))
         .model(network.weights(), pruned.network().zeros()).layers(Reports.layers(network, pruned, Optional.empty()))
-        .notes(pruned.notes()).timings(Reports.timings(backend)).options(options).build(), output, true, global);
+        .notes(pruned.notes()).timings(Reports.timings(backend)).options(options);
+    Reports.dense(report, comparison.dense());
+    Reports.write(report.build(), output, true, global);
   }
 
   private static void writeData(Path file, Dataset source) throws IOException {

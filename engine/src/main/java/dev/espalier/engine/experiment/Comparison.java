@@ -30,6 +30,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -142,7 +143,9 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   /// @param sparsity as it was asked for
   /// @param evaluation on the test data
   /// @param outputChange E‖y − y′‖² on the test data
-  public record Outcome(double sparsity, Evaluation evaluation, double outputChange) {}
+  /// @param predictedChange the change that the criterion predicts, by the calibration samples; empty where it predicts
+  ///                        none, or a repair follows
+  public record Outcome(double sparsity, Evaluation evaluation, double outputChange, OptionalDouble predictedChange) {}
 
   /// All results.
   ///
@@ -229,14 +232,18 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       backend.enter(Phase.SELECT);
       scores.rank(copies.dense());
       pruning.stop();
+      List<OptionalDouble> predicted = new ArrayList<>();
       List<EvaluationPass.Result> judged = copies.judge(sparsities.size(), part, (i, copy) -> {
         pruning.start();
         copy.load(network);
         Target target = target(options, sparsities.get(i));
-        scores.apply(copy, Selector.select(backend, scores, target, options.minPerLayer()));
+        List<Double> changes = scores.apply(copy, Selector.select(backend, scores, target, options.minPerLayer()));
+        predicted.add(plan.scoring().predictsOutputChange()
+            ? OptionalDouble.of(changes.stream().mapToDouble(Double::doubleValue).sum())
+            : OptionalDouble.empty());
         pruning.stop();
       });
-      return new MethodResult(one.method(), outcomes(sparsities, judged), List.of(), pruning.seconds());
+      return new MethodResult(one.method(), outcomes(sparsities, judged, predicted), List.of(), pruning.seconds());
     }
   }
 
@@ -253,7 +260,8 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       List<String> notes = results.stream().flatMap(result -> result.notes().stream()).distinct()
           .filter(note -> plan.uncompensated().filter(note::equals).isEmpty()).toList();
       return new MethodResult(one.method(),
-          outcomes(sparsities, copies.judge(results.size(), part, (i, copy) -> copy.load(results.get(i).network()))),
+          outcomes(sparsities, copies.judge(results.size(), part, (i, copy) -> copy.load(results.get(i).network())),
+              results.stream().map(result -> predicted(plan, result)).toList()),
           notes, pruning.seconds());
     }
   }
@@ -292,11 +300,16 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
     }
   }
 
-  private static List<Outcome> outcomes(List<Double> sparsities, List<EvaluationPass.Result> judged) {
-    return IntStream.range(0, sparsities.size())
-        .mapToObj(
-            i -> new Outcome(sparsities.get(i), judged.get(i).evaluation().orElseThrow(), judged.get(i).outputChange()))
-        .toList();
+  private static OptionalDouble predicted(PruningPlan plan, PruningResult result) {
+    return plan.scoring().predictsOutputChange() && plan.repair().steps().isEmpty()
+        ? OptionalDouble.of(result.layers().stream().flatMapToDouble(layer -> layer.predictedChange().stream()).sum())
+        : OptionalDouble.empty();
+  }
+
+  private static List<Outcome> outcomes(List<Double> sparsities, List<EvaluationPass.Result> judged,
+      List<OptionalDouble> predicted) {
+    return IntStream.range(0, sparsities.size()).mapToObj(i -> new Outcome(sparsities.get(i),
+        judged.get(i).evaluation().orElseThrow(), judged.get(i).outputChange(), predicted.get(i))).toList();
   }
 
   private static PruningOptions path(PruningOptions options, List<Double> sparsities) {

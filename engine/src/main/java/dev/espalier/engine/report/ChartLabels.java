@@ -19,7 +19,8 @@ record ChartLabels(List<Layer> layers, List<List<Map<String, String>>> compariso
 
   /// @param edges of the bins of importance, one more than there are bins; empty without a histogram
   /// @param counts weights in each bin
-  record Layer(String removed, String kept, String sparsity, List<String> edges, List<String> counts) {}
+  record Layer(String removed, String kept, String sparsity, String predicted, String measured, List<String> edges,
+      List<String> counts) {}
 
   static ChartLabels of(Report report) {
     return new ChartLabels(report.layers().stream().map(ChartLabels::layer).toList(),
@@ -28,7 +29,8 @@ record ChartLabels(List<Layer> layers, List<List<Map<String, String>>> compariso
 
   private static Layer layer(LayerReport layer) {
     return new Layer(TYPOGRAPHIC.count(layer.removed()), TYPOGRAPHIC.count(layer.weights() - layer.removed()),
-        TYPOGRAPHIC.percent(layer.sparsity()), layer.importance().map(ChartLabels::edges).orElse(List.of()),
+        TYPOGRAPHIC.percent(layer.sparsity()), TYPOGRAPHIC.value(layer.predictedChange()),
+        TYPOGRAPHIC.value(layer.measuredChange()), layer.importance().map(ChartLabels::edges).orElse(List.of()),
         layer.importance().map(histogram -> histogram.counts().stream().map(TYPOGRAPHIC::count).toList())
             .orElse(List.of()));
   }
@@ -47,6 +49,9 @@ record ChartLabels(List<Layer> layers, List<List<Map<String, String>>> compariso
       if (metric.of(point).isPresent()) {
         texts.put(metric.key, metric.text(Optional.of(point)));
       }
+    }
+    if (point.predictedChange().isPresent()) {
+      texts.put("predictedChange", TYPOGRAPHIC.value(point.predictedChange()));
     }
     return texts;
   }

@@ -11,13 +11,16 @@ import java.util.OptionalDouble;
 /// @param lossDeviation standard deviation of the loss; absent of a single network
 /// @param accuracyDeviation that of the accuracy
 /// @param outputChangeDeviation that of the output change
+/// @param predictedChange the output change that the criterion predicts on the samples that the network was pruned with;
+///                        absent where the criterion predicts none, or a repair followed
 public record Point(double sparsity, OptionalDouble loss, OptionalDouble accuracy, OptionalDouble outputChange,
-    OptionalDouble lossDeviation, OptionalDouble accuracyDeviation, OptionalDouble outputChangeDeviation) {
+    OptionalDouble lossDeviation, OptionalDouble accuracyDeviation, OptionalDouble outputChangeDeviation,
+    OptionalDouble predictedChange) {
   /// A single network.
   ///
   /// @throws IllegalArgumentException if a value is out of range or not finite
   public Point(double sparsity, OptionalDouble loss, OptionalDouble accuracy, OptionalDouble outputChange) {
-    this(sparsity, loss, accuracy, outputChange, OptionalDouble.empty(), OptionalDouble.empty(),
+    this(sparsity, loss, accuracy, outputChange, OptionalDouble.empty(), OptionalDouble.empty(), OptionalDouble.empty(),
         OptionalDouble.empty());
   }
 
@@ -30,5 +33,6 @@ public record Point(double sparsity, OptionalDouble loss, OptionalDouble accurac
     Checks.nonNegative("lossDeviation", lossDeviation);
     Checks.nonNegative("accuracyDeviation", accuracyDeviation);
     Checks.nonNegative("outputChangeDeviation", outputChangeDeviation);
+    Checks.nonNegative("predictedChange", predictedChange);
   }
 }

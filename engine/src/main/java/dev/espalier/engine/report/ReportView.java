@@ -28,8 +28,9 @@ import java.util.stream.Stream;
 /// @param figures the cards below the title
 record ReportView(String title, String version, Instant time, String date, Optional<String> summary,
     Optional<Rows<Card>> figures, Optional<Comparison> comparison, Optional<Layers> layers,
-    Optional<Rows<Picture>> pictures, Optional<Importance> importance, Optional<VerifiedLayers> deviations,
-    Optional<Timings> timings, Optional<Rows<String>> notes, Optional<Rows<Option>> options) {
+    Optional<Agreement> agreement, Optional<Rows<Picture>> pictures, Optional<Importance> importance,
+    Optional<VerifiedLayers> deviations, Optional<Timings> timings, Optional<Rows<String>> notes,
+    Optional<Rows<Option>> options) {
   private static final DateTimeFormatter DATE = DateTimeFormatter.ofPattern("d MMMM uuuu, HH:mm 'UTC'", Locale.ENGLISH)
       .withZone(ZoneOffset.UTC);
   /// Losses that differ so much are shown on a logarithmic scale.
@@ -44,7 +45,14 @@ record ReportView(String title, String version, Instant time, String date, Optio
     }
   }
 
-  record Card(String name, String figure, String detail) {}
+  /// @param wide whether the figure needs a smaller font to stay on one line
+  record Card(String name, String figure, String detail, boolean wide) {
+    private static final int WIDE_FIGURE = 9;
+
+    Card(String name, String figure, String detail) {
+      this(name, figure, detail, figure.length() > WIDE_FIGURE);
+    }
+  }
 
   /// @param lead one sentence about it
   /// @param columns the number of sparsities
@@ -67,6 +75,9 @@ record ReportView(String title, String version, Instant time, String date, Optio
 
   record Layer(String name, String shape, String activation, String kept, String removed, double fraction,
       String sparsity, String predicted, String measured) {}
+
+  /// Predicted against measured changes.
+  record Agreement(String lead) {}
 
   /// A picture of the weights that are left.
   ///
@@ -94,10 +105,11 @@ record ReportView(String title, String version, Instant time, String date, Optio
 
   static ReportView of(Report report) {
     return new ReportView(title(report), report.version(), report.time(), DATE.format(report.time()), report.summary(),
-        Rows.of(cards(report)), comparison(report), layers(report), Rows.of(pictures(report.layers())),
-        importance(report.layers()), report.deviations().map(ReportView::deviations), timings(report),
-        Rows.of(report.notes()), Rows.of(report.options().entrySet().stream()
-            .map(option -> new Option(option.getKey(), text(option.getValue()))).toList()));
+        Rows.of(cards(report)), comparison(report), layers(report), agreement(report),
+        Rows.of(pictures(report.layers())), importance(report.layers()),
+        report.deviations().map(ReportView::deviations), timings(report), Rows.of(report.notes()),
+        Rows.of(report.options().entrySet().stream().map(option -> new Option(option.getKey(), text(option.getValue())))
+            .toList()));
   }
 
   private static String title(Report report) {
@@ -106,7 +118,7 @@ record ReportView(String title, String version, Instant time, String date, Optio
   }
 
   private static List<Card> cards(Report report) {
-    List<Card> cards = new ArrayList<>();
+    List<Card> cards = new ArrayList<>(bestCriteria(report.comparison()));
     report.model().filter(model -> model.removed() > 0 || report.comparison().isEmpty()).ifPresent(
         model -> cards.add(new Card("Sparsity", TYPOGRAPHIC.percent(model.sparsity()), "%s of %s weights removed"
             .formatted(TYPOGRAPHIC.count(model.removed()), TYPOGRAPHIC.count(model.weights())))));
@@ -127,7 +139,6 @@ record ReportView(String title, String version, Instant time, String date, Optio
         + ifPresent(report.denseLoss(), dense -> "; before pruning " + TYPOGRAPHIC.value(dense)))));
     report.outputChange().ifPresent(
         change -> cards.add(new Card("Output change", TYPOGRAPHIC.value(change), "mean squared, all outputs summed")));
-    cards.addAll(bestCriteria(report.comparison()));
     report.timings().entrySet().stream().max(Map.Entry.comparingByValue())
         .ifPresent(longest -> cards.add(new Card("Time", TYPOGRAPHIC.seconds(totalSeconds(report)),
             "longest: %s, %s".formatted(longest.getKey(), TYPOGRAPHIC.seconds(longest.getValue())))));
@@ -225,6 +236,27 @@ record ReportView(String title, String version, Instant time, String date, Optio
     String overall = report.model().map(model -> TYPOGRAPHIC.percent(model.sparsity())).orElse("");
     boolean pruned = report.layers().stream().anyMatch(layer -> layer.removed() > 0);
     return rows.isEmpty() ? Optional.empty() : Optional.of(new Layers(changes, pruned, overall, rows.size(), rows));
+  }
+
+  /// Shown where there are two pairs of values or more that a logarithmic scale has a place for.
+  private static Optional<Agreement> agreement(Report report) {
+    long ofLayers = report.layers().stream().filter(layer -> isPair(layer.predictedChange(), layer.measuredChange()))
+        .count();
+    long ofCurves = report.comparison().stream().flatMap(curve -> curve.points().stream())
+        .filter(point -> isPair(point.predictedChange(), point.outputChange())).count();
+    if (Math.max(ofLayers, ofCurves) < 2) {
+      return Optional.empty();
+    }
+    String what = ofCurves > 1
+        ? "at each sparsity: predicted from the samples that the networks were pruned with, and measured on test data"
+        : "with each layer pruned alone, on the calibration samples";
+    return Optional.of(
+        new Agreement("The mean squared change of the output %s. Above the dashed line, it is larger than predicted."
+            .formatted(what)));
+  }
+
+  private static boolean isPair(OptionalDouble predicted, OptionalDouble measured) {
+    return predicted.orElse(0) > 0 && measured.orElse(0) > 0;
   }
 
   private static List<Picture> pictures(List<LayerReport> layers) {

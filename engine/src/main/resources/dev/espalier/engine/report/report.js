@@ -93,17 +93,21 @@
     return first < 0 ? { logMin, logMax }
       : { logMin: logMin + first * width, logMax: logMin + (counts.findLastIndex(n => n > 0) + 1) * width };
   };
-  const histograms = layers.filter(layer => layer.importance).map(layer => filled(layer.importance));
-  const logMax = Math.ceil(Math.max(...histograms.map(h => h.logMax)));
-  const decades = logMax - Math.floor(Math.min(...histograms.map(h => h.logMin)));
-  const decadesPerTick = Math.ceil(decades / 6);
-  const logMin = logMax - Math.ceil(decades / decadesPerTick) * decadesPerTick;
+  // Whole decades, and how many there are between two ticks.
+  const decades = (low, high, ticks) => {
+    const max = Math.ceil(high);
+    const count = Math.max(1, max - Math.floor(low));
+    const step = Math.ceil(count / ticks);
+    return { min: max - Math.ceil(count / step) * step, max, step };
+  };
 
   function importanceChart(chart, container) {
     const layer = layers[container.dataset.layer];
     const { logMin: low, logMax: high, counts } = layer.importance;
     const { edges, counts: countLabels } = labels.layers[container.dataset.layer];
     const width = (high - low) / counts.length;
+    const range = filled(layer.importance);
+    const axis = decades(range.logMin, range.logMax, 6);
     const threshold = layer.threshold === undefined ? -Infinity : Math.log10(layer.threshold);
     // The bin that the threshold cuts is cut in two colours there.
     const colour = left => {
@@ -124,7 +128,7 @@
         itemStyle: { color: colour(low + i * width) },
       })),
     };
-    if (threshold >= logMin && threshold <= logMax) {
+    if (threshold >= axis.min && threshold <= axis.max) {
       series.markLine = {
         silent: true, symbol: "none", animation: false, label: { show: false },
         lineStyle: { color: "var(--ink)", type: "dashed", width: 1.2 },
@@ -139,7 +143,7 @@
           `${edges[i]} … ${edges[i + 1]}` + tipRow("", "weights", countLabels[i]),
       },
       xAxis: {
-        ...valueAxis, min: logMin, max: logMax, interval: decadesPerTick, splitLine: { show: false },
+        ...valueAxis, min: axis.min, max: axis.max, interval: axis.step, splitLine: { show: false },
         axisLabel: { ...xText, formatter: power, hideOverlap: true },
       },
       yAxis: { ...valueAxis, splitNumber: 3, axisLabel: { ...text, formatter: tick } },
@@ -225,7 +229,57 @@
     };
   }
 
-  const draw = { sparsity: sparsityChart, importance: importanceChart, curve: curveChart };
+  // A pair of values for each layer, or for each point of the curves that have predictions.
+  function agreementChart(chart) {
+    const pairs = (name, list, of) => ({ name, points: list.map(of).filter(({ value: [x, y] }) => x > 0 && y > 0) });
+    const curves = report.comparison.map((curve, i) => pairs(curve.criterion, curve.points, (p, j) => {
+      const { sparsity, predictedChange, outputChange } = labels.comparison[i][j];
+      return { value: [p.predictedChange, p.outputChange], texts: [`${curve.criterion}, ${sparsity} removed`, predictedChange, outputChange] };
+    })).filter(curve => curve.points.length > 0);
+    const sets = curves.length > 0 ? curves : [pairs("layers", layers, (layer, i) => ({
+      value: [layer.predictedChange, layer.measuredChange],
+      texts: [layer.name, labels.layers[i].predicted, labels.layers[i].measured],
+    }))];
+    const ofLayers = curves.length === 0;
+    const logs = sets.flatMap(set => set.points).flatMap(p => p.value).map(Math.log10);
+    const { min, max, step } = decades(Math.min(...logs), Math.max(...logs), 6);
+    const rows = ofLayers ? 0 : legendRows(sets.map(set => set.name), chart.getWidth());
+    const axis = {
+      ...valueAxis, min, max, interval: step, nameLocation: "middle", axisLabel: { ...xText, formatter: power },
+    };
+    return {
+      legend: ofLayers ? undefined : {
+        ...legend, top: 4, left: 0, itemHeight: 9, inactiveColor: "var(--line)",
+        textStyle: { ...legendFont, color: "var(--ink)" },
+      },
+      grid: { left: 26, right: 22, top: 16 + 28 * rows, bottom: 30, containLabel: true },
+      tooltip: {
+        ...base.tooltip, trigger: "item",
+        formatter: ({ data: { texts: [name, predicted, measured] } }) =>
+          `<b>${escapeHtml(name)}</b>` + tipRow("", "predicted", predicted) + tipRow("", "measured", measured),
+      },
+      xAxis: { ...axis, name: "predicted", nameGap: 32 },
+      yAxis: { ...axis, name: "measured", nameGap: 40, axisLabel: { ...text, formatter: power } },
+      series: sets.map((set, i) => ({
+        name: set.name, type: "line", color: `var(--c${i % 8})`, emphasis: { disabled: true },
+        symbol: SYMBOLS[i % SYMBOLS.length], symbolSize: 8, showAllSymbol: true,
+        lineStyle: { width: ofLayers ? 0 : 2.2 },
+        label: {
+          ...text, show: ofLayers && set.points.length <= 12, position: "right",
+          formatter: ({ data }) => data.texts[0], width: 120, overflow: "truncate",
+        },
+        labelLayout: { hideOverlap: true },
+        data: set.points.map(({ value, texts }) => ({ value: value.map(Math.log10), texts })),
+        markLine: i > 0 ? undefined : {
+          silent: true, symbol: "none", animation: false, label: { show: false },
+          lineStyle: { color: "var(--muted)", type: "dashed", width: 1.2 },
+          data: [[{ coord: [min, min] }, { coord: [max, max] }]],
+        },
+      })),
+    };
+  }
+
+  const draw = { agreement: agreementChart, sparsity: sparsityChart, importance: importanceChart, curve: curveChart };
   const charts = [...document.querySelectorAll("[data-chart]")].map(container => {
     const chart = echarts.init(container, null, { renderer: "svg" });
     const button = container.parentElement.querySelector(".scale");

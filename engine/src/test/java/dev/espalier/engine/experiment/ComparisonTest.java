@@ -35,6 +35,7 @@ import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -136,9 +137,15 @@ final class ComparisonTest {
   private Outcome single(Backend backend, DeviceNetwork dense, PruningOptions options, double sparsity)
       throws IOException {
     try (DeviceNetwork pruned = DeviceNetwork.copyOf(backend, network)) {
-      new Pruner(backend, options).pruneInPlace(pruned, Optional.of(calibration), ProgressListener.NONE);
+      List<Double> predicted = new Pruner(backend, options).pruneInPlace(pruned, Optional.of(calibration),
+          ProgressListener.NONE);
+      boolean predicts = PruningPlan.of(options, network, Optional.of(calibration), backend).scoring()
+          .predictsOutputChange() && options.repair().steps().isEmpty();
       return new Outcome(sparsity, Evaluation.of(backend, pruned, test, LOSS, 16, ProgressListener.NONE),
-          OutputChange.measure(backend, dense, pruned, test, 16, ProgressListener.NONE).total());
+          OutputChange.measure(backend, dense, pruned, test, 16, ProgressListener.NONE).total(),
+          predicts
+              ? OptionalDouble.of(predicted.stream().mapToDouble(Double::doubleValue).sum())
+              : OptionalDouble.empty());
     }
   }
 

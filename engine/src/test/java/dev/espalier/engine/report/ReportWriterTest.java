@@ -15,6 +15,7 @@ import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -87,6 +88,32 @@ class ReportWriterTest {
         Set.copyOf(json.get("layers").get(0).propertyNames()));
     assertEquals(Set.of("sparsity", "loss"),
         Set.copyOf(json.get("comparison").get(0).get("points").get(0).propertyNames()));
+  }
+
+  @Test
+  void predictionsAreShownAgainstMeasurementsWhereThereAreTwo() {
+    assertTrue(page(SampleReports.prune()).contains("with each layer pruned alone"));
+    OptionalDouble none = OptionalDouble.empty();
+    List<Point> points = IntStream.of(1, 2)
+        .mapToObj(
+            i -> new Point(0.3 * i, none, none, OptionalDouble.of(2 * i), none, none, none, OptionalDouble.of(0.5 * i)))
+        .toList();
+    Report compared = ReportTest.empty().comparison(List.of(new Curve("ec", points))).build();
+    String page = page(compared);
+    assertTrue(page.contains("measured on test data. Above the dashed line"));
+    assertEquals(0.5,
+        json(page, "report").get("comparison").get(0).get("points").get(0).get("predictedChange").doubleValue());
+    assertEquals("1.000", json(page, "labels").get("comparison").get(0).get(1).get("predictedChange").stringValue());
+    assertFalse(page(ReportTest.empty().comparison(List.of(new Curve("ec", points.subList(0, 1)))).build())
+        .contains("dashed line"));
+  }
+
+  @Test
+  void layersThatLostNothingHaveNoBars() {
+    String page = page(ReportTest.empty().layers(List.of(LayerReport.of("a", 2, 3, "relu", 0))).build());
+    assertTrue(page.contains("<td data-label=\"Weights\">6</td>"));
+    assertFalse(page.contains("class=\"bar\""));
+    assertTrue(page(SampleReports.prune()).contains("class=\"bar\""));
   }
 
   @Test
@@ -232,7 +259,8 @@ class ReportWriterTest {
         new Curve("ec", List.of(new Point(0.5, OptionalDouble.of(1), OptionalDouble.empty(), OptionalDouble.empty())))))
         .build();
     assertEquals(JSON.readTree("""
-        {"layers": [{"removed": "1", "kept": "5", "sparsity": "16.67\u202f%", "edges": [], "counts": []}],
+        {"layers": [{"removed": "1", "kept": "5", "sparsity": "16.67\u202f%", "predicted": "–", "measured": "–",
+          "edges": [], "counts": []}],
          "comparison": [[{"sparsity": "50\u202f%", "loss": "1.000"}]]}"""), json(page(few), "labels"));
   }
 
@@ -255,7 +283,7 @@ class ReportWriterTest {
   @Test
   void sectionsAppearOnlyWithData() {
     assertEquals(Set.of(), sections(ReportTest.empty().build()));
-    assertEquals(Set.of("layers", "sparsity", "importance", "deviations", "timings", "notes", "options"),
+    assertEquals(Set.of("layers", "sparsity", "agreement", "importance", "deviations", "timings", "notes", "options"),
         sections(SampleReports.prune()));
     assertEquals(Set.of("comparison", "timings", "options"), sections(SampleReports.compare()));
     assertEquals(Set.of("layers", "sparsity"),
