@@ -30,7 +30,7 @@ start() {
   case ${ESPALIER_JAVA_OPTIONS:-} in
     *-Xshare* | *-XX:AOT* | *-XX:SharedArchiveFile* | *-Xlog*) set -- -Xshare:auto "$@" ;;
     *)
-      if [ -r "${cache:-}" ]; then
+      if [ -r "${cache:-}" ] && [ -s "$cache" ]; then
         set -- "-XX:AOTCache=$cache" "$@"
         ESPALIER_JAVA_OPTIONS="-Xlog:aot=off,cds=off ${ESPALIER_JAVA_OPTIONS:-}"
       else

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -74,10 +75,38 @@ class LauncherTest {
     Path launcher = tree();
     Path root = launcher.getParent();
     program(root.resolve("tools"), "mvn", "mkdir -p bindings/target kernels/target engine/target cli/target/lib");
-    assertFalse(launch(launcher).contains("-XX:AOT"), "there is none");
-    Path cache = Files.createFile(root.resolve("cli/target/espalier.aot"));
+    assertFalse(launch(launcher).contains("-XX:AOT"), "this JDK makes none");
+    Path cache = root.resolve("cli/target/espalier.aot");
+    assertEquals(0, Files.size(cache));
+    Files.writeString(cache, "classes");
     assertTrue(launch(launcher).contains("-XX:AOTCache=" + cache.toRealPath()), "not used");
     assertTrue(launch(launcher).contains("-Xlog:aot=off,cds=off"), "not silent");
+  }
+
+  /// Also where Maven has built the jars, and not the launcher.
+  @Test
+  void theFirstStartWithNewJarsMakesTheAotCache() throws IOException, InterruptedException {
+    Path launcher = tree();
+    Path root = launcher.getParent();
+    program(root.resolve("tools"), "mvn", "mkdir -p bindings/target kernels/target engine/target cli/target/lib");
+    program(root.resolve("jdk/bin"), "java",
+        "for a; do case $a in -XX:AOTCacheOutput=*) echo made >>\"${a#*=}\"; exit;; esac; done; echo \"$@\"");
+    assertTrue(launch(launcher).contains("-XX:AOTCache="), "not made");
+    Path cache = root.resolve("cli/target/espalier.aot");
+    assertTrue(launch(launcher).contains("-XX:AOTCache="), "not kept");
+    assertEquals("made\n", Files.readString(cache));
+    FileTime past = FileTime.fromMillis(System.currentTimeMillis() - 100_000);
+    Files.setLastModifiedTime(cache, past);
+    launch(launcher);
+    assertTrue(Files.getLastModifiedTime(cache).compareTo(past) > 0, "not made anew");
+    assertEquals(List.of("espalier.aot"),
+        names(root.resolve("cli/target")).filter(name -> name.contains("aot")).toList());
+  }
+
+  private static Stream<String> names(Path folder) throws IOException {
+    try (Stream<Path> files = Files.list(folder)) {
+      return files.map(file -> file.getFileName().toString()).toList().stream();
+    }
   }
 
   /// A locale that is not installed has ASCII's letters only.
@@ -135,7 +164,7 @@ class LauncherTest {
     Path root = Files.createDirectory(folder.resolve("a tree"));
     Path launcher = Files.copy(Path.of("../espalier"), root.resolve("espalier"));
     Path parts = Files.createDirectories(root.resolve("cli/src/main/sh"));
-    for (String part : List.of("jdk.sh", "run.sh")) {
+    for (String part : List.of("jdk.sh", "build.sh", "run.sh")) {
       Files.copy(Path.of("src/main/sh", part), parts.resolve(part));
     }
     Files.writeString(root.resolve("pom.xml"), "<version>1</version>");
