@@ -8,7 +8,7 @@
 /// | read and write model files | [dev.espalier.engine.io.ModelFile] |
 /// | read samples and labels, or pass arrays | [dev.espalier.engine.io.SampleFiles], [dev.espalier.engine.data.Dataset] |
 /// | build a network in memory | [dev.espalier.engine.network.DenseNetwork] |
-/// | prune | [dev.espalier.engine.pruning.Pruner], with examples in [dev.espalier.engine] |
+/// | prune | [dev.espalier.engine.pruning.Pruner]; four examples, from a file to a cluster, are in [dev.espalier.engine] |
 /// | prune the layers of any network, by inputs of their own | [dev.espalier.engine.pruning.LayerPruning] |
 /// | prune to many sparsities, or compare criteria | [dev.espalier.engine.experiment.Comparison] |
 /// | train, fine-tune, evaluate | [dev.espalier.engine.training.Trainer], [dev.espalier.engine.training.Evaluation] |

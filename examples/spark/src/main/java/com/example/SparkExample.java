@@ -75,6 +75,7 @@ public final class SparkExample {
     return new DenseLayer(name, weights, Optional.of(MatrixView.allocate(arena, 1, outputs)), activation);
   }
 
+  // @start region="prune"
   private static void prune(DenseNetwork network, Dataset<Row> rows, Arena arena) throws IOException {
     PruningOptions options = PruningOptions.builder().sparsity(0.8).build();
     SparkSamples samples = SparkSamples.of(rows, SampleColumns.of("features"));
@@ -84,4 +85,5 @@ public final class SparkExample {
     result.layers().forEach(layer -> System.out.printf("%s: %d weights removed, %d kept%n", layer.name(),
         layer.removed(), layer.kept()));
   }
+  // @end
 }
