@@ -23,6 +23,7 @@ import java.util.Locale;
 import java.util.ResourceBundle;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine;
@@ -67,6 +68,22 @@ class HelpTest {
       }
     }
     assertEquals(Set.of(), unused);
+  }
+
+  /// As a user types it, not as Java prints a list.
+  @Test
+  void saysTheDefaultOfEachListAsItIsTyped() {
+    int lists = 0;
+    for (CommandSpec command : commands()) {
+      for (OptionSpec option : command.options()) {
+        if (option.getValue() instanceof Collection<?> list && !list.isEmpty()) {
+          String typed = "default: " + list.stream().map(Object::toString).collect(Collectors.joining(","));
+          assertTrue(String.join(" ", option.description()).contains(typed), option + ": " + typed);
+          lists++;
+        }
+      }
+    }
+    assertTrue(lists >= 5, lists + " lists");
   }
 
   @Test
