@@ -39,4 +39,13 @@ class VersionTest {
     assertEquals(first("bindings/pom.xml", "<onednn.version>(.*)</onednn.version>"),
         first("bom/pom.xml", "<artifactId>dnnl</artifactId>\\s+<version>(.*)</version>"));
   }
+
+  /// No Gradle runs in the tests.
+  @Test
+  void gradlesExampleTakesTheOneDnnOfMavensProfile() throws IOException {
+    String maven = "<os>\\s+<name>linux</name>\\s+<arch>amd64</arch>(?s:.*?)<artifactId>dnnl</artifactId>";
+    assertEquals(first("bindings/pom.xml", maven + "(?s:.*?)<classifier>(.*?)</classifier>"),
+        first("examples/embed/build.gradle", "name = 'dnnl'\\s+type = 'jar'\\s+classifier = '(.*)'"));
+    assertEquals("false", first("examples/embed/build.gradle", "org\\.bytedeco:dnnl'\\) \\{\\s+transitive = (.*)"));
+  }
 }
