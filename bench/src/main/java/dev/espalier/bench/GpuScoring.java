@@ -145,7 +145,7 @@ public final class GpuScoring {
   private int batchSize(DenseNetwork network, Sensitivity sensitivity, int passes) {
     ScoringPlan any = Inputs.plan(network, sensitivity, 1);
     long bytes = network.layers().stream()
-        .mapToLong(layer -> ScoringPlan.bytes(layer, any.criterion(), any.compensation())).sum();
+        .mapToLong(layer -> ScoringPlan.bytes(layer, any.criterion(), any.compensation(), any.sensitivity())).sum();
     return MemoryPlan.of(backend, network.graph(), new MemoryPlan.Demand(bytes, passes), OptionalInt.empty())
         .batchSize();
   }

@@ -93,6 +93,61 @@ public sealed interface Sensitivity {
     }
   }
 
+  /// Another sensitivity, shrunk towards its mean s̄ over the samples: s̃ = (1 − η) s + η s̄ (docs/method.md, shrunk
+  /// sensitivities). Where the first order sees no effect of a neuron, as at a unit that is off, a large removal may have
+  /// one.
+  ///
+  /// @param of what is shrunk; not shrunk itself
+  /// @param intensity η, above 0 and up to 1
+  record Shrunk(Sensitivity of, double intensity) implements Sensitivity {
+    /// @throws IllegalArgumentException if η is out of its range
+    public Shrunk {
+      if (!(intensity > 0 && intensity <= 1)) {
+        throw new IllegalArgumentException("shrink=%s: use a number above 0 and up to 1".formatted(intensity));
+      }
+    }
+
+    @Override
+    public int passes(int outputs) {
+      return of.passes(outputs);
+    }
+
+    @Override
+    public boolean isOfOutput() {
+      return of.isOfOutput();
+    }
+
+    @Override
+    public void requireFits(Graph graph) {
+      of.requireFits(graph);
+    }
+
+    @Override
+    public double shrinkage() {
+      return intensity;
+    }
+
+    @Override
+    public Sensitivity unshrunk() {
+      return of;
+    }
+
+    @Override
+    public String toString() {
+      return "%s:shrink=%s".formatted(of, BigDecimal.valueOf(intensity).stripTrailingZeros().toPlainString());
+    }
+  }
+
+  /// η of a [Shrunk] one; otherwise 0.
+  default double shrinkage() {
+    return 0;
+  }
+
+  /// What backward passes compute.
+  default Sensitivity unshrunk() {
+    return this;
+  }
+
   /// Backward passes for a network of `outputs` outputs.
   int passes(int outputs);
 
@@ -111,10 +166,18 @@ public sealed interface Sensitivity {
     return outputs <= JACOBIAN_OUTPUTS ? new Jacobian() : new Probes(16);
   }
 
-  /// `jacobian`, `probes:R`, or `fisher` with `:R` for R draws and `:T=…` for a temperature.
+  /// `jacobian`, `probes:R`, or `fisher` with `:R` for R draws and `:T=…` for a temperature; each may end in `:shrink=η`.
   ///
   /// @throws IllegalArgumentException for anything else
   static Sensitivity parse(String text) {
+    Matcher shrunk = Pattern.compile("(.*):shrink=(\\d{1,6}(?:\\.\\d{1,6})?)").matcher(text);
+    if (shrunk.matches()) {
+      return new Shrunk(parseUnshrunk(shrunk.group(1), text), Double.parseDouble(shrunk.group(2)));
+    }
+    return parseUnshrunk(text, text);
+  }
+
+  private static Sensitivity parseUnshrunk(String text, String whole) {
     if (text.equals("jacobian")) {
       return new Jacobian();
     }
@@ -129,8 +192,8 @@ public sealed interface Sensitivity {
           fisher.group(2) == null ? 1 : Double.parseDouble(fisher.group(2)));
     }
     throw new IllegalArgumentException(
-        "unknown sensitivity '%s': use jacobian, probes:R such as probes:16, or fisher, fisher:R or fisher:T=4"
-            .formatted(text));
+        ("unknown sensitivity '%s': use jacobian, probes:R such as probes:16, or fisher, fisher:R or fisher:T=4; "
+            + ":shrink=0.2 may follow").formatted(whole));
   }
 
   /// As [#parse] reads it.

@@ -112,7 +112,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     }
     for (Layer layer : plan.layers()) {
       if (!layer.excluded()) {
-        requireSums(layer, needs, statistics.sums().layers().get(layer.name()));
+        requireSums(layer, plan.scoring().needs(), statistics.sums().layers().get(layer.name()));
       }
     }
     return plan;
@@ -166,7 +166,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     boolean needsLoss = data.isPresent() && (needs.labels() || options.repair().needLabels());
     Optional<Loss> loss = needsLoss ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
     long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
-        .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation)).sum();
+        .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation, sensitivity))
+        .sum();
     options.repair().steps().forEach(step -> step.requireFits(network.graph()));
     Repairs repair = new Repairs(options.repair().steps().stream().map(step -> step.inForce(network.graph())).toList());
     List<ScoringPlan.Layer> scored = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())

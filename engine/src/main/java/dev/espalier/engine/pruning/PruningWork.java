@@ -65,7 +65,7 @@ public record PruningWork(int rounds, Map<String, Double> parts, List<Double> by
       return switch (statistic) {
         case Statistic.WeightedMoments() -> 2 * weights(node);
         case Statistic.LossGradient() -> weights(node);
-        case Statistic.InputSquares(),Statistic.Parameters() -> 0;
+        case Statistic.InputSquares(),Statistic.InputMoments(),Statistic.Parameters() -> 0;
         case Statistic.Variances() -> 0; // on the host
         case Statistic.Covariance(Statistic.Covariance.Pair pair) -> switch (pair) {
           case INPUTS -> (double) node.inputWidth() * node.inputWidth();

@@ -41,6 +41,9 @@ final class ExactMoments {
   private final double[] totals;
   private final double[] means;
   private final double[] variances;
+  /// A weight is this part of a sensitivity, and what is added to it.
+  private double kept = 1;
+  private final double[] added;
 
   ExactMoments(int outputs, int... inputs) {
     this.outputs = outputs;
@@ -48,6 +51,7 @@ final class ExactMoments {
     totals = new double[outputs];
     means = new double[outputs * inputs.length];
     variances = new double[means.length];
+    added = new double[outputs];
   }
 
   /// The fraction of M2 below which a variance that follows from moments has cancelled.
@@ -85,6 +89,16 @@ final class ExactMoments {
 
   int inputs() {
     return inputs.length;
+  }
+
+  /// Shrinks the sensitivities, before the first batch (docs/method.md, shrunk sensitivities).
+  ///
+  /// @param mean sensitivity of each neuron over all samples
+  void shrink(double intensity, float... mean) {
+    kept = 1 - intensity;
+    for (int i = 0; i < outputs; i++) {
+      added[i] = intensity * mean[i];
+    }
   }
 
   /// The numbers of the inputs, ascending.
@@ -154,7 +168,7 @@ final class ExactMoments {
   private void add(float[] s, double[] a, int samples, int begin, int end) {
     for (int n = 0; n < samples; n++) {
       for (int i = begin; i < end; i++) {
-        double weight = s[n * outputs + i];
+        double weight = kept * s[n * outputs + i] + added[i];
         if (weight != 0) {
           totals[i] += weight;
           add(weight, weight / totals[i], a, n * inputs.length, i * inputs.length);

@@ -10,6 +10,7 @@ import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.statistics.Accumulator;
+import dev.espalier.engine.statistics.InputMomentsAccumulator;
 import dev.espalier.engine.statistics.InputSquaresAccumulator;
 import dev.espalier.engine.statistics.LayerBatch;
 import dev.espalier.engine.statistics.LossGradientAccumulator;
@@ -36,6 +37,8 @@ final class LayerScorer implements Resource {
   private double roundoff;
   private Optional<ExactMoments> exact = Optional.empty();
   private Optional<Sums> variances = Optional.empty();
+  /// The mean sensitivities, where the sums are of shrunk ones.
+  private Optional<float[]> shrunk = Optional.empty();
 
   private LayerScorer(Backend backend, DeviceNetwork.Layer layer, ScoringPlan plan, ScoringPlan.Layer planned,
       Resources resources) {
@@ -112,7 +115,11 @@ final class LayerScorer implements Resource {
     Optional<Matrix> compensation = Optional.empty();
     if (plan.needs().statistics().contains(new Statistic.WeightedMoments())) {
       MomentsAccumulator moments = accumulator(MomentsAccumulator.class);
-      meanSensitivity = Optional.of(mean(backend, moments.m0(), moments.samples()));
+      float[] mean = mean(backend, moments.m0(), moments.samples());
+      meanSensitivity = Optional.of(mean);
+      if (plan.sensitivity().shrinkage() > 0) {
+        shrink(backend, moments, mean);
+      }
       if (!planned.compensable()) {
         backend.clear(moments.m1());
       }
@@ -126,6 +133,43 @@ final class LayerScorer implements Resource {
       }
     }
     return new LayerScores(planned.number(), layer.name(), importance(backend), compensation, meanSensitivity);
+  }
+
+  /// Takes a part of each neuron's sensitivity from its mean over the samples: M1 = (1 − η) M1 + η s̄ Σ (a − c)ᵀ, and so M2
+  /// (docs/method.md, shrunk sensitivities).
+  private void shrink(Backend backend, MomentsAccumulator moments, float... mean) {
+    try (Arena arena = Arena.ofShared()) {
+      Sums inputs = accumulator(InputMomentsAccumulator.class).onHost(arena);
+      MatrixView pilot = backend.onHost(moments.pilotMean(), arena);
+      double[] first = new double[layer.inputs()];
+      double[] second = new double[layer.inputs()];
+      for (int j = 0; j < first.length; j++) {
+        double d = (double) inputs.array("pilot_mean").get(0, j) - pilot.get(0, j); // 0 unless the moments are raw
+        double sum = inputs.array("m1").get(0, j);
+        first[j] = sum + d * inputs.samples();
+        second[j] = inputs.array("m2").get(0, j) + 2 * d * sum + d * d * inputs.samples();
+      }
+      shrink(backend, moments.m1(), mean, first);
+      shrink(backend, moments.m2(), mean, second);
+    }
+    roundoff = SUMS_ROUNDOFF;
+    shrunk = Optional.of(mean);
+  }
+
+  private void shrink(Backend backend, Matrix sums, float[] mean, double... ofInputs) {
+    double intensity = plan.sensitivity().shrinkage();
+    try (Arena arena = Arena.ofShared()) {
+      MatrixView view = backend.onHost(sums, arena);
+      float[] row = new float[ofInputs.length];
+      for (int i = 0; i < mean.length; i++) {
+        view.load((long) i * row.length, row, row.length);
+        for (int j = 0; j < row.length; j++) {
+          row[j] = (float) ((1 - intensity) * row[j] + intensity * mean[i] * ofInputs[j]);
+        }
+        view.store(row, row.length, (long) i * row.length);
+      }
+      backend.upload(view, sums);
+    }
   }
 
   /// Δb of `ec`, once the sums are scores, whether the plan compensates or not.
@@ -156,6 +200,7 @@ final class LayerScorer implements Resource {
   /// @param typical importance of the network's weights
   void findInexact(double typical) {
     exact = ExactMoments.of(layer.outputs(), cancelled, accumulator(MomentsAccumulator.class).samples(), typical);
+    exact.ifPresent(sums -> shrunk.ifPresent(mean -> sums.shrink(plan.sensitivity().shrinkage(), mean)));
   }
 
   /// Sums of the inputs that [#findInexact] found, to be gathered by a second pass.

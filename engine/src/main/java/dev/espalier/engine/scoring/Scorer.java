@@ -101,7 +101,8 @@ public final class Scorer {
   /// @param sums as of [#score(Backend, DeviceNetwork, ScoringPlan, NetworkSums)]
   public static Map<String, List<Integer>> cancelled(Backend backend, DeviceNetwork network, ScoringPlan plan,
       NetworkSums sums) {
-    if (!(plan.criterion() instanceof Criterion.EliminationCompensation)) {
+    // Where a sensitivity is shrunk, a part of the samples does not know its mean.
+    if (!(plan.criterion() instanceof Criterion.EliminationCompensation) || plan.sensitivity().shrinkage() > 0) {
       return Map.of();
     }
     try (Resources resources = new Resources()) {
@@ -281,10 +282,8 @@ public final class Scorer {
     if (data.isThreadConfined()) {
       return Workers.alone(backend);
     }
-    long sums = plan.layers().stream()
-        .mapToLong(
-            layer -> ScoringPlan.bytes(network.layers().get(layer.number()), plan.criterion(), plan.compensation()))
-        .sum();
+    long sums = plan.layers().stream().mapToLong(layer -> ScoringPlan.bytes(network.layers().get(layer.number()),
+        plan.criterion(), plan.compensation(), plan.sensitivity())).sum();
     int passes = plan.needs().backwardPasses(plan.sensitivity(), network.outputs());
     return backend.workers(data.samples().samples(),
         sums + MemoryPlan.batchBytes(backend, network.graph(), passes, plan.batchSize()));

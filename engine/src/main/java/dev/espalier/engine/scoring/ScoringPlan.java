@@ -7,6 +7,7 @@ import dev.espalier.engine.method.Needs;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.network.LayerShape;
+import dev.espalier.engine.statistics.Statistic;
 import java.util.List;
 import java.util.Optional;
 
@@ -44,13 +45,21 @@ public record ScoringPlan(Criterion criterion, Compensation compensation, List<L
 
   /// What the plan must know of the samples.
   public Needs needs() {
-    return criterion.needs().and(compensation.needs());
+    return needs(criterion, compensation, sensitivity);
+  }
+
+  /// What a choice must know of the samples.
+  public static Needs needs(Criterion criterion, Compensation compensation, Sensitivity sensitivity) {
+    Needs needs = criterion.needs().and(compensation.needs());
+    return needs.sensitivities() && sensitivity.shrinkage() > 0
+        ? needs.and(Needs.of(new Statistic.InputMoments()))
+        : needs;
   }
 
   /// Bytes that the sums and scores of a layer take.
-  public static long bytes(LayerShape layer, Criterion criterion, Compensation compensation) {
+  public static long bytes(LayerShape layer, Criterion criterion, Compensation compensation, Sensitivity sensitivity) {
     long own = LayerScorer.takesMemoryOfItsOwn(criterion) ? layer.elements() : 0;
-    return (criterion.needs().and(compensation.needs()).elements(layer) + own) * Float.BYTES;
+    return (needs(criterion, compensation, sensitivity).elements(layer) + own) * Float.BYTES;
   }
 
   /// Bytes that scoring takes beside sums, scores and the values of a batch.

@@ -17,7 +17,7 @@ import java.util.function.Function;
 /// way, as where a batch comes again and again, so that n batches may be off by n · 2⁻²⁴: after [#BATCHES] of them the
 /// sums go to others in double on the host, and start again at 0. Those take 8 bytes an element.
 public abstract sealed class Accumulator implements Resource
-    permits MomentsAccumulator, InputSquaresAccumulator, LossGradientAccumulator {
+    permits MomentsAccumulator, InputSquaresAccumulator, InputMomentsAccumulator, LossGradientAccumulator {
   /// Most batches that are added up in float32, off by 3 · 10⁻⁵ at most.
   static final int BATCHES = 512;
 
@@ -76,6 +76,7 @@ public abstract sealed class Accumulator implements Resource
     if (samples == 0) {
       first(batch);
     }
+    prepare(batch);
     if (batches == BATCHES && backend.moments().roundoff() > DOUBLE_ROUNDOFF) {
       moveToDouble();
     }
@@ -139,6 +140,11 @@ public abstract sealed class Accumulator implements Resource
 
   /// Prepares for the first batch.
   void first(LayerBatch batch) {
+    // Most sums need nothing.
+  }
+
+  /// Prepares for a batch.
+  void prepare(LayerBatch batch) {
     // Most sums need nothing.
   }
 

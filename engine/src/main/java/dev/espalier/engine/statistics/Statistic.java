@@ -55,6 +55,27 @@ public sealed interface Statistic extends Serializable {
     }
   }
 
+  /// Σ (a − c) and Σ (a − c)∘(a − c), with a the layer's input and c a pilot mean of a: the moments of a neuron whose
+  /// sensitivity is 1.
+  record InputMoments() implements Statistic {
+    @Override
+    public List<Array> arrays(int outputs, int inputs) {
+      return List.of(new Array("pilot_mean", Extent.INPUTS, outputs, inputs, false),
+          new Array("m1", Extent.INPUTS, outputs, inputs, false),
+          new Array("m2", Extent.INPUTS, outputs, inputs, true));
+    }
+
+    @Override
+    public Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted) {
+      return InputMomentsAccumulator.allocate(backend, layer);
+    }
+
+    @Override
+    public String toString() {
+      return "input_moments";
+    }
+  }
+
   /// Σ ∂L/∂W, with L the loss of a labelled sample.
   record LossGradient() implements Statistic {
     @Override
@@ -158,7 +179,7 @@ public sealed interface Statistic extends Serializable {
 
   /// The statistics that scores follow from, in the order in which they are listed and written.
   static List<Statistic> all() {
-    return List.of(new WeightedMoments(), new InputSquares(), new LossGradient());
+    return List.of(new WeightedMoments(), new InputSquares(), new InputMoments(), new LossGradient());
   }
 
   /// What an array has an element for.
@@ -213,7 +234,7 @@ public sealed interface Statistic extends Serializable {
   /// @param shifted whether moments are taken around a pilot mean; otherwise they are raw
   Accumulator accumulator(Backend backend, LayerShape layer, boolean shifted);
 
-  /// `moments`, `input_squares`, `loss_gradient`, `variances`, `parameters` or that of a covariance: the name in files.
+  /// `moments`, `input_squares`, `input_moments`, `loss_gradient`, `variances`, `parameters` or that of a covariance: the name in files.
   @Override
   String toString();
 }

@@ -61,6 +61,8 @@ public record Sums(Statistic statistic, int outputs, int inputs, long samples, M
       other.arrays.forEach((name, from) -> array(name).segment().copyFrom(from.segment()));
     } else if (statistic instanceof Statistic.WeightedMoments) {
       addMoments(other);
+    } else if (statistic instanceof Statistic.InputMoments) {
+      addMoments(other, distances(other), 0, 1);
     } else {
       other.arrays.forEach((name, from) -> add(from, array(name)));
     }
@@ -126,6 +128,15 @@ public record Sums(Statistic statistic, int outputs, int inputs, long samples, M
   /// With d = c − c′ of the other's pilot mean c and this one's c′: M2 += M2 + 2 d∘M1 + d² M0, M1 += M1 + d M0 and
   /// M0 += M0 of the other (docs/method.md, merging sums).
   private void addMoments(Sums other) {
+    double[] d = distances(other);
+    int part = Math.ceilDiv(outputs, Math.max(1, (int) Math.min(PARTS, (long) outputs * inputs / PART_ELEMENTS)));
+    IntStream parts = IntStream.range(0, Math.ceilDiv(outputs, part));
+    (isThreadConfined() || other.isThreadConfined() ? parts : parts.parallel())
+        .forEach(p -> addMoments(other, d, p * part, Math.min(outputs, (p + 1) * part)));
+    add(other.array("m0"), array("m0"));
+  }
+
+  private double[] distances(Sums other) {
     float[] shift = new float[inputs];
     float[] pilot = new float[inputs];
     other.array("pilot_mean").load(0, shift, inputs);
@@ -134,11 +145,7 @@ public record Sums(Statistic statistic, int outputs, int inputs, long samples, M
     for (int j = 0; j < inputs; j++) {
       d[j] = (double) shift[j] - pilot[j];
     }
-    int part = Math.ceilDiv(outputs, Math.max(1, (int) Math.min(PARTS, (long) outputs * inputs / PART_ELEMENTS)));
-    IntStream parts = IntStream.range(0, Math.ceilDiv(outputs, part));
-    (isThreadConfined() || other.isThreadConfined() ? parts : parts.parallel())
-        .forEach(p -> addMoments(other, d, p * part, Math.min(outputs, (p + 1) * part)));
-    add(other.array("m0"), array("m0"));
+    return d;
   }
 
   private boolean isThreadConfined() {
@@ -157,10 +164,15 @@ public record Sums(Statistic statistic, int outputs, int inputs, long samples, M
       other.array("m2").load(row, otherSecond, inputs);
       array("m1").load(row, first, inputs);
       array("m2").load(row, second, inputs);
-      addMoments(other.array("m0").get(0, i), d, otherFirst, otherSecond, first, second);
+      addMoments(other.total(i), d, otherFirst, otherSecond, first, second);
       array("m1").store(first, inputs, row);
       array("m2").store(second, inputs, row);
     }
+  }
+
+  /// M0 of a row.
+  double total(int row) {
+    return statistic instanceof Statistic.InputMoments ? samples : array("m0").get(0, row);
   }
 
   /// @param total M0 of the row of the other

@@ -41,7 +41,8 @@ public final class SumsTotal {
   public void add(Sums part) {
     part.requireLike(statistic, outputs, inputs);
     switch (statistic) {
-      case Statistic.WeightedMoments() -> addMoments(part);
+      case Statistic.WeightedMoments() -> addMoments(part, outputs);
+      case Statistic.InputMoments() -> addMoments(part, 1);
       case Statistic.Covariance _ -> addCovariances(part);
       case Statistic.Variances() -> addVariances(part);
       case Statistic.InputSquares _,Statistic.LossGradient _,Statistic.Parameters _ ->
@@ -116,7 +117,7 @@ public final class SumsTotal {
   }
 
   /// As [Sums#merge] does (docs/method.md, merging sums).
-  private void addMoments(Sums part) {
+  private void addMoments(Sums part, int rows) {
     double[] pilot = arrays.get("pilot_mean");
     double[] m1 = arrays.get("m1");
     double[] m2 = arrays.get("m2");
@@ -126,18 +127,20 @@ public final class SumsTotal {
     }
     float[] first = new float[inputs];
     float[] second = new float[inputs];
-    for (int i = 0; i < outputs; i++) {
+    for (int i = 0; i < rows; i++) {
       int row = i * inputs;
       part.array("m1").load(row, first, inputs);
       part.array("m2").load(row, second, inputs);
-      double m0 = part.array("m0").get(0, i);
+      double m0 = part.total(i);
       for (int j = 0; j < inputs; j++) {
         double d = shift[j];
         m2[row + j] += second[j] + 2 * d * first[j] + d * d * m0;
         m1[row + j] += first[j] + d * m0;
       }
     }
-    add(part.array("m0"), arrays.get("m0"));
+    if (arrays.containsKey("m0")) {
+      add(part.array("m0"), arrays.get("m0"));
+    }
   }
 
   /// The total so far, each element rounded once.

@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -56,6 +57,32 @@ final class ExactMomentsTest {
           assertEquals(expected, importances[i * 4 + j], 1e-7 * expected);
           assertEquals(w.get(i, j) * mean, compensations[i * 4 + j], 1e-7 * Math.abs(w.get(i, j) * mean));
         }
+      }
+    }
+  }
+
+  @Test
+  void shrinksSensitivities() {
+    MatrixView a = TestNetworks.normal(arena, TestNetworks.random(1), 40, 2, 1, 0);
+    MatrixView s = TestNetworks.normal(arena, TestNetworks.random(2), 40, 3, 1, 4);
+    float[] mean = {3, 4, 5};
+    MatrixView shrunk = MatrixView.allocate(arena, 40, 3);
+    for (int n = 0; n < 40; n++) {
+      for (int i = 0; i < 3; i++) {
+        shrunk.set(n, i, (float) (0.75 * s.get(n, i) + 0.25 * mean[i]));
+      }
+    }
+    ExactMoments exact = new ExactMoments(3, 0, 1);
+    exact.shrink(0.25, mean);
+    exact.add(s, a);
+    ExactMoments expected = new ExactMoments(3, 0, 1);
+    expected.add(shrunk, a);
+    for (String array : List.of("m0", "mean", "variance")) {
+      float[] values = expected.sums(40, arena).array(array).toArray();
+      float[] found = exact.sums(40, arena).array(array).toArray();
+      for (int i = 0; i < values.length; i++) {
+        // A sensitivity is rounded once.
+        assertEquals(values[i], found[i], 1e-6 * Math.abs(values[i]) + 1e-7, array);
       }
     }
   }

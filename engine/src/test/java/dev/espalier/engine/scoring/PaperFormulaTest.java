@@ -19,6 +19,7 @@ import dev.espalier.engine.pass.DeviceNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -104,6 +105,58 @@ final class PaperFormulaTest {
         }
       }
     }
+  }
+
+  /// Of the first layer, whose inputs are the samples; where its bias may not move, too. The mean is that of all samples,
+  /// whatever the batch.
+  @Test
+  void shrinksSensitivitiesTowardsTheirMeans() throws IOException {
+    DenseNetwork network = TestNetworks.network(arena, 11, List.of(5, 4, 3), List.of(Activation.RELU, Activation.TANH));
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(12), SAMPLES, 5, 1, 0.5);
+    Plain plain = Plain.of(network);
+    double[][] s = new double[4][SAMPLES];
+    for (int i = 0; i < 4; i++) {
+      for (int n = 0; n < SAMPLES; n++) {
+        s[i][n] = Arrays.stream(plain.derivative(TestNetworks.row(x, n), plain.biases()[0], i)).map(d -> d * d).sum();
+      }
+      double mean = Arrays.stream(s[i]).average().orElseThrow();
+      s[i] = Arrays.stream(s[i]).map(one -> 0.7 * one + 0.3 * mean).toArray();
+    }
+    Sensitivity shrunk = new Sensitivity.Shrunk(new Sensitivity.Jacobian(), 0.3);
+    try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
+      for (Backend backend : List.of(reference, cpu)) {
+        for (boolean compensable : new boolean[]{true, false}) {
+          for (int batch : new int[]{5, SAMPLES}) {
+            ScoringPlan plan = new ScoringPlan(new Criterion.EliminationCompensation(), new Compensation.Bias(),
+                List.of(new ScoringPlan.Layer(0, compensable)), shrunk, Optional.empty(), batch, 9);
+            try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+                Scores scores = Scorer.score(backend, device, plan, Optional.of(TestNetworks.source(x)),
+                    ProgressListener.NONE)) {
+              double[] importance = TestNetworks.values(backend, scores.importance(0));
+              double[] compensation = TestNetworks.values(backend, scores.compensation(0).orElseThrow());
+              for (int at = 0; at < importance.length; at++) {
+                double[] expected = shrunk(plain.weights()[0][at / 5][at % 5], s[at / 5], x, at % 5, compensable);
+                assertEquals(expected[0], importance[at], 1e-5 * expected[2], backend.description());
+                assertEquals(expected[1], compensation[at], 1e-5 * Math.abs(expected[1]) + 1e-9);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// `W² (E[s̃ a²] − E[s̃ a]² / E[s̃])`, `W E[s̃ a] / E[s̃]` and `W² E[s̃ a²]`.
+  private static double[] shrunk(double weight, double[] s, MatrixView x, int j, boolean compensable) {
+    double[] sums = new double[3];
+    for (int n = 0; n < s.length; n++) {
+      double a = x.get(n, j);
+      sums[0] += s[n] / s.length;
+      sums[1] += s[n] * a / s.length;
+      sums[2] += s[n] * a * a / s.length;
+    }
+    double mean = compensable ? sums[1] / sums[0] : 0;
+    return new double[]{weight * weight * (sums[2] - mean * mean * sums[0]), weight * mean, weight * weight * sums[2]};
   }
 
   private static ScoringPlan plan(DenseNetwork network, Sensitivity sensitivity, int batchSize) {

@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
@@ -31,21 +32,27 @@ public final class UnevenFeatures {
 
   /// Compares importances of a backend with the reference's.
   public static void check(Backend backend) throws IOException {
+    for (boolean heavyTails : new boolean[]{false, true}) {
+      for (String sensitivity : List.of("jacobian", "jacobian:shrink=0.2")) {
+        check(backend, heavyTails, Sensitivity.parse(sensitivity));
+      }
+    }
+  }
+
+  private static void check(Backend backend, boolean heavyTails, Sensitivity sensitivity) throws IOException {
     try (Arena arena = Arena.ofShared(); Backend reference = new ReferenceBackend()) {
-      for (boolean heavyTails : new boolean[]{false, true}) {
-        DenseNetwork network = TestNetworks.network(arena, 1, List.of(13, 20, 15, 4),
-            List.of(Activation.RELU, Activation.RELU, Activation.IDENTITY));
-        Dataset data = TestNetworks.source(samples(arena, heavyTails));
-        List<double[]> expected = importances(reference, network, data);
-        List<double[]> found = importances(backend, network, data);
-        for (int l = 0; l < expected.size(); l++) {
-          double median = medianOfPositive(expected.get(l));
-          assertTrue(median > 0);
-          for (int at = 0; at < expected.get(l).length; at++) {
-            double right = expected.get(l)[at];
-            assertEquals(right, found.get(l)[at], 1e-3 * Math.max(right, median / 10),
-                "heavy tails %s, layer %d, index %d".formatted(heavyTails, l, at));
-          }
+      DenseNetwork network = TestNetworks.network(arena, 1, List.of(13, 20, 15, 4),
+          List.of(Activation.RELU, Activation.RELU, Activation.IDENTITY));
+      Dataset data = TestNetworks.source(samples(arena, heavyTails));
+      List<double[]> expected = importances(reference, network, data, sensitivity);
+      List<double[]> found = importances(backend, network, data, sensitivity);
+      for (int l = 0; l < expected.size(); l++) {
+        double median = medianOfPositive(expected.get(l));
+        assertTrue(median > 0);
+        for (int at = 0; at < expected.get(l).length; at++) {
+          double right = expected.get(l)[at];
+          assertEquals(right, found.get(l)[at], 1e-3 * Math.max(right, median / 10),
+              "%s, heavy tails %s, layer %d, index %d".formatted(sensitivity, heavyTails, l, at));
         }
       }
     }
@@ -68,9 +75,10 @@ public final class UnevenFeatures {
     return positive[positive.length / 2];
   }
 
-  private static List<double[]> importances(Backend backend, DenseNetwork network, Dataset data) throws IOException {
-    ScoringPlan plan = PruningPlan
-        .of(PruningOptions.builder().batchSize(200).build(), network, Optional.of(data), backend).scoring();
+  private static List<double[]> importances(Backend backend, DenseNetwork network, Dataset data,
+      Sensitivity sensitivity) throws IOException {
+    ScoringPlan plan = PruningPlan.of(PruningOptions.builder().sensitivity(sensitivity).batchSize(200).build(), network,
+        Optional.of(data), backend).scoring();
     List<double[]> all = new ArrayList<>();
     try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
         Scores scores = Scorer.score(backend, device, plan, Optional.of(data), ProgressListener.NONE)) {

@@ -11,6 +11,7 @@ import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -109,6 +110,29 @@ final class SumsTest {
       }
       for (int at = 0; at < expected.length; at++) {
         assertEquals(expected[at], actual[at], (parts.size() + 1) * FLOAT32 * sizes[at], array + " " + at);
+      }
+    }
+  }
+
+  /// Those of a neuron whose sensitivity is always 1.
+  @Test
+  void momentsOfInputsMergeAsWeightedOnes() {
+    SumsOfSamples data = SumsOfSamples.random(arena, 5, 60, 1, 7, 10);
+    for (int n = 0; n < 60; n++) {
+      data.sensitivity().set(n, 0, 1);
+    }
+    Sums expected = merge(parts(data, new Statistic.WeightedMoments(), 9));
+    List<Sums> parts = parts(data, new Statistic.InputMoments(), 9);
+    SumsTotal total = new SumsTotal(parts.getFirst());
+    parts.stream().skip(1).forEach(total::add);
+    for (Sums sums : List.of(merge(parts), total.sums(arena))) {
+      assertEquals(60, sums.samples());
+      for (String array : List.of("pilot_mean", "m1", "m2")) {
+        double[] values = values(sums, array);
+        double largest = Arrays.stream(values(expected, array)).map(Math::abs).max().orElseThrow();
+        for (int at = 0; at < values.length; at++) {
+          assertEquals(values(expected, array)[at], values[at], 10 * FLOAT32 * largest, array + " " + at);
+        }
       }
     }
   }
@@ -240,7 +264,8 @@ final class SumsTest {
           .forEach(array -> zeros.put(array.name(), MatrixView.allocate(arena, array.rows(), array.columns())));
       Sums copy = new Sums(statistic, 7, 9, 20, zeros);
       for (Block block : Block.grid(statistic, 7, 9, side)) {
-        assertTrue(block.inputs() <= side && (block.outputs() <= side || statistic instanceof Statistic.InputSquares));
+        boolean isOfInputs = statistic instanceof Statistic.InputSquares || statistic instanceof Statistic.InputMoments;
+        assertTrue(block.inputs() <= side && (block.outputs() <= side || isOfInputs));
         copy.put(block, whole.block(block, arena));
       }
       SumsOfSamples.assertSameBits(whole, copy);
