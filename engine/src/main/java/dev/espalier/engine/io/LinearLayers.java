@@ -8,7 +8,6 @@ import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
@@ -38,21 +37,11 @@ public final class LinearLayers {
   /// @throws FormatException if it is no valid file of these formats, or an ONNX model, or it has no layer
   /// @throws IOException     if it cannot be read
   public static LinearLayers open(Path path, Arena arena) throws IOException {
-    Optional<ShardIndex> index = ShardIndex.of(path);
-    if (index.isPresent()) {
-      return new LinearLayers(SafetensorsFile.open(index.get(), arena), index, List.of());
-    }
-    MemorySegment content = InputFile.map(path, arena);
-    if (TorchFile.matches(content)) {
-      TorchFile.Content torch = TorchFile.read(path, content, arena);
-      return new LinearLayers(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), Optional.empty(),
-          torch.notes());
-    }
-    if (OnnxFile.matches(path, content)) {
-      throw new FormatException(path,
+    return switch (ModelContent.open(path, arena)) {
+      case ModelContent.Tensors tensors -> new LinearLayers(tensors.asSafetensors(), tensors.index(), tensors.notes());
+      case ModelContent.Onnx _ -> throw new FormatException(path,
           "is an ONNX model; single layers are read from safetensors and from state dicts of PyTorch");
-    }
-    return new LinearLayers(SafetensorsFile.open(path, arena), Optional.empty(), List.of());
+    };
   }
 
   /// The names of the layers, in the order of the file: those of all tensors `<layer>.weight` that are matrices.

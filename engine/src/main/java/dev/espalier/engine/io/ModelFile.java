@@ -82,45 +82,45 @@ public final class ModelFile {
   /// @throws FormatException if the file is no valid file of these formats, holds no network, or a weight is not finite
   /// @throws IOException     if it cannot be read
   public static ModelFile load(Path path, ModelReading reading, Arena arena) throws IOException {
-    Optional<ShardIndex> index = ShardIndex.of(path);
-    MemorySegment content = InputFile.map(path, arena);
-    if (reading.from().isPresent() && (index.isPresent() || !OnnxFile.matches(path, content))) {
+    ModelContent opened = ModelContent.open(path, arena);
+    if (reading.from().isPresent() && !(opened instanceof ModelContent.Onnx)) {
       throw new FormatException(path,
           "is no ONNX model, which alone has tensors that a network can begin at; give none");
     }
-    if (index.isEmpty() && TorchFile.matches(content)) {
-      TorchFile.Content torch = TorchFile.read(path, content, arena);
-      return load(SafetensorsFile.of(path, Map.of("format", "pt"), torch.tensors()), reading,
-          Stream.concat(torch.notes().stream(), tied(torch.tensors()).stream()).toList(), arena).withMetadata(reading);
-    }
-    if (index.isEmpty() && OnnxFile.matches(path, content)) {
-      MemorySegment dense = OnnxSparse.dense(path, content, arena);
-      return onnx(path, OnnxFile.read(path, dense, reading.from(), arena), reading, notes(!dense.equals(content)),
-          arena);
-    }
-    SafetensorsFile opened = index.isPresent()
-        ? SafetensorsFile.open(index.get(), arena)
-        : SafetensorsFile.open(path, arena);
-    SafetensorsFile file = SparseTensors.dense(opened, arena);
-    ModelFile model = load(file, reading, notes(file != opened), arena);
-    return new ModelFile(file, new LayerChain.Found(model.weights, model.order), model.slopes, model.network,
-        model.notes, Optional.empty(), file == opened ? index : Optional.empty());
+    return switch (opened) {
+      case ModelContent.Onnx(MemorySegment content) -> {
+        MemorySegment dense = OnnxSparse.dense(path, content, arena);
+        yield onnx(path, OnnxFile.read(path, dense, reading.from(), arena), reading, notes(!dense.equals(content)),
+            arena);
+      }
+      case ModelContent.Tensors torch when torch.isTorch() -> load(torch.asSafetensors(), reading,
+          Stream.concat(torch.notes().stream(), tied(torch.file().tensors()).stream()).toList(), arena)
+          .withMetadata(reading);
+      case ModelContent.Tensors tensors -> {
+        SafetensorsFile file = SparseTensors.dense(tensors.file(), arena);
+        boolean isSparse = file != tensors.file();
+        ModelFile model = load(file, reading, notes(isSparse), arena);
+        yield new ModelFile(file, new LayerChain.Found(model.weights, model.order), model.slopes, model.network,
+            model.notes, Optional.empty(), isSparse ? Optional.empty() : tensors.index());
+      }
+    };
   }
 
   /// The inputs of an ONNX model, which stand side by side in a sample; none of other files, which do not name them.
   ///
-  /// @throws FormatException if it is an ONNX model, and damaged
+  /// @throws FormatException if it is damaged
   /// @throws IOException if it cannot be read
   public static List<ModelInput> inputs(Path path, ModelReading reading) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment content = InputFile.map(path, arena);
-      if (ShardIndex.of(path).isPresent() || TorchFile.matches(content) || !OnnxFile.matches(path, content)) {
-        return List.of();
-      }
-      OnnxContent graph = OnnxContent.of(path, OnnxSparse.dense(path, content, arena), new OnnxExternal(path, arena),
-          reading.from());
-      return OnnxWalk.inputs(graph, graph.needed()).entrySet().stream()
-          .map(input -> new ModelInput(input.getKey().name(), input.getValue())).toList();
+      return switch (ModelContent.open(path, arena)) {
+        case ModelContent.Tensors _ -> List.of();
+        case ModelContent.Onnx(MemorySegment content) -> {
+          OnnxContent graph = OnnxContent.of(path, OnnxSparse.dense(path, content, arena),
+              new OnnxExternal(path, arena), reading.from());
+          yield OnnxWalk.inputs(graph, graph.needed()).entrySet().stream()
+              .map(input -> new ModelInput(input.getKey().name(), input.getValue())).toList();
+        }
+      };
     }
   }
 
@@ -128,17 +128,14 @@ public final class ModelFile {
   /// not, and the metadata of the file.
   ///
   /// @param arena into which they are mapped
-  /// @throws FormatException if it is no valid file of these formats
+  /// @throws FormatException if it is no valid file of these formats, or an ONNX model
   /// @throws IOException if it cannot be read
   public static SafetensorsFile tensors(Path path, Arena arena) throws IOException {
-    Optional<ShardIndex> index = ShardIndex.of(path);
-    if (index.isPresent()) {
-      return SafetensorsFile.open(index.get(), arena);
-    }
-    MemorySegment content = InputFile.map(path, arena);
-    return TorchFile.matches(content)
-        ? SafetensorsFile.of(path, Map.of(), TorchFile.read(path, content, arena).tensors())
-        : SafetensorsFile.open(path, arena);
+    return switch (ModelContent.open(path, arena)) {
+      case ModelContent.Tensors tensors -> tensors.file();
+      case ModelContent.Onnx _ ->
+        throw new FormatException(path, "is an ONNX model, whose graph has the tensors; give safetensors");
+    };
   }
 
   /// What becomes of a layer that a module uses twice: PyTorch writes its tensors under two names.
