@@ -213,6 +213,7 @@ final class PruneCommand implements Callable<Integer> {
     job.backend().enter(Phase.WRITE);
     PruningResult result = outcome.result();
     Gain gain = Reports.gain(job.file(), outcome.last());
+    List<String> notes = Stream.concat(result.notes().stream(), rounded(job, outcome).stream()).toList();
     Optional<Verification> verification;
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (!output.dryRun) {
@@ -221,7 +222,7 @@ final class PruneCommand implements Callable<Integer> {
       }
       Optional<Report.Builder> report = output.report == null
           ? Optional.empty()
-          : Optional.of(report(job, outcome, gain)); // before the verification, whose time does not count
+          : Optional.of(report(job, outcome, gain, notes)); // before the verification, whose time does not count
       verification = run.verification(job.backend(), job.network(), outcome.plan().options(), job.calibration());
       if (report.isPresent()) {
         verification.map(Reports::deviations).ifPresent(report.get()::deviations);
@@ -234,7 +235,7 @@ final class PruneCommand implements Callable<Integer> {
     }
     outcome.print(global, job.network(), gain,
         test.isGiven() ? "test data" : selection.limits().isPresent() ? "held-out data" : "calibration data");
-    result.notes().forEach(global::note);
+    notes.forEach(global::note);
     global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);
     if (output.mask != null && !output.dryRun) {
       global.say("mask: " + output.mask);
@@ -242,10 +243,13 @@ final class PruneCommand implements Callable<Integer> {
     verification.ifPresent(it -> VerifyOptions.print(global, it));
   }
 
-  private Report.Builder report(PruneJob job, PruneOutcome outcome, Gain gain) {
+  private List<String> rounded(PruneJob job, PruneOutcome outcome) {
+    return output.output == null ? List.of() : job.file().rounded(output.output, outcome.last());
+  }
+
+  private Report.Builder report(PruneJob job, PruneOutcome outcome, Gain gain, List<String> found) {
     Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream).toArray(Dataset[]::new);
-    List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), outcome.result().notes().stream())
-        .toList();
+    List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), found.stream()).toList();
     return outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), gain, notes);
   }
 

@@ -75,6 +75,7 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
                     pruning.plan().options().target().sparsity() > 0);
               }
               outcome.add(layer, pruning.plan(), result);
+              outcome.note(layers.rounded(result.network().layers().getFirst()));
             }
           }
           progress.clear();

@@ -48,15 +48,17 @@ final class ShrinkCommand implements Callable<Integer> {
     try (Arena arena = Arena.ofConfined()) {
       ModelFile file = reading.load(model, Optional.empty(), global, arena);
       Compaction compaction = Compaction.of(file.network(), multiple, arena);
+      ModelFile smaller = file.compacted(compaction, arena);
       long before = bytes(file.file().parts());
       try (AtomicOutputs outputs = new AtomicOutputs()) {
-        file.compacted(compaction, arena).save(outputs, output.output, compaction.network(), _ -> false, output.force);
+        smaller.save(outputs, output.output, compaction.network(), _ -> false, output.force);
         outputs.commit();
       }
       print(file.network(), compaction);
       global.out().println(
           "file: %s bytes, now %s".formatted(PLAIN.count(before), PLAIN.count(bytes(file.written(output.output)))));
       note(file.network(), compaction);
+      smaller.rounded(output.output, compaction.network()).forEach(global::note);
       global.say("model: " + output.output);
     }
     return 0;

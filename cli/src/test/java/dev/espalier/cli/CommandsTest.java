@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.io.DType;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsFile;
@@ -263,6 +264,30 @@ class CommandsTest {
     assertTrue(Cli
         .succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "--method", "refit", "--dry-run")
         .err().contains("schedule oneshot, repair refit"), "a pattern takes one round");
+  }
+
+  @Test
+  void whatARepairChangesOfEightBitWeightsIsRoundedAndSaid() throws IOException {
+    Path model = fixture.file("fp8.safetensors");
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsFile file = SafetensorsFile.open(fixture.model(), arena);
+      List<NewTensor> tensors = new ArrayList<>();
+      for (Tensor tensor : file.tensors()) {
+        DType dtype = tensor.shape().size() == 2 ? DType.F8_E4M3 : DType.BF16;
+        tensors.add(new NewTensor(tensor.name(), dtype, tensor.shape(), file.asFloat32(tensor, arena)));
+      }
+      SafetensorsWriter.write(model, false, tensors, file.metadata());
+    }
+    Object[] prune = {"prune", model, "--data", fixture.data(), "--sparsity", 0.5};
+    Path pruned = fixture.file("pruned.safetensors");
+    Cli.Result result = Cli.succeed(append(prune, "-o", pruned));
+    assertFalse(result.err().contains("rounded"), result.err());
+    assertEquals(28, zeros(pruned));
+    result = Cli.succeed(append(prune, "--method", "refit", "-o", pruned, "--force"));
+    assertTrue(result.err().matches("(?s).*note: \\d+ numbers of \"0.weight\" have changed and are rounded to F8_E4M3, "
+        + "by up to [1-7] %; the figures are without that\\n.*"), result.err());
+    String evaluated = Cli.succeed("evaluate", pruned, "--data", fixture.data(), "--labels", fixture.labels()).out();
+    assertTrue(evaluated.contains("accuracy"), evaluated);
   }
 
   @Test

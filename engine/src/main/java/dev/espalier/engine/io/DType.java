@@ -46,14 +46,19 @@ public enum DType {
   /// Whether [#read] knows the type.
   public boolean isNumeric() {
     return switch (this) {
-      case BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64 -> true;
-      case F4, F6_E2M3, F6_E3M2, F8_E5M2, F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, C64 -> false;
+      case BOOL, U8, I8, F8_E5M2, F8_E4M3, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64 -> true;
+      case F4, F6_E2M3, F6_E3M2, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, C64 -> false;
     };
   }
 
-  /// Whether [#write] rounds numbers to the type: F16, BF16, F32 and F64.
+  /// Whether [#write] rounds numbers to the type: F8_E5M2, F8_E4M3, F16, BF16, F32 and F64.
   public boolean isWritable() {
-    return this == F16 || this == BF16 || this == F32 || this == F64;
+    return isEightBitFloat() || this == F16 || this == BF16 || this == F32 || this == F64;
+  }
+
+  /// Whether [#write] rounds numbers to two or three bits behind the first: F8_E5M2 and F8_E4M3.
+  public boolean isEightBitFloat() {
+    return this == F8_E5M2 || this == F8_E4M3;
   }
 
   boolean isInteger() {
@@ -70,12 +75,15 @@ public enum DType {
   }
 
   /// Sets element `index` of little-endian `data` to `value`, rounded to the nearest number of the type, ties
-  /// to even; beyond the range of the type that is an infinity. BOOL is true where the value is not 0.
+  /// to even; beyond the range of the type that is an infinity, and NaN in F8_E4M3, which has none. BOOL is true where
+  /// the value is not 0.
   ///
   /// @throws UnsupportedOperationException if the type is not writable
   public void write(MemorySegment data, long index, float value) {
     switch (this) {
       case BOOL -> data.set(JAVA_BYTE, index, (byte) (value == 0 ? 0 : 1));
+      case F8_E5M2 -> data.set(JAVA_BYTE, index, (byte) eightBits(value, 2, -14, 0x7c));
+      case F8_E4M3 -> data.set(JAVA_BYTE, index, (byte) eightBits(value, 3, -6, 0x7f));
       case F16 -> data.set(SHORT, index * Short.BYTES, Float.floatToFloat16(value));
       case BF16 -> data.set(SHORT, index * Short.BYTES, bfloat16(value));
       case F32 -> data.set(INT, index * Integer.BYTES, Float.floatToRawIntBits(value));
@@ -99,6 +107,8 @@ public enum DType {
       case BOOL -> data.get(JAVA_BYTE, index) == 0 ? 0 : 1;
       case U8 -> Byte.toUnsignedInt(data.get(JAVA_BYTE, index));
       case I8 -> data.get(JAVA_BYTE, index);
+      case F8_E5M2 -> Float.float16ToFloat((short) (data.get(JAVA_BYTE, index) << Byte.SIZE)); // its upper byte
+      case F8_E4M3 -> e4m3(data.get(JAVA_BYTE, index));
       case I16 -> int16(data, index, order);
       case U16 -> Short.toUnsignedInt(int16(data, index, order));
       case F16 -> Float.float16ToFloat(int16(data, index, order));
@@ -109,9 +119,34 @@ public enum DType {
       case I64 -> int64(data, index, order);
       case U64 -> unsigned(int64(data, index, order));
       case F64 -> Double.longBitsToDouble(int64(data, index, order));
-      case F4, F6_E2M3, F6_E3M2, F8_E5M2, F8_E4M3, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, C64 ->
+      case F4, F6_E2M3, F6_E3M2, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, C64 ->
         throw new UnsupportedOperationException(this + " is not read");
     };
+  }
+
+  /// Four bits of exponent, three behind the first of the number; no infinities, and NaN where all bits are set [Micikevicius
+  /// et al. 2022, FP8 Formats for Deep Learning].
+  private static double e4m3(byte code) {
+    int magnitude = code & 0x7f;
+    int exponent = Math.max(1, magnitude >> 3);
+    double value = Math.scalb((double) (magnitude & 7) + (magnitude < 8 ? 0 : 8), exponent - 10);
+    return magnitude == 0x7f ? Double.NaN : Math.copySign(value, code);
+  }
+
+  /// The code of a float of eight bits: its sign, and how many numbers of the type lie between it and zero.
+  ///
+  /// @param fraction bits behind the first of a number
+  /// @param least    exponent of the least number that has all of them
+  /// @param overflow the code of what is beyond the range
+  private static int eightBits(float value, int fraction, int least, int overflow) {
+    int sign = Float.floatToRawIntBits(value) >>> 24 & 0x80;
+    if (Float.isNaN(value)) {
+      return sign | 0x7f;
+    }
+    int exponent = Math.max(Math.getExponent(value), least);
+    double code = (exponent - least) * (1 << fraction)
+        + Math.rint(Math.scalb(Math.abs((double) value), fraction - exponent));
+    return sign | (int) Math.min(code, overflow);
   }
 
   private static short int16(MemorySegment data, long index, ByteOrder order) {

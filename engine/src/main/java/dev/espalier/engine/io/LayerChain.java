@@ -140,7 +140,7 @@ final class LayerChain {
   static void requireMatrix(SafetensorsFile file, Tensor tensor, List<Tensor> weights) throws LayerOrderException {
     if (!isMatrix(tensor)) {
       throw new LayerOrderException(file.path(),
-          "tensor %s is %s of shape %s; a dense layer needs F32, F16, BF16 or F64 of shape [outputs, inputs]%s"
+          "tensor %s is %s of shape %s; a dense layer needs F32, F16, BF16, F64, F8_E4M3 or F8_E5M2 of shape [outputs, inputs]%s"
               .formatted(quote(tensor.name()), tensor.dtype(), tensor.shape(),
                   PreluSlopes.isSlope(file, tensor)
                       ? ", and if it is the slope of a PReLU, name prelu among the activations"

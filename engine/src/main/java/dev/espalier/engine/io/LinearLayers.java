@@ -113,9 +113,8 @@ public final class LinearLayers {
     Tensor weight = weight(name);
     UnreadTensors.refuse(file, weight.name().equals(name) ? "" : name + ".");
     if (!weight.dtype().isWritable()) {
-      throw new FormatException(file.path(),
-          "tensor %s is %s, which is not written; convert it to F32, F16, BF16 or F64".formatted(quote(weight.name()),
-              weight.dtype()));
+      throw new FormatException(file.path(), "tensor %s is %s, which is not read; convert it to F32, F16 or BF16"
+          .formatted(quote(weight.name()), weight.dtype()));
     }
     return weight;
   }
@@ -152,6 +151,11 @@ public final class LinearLayers {
     } else {
       SafetensorsWriter.rewrite(outputs, file, target, overwrite, Map.of(), Set.of(), List.of());
     }
+  }
+
+  /// What is lost where numbers of a layer that have changed are written as floats of eight bits.
+  public List<String> rounded(DenseLayer changed) {
+    return ModelFile.rounded(file, weight(changed.name()), changed);
   }
 
   /// Puts the weights and the bias of a layer into a copy, in the dtypes of the file.

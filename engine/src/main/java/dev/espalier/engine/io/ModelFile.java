@@ -296,7 +296,7 @@ public final class ModelFile {
     Optional<Tensor> bias = file.tensor(biasName(weight));
     if (bias.isPresent() && (bias.get().shape().size() != 1 || !bias.get().dtype().isWritable())) {
       throw new FormatException(file.path(),
-          "tensor %s is %s of shape %s; a bias is F32, F16, BF16 or F64 of shape [outputs]"
+          "tensor %s is %s of shape %s; a bias is F32, F16, BF16, F64, F8_E4M3 or F8_E5M2 of shape [outputs]"
               .formatted(quote(bias.get().name()), bias.get().dtype(), bias.get().shape()));
     }
     return bias;
@@ -479,7 +479,7 @@ public final class ModelFile {
   }
 
   /// Writes the file again with the weights and biases of `changed`; all that differs is what differs in them. A bias
-  /// that a layer gained is added in the dtype of its weights. A model in several files is written as one, or, to the
+  /// that a layer gained is added in the dtype of its weights, or in F32 where that has eight bits. A model in several files is written as one, or, to the
   /// name of an index, as the same several, to which no bias is added.
   ///
   /// @param outputs   with which the file appears
@@ -518,7 +518,8 @@ public final class ModelFile {
         if (file.tensor(biasName(weight)).isPresent()) {
           values.put(biasName(weight), bias);
         } else {
-          added.add(new NewTensor(biasName(weight), weight.dtype(), List.of(bias.elements()), bias));
+          DType dtype = weight.dtype().isEightBitFloat() ? DType.F32 : weight.dtype();
+          added.add(new NewTensor(biasName(weight), dtype, List.of(bias.elements()), bias));
         }
       }
     }
@@ -530,6 +531,46 @@ public final class ModelFile {
       throw new FormatException(target, "an index gains no tensors, such as %s; choose a name that ends in .safetensors"
           .formatted(quote(added.getFirst().name())));
     }
+  }
+
+  /// What is lost where numbers that have changed are written as floats of eight bits: a line for each such tensor.
+  ///
+  /// @param target  the file that is written
+  /// @param changed a network of the same shapes
+  public List<String> rounded(Path target, DenseNetwork changed) {
+    List<String> lines = new ArrayList<>();
+    for (int l = 0; l < weights.size() && !isOnnx(target); l++) {
+      lines.addAll(rounded(file, weights.get(l), changed.layers().get(l)));
+    }
+    return lines;
+  }
+
+  static List<String> rounded(SafetensorsFile file, Tensor weight, DenseLayer changed) {
+    List<String> lines = new ArrayList<>();
+    rounded(weight, changed.weights()).ifPresent(lines::add);
+    file.tensor(biasName(weight)).flatMap(bias -> rounded(bias, changed.bias().orElseThrow())).ifPresent(lines::add);
+    return lines;
+  }
+
+  private static Optional<String> rounded(Tensor tensor, MatrixView changed) {
+    if (!tensor.dtype().isEightBitFloat()) {
+      return Optional.empty();
+    }
+    MemorySegment written = MemorySegment.ofArray(new byte[1]);
+    long count = 0;
+    double most = 0;
+    for (long i = 0; i < changed.elements(); i++) {
+      float value = changed.segment().getAtIndex(MatrixView.ELEMENT, i);
+      tensor.dtype().write(written, 0, value);
+      double error = Math.abs((double) tensor.dtype().read(written, 0) - value);
+      count += error > 0 ? 1 : 0;
+      most = error > 0 ? Math.max(most, error / Math.abs(value)) : most;
+    }
+    return count == 0
+        ? Optional.empty()
+        : Optional
+            .of("%d numbers of %s have changed and are rounded to %s, by up to %.0f %%; the figures are without that"
+                .formatted(count, quote(tensor.name()), tensor.dtype(), Math.ceil(100 * most)));
   }
 
   /// The bytes of the weights of layer `l` as the file has them, with their zeros.

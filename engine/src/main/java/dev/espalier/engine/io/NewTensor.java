@@ -6,7 +6,7 @@ import java.util.Objects;
 
 /// A tensor to write.
 ///
-/// @param dtype F16, BF16, F32 or F64; or BOOL, which is true where the value is not 0
+/// @param dtype one that is [DType#isWritable]; or BOOL, which is true where the value is not 0
 /// @param shape any whose product is the number of values
 public record NewTensor(String name, DType dtype, List<Long> shape, MatrixView values) {
   /// @throws IllegalArgumentException if the dtype is not writable, the shape does not fit, or the name is

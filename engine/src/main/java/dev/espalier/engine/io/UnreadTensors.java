@@ -12,6 +12,8 @@ final class UnreadTensors {
   /// @param of     what the tensor belongs to
   private record Kind(String ending, String of, String remedy) {}
 
+  private static final String UNSCALE = "multiply the weight by it and save again";
+
   private static final List<Kind> KINDS = List.of(
       new Kind("weight_orig", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
       new Kind("weight_mask", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
@@ -23,7 +25,13 @@ final class UnreadTensors {
       new Kind("weight_u", "a spectral_norm, which is not read",
           "call torch.nn.utils.remove_spectral_norm and save again"),
       new Kind("running_mean", "a BatchNorm, which is not read", "fold it into the layer before it and save again"),
-      new Kind("running_var", "a BatchNorm, which is not read", "fold it into the layer before it and save again"));
+      new Kind("running_var", "a BatchNorm, which is not read", "fold it into the layer before it and save again"),
+      new Kind("weight_scale", "a quantised weight, which is not read", UNSCALE),
+      new Kind("weight_scale_inv", "a quantised weight, which is not read", UNSCALE),
+      new Kind("weight_scale_2", "a quantised weight, which is not read", UNSCALE),
+      new Kind("scale_weight", "a quantised weight, which is not read", UNSCALE),
+      new Kind("input_scale", "quantised inputs, which are not read", "save the model as it was before"),
+      new Kind("scale_input", "quantised inputs, which are not read", "save the model as it was before"));
 
   private UnreadTensors() {}
 

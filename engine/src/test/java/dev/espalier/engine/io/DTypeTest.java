@@ -94,9 +94,83 @@ class DTypeTest {
     }
   }
 
+  /// The formula of the formats: (−1)ˢ 2^(E − bias) (1 + M / 2ᶠ), and without the 1 and with E = 1 where E is 0.
+  private static double eightBits(DType dtype, int code) {
+    int fraction = dtype == DType.F8_E4M3 ? 3 : 2;
+    int bias = dtype == DType.F8_E4M3 ? 7 : 15;
+    int exponent = (code & 0x7f) / (1 << fraction);
+    int mantissa = code % (1 << fraction);
+    boolean isLast = exponent == (0x7f >> fraction);
+    if (isLast && (dtype == DType.F8_E5M2 || mantissa == 7)) {
+      return dtype == DType.F8_E5M2 && mantissa == 0
+          ? (code < 128 ? Double.POSITIVE_INFINITY : Double.NEGATIVE_INFINITY)
+          : Double.NaN;
+    }
+    double magnitude = exponent == 0
+        ? Math.pow(2, 1 - bias) * mantissa / (1 << fraction)
+        : Math.pow(2, exponent - bias) * (1 + (double) mantissa / (1 << fraction));
+    return code < 128 ? magnitude : -magnitude;
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"F8_E4M3", "F8_E5M2"})
+  void everyEightBitFloatIsReadAndSurvives(DType dtype) {
+    for (int code = 0; code < 256; code++) {
+      MemorySegment original = MemorySegment.ofArray(new byte[]{(byte) code});
+      double value = dtype.value(original, 0, ByteOrder.LITTLE_ENDIAN);
+      assertEquals(eightBits(dtype, code), value, "code " + code);
+      assertEquals((float) value, dtype.read(original, 0), "code " + code);
+      dtype.write(BUFFER, 3, (float) value);
+      if (Double.isNaN(value)) {
+        assertTrue(Double.isNaN(dtype.value(BUFFER, 3, ByteOrder.LITTLE_ENDIAN)), "code " + code);
+      } else {
+        assertEquals(code, (int) DType.U8.read(BUFFER, 3));
+      }
+    }
+    double largest = dtype == DType.F8_E4M3 ? 448 : 57344;
+    assertEquals(largest, eightBits(dtype, dtype == DType.F8_E4M3 ? 0x7e : 0x7b));
+  }
+
+  static Stream<Arguments> smallFloats() {
+    return Stream.of(DType.F8_E4M3, DType.F8_E5M2).flatMap(dtype -> Stream
+        .concat(RandomCases.of(300, RandomCases.ints()).map(bits -> bits.get()[0]),
+            // half way between two numbers, and just beside: of all exponents that the types have, and below
+            IntStream.rangeClosed(-18, 16).boxed()
+                .flatMap(exponent -> IntStream.range(0, 16).boxed()
+                    .flatMap(eighth -> Stream.of(-1, 0, 1)
+                        .map(beside -> Float.floatToIntBits(Math.scalb(1 + eighth / 16f, exponent)) + beside))))
+        .map(bits -> Arguments.of(dtype, bits)));
+  }
+
+  /// Of all 256 codes none is nearer, and of two equally near ones the even is chosen. What is nearer to the number that
+  /// would follow the largest is beyond the range.
+  @ParameterizedTest
+  @MethodSource("smallFloats")
+  void eightBitFloatsAreTheNearest(DType dtype, int bits) {
+    float value = Float.intBitsToFloat(bits);
+    dtype.write(BUFFER, 0, value);
+    double written = dtype.value(BUFFER, 0, ByteOrder.LITTLE_ENDIAN);
+    double beyond = dtype == DType.F8_E4M3 ? 464 : 61440; // half way to 480 and 65536
+    if (Float.isNaN(value) || Math.abs(value) > beyond || (Math.abs(value) == beyond && dtype == DType.F8_E5M2)) {
+      assertTrue(!Double.isFinite(written), value + " became " + written);
+      return;
+    }
+    double nearest = Double.NaN;
+    for (int even = 0; even < 2; even++) { // the odd codes first
+      for (int code = 1 - even; code < 256; code += 2) {
+        double candidate = eightBits(dtype, code);
+        if (Double.isFinite(candidate) && !(Math.abs(candidate - value) > Math.abs(nearest - value))) {
+          nearest = candidate;
+        }
+      }
+    }
+    double expected = nearest;
+    assertTrue(expected == written, () -> "bits=%x: %s".formatted(bits, written)); // of either sign, if zero
+  }
+
   @Test
   void otherTypesAreRefused() {
-    assertThrows(UnsupportedOperationException.class, () -> DType.F8_E4M3.read(BUFFER, 0));
+    assertThrows(UnsupportedOperationException.class, () -> DType.F8_E4M3FNUZ.read(BUFFER, 0));
     assertThrows(UnsupportedOperationException.class, () -> DType.I32.write(BUFFER, 0, 1));
   }
 }

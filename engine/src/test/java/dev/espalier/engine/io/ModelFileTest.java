@@ -15,11 +15,13 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -30,6 +32,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 final class ModelFileTest {
@@ -120,7 +123,7 @@ final class ModelFileTest {
 
   /// The least number of each type, less than float32 has in F64, is removed as any other.
   @ParameterizedTest
-  @EnumSource(names = {"F16", "BF16", "F32", "F64"})
+  @EnumSource(names = {"F8_E4M3", "F8_E5M2", "F16", "BF16", "F32", "F64"})
   void removedSubnormalsAreZeros(DType dtype) throws IOException {
     Path path = write(Map.of("activations", "relu"),
         new NewTensor("0.weight", dtype, List.of(1L, 2L), MatrixView.of(arena, 1, 2, 1, 2)),
@@ -154,6 +157,102 @@ final class ModelFileTest {
   private static void fill(byte[] content, int first, DType dtype) {
     Arrays.fill(content, first, first + dtype.bytes(), (byte) 0);
     content[first] = 1; // little-endian
+  }
+
+  /// A layer of eight-bit weights among tensors of all types that are not read, in one file and in two.
+  @ParameterizedTest
+  @CsvSource({"F8_E4M3, false", "F8_E5M2, false", "F8_E4M3, true"})
+  void eightBitWeightsKeepTheirBits(DType dtype, boolean sharded) throws IOException {
+    byte[] weights = new byte[64];
+    for (int i = 0; i < weights.length; i++) {
+      weights[i] = (byte) (i + (i % 2 == 0 ? 0 : 128)); // of both signs, subnormal ones too; none is infinite or NaN
+    }
+    List<DType> unread = Arrays.stream(DType.values()).filter(each -> !each.isNumeric()).toList();
+    StringBuilder header = new StringBuilder("{\"__metadata__\":{\"activations\":\"relu\"}");
+    ByteBuffer data = ByteBuffer.allocate(24 * unread.size() + 64 + 16).order(ByteOrder.LITTLE_ENDIAN);
+    for (DType each : unread.reversed()) { // large ones first
+      entry(header, each.name().toLowerCase(Locale.ROOT), each, List.of(192L / each.bits()), data.position(),
+          data.position() + 24);
+      for (int i = 0; i < 24; i++) {
+        data.put((byte) (37 * i + data.position()));
+      }
+    }
+    int first = data.position();
+    entry(header, "fc.weight", dtype, List.of(4L, 16L), first, first + 64);
+    data.put(weights);
+    entry(header, "fc.bias", DType.F32, List.of(4L), first + 64, first + 80);
+    data.putFloat(0.5f).putFloat(-3).putFloat(0).putFloat(1);
+    byte[] content = TestFiles.safetensors(header + "}", data.array());
+    Path path = TestFiles.file(folder, sharded ? "model-00001-of-00002.safetensors" : "model.safetensors", content);
+    if (sharded) {
+      SafetensorsWriter.write(folder.resolve("model-00002-of-00002.safetensors"), false, List.of(matrix("z.x", 1, 1)),
+          Map.of());
+      String placed = SafetensorsFile.open(path, arena).tensors().stream()
+          .map(tensor -> "\"%s\":\"model-00001-of-00002.safetensors\",".formatted(tensor.name()))
+          .collect(Collectors.joining());
+      path = TestFiles.file(folder, "model.safetensors.index.json",
+          "{\"weight_map\":{%s\"z.x\":\"model-00002-of-00002.safetensors\"}}".formatted(placed)
+              .getBytes(StandardCharsets.UTF_8));
+    }
+    ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+    DenseLayer layer = model.network().layers().getFirst();
+    MatrixView pruned = layer.weights().copy(arena);
+    for (int i = 0; i < 64; i += 3) {
+      pruned.segment().setAtIndex(MatrixView.ELEMENT, i, 0);
+      weights[i] = 0;
+    }
+    DenseNetwork changed = new DenseNetwork(List
+        .of(new DenseLayer("fc", pruned, Optional.of(MatrixView.of(arena, 1, 4, 0.1f, -3, 0, 1)), layer.activation())));
+    Path folderOut = Files.createDirectory(folder.resolve("out"));
+    Path out = folderOut.resolve(path.getFileName());
+    model.save(out, changed, false);
+    System.arraycopy(weights, 0, content, content.length - 80, 64);
+    ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN).putFloat(content.length - 16, 0.1f);
+    assertArrayEquals(content,
+        Files.readAllBytes(sharded ? folderOut.resolve("model-00001-of-00002.safetensors") : out));
+    assertEquals(List.of(), model.rounded(out, changed));
+
+    pruned.set(0, 1, 1.1f); // halfway is 1.0625 with three bits, and 1.125 with two
+    assertEquals(List
+        .of(("1 numbers of \"fc.weight\" have changed and are rounded to %s, by up to %d %%; the figures are without "
+            + "that").formatted(dtype, dtype == DType.F8_E4M3 ? 3 : 10)),
+        model.rounded(out, changed));
+    model.save(out, changed, true);
+    float read = ModelFile.load(out, Optional.empty(), arena).network().layers().getFirst().weights().get(0, 1);
+    assertEquals(dtype == DType.F8_E4M3 ? 1.125f : 1, read);
+    pruned.set(0, 1, 1e6f);
+    String refused = assertThrows(FormatException.class, () -> model.save(out, changed, true)).getMessage();
+    assertTrue(refused.contains("element 1 of tensor \"fc.weight\" is 1000000.0, beyond the range of " + dtype),
+        refused);
+  }
+
+  private static void entry(StringBuilder header, String name, DType dtype, List<Long> shape, int begin, int end) {
+    header.append(
+        ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%d,%d]}".formatted(name, dtype, shape, begin, end));
+  }
+
+  @Test
+  void aBiasThatALayerOfEightBitsGainsIsFloat32() throws IOException {
+    Path path = write(Map.of("activations", "relu"),
+        new NewTensor("0.weight", DType.F8_E5M2, List.of(1L, 2L), MatrixView.of(arena, 1, 2, 1, 2)));
+    ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+    DenseLayer layer = model.network().layers().getFirst();
+    Path out = folder.resolve("out.safetensors");
+    model.save(out,
+        new DenseNetwork(List.of(
+            new DenseLayer("0", layer.weights(), Optional.of(MatrixView.of(arena, 1, 1, 0.1f)), layer.activation()))),
+        false);
+    assertEquals(0.1f,
+        ModelFile.load(out, Optional.empty(), arena).network().layers().getFirst().bias().orElseThrow().get(0, 0));
+  }
+
+  @Test
+  void scalesOfQuantisedWeightsAreRefused() throws IOException {
+    refuse(
+        write(Map.of("activations", "relu"),
+            new NewTensor("0.weight", DType.F8_E4M3, List.of(1L, 2L), MatrixView.of(arena, 1, 2, 1, 2)),
+            NewTensor.vector("0.weight_scale", MatrixView.of(arena, 1, 1, 0.5f))),
+        "tensor \"0.weight_scale\" is that of a quantised weight, which is not read; multiply the weight by it and save again");
   }
 
   /// As PyTorch saves nn.Sequential(Linear, PReLU, Linear, PReLU, Linear), and a module that uses one PReLU twice.

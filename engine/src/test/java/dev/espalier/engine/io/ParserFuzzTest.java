@@ -82,6 +82,12 @@ final class ParserFuzzTest {
             "{\"0.weight.values\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[0,4]},"
                 + "\"0.weight.indices_2_4\":{\"dtype\":\"U8\",\"shape\":[1,1],\"data_offsets\":[4,5]}}",
             new byte[]{0, 64, 0, 64, 4}));
+    add(seeds, "m.safetensors",
+        TestFiles.safetensors(
+            "{\"0.weight\":{\"dtype\":\"F8_E4M3\",\"shape\":[2,1],\"data_offsets\":[0,2]},\"0.bias\":{\"dtype\":"
+                + "\"F8_E5M2\",\"shape\":[2],\"data_offsets\":[2,4]},\"1\":{\"dtype\":\"F4\",\"shape\":[2,3],"
+                + "\"data_offsets\":[4,7]},\"2\":{\"dtype\":\"F6_E2M3\",\"shape\":[4],\"data_offsets\":[7,10]}}",
+            new byte[10]));
     add(seeds, "m.onnx", new OnnxModel(0, 3).sparse("w", new long[]{2, 3}, new long[]{1, 5}, 1, 2, 3)
         .node("Gemm", "x w", "y", "transB", 1).bytes(20));
     add(seeds, "model.safetensors.index.json",
