@@ -55,6 +55,7 @@ final class ConvertCommand implements Callable<Integer> {
       ModelFile file = reading.load(model, Optional.empty(), global, arena);
       if (sparse == null) {
         file.save(outputs, target, file.network(), _ -> false, force);
+        file.conversions(target, file.network()).forEach(global::note);
       } else {
         file.saveSparse(outputs, target, sparse, force);
       }

@@ -126,7 +126,9 @@ final class PruneCommand implements Callable<Integer> {
       output.check(global, file, selection, data.files());
       if (output.output != null) {
         global.require(
-            !scoring.newBias || !output.output.toString().matches(".*\\.(onnx|index\\.json)")
+            !scoring.newBias
+                || !((file.isOnnx() && output.output.toString().endsWith(".onnx"))
+                    || output.output.toString().endsWith(".index.json"))
                 || network.layers().stream().allMatch(DenseLayer::hasBias),
             "--new-bias adds tensors, and %s gains none: give --output a name that ends in .safetensors"
                 .formatted(output.output.toString().endsWith(".onnx") ? "an ONNX file" : "an index"));
@@ -212,7 +214,7 @@ final class PruneCommand implements Callable<Integer> {
     job.progress().clear();
     job.backend().enter(Phase.WRITE);
     PruningResult result = outcome.result();
-    Gain gain = Reports.gain(job.file(), outcome.last());
+    Gain gain = Reports.gain(job.file(), outcome.last(), output.output);
     List<String> notes = Stream.concat(result.notes().stream(), rounded(job, outcome).stream()).toList();
     Optional<Verification> verification;
     try (AtomicOutputs outputs = new AtomicOutputs()) {
@@ -244,7 +246,7 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   private List<String> rounded(PruneJob job, PruneOutcome outcome) {
-    return output.output == null ? List.of() : job.file().rounded(output.output, outcome.last());
+    return output.output == null ? List.of() : job.file().conversions(output.output, outcome.last());
   }
 
   private Report.Builder report(PruneJob job, PruneOutcome outcome, Gain gain, List<String> found) {

@@ -44,7 +44,7 @@ record PrunePath(PruneJob job, PruningPlan plan) {
     table.lines().forEach(job.global().out()::println);
     results.stream().flatMap(result -> result.notes().stream()).distinct().forEach(job.global()::note);
     if (output.output != null) {
-      results.stream().flatMap(result -> job.file().rounded(output.output, result.network()).stream()).distinct()
+      results.stream().flatMap(result -> job.file().conversions(output.output, result.network()).stream()).distinct()
           .forEach(job.global()::note);
     }
     job.global()

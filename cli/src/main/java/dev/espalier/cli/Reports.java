@@ -101,9 +101,12 @@ final class Reports {
     return timings;
   }
 
-  /// What the zeros of a pruned network are worth, in the format of the model's file.
-  static Gain gain(ModelFile file, DenseNetwork pruned) {
-    Map.Entry<SparseForm, Long> sparse = SparseForm.of(file.isOnnx()).stream()
+  /// What the zeros of a pruned network are worth, in the format of the file that is written.
+  ///
+  /// @param written null: none is
+  static Gain gain(ModelFile file, DenseNetwork pruned, Path written) {
+    boolean isOnnx = written == null ? file.isOnnx() : written.toString().endsWith(".onnx");
+    Map.Entry<SparseForm, Long> sparse = SparseForm.of(isOnnx).stream()
         .map(form -> Map.entry(form, file.sparseBytes(pruned, form))).min(Map.Entry.comparingByValue()).orElseThrow();
     try (Arena arena = Arena.ofConfined()) {
       return new Gain(file.denseBytes(), sparse.getValue(), sparse.getKey().toString(), pruned.weights(),

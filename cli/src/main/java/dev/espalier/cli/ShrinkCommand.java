@@ -58,7 +58,7 @@ final class ShrinkCommand implements Callable<Integer> {
       global.out().println(
           "file: %s bytes, now %s".formatted(PLAIN.count(before), PLAIN.count(bytes(file.written(output.output)))));
       note(file.network(), compaction);
-      smaller.rounded(output.output, compaction.network()).forEach(global::note);
+      smaller.conversions(output.output, compaction.network()).forEach(global::note);
       global.say("model: " + output.output);
     }
     return 0;

@@ -13,6 +13,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -35,7 +36,7 @@ import java.util.stream.Stream;
 /// `<layer>.weight` of shape outputs × inputs, each with an optional `<layer>.bias`. The layers are all that the file
 /// has, in the order that [LayerOrder] tells, or those that are listed. The activations stand in the metadata, which
 /// PyTorch's files do not have, or are given. What is written is safetensors. An ONNX model has a graph that tells the
-/// layers and activations; it is written as ONNX to a name that ends in `.onnx`, and otherwise as safetensors.
+/// layers and activations. A name that ends in `.onnx` is written as ONNX, any other as safetensors.
 public final class ModelFile {
   /// The metadata key of the activations: their names, separated by commas, one for each layer.
   public static final String ACTIVATIONS = "activations";
@@ -189,7 +190,8 @@ public final class ModelFile {
     }
     List<Activation> activations = IntStream.range(0, graph.names().size()).mapToObj(graph.graph()::activation)
         .toList();
-    Map<String, String> metadata = new LinkedHashMap<>();
+    Map<String, String> metadata = new LinkedHashMap<>(graph.metadata());
+    metadata.keySet().removeAll(List.of(ACTIVATIONS, LAYERS)); // the graph tells them
     if (graph.graph().isChain()) {
       metadata.put(ACTIVATIONS, new Activations(activations).toString());
       metadata.put(LAYERS, String.join(",", graph.names()));
@@ -407,13 +409,33 @@ public final class ModelFile {
   ///                         is spread over the file and others
   public void requireWritable(Path target) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
-      throw new FormatException(target,
-          "only a model that was read from ONNX is written as ONNX; choose a name that ends in .safetensors");
+      requireOnnx(target);
     }
     if (!isOnnx(target)) {
       requireChain(target, network);
     }
     requireWritable(target, file, index);
+  }
+
+  /// Refuses what an ONNX model that computes the network would lose: tensors that are no part of it, and numbers that
+  /// float32 does not hold.
+  private void requireOnnx(Path target) throws FormatException {
+    if (!unused().isEmpty()) {
+      throw new FormatException(target,
+          "not written: ONNX would lose %s, which %s no part of the network; %s".formatted(
+              LayerChain.some(unused(), tensor -> quote(tensor.name())), unused().size() == 1 ? "is" : "are",
+              "remove them, or choose a name that ends in .safetensors"));
+    }
+    for (Tensor tensor : file.tensors()) {
+      for (long i = 0; tensor.dtype() == DType.F64 && i < tensor.elements(); i++) {
+        double value = tensor.dtype().value(tensor.data(), i, ByteOrder.LITTLE_ENDIAN);
+        if ((float) value != value) {
+          throw new FormatException(target,
+              "not written: ONNX has float32 here, which does not hold element %d of tensor %s, F64 %s; %s".formatted(i,
+                  quote(tensor.name()), value, "convert the model to F32, or choose a name that ends in .safetensors"));
+        }
+      }
+    }
   }
 
   /// Refuses the name of an index or of parts that tensors cannot have, and files that they are read from.
@@ -497,6 +519,10 @@ public final class ModelFile {
           "%d layers do not fit the %d of %s".formatted(changed.layers().size(), weights.size(), file.path()));
     }
     requireWritable(target);
+    if (isOnnx(target) && onnx.isEmpty()) {
+      writeOnnx(outputs, target, changed, overwrite);
+      return;
+    }
     if (isOnnx(target)) {
       onnx.orElseThrow().write(outputs, target, overwrite, changed.layers().stream().map(DenseLayer::weights).toList(),
           changed.layers().stream().map(DenseLayer::bias).toList(),
@@ -533,13 +559,32 @@ public final class ModelFile {
     }
   }
 
-  /// What is lost where numbers that have changed are written as floats of eight bits: a line for each such tensor.
+  private void writeOnnx(AtomicOutputs outputs, Path target, DenseNetwork changed, boolean overwrite)
+      throws IOException {
+    List<OnnxWriter.Layer> layers = IntStream.range(0, weights.size())
+        .mapToObj(l -> new OnnxWriter.Layer(changed.layers().get(l), weights.get(l).name(), biasName(weights.get(l)),
+            slopes.get(l).map(Tensor::name)))
+        .toList();
+    Map<String, String> metadata = new LinkedHashMap<>(file.metadata());
+    metadata.keySet().removeAll(List.of(ACTIVATIONS, LAYERS)); // the graph tells them
+    OnnxWriter.write(outputs, target, overwrite, layers, metadata);
+  }
+
+  /// What becomes of numbers that the file holds in another type than the network has: a line for each tensor that has
+  /// changed and is rounded to floats of eight bits, or one that all become float32.
   ///
   /// @param target  the file that is written
   /// @param changed a network of the same shapes
-  public List<String> rounded(Path target, DenseNetwork changed) {
+  public List<String> conversions(Path target, DenseNetwork changed) {
+    if (isOnnx(target)) {
+      String types = file.tensors().stream().map(Tensor::dtype).filter(dtype -> dtype != DType.F32).distinct()
+          .map(DType::toString).collect(Collectors.joining(", "));
+      return onnx.isPresent() || types.isEmpty()
+          ? List.of()
+          : List.of("%s becomes float32 in ONNX, which holds all its numbers".formatted(types));
+    }
     List<String> lines = new ArrayList<>();
-    for (int l = 0; l < weights.size() && !isOnnx(target); l++) {
+    for (int l = 0; l < weights.size(); l++) {
       lines.addAll(rounded(file, weights.get(l), changed.layers().get(l)));
     }
     return lines;
@@ -629,6 +674,10 @@ public final class ModelFile {
     if (layers.isEmpty()) {
       throw new FormatException(file.path(), "no layer becomes smaller as %s; prune it first%s".formatted(form,
           form == SparseForm.TWO_OF_FOUR ? ", with the scope 2:4" : ""));
+    }
+    if (isOnnx(target) && onnx.isEmpty()) {
+      throw new FormatException(target,
+          "sparse weights are written into a model that is ONNX; convert this one to ONNX, and that to " + form);
     }
     if (isOnnx(target)) {
       onnx.orElseThrow().writeSparse(outputs, target, overwrite, layers);

@@ -43,7 +43,7 @@ final class OnnxActivations {
   }
 
   /// The number that was written in decimal digits before it became a float32.
-  private static double decimal(float value) {
-    return Double.parseDouble(Float.toString(value));
+  static double decimal(double value) {
+    return (float) value == value ? Double.parseDouble(Float.toString((float) value)) : value;
   }
 }

@@ -26,6 +26,7 @@ final class OnnxContent {
   private static final double SLACK = 1e-6;
 
   static final int MODEL_GRAPH = 7;
+  static final int MODEL_METADATA = 14;
   private static final int ATTRIBUTE_TENSOR = 5;
   static final int GRAPH_NODE = 1;
   static final int GRAPH_INITIALIZER = 5;

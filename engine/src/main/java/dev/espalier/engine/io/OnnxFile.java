@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -99,6 +100,17 @@ final class OnnxFile {
   /// The names of the layers in order.
   List<String> names() {
     return network.layers().stream().map(OnnxLayer::name).toList();
+  }
+
+  /// The texts that the model carries along, by their keys.
+  ///
+  /// @throws FormatException if one is damaged
+  Map<String, String> metadata() throws FormatException {
+    Map<String, String> metadata = new LinkedHashMap<>();
+    for (Protobuf entry : Protobuf.parse(path, content).messages(path, OnnxContent.MODEL_METADATA)) {
+      metadata.put(entry.text(1), entry.text(2));
+    }
+    return metadata;
   }
 
   /// What is left aside, and what was taken for granted.

@@ -48,6 +48,7 @@ final class OnnxPatterns {
       Optional<Match> match = patterns.gated(node);
       match = match.isPresent() ? match : patterns.gelu(node);
       match = match.isPresent() ? match : patterns.normalization(node);
+      match = match.isPresent() ? match : patterns.sine(node);
       match.filter(found -> needed.containsAll(found.inner)).ifPresent(found -> {
         patterns.matches.put(node, found);
         patterns.inner.addAll(found.inner);
@@ -152,6 +153,23 @@ final class OnnxPatterns {
     for (int i = 0; i < 2 && node.inputs().size() == 2; i++) {
       if (content.isConstant(node.inputs().get(i), expected)) {
         return Optional.of(node.inputs().get(1 - i));
+      }
+    }
+    return Optional.empty();
+  }
+
+  /// sin(p z).
+  private Optional<Match> sine(OnnxNode node) throws FormatException {
+    Optional<OnnxNode> product = node.operator().equals("Sin")
+        ? content.maker(node.inputs().getFirst(), "Mul")
+        : Optional.empty();
+    for (int i = 0; product.isPresent() && i < 2 && product.get().inputs().size() == 2; i++) {
+      Optional<OnnxTensor> factor = content.constant(product.get().inputs().get(i));
+      double frequency = factor.isPresent() && factor.get().elements() == 1 ? factor.get().value(0) : 0;
+      if (Double.isFinite(frequency) && frequency != 0) {
+        return Optional.of(new Match(product.get().inputs().get(1 - i),
+            new Function.Activated(new Activation(Kind.SIN, OnnxActivations.decimal(frequency))),
+            product.stream().toList()));
       }
     }
     return Optional.empty();

@@ -6,6 +6,7 @@ import java.io.ByteArrayOutputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -101,6 +102,14 @@ record Protobuf(List<Field> fields) {
     ByteArrayOutputStream field = new ByteArrayOutputStream();
     varint(field, ((long) number << 3) | VARINT);
     varint(field, value);
+    return MemorySegment.ofArray(field.toByteArray());
+  }
+
+  /// A field that holds a float32.
+  static MemorySegment field(int number, float value) {
+    ByteArrayOutputStream field = new ByteArrayOutputStream();
+    varint(field, ((long) number << 3) | FIXED_32);
+    field.writeBytes(ByteBuffer.allocate(Float.BYTES).order(LITTLE_ENDIAN).putFloat(value).array());
     return MemorySegment.ofArray(field.toByteArray());
   }
 

@@ -210,13 +210,13 @@ final class ModelFileTest {
     ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN).putFloat(content.length - 16, 0.1f);
     assertArrayEquals(content,
         Files.readAllBytes(sharded ? folderOut.resolve("model-00001-of-00002.safetensors") : out));
-    assertEquals(List.of(), model.rounded(out, changed));
+    assertEquals(List.of(), model.conversions(out, changed));
 
     pruned.set(0, 1, 1.1f); // halfway is 1.0625 with three bits, and 1.125 with two
     assertEquals(List
         .of(("1 numbers of \"fc.weight\" have changed and are rounded to %s, by up to %d %%; the figures are without "
             + "that").formatted(dtype, dtype == DType.F8_E4M3 ? 3 : 10)),
-        model.rounded(out, changed));
+        model.conversions(out, changed));
     model.save(out, changed, true);
     float read = ModelFile.load(out, Optional.empty(), arena).network().layers().getFirst().weights().get(0, 1);
     assertEquals(dtype == DType.F8_E4M3 ? 1.125f : 1, read);

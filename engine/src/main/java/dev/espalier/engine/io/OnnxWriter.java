@@ -1,0 +1,221 @@
+package dev.espalier.engine.io;
+
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Stream;
+
+/// Writes a chain of layers as an ONNX model of operator set 20: a Gemm for each layer, with its weights and bias as
+/// float32 under the names of their tensors, and the nodes of its activation. The metadata become the model's.
+final class OnnxWriter {
+  private static final int OPERATOR_SET = 20;
+  /// Of the format; it came with this operator set.
+  private static final int VERSION = 9;
+  /// Protocol Buffers read no larger message.
+  private static final long MOST_BYTES = Integer.MAX_VALUE;
+  private static final long FRAME_BYTES = 1 << 16;
+
+  private static final int FLOAT = 1;
+  private static final String INPUT = "x";
+  private static final String OUTPUT = "y";
+
+  private final Arena arena;
+  private final List<MemorySegment> graph = new ArrayList<>();
+  /// The tensors that activations share, as far as they are written.
+  private final Set<String> slopes = new HashSet<>();
+  private int nodes;
+
+  private OnnxWriter(Arena arena) {
+    this.arena = arena;
+  }
+
+  /// A layer and the names of its tensors.
+  ///
+  /// @param slope the tensor that is the parameter of its activation, if the file has one
+  record Layer(DenseLayer layer, String weight, String bias, Optional<String> slope) {
+    private long bytes() {
+      return Float.BYTES * (layer.weights().elements() + layer.bias().map(MatrixView::elements).orElse(0L));
+    }
+  }
+
+  /// @throws FormatException if the model is larger than such files can be
+  static void write(AtomicOutputs outputs, Path target, boolean overwrite, List<Layer> layers,
+      Map<String, String> metadata) throws IOException {
+    long bytes = layers.stream().mapToLong(Layer::bytes).sum();
+    if (bytes > MOST_BYTES - FRAME_BYTES) {
+      throw new FormatException(target,
+          "not written: %d bytes of weights are more than an ONNX file holds; choose safetensors".formatted(bytes));
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      List<MemorySegment> model = new OnnxWriter(arena).model(layers, metadata);
+      outputs.write(target, overwrite, channel -> {
+        for (MemorySegment part : model) {
+          if (part.byteSize() > 0) {
+            AtomicOutput.writeFully(channel, part.asByteBuffer());
+          }
+        }
+      });
+    }
+  }
+
+  private List<MemorySegment> model(List<Layer> layers, Map<String, String> metadata) {
+    graph.addAll(text(2, "espalier"));
+    String read = INPUT;
+    for (int l = 0; l < layers.size(); l++) {
+      read = layer(layers.get(l), read, l + 1 == layers.size());
+    }
+    graph.addAll(value(OnnxContent.GRAPH_INPUT, INPUT, layers.getFirst().layer.inputs()));
+    graph.addAll(value(OnnxContent.GRAPH_OUTPUT, OUTPUT, layers.getLast().layer.outputs()));
+    List<MemorySegment> model = new ArrayList<>(List.of(Protobuf.field(1, VERSION)));
+    model.addAll(text(2, "Espalier"));
+    model.addAll(Protobuf.field(OnnxContent.MODEL_GRAPH, graph));
+    model.addAll(Protobuf.field(8, joined(text(1, ""), List.of(Protobuf.field(2, OPERATOR_SET)))));
+    metadata.forEach(
+        (key, value) -> model.addAll(Protobuf.field(OnnxContent.MODEL_METADATA, joined(text(1, key), text(2, value)))));
+    return model;
+  }
+
+  /// @return what the next layer reads
+  private String layer(Layer layer, String read, boolean isLast) {
+    tensor(layer.weight, layer.layer.weights(), layer.layer.outputs(), layer.layer.inputs());
+    layer.layer.bias().ifPresent(bias -> tensor(layer.bias, bias, layer.layer.outputs()));
+    Activation activation = layer.layer.activation();
+    boolean isIdentity = activation.equals(Activation.IDENTITY);
+    String result = isLast ? OUTPUT : layer.layer.name() + ".a";
+    String z = isIdentity ? result : layer.layer.name() + ".z";
+    Stream<String> inputs = Stream.of(read, layer.weight);
+    node("Gemm", (layer.layer.hasBias() ? Stream.concat(inputs, Stream.of(layer.bias)) : inputs).toList(), z,
+        integer("transB", 1));
+    if (!isIdentity) {
+      activate(layer, z, result);
+    }
+    return result;
+  }
+
+  private void activate(Layer layer, String z, String a) {
+    Activation activation = layer.layer.activation();
+    float parameter = (float) activation.parameter();
+    String name = layer.layer.name();
+    switch (activation.kind()) {
+      case IDENTITY -> throw new AssertionError("it has no node");
+      case RELU -> node("Relu", z, a);
+      case RELU6 -> {
+        scalar(name + ".least", 0);
+        scalar(name + ".most", 6);
+        node("Clip", List.of(z, name + ".least", name + ".most"), a);
+      }
+      case LEAKY_RELU -> {
+        if (layer.slope.isPresent()) {
+          if (slopes.add(layer.slope.get())) {
+            scalar(layer.slope.get(), parameter);
+          }
+          node("PRelu", List.of(z, layer.slope.get()), a);
+        } else {
+          node("LeakyRelu", z, a, number("alpha", parameter));
+        }
+      }
+      case ELU -> node("Elu", z, a, number("alpha", parameter));
+      case SELU -> node("Selu", z, a);
+      case GELU -> node("Gelu", z, a);
+      case GELU_TANH -> node("Gelu", z, a, attribute("approximate", text(4, "tanh"), 3));
+      case SILU -> {
+        node("Sigmoid", z, name + ".gate");
+        node("Mul", List.of(z, name + ".gate"), a);
+      }
+      case MISH -> node("Mish", z, a);
+      case HARDSWISH -> node("HardSwish", z, a);
+      case HARDSIGMOID -> node("HardSigmoid", z, a, number("alpha", 1 / 6f));
+      case SOFTPLUS -> node("Softplus", z, a);
+      case SOFTSIGN -> node("Softsign", z, a);
+      case TANH -> node("Tanh", z, a);
+      case SIGMOID -> node("Sigmoid", z, a);
+      case SIN -> {
+        scalar(name + ".frequency", parameter);
+        node("Mul", List.of(z, name + ".frequency"), name + ".phase");
+        node("Sin", name + ".phase", a);
+      }
+      case SOFTMAX -> node("Softmax", z, a);
+      case LOG_SOFTMAX -> node("LogSoftmax", z, a);
+    }
+  }
+
+  private void scalar(String name, float value) {
+    tensor(name, MatrixView.of(arena, 1, 1, value));
+  }
+
+  private void tensor(String name, MatrixView values, long... shape) {
+    MemorySegment data = values.segment();
+    if (ByteOrder.nativeOrder() != ByteOrder.LITTLE_ENDIAN) {
+      data = arena.allocate(values.elements() * Float.BYTES);
+      for (long i = 0; i < values.elements(); i++) {
+        DType.F32.write(data, i, values.segment().getAtIndex(MatrixView.ELEMENT, i));
+      }
+    }
+    List<MemorySegment> tensor = new ArrayList<>();
+    for (long dimension : shape) {
+      tensor.add(Protobuf.field(OnnxTensor.DIMS, dimension));
+    }
+    tensor.add(Protobuf.field(2, FLOAT));
+    tensor.addAll(text(OnnxContent.TENSOR_NAME, name));
+    tensor.addAll(Protobuf.field(OnnxTensor.RAW_DATA, List.of(data)));
+    graph.addAll(Protobuf.field(OnnxContent.GRAPH_INITIALIZER, tensor));
+  }
+
+  @SafeVarargs
+  private void node(String operator, String input, String output, List<MemorySegment>... attributes) {
+    node(operator, List.of(input), output, attributes);
+  }
+
+  @SafeVarargs
+  private void node(String operator, List<String> inputs, String output, List<MemorySegment>... attributes) {
+    List<MemorySegment> node = new ArrayList<>();
+    inputs.forEach(input -> node.addAll(text(1, input)));
+    node.addAll(text(2, output));
+    node.addAll(text(3, operator + "_" + nodes++));
+    node.addAll(text(4, operator));
+    for (List<MemorySegment> attribute : attributes) {
+      node.addAll(Protobuf.field(5, attribute));
+    }
+    graph.addAll(Protobuf.field(OnnxContent.GRAPH_NODE, node));
+  }
+
+  private static List<MemorySegment> integer(String name, long value) {
+    return attribute(name, List.of(Protobuf.field(3, value)), 2);
+  }
+
+  private static List<MemorySegment> number(String name, float value) {
+    return attribute(name, List.of(Protobuf.field(2, value)), 1);
+  }
+
+  private static List<MemorySegment> attribute(String name, List<MemorySegment> value, int type) {
+    return joined(text(1, name), joined(value, List.of(Protobuf.field(20, type))));
+  }
+
+  /// Samples of any number, and their features.
+  private static List<MemorySegment> value(int field, String name, long width) {
+    List<MemorySegment> shape = joined(Protobuf.field(1, text(2, "n")),
+        Protobuf.field(1, List.of(Protobuf.field(1, width))));
+    List<MemorySegment> tensor = joined(List.of(Protobuf.field(1, FLOAT)), Protobuf.field(2, shape));
+    return Protobuf.field(field, joined(text(1, name), Protobuf.field(2, Protobuf.field(1, tensor))));
+  }
+
+  private static List<MemorySegment> text(int field, String text) {
+    return Protobuf.field(field, List.of(MemorySegment.ofArray(text.getBytes(StandardCharsets.UTF_8))));
+  }
+
+  private static List<MemorySegment> joined(List<MemorySegment> first, List<MemorySegment> second) {
+    return Stream.concat(first.stream(), second.stream()).toList();
+  }
+}
