@@ -22,6 +22,7 @@ import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.Verification;
+import dev.espalier.engine.report.GraphReport;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.TrainingOptions;
@@ -196,8 +197,9 @@ final class CompareCommand implements Callable<Integer> {
     Report.Builder report = Reports.begin("compare").lossName(dense.lossName().toString())
         .comparison(Contestant.curves(contestants))
         .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(grid.criteria.size())))
-        .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
-        .notes(notes).options(inForce(backend, dense));
+        .model(network.weights(), network.zeros()).graph(GraphReport.of(network.graph()))
+        .layers(Reports.layers(network)).timings(Reports.timings(backend)).notes(notes)
+        .options(inForce(backend, dense));
     Reports.dense(report, dense);
     return report;
   }

@@ -10,6 +10,7 @@ import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Verification;
+import dev.espalier.engine.report.GraphReport;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
@@ -88,8 +89,8 @@ final class EvaluateCommand implements Callable<Integer> {
     inForce.put("backend", backend.description());
     Report.Builder builder = Reports.begin("evaluate")
         .summary("%s on %s samples of %s.".formatted(model.getFileName(), PLAIN.count(evaluation.samples()), data.data))
-        .model(network.weights(), network.zeros()).layers(Reports.layers(network)).timings(Reports.timings(backend))
-        .notes(notes).options(inForce);
+        .model(network.weights(), network.zeros()).graph(GraphReport.of(network.graph()))
+        .layers(Reports.layers(network)).timings(Reports.timings(backend)).notes(notes).options(inForce);
     Reports.now(builder, evaluation);
     return builder;
   }

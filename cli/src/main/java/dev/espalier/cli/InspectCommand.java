@@ -9,8 +9,7 @@ import dev.espalier.engine.io.SparseForm;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.network.Graph;
-import dev.espalier.engine.network.Node;
+import dev.espalier.engine.report.GraphReport;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -71,7 +70,7 @@ final class InspectCommand implements Callable<Integer> {
       table.lines().forEach(global.out()::println);
       printBytes(file);
       if (!network.graph().isChain()) {
-        printGraph(network.graph());
+        printGraph(GraphReport.of(network.graph()));
       }
       if (!file.isOnnx()) {
         Set<String> own = ModelFile.tensors(model, arena).metadata().keySet(); // what was read adds to it
@@ -107,30 +106,15 @@ final class InspectCommand implements Callable<Integer> {
     return bytes.isPresent() ? PLAIN.count(bytes.getAsLong()) : PLAIN.value(OptionalDouble.empty());
   }
 
-  private void printGraph(Graph graph) {
+  private void printGraph(GraphReport graph) {
     global.out().println();
     Table table = new Table(3, "node", "computes", "reads", "width");
     for (int n = 0; n < graph.nodes().size(); n++) {
-      Node node = graph.nodes().get(n);
-      table.row(String.valueOf(n), text(node),
-          node.inputs().stream().map(String::valueOf).collect(Collectors.joining(", ")), PLAIN.count(node.width()));
+      GraphReport.Step node = graph.nodes().get(n);
+      table.row(String.valueOf(n), node.computes(),
+          node.reads().stream().map(String::valueOf).collect(Collectors.joining(", ")), PLAIN.count(node.width()));
     }
     table.lines().forEach(global.out()::println);
-  }
-
-  private static String text(Node node) {
-    return switch (node) {
-      case Node.Input _ -> "input";
-      case Node.Dense dense -> "layer " + dense.name();
-      case Node.Activate activate -> activate.activation().toString();
-      case Node.Add _ -> "add";
-      case Node.Multiply _ -> "multiply";
-      case Node.Scale _ -> "scale and shift";
-      case Node.Normalize normalize -> normalize.centred() ? "layer normalisation" : "RMS normalisation";
-      case Node.Slice slice -> "features from %d on".formatted(slice.first());
-      case Node.Sum _ -> "sum of features";
-      case Node.Concat _ -> "concat";
-    };
   }
 
   private void printTensors(SafetensorsFile file) {

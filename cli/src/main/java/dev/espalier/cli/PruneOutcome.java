@@ -11,6 +11,7 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.report.Curve;
 import dev.espalier.engine.report.Gain;
+import dev.espalier.engine.report.GraphReport;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.nio.file.Path;
@@ -47,7 +48,7 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
     now().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
     inForce.put("backend", job.backend().description());
     Report.Builder report = Reports.begin("prune").summary(summary(model, dryRun))
-        .model(network.weights(), result.network().zeros()).gain(gain)
+        .model(network.weights(), result.network().zeros()).gain(gain).graph(GraphReport.of(network.graph()))
         .layers(Reports.layers(network, result, inputShape)).comparison(search.stream().toList())
         .timings(Reports.timings(job.backend())).notes(notes).options(inForce);
     plan.work().ifPresent(work -> report.work(work.parts()));

@@ -15,6 +15,7 @@ import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.Curve;
+import dev.espalier.engine.report.GraphReport;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.EvaluationPass;
@@ -142,8 +143,9 @@ final class SensitivityCommand implements Callable<Integer> {
     Report.Builder report = Reports.begin("sensitivity")
         .summary("The layers of %s pruned one at a time: criterion %s, schedule %s, repair %s."
             .formatted(model.getFileName(), plan.scoring().criterion(), plan.options().schedule(), plan.repair()))
-        .model(network.weights(), network.zeros()).layers(Reports.layers(network)).comparison(curves)
-        .timings(Reports.timings(backend)).notes(notes).options(inForce);
+        .model(network.weights(), network.zeros()).graph(GraphReport.of(network.graph()))
+        .layers(Reports.layers(network)).comparison(curves).timings(Reports.timings(backend)).notes(notes)
+        .options(inForce);
     result.dense().evaluation().ifPresent(evaluation -> {
       report.lossName(evaluation.lossName().toString());
       Reports.dense(report, evaluation);

@@ -25,6 +25,7 @@ import java.util.OptionalDouble;
 /// @param denseLoss of the network before pruning
 /// @param outputChange E‖y − y_pruned‖² of the whole network, in squared output units
 /// @param gain what the zeros of the network are worth
+/// @param graph how the network's nodes are connected
 /// @param layers from the input on
 /// @param comparison one curve a criterion
 /// @param deviations of the backend's scores from the reference's, if they were compared
@@ -36,9 +37,9 @@ import java.util.OptionalDouble;
 @JsonPropertyOrder({"command", "version", "time", "summary"})
 public record Report(String command, String version, Instant time, Optional<String> summary, OptionalDouble accuracy,
     OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy, OptionalDouble denseLoss,
-    OptionalDouble outputChange, Optional<ModelSummary> model, Optional<Gain> gain, List<LayerReport> layers,
-    List<Curve> comparison, Optional<Deviations> deviations, Map<String, Double> timings, Map<String, Double> work,
-    List<String> notes, Map<String, Object> options) {
+    OptionalDouble outputChange, Optional<ModelSummary> model, Optional<Gain> gain, Optional<GraphReport> graph,
+    List<LayerReport> layers, List<Curve> comparison, Optional<Deviations> deviations, Map<String, Double> timings,
+    Map<String, Double> work, List<String> notes, Map<String, Object> options) {
 
   /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
   ///                                  name
@@ -55,6 +56,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     Checks.nonNegative("outputChange", outputChange);
     Objects.requireNonNull(model, "model");
     Objects.requireNonNull(gain, "gain");
+    Objects.requireNonNull(graph, "graph");
     layers = List.copyOf(layers);
     comparison = List.copyOf(comparison);
     if (comparison.stream().map(Curve::criterion).distinct().count() < comparison.size()) {
@@ -103,6 +105,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     private OptionalDouble outputChange = OptionalDouble.empty();
     private Optional<ModelSummary> model = Optional.empty();
     private Optional<Gain> gain = Optional.empty();
+    private Optional<GraphReport> graph = Optional.empty();
     private List<LayerReport> layers = List.of();
     private List<Curve> comparison = List.of();
     private Optional<Deviations> deviations = Optional.empty();
@@ -164,6 +167,11 @@ public record Report(String command, String version, Instant time, Optional<Stri
       return this;
     }
 
+    public Builder graph(GraphReport value) {
+      graph = Optional.of(value);
+      return this;
+    }
+
     public Builder layers(List<LayerReport> value) {
       layers = value;
       return this;
@@ -205,7 +213,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     ///                                  name
     public Report build() {
       return new Report(command, version, time, summary, accuracy, loss, lossName, denseAccuracy, denseLoss,
-          outputChange, model, gain, layers, comparison, deviations, timings, work, notes, options);
+          outputChange, model, gain, graph, layers, comparison, deviations, timings, work, notes, options);
     }
   }
 }

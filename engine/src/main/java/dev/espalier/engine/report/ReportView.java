@@ -20,14 +20,14 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /// The text of `report.html`, by the names that its template uses. Numbers are formatted, nothing is escaped, and a
-/// section without data is absent.
+/// section without data is absent. The graph is SVG, in which names are escaped.
 ///
 /// @param title the command, and its model if it has one
 /// @param time for programs
 /// @param date the same time for people
 /// @param figures the cards below the title
 record ReportView(String title, String version, Instant time, String date, Optional<String> summary,
-    Optional<Rows<Card>> figures, Optional<Comparison> comparison, Optional<Layers> layers,
+    Optional<Rows<Card>> figures, Optional<Comparison> comparison, Optional<String> graph, Optional<Layers> layers,
     Optional<Agreement> agreement, Optional<Rows<Picture>> pictures, Optional<Importance> importance,
     Optional<VerifiedLayers> deviations, Optional<Timings> timings, Optional<Rows<String>> notes,
     Optional<Rows<Option>> options) {
@@ -105,7 +105,8 @@ record ReportView(String title, String version, Instant time, String date, Optio
 
   static ReportView of(Report report) {
     return new ReportView(title(report), report.version(), report.time(), DATE.format(report.time()), report.summary(),
-        Rows.of(cards(report)), comparison(report), layers(report), agreement(report),
+        Rows.of(cards(report)), comparison(report), report.graph().flatMap(GraphPicture::of), layers(report),
+        agreement(report),
         Rows.of(pictures(report.layers())), importance(report.layers()),
         report.deviations().map(ReportView::deviations), timings(report), Rows.of(report.notes()),
         Rows.of(report.options().entrySet().stream().map(option -> new Option(option.getKey(), text(option.getValue())))

@@ -37,8 +37,8 @@ class ReportWriterTest {
     JsonNode json = JSON.readTree(Files.readString(folder.resolve("new/report/report.json")));
 
     assertEquals(List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName", "denseAccuracy",
-        "denseLoss", "outputChange", "model", "gain", "layers", "comparison", "deviations", "timings", "work", "notes",
-        "options"), List.copyOf(json.propertyNames()));
+        "denseLoss", "outputChange", "model", "gain", "graph", "layers", "comparison", "deviations", "timings", "work",
+        "notes", "options"), List.copyOf(json.propertyNames()));
     assertEquals("prune", json.get("command").stringValue());
     assertEquals("2026-11-23T06:12:31Z", json.get("time").stringValue());
     assertEquals(0.9779, json.get("accuracy").doubleValue());
@@ -54,6 +54,10 @@ class ReportWriterTest {
     assertEquals(0.9, json.get("options").get("sparsity").doubleValue());
     assertTrue(json.get("options").get("force").booleanValue());
     assertEquals("relu", json.get("options").get("activations").get(0).stringValue());
+
+    JsonNode node = json.get("graph").get("nodes").get(1);
+    assertEquals(List.of("computes", "layer", "activation", "reads", "width"), List.copyOf(node.propertyNames()));
+    assertEquals("layer 0.weight", node.get("computes").stringValue());
 
     JsonNode layer = json.get("layers").get(0);
     assertEquals(List.of("name", "outputs", "inputs", "activation", "weights", "removed", "sparsity", "predictedChange",
@@ -283,7 +287,8 @@ class ReportWriterTest {
   @Test
   void sectionsAppearOnlyWithData() {
     assertEquals(Set.of(), sections(ReportTest.empty().build()));
-    assertEquals(Set.of("layers", "sparsity", "agreement", "importance", "deviations", "timings", "notes", "options"),
+    assertEquals(
+        Set.of("graph", "layers", "sparsity", "agreement", "importance", "deviations", "timings", "notes", "options"),
         sections(SampleReports.prune()));
     assertEquals(Set.of("comparison", "timings", "options"), sections(SampleReports.compare()));
     assertEquals(Set.of("layers", "sparsity"),

@@ -34,8 +34,9 @@ final class SampleReports {
     return Report.builder("prune", "0.1.0", TIME)
         .summary("Removed 90 % of the weights of lenet-300-100.safetensors and compensated their biases, "
             + "by 10 000 calibration samples.")
-        .model(266_200, removed).gain(new Gain(1_064_800, 208_940, "csr", 266_200, 26_620, 112_000)).accuracy(0.9779)
-        .denseAccuracy(0.9799).loss("cross-entropy", 0.0742).denseLoss(0.0671).outputChange(2.714).layers(layers)
+        .model(266_200, removed).gain(new Gain(1_064_800, 208_940, "csr", 266_200, 26_620, 112_000))
+        .graph(chain(layers)).accuracy(0.9779).denseAccuracy(0.9799).loss("cross-entropy", 0.0742).denseLoss(0.0671)
+        .outputChange(2.714).layers(layers)
         .deviations(new Deviations(256, 0.9,
             List.of(new Deviations.Layer("0.weight", 1.4e-6, OptionalDouble.of(3.1e-7), 218_000, 2),
                 new Deviations.Layer("4.weight", 0, OptionalDouble.empty(), 8, 0))))
@@ -76,6 +77,16 @@ final class SampleReports {
         .deviations(new Deviations(1, 0.5, List.of(new Deviations.Layer(name, 0, OptionalDouble.empty(), 1, 0))))
         .timings(Map.of(name, 1.5)).work(Map.of(name, 2e9)).notes(List.of(name))
         .options(Map.of(name, List.of(name, name))).build();
+  }
+
+  private static GraphReport chain(List<LayerReport> layers) {
+    List<GraphReport.Step> nodes = new ArrayList<>(
+        List.of(new GraphReport.Step("input", false, false, List.of(), layers.getFirst().inputs())));
+    for (LayerReport layer : layers) {
+      nodes.add(new GraphReport.Step("layer " + layer.name(), true, false, List.of(nodes.size() - 1), layer.outputs()));
+      nodes.add(new GraphReport.Step(layer.activation(), false, true, List.of(nodes.size() - 1), layer.outputs()));
+    }
+    return new GraphReport(nodes);
   }
 
   private static List<Point> points(double... losses) {
