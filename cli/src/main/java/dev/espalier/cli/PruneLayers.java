@@ -18,11 +18,15 @@ import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.pruning.LayerPruning;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.ReportWriter;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
 
 /// `prune --layers-from`: prunes layers one by one, each by captured inputs of its own, and holds one at a time.
 record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOptions selection,
@@ -30,8 +34,8 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
   private static final List<String> OF_NETWORKS = List.of("--data", "--labels", "--label-column", "--scale",
       "--csv-separator", "--csv-decimal", "--csv-header", "--statistics", "--test-data", "--test-labels",
       "--activations", "--layers", "--from", "--max-loss-increase", "--max-accuracy-drop", "--max-output-change",
-      "--mask", "--sensitivity", "--loss", "--allow-slow", "--new-bias", "--fine-tune", "--learning-rate", "--verify",
-      "--save-mask", "--input-shape", "--checkpoint");
+      "--mask", "--sensitivity", "--loss", "--allow-slow", "--fine-tune", "--learning-rate", "--input-shape",
+      "--checkpoint");
 
   void prune() throws IOException {
     refuseOthers();
@@ -43,55 +47,128 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
       scoring.check(given, global);
       PruningOptions options = options();
       SelectionOptions.check(options, given, global);
-      if (!output.dryRun) {
-        layers.requireWritable(output.output);
-        for (Path part : layers.written(output.output)) {
-          OutputOptions.check(global, "--output", part, output.force);
-        }
-      }
+      requireWritable(layers);
       List<String> chosen = given.stream().filter(name -> !options.excludes(name)).toList();
-      PrunedLayers outcome = new PrunedLayers(global, selection);
-      outcome.note(layers.notes());
-      outcome.note(captured.inputs().values().stream().flatMap(source -> source.notes().stream()).map(SourceNote::text)
-          .distinct().toList());
-      outcome.noteOthers(layers.names(), given, chosen, captured);
-      try (Backend backend = run.open(global)) {
-        try (AtomicOutputs outputs = new AtomicOutputs()) {
-          if (!output.dryRun) {
-            layers.copy(outputs, output.output, output.force);
-          }
-          for (int i = 0; i < chosen.size(); i++) {
-            ProgressListener listener = chosen.size() == 1
-                ? progress
-                : progress.part("layer %d of %d".formatted(i + 1, chosen.size()), i / (double) chosen.size(),
-                    (i + 1.0) / chosen.size());
-            try (Arena own = Arena.ofConfined()) {
-              DenseLayer layer = layers.layer(chosen.get(i), own);
-              LayerPruning pruning = plan(backend, options, layer, captured);
-              PruningResult result = pruning.run(listener, own);
-              backend.enter(Phase.WRITE);
+      List<PrunedLayers> outcomes = networks().stream().map(_ -> new PrunedLayers(global, selection)).toList();
+      for (PrunedLayers outcome : outcomes) {
+        outcome.note(layers.notes());
+        outcome.note(captured.inputs().values().stream().flatMap(source -> source.notes().stream())
+            .map(SourceNote::text).distinct().toList());
+        outcome.noteOthers(layers.names(), given, chosen, captured);
+      }
+      List<Verification> verifications = new ArrayList<>();
+      try (Backend backend = run.open(global); AtomicOutputs outputs = new AtomicOutputs()) {
+        List<Files> files = output.dryRun ? List.of() : files(layers, chosen, outputs, arena);
+        for (int i = 0; i < chosen.size(); i++) {
+          ProgressListener listener = chosen.size() == 1
+              ? progress
+              : progress.part("layer %d of %d".formatted(i + 1, chosen.size()), i / (double) chosen.size(),
+                  (i + 1.0) / chosen.size());
+          try (Arena own = Arena.ofConfined()) {
+            DenseLayer layer = layers.layer(chosen.get(i), own);
+            LayerPruning pruning = plan(backend, options, layer, captured);
+            List<PruningResult> results = pruning.path(listener, own);
+            backend.enter(Phase.WRITE);
+            for (int n = 0; n < outcomes.size(); n++) {
+              PruningResult result = results.get(Math.min(n, results.size() - 1)); // one of its own sparsity
+              DenseLayer pruned = result.network().layers().getFirst();
               if (!output.dryRun) {
-                layers.replace(outputs, output.output, result.network().layers().getFirst(),
-                    pruning.plan().options().target().sparsity() > 0);
+                files.get(n).put(pruned, pruning.plan().options().path().get(Math.min(n, results.size() - 1)));
               }
-              outcome.add(layer, pruning.plan(), result);
-              outcome.note(layers.rounded(result.network().layers().getFirst()));
+              outcomes.get(n).add(layer, pruning.plan(), result, n);
+              outcomes.get(n).note(layers.rounded(pruned));
+            }
+            if (run.isVerifying() && List.of(0, chosen.size() / 2, chosen.size() - 1).contains(i)) {
+              verifications.add(pruning.verify());
             }
           }
-          progress.clear();
-          outcome.noteSums();
-          if (output.report != null) {
-            ReportWriter.write(outputs, outcome.report(model, output.dryRun, backend), output.report, output.force);
-          }
-          outputs.commit();
         }
+        progress.clear();
+        outcomes.forEach(PrunedLayers::noteSums);
+        Optional<Verification> verification = joined(verifications);
         if (output.report != null) {
-          Reports.say(output.report, global);
+          ReportWriter.write(outputs, outcomes.getFirst().report(model, output.dryRun, backend, verification),
+              output.report, output.force);
         }
-        outcome.print(output.dryRun);
-        global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);
+        outputs.commit();
+        tell(outcomes);
+        verification.ifPresent(it -> VerifyOptions.print(global, it));
       }
     }
+  }
+
+  /// The files of a sparsity.
+  private record Files(LinearLayers.Copy model, Optional<LinearLayers.Masks> masks) {
+    void put(DenseLayer pruned, Target target) throws IOException {
+      model.replace(pruned, target.sparsity() > 0);
+      if (masks.isPresent()) {
+        masks.get().set(pruned);
+      }
+    }
+  }
+
+  /// The sparsities that names of files tell; one without a number if there is one model.
+  private List<OptionalDouble> networks() {
+    return PruneOutputs.networks(selection);
+  }
+
+  private void requireWritable(LinearLayers layers) throws IOException {
+    for (OptionalDouble sparsity : output.dryRun ? List.<OptionalDouble>of() : networks()) {
+      Path target = PruneOutputs.at(output.output, sparsity);
+      layers.requireWritable(target);
+      for (Path part : layers.written(target)) {
+        OutputOptions.check(global, "--output", part, output.force);
+      }
+      if (output.mask != null) {
+        layers.requireWritable(PruneOutputs.at(output.mask, sparsity));
+      }
+    }
+  }
+
+  private List<Files> files(LinearLayers layers, List<String> chosen, AtomicOutputs outputs, Arena arena)
+      throws IOException {
+    List<String> gaining = scoring.newBias ? layers.withoutBias(chosen) : List.of();
+    List<Files> files = new ArrayList<>();
+    for (OptionalDouble sparsity : networks()) {
+      LinearLayers.Copy copy = layers.copy(outputs, PruneOutputs.at(output.output, sparsity), output.force, gaining);
+      files.add(new Files(copy, output.mask == null
+          ? Optional.empty()
+          : Optional.of(layers.masks(outputs, PruneOutputs.at(output.mask, sparsity), chosen, output.force, arena))));
+    }
+    return files;
+  }
+
+  /// Of layers whose samples may differ in number.
+  private static Optional<Verification> joined(List<Verification> each) {
+    return each.isEmpty()
+        ? Optional.empty()
+        : Optional.of(new Verification(each.stream().mapToLong(Verification::samples).min().orElseThrow(),
+            each.getFirst().target(), each.stream().flatMap(one -> one.layers().stream()).toList()));
+  }
+
+  private void tell(List<PrunedLayers> outcomes) {
+    if (output.report != null) {
+      Reports.say(output.report, global);
+    }
+    if (outcomes.size() == 1) {
+      outcomes.getFirst().print(output.dryRun);
+      global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);
+      if (output.mask != null && !output.dryRun) {
+        global.say("mask: " + output.mask);
+      }
+      return;
+    }
+    Table table = new Table(1, "sparsity", "kept", "removed", "mean change", "model");
+    for (int n = 0; n < outcomes.size(); n++) {
+      outcomes.get(n).row(table, output.dryRun ? "" : PruneOutputs.at(output.output, networks().get(n)).toString());
+    }
+    table.lines().forEach(global.out()::println);
+    global.out().println("Changes are those of the layers' own outputs on their inputs, each output weighted by its "
+        + "sensitivity, relative to their mean squares; the mean is over the layers.");
+    outcomes.stream().flatMap(outcome -> outcome.notes().stream()).distinct().forEach(global::note);
+    global.say(output.dryRun
+        ? "dry run: no model written"
+        : "%s models%s written".formatted(outcomes.size(), output.mask == null ? "" : " and their masks"));
   }
 
   /// Refuses what is not of single layers.
@@ -108,7 +185,8 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
         "--scope global compares weights of several layers, and with --layers-from their outputs have no common "
             + "measure: give layer, row or n:m");
     selection.check(global);
-    global.require(!selection.isPath(), "--layers-from writes one model: give one value of --sparsity");
+    global.require(!selection.isPath() || output.report == null,
+        "--report is for one model: give one value of --sparsity");
     global.require(selection.method != Preset.BEST,
         "--method best trains a network, and --layers-from has its layers alone: give paper or refit");
     global.require(selection.repair(false).steps().stream().allMatch(Repair.Refit.class::isInstance),
@@ -124,13 +202,16 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
 
   /// Layers compete with none, so that the default scope is the layer.
   private PruningOptions options() {
-    Target target = selection.target();
-    if (target instanceof Target.Fraction(double sparsity, Scope among) && among instanceof Scope.Global) {
-      target = new Target.Fraction(sparsity, new Scope.PerLayer());
-    }
-    return scoring.builder(run).preset(selection.method, false).target(target).layerSparsities(selection.own())
+    return scoring.builder(run).preset(selection.method, false).target(withinLayers(selection.target()))
+        .stops(selection.stops().stream().map(PruneLayers::withinLayers).toList()).layerSparsities(selection.own())
         .schedule(selection.schedule()).repair(selection.repair(false)).minPerLayer(selection.minPerLayer)
         .histogramBins(output.report == null ? 0 : PruneCommand.HISTOGRAM_BINS).build();
+  }
+
+  private static Target withinLayers(Target target) {
+    return target instanceof Target.Fraction(double sparsity, Scope among) && among instanceof Scope.Global
+        ? new Target.Fraction(sparsity, new Scope.PerLayer())
+        : target;
   }
 
   private LayerPruning plan(Backend backend, PruningOptions options, DenseLayer layer, LayerInputs captured) {

@@ -92,7 +92,7 @@ final class PruneOutputs extends OutputOptions {
   }
 
   /// The sparsities that names of files tell; one without a number if there is one network.
-  private static List<OptionalDouble> networks(SelectionOptions selection) {
+  static List<OptionalDouble> networks(SelectionOptions selection) {
     return selection.isPath()
         ? selection.sparsities().stream().map(OptionalDouble::of).toList()
         : List.of(OptionalDouble.empty());

@@ -10,10 +10,12 @@ import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.LayerReport;
 import dev.espalier.engine.report.Report;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.DoubleSummaryStatistics;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -35,6 +37,7 @@ final class PrunedLayers {
   private final Set<String> notes = new LinkedHashSet<>();
   private final Map<String, Object> inForce = new LinkedHashMap<>();
   private final Map<String, List<String>> uncompensated = new LinkedHashMap<>();
+  private final DoubleSummaryStatistics changes = new DoubleSummaryStatistics();
   private long weights;
   private long removed;
   private long missing;
@@ -80,7 +83,8 @@ final class PrunedLayers {
 
   /// @param layer  before
   /// @param result of the layer as a network of its own
-  void add(DenseLayer layer, PruningPlan plan, PruningResult result) {
+  /// @param stop   the number of the target that was reached, of the plan's path; of a layer of one sparsity, any
+  void add(DenseLayer layer, PruningPlan plan, PruningResult result, int stop) {
     LayerResult done = result.layers().getFirst();
     OptionalDouble relative = result.measuredChange().isPresent() && result.outputSquare().orElse(0) > 0
         ? OptionalDouble.of(result.measuredChange().getAsDouble() / result.outputSquare().getAsDouble())
@@ -95,7 +99,9 @@ final class PrunedLayers {
     }
     weights += done.weights();
     removed += done.removed();
-    if (plan.options().target() instanceof Target.Fraction fraction) {
+    List<Target> path = plan.options().path();
+    relative.ifPresent(changes);
+    if (path.get(Math.min(stop, path.size() - 1)) instanceof Target.Fraction fraction) {
       long difference = plan.removedAt(fraction) - done.removed();
       missing += Math.max(0, difference);
       zeroBefore += Math.max(0, -difference);
@@ -111,8 +117,9 @@ final class PrunedLayers {
 
   /// Notes what holds for several layers.
   void noteSums() {
-    uncompensated.forEach(
-        (what, names) -> notes.add("%s without a bias: %s (%s)".formatted(counted(names.size()), what, some(names))));
+    uncompensated.forEach((what, names) -> notes
+        .add("%s without a bias: %s (%s); --new-bias adds one, which takes up the means of what is removed"
+            .formatted(counted(names.size()), what, some(names))));
     if (selection.method != Preset.PAPER) {
       notes.add("method %s: schedule %s, repair %s".formatted(selection.method, inForce.get("schedule"),
           inForce.get("repair")));
@@ -126,18 +133,30 @@ final class PrunedLayers {
     }
   }
 
-  Report report(Path model, boolean dryRun, Backend backend) {
+  /// A row of all layers.
+  void row(Table sparsities, String file) {
+    sparsities.row(PLAIN.percent((double) removed / weights), PLAIN.count(weights - removed), PLAIN.count(removed),
+        changes.getCount() == 0 ? "" : PLAIN.percent(changes.getAverage()), file);
+  }
+
+  Set<String> notes() {
+    return notes;
+  }
+
+  Report report(Path model, boolean dryRun, Backend backend, Optional<Verification> verification) {
     Map<String, Object> options = new LinkedHashMap<>(global.inForce());
     options.putAll(inForce);
     options.put("method", selection.method);
     options.put("backend", backend.description());
-    return Reports.begin("prune").summary(
+    Report.Builder report = Reports.begin("prune").summary(
         "%s of single layers of %s: %s of %s weights removed (%s), criterion %s, compensation %s, schedule %s, repair %s."
             .formatted(dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(removed),
                 PLAIN.count(weights), PLAIN.percent((double) removed / weights), inForce.get("criterion"),
                 inForce.get("compensation"), inForce.get("schedule"), inForce.get("repair")))
         .model(weights, removed).layers(reports).timings(Reports.timings(backend)).notes(List.copyOf(notes))
-        .options(options).build();
+        .options(options);
+    verification.map(Reports::deviations).ifPresent(report::deviations);
+    return report.build();
   }
 
   void print(boolean dryRun) {

@@ -17,6 +17,10 @@ class VerifyOptions extends DeviceOptions {
   @Option(names = "--verify", order = 66)
   private boolean verify;
 
+  boolean isVerifying() {
+    return verify;
+  }
+
   /// The deviations of the backend's default scores from the reference's, if they are asked for.
   Optional<Verification> verification(Backend backend, DenseNetwork network, Dataset data) throws IOException {
     return verification(backend, network, PruningOptions.builder().build(), Optional.of(data));

@@ -5,10 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsFile;
+import dev.espalier.engine.io.SafetensorsWriter;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -123,11 +126,106 @@ class LayersFromTest {
             + "below 0"));
   }
 
+  /// Each model of a path is that of its sparsity alone, reached in the same rounds; a layer with a sparsity of its own is
+  /// the same in all.
+  @Test
+  void severalSparsitiesWriteAModelAndAMaskEach() throws IOException {
+    Files.write(captured.resolve("2.npy"), npy(3, 8, new float[24]));
+    Path mask = folder.resolve("mask.safetensors");
+    Object[] options = {"--method", "refit", "-o", pruned, "--save-mask", mask};
+    Cli.Result result = Cli.succeed(command(Fixture.with(options, "--sparsity", "0.5,0.75,2=0.25")));
+    assertTrue(result.out().matches("(?s)sparsity .*\n39\\.29 % +34 +22 .*pruned-0.5.safetensors\n"
+        + "53\\.57 % +26 +30 .*pruned-0.75.safetensors\n.*"), result.out());
+    assertTrue(result.err().contains("2 models and their masks written"), result.err());
+    try (Arena arena = Arena.ofConfined()) {
+      for (String sparsity : List.of("0.5", "0.75")) {
+        SafetensorsFile model = SafetensorsFile.open(folder.resolve("pruned-%s.safetensors".formatted(sparsity)),
+            arena);
+        SafetensorsFile masks = SafetensorsFile.open(folder.resolve("mask-%s.safetensors".formatted(sparsity)), arena);
+        assertEquals(List.of("0.weight", "2.weight"), masks.tensors().stream().map(Tensor::name).sorted().toList());
+        for (Tensor tensor : masks.tensors()) {
+          float[] kept = masks.asFloat32(tensor, arena).toArray();
+          float[] weights = model.asFloat32(model.tensor(tensor.name()).orElseThrow(), arena).toArray();
+          int zeros = 0;
+          for (int i = 0; i < kept.length; i++) {
+            assertEquals(weights[i] == 0 ? 0 : 1, kept[i], tensor.name());
+            zeros += weights[i] == 0 ? 1 : 0;
+          }
+          assertEquals(tensor.name().equals("2.weight") ? 6 : sparsity.equals("0.5") ? 16 : 24, zeros);
+        }
+      }
+    }
+    Files.delete(captured.resolve("2.npy"));
+    Cli.succeed(command("--method", "refit", "--sparsity", "0.5,0.75", "-o", pruned, "--force"));
+    Path alone = folder.resolve("alone.safetensors");
+    Cli.succeed(command("--method", "refit", "--sparsity", 0.5, "-o", alone));
+    assertArrayEquals(Files.readAllBytes(alone), Files.readAllBytes(folder.resolve("pruned-0.5.safetensors")));
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--mask", folder.resolve("mask-0.75.safetensors"),
+        "-o", folder.resolve("masked.safetensors"));
+  }
+
+  @Test
+  void nOfMKeepsTwoOfEachFourAndTheMaskTells() throws IOException {
+    Path mask = folder.resolve("mask.safetensors");
+    Cli.Result result = Cli
+        .succeed(command("--scope", "2:4", "--repair", "refit", "-o", pruned, "--save-mask", mask, "--verify"));
+    assertTrue(result.err().contains("mask: " + mask), result.err());
+    assertTrue(result.out().contains("deviation from the reference"), result.out());
+    assertTrue(result.out().matches("(?s).*\n0 +\\S+e-0\\d+ +\\S+ +0 of 16\n.*"), result.out());
+    try (Arena arena = Arena.ofConfined()) {
+      float[] weights = weights(pruned, arena);
+      for (int i = 0; i < weights.length; i += 4) {
+        int kept = 0;
+        for (int j = 0; j < 4; j++) {
+          kept += weights[i + j] == 0 ? 0 : 1;
+        }
+        assertEquals(2, kept, "four from " + i);
+      }
+    }
+  }
+
+  @Test
+  void aLayerWithoutABiasGainsOneIfAsked() throws IOException {
+    Path model = folder.resolve("bare.safetensors");
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsFile file = SafetensorsFile.open(fixture.model(), arena);
+      SafetensorsWriter.write(model, false, file.tensors().stream().filter(tensor -> tensor.name().endsWith("weight"))
+          .map(tensor -> NewTensor.matrix(tensor.name(), matrix(file, tensor, arena))).toList(), file.metadata());
+    }
+    Object[] prune = {"prune", model, "--layers-from", captured, "--sparsity", 0.5, "-o", pruned};
+    Cli.Result without = Cli.succeed(prune);
+    assertTrue(without.err().contains("1 layer without a bias: ") && without.err().contains("--new-bias adds one"),
+        without.err());
+    try (Arena arena = Arena.ofConfined()) {
+      assertEquals(2, SafetensorsFile.open(pruned, arena).tensors().size());
+    }
+    Path one = folder.resolve("one.safetensors");
+    Cli.succeed("prune", model, "--layers", "0", "--activations", "identity", "--data", captured.resolve("0.npy"),
+        "--sparsity", 0.5, "--new-bias", "-o", one);
+    Cli.succeed(Fixture.with(prune, "--new-bias", "--force"));
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsFile expected = SafetensorsFile.open(one, arena);
+      SafetensorsFile actual = SafetensorsFile.open(pruned, arena);
+      assertEquals(List.of("0.weight", "2.weight", "0.bias"), actual.tensors().stream().map(Tensor::name).toList());
+      for (Tensor tensor : expected.tensors()) {
+        assertEquals(-1, tensor.data().mismatch(actual.tensor(tensor.name()).orElseThrow().data()), tensor.name());
+      }
+    }
+  }
+
+  private static MatrixView matrix(SafetensorsFile file, Tensor tensor, Arena arena) {
+    try {
+      return file.asFloat32(tensor, arena);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   @Test
   void optionsOfWholeNetworksAreRefusedByName() {
     for (String options : List.of("--data x.csv", "--labels y.csv", "--test-data x.csv", "--activations relu",
         "--layers 0", "--sensitivity jacobian", "--fine-tune 1", "--checkpoint rounds", "--max-output-change 1%",
-        "--mask m", "--verify", "--new-bias", "--save-mask m")) {
+        "--mask m")) {
       String[] words = options.split(" ", -1);
       String line = refused(2, Fixture.with(words, "--sparsity", 0.5, "-o", pruned));
       assertTrue(line.startsWith(
@@ -151,8 +249,10 @@ class LayersFromTest {
   @Test
   void whatDoesNotFitIsRefusedByItsFile() throws IOException {
     assertTrue(refused(2, "--sparsity", 0.5).contains("--output is missing"));
-    assertTrue(refused(2, "--sparsity", "0.5,0.8", "--method", "refit", "-o", pruned)
-        .contains("--layers-from writes one model: give one value of --sparsity"));
+    assertTrue(refused(2, "--sparsity", "0.5,0.8", "--method", "refit", "-o", pruned, "--report", folder.resolve("r"))
+        .contains("--report is for one model: give one value of --sparsity"));
+    assertTrue(refused(2, "--sparsity", 0.5, "-o", pruned, "--save-mask", pruned)
+        .contains("--output and --save-mask both write"));
     assertTrue(refused(2, "--sparsity", "0.5,4=0.8", "-o", pruned)
         .contains("--sparsity 4=0.8 names no layer; the layers are 0"));
     Files.write(captured.resolve("3.npy"), npy(1, 4, 1, 2, 3, 4));

@@ -8,7 +8,9 @@ import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -139,41 +141,112 @@ public final class LinearLayers {
     return ModelFile.written(target, index);
   }
 
-  /// Writes all tensors again as they are: names, order, dtypes, metadata and bytes. [#replace] may follow.
-  ///
-  /// @param outputs   with which the files appear
-  /// @param target    may be the file itself
-  /// @param overwrite whether an existing file may be replaced
-  public void copy(AtomicOutputs outputs, Path target, boolean overwrite) throws IOException {
-    requireWritable(target);
-    if (ModelFile.isIndex(target)) {
-      index.orElseThrow().rewrite(outputs, target, overwrite, Map.of(), Set.of());
-    } else {
-      SafetensorsWriter.rewrite(outputs, file, target, overwrite, Map.of(), Set.of(), List.of());
-    }
-  }
-
   /// What is lost where numbers of a layer that have changed are written as floats of eight bits.
   public List<String> rounded(DenseLayer changed) {
     return ModelFile.rounded(file, weight(changed.name()), changed);
   }
 
-  /// Puts the weights and the bias of a layer into a copy, in the dtypes of the file.
+  /// The layers among some that have no bias.
+  public List<String> withoutBias(List<String> some) {
+    return some.stream().filter(name -> file.tensor(ModelFile.biasName(weight(name))).isEmpty()).toList();
+  }
+
+  /// Writes all tensors again as they are: names, order, dtypes, metadata and bytes.
   ///
-  /// @param outputs that the copy was written to
-  /// @param changed a layer of the same name, shape and bias
-  /// @param pruned  whether weights were removed: zeros are then written as zeros also where the file holds an F64 that
-  ///                float32 rounds to zero
-  /// @throws IOException if it cannot be written, or a value is beyond the range of its dtype
-  public void replace(AtomicOutputs outputs, Path target, DenseLayer changed, boolean pruned) throws IOException {
-    Tensor weight = weight(changed.name());
-    Map<String, MatrixView> values = new HashMap<>(Map.of(weight.name(), changed.weights()));
-    changed.bias().ifPresent(bias -> values.put(ModelFile.biasName(weight), bias));
-    Set<String> zeroed = pruned ? Set.of(weight.name()) : Set.of();
-    if (ModelFile.isIndex(target)) {
-      index.orElseThrow().change(outputs, target, values, zeroed);
-    } else {
-      SafetensorsWriter.change(outputs, file, target, values, zeroed);
+  /// @param outputs   with which the files appear
+  /// @param target    may be the file itself
+  /// @param overwrite whether an existing file may be replaced
+  /// @param gaining   layers that gain a bias, of zeros at first
+  /// @throws FormatException if an index would gain one
+  public Copy copy(AtomicOutputs outputs, Path target, boolean overwrite, List<String> gaining) throws IOException {
+    requireWritable(target);
+    if (gaining.isEmpty() && ModelFile.isIndex(target)) {
+      index.orElseThrow().rewrite(outputs, target, overwrite, Map.of(), Set.of());
+      return new Copy(outputs, target, file);
+    } else if (ModelFile.isIndex(target)) {
+      throw new FormatException(target,
+          "an index gains no tensors, such as a bias of %s; choose a name that ends in .safetensors"
+              .formatted(quote(gaining.getFirst())));
+    }
+    SafetensorsFile written = gaining.isEmpty() ? file : withBiases(gaining);
+    SafetensorsWriter.rewrite(outputs, written, target, overwrite, Map.of(), Set.of(), List.of());
+    return new Copy(outputs, target, written);
+  }
+
+  private SafetensorsFile withBiases(List<String> layers) {
+    List<Tensor> tensors = new ArrayList<>(file.tensors());
+    for (String name : layers) {
+      Tensor weight = weight(name);
+      DType dtype = ModelFile.newBias(weight);
+      int outputs = Math.toIntExact(weight.shape().getFirst());
+      tensors.add(new Tensor(ModelFile.biasName(weight), dtype, List.of((long) outputs),
+          MemorySegment.ofArray(new byte[Math.multiplyExact(outputs, dtype.bytes())])));
+    }
+    return file.with(file.metadata(), tensors);
+  }
+
+  /// A copy of the file, in which layers are replaced one by one.
+  public final class Copy {
+    private final AtomicOutputs outputs;
+    private final Path target;
+    /// As it was written.
+    private final SafetensorsFile written;
+
+    private Copy(AtomicOutputs outputs, Path target, SafetensorsFile written) {
+      this.outputs = outputs;
+      this.target = target;
+      this.written = written;
+    }
+
+    /// Puts the weights and the bias of a layer into the copy, in the dtypes of the file.
+    ///
+    /// @param changed a layer of the same name and shape, which has a bias if it has one there
+    /// @param pruned  whether weights were removed: zeros are then written as zeros also where the file holds an F64 that
+    ///                float32 rounds to zero
+    /// @throws IOException if it cannot be written, or a value is beyond the range of its dtype
+    public void replace(DenseLayer changed, boolean pruned) throws IOException {
+      Tensor weight = weight(changed.name());
+      Map<String, MatrixView> values = new HashMap<>(Map.of(weight.name(), changed.weights()));
+      changed.bias().ifPresent(bias -> values.put(ModelFile.biasName(weight), bias));
+      Set<String> zeroed = pruned ? Set.of(weight.name()) : Set.of();
+      if (ModelFile.isIndex(target)) {
+        index.orElseThrow().change(outputs, target, values, zeroed);
+      } else {
+        SafetensorsWriter.change(outputs, written, target, values, zeroed);
+      }
+    }
+  }
+
+  /// Begins a file of masks of some layers, as [MaskFile] has them, that keep nothing yet.
+  ///
+  /// @param outputs   with which the file appears
+  /// @param overwrite whether an existing file may be replaced
+  /// @param arena     takes a byte for each weight of the largest layer
+  public Masks masks(AtomicOutputs outputs, Path target, List<String> layers, boolean overwrite, Arena arena)
+      throws IOException {
+    MemorySegment zeros = arena.allocate(layers.stream().mapToLong(name -> weight(name).elements()).max().orElse(1));
+    SafetensorsFile written = SafetensorsFile.of(target, Map.of("format", "pt"),
+        layers.stream().map(this::weight)
+            .map(weight -> new Tensor(weight.name(), DType.BOOL, weight.shape(), zeros.asSlice(0, weight.elements())))
+            .toList());
+    SafetensorsWriter.rewrite(outputs, written, target, overwrite, Map.of(), Set.of(), List.of());
+    return new Masks(outputs, written);
+  }
+
+  /// A file of masks that are set one by one.
+  public final class Masks {
+    private final AtomicOutputs outputs;
+    private final SafetensorsFile written;
+
+    private Masks(AtomicOutputs outputs, SafetensorsFile written) {
+      this.outputs = outputs;
+      this.written = written;
+    }
+
+    /// Sets the mask of a layer, which keeps the weights that are not zero.
+    public void set(DenseLayer pruned) throws IOException {
+      SafetensorsWriter.change(outputs, written, written.path(), Map.of(weight(pruned.name()).name(), pruned.weights()),
+          Set.of());
     }
   }
 }

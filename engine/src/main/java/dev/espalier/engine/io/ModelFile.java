@@ -304,6 +304,11 @@ public final class ModelFile {
     return bias;
   }
 
+  /// The dtype of a bias that a layer gains.
+  static DType newBias(Tensor weight) {
+    return weight.dtype().isEightBitFloat() ? DType.F32 : weight.dtype();
+  }
+
   private static String prefix(Tensor weight) {
     return weight.name().substring(0, weight.name().length() - WEIGHT.length());
   }
@@ -544,8 +549,7 @@ public final class ModelFile {
         if (file.tensor(biasName(weight)).isPresent()) {
           values.put(biasName(weight), bias);
         } else {
-          DType dtype = weight.dtype().isEightBitFloat() ? DType.F32 : weight.dtype();
-          added.add(new NewTensor(biasName(weight), dtype, List.of(bias.elements()), bias));
+          added.add(new NewTensor(biasName(weight), newBias(weight), List.of(bias.elements()), bias));
         }
       }
     }

@@ -127,8 +127,8 @@ public final class SafetensorsWriter {
     Tensor tensor = original.tensor(name)
         .orElseThrow(() -> new IllegalArgumentException("no tensor " + quote(name) + " in " + original.path()));
     List<Long> shape = tensor.shape();
-    boolean fits = tensor.dtype().isWritable() && shape.size() <= 2 && values.elements() == tensor.elements()
-        && values.columns() == (shape.isEmpty() ? 1 : shape.getLast());
+    boolean fits = (tensor.dtype().isWritable() || tensor.dtype() == DType.BOOL) && shape.size() <= 2
+        && values.elements() == tensor.elements() && values.columns() == (shape.isEmpty() ? 1 : shape.getLast());
     if (!fits) {
       throw new IllegalArgumentException("tensor %s is %s of shape %s, the new values are %d × %d float32"
           .formatted(quote(name), tensor.dtype(), shape, values.rows(), values.columns()));

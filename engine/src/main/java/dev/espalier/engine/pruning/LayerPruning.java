@@ -67,10 +67,9 @@ public final class LayerPruning {
       throw new MismatchException(
           "layer %s has the sparsities %s and %s: drop one".formatted(layer, own.get(0), own.get(1)));
     }
-    Target target = !own.isEmpty() && options.target() instanceof Target.Fraction fraction
-        ? new Target.Fraction(own.getFirst().sparsity(), fraction.scope())
-        : options.target();
-    return options.forLayer(target, GIVEN);
+    return !own.isEmpty() && options.target() instanceof Target.Fraction fraction
+        ? options.forLayer(new Target.Fraction(own.getFirst().sparsity(), fraction.scope()), List.of(), GIVEN)
+        : options.forLayer(options.target(), options.stops(), GIVEN);
   }
 
   /// The plan, every choice made.
@@ -78,13 +77,24 @@ public final class LayerPruning {
     return plan;
   }
 
-  /// Prunes the layer. Exceptions are those of [Pruner].
+  /// Prunes the layer along the path of the options. Exceptions are those of [Pruner].
   ///
-  /// @param arena takes the memory of the pruned layer
-  /// @return the result for a network of this layer alone; changes are those of y
-  public PruningResult run(ProgressListener listener, Arena arena) throws IOException {
+  /// @param arena takes the memory of the pruned layers
+  /// @return a result for each stop and the target, for a network of this layer alone; changes are those of y. A layer with
+  ///         a sparsity of its own has one result
+  public List<PruningResult> path(ProgressListener listener, Arena arena) throws IOException {
     try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
-      return new Pruner(backend, plan.options()).prune(plan, network, device, Optional.of(samples), listener, arena);
+      return new Pruner(backend, plan.options()).path(plan, network, device, Optional.of(samples), listener, arena);
     }
+  }
+
+  /// As [#path], the last result.
+  public PruningResult run(ProgressListener listener, Arena arena) throws IOException {
+    return path(listener, arena).getLast();
+  }
+
+  /// Compares the scores with those of the reference, on the first samples.
+  public Verification verify() throws IOException {
+    return Verification.of(backend, network, plan, Optional.of(samples));
   }
 }

@@ -103,8 +103,8 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
   }
 
   /// These options of the network, for a layer as a network of its own.
-  PruningOptions forLayer(Target own, Sensitivity given) {
-    return new PruningOptions(own, List.of(), List.of(), criterion, compensation, Optional.of(given), schedule, repair,
+  PruningOptions forLayer(Target own, List<Target> ownStops, Sensitivity given) {
+    return new PruningOptions(own, ownStops, List.of(), criterion, compensation, Optional.of(given), schedule, repair,
         List.of(), minPerLayer, newBias, loss, batchSize, seed, allowSlow, measureOutputChange, histogramBins);
   }
 

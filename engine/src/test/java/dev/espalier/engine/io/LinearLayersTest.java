@@ -16,6 +16,7 @@ import java.lang.foreign.Arena;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -76,10 +77,10 @@ class LinearLayersTest {
     LinearLayers layers = LinearLayers.open(model, arena);
     Path target = folder.resolve("changed.safetensors");
     try (AtomicOutputs outputs = new AtomicOutputs()) {
-      layers.copy(outputs, target, false);
-      layers.replace(outputs, target, new DenseLayer("enc.1.fc", MatrixView.of(arena, 2, 3, 1, 0, 3, 0, 0, 6),
-          Optional.empty(), Activation.IDENTITY), true);
-      layers.replace(outputs, target, new DenseLayer("enc.0.fc", MatrixView.of(arena, 2, 3, 7, 0, 9, 0, 0, 2),
+      LinearLayers.Copy copy = layers.copy(outputs, target, false, List.of());
+      copy.replace(new DenseLayer("enc.1.fc", MatrixView.of(arena, 2, 3, 1, 0, 3, 0, 0, 6), Optional.empty(),
+          Activation.IDENTITY), true);
+      copy.replace(new DenseLayer("enc.0.fc", MatrixView.of(arena, 2, 3, 7, 0, 9, 0, 0, 2),
           Optional.of(MatrixView.of(arena, 1, 2, 0.1f, 3)), Activation.IDENTITY), true);
       assertFalse(Files.exists(target));
       outputs.commit();
@@ -97,6 +98,44 @@ class LinearLayersTest {
     assertArrayEquals(new float[]{0.1f, 3}, after.asFloat32(bias, arena).toArray());
     assertTrue(before.tensor("enc.0.fc.bias").get().data().mismatch(bias.data()) >= Double.BYTES, "the first changed");
     assertEquals(List.of("captured", "changed.safetensors", "model.safetensors"), TestFiles.list(folder));
+  }
+
+  @Test
+  void layersGainBiasesAndMasks() throws IOException {
+    LinearLayers layers = LinearLayers.open(model, arena);
+    assertEquals(List.of("enc.1.fc"), layers.withoutBias(layers.names()));
+    Path target = folder.resolve("changed.safetensors");
+    Path masks = folder.resolve("masks.safetensors");
+    DenseLayer changed = new DenseLayer("enc.1.fc", MatrixView.of(arena, 2, 3, 1, 0, 3, 0, 0, 6),
+        Optional.of(MatrixView.of(arena, 1, 2, 5, -7)), Activation.IDENTITY);
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      LinearLayers.Copy copy = layers.copy(outputs, target, false, List.of("enc.1.fc"));
+      LinearLayers.Masks kept = layers.masks(outputs, masks, layers.names(), false, arena);
+      copy.replace(changed, true);
+      kept.set(changed);
+      kept.set(layers.layer("enc.0.fc", arena));
+      outputs.commit();
+    }
+    SafetensorsFile before = SafetensorsFile.open(model, arena);
+    SafetensorsFile after = SafetensorsFile.open(target, arena);
+    assertEquals(before.metadata(), after.metadata());
+    List<String> names = new ArrayList<>(before.tensors().stream().map(Tensor::name).toList());
+    names.add("enc.1.fc.bias");
+    assertEquals(names, after.tensors().stream().map(Tensor::name).toList());
+    for (Tensor tensor : before.tensors()) {
+      Tensor copied = after.tensor(tensor.name()).orElseThrow();
+      assertEquals(tensor.dtype(), copied.dtype());
+      assertEquals(tensor.name().equals("enc.1.fc.weight"), tensor.data().mismatch(copied.data()) >= 0, tensor.name());
+    }
+    DenseLayer read = LinearLayers.open(target, arena).layer("enc.1.fc", arena);
+    assertArrayEquals(changed.weights().toArray(), read.weights().toArray());
+    assertArrayEquals(new float[]{5, -7}, read.bias().orElseThrow().toArray());
+    SafetensorsFile mask = SafetensorsFile.open(masks, arena);
+    assertEquals(List.of(DType.BOOL, DType.BOOL), mask.tensors().stream().map(Tensor::dtype).toList());
+    assertArrayEquals(new float[]{1, 0, 1, 0, 0, 1},
+        mask.asFloat32(mask.tensor("enc.1.fc.weight").orElseThrow(), arena).toArray());
+    assertArrayEquals(new float[]{1, 1, 1, 0, 1, 1},
+        mask.asFloat32(mask.tensor("enc.0.fc.weight").orElseThrow(), arena).toArray());
   }
 
   @Test
