@@ -87,6 +87,9 @@ final class CompareCommand implements Callable<Integer> {
     @Option(names = "--scope", paramLabel = "SCOPE", order = 12)
     private Scope scope = new Scope.Global();
 
+    @Option(names = "--prune-neurons", order = 12)
+    private boolean neurons;
+
     @Option(names = "--seeds", paramLabel = "N", split = ",", order = 13, converter = Values.AtLeastZeroLong.class)
     private List<Long> seeds;
 
@@ -110,6 +113,10 @@ final class CompareCommand implements Callable<Integer> {
         "--labels is missing: --small-dense trains networks, and training needs labels");
     global.require(grid.seeds == null || grid.seeds.stream().distinct().count() == grid.seeds.size(),
         "--seeds %s: give each seed once".formatted(grid.seeds));
+    global.require(!grid.neurons || !(grid.scope instanceof Scope.PerRow),
+        "--scope row divides a neuron's weights: give global or layer with --prune-neurons");
+    global.require(!grid.neurons || grid.smallDense == null,
+        "--small-dense counts weights, and --prune-neurons does not: leave one of them out");
     output.check(global, data.files());
     try (Arena arena = Arena.ofConfined(); Progress progress = global.progress()) {
       data.expect(reading.inputs(model));
@@ -158,7 +165,7 @@ final class CompareCommand implements Callable<Integer> {
         Optional<Verification> verification = run.verification(backend, network, calibration);
         verification.map(Reports::deviations).ifPresent(report::deviations);
         output.write(report::build, csv(contestants), global);
-        table(dense, contestants).lines().forEach(global.out()::println);
+        table(dense, contestants, grid.neurons ? "neurons removed" : "sparsity").lines().forEach(global.out()::println);
         verification.ifPresent(it -> VerifyOptions.print(global, it));
       }
     }
@@ -224,12 +231,15 @@ final class CompareCommand implements Callable<Integer> {
   private PruningOptions options(Method method, long seed, boolean isClassifier) {
     PruningOptions.Builder builder = method
         .choose(scoring.builder(method.criterion(), method.compensation(), run), isClassifier).seed(seed);
-    return builder.target(new Target.Fraction(grid.sparsities.getLast(), grid.scope)).build();
+    double sparsity = grid.sparsities.getLast();
+    return builder
+        .target(grid.neurons ? new Target.Neurons(sparsity, grid.scope) : new Target.Fraction(sparsity, grid.scope))
+        .build();
   }
 
   /// A row for each sparsity and method, the dense network first.
-  private static Table table(Evaluation dense, List<Contestant> contestants) {
-    Table table = new Table(2, "sparsity", "criterion", dense.lossName().toString(), "accuracy", "output change");
+  private static Table table(Evaluation dense, List<Contestant> contestants, String removed) {
+    Table table = new Table(2, removed, "criterion", dense.lossName().toString(), "accuracy", "output change");
     table.row("-", "dense", PLAIN.value(dense.loss()), PLAIN.percent(dense.accuracy()), "0");
     for (double sparsity : contestants.stream().map(Contestant::sparsity).distinct().toList()) {
       table.rule();

@@ -3,6 +3,9 @@ package dev.espalier.cli;
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
 import dev.espalier.engine.io.AtomicOutputs;
+import dev.espalier.engine.method.Target;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.HiddenNeurons;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
@@ -12,6 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.stream.IntStream;
 
 /// Prunes to several sparsities, one after the other, and writes a model for each: all of them or none.
 record PrunePath(PruneJob job, PruningPlan plan) {
@@ -30,18 +34,25 @@ record PrunePath(PruneJob job, PruningPlan plan) {
     if (!output.dryRun) {
       write(output, results);
     }
-    Table table = new Table(1, "sparsity", "kept", "measured change", "loss", "accuracy", "model");
-    evaluations.getFirst().ifPresent(dense -> table.row("dense", PLAIN.count(results.getFirst().prunableWeights()), "",
-        PLAIN.value(dense.loss()), PLAIN.percent(dense.accuracy()), ""));
+    Table table = new Table(1,
+        columns("sparsity", "kept", "neurons", "after shrink", "measured change", "loss", "accuracy", "model"));
+    evaluations.getFirst()
+        .ifPresent(dense -> table.row(columns("dense", PLAIN.count(results.getFirst().prunableWeights()),
+            neurons(job.network()), PLAIN.count(job.network().weights()), "", PLAIN.value(dense.loss()),
+            PLAIN.percent(dense.accuracy()), "")));
     for (int i = 0; i < results.size(); i++) {
       PruningResult result = results.get(i);
       Optional<Evaluation> evaluation = evaluations.get(i + 1);
-      table.row(PLAIN.percent(result.sparsity()), PLAIN.count(result.prunableWeights() - result.removed()),
+      table.row(columns(PLAIN.percent(result.sparsity()), PLAIN.count(result.prunableWeights() - result.removed()),
+          neurons(result.network()),
+          PLAIN.count(Reports.gain(job.file(), result.network(), output.output).shrunkMultiplyAdds()),
           PLAIN.value(result.measuredChange()), evaluation.map(e -> PLAIN.value(e.loss())).orElse(""),
           evaluation.map(e -> PLAIN.percent(e.accuracy())).orElse(""),
-          output.dryRun ? "" : PruneOutputs.at(output.output, sparsity(i)).toString());
+          output.dryRun ? "" : PruneOutputs.at(output.output, sparsity(i)).toString()));
     }
     table.lines().forEach(job.global().out()::println);
+    job.global().out()
+        .println("Kept are weights that are not zero; after shrink, so many multiply-adds take a sample.");
     results.stream().flatMap(result -> result.notes().stream()).distinct().forEach(job.global()::note);
     if (output.output != null) {
       results.stream().flatMap(result -> job.file().conversions(output.output, result.network()).stream()).distinct()
@@ -51,6 +62,20 @@ record PrunePath(PruneJob job, PruningPlan plan) {
         .say(output.dryRun
             ? "dry run: no model written"
             : "%s models%s written".formatted(results.size(), output.mask == null ? "" : " and their masks"));
+  }
+
+  /// Without that of neurons, the third, where weights are removed.
+  private String[] columns(String... all) {
+    return plan.options().target() instanceof Target.Neurons
+        ? all
+        : IntStream.range(0, all.length).filter(i -> i != 2).mapToObj(i -> all[i]).toArray(String[]::new);
+  }
+
+  /// The hidden neurons that are left, of all.
+  private static String neurons(DenseNetwork network) {
+    HiddenNeurons all = HiddenNeurons.of(network.graph());
+    int count = all.units().size();
+    return "%s of %s".formatted(PLAIN.count(count - all.removedFrom(network).units().size()), PLAIN.count(count));
   }
 
   private void write(PruneOutputs output, List<PruningResult> results) throws IOException {

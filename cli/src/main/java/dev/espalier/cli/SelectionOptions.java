@@ -99,7 +99,8 @@ final class SelectionOptions {
     }
     global.require(scope instanceof ScopeOption.Of(Scope among) && !(among instanceof Scope.PerRow),
         "--scope %s divides a neuron's weights: give global or layer with --prune-neurons".formatted(scope));
-    global.require(!isPath() && own().isEmpty(), "--prune-neurons takes one value of --sparsity, for all layers");
+    global.require(own().isEmpty(),
+        "--prune-neurons counts the neurons of all layers: give no sparsity of single ones");
   }
 
   /// Refuses what names no layer, a layer twice, or one that is excluded.
@@ -168,7 +169,8 @@ final class SelectionOptions {
   List<Target> stops() {
     return scope instanceof ScopeOption.Of(Scope among)
         ? sparsities().stream().limit(Math.max(0, sparsities().size() - 1L))
-            .<Target>map(value -> new Target.Fraction(value, among)).toList()
+            .<Target>map(value -> neurons ? new Target.Neurons(value, among) : new Target.Fraction(value, among))
+            .toList()
         : List.of();
   }
 

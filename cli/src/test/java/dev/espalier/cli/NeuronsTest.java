@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -7,9 +8,11 @@ import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -53,6 +56,46 @@ class NeuronsTest {
         .filter(line -> line.startsWith("accuracy")).findFirst().orElseThrow();
   }
 
+  /// The path of rounds is the same as far as it goes, and each network is what its own fraction leaves.
+  @Test
+  void severalSparsitiesWriteAModelEach() throws IOException {
+    Cli.Result result = Cli.succeed(command("--sparsity", "0.25,0.5,0.75", "--method", "refit"));
+    assertTrue(
+        result.out().matches(
+            "(?s)sparsity .*\n\\S+ % +42 +6 of 8 +42 .*\n\\S+ % +28 +4 of 8 +28 .*\n" + "\\S+ % +14 +2 of 8 +14 .*"),
+        result.out());
+    for (int gone : new int[]{2, 4, 6}) {
+      assertTrue(result.err().contains("note: %d of 8 hidden neurons removed\n".formatted(gone)), result.err());
+      Path small = fixture.file("small.safetensors");
+      Cli.succeed("shrink", fixture.file("pruned-%s.safetensors".formatted(gone / 8.0)), "-o", small, "--force");
+      try (Arena arena = Arena.ofConfined()) {
+        assertEquals(8 - gone, ModelFile.load(small, Optional.empty(), arena).network().layers().getFirst().outputs());
+      }
+    }
+    Cli.succeed(command("--sparsity", 0.25, "--method", "refit"));
+    assertArrayEquals(Files.readAllBytes(fixture.file("pruned.safetensors")),
+        Files.readAllBytes(fixture.file("pruned-0.25.safetensors")));
+  }
+
+  @Test
+  void compareCountsNeurons() throws IOException {
+    Object[] compare = {"compare", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
+        "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--prune-neurons", "--sparsities", ".25,.5",
+        "--criteria", "ec,magnitude,refit,ec/bias/refit"};
+    Cli.Result result = Cli.succeed(Fixture.with(compare, "--report", fixture.file("report")));
+    assertTrue(result.out().startsWith("neurons removed  criterion"), result.out());
+    assertTrue(result.err().contains("note: refit: 4 of 8 hidden neurons removed"), result.err());
+    Path pruned = fixture.file("pruned.safetensors");
+    Cli.succeed(command("--sparsity", 0.5, "--force"));
+    String accuracy = evaluated(pruned).replaceFirst("accuracy +", "");
+    assertTrue(result.out().lines().anyMatch(line -> line.matches("50 % +ec +.*" + Pattern.quote(accuracy) + ".*")),
+        accuracy + " in " + result.out());
+    assertTrue(Files.readString(fixture.file("report").resolve("report.html"))
+        .contains("over the fraction of hidden neurons removed"));
+    assertTrue(Cli.fail(2, folder, Fixture.with(compare, "--scope", "row")).contains("--scope row divides"));
+    assertTrue(Cli.fail(2, folder, Fixture.with(compare, "--small-dense", 1)).contains("--small-dense counts weights"));
+  }
+
   @Test
   void whatCountsNoNeuronsIsRefused() {
     Map<String, String> messages = Map.of("--max-output-change 1%",
@@ -60,8 +103,8 @@ class NeuronsTest {
         "--prune-neurons counts neurons, and --mask does not", "--min-per-layer 2",
         "--prune-neurons counts neurons, and --min-per-layer does not", "--scope row",
         "--scope row divides a neuron's weights", "--scope 2:4", "--scope 2:4 divides a neuron's weights",
-        "--sparsity 0.5,0.8", "--prune-neurons takes one value of --sparsity", "--sparsity 0.5,0=0.8",
-        "--prune-neurons takes one value of --sparsity", "--method best", "--sparsity is missing");
+        "--sparsity 0.5,0=0.8", "--prune-neurons counts the neurons of all layers", "--sparsity 0.5,0.8",
+        "several values of --sparsity need rounds", "--method best", "--sparsity is missing");
     messages.forEach((options, message) -> {
       String line = Cli.fail(2, folder, command((Object[]) options.split(" ", -1)));
       assertTrue(line.startsWith("espalier: " + message), line);

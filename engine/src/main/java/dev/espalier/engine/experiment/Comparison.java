@@ -163,7 +163,7 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   ///
   /// @param sparsities in any order; each counts once
   /// @param methods each counts once
-  /// @param options of a method; the target is replaced
+  /// @param options of a method; the sparsity of the target is replaced
   /// @throws IOException if a sample cannot be read or is not finite
   public Result run(List<Double> sparsities, List<Method> methods, Function<Method, PruningOptions> options)
       throws IOException {
@@ -316,10 +316,12 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
     return options.withPath(sparsities.stream().map(sparsity -> target(options, sparsity)).toList());
   }
 
-  /// In the scope that the options name.
+  /// Of weights or neurons, in the scope that the options name.
   private static Target target(PruningOptions options, double sparsity) {
-    return options.target() instanceof Target.Fraction(double _, Scope scope)
-        ? new Target.Fraction(sparsity, scope)
-        : Target.sparsity(sparsity);
+    return switch (options.target()) {
+      case Target.Fraction(double _, Scope scope) -> new Target.Fraction(sparsity, scope);
+      case Target.Neurons(double _, Scope scope) -> new Target.Neurons(sparsity, scope);
+      case Target.Pattern _,Target.Mask _ -> Target.sparsity(sparsity);
+    };
   }
 }

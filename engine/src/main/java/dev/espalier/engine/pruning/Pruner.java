@@ -78,7 +78,8 @@ public final class Pruner {
   public List<PruningResult> path(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
       Optional<Checkpoint> checkpoint, ProgressListener listener, Arena arena) throws IOException {
     List<PruningResult> results = new ArrayList<>();
-    rounds(plan, device, data, checkpoint, listener, rounds -> results.add(rounds.result(network, listener, arena)));
+    rounds(plan, device, data, checkpoint, listener,
+        (rounds, target) -> results.add(rounds.result(network, target, listener, arena)));
     return results;
   }
 
@@ -89,13 +90,13 @@ public final class Pruner {
       throws IOException {
     List<Double> removed = new ArrayList<>(Collections.nCopies(network.layers().size(), 0.0));
     rounds(PruningPlan.of(options, network, data, backend), network, data, Optional.empty(), listener,
-        rounds -> rounds.progress().layers().forEach(layer -> removed.set(layer.number(), layer.predicted())));
+        (rounds, _) -> rounds.progress().layers().forEach(layer -> removed.set(layer.number(), layer.predicted())));
     return removed;
   }
 
   /// What happens where a path stops.
   private interface Stop {
-    void at(PruningRounds rounds) throws IOException;
+    void at(PruningRounds rounds, Target target) throws IOException;
   }
 
   private void rounds(PruningPlan plan, DeviceNetwork device, Optional<Dataset> data, Optional<Checkpoint> checkpoint,
@@ -118,7 +119,7 @@ public final class Pruner {
           restore(rounds, checkpoint.orElseThrow(), r);
         }
         if (isStop) {
-          stop.at(rounds);
+          stop.at(rounds, target);
         }
       }
       listener.at(1);

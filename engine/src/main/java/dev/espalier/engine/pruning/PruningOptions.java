@@ -71,9 +71,11 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
   private static void requireAscending(List<Target> stops, Target target) {
     for (int i = 0; i < stops.size(); i++) {
       Target next = i + 1 < stops.size() ? stops.get(i + 1) : target;
-      if (!(stops.get(i) instanceof Target.Fraction(double sparsity, Scope scope)
-          && next instanceof Target.Fraction(double nextSparsity, Scope nextScope) && scope.equals(nextScope)
-          && sparsity < nextSparsity)) {
+      boolean isSame = stops.get(i) instanceof Target.Fraction(double _, Scope scope)
+          ? next instanceof Target.Fraction(double _, Scope nextScope) && scope.equals(nextScope)
+          : stops.get(i) instanceof Target.Neurons(double _, Scope among)
+              && next instanceof Target.Neurons(double _, Scope nextAmong) && among.equals(nextAmong);
+      if (!isSame || stops.get(i).sparsity() >= next.sparsity()) {
         throw new IllegalArgumentException(
             "targets %s and %s of one path: use rising fractions of one scope".formatted(stops.get(i), next));
       }

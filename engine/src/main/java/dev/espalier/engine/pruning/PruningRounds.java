@@ -197,6 +197,14 @@ public final class PruningRounds implements Resource {
   /// @param network before pruning
   /// @param arena takes the memory of the pruned network
   public PruningResult result(DenseNetwork network, ProgressListener listener, Arena arena) throws IOException {
+    return result(network, plan.options().target(), listener, arena);
+  }
+
+  /// As the other, at a stop.
+  ///
+  /// @param reached its target
+  PruningResult result(DenseNetwork network, Target reached, ProgressListener listener, Arena arena)
+      throws IOException {
     Optional<OutputChange> change = Optional.empty();
     if (plan.options().measureOutputChange() && data.isPresent()) {
       try (DeviceNetwork before = DeviceNetwork.copyOf(backend, network)) {
@@ -204,15 +212,16 @@ public final class PruningRounds implements Resource {
             .of(OutputChange.measure(backend, before, device, data.get(), plan.scoring().batchSize(), listener));
       }
     }
-    return result(network, device.download(arena), change);
+    return result(network, reached, device.download(arena), change);
   }
 
-  private PruningResult result(DenseNetwork network, DenseNetwork pruned, Optional<OutputChange> change) {
+  private PruningResult result(DenseNetwork network, Target reached, DenseNetwork pruned,
+      Optional<OutputChange> change) {
     List<LayerResult> results = new ArrayList<>();
     List<String> notes = new ArrayList<>(repairer.map(Repairer::notes).orElse(List.of()));
     // A neuron goes with a row of one layer and columns of others, so that no layer shows its change alone.
     Optional<OutputChange> ofLayers = change
-        .filter(_ -> plan.repair().steps().isEmpty() && !(plan.options().target() instanceof Target.Neurons));
+        .filter(_ -> plan.repair().steps().isEmpty() && !(reached instanceof Target.Neurons));
     for (int l = 0; l < network.layers().size(); l++) {
       int number = l;
       DenseLayer after = pruned.layers().get(l);
@@ -223,7 +232,7 @@ public final class PruningRounds implements Resource {
       results.add(result(after, gainedBias, layers.stream().filter(p -> p.number() == number).findFirst(),
           ofLayers.map(c -> OptionalDouble.of(c.perLayer().get(number))).orElse(OptionalDouble.empty())));
     }
-    if (plan.options().target() instanceof Target.Neurons target) {
+    if (reached instanceof Target.Neurons target) {
       notes.addAll(PruningNotes.neurons(plan.neurons(network.graph()), target, pruned));
     }
     plan.unmasked().ifPresent(notes::add);
@@ -239,7 +248,7 @@ public final class PruningRounds implements Resource {
         .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number()).name(), p.cut(), p.zero())).toList());
     notes.addAll(doubts.arbitrary());
     boolean reads = plan.scoring().needs().samples() || repairer.isPresent();
-    if (data.isPresent() && reads && plan.options().target().sparsity() > 0
+    if (data.isPresent() && reads && reached.sparsity() > 0
         && doubts.choices().stream().noneMatch(PruningNotes.Choice::zero)) {
       doubts.fewSamples(plan.scoring().layers().stream().map(layer -> network.layers().get(layer.number())).toList(),
           data.get().samples().samples()).ifPresent(notes::add);

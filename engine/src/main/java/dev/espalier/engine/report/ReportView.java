@@ -171,7 +171,7 @@ record ReportView(String title, String version, Instant time, String date, Optio
         .map(metric -> figures(metric, report, sparsities)).toList();
     return metrics.isEmpty()
         ? Optional.empty()
-        : Optional.of(new Comparison(heading(report.command()), lead(report.command()), sparsities.size(),
+        : Optional.of(new Comparison(heading(report.command()), lead(report), sparsities.size(),
             sparsities.stream().map(TYPOGRAPHIC::exactPercent).toList(), metrics));
   }
 
@@ -196,11 +196,12 @@ record ReportView(String title, String version, Instant time, String date, Optio
     };
   }
 
-  private static String lead(String command) {
-    String data = command.equals("prune")
+  private static String lead(Report report) {
+    String data = report.command().equals("prune")
         ? "held-out data"
-        : command.equals("sensitivity") ? "the samples" : "test data";
-    return "Measured on %s, over the fraction of weights removed.".formatted(data);
+        : report.command().equals("sensitivity") ? "the samples" : "test data";
+    return "Measured on %s, over the fraction of %s removed.".formatted(data,
+        Boolean.TRUE.equals(report.options().get("prune-neurons")) ? "hidden neurons" : "weights");
   }
 
   /// The network before pruning, which has the same figure in all columns.
