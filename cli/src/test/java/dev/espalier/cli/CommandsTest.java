@@ -730,11 +730,17 @@ class CommandsTest {
     assertArrayEquals(Files.readAllBytes(expected), Files.readAllBytes(actual));
     assertTrue(Cli.succeed("inspect", pruned).out().contains("relu"));
     // the same weights, whatever was read and written
-    for (Path read : List.of(onnx, model)) {
-      for (String name : List.of("a.onnx", "b.safetensors")) {
-        Cli.succeed("prune", read, "--data", fixture.data(), "--sparsity", 0.5, "-o", fixture.file(name), "--force");
-        Cli.succeed("convert", fixture.file(name), actual, "--force");
-        assertArrayEquals(bits(expected), bits(actual), read + " as " + name);
+    for (String choices : List.of("--sparsity 0.5", "--sparsity 0.75 --method refit", "--scope 2:4 --repair refit",
+        "--sparsity 0.5 --prune-neurons", "--sparsity 0.5 --criterion wanda --scope row")) {
+      Optional<int[]> first = Optional.empty();
+      for (Path read : List.of(onnx, model)) {
+        for (String name : List.of("a.onnx", "b.safetensors")) {
+          Object[] prune = {"prune", read, "--data", fixture.data(), "-o", fixture.file(name), "--force"};
+          Cli.succeed(append(prune, (Object[]) choices.split(" ", -1)));
+          int[] found = bits(fixture.file(name));
+          assertArrayEquals(first.orElse(found), found, "%s of %s as %s".formatted(choices, read, name));
+          first = Optional.of(found);
+        }
       }
     }
     Path again = fixture.file("again.onnx");

@@ -25,6 +25,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Random;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -229,6 +230,33 @@ final class ModelFileTest {
   private static void entry(StringBuilder header, String name, DType dtype, List<Long> shape, int begin, int end) {
     header.append(
         ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%d,%d]}".formatted(name, dtype, shape, begin, end));
+  }
+
+  /// Bytes that change or are missing, in the header or in the numbers, lead to a refusal or to other values.
+  @ParameterizedTest
+  @EnumSource(names = {"F8_E4M3", "F8_E5M2", "F16", "F64"})
+  void survivesDamage(DType dtype) throws IOException {
+    byte[] whole = Files.readAllBytes(write(Map.of("activations", "relu"),
+        new NewTensor("0.weight", dtype, List.of(3L, 2L), MatrixView.of(arena, 3, 2, 1, 2, 3, 4, 5, 6)),
+        new NewTensor("0.bias", dtype, List.of(3L), MatrixView.of(arena, 1, 3, 1, 2, 3))));
+    Random random = new Random(1);
+    int refused = 0;
+    for (int run = 0; run < 1500; run++) {
+      byte[] damaged = run % 3 == 0 ? Arrays.copyOf(whole, 1 + random.nextInt(whole.length - 1)) : whole.clone();
+      for (int flips = run % 3 == 0 ? 0 : 1 + random.nextInt(3); flips > 0; flips--) {
+        damaged[random.nextInt(damaged.length)] ^= (byte) (1 << random.nextInt(8));
+      }
+      Path path = TestFiles.file(folder, "damaged.safetensors", damaged);
+      try (Arena own = Arena.ofConfined()) {
+        ModelFile.load(path, Optional.empty(), own);
+      } catch (FormatException e) {
+        refused++;
+        assertEquals(1, e.getMessage().lines().count(), e.getMessage());
+      } catch (RuntimeException e) {
+        throw new AssertionError("run " + run, e);
+      }
+    }
+    assertTrue(refused > 500, "refused " + refused);
   }
 
   @Test

@@ -2,13 +2,19 @@ package dev.espalier.engine.io;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.foreign.Arena;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -88,6 +94,8 @@ final class ParserFuzzTest {
                 + "\"F8_E5M2\",\"shape\":[2],\"data_offsets\":[2,4]},\"1\":{\"dtype\":\"F4\",\"shape\":[2,3],"
                 + "\"data_offsets\":[4,7]},\"2\":{\"dtype\":\"F6_E2M3\",\"shape\":[4],\"data_offsets\":[7,10]}}",
             new byte[10]));
+    add(seeds, "m.onnx", written("sin:30"));
+    add(seeds, "m.onnx", written("leaky_relu:0.2"));
     add(seeds, "m.onnx", new OnnxModel(0, 3).sparse("w", new long[]{2, 3}, new long[]{1, 5}, 1, 2, 3)
         .node("Gemm", "x w", "y", "transB", 1).bytes(20));
     add(seeds, "model.safetensors.index.json",
@@ -108,6 +116,23 @@ final class ParserFuzzTest {
       }
     }
     return seeds;
+  }
+
+  /// A model as it is written as ONNX.
+  private static byte[] written(String activation) throws IOException {
+    Path folder = Files.createTempDirectory("espalier-seed");
+    Path model = folder.resolve("model.onnx");
+    try (Arena arena = Arena.ofConfined(); AtomicOutputs outputs = new AtomicOutputs()) {
+      DenseLayer layer = new DenseLayer("0", MatrixView.of(arena, 2, 1, 1, 2),
+          Optional.of(MatrixView.of(arena, 1, 2, 3, 4)), Activation.parse(activation));
+      OnnxWriter.write(outputs, model, false,
+          List.of(new OnnxWriter.Layer(layer, "0.weight", "0.bias", Optional.empty())), Map.of("author", "me"));
+      outputs.commit();
+      return Files.readAllBytes(model);
+    } finally {
+      Files.deleteIfExists(model);
+      Files.delete(folder);
+    }
   }
 
   private static void add(List<byte[]> seeds, String name, byte... content) {
