@@ -20,6 +20,7 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.Gain;
+import dev.espalier.engine.report.PredictedTime;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.report.ReportWriter;
 import dev.espalier.engine.training.EarlyStopping;
@@ -81,6 +82,9 @@ final class PruneCommand implements Callable<Integer> {
   @ArgGroup(validate = false, order = 8, headingKey = "output.heading")
   private PruneOutputs output = new PruneOutputs();
 
+  /// Of layers as the network's.
+  private Optional<MeasuredTimes> measured = Optional.empty();
+
   private static final class FineTuning {
     @Option(names = "--fine-tune", paramLabel = "EPOCHS", order = 40, converter = Values.FineTune.class)
     private Values.Epochs asked;
@@ -138,6 +142,7 @@ final class PruneCommand implements Callable<Integer> {
           output.inputShape == null
               || (long) output.inputShape.rows() * output.inputShape.columns() == network.inputs(),
           "--input-shape %s: the network takes %d numbers".formatted(output.inputShape, network.inputs()));
+      measured = output.measured(global, network);
       Optional<Dataset> tests = test.isGiven() ? Optional.of(test.open(data, global)) : Optional.empty();
       tests.ifPresent(samples -> samples.requireWidth(network.inputs()));
       Optional<Limits> limits = selection.limits();
@@ -235,7 +240,8 @@ final class PruneCommand implements Callable<Integer> {
     if (output.report != null) {
       Reports.say(output.report, global);
     }
-    outcome.print(global, job.network(), gain,
+    List<PredictedTime> predicted = measured.map(times -> times.of(outcome.last())).orElse(List.of());
+    outcome.print(global, job.network(), gain, predicted,
         test.isGiven() ? "test data" : selection.limits().isPresent() ? "held-out data" : "calibration data");
     notes.forEach(global::note);
     global.say(output.dryRun ? "dry run: no model written" : "model: " + output.output);
@@ -252,7 +258,8 @@ final class PruneCommand implements Callable<Integer> {
   private Report.Builder report(PruneJob job, PruneOutcome outcome, Gain gain, List<String> found) {
     Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream).toArray(Dataset[]::new);
     List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), found.stream()).toList();
-    return outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), gain, notes);
+    return outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), gain, notes)
+        .predictedTimes(measured.map(times -> times.of(outcome.last())).orElse(List.of()));
   }
 
   private void check() throws IOException {
@@ -261,6 +268,8 @@ final class PruneCommand implements Callable<Integer> {
     selection.check(global);
     global.require(!selection.isPath() || (output.report == null && !fineTuning.isAtEnd()),
         "--report and --fine-tune are for one network: give one value of --sparsity, or train in each round");
+    global.require(!selection.isPath() || output.times == null,
+        "--times is for one network: give one value of --sparsity");
     Optional<Limits> limits = selection.limits();
     global.require(limits.isEmpty() || !fineTuning.isAtEnd(),
         "--fine-tune at the end would change the network that a search has found: give EPOCHS:each-round");

@@ -34,7 +34,7 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
   private static final List<String> OF_NETWORKS = List.of("--data", "--labels", "--label-column", "--scale",
       "--csv-separator", "--csv-decimal", "--csv-header", "--statistics", "--test-data", "--test-labels",
       "--activations", "--layers", "--from", "--max-loss-increase", "--max-accuracy-drop", "--max-output-change",
-      "--mask", "--sensitivity", "--loss", "--allow-slow", "--fine-tune", "--learning-rate", "--input-shape",
+      "--mask", "--sensitivity", "--loss", "--allow-slow", "--fine-tune", "--learning-rate", "--input-shape", "--times",
       "--checkpoint");
 
   void prune() throws IOException {

@@ -12,6 +12,7 @@ import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.report.Curve;
 import dev.espalier.engine.report.Gain;
 import dev.espalier.engine.report.GraphReport;
+import dev.espalier.engine.report.PredictedTime;
 import dev.espalier.engine.report.Report;
 import dev.espalier.engine.training.Evaluation;
 import java.nio.file.Path;
@@ -30,6 +31,8 @@ import java.util.Optional;
 /// @param search the networks of a search, if there was one
 record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, Optional<Evaluation> dense,
     Optional<Evaluation> pruned, Optional<Evaluation> fineTuned, Optional<Curve> search) {
+  private static final double MILLI = 1e3;
+
   private Optional<Evaluation> now() {
     return fineTuned.or(() -> pruned);
   }
@@ -66,8 +69,9 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
   }
 
   /// @param gain of the network at the end
+  /// @param predicted times of it
   /// @param judges what the evaluations are on
-  void print(GlobalOptions global, DenseNetwork network, Gain gain, String judges) {
+  void print(GlobalOptions global, DenseNetwork network, Gain gain, List<PredictedTime> predicted, String judges) {
     Table layers = new Table(3, "layer", "shape", "activation", "neurons", "kept", "removed", "sparsity",
         "predicted change", "measured change");
     Optional<HiddenNeurons> gone = plan.options().target() instanceof Target.Neurons
@@ -99,6 +103,13 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
         .println("multiply-adds per sample: %s, %s without zeros, %s after shrink".formatted(
             PLAIN.count(gain.multiplyAdds()), PLAIN.count(gain.nonzeroMultiplyAdds()),
             PLAIN.count(gain.shrunkMultiplyAdds())));
+    predicted.forEach(time -> global.out()
+        .println("predicted time of a batch of %s: %s ms dense, %s".formatted(PLAIN.count(time.batch()),
+            PLAIN.value(MILLI * time.dense()),
+            time.sparse().isPresent()
+                ? "%s ms as csr (by what was measured with evenly spread zeros)"
+                    .formatted(PLAIN.value(MILLI * time.sparse().getAsDouble()))
+                : "and csr was not measured at %s zeros".formatted(PLAIN.percent(last.sparsity())))));
     dense.ifPresent(before -> {
       global.out().println();
       Table table = new Table(1, "on " + judges, before.lossName().toString(), "accuracy");

@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.Stream;
 import picocli.CommandLine.Option;
@@ -30,6 +31,9 @@ final class PruneOutputs extends OutputOptions {
 
   @Option(names = "--input-shape", paramLabel = "RxC", order = 82, converter = Values.ShapeConverter.class)
   Values.Shape inputShape;
+
+  @Option(names = "--times", paramLabel = "FILE", order = 82)
+  Path times;
 
   @Option(names = "--checkpoint", paramLabel = "DIR", order = 84)
   Path checkpoint;
@@ -68,6 +72,15 @@ final class PruneOutputs extends OutputOptions {
       }
     }
     Reports.check(report, force, "--report");
+  }
+
+  /// What was measured of layers as those of a network, if it is given.
+  Optional<MeasuredTimes> measured(GlobalOptions global, DenseNetwork network) throws IOException {
+    if (times == null) {
+      return Optional.empty();
+    }
+    global.require(network.graph().isChain(), "--times is for chains of layers, and the network is none: leave it out");
+    return Optional.of(MeasuredTimes.read(times, network));
   }
 
   /// Refuses what the model that was read does not allow, and files beside an index or a model that could not be written.

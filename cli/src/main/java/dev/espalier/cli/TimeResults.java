@@ -32,6 +32,8 @@ record TimeResults(List<Row> rows, List<Shapes> shapes) {
   /// The name of the page's file.
   static final String PAGE = "README.md";
   private static final double MILLI = 1e3;
+  /// Characters of widths in the name of a file, which has limits.
+  private static final int MOST_NAMED = 100;
   /// In a chart: more lines are not told apart.
   private static final int MOST_MODELS = 8;
 
@@ -161,8 +163,12 @@ record TimeResults(List<Row> rows, List<Shapes> shapes) {
     forEach((row, variant) -> page.append("| %s |\n".formatted(String.join(" | ", cells(row, variant)))));
     page.append('\n');
     verdicts().forEach(line -> page.append("* %s\n".formatted(line)));
+    List<String> networks = shapes.stream().map(Shapes::widths).distinct().toList();
     for (Shapes each : shapes) {
-      String name = "latency-%s-batch-%d.svg".formatted(each.widths, each.batch);
+      String shown = each.widths.length() <= MOST_NAMED
+          ? each.widths
+          : "network-" + (1 + networks.indexOf(each.widths));
+      String name = "latency-%s-batch-%d.svg".formatted(shown, each.batch);
       files.put(name, chart(each).toSvg());
       page.append(
           "\n![Latency of %s over the weights that are zero, batch %d](%s)\n".formatted(each.widths, each.batch, name));

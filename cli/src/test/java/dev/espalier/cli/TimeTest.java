@@ -3,16 +3,56 @@ package dev.espalier.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.experiment.InferenceTimes.RandomZeros;
+import dev.espalier.engine.experiment.Stopwatch.Times;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.report.PredictedTime;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class TimeTest {
   @TempDir
   private Path folder;
+
+  /// Between two sparsities that were measured; the middle of all times of dense weights.
+  @Test
+  void predictsByInterpolation() throws IOException {
+    Path csv = Files.writeString(folder.resolve("times.csv"), """
+        model,sparsity,batch,variant,seconds
+        model,0.5,1,dense,9
+        random 2-2,0.5,1,dense,3
+        random 2-2,0.5,1,csr,6
+        random 2-2,0.8,1,dense,5
+        random 2-2,0.8,1,csr,2
+        random 2-2,0.9,1,dense,4
+        random 2-2,0.9,1,csr,1
+        """);
+    try (Arena arena = Arena.ofConfined()) {
+      DenseNetwork network = new DenseNetwork(
+          List.of(new DenseLayer("0", MatrixView.of(arena, 2, 2, 1, 0, 0, 0), Optional.empty(), Activation.IDENTITY)));
+      PredictedTime time = MeasuredTimes.read(csv, network).of(network).getFirst();
+      assertEquals(4, time.dense());
+      assertEquals(6 - 4 * (0.75 - 0.5) / (0.8 - 0.5), time.sparse().orElseThrow(), 1e-12);
+    }
+  }
+
+  @Test
+  void manyWidthsMakeNoLongName() throws IOException {
+    String widths = "4-" + "16-".repeat(60) + "3";
+    Times times = new Times(List.of(1.0));
+    TimeResults results = new TimeResults(List.of(),
+        List.of(new TimeResults.Shapes(widths, 1, List.of(new RandomZeros(0.5, times, times, 1)))));
+    assertTrue(results.page(List.of()).containsKey("latency-network-1-batch-1.svg"), results.page(List.of())::toString);
+  }
 
   @Test
   void timesVariantsAndFindsWhereSparseWins() throws IOException {
@@ -33,6 +73,24 @@ class TimeTest {
     assertTrue(page.contains("| model.safetensors | dense |") && page.contains("](latency-4-8-3-batch-3.svg)"), page);
     assertTrue(Files.readString(report.resolve("latency-4-8-3-batch-3.svg")).startsWith("<svg"));
     assertEquals(rows, Files.readAllLines(report.resolve("times.csv")));
+
+    Object[] prune = {"prune", fixture.model(), "--data", fixture.data(), "-o", fixture.file("pruned.safetensors"),
+        "-f", "--sparsity"};
+    String predicted = Cli.succeed(Fixture.with(prune, 0.75, "--times", csv, "--report", fixture.file("pruning")))
+        .out();
+    assertTrue(predicted.matches("(?s).*\npredicted time of a batch of 3: \\S+ ms dense, \\S+ ms as csr \\(by what was "
+        + "measured with evenly spread zeros\\)\n.*"), predicted);
+    assertTrue(Files.readString(fixture.file("pruning").resolve("report.html")).contains("Predicted time, batch of 3"));
+    predicted = Cli.succeed(Fixture.with(prune, 0.25, "--times", csv)).out();
+    assertTrue(predicted.contains(" ms dense, and csr was not measured at 25.00 % zeros\n"), predicted);
+    String none = Cli.fail(1, folder, Fixture.with(prune, 0.5, "--times", fixture.data()));
+    assertTrue(none.endsWith("x.csv: is no table of times; give what espalier time --csv has written"), none);
+    Path others = Files.writeString(fixture.file("others.csv"),
+        "model,sparsity,batch,variant,seconds\nrandom 5-4-3,0.5,1,dense,0.1\n");
+    assertTrue(Cli.fail(1, folder, Fixture.with(prune, 0.5, "--times", others)).endsWith("others.csv: has no times of "
+        + "layers of the widths 4-8-3, but of 5-4-3; measure them with espalier time --csv"));
+    assertTrue(Cli.fail(2, folder, Fixture.with(prune, "0.5,0.8", "--method", "refit", "--times", csv))
+        .contains("--times is for one network"));
 
     assertTrue(Cli.fail(1, folder, "time", fixture.model(), "--report", report).contains("already exists"));
     assertTrue(Cli.fail(1, folder, "time", fixture.file("none.safetensors")).contains("no such file"));

@@ -25,6 +25,7 @@ import java.util.OptionalDouble;
 /// @param denseLoss of the network before pruning
 /// @param outputChange E‖y − y_pruned‖² of the whole network, in squared output units
 /// @param gain what the zeros of the network are worth
+/// @param predictedTimes of the network, where times of such layers were measured
 /// @param graph how the network's nodes are connected
 /// @param layers from the input on
 /// @param comparison one curve a criterion
@@ -37,9 +38,9 @@ import java.util.OptionalDouble;
 @JsonPropertyOrder({"command", "version", "time", "summary"})
 public record Report(String command, String version, Instant time, Optional<String> summary, OptionalDouble accuracy,
     OptionalDouble loss, Optional<String> lossName, OptionalDouble denseAccuracy, OptionalDouble denseLoss,
-    OptionalDouble outputChange, Optional<ModelSummary> model, Optional<Gain> gain, Optional<GraphReport> graph,
-    List<LayerReport> layers, List<Curve> comparison, Optional<Deviations> deviations, Map<String, Double> timings,
-    Map<String, Double> work, List<String> notes, Map<String, Object> options) {
+    OptionalDouble outputChange, Optional<ModelSummary> model, Optional<Gain> gain, List<PredictedTime> predictedTimes,
+    Optional<GraphReport> graph, List<LayerReport> layers, List<Curve> comparison, Optional<Deviations> deviations,
+    Map<String, Double> timings, Map<String, Double> work, List<String> notes, Map<String, Object> options) {
 
   /// @throws IllegalArgumentException if a value is out of range or not finite, or two curves have the same
   ///                                  name
@@ -56,6 +57,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     Checks.nonNegative("outputChange", outputChange);
     Objects.requireNonNull(model, "model");
     Objects.requireNonNull(gain, "gain");
+    predictedTimes = List.copyOf(predictedTimes);
     Objects.requireNonNull(graph, "graph");
     layers = List.copyOf(layers);
     comparison = List.copyOf(comparison);
@@ -105,6 +107,7 @@ public record Report(String command, String version, Instant time, Optional<Stri
     private OptionalDouble outputChange = OptionalDouble.empty();
     private Optional<ModelSummary> model = Optional.empty();
     private Optional<Gain> gain = Optional.empty();
+    private List<PredictedTime> predictedTimes = List.of();
     private Optional<GraphReport> graph = Optional.empty();
     private List<LayerReport> layers = List.of();
     private List<Curve> comparison = List.of();
@@ -167,6 +170,11 @@ public record Report(String command, String version, Instant time, Optional<Stri
       return this;
     }
 
+    public Builder predictedTimes(List<PredictedTime> value) {
+      predictedTimes = value;
+      return this;
+    }
+
     public Builder graph(GraphReport value) {
       graph = Optional.of(value);
       return this;
@@ -213,7 +221,8 @@ public record Report(String command, String version, Instant time, Optional<Stri
     ///                                  name
     public Report build() {
       return new Report(command, version, time, summary, accuracy, loss, lossName, denseAccuracy, denseLoss,
-          outputChange, model, gain, graph, layers, comparison, deviations, timings, work, notes, options);
+          outputChange, model, gain, predictedTimes, graph, layers, comparison, deviations, timings, work, notes,
+          options);
     }
   }
 }

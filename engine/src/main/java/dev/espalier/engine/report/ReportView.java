@@ -132,6 +132,14 @@ record ReportView(String title, String version, Instant time, String date, Optio
           "a sample, without zeros; with them %s, after shrink %s".formatted(TYPOGRAPHIC.count(gain.multiplyAdds()),
               TYPOGRAPHIC.count(gain.shrunkMultiplyAdds()))));
     });
+    for (PredictedTime time : report.predictedTimes()) {
+      String dense = TYPOGRAPHIC.value(1e3 * time.dense()) + " ms";
+      cards.add(new Card("Predicted time, batch of " + TYPOGRAPHIC.count(time.batch()),
+          time.sparse().isPresent() ? TYPOGRAPHIC.value(1e3 * time.sparse().getAsDouble()) + " ms" : dense,
+          time.sparse().isPresent()
+              ? "as csr, by what was measured of such layers; dense " + dense
+              : "dense; csr was not measured at this sparsity"));
+    }
     report.accuracy()
         .ifPresent(accuracy -> cards.add(new Card("Accuracy", TYPOGRAPHIC.percent(accuracy),
             ifPresent(report.denseAccuracy(), dense -> "%s; before pruning %s"

@@ -37,8 +37,8 @@ class ReportWriterTest {
     JsonNode json = JSON.readTree(Files.readString(folder.resolve("new/report/report.json")));
 
     assertEquals(List.of("command", "version", "time", "summary", "accuracy", "loss", "lossName", "denseAccuracy",
-        "denseLoss", "outputChange", "model", "gain", "graph", "layers", "comparison", "deviations", "timings", "work",
-        "notes", "options"), List.copyOf(json.propertyNames()));
+        "denseLoss", "outputChange", "model", "gain", "predictedTimes", "graph", "layers", "comparison", "deviations",
+        "timings", "work", "notes", "options"), List.copyOf(json.propertyNames()));
     assertEquals("prune", json.get("command").stringValue());
     assertEquals("2026-11-23T06:12:31Z", json.get("time").stringValue());
     assertEquals(0.9779, json.get("accuracy").doubleValue());
@@ -54,6 +54,10 @@ class ReportWriterTest {
     assertEquals(0.9, json.get("options").get("sparsity").doubleValue());
     assertTrue(json.get("options").get("force").booleanValue());
     assertEquals("relu", json.get("options").get("activations").get(0).stringValue());
+
+    assertEquals(List.of("batch", "dense", "sparse"), List.copyOf(json.get("predictedTimes").get(0).propertyNames()));
+    assertEquals(List.of("batch", "dense"), List.copyOf(json.get("predictedTimes").get(1).propertyNames()));
+    assertTrue(page(SampleReports.prune()).contains("<p class=\"figure\">0.01600 ms</p>"));
 
     JsonNode node = json.get("graph").get("nodes").get(1);
     assertEquals(List.of("computes", "layer", "activation", "reads", "width"), List.copyOf(node.propertyNames()));
@@ -86,8 +90,8 @@ class ReportWriterTest {
         .build();
     JsonNode json = JSON.readTree(ReportWriter.json(report));
 
-    assertEquals(Set.of("command", "version", "time", "layers", "comparison", "timings", "work", "notes", "options"),
-        Set.copyOf(json.propertyNames()));
+    assertEquals(Set.of("command", "version", "time", "layers", "predictedTimes", "comparison", "timings", "work",
+        "notes", "options"), Set.copyOf(json.propertyNames()));
     assertEquals(Set.of("name", "outputs", "inputs", "activation", "weights", "removed", "sparsity"),
         Set.copyOf(json.get("layers").get(0).propertyNames()));
     assertEquals(Set.of("sparsity", "loss"),
@@ -201,6 +205,8 @@ class ReportWriterTest {
     assertEquals(List.of("Sparsity|89.96 %|239 475 of 266 200 weights removed",
         "Bytes of weights|208 940|as csr; dense 1 064 800",
         "Multiply-adds|26 620|a sample, without zeros; with them 266 200, after shrink 112 000",
+        "Predicted time, batch of 1|0.01600 ms|as csr, by what was measured of such layers; dense 0.02800 ms",
+        "Predicted time, batch of 1 024|11.00 ms|dense; csr was not measured at this sparsity",
         "Accuracy|97.79 %|−0.20 points; before pruning 97.99 %", "Loss|0.07420|cross-entropy; before pruning 0.06710",
         "Output change|2.714|mean squared, all outputs summed", "Time|40.5 s|longest: moments, 24.9 s"),
         rows(prune, "<div class=\"card\">(.*?)</div>"));

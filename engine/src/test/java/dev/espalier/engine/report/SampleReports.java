@@ -35,8 +35,11 @@ final class SampleReports {
         .summary("Removed 90 % of the weights of lenet-300-100.safetensors and compensated their biases, "
             + "by 10 000 calibration samples.")
         .model(266_200, removed).gain(new Gain(1_064_800, 208_940, "csr", 266_200, 26_620, 112_000))
-        .graph(chain(layers)).accuracy(0.9779).denseAccuracy(0.9799).loss("cross-entropy", 0.0742).denseLoss(0.0671)
-        .outputChange(2.714).layers(layers)
+        .graph(chain(layers))
+        .predictedTimes(List.of(new PredictedTime(1, 2.8e-5, OptionalDouble.of(1.6e-5)),
+            new PredictedTime(1024, 0.011, OptionalDouble.empty())))
+        .accuracy(0.9779).denseAccuracy(0.9799).loss("cross-entropy", 0.0742).denseLoss(0.0671).outputChange(2.714)
+        .layers(layers)
         .deviations(new Deviations(256, 0.9,
             List.of(new Deviations.Layer("0.weight", 1.4e-6, OptionalDouble.of(3.1e-7), 218_000, 2),
                 new Deviations.Layer("4.weight", 0, OptionalDouble.empty(), 8, 0))))
