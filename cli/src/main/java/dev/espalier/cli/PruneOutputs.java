@@ -56,7 +56,7 @@ final class PruneOutputs extends OutputOptions {
     }
     if (mask != null) {
       networks.forEach(sparsity -> requireOnce(global, options, "--save-mask", at(mask, sparsity)));
-      global.require(!mask.toString().matches("(?i).*\\.(pt|pth|ckpt|bin|onnx|npy|npz)"),
+      global.require(!mask.toString().matches("(?i).*\\.(pt|pth|ckpt|bin|onnx|npy|npz|json)"),
           "--save-mask %s: a mask is a safetensors file; give a name that ends in .safetensors".formatted(mask));
     }
     if (report != null) {

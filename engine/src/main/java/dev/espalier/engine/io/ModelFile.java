@@ -22,6 +22,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -607,19 +608,24 @@ public final class ModelFile {
     }
     MemorySegment written = MemorySegment.ofArray(new byte[1]);
     long count = 0;
-    double most = 0;
+    double errors = 0;
+    double squares = 0;
     for (long i = 0; i < changed.elements(); i++) {
       float value = changed.segment().getAtIndex(MatrixView.ELEMENT, i);
       tensor.dtype().write(written, 0, value);
-      double error = Math.abs((double) tensor.dtype().read(written, 0) - value);
-      count += error > 0 ? 1 : 0;
-      most = error > 0 ? Math.max(most, error / Math.abs(value)) : most;
+      double error = (double) tensor.dtype().read(written, 0) - value;
+      if (error != 0 && Double.isFinite(error)) { // a number beyond the range is not written
+        count++;
+        errors += error * error;
+        squares += (double) value * value;
+      }
     }
     return count == 0
         ? Optional.empty()
-        : Optional
-            .of("%d numbers of %s have changed and are rounded to %s, by up to %.0f %%; the figures are without that"
-                .formatted(count, quote(tensor.name()), tensor.dtype(), Math.ceil(100 * most)));
+        : Optional.of(String.format(Locale.ROOT,
+            "%d numbers of %s have changed and are rounded to %s, by %.1f %% (root mean square); the figures are "
+                + "without that",
+            count, quote(tensor.name()), tensor.dtype(), 100 * Math.sqrt(errors / squares)));
   }
 
   /// The bytes of the weights of layer `l` as the file has them, with their zeros.

@@ -132,14 +132,7 @@ record ReportView(String title, String version, Instant time, String date, Optio
           "a sample, without zeros; with them %s, after shrink %s".formatted(TYPOGRAPHIC.count(gain.multiplyAdds()),
               TYPOGRAPHIC.count(gain.shrunkMultiplyAdds()))));
     });
-    for (PredictedTime time : report.predictedTimes()) {
-      String dense = TYPOGRAPHIC.value(1e3 * time.dense()) + " ms";
-      cards.add(new Card("Predicted time, batch of " + TYPOGRAPHIC.count(time.batch()),
-          time.sparse().isPresent() ? TYPOGRAPHIC.value(1e3 * time.sparse().getAsDouble()) + " ms" : dense,
-          time.sparse().isPresent()
-              ? "as csr, by what was measured of such layers; dense " + dense
-              : "dense; csr was not measured at this sparsity"));
-    }
+    report.predictedTimes().forEach(time -> cards.add(card(time)));
     report.accuracy()
         .ifPresent(accuracy -> cards.add(new Card("Accuracy", TYPOGRAPHIC.percent(accuracy),
             ifPresent(report.denseAccuracy(), dense -> "%s; before pruning %s"
@@ -152,6 +145,22 @@ record ReportView(String title, String version, Instant time, String date, Optio
         .ifPresent(longest -> cards.add(new Card("Time", TYPOGRAPHIC.seconds(totalSeconds(report)),
             "longest: %s, %s".formatted(longest.getKey(), TYPOGRAPHIC.seconds(longest.getValue())))));
     return cards;
+  }
+
+  private static Card card(PredictedTime time) {
+    String name = "Predicted time, batch of " + TYPOGRAPHIC.count(time.batch());
+    String dense = milliseconds(time.dense());
+    if (time.sparse().isEmpty()) {
+      return new Card(name, dense, "dense; csr was not measured at this sparsity");
+    }
+    String sparse = milliseconds(time.sparse().getAsDouble());
+    return time.sparse().getAsDouble() < time.dense()
+        ? new Card(name, sparse, "as csr, by what was measured of such layers; dense " + dense)
+        : new Card(name, dense, "dense, by what was measured of such layers; csr is slower, " + sparse);
+  }
+
+  private static String milliseconds(double seconds) {
+    return TYPOGRAPHIC.value(1e3 * seconds) + " ms";
   }
 
   private static String ifPresent(OptionalDouble value, DoubleFunction<String> text) {

@@ -37,6 +37,7 @@ final class SampleReports {
         .model(266_200, removed).gain(new Gain(1_064_800, 208_940, "csr", 266_200, 26_620, 112_000))
         .graph(chain(layers))
         .predictedTimes(List.of(new PredictedTime(1, 2.8e-5, OptionalDouble.of(1.6e-5)),
+            new PredictedTime(32, 0.001, OptionalDouble.of(0.002)),
             new PredictedTime(1024, 0.011, OptionalDouble.empty())))
         .accuracy(0.9779).denseAccuracy(0.9799).loss("cross-entropy", 0.0742).denseLoss(0.0671).outputChange(2.714)
         .layers(layers)
