@@ -106,7 +106,7 @@ final class PruneCommand implements Callable<Integer> {
           ? pruner.prune(file.network(), scorer, arena)
           : pruner.prune(file.network(), scorer, checkpoint, arena);
       write(file, result);
-      print(result);
+      print(file, result);
     }
     return 0;
   }
@@ -176,7 +176,7 @@ final class PruneCommand implements Callable<Integer> {
     }
   }
 
-  private void print(PruningResult result) {
+  private void print(ModelFile file, PruningResult result) {
     for (LayerResult layer : result.layers()) {
       gathering.print("%s%s: %s kept, %s removed (%s)".formatted(layer.name(), layer.excluded() ? " (excluded)" : "",
           PLAIN.count(layer.kept()), PLAIN.count(layer.removed()), PLAIN.percent(layer.sparsity())));
@@ -185,6 +185,7 @@ final class PruneCommand implements Callable<Integer> {
         .print("total: %s kept, %s removed (%s)".formatted(PLAIN.count(result.prunableWeights() - result.removed()),
             PLAIN.count(result.removed()), PLAIN.percent(result.sparsity())));
     result.notes().forEach(gathering::note);
+    file.conversions(gathering.output, result.network()).forEach(gathering::note);
     Stream.of("model: " + gathering.output, mask == null ? "" : "mask: " + mask).filter(line -> !line.isEmpty())
         .forEach(gathering::say);
   }

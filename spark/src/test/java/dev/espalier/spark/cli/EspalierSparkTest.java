@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.device.Device;
+import dev.espalier.engine.io.DType;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.NewTensor;
 import dev.espalier.engine.io.SafetensorsWriter;
@@ -106,6 +107,24 @@ final class EspalierSparkTest {
     try (Arena arena = Arena.ofConfined()) {
       assertEquals(98, ModelFile.load(pruned, Optional.empty(), arena).network().zeros());
     }
+  }
+
+  @Test
+  void saysHowFarWeightsOfEightBitsAreRounded() throws IOException {
+    Path eight = folder.resolve("eight.safetensors");
+    try (Arena arena = Arena.ofShared()) {
+      List<NewTensor> tensors = new ArrayList<>();
+      for (DenseLayer layer : Fixture.network(arena).layers()) {
+        List<Long> shape = List.of((long) layer.outputs(), (long) layer.inputs());
+        tensors.add(new NewTensor(layer.name() + ".weight", DType.F8_E4M3, shape, layer.weights()));
+        tensors.add(NewTensor.vector(layer.name() + ".bias", layer.bias().orElseThrow()));
+      }
+      SafetensorsWriter.write(eight, false, tensors, Map.of("activations", "relu,relu,identity"));
+    }
+    Result result = run("prune", eight, "--data", data, "--columns", "a,b,c,d,e", "--sparsity", 0.5, "--schedule",
+        "oneshot", "--repair", "refit", "-o", folder.resolve("pruned.safetensors"));
+    assertEquals(0, result.code, result.err);
+    assertTrue(result.err.contains("have changed and are rounded to F8_E4M3"), result.err);
   }
 
   @Test
