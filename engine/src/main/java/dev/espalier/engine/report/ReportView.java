@@ -106,8 +106,7 @@ record ReportView(String title, String version, Instant time, String date, Optio
   static ReportView of(Report report) {
     return new ReportView(title(report), report.version(), report.time(), DATE.format(report.time()), report.summary(),
         Rows.of(cards(report)), comparison(report), report.graph().flatMap(GraphPicture::of), layers(report),
-        agreement(report),
-        Rows.of(pictures(report.layers())), importance(report.layers()),
+        agreement(report), Rows.of(pictures(report.layers())), importance(report.layers()),
         report.deviations().map(ReportView::deviations), timings(report), Rows.of(report.notes()),
         Rows.of(report.options().entrySet().stream().map(option -> new Option(option.getKey(), text(option.getValue())))
             .toList()));
