@@ -9,19 +9,20 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.NavigableMap;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /// What `espalier time` has measured of layers of some widths whose weights are zero at random.
 ///
-/// @param byBatch of each size of batches, by rising sparsity
-record MeasuredTimes(Map<Integer, NavigableMap<Double, Seconds>> byBatch) {
+/// @param byBatch of each size of batches
+record MeasuredTimes(Map<Integer, Seconds> byBatch) {
   private static final String RANDOM = "random ";
   private static final List<String> COLUMNS = List.of("model", "sparsity", "batch", "variant", "seconds");
 
-  /// Of a batch.
-  record Seconds(double dense, double csr) {}
+  /// Of a batch, in compressed rows and dense, by sparsity.
+  record Seconds(NavigableMap<Double, Double> dense, NavigableMap<Double, Double> csr) {}
 
   /// Reads the table that `time --csv` writes.
   ///
@@ -34,15 +35,21 @@ record MeasuredTimes(Map<Integer, NavigableMap<Double, Seconds>> byBatch) {
     }
     int[] column = COLUMNS.stream().mapToInt(table.header()::indexOf).toArray();
     String model = RANDOM + TimeResults.widths(network);
-    Map<Integer, NavigableMap<Double, Seconds>> byBatch = new TreeMap<>();
+    Map<Integer, Seconds> byBatch = new TreeMap<>();
     try {
       for (List<String> row : table.rows()) {
         if (row.get(column[0]).equals(model)) {
-          double seconds = Double.parseDouble(row.get(column[4]));
-          boolean isDense = row.get(column[3]).equals("dense");
-          byBatch.computeIfAbsent(Integer.parseInt(row.get(column[2])), _ -> new TreeMap<>()).merge(
-              Double.parseDouble(row.get(column[1])), new Seconds(isDense ? seconds : 0, isDense ? 0 : seconds),
-              (a, b) -> new Seconds(a.dense + b.dense, a.csr + b.csr)); // a row each
+          Seconds seconds = byBatch.computeIfAbsent(Integer.parseInt(row.get(column[2])),
+              _ -> new Seconds(new TreeMap<>(), new TreeMap<>()));
+          Optional<NavigableMap<Double, Double>> form = switch (row.get(column[3])) {
+            case "dense" -> Optional.of(seconds.dense);
+            case "csr" -> Optional.of(seconds.csr);
+            default -> Optional.empty();
+          };
+          if (form.isPresent() && form.get().put(Double.parseDouble(row.get(column[1])),
+              Double.parseDouble(row.get(column[4]))) != null) {
+            throw FormatException.of(file, "has two times of %s; give the table of one run".formatted(row));
+          }
         }
       }
     } catch (NumberFormatException e) {
@@ -59,22 +66,22 @@ record MeasuredTimes(Map<Integer, NavigableMap<Double, Seconds>> byBatch) {
 
   /// The times of a network of these widths, by interpolation between the sparsities that were measured.
   List<PredictedTime> of(DenseNetwork pruned) {
-    return byBatch.entrySet().stream().map(each -> {
-      double[] dense = each.getValue().values().stream().mapToDouble(Seconds::dense).sorted().toArray();
-      return new PredictedTime(each.getKey(), dense[dense.length / 2], csr(each.getValue(), pruned.sparsity()));
+    return byBatch.entrySet().stream().filter(each -> !each.getValue().dense.isEmpty()).map(each -> {
+      double[] dense = each.getValue().dense.values().stream().mapToDouble(Double::doubleValue).sorted().toArray();
+      return new PredictedTime(each.getKey(), dense[dense.length / 2], at(pruned.sparsity(), each.getValue().csr));
     }).toList();
   }
 
   /// Empty outside of what was measured.
-  private static OptionalDouble csr(NavigableMap<Double, Seconds> times, double sparsity) {
-    Map.Entry<Double, Seconds> below = times.floorEntry(sparsity);
-    Map.Entry<Double, Seconds> above = times.ceilingEntry(sparsity);
+  private static OptionalDouble at(double sparsity, NavigableMap<Double, Double> times) {
+    Map.Entry<Double, Double> below = times.floorEntry(sparsity);
+    Map.Entry<Double, Double> above = times.ceilingEntry(sparsity);
     if (below == null || above == null) {
       return OptionalDouble.empty();
     }
     double share = below.getKey().equals(above.getKey())
         ? 0
         : (sparsity - below.getKey()) / (above.getKey() - below.getKey());
-    return OptionalDouble.of(below.getValue().csr + share * (above.getValue().csr - below.getValue().csr));
+    return OptionalDouble.of(below.getValue() + share * (above.getValue() - below.getValue()));
   }
 }

@@ -96,7 +96,7 @@ class HelpTest {
     assertNames("prune", "--method", Arrays.asList(Preset.values()));
     assertNames("prune", "--repair", values(Repair.class));
     assertNames("prune", "--sensitivity",
-        List.of(new Sensitivity.Jacobian(), "probes:R", "fisher", "fisher:R", "fisher:T=4", "shrink=0.2"));
+        List.of(new Sensitivity.Jacobian(), "probes:R", "fisher", "fisher:R", "fisher:T=4", "smooth=0.2"));
     assertNames("compare", "--criteria", values(Criterion.class));
     assertNames("compare", "--scope", values(Scope.class));
     for (String command : List.of("prune", "compare", "evaluate", "train")) {

@@ -1,6 +1,7 @@
 package dev.espalier.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.experiment.InferenceTimes.RandomZeros;
@@ -42,6 +43,19 @@ class TimeTest {
       PredictedTime time = MeasuredTimes.read(csv, network).of(network).getFirst();
       assertEquals(4, time.dense());
       assertEquals(6 - 4 * (0.75 - 0.5) / (0.8 - 0.5), time.sparse().orElseThrow(), 1e-12);
+    }
+  }
+
+  @Test
+  void refusesTheTimesOfTwoRuns() throws IOException {
+    Path csv = folder.resolve("times.csv");
+    String run = "random 2-2,0.5,1,dense,4\n";
+    Files.writeString(csv, "model,sparsity,batch,variant,seconds\n" + run + run);
+    try (Arena arena = Arena.ofConfined()) {
+      DenseNetwork network = new DenseNetwork(
+          List.of(new DenseLayer("0", MatrixView.of(arena, 2, 2, 1, 0, 0, 0), Optional.empty(), Activation.IDENTITY)));
+      assertTrue(assertThrows(IOException.class, () -> MeasuredTimes.read(csv, network)).getMessage()
+          .contains("give the table of one run"));
     }
   }
 

@@ -54,28 +54,32 @@ public final class Workers {
     return (int) Math.min(most, Math.ceilDiv(samples, parts));
   }
 
-  /// Does pieces of work at the same time, so that they may wait for each other, each with the backend of its number,
-  /// the first on this thread, and waits for all. What several read none may write.
+  /// Runs the tasks concurrently, task i on backend i and the first on this thread, and waits for all. Tasks may block on
+  /// one another. What several read none may write.
   ///
-  /// @param work one for each backend
+  /// @param work a task for each backend
   public void run(List<Runnable> work) {
     together.accept(work);
   }
 
-  /// Throws the failure of the first piece that fails, with those of later ones suppressed.
+  /// Throws the failure of the task of the lowest number, with those of the others suppressed.
   private static void onThreads(List<Runnable> work) {
     List<Piece> pieces = work.stream().map(Piece::new).toList();
-    List<Thread> threads = pieces.stream().skip(1)
-        .map(piece -> Thread.ofPlatform().daemon().name("espalier-device").start(piece)).toList();
-    pieces.getFirst().run();
-    threads.forEach(Workers::join);
+    List<Thread> threads = new ArrayList<>();
+    try {
+      pieces.stream().skip(1)
+          .forEach(piece -> threads.add(Thread.ofPlatform().daemon().name("espalier-device").start(piece)));
+      pieces.getFirst().run();
+    } finally {
+      threads.forEach(Workers::join); // also where a thread could not start: the others use what the caller closes
+    }
     List<Throwable> failures = new ArrayList<>();
     pieces.stream().flatMap(piece -> Stream.ofNullable(piece.failure)).forEach(failures::add);
     if (failures.isEmpty()) {
       return;
     }
     Throwable first = failures.removeFirst();
-    failures.forEach(first::addSuppressed);
+    failures.stream().filter(other -> !other.equals(first)).forEach(first::addSuppressed);
     if (first instanceof Error error) {
       throw error;
     }

@@ -45,11 +45,14 @@ public record Device(Kind kind, List<Integer> numbers) {
   private static final Logger LOG = LoggerFactory.getLogger(Device.class);
   private static final Pattern NUMBERED_GPUS = Pattern.compile("cuda:(\\d{1,4}(?:,\\d{1,4})*)");
 
-  /// @throws IllegalArgumentException if a GPU is named twice
+  /// @throws IllegalArgumentException if a GPU is named twice, a number is negative, or the kind has none
   public Device {
     numbers = List.copyOf(numbers);
     if (Set.copyOf(numbers).size() < numbers.size()) {
       throw new IllegalArgumentException("device %s names a GPU twice".formatted(text(kind, numbers)));
+    }
+    if (numbers.stream().anyMatch(number -> number < 0) || (kind != Kind.CUDA && !numbers.isEmpty())) {
+      throw new IllegalArgumentException("%s are no numbers of GPUs of device %s".formatted(numbers, kind));
     }
   }
 

@@ -235,6 +235,10 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     /// Goes from the base to a sparsity in one round, and keeps the network if it holds the limits.
     private boolean holds(double sparsity, boolean isStop) throws IOException {
       Step step = done < known.size() ? known.get(done).step(before) : attempt(sparsity, isStop);
+      if (step.sparsity != sparsity) {
+        throw new MismatchException("the checkpoint is of another search: its attempt %s has sparsity %s, not %s; %s"
+            .formatted(done + 1, step.sparsity, sparsity, "use another folder, or delete it"));
+      }
       done++;
       attempts.add(Attempt.of(step));
       steps.put(step.sparsity, step);

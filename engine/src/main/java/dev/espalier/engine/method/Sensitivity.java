@@ -93,17 +93,20 @@ public sealed interface Sensitivity {
     }
   }
 
-  /// Another sensitivity, shrunk towards its mean s̄ over the samples: s̃ = (1 − η) s + η s̄ (docs/method.md, shrunk
+  /// Another sensitivity, smoothed towards its mean s̄ over the samples: s̃ = (1 − η) s + η s̄ (docs/method.md, smoothed
   /// sensitivities). Where the first order sees no effect of a neuron, as at a unit that is off, a large removal may have
   /// one.
   ///
-  /// @param of what is shrunk; not shrunk itself
+  /// @param of what is smoothed; not smoothed itself
   /// @param intensity η, above 0 and up to 1
-  record Shrunk(Sensitivity of, double intensity) implements Sensitivity {
+  record Smoothed(Sensitivity of, double intensity) implements Sensitivity {
     /// @throws IllegalArgumentException if η is out of its range
-    public Shrunk {
+    public Smoothed {
+      if (of.smoothing() > 0) {
+        throw new IllegalArgumentException("%s is smoothed already".formatted(of));
+      }
       if (!(intensity > 0 && intensity <= 1)) {
-        throw new IllegalArgumentException("shrink=%s: use a number above 0 and up to 1".formatted(intensity));
+        throw new IllegalArgumentException("smooth=%s: use a number above 0 and up to 1".formatted(intensity));
       }
     }
 
@@ -123,28 +126,28 @@ public sealed interface Sensitivity {
     }
 
     @Override
-    public double shrinkage() {
+    public double smoothing() {
       return intensity;
     }
 
     @Override
-    public Sensitivity unshrunk() {
+    public Sensitivity unsmoothed() {
       return of;
     }
 
     @Override
     public String toString() {
-      return "%s:shrink=%s".formatted(of, BigDecimal.valueOf(intensity).stripTrailingZeros().toPlainString());
+      return "%s:smooth=%s".formatted(of, BigDecimal.valueOf(intensity).stripTrailingZeros().toPlainString());
     }
   }
 
-  /// η of a [Shrunk] one; otherwise 0.
-  default double shrinkage() {
+  /// η of a [Smoothed] one; otherwise 0.
+  default double smoothing() {
     return 0;
   }
 
   /// What backward passes compute.
-  default Sensitivity unshrunk() {
+  default Sensitivity unsmoothed() {
     return this;
   }
 
@@ -166,18 +169,18 @@ public sealed interface Sensitivity {
     return outputs <= JACOBIAN_OUTPUTS ? new Jacobian() : new Probes(16);
   }
 
-  /// `jacobian`, `probes:R`, or `fisher` with `:R` for R draws and `:T=…` for a temperature; each may end in `:shrink=η`.
+  /// `jacobian`, `probes:R`, or `fisher` with `:R` for R draws and `:T=…` for a temperature; each may end in `:smooth=η`.
   ///
   /// @throws IllegalArgumentException for anything else
   static Sensitivity parse(String text) {
-    Matcher shrunk = Pattern.compile("(.*):shrink=(\\d{1,6}(?:\\.\\d{1,6})?)").matcher(text);
-    if (shrunk.matches()) {
-      return new Shrunk(parseUnshrunk(shrunk.group(1), text), Double.parseDouble(shrunk.group(2)));
+    Matcher smoothed = Pattern.compile("(.*):smooth=(\\d{1,6}(?:\\.\\d{1,20})?)").matcher(text);
+    if (smoothed.matches()) {
+      return new Smoothed(parseUnsmoothed(smoothed.group(1), text), Double.parseDouble(smoothed.group(2)));
     }
-    return parseUnshrunk(text, text);
+    return parseUnsmoothed(text, text);
   }
 
-  private static Sensitivity parseUnshrunk(String text, String whole) {
+  private static Sensitivity parseUnsmoothed(String text, String whole) {
     if (text.equals("jacobian")) {
       return new Jacobian();
     }
@@ -193,7 +196,7 @@ public sealed interface Sensitivity {
     }
     throw new IllegalArgumentException(
         ("unknown sensitivity '%s': use jacobian, probes:R such as probes:16, or fisher, fisher:R or fisher:T=4; "
-            + ":shrink=0.2 may follow").formatted(whole));
+            + ":smooth=0.2 may follow").formatted(whole));
   }
 
   /// As [#parse] reads it.

@@ -82,7 +82,8 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
     }
     // Within what weights may take, so that nothing else is pushed into host memory.
     long run = MOST_NETWORKS * weights + demand.scores + batch + workspace;
-    long stay = run + demand.samples <= memory.forWeights() ? demand.samples : 0;
+    // Several devices read their shares in each pass.
+    long stay = devices == 1 && run + demand.samples <= memory.forWeights() ? demand.samples : 0;
     return new MemoryPlan(weights, demand.scores, batch, workspace, stay, weights + demand.scores - onDevice, samples,
         OptionalLong.of(memory.bytes()), devices);
   }

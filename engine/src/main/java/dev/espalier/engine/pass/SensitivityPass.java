@@ -55,7 +55,7 @@ public final class SensitivityPass implements Resource {
   public static SensitivityPass allocate(Backend backend, Graph graph, Sensitivity sensitivity, int batchSize,
       long seed) {
     return Resources
-        .build(resources -> new SensitivityPass(backend, graph, sensitivity.unshrunk(), batchSize, seed, resources));
+        .build(resources -> new SensitivityPass(backend, graph, sensitivity.unsmoothed(), batchSize, seed, resources));
   }
 
   /// Computes the sensitivities for the batch that `forward` has just run.
@@ -110,7 +110,7 @@ public final class SensitivityPass implements Resource {
         backend.network().drawnFisherVectors(p, upstream, first, firstSample, seed, 1 / temperature);
         yield 1.0 / draws.getAsInt();
       }
-      case Sensitivity.Shrunk _ -> throw new AssertionError("what is shrunk is passed");
+      case Sensitivity.Smoothed _ -> throw new AssertionError("what is smoothed is passed");
     };
   }
 
@@ -120,7 +120,7 @@ public final class SensitivityPass implements Resource {
       case Sensitivity.Jacobian _ -> true;
       case Sensitivity.Probes _ -> false;
       case Sensitivity.Fisher fisher -> fisher.draws().isEmpty();
-      case Sensitivity.Shrunk _ -> throw new AssertionError("what is shrunk is passed");
+      case Sensitivity.Smoothed _ -> throw new AssertionError("what is smoothed is passed");
     };
   }
 

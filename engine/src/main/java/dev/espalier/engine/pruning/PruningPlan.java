@@ -157,6 +157,10 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         .orElseGet(() -> Sensitivity.defaultFor(network.outputs()));
     if (needs.sensitivities()) {
       sensitivity.requireFits(network.graph());
+      if (sensitivity.smoothing() > 0 && options.criterion() instanceof Criterion.NonlinearEliminationCompensation) {
+        throw new MismatchException("sensitivity %s: criterion %s measures changes of the network itself; use %s"
+            .formatted(sensitivity, options.criterion(), sensitivity.unsmoothed()));
+      }
       if (!sensitivity.isOfOutput()
           && !(options.loss().orElseGet(Loss.CrossEntropy::new) instanceof Loss.CrossEntropy)) {
         throw new MismatchException("sensitivity %s is that of class probabilities, but the loss is %s"

@@ -91,10 +91,10 @@ final class ExactMoments {
     return inputs.length;
   }
 
-  /// Shrinks the sensitivities, before the first batch (docs/method.md, shrunk sensitivities).
+  /// Smooths the sensitivities, before the first batch (docs/method.md, smoothed sensitivities).
   ///
   /// @param mean sensitivity of each neuron over all samples
-  void shrink(double intensity, float... mean) {
+  void smooth(double intensity, float... mean) {
     kept = 1 - intensity;
     for (int i = 0; i < outputs; i++) {
       added[i] = intensity * mean[i];

@@ -37,8 +37,8 @@ final class LayerScorer implements Resource {
   private double roundoff;
   private Optional<ExactMoments> exact = Optional.empty();
   private Optional<Sums> variances = Optional.empty();
-  /// The mean sensitivities, where the sums are of shrunk ones.
-  private Optional<float[]> shrunk = Optional.empty();
+  /// The mean sensitivities, where the sums are of smoothed ones.
+  private Optional<float[]> smoothed = Optional.empty();
 
   private LayerScorer(Backend backend, DeviceNetwork.Layer layer, ScoringPlan plan, ScoringPlan.Layer planned,
       Resources resources) {
@@ -117,8 +117,8 @@ final class LayerScorer implements Resource {
       MomentsAccumulator moments = accumulator(MomentsAccumulator.class);
       float[] mean = mean(backend, moments.m0(), moments.samples());
       meanSensitivity = Optional.of(mean);
-      if (plan.sensitivity().shrinkage() > 0) {
-        shrink(backend, moments, mean);
+      if (plan.sensitivity().smoothing() > 0) {
+        smooth(backend, moments, mean);
       }
       if (!planned.compensable()) {
         backend.clear(moments.m1());
@@ -136,8 +136,8 @@ final class LayerScorer implements Resource {
   }
 
   /// Takes a part of each neuron's sensitivity from its mean over the samples: M1 = (1 − η) M1 + η s̄ Σ (a − c)ᵀ, and so M2
-  /// (docs/method.md, shrunk sensitivities).
-  private void shrink(Backend backend, MomentsAccumulator moments, float... mean) {
+  /// (docs/method.md, smoothed sensitivities).
+  private void smooth(Backend backend, MomentsAccumulator moments, float... mean) {
     try (Arena arena = Arena.ofShared()) {
       Sums inputs = accumulator(InputMomentsAccumulator.class).onHost(arena);
       MatrixView pilot = backend.onHost(moments.pilotMean(), arena);
@@ -149,15 +149,15 @@ final class LayerScorer implements Resource {
         first[j] = sum + d * inputs.samples();
         second[j] = inputs.array("m2").get(0, j) + 2 * d * sum + d * d * inputs.samples();
       }
-      shrink(backend, moments.m1(), mean, first);
-      shrink(backend, moments.m2(), mean, second);
+      smooth(backend, moments.m1(), mean, first);
+      smooth(backend, moments.m2(), mean, second);
     }
     roundoff = SUMS_ROUNDOFF;
-    shrunk = Optional.of(mean);
+    smoothed = Optional.of(mean);
   }
 
-  private void shrink(Backend backend, Matrix sums, float[] mean, double... ofInputs) {
-    double intensity = plan.sensitivity().shrinkage();
+  private void smooth(Backend backend, Matrix sums, float[] mean, double... ofInputs) {
+    double intensity = plan.sensitivity().smoothing();
     try (Arena arena = Arena.ofShared()) {
       MatrixView view = backend.onHost(sums, arena);
       float[] row = new float[ofInputs.length];
@@ -200,7 +200,7 @@ final class LayerScorer implements Resource {
   /// @param typical importance of the network's weights
   void findInexact(double typical) {
     exact = ExactMoments.of(layer.outputs(), cancelled, accumulator(MomentsAccumulator.class).samples(), typical);
-    exact.ifPresent(sums -> shrunk.ifPresent(mean -> sums.shrink(plan.sensitivity().shrinkage(), mean)));
+    exact.ifPresent(sums -> smoothed.ifPresent(mean -> sums.smooth(plan.sensitivity().smoothing(), mean)));
   }
 
   /// Sums of the inputs that [#findInexact] found, to be gathered by a second pass.

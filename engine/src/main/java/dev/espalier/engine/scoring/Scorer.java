@@ -101,8 +101,8 @@ public final class Scorer {
   /// @param sums as of [#score(Backend, DeviceNetwork, ScoringPlan, NetworkSums)]
   public static Map<String, List<Integer>> cancelled(Backend backend, DeviceNetwork network, ScoringPlan plan,
       NetworkSums sums) {
-    // Where a sensitivity is shrunk, a part of the samples does not know its mean.
-    if (!(plan.criterion() instanceof Criterion.EliminationCompensation) || plan.sensitivity().shrinkage() > 0) {
+    // Where a sensitivity is smoothed, a part of the samples does not know its mean.
+    if (!(plan.criterion() instanceof Criterion.EliminationCompensation) || plan.sensitivity().smoothing() > 0) {
       return Map.of();
     }
     try (Resources resources = new Resources()) {

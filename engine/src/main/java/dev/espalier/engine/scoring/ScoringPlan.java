@@ -37,7 +37,7 @@ public record ScoringPlan(Criterion criterion, Compensation compensation, List<L
   /// Whether importances predict squared changes of the network's output.
   public boolean predictsOutputChange() {
     return switch (criterion) {
-      case Criterion.EliminationCompensation() -> sensitivity.isOfOutput();
+      case Criterion.EliminationCompensation() -> sensitivity.isOfOutput() && sensitivity.smoothing() == 0;
       case Criterion.NonlinearEliminationCompensation() -> true;
       case Criterion.Magnitude _,Criterion.Gradient _,Criterion.Wanda _,Criterion.Random _ -> false;
     };
@@ -51,7 +51,7 @@ public record ScoringPlan(Criterion criterion, Compensation compensation, List<L
   /// What a choice must know of the samples.
   public static Needs needs(Criterion criterion, Compensation compensation, Sensitivity sensitivity) {
     Needs needs = criterion.needs().and(compensation.needs());
-    return needs.sensitivities() && sensitivity.shrinkage() > 0
+    return needs.sensitivities() && sensitivity.smoothing() > 0
         ? needs.and(Needs.of(new Statistic.InputMoments()))
         : needs;
   }

@@ -98,7 +98,10 @@ final class FileErrorsTest {
   void aFailureToWriteSaysWhereAndWhatToDo() {
     Path target = Path.of("x");
     writing("x: no permission to write it; choose another output", new AccessDeniedException("y"));
-    writing("x: its folder does not exist; create it or choose another output", new NoSuchFileException("y"));
+    writing("x: no file can be made in its folder; choose another output", new NoSuchFileException("y"));
+    Path nowhere = Path.of("nowhere", "x");
+    assertEquals(nowhere + ": its folder does not exist; create it or choose another output",
+        FileErrors.writing(nowhere, new NoSuchFileException("y")).getMessage());
     writing("x: not written: No space left on device; free space or choose another output",
         new FileSystemException("y", null, "No space left on device"));
     IOException exists = FileErrors.writing(target, new FileAlreadyExistsException("y"));

@@ -43,10 +43,10 @@ final class MethodTextTest {
           List.of(new Sensitivity.Jacobian(), new Sensitivity.Probes(1), new Sensitivity.Probes(999_999),
               new Sensitivity.Fisher(OptionalInt.empty(), 1), new Sensitivity.Fisher(OptionalInt.of(2), 1),
               new Sensitivity.Fisher(OptionalInt.empty(), 0.5), new Sensitivity.Fisher(OptionalInt.of(1), 4),
-              new Sensitivity.Shrunk(new Sensitivity.Jacobian(), 0.25),
-              new Sensitivity.Shrunk(new Sensitivity.Fisher(OptionalInt.of(1), 4), 1)),
+              new Sensitivity.Smoothed(new Sensitivity.Jacobian(), 0.25),
+              new Sensitivity.Smoothed(new Sensitivity.Fisher(OptionalInt.of(1), 4), 1)),
           "jacobian", "probes:1", "probes:999999", "fisher", "fisher:2", "fisher:T=0.5", "fisher:1:T=4",
-          "jacobian:shrink=0.25", "fisher:1:T=4:shrink=1"),
+          "jacobian:smooth=0.25", "fisher:1:T=4:smooth=1"),
       Kinds.of(Scope.class, Scope::parse, List.of(new Scope.Global(), new Scope.PerLayer(), new Scope.PerRow()),
           "global", "layer", "row"),
       Kinds.of(Target.class, Target::parse,
@@ -131,13 +131,13 @@ final class MethodTextTest {
         () -> Criterion.parse("EC"));
     refused("unknown compensation 'refit': use none or bias", () -> Compensation.parse("refit"));
     for (String text : List.of("probes", "probes:", "probes:-1", "probes:1234567", "jacobian:2", "fisher:", "fisher:T=",
-        "fisher:T=-1", "fisher:4:2", "shrink=0.2", "jacobian:shrink=", "jacobian:shrink=0.1:shrink=0.2")) {
+        "fisher:T=-1", "fisher:4:2", "smooth=0.2", "jacobian:smooth=", "jacobian:smooth=0.1:smooth=0.2")) {
       refused(("unknown sensitivity '%s': use jacobian, probes:R such as probes:16, or fisher, fisher:R or fisher:T=4; "
-          + ":shrink=0.2 may follow").formatted(text), () -> Sensitivity.parse(text));
+          + ":smooth=0.2 may follow").formatted(text), () -> Sensitivity.parse(text));
     }
     refused("probes:0: use at least one probe", () -> Sensitivity.parse("probes:0"));
-    refused("shrink=0.0: use a number above 0 and up to 1", () -> Sensitivity.parse("jacobian:shrink=0"));
-    refused("shrink=1.5: use a number above 0 and up to 1", () -> Sensitivity.parse("probes:2:shrink=1.5"));
+    refused("smooth=0.0: use a number above 0 and up to 1", () -> Sensitivity.parse("jacobian:smooth=0"));
+    refused("smooth=1.5: use a number above 0 and up to 1", () -> Sensitivity.parse("probes:2:smooth=1.5"));
     refused("unknown scope 'all': use global, layer or row", () -> Scope.parse("all"));
     refused(
         "unknown schedule 'sine:3': use oneshot, linear:K, geometric:K or cubic:K with K rounds, or geometric:0.75 to"

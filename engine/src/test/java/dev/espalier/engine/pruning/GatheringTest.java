@@ -79,7 +79,7 @@ final class GatheringTest {
   /// most, with u = 2⁻²⁴ and S = (√M2 + D √M0)², which bounds M2 around any of the pilot means, D apart; M1 by √(M0 S).
   /// An importance W² (M2 − M1²/M0) / N is off by four times that, and so may be the one of all samples at once.
   @ParameterizedTest
-  @ValueSource(strings = {"jacobian", "probes:3", "fisher:2", "jacobian:shrink=0.3"})
+  @ValueSource(strings = {"jacobian", "probes:3", "fisher:2", "jacobian:smooth=0.3"})
   void scoresOfPartsAreThoseOfTheWholeToRounding(String sensitivity) throws IOException {
     PruningOptions options = PruningOptions.builder().sensitivity(Sensitivity.parse(sensitivity)).seed(3).batchSize(7)
         .build();

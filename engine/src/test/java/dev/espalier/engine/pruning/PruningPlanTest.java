@@ -1,6 +1,7 @@
 package dev.espalier.engine.pruning;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -226,6 +227,13 @@ final class PruningPlanTest {
     assertEquals("sensitivity fisher:1 is that of class probabilities, but the loss is mse",
         assertThrows(MismatchException.class,
             () -> plan(fisher.loss(new Loss.SquaredError()), network(4, Activation.IDENTITY), data(1))).getMessage());
+    PruningOptions.Builder smooth = PruningOptions.builder().sensitivity(Sensitivity.parse("jacobian:smooth=0.2"));
+    assertFalse(plan(smooth, network(4, Activation.IDENTITY), data(1)).scoring().predictsOutputChange());
+    assertEquals(
+        "sensitivity jacobian:smooth=0.2: criterion ec-nonlinear measures changes of the network itself; use jacobian",
+        assertThrows(MismatchException.class,
+            () -> plan(smooth.criterion(Criterion.parse("ec-nonlinear")), network(4, Activation.IDENTITY), data(1)))
+            .getMessage());
     assertEquals(Sensitivity.parse("fisher:1"),
         plan(fisher.loss(new Loss.CrossEntropy()), network(4, Activation.IDENTITY), data(1)).scoring().sensitivity());
   }

@@ -57,7 +57,7 @@ class ReportWriterTest {
 
     assertEquals(List.of("batch", "dense", "sparse"), List.copyOf(json.get("predictedTimes").get(0).propertyNames()));
     assertEquals(List.of("batch", "dense"), List.copyOf(json.get("predictedTimes").get(2).propertyNames()));
-    assertTrue(page(SampleReports.prune()).contains("<p class=\"figure\">0.01600 ms</p>"));
+    assertTrue(page(SampleReports.prune()).contains(">0.01600 ms</p>"));
 
     JsonNode node = json.get("graph").get("nodes").get(1);
     assertEquals(List.of("computes", "layer", "activation", "reads", "width"), List.copyOf(node.propertyNames()));

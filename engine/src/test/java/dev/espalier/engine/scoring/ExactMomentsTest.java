@@ -62,21 +62,21 @@ final class ExactMomentsTest {
   }
 
   @Test
-  void shrinksSensitivities() {
+  void smoothsSensitivities() {
     MatrixView a = TestNetworks.normal(arena, TestNetworks.random(1), 40, 2, 1, 0);
     MatrixView s = TestNetworks.normal(arena, TestNetworks.random(2), 40, 3, 1, 4);
     float[] mean = {3, 4, 5};
-    MatrixView shrunk = MatrixView.allocate(arena, 40, 3);
+    MatrixView smoothed = MatrixView.allocate(arena, 40, 3);
     for (int n = 0; n < 40; n++) {
       for (int i = 0; i < 3; i++) {
-        shrunk.set(n, i, (float) (0.75 * s.get(n, i) + 0.25 * mean[i]));
+        smoothed.set(n, i, (float) (0.75 * s.get(n, i) + 0.25 * mean[i]));
       }
     }
     ExactMoments exact = new ExactMoments(3, 0, 1);
-    exact.shrink(0.25, mean);
+    exact.smooth(0.25, mean);
     exact.add(s, a);
     ExactMoments expected = new ExactMoments(3, 0, 1);
-    expected.add(shrunk, a);
+    expected.add(smoothed, a);
     for (String array : List.of("m0", "mean", "variance")) {
       float[] values = expected.sums(40, arena).array(array).toArray();
       float[] found = exact.sums(40, arena).array(array).toArray();

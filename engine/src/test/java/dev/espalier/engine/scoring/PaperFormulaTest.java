@@ -110,7 +110,7 @@ final class PaperFormulaTest {
   /// Of the first layer, whose inputs are the samples; where its bias may not move, too. The mean is that of all samples,
   /// whatever the batch.
   @Test
-  void shrinksSensitivitiesTowardsTheirMeans() throws IOException {
+  void smoothsSensitivitiesTowardsTheirMeans() throws IOException {
     DenseNetwork network = TestNetworks.network(arena, 11, List.of(5, 4, 3), List.of(Activation.RELU, Activation.TANH));
     MatrixView x = TestNetworks.normal(arena, TestNetworks.random(12), SAMPLES, 5, 1, 0.5);
     Plain plain = Plain.of(network);
@@ -122,20 +122,20 @@ final class PaperFormulaTest {
       double mean = Arrays.stream(s[i]).average().orElseThrow();
       s[i] = Arrays.stream(s[i]).map(one -> 0.7 * one + 0.3 * mean).toArray();
     }
-    Sensitivity shrunk = new Sensitivity.Shrunk(new Sensitivity.Jacobian(), 0.3);
+    Sensitivity smoothed = new Sensitivity.Smoothed(new Sensitivity.Jacobian(), 0.3);
     try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
       for (Backend backend : List.of(reference, cpu)) {
         for (boolean compensable : new boolean[]{true, false}) {
           for (int batch : new int[]{5, SAMPLES}) {
             ScoringPlan plan = new ScoringPlan(new Criterion.EliminationCompensation(), new Compensation.Bias(),
-                List.of(new ScoringPlan.Layer(0, compensable)), shrunk, Optional.empty(), batch, 9);
+                List.of(new ScoringPlan.Layer(0, compensable)), smoothed, Optional.empty(), batch, 9);
             try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
                 Scores scores = Scorer.score(backend, device, plan, Optional.of(TestNetworks.source(x)),
                     ProgressListener.NONE)) {
               double[] importance = TestNetworks.values(backend, scores.importance(0));
               double[] compensation = TestNetworks.values(backend, scores.compensation(0).orElseThrow());
               for (int at = 0; at < importance.length; at++) {
-                double[] expected = shrunk(plain.weights()[0][at / 5][at % 5], s[at / 5], x, at % 5, compensable);
+                double[] expected = smoothed(plain.weights()[0][at / 5][at % 5], s[at / 5], x, at % 5, compensable);
                 assertEquals(expected[0], importance[at], 1e-5 * expected[2], backend.description());
                 assertEquals(expected[1], compensation[at], 1e-5 * Math.abs(expected[1]) + 1e-9);
               }
@@ -147,7 +147,7 @@ final class PaperFormulaTest {
   }
 
   /// `W² (E[s̃ a²] − E[s̃ a]² / E[s̃])`, `W E[s̃ a] / E[s̃]` and `W² E[s̃ a²]`.
-  private static double[] shrunk(double weight, double[] s, MatrixView x, int j, boolean compensable) {
+  private static double[] smoothed(double weight, double[] s, MatrixView x, int j, boolean compensable) {
     double[] sums = new double[3];
     for (int n = 0; n < s.length; n++) {
       double a = x.get(n, j);

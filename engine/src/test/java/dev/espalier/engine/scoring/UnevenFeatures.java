@@ -33,7 +33,7 @@ public final class UnevenFeatures {
   /// Compares importances of a backend with the reference's.
   public static void check(Backend backend) throws IOException {
     for (boolean heavyTails : new boolean[]{false, true}) {
-      for (String sensitivity : List.of("jacobian", "jacobian:shrink=0.2")) {
+      for (String sensitivity : List.of("jacobian", "jacobian:smooth=0.2")) {
         check(backend, heavyTails, Sensitivity.parse(sensitivity));
       }
     }
