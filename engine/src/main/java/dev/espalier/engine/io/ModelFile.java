@@ -411,11 +411,14 @@ public final class ModelFile {
 
   /// Refuses, before any work is done, a file that cannot be written because of what the model is.
   ///
-  /// @throws FormatException if the name asks for a format or for parts that the model does not have, or if the model
-  ///                         is spread over the file and others
+  /// @throws FormatException if the name asks for a format or for parts that the model does not have, if the model is
+  ///                         spread over the file and others, or if it is ONNX and a tensor that is no initializer of
+  ///                         its graph lies in another file
   public void requireWritable(Path target) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
       requireOnnx(target);
+    } else if (isOnnx(target)) {
+      onnx.orElseThrow().requireWritable(target);
     }
     if (!isOnnx(target)) {
       requireChain(target, network);

@@ -167,6 +167,11 @@ final class OnnxFile {
     return output(OnnxOutput.MOST_BYTES).isSplit() ? List.of(target, OnnxOutput.data(target)) : List.of(target);
   }
 
+  /// Refuses, before any work is done, a model that cannot be written whole.
+  void requireWritable(Path target) throws FormatException {
+    output(OnnxOutput.MOST_BYTES).requireWritable(target);
+  }
+
   private OnnxOutput output(long mostBytes) {
     return new OnnxOutput(path, content, external, outside, mostBytes);
   }

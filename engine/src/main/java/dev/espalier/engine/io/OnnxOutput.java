@@ -1,5 +1,7 @@
 package dev.espalier.engine.io;
 
+import static dev.espalier.engine.io.FormatException.quote;
+
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -10,6 +12,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /// Writes an ONNX model, and beside it the elements of tensors that do not lie in the model itself: those that did not
 /// before, and all large ones if the model's message would become too large.
@@ -35,7 +38,12 @@ final class OnnxOutput {
   /// @param tensor its name
   /// @param old   where the bytes lie, in the model or in another file
   /// @param bytes as many
-  record Patch(String tensor, MemorySegment old, MemorySegment bytes) {}
+  record Patch(String tensor, MemorySegment old, MemorySegment bytes) {
+    private boolean isIn(MemorySegment part) {
+      return part.isNative() && old.address() >= part.address()
+          && old.address() - part.address() <= part.byteSize() - old.byteSize();
+    }
+  }
 
   /// A tensor in the other file.
   private record Moved(String name, MemorySegment elements) {}
@@ -66,6 +74,14 @@ final class OnnxOutput {
     return false;
   }
 
+  /// Refuses, before any work is done, a model that cannot be written whole.
+  ///
+  /// @throws FormatException if a tensor that is no initializer of the graph lies in another file; the message names its
+  ///                         node
+  void requireWritable(Path target) throws FormatException {
+    OnnxInner.requireInside(path, model, target);
+  }
+
   private List<Protobuf> tensors() throws FormatException {
     List<Protobuf> tensors = new ArrayList<>();
     for (Protobuf graph : Protobuf.parse(path, model).messages(path, OnnxContent.MODEL_GRAPH)) {
@@ -83,11 +99,13 @@ final class OnnxOutput {
   }
 
   /// @param patches of tensors
+  /// @throws FormatException if a patched tensor is written to neither of the files
   void write(AtomicOutputs outputs, Path target, boolean overwrite, List<Patch> patches) throws IOException {
     Map<String, MemorySegment> changed = new HashMap<>();
     patches.forEach(patch -> changed.put(patch.tensor, patch.bytes));
     List<Moved> data = new ArrayList<>();
     List<MemorySegment> message = message(target, data);
+    requireWritten(target, patches, message, data);
     outputs.write(target, overwrite, channel -> {
       for (MemorySegment part : message) {
         copy(channel, part, patches);
@@ -100,6 +118,19 @@ final class OnnxOutput {
           copy(channel, changed.getOrDefault(tensor.name, tensor.elements));
         }
       });
+    }
+  }
+
+  /// Otherwise the file would silently keep the old bytes.
+  private static void requireWritten(Path target, List<Patch> patches, List<MemorySegment> message, List<Moved> data)
+      throws FormatException {
+    Set<String> moved = data.stream().map(Moved::name).collect(Collectors.toSet());
+    for (Patch patch : patches) {
+      if (!moved.contains(patch.tensor) && message.stream().noneMatch(patch::isIn)) {
+        throw new FormatException(target,
+            "not written: the elements of tensor %s would stay as they were; export the model with initializers"
+                .formatted(quote(patch.tensor)));
+      }
     }
   }
 
@@ -141,17 +172,13 @@ final class OnnxOutput {
   /// @param patches of which those that lie in the part are made
   private static void copy(FileChannel channel, MemorySegment part, List<Patch> patches) throws IOException {
     long at = 0;
-    if (part.isNative()) {
-      List<Patch> inside = patches.stream()
-          .filter(patch -> patch.old.address() >= part.address()
-              && patch.old.address() - part.address() <= part.byteSize() - patch.old.byteSize())
-          .sorted((a, b) -> Long.compare(a.old.address(), b.old.address())).toList();
-      for (Patch patch : inside) {
-        long offset = patch.old.address() - part.address();
-        copy(channel, part.asSlice(at, offset - at));
-        copy(channel, patch.bytes);
-        at = offset + patch.bytes.byteSize();
-      }
+    List<Patch> inside = patches.stream().filter(patch -> patch.isIn(part))
+        .sorted((a, b) -> Long.compare(a.old.address(), b.old.address())).toList();
+    for (Patch patch : inside) {
+      long offset = patch.old.address() - part.address();
+      copy(channel, part.asSlice(at, offset - at));
+      copy(channel, patch.bytes);
+      at = offset + patch.bytes.byteSize();
     }
     copy(channel, part.asSlice(at));
   }

@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -184,6 +185,61 @@ final class OnnxExternalTest {
     assertEquals(4 * WIDTH * WIDTH, Files.size(folder.resolve("split.onnx.data")));
     assertTrue(Files.size(target) < 2000);
     OnnxRuntime.assertSameOutputs(pruned, target);
+  }
+
+  /// `onnx.save_model(convert_attribute=True)` leaves the tensor of a Constant in another file.
+  @Test
+  void refusesToWriteAConstantWhoseTensorLiesBesideTheModel() throws Exception {
+    Files.write(folder.resolve("w.bin"), normal(9));
+    Path path = TestFiles.file(folder, "model.onnx",
+        new OnnxModel(0, 3)
+            .node("Constant", "", "w", "value", OnnxModel.outsideTensor("w", new long[]{3, 3}, "location", "w.bin"))
+            .node("Gemm", "x w", "y").bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    OnnxRuntime.assertSameOutputs(file.network(), path);
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    Path target = folder.resolve("pruned.onnx");
+    unwritable(file, target, "constant0\" (Constant)");
+    assertThrows(FormatException.class, () -> file.save(target, pruned, false));
+    OnnxFile onnx = OnnxFile.read(path, InputFile.map(path, arena), Optional.empty(), arena);
+    try (AtomicOutputs outputs = new AtomicOutputs()) {
+      assertEquals(
+          target + ": not written: the elements of tensor \"w\" would stay as they were; "
+              + "export the model with initializers",
+          assertThrows(FormatException.class,
+              () -> onnx.write(outputs, target, false, pruned.layers().stream().map(DenseLayer::weights).toList(),
+                  pruned.layers().stream().map(DenseLayer::bias).toList(), List.of(true)))
+              .getMessage());
+    }
+    assertFalse(Files.exists(target));
+    Path chain = folder.resolve("pruned.safetensors");
+    file.save(chain, pruned, false);
+    assertArrayEquals(pruned.layers().getFirst().weights().toArray(),
+        ModelFile.load(chain, Optional.empty(), arena).network().layers().getFirst().weights().toArray());
+  }
+
+  /// Before the network begins, tensors of nodes and of graphs within them would be left behind, too.
+  @Test
+  void refusesToWriteInnerTensorsBesideTheModel() throws IOException {
+    Files.write(folder.resolve("w.bin"), normal(9));
+    byte[] tensor = OnnxModel.outsideTensor("c", new long[]{9}, "location", "w.bin");
+    OnnxModel inner = new OnnxModel(0, 3).outside("c", new long[]{9}, "location", "w.bin");
+    OnnxModel nested = new OnnxModel(0, 3).node("Constant", "", "c", "value", tensor);
+    for (OnnxModel graph : List.of(inner, nested)) {
+      Path path = TestFiles.file(folder, "model.onnx", new OnnxModel(0, 3).normal("w", TestNetworks.random(6), 3, 3)
+          .node("If", "x", "i", "then_branch", graph).node("Gemm", "i w", "y").bytes(17));
+      ModelFile file = ModelFile.load(path,
+          new ModelReading(Optional.empty(), List.of(), Optional.of("i"), OptionalInt.empty()), arena);
+      unwritable(file, folder.resolve("pruned.onnx"), graph == inner ? "if0\" (If)" : "constant0\" (Constant)");
+    }
+  }
+
+  private static void unwritable(ModelFile file, Path target, String node) {
+    assertEquals(
+        target + ": not written: a tensor of node \"" + node
+            + " lies in another file, which only initializers of the graph can; "
+            + "save the model with all its tensors in one file, or with initializers",
+        assertThrows(FormatException.class, () -> file.requireWritable(target)).getMessage());
   }
 
   @Test

@@ -67,7 +67,7 @@ public final class OnnxModel {
   /// Adds a node of one output.
   ///
   /// @param inputs   names, separated by spaces
-  /// @param attributes names and values in turn: a number, a list of integers, or a text
+  /// @param attributes names and values in turn: a number, a list of integers, a text, a tensor, or a graph
   public OnnxModel node(String operator, String inputs, String output, Object... attributes) {
     ByteArrayOutputStream node = new ByteArrayOutputStream();
     for (String input : inputs.split(" ", -1)) {
@@ -100,6 +100,14 @@ public final class OnnxModel {
       case String string -> {
         text(attribute, 4, string);
         integer(attribute, 20, 3);
+      }
+      case byte[] tensor -> {
+        bytes(attribute, 5, tensor);
+        integer(attribute, 20, 4);
+      }
+      case OnnxModel inner -> {
+        bytes(attribute, 6, inner.graph.toByteArray());
+        integer(attribute, 20, 5);
       }
       case List<?> numbers -> {
         numbers.forEach(number -> integer(attribute, 8, (Integer) number));
@@ -134,6 +142,12 @@ public final class OnnxModel {
   ///
   /// @param entries keys and values in turn, such as `location`
   public OnnxModel outside(String name, long[] shape, String... entries) {
+    bytes(graph, 5, outsideTensor(name, shape, entries));
+    return this;
+  }
+
+  /// A tensor whose elements lie in another file.
+  static byte[] outsideTensor(String name, long[] shape, String... entries) {
     ByteArrayOutputStream tensor = new ByteArrayOutputStream();
     for (long dimension : shape) {
       integer(tensor, 1, dimension);
@@ -147,8 +161,7 @@ public final class OnnxModel {
       bytes(tensor, 13, entry.toByteArray());
     }
     integer(tensor, 14, 1);
-    bytes(graph, 5, tensor.toByteArray());
-    return this;
+    return tensor.toByteArray();
   }
 
   /// Adds a constant of whole numbers, of one dimension.
