@@ -26,6 +26,9 @@ final class OnnxContent {
   private static final double SLACK = 1e-6;
 
   static final int MODEL_GRAPH = 7;
+  private static final int MODEL_OPERATOR_SET = 8;
+  private static final int SET_DOMAIN = 1;
+  private static final int SET_VERSION = 2;
   static final int MODEL_METADATA = 14;
   private static final int ATTRIBUTE_TENSOR = 5;
   static final int GRAPH_NODE = 1;
@@ -57,6 +60,7 @@ final class OnnxContent {
   /// What the model tells of values: its outputs and those within.
   private final Map<String, Input> shapes = new HashMap<>();
   private final List<String> outputs = new ArrayList<>();
+  private long operatorSet;
 
   /// @param rank with the samples' dimension; 0 if the model does not tell
   /// @param width of the last dimension; 0 if the model does not tell
@@ -73,11 +77,17 @@ final class OnnxContent {
   /// @throws FormatException if the file is damaged, or no model
   static OnnxContent of(Path path, MemorySegment content, OnnxExternal external, Optional<String> from)
       throws FormatException {
-    List<Protobuf> graphs = Protobuf.parse(path, content).messages(path, MODEL_GRAPH);
+    Protobuf model = Protobuf.parse(path, content);
+    List<Protobuf> graphs = model.messages(path, MODEL_GRAPH);
     if (graphs.size() != 1) {
       throw new FormatException(path, "is no ONNX model; copy it or export it again");
     }
     OnnxContent read = new OnnxContent(path, external, from);
+    for (Protobuf set : model.messages(path, MODEL_OPERATOR_SET)) {
+      if (Set.of("", "ai.onnx").contains(set.text(SET_DOMAIN))) {
+        read.operatorSet = set.integer(SET_VERSION).orElse(0);
+      }
+    }
     read.take(graphs.getFirst());
     return read;
   }
@@ -143,6 +153,11 @@ final class OnnxContent {
 
   Path path() {
     return path;
+  }
+
+  /// The version of ONNX's own operators; 0 if the model tells none.
+  long operatorSet() {
+    return operatorSet;
   }
 
   List<OnnxNode> nodes() {

@@ -31,6 +31,9 @@ final class OnnxWalk {
   private static final Set<Activation> OF_LOGITS = Set.of(Activation.SOFTMAX, Activation.LOG_SOFTMAX,
       Activation.SIGMOID);
 
+  /// The operator set from which on a softmax without an axis goes along the last.
+  private static final int SOFTMAX_OF_LAST_AXIS = 13;
+
   private final OnnxContent content;
   private final OnnxPatterns patterns;
   private final Set<OnnxNode> needed;
@@ -188,8 +191,19 @@ final class OnnxWalk {
         List.of(read));
     if (!activation.isElementwise()) {
       values.requireLastAxis(node, read, node.integer("axis", -1));
+      requireOneAxis(node, read);
     }
     return value;
+  }
+
+  /// Refuses a softmax without an axis of an operator set in which that means all dimensions from axis 1 on together,
+  /// unless these are the features.
+  private void requireOneAxis(OnnxNode node, Value read) throws FormatException {
+    if (node.attribute("axis").isEmpty() && content.operatorSet() < SOFTMAX_OF_LAST_AXIS && read.rank() != 2) {
+      throw values.refused(node,
+          "has no axis, which in operator set %d means all dimensions behind the first, not known to be the features alone"
+              .formatted(content.operatorSet()));
+    }
   }
 
   private Network network() throws FormatException {

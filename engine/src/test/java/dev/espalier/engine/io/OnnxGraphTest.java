@@ -20,6 +20,7 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.random.RandomGenerator;
 import java.util.stream.Stream;
@@ -489,8 +490,34 @@ final class OnnxGraphTest {
         "has no layer, that is no Gemm or MatMul, that tells a sample's width");
   }
 
+  /// Below operator set 13, a softmax without an axis goes along all dimensions behind the first.
+  @ParameterizedTest
+  @ValueSource(strings = {"Softmax", "LogSoftmax"})
+  void readsSoftmaxOfOldOperatorSetsIfItIsOfFeatures(String operator) throws Exception {
+    OnnxModel matrix = layers().node(operator, "h", "y");
+    Path path = TestFiles.file(folder, "matrix.onnx", matrix.bytes(11));
+    OnnxRuntime.assertSameOutputs(ModelFile.load(path, Optional.empty(), arena).network(), path);
+    for (long[] shape : new long[][]{{}, {0, 4, 2}}) {
+      OnnxModel model = new OnnxModel(shape).normal("v", TestNetworks.random(7), 2, 3).node("MatMul", "x v", "h")
+          .node(operator, "h", "y");
+      refused(model, 12,
+          "node \"%s1\" (%s) has no axis, which in operator set 12 means all dimensions behind the first, not known to be "
+              .formatted(operator.toLowerCase(Locale.ROOT), operator) + "the features alone" + READ);
+      Path recent = TestFiles.file(folder, "recent.onnx", model.bytes(13));
+      assertEquals(1, ModelFile.load(recent, Optional.empty(), arena).network().layers().size());
+    }
+    OnnxModel last = new OnnxModel(0, 4, 2).normal("v", TestNetworks.random(7), 2, 3).node("MatMul", "x v", "h")
+        .node(operator, "h", "y", "axis", 2);
+    Path explicit = TestFiles.file(folder, "explicit.onnx", last.bytes(12));
+    assertEquals(1, ModelFile.load(explicit, Optional.empty(), arena).network().layers().size());
+  }
+
   private void refused(OnnxModel model, String message) throws IOException {
-    Path path = TestFiles.file(folder, "refused.onnx", model.bytes(17));
+    refused(model, 17, message);
+  }
+
+  private void refused(OnnxModel model, int operatorSet, String message) throws IOException {
+    Path path = TestFiles.file(folder, "refused.onnx", model.bytes(operatorSet));
     assertEquals(path + ": " + message,
         assertThrows(FormatException.class, () -> ModelFile.load(path, Optional.empty(), arena)).getMessage());
   }
