@@ -412,8 +412,8 @@ public final class ModelFile {
   /// Refuses, before any work is done, a file that cannot be written because of what the model is.
   ///
   /// @throws FormatException if the name asks for a format or for parts that the model does not have, if the model is
-  ///                         spread over the file and others, or if it is ONNX and a tensor that is no initializer of
-  ///                         its graph lies in another file
+  ///                         spread over the file and others, or if it is ONNX and a tensor that lies in another file
+  ///                         is no initializer of its graph, or cannot be read
   public void requireWritable(Path target) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
       requireOnnx(target);

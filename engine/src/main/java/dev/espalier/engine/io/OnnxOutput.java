@@ -76,10 +76,15 @@ final class OnnxOutput {
 
   /// Refuses, before any work is done, a model that cannot be written whole.
   ///
-  /// @throws FormatException if a tensor that is no initializer of the graph lies in another file; the message names its
-  ///                         node
+  /// @throws FormatException if a tensor that is no initializer of the graph lies in another file, and the message names
+  ///                         its node; or if an initializer lies where its bytes cannot be read
   void requireWritable(Path target) throws FormatException {
     OnnxInner.requireInside(path, model, target);
+    for (Protobuf tensor : tensors()) {
+      if (isMoved(tensor)) {
+        elements(tensor);
+      }
+    }
   }
 
   private List<Protobuf> tensors() throws FormatException {
@@ -96,6 +101,13 @@ final class OnnxOutput {
     }
     List<Protobuf.Field> raw = tensor.all(OnnxTensor.RAW_DATA);
     return model.byteSize() > mostBytes && !raw.isEmpty() && raw.getLast().bytes().byteSize() >= LEAST_OUTSIDE;
+  }
+
+  /// The bytes of a tensor that is moved, which may be of any dtype because most tensors are no part of the network.
+  private MemorySegment elements(Protobuf tensor) throws FormatException {
+    return OnnxExternal.isOutside(tensor)
+        ? external.data(tensor.text(OnnxContent.TENSOR_NAME), tensor)
+        : tensor.all(OnnxTensor.RAW_DATA).getLast().bytes();
   }
 
   /// @param patches of tensors
@@ -151,7 +163,7 @@ final class OnnxOutput {
         return List.of(part.whole());
       }
       String name = tensor.text(OnnxContent.TENSOR_NAME);
-      MemorySegment elements = OnnxTensor.of(path, name, tensor, external).data();
+      MemorySegment elements = elements(tensor);
       long offset = aligned(end[0], elements.byteSize());
       end[0] = offset + elements.byteSize();
       data.add(new Moved(name, elements));

@@ -17,6 +17,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -25,6 +26,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// ONNX models whose tensors lie in files beside them, compared with ONNX Runtime.
 final class OnnxExternalTest {
@@ -232,6 +235,32 @@ final class OnnxExternalTest {
           new ModelReading(Optional.empty(), List.of(), Optional.of("i"), OptionalInt.empty()), arena);
       unwritable(file, folder.resolve("pruned.onnx"), graph == inner ? "if0\" (If)" : "constant0\" (Constant)");
     }
+  }
+
+  /// Of tensors before the network, only the bytes matter: here UINT8, INT8, BOOL, FLOAT8E4M3FN and INT4, two of which
+  /// are in a byte.
+  @ParameterizedTest
+  @ValueSource(ints = {2, 3, 9, 17, 22})
+  void keepsTensorsOfAnyTypeBeforeTheNetwork(int type) throws Exception {
+    byte[] bytes = {1, 0, 1, 1, 0, 1};
+    Files.write(folder.resolve("k.bin"), bytes);
+    Path path = TestFiles.file(folder, "model.onnx",
+        new OnnxModel(0, 3)
+            .outside("k", type, new long[]{type == 22 ? 8 : 4}, "location", "k.bin", "offset", "1", "length", "4")
+            .normal("w", TestNetworks.random(6), 3, 3).node("Unknown", "x k", "i").node("Gemm", "i w", "y").bytes(17));
+    ModelReading reading = new ModelReading(Optional.empty(), List.of(), Optional.of("i"), OptionalInt.empty());
+    ModelFile file = ModelFile.load(path, reading, arena);
+    Path target = folder.resolve("pruned.onnx");
+    file.requireWritable(target);
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    file.save(target, pruned, false);
+    assertArrayEquals(Arrays.copyOfRange(bytes, 1, 5), Files.readAllBytes(folder.resolve("pruned.onnx.data")));
+    assertArrayEquals(pruned.layers().getFirst().weights().toArray(),
+        ModelFile.load(target, reading, arena).network().layers().getFirst().weights().toArray());
+    Files.delete(folder.resolve("k.bin"));
+    ModelFile incomplete = ModelFile.load(path, reading, arena);
+    assertEquals(path + ": tensor \"k\" lies in \"k.bin\", which is missing; copy it into the model's folder",
+        assertThrows(FormatException.class, () -> incomplete.requireWritable(target)).getMessage());
   }
 
   private static void unwritable(ModelFile file, Path target, String node) {

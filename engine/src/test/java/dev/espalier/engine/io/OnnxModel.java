@@ -146,13 +146,23 @@ public final class OnnxModel {
     return this;
   }
 
+  /// As the other, of a data type by its number in ONNX.
+  OnnxModel outside(String name, int type, long[] shape, String... entries) {
+    bytes(graph, 5, outsideTensor(name, type, shape, entries));
+    return this;
+  }
+
   /// A tensor whose elements lie in another file.
   static byte[] outsideTensor(String name, long[] shape, String... entries) {
+    return outsideTensor(name, FLOAT, shape, entries);
+  }
+
+  private static byte[] outsideTensor(String name, int type, long[] shape, String... entries) {
     ByteArrayOutputStream tensor = new ByteArrayOutputStream();
     for (long dimension : shape) {
       integer(tensor, 1, dimension);
     }
-    integer(tensor, 2, FLOAT);
+    integer(tensor, 2, type);
     text(tensor, 8, name);
     for (int e = 0; e < entries.length; e += 2) {
       ByteArrayOutputStream entry = new ByteArrayOutputStream();
