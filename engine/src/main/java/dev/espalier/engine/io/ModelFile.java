@@ -413,9 +413,18 @@ public final class ModelFile {
   ///
   /// @throws FormatException if the name asks for a format or for parts that the model does not have, if the model is
   ///                         spread over the file and others, or if it is ONNX and a tensor that lies in another file
-  ///                         is no initializer of its graph, or cannot be read
+  ///                         is no initializer of its graph, or cannot be read, or if it would become an ONNX model
+  ///                         of more than 2 GB
   public void requireWritable(Path target) throws IOException {
+    requireWritable(target, OnnxWriter.MOST_WEIGHT_BYTES);
+  }
+
+  /// As the other.
+  ///
+  /// @param mostBytes of weights and biases in an ONNX model that is not made of another
+  void requireWritable(Path target, long mostBytes) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
+      OnnxWriter.requireFits(target, network.layers(), mostBytes);
       requireOnnx(target);
     } else if (isOnnx(target)) {
       onnx.orElseThrow().requireWritable(target);

@@ -26,6 +26,8 @@ final class OnnxWriter {
   /// Protocol Buffers read no larger message.
   private static final long MOST_BYTES = Integer.MAX_VALUE;
   private static final long FRAME_BYTES = 1 << 16;
+  /// Of weights and biases.
+  static final long MOST_WEIGHT_BYTES = MOST_BYTES - FRAME_BYTES;
 
   private static final int FLOAT = 1;
   private static final String INPUT = "x";
@@ -44,20 +46,12 @@ final class OnnxWriter {
   /// A layer and the names of its tensors.
   ///
   /// @param slope the tensor that is the parameter of its activation, if the file has one
-  record Layer(DenseLayer layer, String weight, String bias, Optional<String> slope) {
-    private long bytes() {
-      return Float.BYTES * (layer.weights().elements() + layer.bias().map(MatrixView::elements).orElse(0L));
-    }
-  }
+  record Layer(DenseLayer layer, String weight, String bias, Optional<String> slope) {}
 
   /// @throws FormatException if the model is larger than such files can be
   static void write(AtomicOutputs outputs, Path target, boolean overwrite, List<Layer> layers,
       Map<String, String> metadata) throws IOException {
-    long bytes = layers.stream().mapToLong(Layer::bytes).sum();
-    if (bytes > MOST_BYTES - FRAME_BYTES) {
-      throw new FormatException(target,
-          "not written: %d bytes of weights are more than an ONNX file holds; choose safetensors".formatted(bytes));
-    }
+    requireFits(target, layers.stream().map(Layer::layer).toList(), MOST_WEIGHT_BYTES);
     try (Arena arena = Arena.ofConfined()) {
       List<MemorySegment> model = new OnnxWriter(arena).model(layers, metadata);
       outputs.write(target, overwrite, channel -> {
@@ -67,6 +61,18 @@ final class OnnxWriter {
           }
         }
       });
+    }
+  }
+
+  /// @param mostBytes of weights and biases
+  /// @throws FormatException if the layers have more
+  static void requireFits(Path target, List<DenseLayer> layers, long mostBytes) throws FormatException {
+    long bytes = layers.stream()
+        .mapToLong(layer -> layer.weights().elements() + layer.bias().map(MatrixView::elements).orElse(0L)).sum()
+        * Float.BYTES;
+    if (bytes > mostBytes) {
+      throw new FormatException(target,
+          "not written: %d bytes of weights are more than an ONNX file holds; choose safetensors".formatted(bytes));
     }
   }
 

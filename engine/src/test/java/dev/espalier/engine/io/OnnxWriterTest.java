@@ -170,6 +170,17 @@ final class OnnxWriterTest {
     }
   }
 
+  /// Before any work is done; the network has 85 weights and biases.
+  @Test
+  void aModelOfTooManyBytesIsRefused() throws IOException {
+    ModelFile model = model("relu,tanh,identity", DType.F16);
+    Path target = folder.resolve("large.onnx");
+    model.requireWritable(target, 4 * 85);
+    model.requireWritable(folder.resolve("large.safetensors"), 0);
+    assertEquals(target + ": not written: 340 bytes of weights are more than an ONNX file holds; choose safetensors",
+        assertThrows(FormatException.class, () -> model.requireWritable(target, 4 * 85 - 1)).getMessage());
+  }
+
   private void refused(ModelFile model, String message) {
     Path target = folder.resolve("refused.onnx");
     assertEquals(target + ": " + message,
