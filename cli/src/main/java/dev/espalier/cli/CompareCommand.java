@@ -14,6 +14,7 @@ import dev.espalier.engine.experiment.Spread;
 import dev.espalier.engine.experiment.Trial;
 import dev.espalier.engine.io.CsvTable;
 import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
@@ -113,6 +114,13 @@ final class CompareCommand implements Callable<Integer> {
         "--labels is missing: --small-dense trains networks, and training needs labels");
     global.require(grid.seeds == null || grid.seeds.stream().distinct().count() == grid.seeds.size(),
         "--seeds %s: give each seed once".formatted(grid.seeds));
+    for (Method method : grid.criteria) {
+      Criterion criterion = method.criterion();
+      global.require(
+          method.sensitivity().isEmpty() || criterion.needs()
+              .and(method.compensation().orElse(criterion.defaultCompensation()).needs()).sensitivities(),
+          "--criteria %s: its sensitivity has no effect; leave it out".formatted(method));
+    }
     global.require(!grid.neurons || !(grid.scope instanceof Scope.PerRow),
         "--scope row divides a neuron's weights: give global or layer with --prune-neurons");
     global.require(!grid.neurons || grid.smallDense == null,

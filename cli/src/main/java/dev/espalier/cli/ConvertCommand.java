@@ -46,7 +46,7 @@ final class ConvertCommand implements Callable<Integer> {
     output.output = target;
     output.force = force;
     output.check(global, target, new Path[]{model});
-    List<SparseForm> forms = SparseForm.of(target.toString().endsWith(".onnx"));
+    List<SparseForm> forms = SparseForm.of(ModelFile.isOnnx(target));
     global.require(sparse == null || forms.contains(sparse), "--sparse %s: %s has no such form; use %s"
         .formatted(sparse, target, forms.stream().map(SparseForm::toString).collect(Collectors.joining(" or "))));
     global.require(sparse == null || !target.toString().endsWith(".index.json"),

@@ -46,8 +46,11 @@ record MeasuredTimes(Map<Integer, Seconds> byBatch) {
             case "csr" -> Optional.of(seconds.csr);
             default -> Optional.empty();
           };
-          if (form.isPresent() && form.get().put(Double.parseDouble(row.get(column[1])),
-              Double.parseDouble(row.get(column[4]))) != null) {
+          double time = Double.parseDouble(row.get(column[4]));
+          if (!(time > 0 && Double.isFinite(time))) {
+            throw FormatException.of(file, "has the time %s in %s; measure it again".formatted(time, row));
+          }
+          if (form.isPresent() && form.get().put(Double.parseDouble(row.get(column[1])), time) != null) {
             throw FormatException.of(file, "has two times of %s; give the table of one run".formatted(row));
           }
         }

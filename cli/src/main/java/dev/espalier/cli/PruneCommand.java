@@ -131,11 +131,11 @@ final class PruneCommand implements Callable<Integer> {
       if (output.output != null) {
         global.require(
             !scoring.newBias
-                || !((file.isOnnx() && output.output.toString().endsWith(".onnx"))
+                || !((file.isOnnx() && ModelFile.isOnnx(output.output))
                     || output.output.toString().endsWith(".index.json"))
                 || network.layers().stream().allMatch(DenseLayer::hasBias),
             "--new-bias adds tensors, and %s gains none: give --output a name that ends in .safetensors"
-                .formatted(output.output.toString().endsWith(".onnx") ? "an ONNX file" : "an index"));
+                .formatted(ModelFile.isOnnx(output.output) ? "an ONNX file" : "an index"));
       }
       scoring.check(network, global);
       global.require(

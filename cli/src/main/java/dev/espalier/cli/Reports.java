@@ -105,12 +105,28 @@ final class Reports {
   ///
   /// @param written null: none is
   static Gain gain(ModelFile file, DenseNetwork pruned, Path written) {
-    boolean isOnnx = written == null ? file.isOnnx() : written.toString().endsWith(".onnx");
+    boolean isOnnx = written == null ? file.isOnnx() : ModelFile.isOnnx(written);
+    if (isOnnx && !file.isOnnx()) {
+      return gainAsOnnx(pruned);
+    }
     Map.Entry<SparseForm, Long> sparse = SparseForm.of(isOnnx).stream()
         .map(form -> Map.entry(form, file.sparseBytes(pruned, form))).min(Map.Entry.comparingByValue()).orElseThrow();
     try (Arena arena = Arena.ofConfined()) {
       return new Gain(file.denseBytes(), sparse.getValue(), sparse.getKey().toString(), pruned.weights(),
           pruned.weights() - pruned.zeros(), Compaction.of(pruned, 1, arena).network().weights());
+    }
+  }
+
+  /// Of a model that becomes ONNX, in float32 whatever it was.
+  private static Gain gainAsOnnx(DenseNetwork pruned) {
+    long dense = Float.BYTES * pruned.weights();
+    long sparse = pruned.layers().stream().map(DenseLayer::weights)
+        .mapToLong(weights -> Math.min(Float.BYTES * weights.elements(),
+            (Float.BYTES + Long.BYTES) * (weights.elements() - weights.zeros()))) // a value and where it stands
+        .sum();
+    try (Arena arena = Arena.ofConfined()) {
+      return new Gain(dense, sparse, SparseForm.COO.toString(), pruned.weights(), pruned.weights() - pruned.zeros(),
+          Compaction.of(pruned, 1, arena).network().weights());
     }
   }
 

@@ -95,7 +95,7 @@ final class ShrinkCommand implements Callable<Integer> {
     if (compaction.isUnchanged()) {
       global.note("no neuron can be removed, so the model is written as it is"
           + (multiple > 1 ? "; or too few are for widths that are multiples of " + multiple : ""));
-    } else if (!output.output.toString().endsWith(".onnx")) {
+    } else if (!ModelFile.isOnnx(output.output)) {
       String widths = Stream
           .concat(Stream.of(network.inputs()), compaction.network().layers().stream().map(DenseLayer::outputs))
           .map(String::valueOf).collect(Collectors.joining("-"));

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
@@ -38,6 +39,13 @@ final class Values {
 
     boolean isOne() {
       return values.size() == 1;
+    }
+
+    /// As it is given.
+    @Override
+    public String toString() {
+      return Stream.concat(values.stream().map(String::valueOf), own.stream().map(LayerSparsity::toString))
+          .collect(Collectors.joining(","));
     }
   }
 

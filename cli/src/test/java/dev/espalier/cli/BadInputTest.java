@@ -436,6 +436,10 @@ class BadInputTest {
         "ends in .safetensors");
     assertContains(Cli.fail(2, folder, "evaluate", fixture.model(), "--data", fixture.data()), "--labels");
     assertContains(Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data()), "--test-data");
+    assertContains(
+        Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(),
+            "--test-labels", fixture.labels(), "--criteria", "ec,wanda/jacobian:smooth=0.2"),
+        "--criteria wanda/jacobian:smooth=0.2: its sensitivity has no effect");
     assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "-o", output()),
         "--layers");
     assertContains(Cli.fail(2, folder, "train", "--data", fixture.data(), "--labels", fixture.labels(), "--layers",

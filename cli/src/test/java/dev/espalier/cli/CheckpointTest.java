@@ -133,6 +133,8 @@ class CheckpointTest {
     assertTrue(again.err().matches("(?s).*note: going on after attempt [1-9]\\d* of the search, from .*"), again.err());
     assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
     assertEquals(whole.out(), again.out());
+    assertTrue(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", "0.8", "--method",
+        "refit", "--checkpoint", checkpoint, "--dry-run").contains("is of a search with the limit output change 5%"));
   }
 
   private static Object[] with(Object[] common, Object... more) {

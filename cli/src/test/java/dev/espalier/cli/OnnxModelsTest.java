@@ -54,6 +54,16 @@ final class OnnxModelsTest {
   }
 
   @Test
+  void capitalLettersNameTheFormatToo() throws IOException {
+    Path model = Fixture.in(folder).model();
+    Path small = folder.resolve("small.onnx");
+    Path capital = folder.resolve("CAPITAL.ONNX");
+    Cli.succeed("convert", model, small);
+    Cli.succeed("convert", model, capital);
+    assertArrayEquals(Files.readAllBytes(small), Files.readAllBytes(capital));
+  }
+
+  @Test
   void severalOutputsAreJudgedTogether() throws IOException {
     Path data = arrays("data.safetensors", "x", 12, "y", 7);
     Path pruned = fixture.file("pruned.onnx");

@@ -56,6 +56,9 @@ class TimeTest {
           List.of(new DenseLayer("0", MatrixView.of(arena, 2, 2, 1, 0, 0, 0), Optional.empty(), Activation.IDENTITY)));
       assertTrue(assertThrows(IOException.class, () -> MeasuredTimes.read(csv, network)).getMessage()
           .contains("give the table of one run"));
+      Files.writeString(csv, "model,sparsity,batch,variant,seconds\n" + run.replace(",4", ",NaN"));
+      assertTrue(assertThrows(IOException.class, () -> MeasuredTimes.read(csv, network)).getMessage()
+          .contains("times.csv: has the time NaN in "));
     }
   }
 

@@ -107,8 +107,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   /// @throws IOException if the folder cannot be made or read, or a file in it is damaged
   public Checkpoint checkpoint(Path folder, PruningOptions options, Limits limits) throws IOException {
     return Checkpoint.open(folder, PruningPlan.of(options, network, calibration, backend), backend, network,
-        calibration, heldOut,
-        Map.of("limit", limits.toString(), "judging loss", loss.map(Loss::toString).orElse("none")));
+        calibration, heldOut, limits, loss);
   }
 
   private static double kept(Schedule schedule) {

@@ -505,8 +505,9 @@ public final class ModelFile {
     }
   }
 
-  static boolean isOnnx(Path target) {
-    return String.valueOf(target.getFileName()).endsWith(".onnx");
+  /// Whether a file of that name is written as ONNX: it ends in `.onnx`, in small or capital letters.
+  public static boolean isOnnx(Path target) {
+    return String.valueOf(target.getFileName()).toLowerCase(Locale.ROOT).endsWith(".onnx");
   }
 
   /// As [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)], of a network all layers of which were

@@ -45,7 +45,7 @@ final class OnnxFile {
 
   /// Whether a file looks like an ONNX model: the version of its format, then the name of what wrote it, or the graph.
   static boolean matches(Path path, MemorySegment content) {
-    boolean isNamed = String.valueOf(path.getFileName()).endsWith(".onnx");
+    boolean isNamed = ModelFile.isOnnx(path);
     return !ForeignFormat.isSafetensors(content) && (isNamed || ForeignFormat.isOnnx(content));
   }
 

@@ -204,8 +204,8 @@ final class TorchFile {
     }
     List<String> notes = new ArrayList<>();
     notes.add(found.name.isEmpty()
-        ? "model: PyTorch's state dict, which is written as safetensors"
-        : "model: the state dict %s of PyTorch's file, which is written as safetensors without the rest"
+        ? "model: PyTorch's state dict, which is written in other formats only"
+        : "model: the state dict %s of PyTorch's file, which is written in other formats only, without the rest"
             .formatted(quote(found.name)));
     if (!others.isEmpty()) {
       notes.add("left out, for they are no tensors of a known type: "

@@ -13,6 +13,8 @@ import dev.espalier.engine.io.SafetensorsWriter;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.LayerPattern;
+import dev.espalier.engine.method.Limits;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -45,6 +47,7 @@ public final class Checkpoint {
   private static final String FORMAT = "espalier-checkpoint-2";
   private static final String IDENTITY = "of ";
   private static final String HELD_OUT = "held-out data";
+  private static final String LIMIT = "limit";
   private static final Pattern FILE = Pattern.compile("round-(\\d{1,9})\\.safetensors");
   private static final JsonMapper JSON = new JsonMapper();
 
@@ -76,10 +79,13 @@ public final class Checkpoint {
   /// As the other, of a search.
   ///
   /// @param heldOut samples that judge
-  /// @param limits and how they are judged, by name
+  /// @param limits that they hold the network to
+  /// @param loss by which they judge
   public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
-      Optional<Dataset> data, Dataset heldOut, Map<String, String> limits) throws IOException {
-    Map<String, String> all = new LinkedHashMap<>(limits);
+      Optional<Dataset> data, Dataset heldOut, Limits limits, Optional<Loss> loss) throws IOException {
+    Map<String, String> all = new LinkedHashMap<>();
+    all.put(LIMIT, limits.toString());
+    all.put("judging loss", loss.map(Loss::toString).orElse("none"));
     all.put("data", hash(data));
     all.put(HELD_OUT, Fingerprint.of(heldOut));
     return open(folder, plan, backend, network, all);
@@ -241,6 +247,12 @@ public final class Checkpoint {
   }
 
   private void requireSame(SafetensorsFile file) {
+    String limit = file.metadata().get(IDENTITY + LIMIT);
+    if (limit != null && !identity.containsKey(LIMIT)) {
+      throw new MismatchException(
+          "the checkpoint in %s is of a search with the limit %s; use another folder, or delete it".formatted(folder,
+              limit));
+    }
     identity.forEach((name, value) -> {
       String then = file.metadata().get(IDENTITY + name);
       if (!value.equals(then)) {

@@ -242,7 +242,11 @@ public final class PruningRounds implements Resource {
           && network.graph().lastActivation().equals(Activation.IDENTITY);
       String why = takenForLogits ? " (the outputs are taken for logits of classes)" : "";
       notes.add("sensitivity: %s%s".formatted(plan.scoring().sensitivity(),
-          plan.options().sensitivity().isPresent() ? why : " (default for %s outputs)".formatted(network.outputs())));
+          plan.options().sensitivity().isPresent()
+              ? why
+              : plan.statistics().isPresent()
+                  ? " (that of the statistics)"
+                  : " (default for %s outputs)".formatted(network.outputs())));
     }
     PruningNotes doubts = new PruningNotes(layers.stream()
         .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number()).name(), p.cut(), p.zero())).toList());

@@ -58,9 +58,9 @@ final class TorchFileTest {
     assertArrayEquals(new float[]{20, 21}, layers.getLast().weights().toArray());
     assertArrayEquals(new float[]{30}, layers.getLast().bias().orElseThrow().toArray());
     assertEquals(List.of(prefix.isEmpty()
-        ? "model: PyTorch's state dict, which is written as safetensors"
-        : "model: the state dict \"model_state_dict\" of PyTorch's file, which is written as safetensors without the"
-            + " rest"),
+        ? "model: PyTorch's state dict, which is written in other formats only"
+        : "model: the state dict \"model_state_dict\" of PyTorch's file, which is written in other formats only,"
+            + " without the rest"),
         model.notes());
     Path written = folder.resolve("written.safetensors");
     model.save(written, model.network(), false);
@@ -86,7 +86,7 @@ final class TorchFileTest {
   void saysThatTiedTensorsBecomeTwo() throws IOException {
     ModelFile model = ModelFile.load(copy("tied.pt"), Optional.of(Activations.parse("relu")), arena);
     assertEquals(2, model.network().layers().size());
-    assertEquals(List.of("model: PyTorch's state dict, which is written as safetensors",
+    assertEquals(List.of("model: PyTorch's state dict, which is written in other formats only",
         "tensors \"0.weight\" and \"2.weight\" are one that the module uses twice, and two from now on: "
             + "the module needs a layer for each to load what is written",
         "tensors \"0.bias\" and \"2.bias\" are one that the module uses twice, and two from now on: "
