@@ -152,9 +152,8 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     private final PruningRounds rounds;
     private final Map<Double, Step> steps = new TreeMap<>();
     private final List<Attempt> attempts = new ArrayList<>();
-    /// Attempts that an earlier run has made, and how many of all there were.
+    /// Attempts that an earlier run has made.
     private final List<Attempt> known;
-    private int done;
     /// Where rounds begin: the network that was scored last, and the attempt that found it.
     private final PruningProgress start;
     private PruningProgress base;
@@ -208,7 +207,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
         }
         good = next;
         if (!(plan.options().schedule() instanceof Schedule.OneShot)) {
-          baseAttempt = done;
+          baseAttempt = attempts.size();
           isScored = false;
         }
       }
@@ -233,18 +232,18 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
 
     /// Goes from the base to a sparsity in one round, and keeps the network if it holds the limits.
     private boolean holds(double sparsity, boolean isStop) throws IOException {
+      int done = attempts.size();
       Step step = done < known.size() ? known.get(done).step(before) : attempt(sparsity, isStop);
       if (step.sparsity != sparsity) {
         throw new MismatchException("the checkpoint is of another search: its attempt %s has sparsity %s, not %s; %s"
             .formatted(done + 1, step.sparsity, sparsity, "use another folder, or delete it"));
       }
-      done++;
       attempts.add(Attempt.of(step));
       steps.put(step.sparsity, step);
       if (step.holds) {
         best = Optional.of(step);
       }
-      if (checkpoint.isPresent() && done > known.size()) {
+      if (checkpoint.isPresent() && done >= known.size()) {
         save(checkpoint.get());
       }
       return step.holds;
@@ -268,7 +267,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
 
     /// Scores the network of the attempt at which rounds begin: the best one, unless an earlier run went on from there.
     private void score(ProgressListener named) throws IOException {
-      int last = done;
+      int last = attempts.size();
       if (baseAttempt < last) {
         loadBest(baseAttempt);
       }
@@ -303,7 +302,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     private void save(Checkpoint to) throws IOException {
       try (Arena arena = Arena.ofConfined()) {
         DenseNetwork now = bestNetwork.download(arena);
-        to.save(done, new Checkpoint.Round(bestProgress, now, JSON.writeValueAsString(attempts)),
+        to.save(attempts.size(), new Checkpoint.Round(bestProgress, now, JSON.writeValueAsString(attempts)),
             number -> number == baseAttempt);
         bestNetwork.load(now);
       }

@@ -7,18 +7,19 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.LayerShape;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
+import java.util.Optional;
 
 /// Sums [moments of inputs][Statistic.InputMoments].
 public final class InputMomentsAccumulator extends Accumulator {
   private final Resources resources;
-  /// Sensitivities of 1, of as many samples as the largest batch so far, and their sum, which nobody reads.
-  private Matrix ones;
+  /// Sensitivities of 1, of as many samples as the largest batch so far.
+  private Optional<Matrix> ones = Optional.empty();
+  /// Their sum, which nobody reads.
   private final Matrix total;
 
   private InputMomentsAccumulator(Backend backend, LayerShape layer, Resources resources) {
     super(backend, new Statistic.InputMoments(), layer.outputs(), layer.inputs(), resources);
     this.resources = resources;
-    ones = resources.own(backend.allocate(1, 1));
     total = resources.own(backend.allocate(1, 1));
   }
 
@@ -33,13 +34,14 @@ public final class InputMomentsAccumulator extends Accumulator {
 
   @Override
   void prepare(LayerBatch batch) {
-    if (ones.rows() <= batch.samples()) {
-      ones = resources.own(backend().allocate(batch.samples() + 1, 1));
+    if (ones.isEmpty() || ones.get().rows() < batch.samples()) {
+      Matrix more = resources.own(backend().allocate(batch.samples(), 1));
       try (Arena arena = Arena.ofConfined()) {
-        float[] values = new float[ones.rows()];
+        float[] values = new float[batch.samples()];
         Arrays.fill(values, 1);
-        backend().upload(MatrixView.of(arena, ones.rows(), 1, values), ones);
+        backend().upload(MatrixView.of(arena, values.length, 1, values), more);
       }
+      ones = Optional.of(more);
     }
   }
 
@@ -50,7 +52,7 @@ public final class InputMomentsAccumulator extends Accumulator {
 
   @Override
   public void add(LayerBatch batch) {
-    backend().moments().addMoments(ones.slice(0, batch.samples()), batch.input(), array("pilot_mean"), total,
-        array("m1"), array("m2"));
+    backend().moments().addMoments(ones.orElseThrow().slice(0, batch.samples()), batch.input(), array("pilot_mean"),
+        total, array("m1"), array("m2"));
   }
 }
