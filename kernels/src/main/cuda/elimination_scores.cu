@@ -3,8 +3,9 @@
 // elimination_scores_{C}x{R}   M2 ← W² max(0, M2 − M1²/M0)/samples (importance);  M1 ← W (c + M1/M0) (compensation)
 // cancelled_{C}x32             largest = max over rows with M2 − M1²/M0 < fraction M2 of W² M2, by column; 0 of none
 // absolute_product_{C}x{R}     scores = |W ∘ αF|, where F has the shape of W or is one row for all
+// add_outer_product_{C}x{R}    S = κS + αuvᵀ
 //
-// W, M1, M2, scores (outputs, inputs)  M0 (outputs)  c, largest (inputs): float32, row-major. M1 and M2 are sums over
+// W, M1, M2, S, scores (outputs, inputs)  M0, u (outputs)  c, v, largest (inputs): float32, row-major. M1 and M2 are sums over
 // `samples` samples of activations shifted by c. A row with M0 = 0 (dead neuron) gets 0. A difference below 0 is
 // rounding and becomes 0; a NaN stays a NaN, which rank_zeros_first (select.cu) reports.
 //
@@ -45,6 +46,19 @@ __device__ __forceinline__ void product(const float* weights, const float* facto
 #pragma unroll
     for (int i = 0; i < T::V; i++) w.v[i] = fabsf(w.v[i] * (scale * f.v[i]));
     store(scores + at, w);
+  });
+}
+
+template <class T>
+__device__ __forceinline__ void add_outer(float* sums, const float* u, const float* v, float kept, float scale,
+                                          int outputs, int inputs) {
+  T::for_each(outputs, inputs, [&](int row, int column, int64_t at) {
+    auto sum = load<T::V>(sums + at);
+    auto x = load<T::V>(v + column);
+    const float factor = scale * u[row];
+#pragma unroll
+    for (int i = 0; i < T::V; i++) sum.v[i] = fmaf(kept, sum.v[i], factor * x.v[i]);
+    store(sums + at, sum);
   });
 }
 
@@ -100,7 +114,12 @@ EXPORT_KERNEL(cancelled_32x32);
       int inputs) {                                                                                                \
     product<Tile<C, R>>(weights, factor, scores, scale, factor_rows, outputs, inputs);                             \
   }                                                                                                                \
-  EXPORT_KERNEL(absolute_product_##C##x##R)
+  EXPORT_KERNEL(absolute_product_##C##x##R);                                                                       \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) add_outer_product_##C##x##R(                  \
+      float* sums, const float* u, const float* v, float kept, float scale, int outputs, int inputs) {             \
+    add_outer<Tile<C, R>>(sums, u, v, kept, scale, outputs, inputs);                                               \
+  }                                                                                                                \
+  EXPORT_KERNEL(add_outer_product_##C##x##R)
 
 TILED(128, 32);
 TILED(32, 32);

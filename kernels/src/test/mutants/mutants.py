@@ -156,6 +156,7 @@ MUTANTS = [
     ("elimination_scores.cu", "fmaxf hides NaN", "EliminationScores", "(variance < 0.f ? 0.f : variance)", "fmaxf(0.f, variance)"),
     ("elimination_scores.cu", "no clamp", "EliminationScores", "(variance < 0.f ? 0.f : variance)", "variance"),
     ("elimination_scores.cu", "dead rows divided by zero", "EliminationScores", "total == 0.f ? 0.f : one.v[i] / total", "one.v[i] / total"),
+    ("elimination_scores.cu", "outer product: what was there is not scaled", "EliminationScores", "fmaf(kept, sum.v[i], factor * x.v[i])", "fmaf(factor, x.v[i], sum.v[i])"),
     ("elimination_scores.cu", "cancelled: rows past the end", "EliminationScores", "      if (row >= outputs) continue;\n", ""),
     ("elimination_scores.cu", "cancelled: a row of threads left out", "EliminationScores", "for (int t = 1; t < 32; t++) most", "for (int t = 1; t < 31; t++) most"),
     ("elementwise.cuh", "first bad index stored, not lowered", "Select", "atomicMin(first, (unsigned long long)index);", "*first = (unsigned long long)index;"),

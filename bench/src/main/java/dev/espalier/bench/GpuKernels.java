@@ -335,6 +335,12 @@ public final class GpuKernels {
     }, Runnable::run);
     table.add("absolute_product", shape, Cost.ofMemory(12 * elements), memory -> matrices(memory, 3, width, width),
         m -> scores.absoluteProduct(1, m[0], m[1], m[2]));
+    table.add("add_outer_product", shape, Cost.ofMemory(8 * elements), memory -> {
+      DeviceMatrix[] m = matrices(memory, 1, width, width);
+      DeviceMatrix column = memory.matrix(1, width);
+      DeviceMatrix row = memory.matrix(1, width);
+      return (Runnable) () -> scores.addOuterProduct(0.8, m[0], 1e-3, column, row);
+    }, Runnable::run);
     ApplyKernel apply = new ApplyKernel(driver);
     table.add("apply", shape, Cost.ofMemory(20 * elements), memory -> {
       DeviceMatrix[] m = matrices(memory, 3, width, width);

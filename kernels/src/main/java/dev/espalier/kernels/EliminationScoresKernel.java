@@ -3,7 +3,7 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Scores from moments. Limited by memory: per weight `scores` moves 20 bytes, `absoluteProduct` 12 (8 with one row of
-/// factors), `cancelled` 8.
+/// factors), `addOuterProduct` 8, `cancelled` 8.
 public final class EliminationScoresKernel {
   private static final String FAMILY = "elimination_scores";
   private static final int TILE_ROWS = 32;
@@ -77,6 +77,23 @@ public final class EliminationScoresKernel {
     launch(tile, "absolute_product", outputs, inputs,
         List.of(Argument.of(weights), Argument.of(factor), Argument.of(scores), Argument.of((float) scale),
             Argument.of(factor.rows()), Argument.of(outputs), Argument.of(inputs)));
+  }
+
+  /// S = κS + αuvᵀ.
+  ///
+  /// @param kept κ
+  /// @param sums S, outputs × inputs
+  /// @param scale α
+  /// @param column u, as 1 × outputs
+  /// @param row v, 1 × inputs
+  public void addOuterProduct(double kept, DeviceMatrix sums, double scale, DeviceMatrix column, DeviceMatrix row) {
+    int outputs = sums.rows();
+    int inputs = sums.columns();
+    Kernels.shape("column", column, 1, outputs);
+    Kernels.shape("row", row, 1, inputs);
+    launch(ElementwiseTile.of(TILE_ROWS, sums, row), "add_outer_product", outputs, inputs,
+        List.of(Argument.of(sums), Argument.of(column), Argument.of(row), Argument.of((float) kept),
+            Argument.of((float) scale), Argument.of(outputs), Argument.of(inputs)));
   }
 
   static void checkMoments(int outputs, int inputs, DeviceMatrix m0, DeviceMatrix m1, DeviceMatrix m2) {

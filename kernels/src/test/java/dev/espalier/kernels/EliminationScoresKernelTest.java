@@ -122,6 +122,19 @@ class EliminationScoresKernelTest {
   }
 
   @Test
+  void addsAnOuterProduct() {
+    onEveryShape((gpu, outputs, inputs) -> {
+      float[] s = normal(1, (long) outputs * inputs);
+      float[] u = normal(2, outputs);
+      float[] v = normal(3, inputs);
+      DeviceMatrix sums = gpu.matrix(outputs, inputs, s);
+      new EliminationScoresKernel(gpu).addOuterProduct(0.75, sums, 0.1, gpu.matrix(1, outputs, u),
+          gpu.matrix(1, inputs, v));
+      assertSame("sums", gpu.read(sums), i -> Math.fma(0.75f, s[i], 0.1f * u[i / inputs] * v[i % inputs]));
+    });
+  }
+
+  @Test
   void refusesOtherShapes() {
     try (TestGpu gpu = TestGpu.open()) {
       EliminationScoresKernel kernel = new EliminationScoresKernel(gpu);

@@ -25,6 +25,7 @@ import dev.espalier.engine.pruning.PruningProgress;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.repair.JointFit;
 import dev.espalier.engine.repair.LayerFit;
+import dev.espalier.engine.scoring.CancelledInputs;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.statistics.GatheredSums;
@@ -255,7 +256,7 @@ public final class SparkPruner {
       PruningOptions round, Arena gathered) throws IOException {
     GatheredSums sums = scorer.gather(gathered);
     PruningPlan plan = PruningPlan.of(round, current, sums, backend);
-    Map<String, List<Integer>> cancelled = Scorer.cancelled(backend, working, plan.scoring(), sums.sums());
+    Map<String, CancelledInputs> cancelled = Scorer.cancelled(backend, working, plan.scoring(), sums.sums());
     return cancelled.isEmpty()
         ? plan
         : PruningPlan.of(round, current, scorer.withVariances(sums, cancelled, gathered), backend);

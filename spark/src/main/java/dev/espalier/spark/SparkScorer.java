@@ -9,6 +9,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Gathering;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.scoring.CancelledInputs;
 import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.engine.statistics.NetworkSums;
 import dev.espalier.engine.statistics.Provenance;
@@ -135,7 +136,8 @@ public final class SparkScorer {
   ///
   /// @param inputs by the names of their layers
   /// @param arena takes the memory of the variances
-  GatheredSums withVariances(GatheredSums gathered, Map<String, List<Integer>> inputs, Arena arena) throws IOException {
+  GatheredSums withVariances(GatheredSums gathered, Map<String, CancelledInputs> inputs, Arena arena)
+      throws IOException {
     Broadcast<NetworkParcel> parcel = samples.broadcast(network);
     try {
       NetworkSums variances = samples.sums(Tiles.ofVariances(plan, inputs, side),

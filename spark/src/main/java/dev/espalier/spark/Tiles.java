@@ -3,6 +3,7 @@ package dev.espalier.spark;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.scoring.CancelledInputs;
 import dev.espalier.engine.statistics.Block;
 import dev.espalier.engine.statistics.NetworkSums;
 import dev.espalier.engine.statistics.Statistic;
@@ -69,10 +70,10 @@ final class Tiles implements Serializable {
   /// Those of the variances of some inputs.
   ///
   /// @param inputs by the names of their layers
-  static Tiles ofVariances(PruningPlan plan, Map<String, List<Integer>> inputs, int side) {
+  static Tiles ofVariances(PruningPlan plan, Map<String, CancelledInputs> inputs, int side) {
     Tiles all = new Tiles();
     plan.layers().stream().filter(layer -> inputs.containsKey(layer.name())).forEach(layer -> all.add(layer.name(),
-        new Statistic.Variances(), layer.outputs(), inputs.get(layer.name()).size(), side));
+        new Statistic.Variances(), layer.outputs(), inputs.get(layer.name()).numbers().size(), side));
     return all;
   }
 

@@ -8,12 +8,12 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
+import dev.espalier.engine.scoring.CancelledInputs;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.statistics.NetworkSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.apache.spark.broadcast.Broadcast;
@@ -24,12 +24,12 @@ final class VariancesWork implements PartitionWork {
 
   private final Broadcast<NetworkParcel> network;
   private final LinkedHashMap<String, String> options;
-  private final LinkedHashMap<String, List<Integer>> inputs;
+  private final LinkedHashMap<String, CancelledInputs> inputs;
   private final String device;
 
   /// @param options as of [ScoringWork]
   /// @param inputs by the names of their layers
-  VariancesWork(Broadcast<NetworkParcel> network, PruningOptions options, Map<String, List<Integer>> inputs,
+  VariancesWork(Broadcast<NetworkParcel> network, PruningOptions options, Map<String, CancelledInputs> inputs,
       Device device) {
     this.network = network;
     this.options = new LinkedHashMap<>(options.asText());

@@ -42,6 +42,15 @@ public interface MomentOperations {
   /// @param scores of the shape of W, written; may be F
   void absoluteProduct(double scale, Matrix weights, Matrix factor, Matrix scores);
 
+  /// S = κS + αuvᵀ.
+  ///
+  /// @param kept κ
+  /// @param sums S, outputs × inputs
+  /// @param scale α
+  /// @param column u, as 1 × outputs
+  /// @param row v, 1 × inputs
+  void addOuterProduct(double kept, Matrix sums, double scale, Matrix column, Matrix row);
+
   /// Element i in row-major order becomes [CounterRandom#uniform] of `seed`, `stream` and i.
   void uniform(Matrix matrix, long seed, long stream);
 }

@@ -94,10 +94,10 @@ final class ExactMoments {
   /// Smooths the sensitivities, before the first batch (docs/method.md, smoothed sensitivities).
   ///
   /// @param mean sensitivity of each neuron over all samples
-  void smooth(double intensity, float... mean) {
+  void smooth(double intensity, IntToDoubleFunction mean) {
     kept = 1 - intensity;
     for (int i = 0; i < outputs; i++) {
-      added[i] = intensity * mean[i];
+      added[i] = intensity == 0 ? 0 : intensity * mean.applyAsDouble(i);
     }
   }
 

@@ -22,6 +22,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /// Gathers the statistics of one layer, and turns them into its scores.
 final class LayerScorer implements Resource {
@@ -37,8 +38,8 @@ final class LayerScorer implements Resource {
   private double roundoff;
   private Optional<ExactMoments> exact = Optional.empty();
   private Optional<Sums> variances = Optional.empty();
-  /// The mean sensitivities, where the sums are of smoothed ones.
-  private Optional<float[]> smoothed = Optional.empty();
+  /// Of the neurons.
+  private float[] meanSensitivity = {};
 
   private LayerScorer(Backend backend, DeviceNetwork.Layer layer, ScoringPlan plan, ScoringPlan.Layer planned,
       Resources resources) {
@@ -111,14 +112,13 @@ final class LayerScorer implements Resource {
   /// @param backend that of the sums, or the one whose worker it is
   LayerScores finish(Backend backend) {
     accumulators.forEach(Accumulator::settle);
-    Optional<float[]> meanSensitivity = Optional.empty();
     Optional<Matrix> compensation = Optional.empty();
-    if (plan.needs().statistics().contains(new Statistic.WeightedMoments())) {
+    boolean hasMoments = plan.needs().statistics().contains(new Statistic.WeightedMoments());
+    if (hasMoments) {
       MomentsAccumulator moments = accumulator(MomentsAccumulator.class);
-      float[] mean = mean(backend, moments.m0(), moments.samples());
-      meanSensitivity = Optional.of(mean);
+      meanSensitivity = mean(backend, moments.m0(), moments.samples());
       if (plan.sensitivity().smoothing() > 0) {
-        smooth(backend, moments, mean);
+        smooth(backend, moments);
       }
       if (!planned.compensable()) {
         backend.clear(moments.m1());
@@ -132,43 +132,35 @@ final class LayerScorer implements Resource {
         compensation = Optional.of(moments.m1());
       }
     }
-    return new LayerScores(planned.number(), layer.name(), importance(backend), compensation, meanSensitivity);
+    return new LayerScores(planned.number(), layer.name(), importance(backend), compensation,
+        hasMoments ? Optional.of(meanSensitivity) : Optional.empty());
   }
 
   /// Takes a part of each neuron's sensitivity from its mean over the samples: M1 = (1 − η) M1 + η s̄ Σ (a − c)ᵀ, and so M2
   /// (docs/method.md, smoothed sensitivities).
-  private void smooth(Backend backend, MomentsAccumulator moments, float... mean) {
-    try (Arena arena = Arena.ofShared()) {
+  private void smooth(Backend backend, MomentsAccumulator moments) {
+    float[] first = new float[layer.inputs()];
+    float[] second = new float[layer.inputs()];
+    try (Arena arena = Arena.ofConfined()) {
       Sums inputs = accumulator(InputMomentsAccumulator.class).onHost(arena);
       MatrixView pilot = backend.onHost(moments.pilotMean(), arena);
-      double[] first = new double[layer.inputs()];
-      double[] second = new double[layer.inputs()];
       for (int j = 0; j < first.length; j++) {
         double d = (double) inputs.array("pilot_mean").get(0, j) - pilot.get(0, j); // 0 unless the moments are raw
         double sum = inputs.array("m1").get(0, j);
-        first[j] = sum + d * inputs.samples();
-        second[j] = inputs.array("m2").get(0, j) + 2 * d * sum + d * d * inputs.samples();
+        first[j] = (float) (sum + d * inputs.samples());
+        second[j] = (float) (inputs.array("m2").get(0, j) + 2 * d * sum + d * d * inputs.samples());
       }
-      smooth(backend, moments.m1(), mean, first);
-      smooth(backend, moments.m2(), mean, second);
     }
+    smooth(backend, moments, moments.m1(), first);
+    smooth(backend, moments, moments.m2(), second);
     roundoff = SUMS_ROUNDOFF;
-    smoothed = Optional.of(mean);
   }
 
-  private void smooth(Backend backend, Matrix sums, float[] mean, double... ofInputs) {
+  private void smooth(Backend backend, MomentsAccumulator moments, Matrix sums, float... ofInputs) {
     double intensity = plan.sensitivity().smoothing();
-    try (Arena arena = Arena.ofShared()) {
-      MatrixView view = backend.onHost(sums, arena);
-      float[] row = new float[ofInputs.length];
-      for (int i = 0; i < mean.length; i++) {
-        view.load((long) i * row.length, row, row.length);
-        for (int j = 0; j < row.length; j++) {
-          row[j] = (float) ((1 - intensity) * row[j] + intensity * mean[i] * ofInputs[j]);
-        }
-        view.store(row, row.length, (long) i * row.length);
-      }
-      backend.upload(view, sums);
+    try (Arena arena = Arena.ofConfined(); Matrix row = backend.allocate(1, ofInputs.length)) {
+      backend.upload(MatrixView.of(arena, 1, ofInputs.length, ofInputs), row);
+      backend.moments().addOuterProduct(1 - intensity, sums, intensity / moments.samples(), moments.m0(), row);
     }
   }
 
@@ -200,12 +192,18 @@ final class LayerScorer implements Resource {
   /// @param typical importance of the network's weights
   void findInexact(double typical) {
     exact = ExactMoments.of(layer.outputs(), cancelled, accumulator(MomentsAccumulator.class).samples(), typical);
-    exact.ifPresent(sums -> smoothed.ifPresent(mean -> sums.smooth(plan.sensitivity().smoothing(), mean)));
+    exact.ifPresent(sums -> sums.smooth(plan.sensitivity().smoothing(), i -> meanSensitivity[i]));
   }
 
   /// Sums of the inputs that [#findInexact] found, to be gathered by a second pass.
   Optional<ExactMoments> exact() {
     return exact;
+  }
+
+  /// Those that [#findInexact] found.
+  Optional<CancelledInputs> cancelledInputs() {
+    return exact.map(sums -> new CancelledInputs(sums.numbers(),
+        IntStream.range(0, layer.outputs()).mapToObj(i -> meanSensitivity[i]).toList()));
   }
 
   /// Whether the sums that were [loaded][#load] have the variances of the inputs that [#findInexact] found, if it found

@@ -99,17 +99,16 @@ public final class Scorer {
   /// which [#variances] takes the rest of what scores follow from.
   ///
   /// @param sums as of [#score(Backend, DeviceNetwork, ScoringPlan, NetworkSums)]
-  public static Map<String, List<Integer>> cancelled(Backend backend, DeviceNetwork network, ScoringPlan plan,
+  public static Map<String, CancelledInputs> cancelled(Backend backend, DeviceNetwork network, ScoringPlan plan,
       NetworkSums sums) {
-    // Where a sensitivity is smoothed, a part of the samples does not know its mean.
-    if (!(plan.criterion() instanceof Criterion.EliminationCompensation) || plan.sensitivity().smoothing() > 0) {
+    if (!(plan.criterion() instanceof Criterion.EliminationCompensation)) {
       return Map.of();
     }
     try (Resources resources = new Resources()) {
-      Map<String, List<Integer>> inputs = new LinkedHashMap<>();
+      Map<String, CancelledInputs> inputs = new LinkedHashMap<>();
       List<LayerScorer> layers = loaded(backend, network, plan, sums, resources);
-      finish(backend, layers, () -> layers.forEach(layer -> layer.exact()
-          .ifPresent(found -> inputs.put(network.layers().get(layer.number()).name(), found.numbers()))));
+      finish(backend, layers, () -> layers.forEach(layer -> layer.cancelledInputs()
+          .ifPresent(found -> inputs.put(network.layers().get(layer.number()).name(), found))));
       return inputs;
     }
   }
@@ -120,13 +119,16 @@ public final class Scorer {
   /// @param arena takes the memory of the sums
   /// @throws IOException if a sample cannot be read or is not finite
   public static NetworkSums variances(Backend backend, DeviceNetwork network, ScoringPlan plan, Dataset data,
-      Map<String, List<Integer>> inputs, ProgressListener listener, Arena arena) throws IOException {
+      Map<String, CancelledInputs> inputs, ProgressListener listener, Arena arena) throws IOException {
     Map<Integer, ExactMoments> exact = new LinkedHashMap<>();
     for (int l = 0; l < network.layers().size(); l++) {
       DeviceNetwork.Layer layer = network.layers().get(l);
       if (inputs.containsKey(layer.name())) {
-        exact.put(l,
-            new ExactMoments(layer.outputs(), inputs.get(layer.name()).stream().mapToInt(Integer::intValue).toArray()));
+        CancelledInputs cancelled = inputs.get(layer.name());
+        ExactMoments moments = new ExactMoments(layer.outputs(),
+            cancelled.numbers().stream().mapToInt(Integer::intValue).toArray());
+        moments.smooth(plan.sensitivity().smoothing(), cancelled.meanSensitivity()::get);
+        exact.put(l, moments);
       }
     }
     sumExactly(backend, network, plan, data, listener, exact);

@@ -186,6 +186,21 @@ public interface MomentOperationsContract {
   }
 
   @ForShapes
+  default void addsAnOuterProduct(int rows, int columns, int unused) {
+    float[] s = on().normal(rows * columns);
+    float[] u = on().normal(rows);
+    float[] v = on().normal(columns);
+    Matrix sums = on().upload(rows, columns, s);
+    moments().addOuterProduct(0.8, sums, 0.3, on().upload(1, rows, u), on().upload(1, columns, v));
+    ExpectedSums expected = on().sums(s.length);
+    for (int i = 0; i < s.length; i++) {
+      expected.add(i, 0.8 * s[i]);
+      expected.add(i, 0.3 * u[i / columns] * v[i % columns]);
+    }
+    expected.check("sums", sums);
+  }
+
+  @ForShapes
   default void writesTheSameUniformNumbersEverywhere(int rows, int columns, int unused) {
     Matrix uniform = on().zeros(rows, columns);
     moments().uniform(uniform, 42, 3);

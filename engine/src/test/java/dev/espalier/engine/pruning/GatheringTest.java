@@ -21,6 +21,7 @@ import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.CancelledInputs;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.statistics.GatheredSums;
@@ -37,6 +38,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -193,15 +195,29 @@ final class GatheringTest {
     return TestNetworks.source(samples);
   }
 
+  /// Two samples, which give the pilot mean, and many others far from them.
+  private Dataset farFromPilot() {
+    MatrixView samples = MatrixView.allocate(arena, 4000, 12);
+    for (int n = 0; n < 4000; n++) {
+      for (int j = 0; j < 12; j++) {
+        samples.set(n, j, (float) (Math.sin(n * 12 + j) + (j == 3 && n > 1 ? 1e7 : 0)));
+      }
+    }
+    return TestNetworks.source(samples);
+  }
+
   /// The variances of the inputs that have cancelled, of parts, are those of all samples; scores follow from them.
-  @Test
-  void variancesOfPartsMendSums() throws IOException {
-    Dataset far = twoClusters();
+  @ParameterizedTest
+  @ValueSource(strings = {"jacobian", "jacobian:smooth=0.3"})
+  void variancesOfPartsMendSums(String sensitivity) throws IOException {
+    Dataset far = sensitivity.equals("jacobian") ? twoClusters() : farFromPilot();
     try (Backend backend = new ReferenceBackend(); DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
-      PruningPlan plan = PruningPlan.of(PruningOptions.builder().build(), network, Optional.of(far), backend);
+      PruningPlan plan = PruningPlan.of(
+          PruningOptions.builder().sensitivity(Sensitivity.parse(sensitivity)).batchSize(2).build(), network,
+          Optional.of(far), backend);
       NetworkSums sums = Gathering.gather(backend, network, plan, far, 1, 1, Map.of(), ProgressListener.NONE, arena)
           .sums();
-      Map<String, List<Integer>> inputs = Scorer.cancelled(backend, device, plan.scoring(), sums);
+      Map<String, CancelledInputs> inputs = Scorer.cancelled(backend, device, plan.scoring(), sums);
       assertTrue(inputs.size() > 0, "variances have cancelled");
       Map<String, List<Sums>> mended = new LinkedHashMap<>(sums.layers());
       for (String layer : inputs.keySet()) {
@@ -219,14 +235,14 @@ final class GatheringTest {
           assertEquals(right[at], found.array("variance").toArray()[at], 8 * 0x1p-24 * right[at]);
           assertEquals(means[at], found.array("mean").toArray()[at], 8 * 0x1p-24 * Math.abs(means[at]));
         }
-        mended.put(layer, List.of(sums.layers().get(layer).getFirst(), found));
+        mended.put(layer, Stream.concat(sums.layers().get(layer).stream(), Stream.of(found)).toList());
       }
-      Scorer.score(backend, device, plan.scoring(), new NetworkSums(100, mended)).close();
+      Scorer.score(backend, device, plan.scoring(), new NetworkSums(far.samples().samples(), mended)).close();
     }
   }
 
   private NetworkSums variances(Backend backend, DeviceNetwork device, PruningPlan plan, Dataset data,
-      Map<String, List<Integer>> inputs) throws IOException {
+      Map<String, CancelledInputs> inputs) throws IOException {
     return Scorer.variances(backend, device, plan.scoring(), data, inputs, ProgressListener.NONE, arena);
   }
 

@@ -73,7 +73,7 @@ final class ExactMomentsTest {
       }
     }
     ExactMoments exact = new ExactMoments(3, 0, 1);
-    exact.smooth(0.25, mean);
+    exact.smooth(0.25, i -> mean[i]);
     exact.add(s, a);
     ExactMoments expected = new ExactMoments(3, 0, 1);
     expected.add(smoothed, a);

@@ -142,6 +142,13 @@ final class CpuLoops {
     }
   }
 
+  /// y = βy + αx, rounded once.
+  static void scaleAndAdd(double beta, float[] y, double alpha, float[] x, int count) {
+    for (int i = 0; i < count; i++) {
+      y[i] = (float) (beta * y[i] + alpha * x[i]);
+    }
+  }
+
   /// See [TrainingOperations#crossEntropy]; one row.
   ///
   /// @return the loss

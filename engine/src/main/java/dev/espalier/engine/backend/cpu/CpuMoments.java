@@ -233,6 +233,21 @@ final class CpuMoments implements MomentOperations, AutoCloseable {
   }
 
   @Override
+  public void addOuterProduct(double kept, Matrix sums, double scale, Matrix column, Matrix row) {
+    MemorySegment s = write(sums);
+    MemorySegment u = read(column);
+    MemorySegment v = read(row);
+    int columns = sums.columns();
+    pool.rowTiles(sums.rows(), columns, (i, first, count, tile) -> {
+      long at = (long) i * columns + first;
+      float[] sum = load(s, at, count, tile.a);
+      CpuLoops.scaleAndAdd(kept, sum, scale * u.getAtIndex(MatrixView.ELEMENT, i), load(v, first, count, tile.b),
+          count);
+      store(sum, count, s, at);
+    });
+  }
+
+  @Override
   public void close() {
     spread.close();
   }

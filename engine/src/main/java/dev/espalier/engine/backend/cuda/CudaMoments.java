@@ -98,6 +98,11 @@ final class CudaMoments implements MomentOperations {
   }
 
   @Override
+  public void addOuterProduct(double kept, Matrix sums, double scale, Matrix column, Matrix row) {
+    scoring.addOuterProduct(kept, device(sums), scale, device(column), device(row));
+  }
+
+  @Override
   public void uniform(Matrix matrix, long seed, long stream) {
     random.uniform(device(matrix), seed, stream);
   }

@@ -102,6 +102,16 @@ final class ReferenceMoments implements MomentOperations {
   }
 
   @Override
+  public void addOuterProduct(double kept, Matrix sums, double scale, Matrix column, Matrix row) {
+    for (int i = 0; i < sums.rows(); i++) {
+      for (int j = 0; j < sums.columns(); j++) {
+        double added = scale * entries(column).get(0, i) * entries(row).get(0, j);
+        entries(sums).set(i, j, kept * entries(sums).get(i, j) + added);
+      }
+    }
+  }
+
+  @Override
   public void uniform(Matrix matrix, long seed, long stream) {
     for (int i = 0; i < matrix.elements(); i++) {
       entries(matrix).set(i, CounterRandom.uniform(seed, stream, i));
