@@ -249,7 +249,7 @@ class CommandsTest {
     Cli.Result refit = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--method",
         "refit", "-o", pruned, "--report", report);
     assertTrue(refit.err().contains("note: method refit: schedule geometric:0.75, repair refit"), refit.err());
-    assertTrue(refit.err().contains("sensitivity: probes:1"), refit.err());
+    assertTrue(refit.err().contains("sensitivity: probes:1:smooth=0.2"), refit.err());
     assertEquals(28, zeros(pruned));
     assertTrue(Files.readString(report.resolve("report.json")).contains("\"method\" : \"refit\""));
 
@@ -261,7 +261,9 @@ class CommandsTest {
     String classifier = Cli.succeed(append(best, "--labels", fixture.labels(), "--schedule", "linear:2")).err();
     assertTrue(classifier.contains("method best: schedule linear:2, repair refit+distill:kl:4 (for a classifier)"),
         classifier);
-    assertTrue(classifier.contains("sensitivity: fisher:1:T=4"), classifier);
+    assertTrue(classifier.contains("sensitivity: fisher:1:T=4:smooth=0.2"), classifier);
+    assertTrue(Cli.succeed(append(best, "--criterion", "ec-nonlinear")).err().contains("sensitivity: probes:1\n"),
+        "ec-nonlinear measures the network itself");
     assertTrue(Cli
         .succeed("prune", fixture.model(), "--data", fixture.data(), "--scope", "2:4", "--method", "refit", "--dry-run")
         .err().contains("schedule oneshot, repair refit"), "a pattern takes one round");

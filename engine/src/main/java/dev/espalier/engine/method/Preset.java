@@ -18,6 +18,8 @@ public enum Preset {
 
   private static final double KEPT = 0.75;
   private static final double TEMPERATURE = 4;
+  private static final double SMOOTHING = 0.2;
+  private static final Sensitivity SMOOTHED_PROBE = new Sensitivity.Smoothed(new Sensitivity.Probes(1), SMOOTHING);
   static final Objective DIVERGENCE = new Objective.Divergence(TEMPERATURE);
 
   /// @param isClassifier whether the outputs are class probabilities or their logits
@@ -25,9 +27,10 @@ public enum Preset {
   public Optional<Sensitivity> sensitivity(boolean isClassifier) {
     return switch (this) {
       case PAPER -> Optional.empty();
-      case REFIT -> Optional.of(new Sensitivity.Probes(1));
-      case BEST ->
-        Optional.of(isClassifier ? new Sensitivity.Fisher(OptionalInt.of(1), TEMPERATURE) : new Sensitivity.Probes(1));
+      case REFIT -> Optional.of(SMOOTHED_PROBE);
+      case BEST -> Optional.of(isClassifier
+          ? new Sensitivity.Smoothed(new Sensitivity.Fisher(OptionalInt.of(1), TEMPERATURE), SMOOTHING)
+          : SMOOTHED_PROBE);
     };
   }
 

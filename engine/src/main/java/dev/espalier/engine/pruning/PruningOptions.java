@@ -210,6 +210,7 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     private Criterion criterion = new Criterion.EliminationCompensation();
     private Optional<Compensation> compensation = Optional.empty();
     private Optional<Sensitivity> sensitivity = Optional.empty();
+    private Optional<Sensitivity> sensitivityOfPreset = Optional.empty();
     private Schedule schedule = new Schedule.OneShot();
     private Repairs repair = Repairs.NONE;
     private List<LayerPattern> excluded = List.of();
@@ -267,11 +268,12 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
       return this;
     }
 
-    /// The sensitivity, unless there is one already, the schedule and the repair of a preset.
+    /// The schedule and the repair of a preset, and its sensitivity where no other is given: not smoothed for
+    /// `ec-nonlinear`, which measures changes of the network itself.
     ///
     /// @param isClassifier whether the outputs are class probabilities or their logits
     public Builder preset(Preset value, boolean isClassifier) {
-      sensitivity = sensitivity.or(() -> value.sensitivity(isClassifier));
+      sensitivityOfPreset = value.sensitivity(isClassifier);
       return schedule(value.schedule()).repair(value.repair(isClassifier));
     }
 
@@ -352,7 +354,10 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     ///
     /// @throws IllegalArgumentException if a number is out of its range
     public PruningOptions build() {
-      return new PruningOptions(target, stops, layerSparsities, criterion, compensation, sensitivity, schedule, repair,
+      boolean smooths = !(criterion instanceof Criterion.NonlinearEliminationCompensation);
+      Optional<Sensitivity> sensed = sensitivity
+          .or(() -> smooths ? sensitivityOfPreset : sensitivityOfPreset.map(Sensitivity::unsmoothed));
+      return new PruningOptions(target, stops, layerSparsities, criterion, compensation, sensed, schedule, repair,
           excluded, minPerLayer, newBias, loss, batchSize, seed, allowSlow, measureOutputChange, histogramBins);
     }
   }
