@@ -112,8 +112,8 @@ final class Reports {
     Map.Entry<SparseForm, Long> sparse = SparseForm.of(isOnnx).stream()
         .map(form -> Map.entry(form, file.sparseBytes(pruned, form))).min(Map.Entry.comparingByValue()).orElseThrow();
     try (Arena arena = Arena.ofConfined()) {
-      return new Gain(file.denseBytes(), sparse.getValue(), sparse.getKey().toString(), pruned.weights(),
-          pruned.weights() - pruned.zeros(), Compaction.of(pruned, 1, arena).network().weights());
+      return new Gain(file.denseBytes(), sparse.getValue(), sparse.getKey().toString(), pruned.graph().multiplyAdds(),
+          pruned.nonzeroMultiplyAdds(), Compaction.of(pruned, 1, arena).network().graph().multiplyAdds());
     }
   }
 

@@ -87,11 +87,16 @@ final class ShrinkCommand implements Callable<Integer> {
         PLAIN.percent(network.sparsity()), PLAIN.percent(smaller.sparsity()));
     table.lines().forEach(global.out()::println);
     global.out().println();
-    global.out().println("multiply-adds per sample: %s, now %s (%s)".formatted(PLAIN.count(network.weights()),
-        PLAIN.count(smaller.weights()), PLAIN.percent((double) smaller.weights() / network.weights())));
+    long work = network.graph().multiplyAdds();
+    long left = smaller.graph().multiplyAdds();
+    global.out().println("multiply-adds per sample: %s, now %s (%s)".formatted(PLAIN.count(work), PLAIN.count(left),
+        PLAIN.percent((double) left / work)));
   }
 
   private void note(DenseNetwork network, Compaction compaction) {
+    if (!network.graph().tiedText().isEmpty()) {
+      global.note("layers that several nodes use keep their shapes: " + network.graph().tiedText());
+    }
     if (compaction.isUnchanged()) {
       global.note("no neuron can be removed, so the model is written as it is"
           + (multiple > 1 ? "; or too few are for widths that are multiples of " + multiple : ""));

@@ -15,7 +15,9 @@ import dev.espalier.engine.network.Node;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
@@ -122,6 +124,26 @@ public final class TestNetworks {
     return builder.build();
   }
 
+  /// A random graph of at least one tied layer: those of a [#graph] that have one shape are one, or some of them.
+  public static Graph tiedGraph(long seed, int steps) {
+    RandomGenerator random = random(seed);
+    Graph graph = graph(seed, steps);
+    for (int attempt = 1; graph.tiedText().isEmpty(); attempt++) {
+      Graph own = graph(seed + 10_000L * attempt, steps);
+      Map<List<Integer>, String> names = new HashMap<>();
+      graph = new Graph(own.nodes().stream().map(node -> {
+        if (!(node instanceof Node.Dense dense)) {
+          return node;
+        }
+        String first = names.putIfAbsent(List.of(dense.inputWidth(), dense.width()), dense.name());
+        return first == null || random.nextInt(4) == 0
+            ? dense
+            : new Node.Dense(first, dense.input(), dense.inputWidth(), dense.width(), true);
+      }).toList(), own.heads());
+    }
+    return graph;
+  }
+
   private static List<Float> numbers(RandomGenerator random, int count) {
     return random.doubles(count, -1, 1).mapToObj(value -> (float) value).toList();
   }
@@ -181,6 +203,30 @@ public final class TestNetworks {
       return new Plain(network.graph(), weights, biases);
     }
 
+    /// The same with a layer of its own for each dense node, which does not follow the others.
+    public Plain untied() {
+      List<Node> nodes = new ArrayList<>();
+      List<double[][]> ownWeights = new ArrayList<>();
+      List<double[]> ownBiases = new ArrayList<>();
+      for (int n = 0; n < graph.nodes().size(); n++) {
+        if (graph.nodes().get(n) instanceof Node.Dense dense) {
+          int l = layer(dense.name());
+          ownWeights.add(Arrays.stream(weights[l]).map(double[]::clone).toArray(double[][]::new));
+          ownBiases.add(biases[l].clone());
+          nodes.add(new Node.Dense(dense.name() + " at " + n, dense.input(), dense.inputWidth(), dense.width()));
+        } else {
+          nodes.add(graph.nodes().get(n));
+        }
+      }
+      return new Plain(new Graph(nodes, graph.heads()), ownWeights.toArray(double[][][]::new),
+          ownBiases.toArray(double[][]::new));
+    }
+
+    /// The number of the layer that each dense node uses.
+    public int[] layersOfNodes() {
+      return graph.denseNodes().stream().mapToInt(dense -> layer(dense.name())).toArray();
+    }
+
     /// y of one sample.
     public double[] output(double[] x) {
       return value(graph.output(), x, new double[graph.nodes().size()][]);
@@ -202,7 +248,7 @@ public final class TestNetworks {
         List<double[]> inputs = node.inputs().stream().map(input -> value(input, x, known)).toList();
         known[n] = switch (node) {
           case Node.Input _ -> x;
-          case Node.Dense dense -> dense(graph.layers().indexOf(dense), inputs.getFirst());
+          case Node.Dense dense -> dense(layer(dense.name()), inputs.getFirst());
           case Node.Activate activate -> activate(activate.activation(), inputs.getFirst());
           case Node.Add _ -> IntStream.range(0, node.width())
               .mapToDouble(i -> inputs.stream().mapToDouble(input -> input[i]).sum()).toArray();
@@ -217,6 +263,10 @@ public final class TestNetworks {
         };
       }
       return known[n];
+    }
+
+    private int layer(String name) {
+      return graph.layers().stream().map(Node.Dense::name).toList().indexOf(name);
     }
 
     private double[] dense(int l, double[] a) {

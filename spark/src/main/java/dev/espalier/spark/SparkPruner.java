@@ -41,6 +41,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.spark.broadcast.Broadcast;
@@ -113,6 +114,19 @@ public final class SparkPruner {
             PLAIN.percent(Repair.Joint.ROUNDS_FROM));
   }
 
+  /// The parts of a fit count samples, and those of a tied layer count once for each use.
+  private void requireRefittable(DenseNetwork network, SparkScorer scorer) {
+    Set<String> fitted = scorer.layers().stream().map(PruningPlan.Layer::name).collect(Collectors.toSet());
+    for (int l = 0; l < network.layers().size(); l++) {
+      String name = network.layers().get(l).name();
+      if (network.graph().isTied(l) && fitted.contains(name)
+          && options.repair().steps().stream().anyMatch(Repair.Refit.class::isInstance)) {
+        throw new MismatchException("layer %s is used by %d nodes, which Spark does not refit: use joint or none, or "
+            .formatted(name, network.graph().uses(l).length) + "exclude it");
+      }
+    }
+  }
+
   private List<Target> targets() {
     return options.schedule().path(options.path());
   }
@@ -144,6 +158,7 @@ public final class SparkPruner {
 
   private PruningResult prune(DenseNetwork network, SparkScorer scorer, Optional<Path> folder, Arena arena)
       throws IOException {
+    requireRefittable(network, scorer);
     List<List<LayerResult>> rounds = new ArrayList<>();
     Set<String> notes = new LinkedHashSet<>();
     try (Backend backend = DriverBackend.open(device);

@@ -14,8 +14,10 @@ import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
@@ -23,6 +25,7 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.statistics.GatheredSums;
+import dev.espalier.engine.training.RandomNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -165,6 +168,32 @@ final class SparkPrunerTest {
       assertTrue(unrepaired.layers().getFirst().weights().squaredDistance(found.layers().getFirst().weights()) > 0,
           "the joint repair has moved weights");
     }
+  }
+
+  /// Scores and a joint repair of a layer that two nodes use, as on one machine; a refit is refused.
+  @Test
+  void prunesTiedLayersAsOneMachine() throws IOException {
+    Graph.Builder builder = new Graph.Builder(Fixture.INPUTS);
+    int first = builder.activate(builder.dense("a", 0, 5), Activation.TANH);
+    int step = builder.activate(builder.dense("step", first, 5), Activation.TANH);
+    builder.dense("b", builder.activate(builder.again(step - 1, step), Activation.TANH), 3);
+    DenseNetwork tied = RandomNetwork.of(builder.build(), 4, arena);
+    PruningOptions.Builder options = PruningOptions.builder().sparsity(0.5)
+        .repair(Repairs.parse("joint:mse:outer=1:inner=2"));
+    SparkSamples samples = SparkSamples.of(Fixture.arrays(3), SampleColumns.of("x"));
+    DenseNetwork found = new SparkPruner(options.build(), Device.REFERENCE).prune(tied, samples, arena).network();
+    try (Backend backend = Device.REFERENCE.open()) {
+      DenseNetwork expected = new Pruner(backend, options.build())
+          .prune(tied, Dataset.of(Fixture.onOneMachine(arena)), arena).network();
+      for (int l = 0; l < 3; l++) {
+        assertArrayEquals(expected.layers().get(l).weights().toArray(), found.layers().get(l).weights().toArray(),
+            1e-3f);
+        assertEquals(expected.layers().get(l).weights().zeros(), found.layers().get(l).weights().zeros());
+      }
+    }
+    SparkPruner refit = new SparkPruner(options.repair(new Repair.Refit()).build(), Device.REFERENCE);
+    assertEquals("layer step is used by 2 nodes, which Spark does not refit: use joint or none, or exclude it",
+        assertThrows(MismatchException.class, () -> refit.prune(tied, samples, arena)).getMessage());
   }
 
   @Test

@@ -10,7 +10,8 @@ import java.util.stream.IntStream;
 
 /// A network without its removable neurons, which computes the same outputs. A neuron is removable if nothing that varies
 /// reaches it, so that its activation is a constant c, or if nothing reads it; neurons whose activations are added,
-/// multiplied or the like are removable together. The layers that read them take the constants into their biases:
+/// multiplied or the like are removable together. A tied layer keeps all its neurons and all that its uses read, because
+/// its weights and bias are those of all of them. The layers that read them take the constants into their biases:
 /// `b[i] + Σ w[i][j]·c[j]` over the removed features j, summed in double and rounded once.
 ///
 /// @param network  the smaller network, of the same inputs and outputs
@@ -72,7 +73,8 @@ public record Compaction(DenseNetwork network, List<Kept> layers, List<List<Inte
       int width = stay.get(n).size();
       nodes.add(switch (graph.nodes().get(n)) {
         case Node.Input _ -> new Node.Input(width);
-        case Node.Dense(String name, int input, _, _) -> new Node.Dense(name, input, stay.get(input).size(), width);
+        case Node.Dense(String name, int input, _, _, boolean isRepeated) ->
+          new Node.Dense(name, input, stay.get(input).size(), width, isRepeated);
         case Node.Activate(int input, Activation activation, _) -> new Node.Activate(input, activation, width);
         case Node.Add(List<Integer> inputs, _) -> new Node.Add(inputs, width);
         case Node.Multiply(int left, int right, _) -> new Node.Multiply(left, right, width);

@@ -3,6 +3,7 @@ package dev.espalier.engine.network;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.NonFiniteException;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /// A fully-connected network with its weights in memory.
 ///
@@ -39,6 +40,13 @@ public record DenseNetwork(Graph graph, List<DenseLayer> layers) implements Arch
   /// The fraction of all weights that are zero, 0..1.
   public double sparsity() {
     return (double) zeros() / weights();
+  }
+
+  /// Multiply-adds of one sample in a forward pass that skips zeros: a tied layer counts for each of its uses.
+  public long nonzeroMultiplyAdds() {
+    return IntStream.range(0, layers.size())
+        .mapToLong(l -> graph.uses(l).length * (layers.get(l).weights().elements() - layers.get(l).weights().zeros()))
+        .sum();
   }
 
   /// Weights of all layers that are zero.

@@ -3,8 +3,10 @@ package dev.espalier.engine.network;
 import dev.espalier.engine.MismatchException;
 import java.io.Serializable;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -12,7 +14,8 @@ import java.util.stream.Stream;
 
 /// The structure of a network: a directed acyclic graph of nodes in an order in which they can be computed. Node 0 is
 /// the input, the last node is the output y, or several outputs side by side. Its dense nodes are its **layers**, numbered from 0 in the order of the
-/// nodes; only they have weights.
+/// nodes; only they have weights. A **tied** layer is used by several nodes: the first of them has its place in the
+/// order, and the others are repeated.
 ///
 /// @param nodes the input first; each reads earlier nodes only
 /// @param heads the outputs of a network of several, whose values are the columns of the last node from the first on; empty
@@ -35,7 +38,7 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
       throw new MismatchException("a network needs at least one layer");
     }
     Set<Integer> read = new HashSet<>();
-    Set<String> names = new HashSet<>();
+    Map<String, Node.Dense> layers = new HashMap<>();
     for (int n = 0; n < nodes.size(); n++) {
       Node node = nodes.get(n);
       require((n == 0) == node instanceof Node.Input,
@@ -46,7 +49,12 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
       read.addAll(node.inputs());
       requireFits(nodes, n, node);
       if (node instanceof Node.Dense dense) {
-        require(names.add(dense.name()), "two layers are called %s".formatted(dense.name()));
+        Node.Dense first = layers.putIfAbsent(dense.name(), dense);
+        if (dense.isRepeated()) {
+          requireFits(dense, first);
+        } else {
+          require(first == null, "two layers are called %s".formatted(dense.name()));
+        }
       }
     }
     for (int n = 0; n < nodes.size() - 1; n++) {
@@ -99,6 +107,14 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
     }
   }
 
+  private static void requireFits(Node.Dense repeated, Node.Dense first) {
+    require(first != null && !first.isRepeated(),
+        "layer %s is used again before it is there".formatted(repeated.name()));
+    require(first.width() == repeated.width() && first.inputWidth() == repeated.inputWidth(),
+        "layer %s is %d × %d, and is used again as %d × %d".formatted(first.name(), first.width(), first.inputWidth(),
+            repeated.width(), repeated.inputWidth()));
+  }
+
   private static void requireFits(int n, Node.Scale scale, int width) {
     require(scale.width() == width && scale.shifts().size() == width,
         "node %d scales a value of the width %d by %d factors and %d shifts".formatted(n, width, scale.width(),
@@ -146,7 +162,7 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
   /// Whether each layer reads the activation of the layer before it, as in a [#chain].
   public boolean isChain() {
     return IntStream.range(1, nodes.size()).allMatch(n -> switch (nodes.get(n)) {
-      case Node.Dense dense -> dense.input() == n - 1;
+      case Node.Dense dense -> dense.input() == n - 1 && !dense.isRepeated();
       case Node.Activate activate -> activate.input() == n - 1 && nodes.get(n - 1) instanceof Node.Dense
           && (activate.activation().isElementwise() || n == output());
       case Node.Input _,Node.Add _,Node.Multiply _,Node.Scale _,Node.Normalize _,Node.Slice _,Node.Sum _,Node.Concat _ ->
@@ -169,8 +185,17 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
     return nodes.size() - 1;
   }
 
-  /// The dense nodes, in the order of the nodes.
+  /// The first uses of the layers, in the order of the nodes.
   public List<Node.Dense> layers() {
+    return nodes.stream().filter(Graph::isLayer).map(Node.Dense.class::cast).toList();
+  }
+
+  private static boolean isLayer(Node node) {
+    return node instanceof Node.Dense dense && !dense.isRepeated();
+  }
+
+  /// All dense nodes: the uses of all layers, in the order of the nodes.
+  public List<Node.Dense> denseNodes() {
     return nodes.stream().filter(Node.Dense.class::isInstance).map(Node.Dense.class::cast).toList();
   }
 
@@ -179,9 +204,43 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
     return layers().stream().mapToLong(dense -> (long) dense.width() * dense.inputWidth()).sum();
   }
 
-  /// The node numbers of the layers.
+  /// Multiply-adds of one sample in a forward pass: the weights of all layers, as often as they are used.
+  public long multiplyAdds() {
+    return denseNodes().stream().mapToLong(dense -> (long) dense.width() * dense.inputWidth()).sum();
+  }
+
+  /// The node numbers of the layers; of a tied layer, that of its first use.
   public int[] layerNodes() {
-    return IntStream.range(0, nodes.size()).filter(n -> nodes.get(n) instanceof Node.Dense).toArray();
+    return IntStream.range(0, nodes.size()).filter(n -> isLayer(nodes.get(n))).toArray();
+  }
+
+  /// The node numbers of all uses of a layer, ascending.
+  ///
+  /// @param l the number of the layer
+  public int[] uses(int l) {
+    String name = layers().get(l).name();
+    return IntStream.range(0, nodes.size())
+        .filter(n -> nodes.get(n) instanceof Node.Dense dense && dense.name().equals(name)).toArray();
+  }
+
+  /// Whether several nodes use a layer.
+  ///
+  /// @param l the number of the layer
+  public boolean isTied(int l) {
+    return uses(l).length > 1;
+  }
+
+  /// Whether node `n` uses a tied layer.
+  boolean usesTied(int n) {
+    return nodes.get(n) instanceof Node.Dense dense
+        && denseNodes().stream().anyMatch(other -> other.isRepeated() && other.name().equals(dense.name()));
+  }
+
+  /// The tied layers and how often each is used, such as `encoder (2 times)`; empty without one.
+  public String tiedText() {
+    return IntStream.range(0, layers().size()).filter(this::isTied)
+        .mapToObj(l -> "%s (%d times)".formatted(layers().get(l).name(), uses(l).length))
+        .collect(Collectors.joining(", "));
   }
 
   /// The numbers of the nodes that read the value of node `n`, one for each time that they do.
@@ -190,7 +249,19 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
         .flatMap(reader -> nodes.get(reader).inputs().stream().filter(input -> input == n).map(_ -> reader)).toList();
   }
 
-  /// The activation that reads the value of a layer, identity if there is none.
+  /// The nodes whose values change with those of some nodes, themselves among them.
+  public boolean[] downstream(int... of) {
+    boolean[] changed = new boolean[nodes.size()];
+    for (int n : of) {
+      changed[n] = true;
+    }
+    for (int n = 0; n < changed.length; n++) {
+      changed[n] |= nodes.get(n).inputs().stream().anyMatch(input -> changed[input]);
+    }
+    return changed;
+  }
+
+  /// The activation that reads the value of a layer, of its first use if it is tied; identity if there is none.
   ///
   /// @param l the number of the layer
   public Activation activation(int l) {
@@ -247,6 +318,16 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
     /// A dense layer that reads node `input`.
     public int dense(String name, int input, int outputs) {
       return add(new Node.Dense(name, input, width(input), outputs));
+    }
+
+    /// The layer of a dense node, once more: it reads node `input` with the same weights and bias.
+    ///
+    /// @param dense the number of a node of the layer
+    public int again(int dense, int input) {
+      requireBefore(nodes.size(), dense);
+      require(nodes.get(dense) instanceof Node.Dense, "node %d is no layer to be used again".formatted(dense));
+      return add(
+          new Node.Dense(((Node.Dense) nodes.get(dense)).name(), input, width(input), nodes.get(dense).width(), true));
     }
 
     /// An activation of node `input`; identity adds no node.

@@ -11,7 +11,8 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /// The neurons of a network that can be removed, by leaving out all weights that read them: not those of its inputs and
-/// outputs, and not those that a normalisation, a sum over features or a softmax reads. Neurons whose activations are
+/// outputs, and not those that a normalisation, a sum over features, a softmax or a tied layer reads, nor those of a tied
+/// layer. Neurons whose activations are
 /// added, multiplied or the like can only be removed together, and count as one.
 ///
 /// @param units in the order of the layers
@@ -58,6 +59,10 @@ public record HiddenNeurons(List<Unit> units) {
     BitSet fixed = new BitSet(); // roots
     fix(0, sets, fixed);
     fix(graph.output(), sets, fixed);
+    IntStream.range(0, graph.nodes().size()).filter(graph::usesTied).forEach(n -> {
+      fix(n, sets, fixed);
+      fix(graph.nodes().get(n).inputs().getFirst(), sets, fixed);
+    });
     for (Node node : graph.nodes()) {
       boolean isOfAll = switch (node) {
         case Node.Normalize _,Node.Sum _ -> true;

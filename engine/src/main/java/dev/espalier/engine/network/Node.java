@@ -26,7 +26,20 @@ public sealed interface Node extends Serializable {
   /// @param input the node that computes x
   /// @param inputWidth the width of x
   /// @param width the number of neurons
-  record Dense(String name, int input, int inputWidth, int width) implements Node {
+  /// @param isRepeated whether an earlier node is the layer of this name, whose weights and bias this one uses again
+  record Dense(String name, int input, int inputWidth, int width, boolean isRepeated) implements Node {
+    /// The first use of a layer.
+    public Dense(String name, int input, int inputWidth, int width) {
+      this(name, input, inputWidth, width, false);
+    }
+
+    /// Fingerprints of networks, which files keep, are of this text.
+    @Override
+    public String toString() {
+      return "Dense[name=%s, input=%d, inputWidth=%d, width=%d%s]".formatted(name, input, inputWidth, width,
+          isRepeated ? ", isRepeated=true" : "");
+    }
+
     @Override
     public List<Integer> inputs() {
       return List.of(input);

@@ -25,9 +25,10 @@ final class RemovableFeatures {
 
   private RemovableFeatures(DenseNetwork network) {
     graph = network.graph();
-    int[] layerNodes = graph.layerNodes();
-    for (int l = 0; l < layerNodes.length; l++) {
-      layers.put(layerNodes[l], network.layers().get(l));
+    for (int l = 0; l < network.layers().size(); l++) {
+      for (int use : graph.uses(l)) {
+        layers.put(use, network.layers().get(l));
+      }
     }
     sets = new FeatureSets(graph);
     constants = new double[sets.count()];
@@ -41,6 +42,7 @@ final class RemovableFeatures {
     }
     features.needAll(0);
     features.needAll(features.graph.output());
+    features.needTied();
     boolean isChanged = true;
     while (isChanged) {
       isChanged = false;
@@ -63,11 +65,13 @@ final class RemovableFeatures {
       }
       return;
     }
+    boolean isTied = graph.usesTied(n);
     for (int f = 0; f < node.width(); f++) {
       int feature = f;
       constants[sets.first(n) + f] = switch (node) {
         case Node.Input _,Node.Normalize _,Node.Concat _ -> Double.NaN;
-        case Node.Dense dense -> preActivation(layers.get(n), dense.input(), f);
+        // A repair may move the bias of a neuron that stays.
+        case Node.Dense dense -> isTied ? Double.NaN : preActivation(layers.get(n), dense.input(), f);
         case Node.Activate(int input, Activation activation, _) ->
           activation.isElementwise() ? activation.value(constant(input, f)) : Double.NaN;
         case Node.Add add -> add.inputs().stream().mapToDouble(input -> constant(input, feature)).sum();
@@ -103,6 +107,14 @@ final class RemovableFeatures {
     for (int feature = sets.first(n); feature < sets.first(n + 1); feature++) {
       need(feature);
     }
+  }
+
+  /// A tied layer has one shape and one bias, which its uses cannot take constants into.
+  private void needTied() {
+    IntStream.range(0, graph.nodes().size()).filter(graph::usesTied).forEach(n -> {
+      needAll(n);
+      needAll(graph.nodes().get(n).inputs().getFirst());
+    });
   }
 
   /// Finds what the needed features depend on.

@@ -56,11 +56,11 @@ final class BackwardPass implements Resource {
     return gradients.get(n).slice(0, rows);
   }
 
-  /// Where the squares of a layer's gradients are added.
+  /// Where the squares of a dense node's gradients are added.
   interface Sink {
-    /// @param l the number of the layer
+    /// @param n the number of the node
     /// @param alone whether the pass itself does not need the gradient any more
-    Optional<Squares> squares(int l, boolean alone);
+    Optional<Squares> squares(int n, boolean alone);
   }
 
   /// Runs backwards from a node whose gradient was written.
@@ -178,7 +178,7 @@ final class BackwardPass implements Resource {
 
     private void fromDense(int n, Node.Dense dense) {
       if (!squared[n]) {
-        sink.squares(wiring.layer(n), false).ifPresent(s -> on.addSquares(s.scale(), gradient(n), s.sensitivity()));
+        sink.squares(n, false).ifPresent(s -> on.addSquares(s.scale(), gradient(n), s.sensitivity()));
       }
       if (!wiring.wantsGradient(dense.input())) {
         return;
@@ -192,8 +192,8 @@ final class BackwardPass implements Resource {
       }
       int b = below.getAsInt();
       boolean lowest = !wiring.wantsGradient(graph.nodes().get(b).inputs().getFirst());
-      on.denseBackward(gradient(n), weights, graph.activation(wiring.layer(b)), forward.value(b), gradient(b),
-          sink.squares(wiring.layer(b), lowest));
+      on.denseBackward(gradient(n), weights, ((Node.Activate) graph.nodes().get(dense.input())).activation(),
+          forward.value(b), gradient(b), sink.squares(b, lowest));
       written[b] = true;
       squared[b] = true;
     }

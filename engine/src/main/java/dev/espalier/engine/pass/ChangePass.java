@@ -91,7 +91,7 @@ public final class ChangePass implements Resource {
     Reach(Graph graph, int l) {
       this.graph = graph;
       first = graph.layerNodes()[l];
-      changes = new Wiring(graph).downstream(first);
+      changes = graph.downstream(first);
       isColumn = new boolean[changes.length];
       isColumn[first] = true;
       for (int n = first + 1; n < isColumn.length; n++) {

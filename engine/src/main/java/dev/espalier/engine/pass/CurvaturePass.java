@@ -17,7 +17,6 @@ public final class CurvaturePass implements Resource {
   private final Backend backend;
   private final Objective objective;
   private final int start;
-  private final int[] layerNodes;
   private final TangentPass tangents;
   private final BackwardPass backward;
   private final Matrix scaled;
@@ -29,7 +28,6 @@ public final class CurvaturePass implements Resource {
     this.backend = backend;
     this.objective = objective;
     this.resources = resources;
-    layerNodes = graph.layerNodes();
     start = switch (objective) {
       case Objective.SquaredError() -> graph.output();
       case Objective.Divergence _ -> graph.logits();
@@ -77,9 +75,9 @@ public final class CurvaturePass implements Resource {
     backend.network().add(factor, from, to);
   }
 
-  /// The gradient at z of layer `l` for each of `samples` samples, samples × outputs.
-  public Matrix gradient(int l, int samples) {
-    return backward.gradient(layerNodes[l], samples);
+  /// The gradient at z of dense node `n` for each of `samples` samples, samples × outputs.
+  public Matrix gradient(int n, int samples) {
+    return backward.gradient(n, samples);
   }
 
   @Override

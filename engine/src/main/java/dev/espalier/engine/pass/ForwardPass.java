@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.network.Node;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import java.util.OptionalInt;
@@ -71,11 +72,11 @@ public final class ForwardPass implements Resource {
     }
   }
 
-  /// Runs what the pre-activation of layer `l` needs of `network`, whose graph this is, on the batch that was loaded.
+  /// Runs what the pre-activations of layer `l` need of `network`, whose graph this is, on the batch that was loaded.
   ///
   /// @param current the nodes whose values are there already; those that were run join them
   public void runTo(int l, DeviceNetwork network, BitSet current) {
-    boolean[] upstream = wiring.upstream(graph.layerNodes()[l]);
+    boolean[] upstream = wiring.upstream(wiring.uses(l));
     for (int n = 0; n < upstream.length; n++) {
       if (upstream[n] && !current.get(n)) {
         run(n, network, this::value);
@@ -90,11 +91,12 @@ public final class ForwardPass implements Resource {
   /// @param base has run `network` on the same batch
   public void runFrom(int l, DeviceNetwork changed, DeviceNetwork network, ForwardPass base) {
     samples = base.samples;
-    int first = graph.layerNodes()[l];
-    boolean[] downstream = wiring.downstream(first);
-    for (int n = first; n < downstream.length; n++) {
+    int[] uses = wiring.uses(l);
+    boolean[] downstream = graph.downstream(uses);
+    for (int n = uses[0]; n < downstream.length; n++) {
       if (downstream[n]) {
-        run(n, n == first ? changed : network, node -> downstream[node] ? value(node) : base.value(node));
+        run(n, Arrays.binarySearch(uses, n) >= 0 ? changed : network,
+            node -> downstream[node] ? value(node) : base.value(node));
       }
     }
   }
@@ -114,7 +116,8 @@ public final class ForwardPass implements Resource {
         Matrix input = values.apply(dense.input());
         OptionalInt activation = wiring.forwardActivation(n);
         if (activation.isPresent()) {
-          on.denseForward(input, layer.weights(), layer.bias(), layer.activation(), value,
+          on.denseForward(input, layer.weights(), layer.bias(),
+              ((Node.Activate) graph.nodes().get(activation.getAsInt())).activation(), value,
               values.apply(activation.getAsInt()));
         } else {
           on.denseForward(input, layer.weights(), layer.bias(), value);
@@ -161,14 +164,14 @@ public final class ForwardPass implements Resource {
     return values.get(n).slice(0, samples);
   }
 
-  /// a, the input of layer `l`, samples × inputs.
-  public Matrix input(int l) {
-    return value(graph.layers().get(l).input());
+  /// The dense nodes that use layer `l`, ascending.
+  public int[] uses(int l) {
+    return wiring.uses(l).clone();
   }
 
-  /// z of layer `l`, samples × outputs.
-  public Matrix preActivation(int l) {
-    return value(graph.layerNodes()[l]);
+  /// a, the input of dense node `n`, samples × inputs of the layer.
+  public Matrix inputOf(int n) {
+    return value(((Node.Dense) graph.nodes().get(n)).input());
   }
 
   /// The network's output y, samples × outputs.

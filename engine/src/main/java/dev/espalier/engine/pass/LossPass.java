@@ -117,9 +117,9 @@ public final class LossPass implements Resource {
     return losses.slice(0, samples);
   }
 
-  /// ∂L/∂z of layer `l` for each of `samples` samples, samples × outputs.
-  public Matrix gradient(int l, int samples) {
-    return backward.gradient(graph.layerNodes()[l], samples);
+  /// ∂L/∂z of dense node `n` for each of `samples` samples, samples × outputs.
+  public Matrix gradient(int n, int samples) {
+    return backward.gradient(n, samples);
   }
 
   @Override

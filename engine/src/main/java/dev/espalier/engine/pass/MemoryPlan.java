@@ -100,7 +100,7 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
   /// @param passes backward passes for each sample
   public static long batchBytes(Backend backend, Graph graph, int passes, int samples) {
     long forward = graph.nodes().stream().mapToLong(Node::width).sum();
-    long sensitivities = graph.layers().stream().mapToLong(Node.Dense::width).sum();
+    long sensitivities = graph.denseNodes().stream().mapToLong(Node.Dense::width).sum();
     long workspace = graph.layers().stream()
         .mapToLong(layer -> backend.workspace(samples, layer.width(), layer.inputWidth())).max().orElseThrow();
     // Sensitivities with stacked gradients and class probabilities, and the gradients, targets and losses of a loss.

@@ -8,7 +8,9 @@ import dev.espalier.engine.backend.Squares;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
-import java.util.List;
+import dev.espalier.engine.network.Node;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 
@@ -22,7 +24,8 @@ public final class SensitivityPass implements Resource {
   private final int passes;
   private final int copies;
   private final BackwardPass backward;
-  private final List<Matrix> sensitivities;
+  /// By dense node.
+  private final Map<Integer, Matrix> sensitivities = new LinkedHashMap<>();
   /// Of Fisher sensitivities: softmax(y / T), and y / T.
   private final Optional<Matrix> probabilities;
   private final Optional<Matrix> scaledLogits;
@@ -38,8 +41,11 @@ public final class SensitivityPass implements Resource {
     passes = sensitivity.passes(graph.outputs());
     copies = MemoryPlan.stackedCopies(backend, batchSize, graph, passes);
     backward = resources.own(BackwardPass.allocate(backend, graph, Math.multiplyExact(copies, batchSize)));
-    sensitivities = graph.layers().stream()
-        .<Matrix>map(layer -> resources.own(backend.allocate(batchSize, layer.width()))).toList();
+    for (int n = 0; n < graph.nodes().size(); n++) {
+      if (graph.nodes().get(n) instanceof Node.Dense dense) {
+        sensitivities.put(n, resources.own(backend.allocate(batchSize, dense.width())));
+      }
+    }
     boolean isFisher = sensitivity instanceof Sensitivity.Fisher;
     probabilities = isFisher
         ? Optional.of(resources.own(backend.allocate(batchSize, graph.outputs())))
@@ -63,7 +69,7 @@ public final class SensitivityPass implements Resource {
   /// @param firstSample the position of the batch's first sample in its source
   public void run(DeviceNetwork network, ForwardPass forward, long firstSample) {
     int samples = forward.samples();
-    sensitivities.forEach(s -> backend.clear(s.slice(0, samples)));
+    sensitivities.values().forEach(s -> backend.clear(s.slice(0, samples)));
     if (sensitivity instanceof Sensitivity.Fisher fisher) {
       computeProbabilities(fisher.temperature(), forward);
     }
@@ -71,7 +77,7 @@ public final class SensitivityPass implements Resource {
       int count = Math.min(copies, passes - first);
       double scale = start(first, count, samples, firstSample);
       backward.run(network, forward, start(), count * samples,
-          (l, alone) -> Optional.of(new Squares(scale, sensitivity(l, samples), alone)));
+          (n, alone) -> Optional.of(new Squares(scale, sensitivity(n, samples), alone)));
     }
   }
 
@@ -124,9 +130,9 @@ public final class SensitivityPass implements Resource {
     };
   }
 
-  /// s of layer `l` for a batch of `samples` samples, samples × outputs.
-  public Matrix sensitivity(int l, int samples) {
-    return sensitivities.get(l).slice(0, samples);
+  /// s of dense node `n` for a batch of `samples` samples, samples × outputs.
+  public Matrix sensitivity(int n, int samples) {
+    return sensitivities.get(n).slice(0, samples);
   }
 
   @Override

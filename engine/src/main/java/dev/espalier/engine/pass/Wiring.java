@@ -11,16 +11,20 @@ import java.util.stream.IntStream;
 final class Wiring {
   private final Graph graph;
   private final List<List<Integer>> readers;
+  /// By layer, the dense nodes that use it.
+  private final List<int[]> uses;
   private final int[] layerNumbers;
   private final boolean[] wanted;
 
   Wiring(Graph graph) {
     this.graph = graph;
     readers = IntStream.range(0, graph.nodes().size()).mapToObj(graph::readers).toList();
+    uses = IntStream.range(0, graph.layers().size()).mapToObj(graph::uses).toList();
     layerNumbers = new int[graph.nodes().size()];
-    int[] nodes = graph.layerNodes();
-    for (int l = 0; l < nodes.length; l++) {
-      layerNumbers[nodes[l]] = l;
+    for (int l = 0; l < uses.size(); l++) {
+      for (int use : uses.get(l)) {
+        layerNumbers[use] = l;
+      }
     }
     wanted = new boolean[graph.nodes().size()];
     for (int n = 0; n < wanted.length; n++) {
@@ -29,7 +33,12 @@ final class Wiring {
     }
   }
 
-  /// The number of the layer that dense node `n` is.
+  /// The dense nodes that use layer `l`, ascending.
+  int[] uses(int l) {
+    return uses.get(l);
+  }
+
+  /// The number of the layer that dense node `n` uses.
   int layer(int n) {
     return layerNumbers[n];
   }
@@ -78,25 +87,17 @@ final class Wiring {
     };
   }
 
-  /// The nodes that the value of node `n` is computed from, itself among them.
-  boolean[] upstream(int n) {
+  /// The nodes that the values of some nodes are computed from, themselves among them.
+  boolean[] upstream(int... of) {
     boolean[] needed = new boolean[graph.nodes().size()];
-    needed[n] = true;
-    for (int next = n; next >= 0; next--) {
+    for (int n : of) {
+      needed[n] = true;
+    }
+    for (int next = needed.length - 1; next >= 0; next--) {
       if (needed[next]) {
         graph.nodes().get(next).inputs().forEach(input -> needed[input] = true);
       }
     }
     return needed;
-  }
-
-  /// The nodes whose values change with the parameters of dense node `n`, itself among them.
-  boolean[] downstream(int n) {
-    boolean[] changed = new boolean[graph.nodes().size()];
-    changed[n] = true;
-    for (int next = n + 1; next < changed.length; next++) {
-      changed[next] = graph.nodes().get(next).inputs().stream().anyMatch(input -> changed[input]);
-    }
-    return changed;
   }
 }

@@ -53,9 +53,9 @@ record PruningNotes(List<Choice> choices) {
         .filter(l -> neurons.of(l) == 0 && !pruned.graph().readers(pruned.graph().layerNodes()[l]).isEmpty())
         .mapToObj(l -> pruned.layers().get(l).name()).toList();
     if (!whole.isEmpty()) {
-      notes.add(
-          "no neuron of layer%s %s can go: they are tied to inputs or outputs, or read by a normalisation, a sum or "
-              .formatted(whole.size() == 1 ? "" : "s", String.join(", ", whole)) + "an excluded layer");
+      notes
+          .add("no neuron of layer%s %s can go: they are tied to inputs or outputs, or read by a normalisation, a sum, "
+              .formatted(whole.size() == 1 ? "" : "s", String.join(", ", whole)) + "a tied or an excluded layer");
     }
     return notes;
   }

@@ -149,7 +149,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     requirePrunable(options, layers);
     if (options.target() instanceof Target.Neurons && neurons(layers, network.graph()).units().isEmpty()) {
       throw new MismatchException(
-          "no neuron can be removed: none is hidden, or a normalisation or a sum of features reads "
+          "no neuron can be removed: none is hidden, or a normalisation, a sum of features or a tied layer has or reads "
               + "them, or they are added or multiplied with inputs or outputs, or an excluded layer has or reads them");
     }
     Optional<String> gathered = statistics.map(sums -> sums.provenance().options().get(Gathering.SENSITIVITY));
@@ -176,6 +176,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     Repairs repair = new Repairs(options.repair().steps().stream().map(step -> step.inForce(network.graph())).toList());
     List<ScoringPlan.Layer> scored = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
         .mapToObj(l -> new ScoringPlan.Layer(l, layers.get(l).compensable())).toList();
+    scored.forEach(layer -> requireSuitsTied(options.criterion(), network.graph(), layer.number()));
     List<Target> rounds = options.schedule().path(options.path());
     if (options.criterion() instanceof Criterion.NonlinearEliminationCompensation && !options.allowSlow()) {
       NonlinearCost.of(backend, network.graph(), scored, data.orElseThrow().samples().samples()).times(scorings(rounds))
@@ -188,6 +189,15 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     Optional<PruningWork> work = data.map(
         given -> PruningWork.of(network.graph(), scoring, repair, rounds, options.path(), given.samples().samples()));
     return new PruningPlan(options, layers, scoring, rounds, repair, memory, work, statistics);
+  }
+
+  /// Refuses what is not there for a layer that several nodes use.
+  private static void requireSuitsTied(Criterion criterion, Graph graph, int l) {
+    if (graph.isTied(l) && criterion instanceof Criterion.NonlinearEliminationCompensation) {
+      throw new MismatchException(
+          "criterion %s is of layers that one node uses, and layer %s is used by %d nodes: use ec, or exclude it"
+              .formatted(criterion, graph.layers().get(l).name(), graph.uses(l).length));
+    }
   }
 
   /// The neurons that may go.

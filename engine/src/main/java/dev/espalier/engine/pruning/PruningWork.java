@@ -20,7 +20,8 @@ import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import java.util.stream.DoubleStream;
 
-/// The multiply-adds of the matrix products that a pruning takes, estimated from the shapes of the dense network. A
+/// The multiply-adds of the matrix products that a pruning takes, estimated from the shapes of the dense network, those of
+/// a tied layer once for each use. A
 /// `joint` repair takes fewer than that, because it computes without neurons that do nothing and ends when it gains
 /// little; a training that is repeated at a lower rate takes more.
 ///
@@ -31,7 +32,7 @@ public record PruningWork(int rounds, Map<String, Double> parts, List<Double> by
   /// Counts for one sample; a layer that reads the samples themselves passes no gradient on.
   private record Counts(Graph graph, List<ScoringPlan.Layer> layers) {
     double forward() {
-      return graph.weights();
+      return graph.multiplyAdds();
     }
 
     double backward() {
@@ -40,12 +41,12 @@ public record PruningWork(int rounds, Map<String, Double> parts, List<Double> by
 
     /// Forward, backward, and the gradients of the weights.
     double training() {
-      return forward() + backward() + graph.weights();
+      return 2 * forward() + backward();
     }
 
     /// The Gauss-Newton matrix times a direction: tangents from weights and from inputs, backward, gradients.
     double curvature() {
-      return 2 * (graph.weights() + backward());
+      return 2 * (forward() + backward());
     }
 
     double scoring(ScoringPlan plan) {
@@ -93,15 +94,18 @@ public record PruningWork(int rounds, Map<String, Double> parts, List<Double> by
     /// The search for the weights, which takes as long for any number of samples.
     double refitSteps(Repair.Refit refit) {
       int iterations = refit.iterations().orElse(Repair.Refit.ITERATIONS);
-      return planned(node -> (iterations + (readsSamples(node) ? 1 : 0)) * weights(node) * node.inputWidth());
+      return layers.stream().map(layer -> graph.layers().get(layer.number()))
+          .mapToDouble(node -> (iterations + (readsSamples(node) ? 1 : 0)) * weights(node) * node.inputWidth()).sum();
     }
 
+    /// Over all uses of the layers of the plan.
     private double planned(ToDoubleFunction<Node.Dense> count) {
-      return layers.stream().mapToDouble(layer -> count.applyAsDouble(graph.layers().get(layer.number()))).sum();
+      return layers.stream().flatMapToInt(layer -> Arrays.stream(graph.uses(layer.number())))
+          .mapToDouble(use -> count.applyAsDouble((Node.Dense) graph.nodes().get(use))).sum();
     }
 
     private double sum(ToDoubleFunction<Node.Dense> count) {
-      return graph.layers().stream().mapToDouble(count).sum();
+      return graph.denseNodes().stream().mapToDouble(count).sum();
     }
 
     private static boolean readsSamples(Node.Dense node) {

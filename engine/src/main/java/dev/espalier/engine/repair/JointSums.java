@@ -27,6 +27,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.IntFunction;
 
 /// The [JointPasses] over samples of this process.
 ///
@@ -90,11 +91,16 @@ final class JointSums implements JointPasses {
       }
     }
 
-    /// Adds Σ g aᵀ and Σ g of a layer, with g the gradients at its pre-activation and a its input.
-    void addProducts(ParameterVector.Part sums, Matrix gradient, ForwardPass forward) {
-      backend.network().product(1, gradient, true, forward.input(sums.number()), false, 1, sums.weights());
-      sums.bias().ifPresent(
-          bias -> backend.network().product(1, ones.slice(0, gradient.rows()), true, gradient, false, 1, bias));
+    /// Adds Σ g aᵀ and Σ g of a layer, with g the gradients at its pre-activation and a its input, over all its uses.
+    ///
+    /// @param gradients by dense node
+    void addProducts(ParameterVector.Part sums, IntFunction<Matrix> gradients, ForwardPass forward) {
+      for (int use : forward.uses(sums.number())) {
+        Matrix gradient = gradients.apply(use);
+        backend.network().product(1, gradient, true, forward.inputOf(use), false, 1, sums.weights());
+        sums.bias().ifPresent(
+            bias -> backend.network().product(1, ones.slice(0, gradient.rows()), true, gradient, false, 1, bias));
+      }
     }
   }
 
@@ -194,8 +200,7 @@ final class JointSums implements JointPasses {
     sum(gradient, (share, forward, first, sums) -> {
       share.loss.load(teacher.outputs().slice(first, forward.samples()));
       share.loss.run(share.network, forward);
-      sums.parts()
-          .forEach(part -> share.addProducts(part, share.loss.gradient(part.number(), forward.samples()), forward));
+      sums.parts().forEach(part -> share.addProducts(part, n -> share.loss.gradient(n, forward.samples()), forward));
     });
   }
 
@@ -204,8 +209,8 @@ final class JointSums implements JointPasses {
     shares.forEach(share -> share.direction.ifPresent(copy -> copy.loadAcross(direction)));
     sum(product, (share, forward, _, sums) -> {
       share.curvature.run(share.network, forward, share.direction.orElse(direction));
-      sums.parts().forEach(
-          part -> share.addProducts(part, share.curvature.gradient(part.number(), forward.samples()), forward));
+      sums.parts()
+          .forEach(part -> share.addProducts(part, n -> share.curvature.gradient(n, forward.samples()), forward));
     });
   }
 
@@ -229,12 +234,14 @@ final class JointSums implements JointPasses {
         pass.run(share.network, forward, samples.first() + first);
         for (int p = 0; p < sums.parts().size(); p++) {
           ParameterVector.Part part = sums.parts().get(p);
-          Matrix a = forward.input(part.number());
-          Matrix s = pass.sensitivity(part.number(), forward.samples());
-          try (Matrix zeros = share.backend.allocate(1, a.columns());
-              Matrix unused = share.backend.allocate(1, s.columns())) {
-            share.backend.moments().addMoments(s, a, zeros, part.bias().orElse(unused),
-                scratch.get(number).parts().get(p).weights(), part.weights());
+          for (int use : forward.uses(part.number())) {
+            Matrix a = forward.inputOf(use);
+            Matrix s = pass.sensitivity(use, forward.samples());
+            try (Matrix zeros = share.backend.allocate(1, a.columns());
+                Matrix unused = share.backend.allocate(1, s.columns())) {
+              share.backend.moments().addMoments(s, a, zeros, part.bias().orElse(unused),
+                  scratch.get(number).parts().get(p).weights(), part.weights());
+            }
           }
         }
       });

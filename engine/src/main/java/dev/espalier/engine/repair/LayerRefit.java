@@ -16,6 +16,7 @@ import dev.espalier.engine.repair.LayerSums.Errors;
 import dev.espalier.engine.repair.LayerSums.Inputs;
 import dev.espalier.engine.scoring.ScoringPlan;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -23,6 +24,8 @@ import java.util.Optional;
 
 /// Fits the weights that are left and the biases, layer by layer from the input, so that the pre-activations of the
 /// pruned network match those of the dense network on the same samples (docs/method.md, refit).
+///
+/// A tied layer is fitted to all its uses at once, when it is the turn of the first.
 ///
 /// The inputs of a layer change with the layers below it. Those of a layer that no repaired layer lies below never change:
 /// their sums are kept from round to round.
@@ -79,19 +82,20 @@ final class LayerRefit implements Repairer.Step {
           + LeastSquares.elements(node.width(), node.inputWidth()) + 3L * node.width() * node.inputWidth()
           + (long) node.inputWidth() * node.inputWidth();
       most = Math.max(most, own);
-      kept += changed[node.input()] ? 0 : (long) node.inputWidth() * node.inputWidth();
+      kept += readsChanged(graph, layer, changed) ? 0 : (long) node.inputWidth() * node.inputWidth();
     }
     return (most + kept) * Float.BYTES;
   }
 
   /// The nodes whose values a repair of `layers` changes.
   private static boolean[] changed(Graph graph, List<ScoringPlan.Layer> layers) {
-    boolean[] changed = new boolean[graph.nodes().size()];
-    layers.forEach(layer -> changed[graph.layerNodes()[layer.number()]] = true);
-    for (int n = 0; n < changed.length; n++) {
-      changed[n] |= graph.nodes().get(n).inputs().stream().anyMatch(input -> changed[input]);
-    }
-    return changed;
+    return graph.downstream(layers.stream().flatMapToInt(layer -> Arrays.stream(graph.uses(layer.number()))).toArray());
+  }
+
+  /// Whether a use of a layer reads a value that a repair changes.
+  private static boolean readsChanged(Graph graph, ScoringPlan.Layer layer, boolean[] changed) {
+    return Arrays.stream(graph.uses(layer.number()))
+        .anyMatch(use -> changed[graph.nodes().get(use).inputs().getFirst()]);
   }
 
   @Override
@@ -117,13 +121,14 @@ final class LayerRefit implements Repairer.Step {
       Errors errors = new Errors(memory.own(backend.allocate(1, now.outputs())),
           memory.own(backend.allocate(now.outputs(), now.inputs())));
       Inputs inputs;
-      if (repaired[pruned.graph().layers().get(layer.number()).input()]) {
-        inputs = inputs(now, memory);
+      int uses = pruned.graph().uses(layer.number()).length;
+      if (readsChanged(pruned.graph(), layer, repaired)) {
+        inputs = inputs(now, uses, memory);
         gather(layer, pruned, inputs, Optional.of(errors), listener);
       } else {
         inputs = kept.get(layer.number());
         if (inputs == null) {
-          inputs = inputs(now, resources);
+          inputs = inputs(now, uses, resources);
           gather(layer, pruned, inputs, Optional.empty(), listener);
           kept.put(layer.number(), inputs);
         }
@@ -134,9 +139,9 @@ final class LayerRefit implements Repairer.Step {
     }
   }
 
-  private Inputs inputs(LayerShape layer, Resources owner) {
+  private Inputs inputs(LayerShape layer, int uses, Resources owner) {
     return new Inputs(owner.own(backend.allocate(1, layer.inputs())),
-        owner.own(backend.allocate(layer.inputs(), layer.inputs())), samples);
+        owner.own(backend.allocate(layer.inputs(), layer.inputs())), samples * uses);
   }
 
   /// The errors of a layer whose inputs are those of the dense network: e = (W₀ − W) a + b₀ − b.

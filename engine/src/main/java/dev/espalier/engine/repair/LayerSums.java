@@ -18,7 +18,7 @@ final class LayerSums implements Resource {
   ///
   /// @param mean ā, 1 × inputs
   /// @param gram Σ (a − ā)(a − ā)ᵀ, inputs × inputs; Σ a aᵀ of a layer without a bias
-  /// @param samples that were summed
+  /// @param samples that were summed, once for each use of the layer
   record Inputs(Matrix mean, Matrix gram, long samples) {}
 
   /// What the fit must know of the errors.
@@ -100,7 +100,7 @@ final class LayerSums implements Resource {
     cross.ifPresent(sum -> sum.add(e.orElseThrow(), x));
   }
 
-  /// Samples so far.
+  /// Samples so far; those of a tied layer count once for each use.
   long samples() {
     return samples;
   }

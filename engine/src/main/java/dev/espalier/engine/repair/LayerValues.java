@@ -15,11 +15,15 @@ import dev.espalier.engine.pass.ForwardPass;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 
 /// What a layer-by-layer repair must know of the samples: the inputs of a layer in the network as it is, and how far its
-/// pre-activations are from those of the dense network.
+/// pre-activations are from those of the dense network, at each use of the layer.
 ///
 /// Where the values of all samples take little memory they are kept, so that only what has changed since is computed;
 /// elsewhere each layer takes a pass over the samples, forward through all layers below it.
@@ -27,7 +31,7 @@ final class LayerValues implements Resource {
   /// Most bytes of values that are kept.
   private static final long KEPT_BYTES = 1L << 29;
 
-  /// Takes up one batch.
+  /// Takes up one batch, once for each use of the layer.
   interface Visitor {
     /// @param input a, samples × inputs
     /// @param error z of the dense network less z, samples × outputs, where it is wanted
@@ -39,8 +43,8 @@ final class LayerValues implements Resource {
   ///
   /// @param now of the network as it is
   /// @param current the nodes whose values are those of the weights as they are
-  /// @param dense z of each layer of the dense network, samples × outputs
-  private record Batch(ForwardPass now, BitSet current, List<Matrix> dense) {}
+  /// @param dense z of the dense network by dense node, samples × outputs
+  private record Batch(ForwardPass now, BitSet current, Map<Integer, Matrix> dense) {}
 
   private final Backend backend;
   private final DeviceNetwork dense;
@@ -78,7 +82,7 @@ final class LayerValues implements Resource {
   /// Elements of the values of a sample.
   private static long elements(Graph graph) {
     return graph.nodes().stream().mapToLong(Node::width).sum()
-        + graph.layers().stream().mapToLong(Node.Dense::width).sum();
+        + graph.denseNodes().stream().mapToLong(Node.Dense::width).sum();
   }
 
   /// Forgets what was computed with weights that may have changed: all but the samples.
@@ -86,9 +90,10 @@ final class LayerValues implements Resource {
     batches.forEach(batch -> batch.current.clear(1, batch.current.length()));
   }
 
-  /// Forgets what was computed with the weights of layer `l`, on which nothing else was built yet.
+  /// Forgets what was computed with the weights of layer `l`, and what was built on that.
   void forget(int l) {
-    batches.forEach(batch -> batch.current.clear(dense.graph().layerNodes()[l]));
+    boolean[] changed = dense.graph().downstream(dense.graph().uses(l));
+    batches.forEach(batch -> IntStream.range(0, changed.length).filter(n -> changed[n]).forEach(batch.current::clear));
   }
 
   /// Visits the samples in batches.
@@ -128,8 +133,7 @@ final class LayerValues implements Resource {
       backend.enter(Phase.FORWARD);
       batch.now.runTo(l, network, batch.current);
       end += batch.now.samples();
-      visit(l, batch.now, error.map(matrix -> difference(batch.dense.get(l), batch.now.preActivation(l), matrix)), end,
-          visitor);
+      visit(l, batch.now, batch.dense::get, error, end, visitor);
     }
   }
 
@@ -144,11 +148,13 @@ final class LayerValues implements Resource {
         now.load(read);
         target.load(read);
         target.run(dense);
-        List<Matrix> outputs = new ArrayList<>();
+        Map<Integer, Matrix> outputs = new HashMap<>();
         for (int l = 0; l < dense.layers().size(); l++) {
-          Matrix copy = resources.own(backend.allocate(rows, dense.layers().get(l).outputs()));
-          backend.network().add(1, target.preActivation(l), copy);
-          outputs.add(copy);
+          for (int use : target.uses(l)) {
+            Matrix copy = resources.own(backend.allocate(rows, dense.layers().get(l).outputs()));
+            backend.network().add(1, target.value(use), copy);
+            outputs.put(use, copy);
+          }
         }
         batches.add(new Batch(now, samplesOnly(), outputs));
         backend.enter(Phase.LOAD);
@@ -174,16 +180,20 @@ final class LayerValues implements Resource {
           target.load(read);
           target.runTo(l, dense, samplesOnly());
         }
-        visit(l, now, error.map(matrix -> difference(target.preActivation(l), now.preActivation(l), matrix)),
-            read.end(), visitor);
+        visit(l, now, target::value, error, read.end(), visitor);
         backend.enter(Phase.LOAD);
       }
     }
   }
 
-  private void visit(int l, ForwardPass now, Optional<Matrix> error, long end, Visitor visitor) {
+  /// @param wanted z of the dense network by dense node
+  /// @param error memory for errors, where they are wanted
+  private void visit(int l, ForwardPass now, IntFunction<Matrix> wanted, Optional<Matrix> error, long end,
+      Visitor visitor) {
     backend.enter(Phase.REPAIR);
-    visitor.visit(now.input(l), error, end);
+    for (int use : now.uses(l)) {
+      visitor.visit(now.inputOf(use), error.map(matrix -> difference(wanted.apply(use), now.value(use), matrix)), end);
+    }
   }
 
   /// x − y, in the first rows of `memory`.

@@ -57,7 +57,7 @@ public record GraphReport(List<Step> nodes) {
   private static String text(Node node) {
     return switch (node) {
       case Node.Input _ -> "input";
-      case Node.Dense dense -> LAYER + dense.name();
+      case Node.Dense dense -> LAYER + dense.name() + (dense.isRepeated() ? " again" : "");
       case Node.Activate activate -> activate.activation().toString();
       case Node.Add _ -> "add";
       case Node.Multiply _ -> "multiply";

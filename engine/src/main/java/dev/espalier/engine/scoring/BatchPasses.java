@@ -16,6 +16,8 @@ import dev.espalier.engine.pass.SensitivityPass;
 import dev.espalier.engine.statistics.LayerBatch;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 
 /// The forward pass of a batch, and the backward passes that a plan needs.
@@ -88,10 +90,12 @@ final class BatchPasses implements Resource {
     return forward.samples();
   }
 
-  /// What the passes found at layer `l`.
-  LayerBatch layer(int l) {
-    return new LayerBatch(forward.input(l), sensitivity.map(pass -> pass.sensitivity(l, samples())),
-        loss.map(pass -> pass.gradient(l, samples())));
+  /// What the passes found at layer `l`, at each of its uses.
+  List<LayerBatch> layer(int l) {
+    return Arrays
+        .stream(forward.uses(l)).mapToObj(n -> new LayerBatch(forward.inputOf(n),
+            sensitivity.map(pass -> pass.sensitivity(n, samples())), loss.map(pass -> pass.gradient(n, samples()))))
+        .toList();
   }
 
   @Override

@@ -93,7 +93,7 @@ final class ExactMoments {
 
   /// Smooths the sensitivities, before the first batch (docs/method.md, smoothed sensitivities).
   ///
-  /// @param mean sensitivity of each neuron over all samples
+  /// @param mean sensitivity of each neuron over all samples, and all uses of the layer
   void smooth(double intensity, IntToDoubleFunction mean) {
     kept = 1 - intensity;
     for (int i = 0; i < outputs; i++) {

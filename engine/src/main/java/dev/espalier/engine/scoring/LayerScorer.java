@@ -38,12 +38,14 @@ final class LayerScorer implements Resource {
   private double roundoff;
   private Optional<ExactMoments> exact = Optional.empty();
   private Optional<Sums> variances = Optional.empty();
-  /// Of the neurons.
+  /// Of the neurons, in all uses of the layer together.
   private float[] meanSensitivity = {};
+  private final int uses;
 
-  private LayerScorer(Backend backend, DeviceNetwork.Layer layer, ScoringPlan plan, ScoringPlan.Layer planned,
+  private LayerScorer(Backend backend, DeviceNetwork network, ScoringPlan plan, ScoringPlan.Layer planned,
       Resources resources) {
-    this.layer = layer;
+    layer = network.layers().get(planned.number());
+    uses = network.graph().uses(planned.number()).length;
     this.plan = plan;
     this.planned = planned;
     this.resources = resources;
@@ -52,8 +54,7 @@ final class LayerScorer implements Resource {
   }
 
   static LayerScorer allocate(Backend backend, DeviceNetwork network, ScoringPlan plan, ScoringPlan.Layer planned) {
-    return Resources
-        .build(resources -> new LayerScorer(backend, network.layers().get(planned.number()), plan, planned, resources));
+    return Resources.build(resources -> new LayerScorer(backend, network, plan, planned, resources));
   }
 
   /// Whether importances take memory beside the sums; otherwise they take that of a sum.
@@ -70,12 +71,13 @@ final class LayerScorer implements Resource {
     return planned.number();
   }
 
-  void begin(LayerBatch batch) {
-    accumulators.forEach(accumulator -> accumulator.begin(batch));
+  /// @param uses the batch at each use of the layer
+  void begin(List<LayerBatch> uses) {
+    accumulators.forEach(accumulator -> accumulator.begin(uses.getFirst(), uses.size()));
   }
 
-  void add(LayerBatch batch) {
-    accumulators.forEach(accumulator -> accumulator.add(batch));
+  void add(List<LayerBatch> uses) {
+    accumulators.forEach(accumulator -> uses.forEach(accumulator::add));
   }
 
   /// Adds the sums of the same layer over other samples.
@@ -192,7 +194,7 @@ final class LayerScorer implements Resource {
   /// @param typical importance of the network's weights
   void findInexact(double typical) {
     exact = ExactMoments.of(layer.outputs(), cancelled, accumulator(MomentsAccumulator.class).samples(), typical);
-    exact.ifPresent(sums -> sums.smooth(plan.sensitivity().smoothing(), i -> meanSensitivity[i]));
+    exact.ifPresent(sums -> sums.smooth(plan.sensitivity().smoothing(), i -> meanSensitivity[i] / uses));
   }
 
   /// Sums of the inputs that [#findInexact] found, to be gathered by a second pass.
@@ -203,7 +205,7 @@ final class LayerScorer implements Resource {
   /// Those that [#findInexact] found.
   Optional<CancelledInputs> cancelledInputs() {
     return exact.map(sums -> new CancelledInputs(sums.numbers(),
-        IntStream.range(0, layer.outputs()).mapToObj(i -> meanSensitivity[i]).toList()));
+        IntStream.range(0, layer.outputs()).mapToObj(i -> meanSensitivity[i] / uses).toList()));
   }
 
   /// Whether the sums that were [loaded][#load] have the variances of the inputs that [#findInexact] found, if it found

@@ -144,7 +144,7 @@ final class NonlinearScorer {
         forward.load(batches);
         forward.run(network);
         try (Arena arena = Arena.ofConfined()) {
-          MatrixView inputs = backend.onHost(forward.input(planned.number()), arena);
+          MatrixView inputs = backend.onHost(input(forward), arena);
           for (int n = 0; n < inputs.rows(); n++) {
             for (int j = 0; j < least.length; j++) {
               least[j] = Math.min(least[j], inputs.get(n, j));
@@ -155,6 +155,11 @@ final class NonlinearScorer {
       }
     }
     return new InputRange(least, most);
+  }
+
+  /// The input of the layer, which is used once.
+  private Matrix input(ForwardPass forward) {
+    return forward.inputOf(forward.uses(planned.number())[0]);
   }
 
   private void search(List<Removal> removals) {
@@ -245,7 +250,7 @@ final class NonlinearScorer {
       forward.load(batch);
       forward.run(network);
       for (int j = 0; j < layer.inputs(); j++) {
-        worker.network().copyColumns(forward.input(planned.number()), j, input(j), 0, 1);
+        worker.network().copyColumns(NonlinearScorer.this.input(forward), j, input(j), 0, 1);
       }
     }
 

@@ -248,8 +248,10 @@ public final class Scorer {
         backend.enter(Phase.MOMENTS);
         try (Arena arena = Arena.ofConfined()) {
           exact.forEach((l, moments) -> {
-            LayerBatch batch = passes.layer(l);
-            moments.add(backend.onHost(batch.sensitivity().orElseThrow(), arena), backend.onHost(batch.input(), arena));
+            for (LayerBatch batch : passes.layer(l)) {
+              moments.add(backend.onHost(batch.sensitivity().orElseThrow(), arena),
+                  backend.onHost(batch.input(), arena));
+            }
           });
         }
         listener.report("scoring inputs of uneven scale", batches.end(), batches.total());

@@ -61,7 +61,7 @@ final class Share {
     layers.forEach(layer -> layer.add(batch(layer)));
   }
 
-  private LayerBatch batch(LayerScorer layer) {
+  private List<LayerBatch> batch(LayerScorer layer) {
     return passes.layer(layer.number());
   }
 

@@ -65,22 +65,25 @@ public abstract sealed class Accumulator implements Resource
     return statistic;
   }
 
-  /// Samples added.
+  /// Samples added, however often the layer is used.
   public final long samples() {
     return samples;
   }
 
   /// Counts a batch, before [#add]. The first batch of an accumulator must have run its passes by then, because it may
   /// set what the sums are taken around.
-  public final void begin(LayerBatch batch) {
+  ///
+  /// @param batch at the first use of the layer
+  /// @param uses how often the batch is added: the sums of a tied layer are those of all its uses
+  public final void begin(LayerBatch batch, int uses) {
     if (samples == 0) {
       first(batch);
     }
-    prepare(batch);
-    if (batches == BATCHES && backend.moments().roundoff() > DOUBLE_ROUNDOFF) {
+    prepare(batch, uses);
+    if (batches + uses > BATCHES && backend.moments().roundoff() > DOUBLE_ROUNDOFF) {
       moveToDouble();
     }
-    batches++;
+    batches += uses;
     samples += batch.samples();
   }
 
@@ -143,12 +146,12 @@ public abstract sealed class Accumulator implements Resource
     // Most sums need nothing.
   }
 
-  /// Prepares for a batch.
-  void prepare(LayerBatch batch) {
+  /// Prepares for a batch that is added `uses` times.
+  void prepare(LayerBatch batch, int uses) {
     // Most sums need nothing.
   }
 
-  /// Adds a batch that was counted: work that [Backend#repeat] may repeat.
+  /// Adds a batch that was counted, at one use of the layer: work that [Backend#repeat] may repeat.
   public abstract void add(LayerBatch batch);
 
   /// The sums so far, in memory of `arena`.

@@ -12,7 +12,7 @@ import java.util.Optional;
 /// Sums [moments of inputs][Statistic.InputMoments].
 public final class InputMomentsAccumulator extends Accumulator {
   private final Resources resources;
-  /// Sensitivities of 1, of as many samples as the largest batch so far.
+  /// Sensitivities of 1, of as many samples as the largest batch so far; of a tied layer, its uses share that.
   private Optional<Matrix> ones = Optional.empty();
   /// Their sum, which nobody reads.
   private final Matrix total;
@@ -33,12 +33,12 @@ public final class InputMomentsAccumulator extends Accumulator {
   }
 
   @Override
-  void prepare(LayerBatch batch) {
+  void prepare(LayerBatch batch, int uses) {
     if (ones.isEmpty() || ones.get().rows() < batch.samples()) {
       Matrix more = resources.own(backend().allocate(batch.samples(), 1));
       try (Arena arena = Arena.ofConfined()) {
         float[] values = new float[batch.samples()];
-        Arrays.fill(values, 1);
+        Arrays.fill(values, 1f / uses);
         backend().upload(MatrixView.of(arena, values.length, 1, values), more);
       }
       ones = Optional.of(more);

@@ -6,7 +6,7 @@ import java.io.Serializable;
 import java.util.List;
 import java.util.Locale;
 
-/// A quantity that is summed over the samples of a pass, for one dense layer. An [Accumulator] sums it batch by batch
+/// A quantity that is summed over the samples of a pass, for one dense layer, and over all uses of the layer if it is tied. An [Accumulator] sums it batch by batch
 /// in the memory of a backend; its [Sums] are plain host matrices, which merge with the sums of other batches, threads,
 /// processes and machines. Criteria and compensations are functions of weights and sums (docs/method.md).
 public sealed interface Statistic extends Serializable {
@@ -56,7 +56,7 @@ public sealed interface Statistic extends Serializable {
   }
 
   /// Σ (a − c) and Σ (a − c)∘(a − c), with a the layer's input and c a pilot mean of a: the moments of a neuron whose
-  /// sensitivity is 1.
+  /// sensitivity is 1. Of a tied layer they are the means of those of its uses, not the sums.
   record InputMoments() implements Statistic {
     @Override
     public List<Array> arrays(int outputs, int inputs) {

@@ -53,8 +53,10 @@ public final class Trainer implements Resource {
   private long step;
 
   /// A matrix that is trained, with its gradient and Adam's moments.
+  ///
+  /// @param biasOfUse takes the gradient of a tied layer's bias at one use
   private record Parameter(int layer, boolean isBias, Matrix value, Matrix gradient, Matrix firstMoment,
-      Matrix secondMoment) {}
+      Matrix secondMoment, Optional<Matrix> biasOfUse) {}
 
   private Trainer(Backend backend, DeviceNetwork network, TrainingOptions options, Resources resources) {
     this.backend = backend;
@@ -78,7 +80,10 @@ public final class Trainer implements Resource {
   }
 
   private Parameter parameter(int layer, boolean isBias, Matrix value) {
-    return new Parameter(layer, isBias, value, like(value), like(value), like(value));
+    Optional<Matrix> biasOfUse = isBias && network.graph().isTied(layer)
+        ? Optional.of(resources.own(backend.allocate(1, value.columns())))
+        : Optional.empty();
+    return new Parameter(layer, isBias, value, like(value), like(value), like(value), biasOfUse);
   }
 
   private Matrix like(Matrix matrix) {
@@ -237,12 +242,19 @@ public final class Trainer implements Resource {
     backend.enter(Phase.BACKWARD);
     loss.run(network, forward);
     for (Parameter parameter : parameters) {
-      Matrix gradient = loss.gradient(parameter.layer, samples);
-      if (parameter.isBias) {
-        backend.moments().columnMeans(gradient, parameter.gradient);
-      } else {
-        backend.network().product(1.0 / samples, gradient, true, forward.input(parameter.layer), false, 0,
-            parameter.gradient);
+      int[] uses = forward.uses(parameter.layer);
+      for (int u = 0; u < uses.length; u++) {
+        Matrix gradient = loss.gradient(uses[u], samples);
+        if (!parameter.isBias) {
+          backend.network().product(1.0 / samples, gradient, true, forward.inputOf(uses[u]), false, u == 0 ? 0 : 1,
+              parameter.gradient);
+        } else if (u == 0) {
+          backend.moments().columnMeans(gradient, parameter.gradient);
+        } else {
+          Matrix ofUse = parameter.biasOfUse.orElseThrow();
+          backend.moments().columnMeans(gradient, ofUse);
+          backend.network().add(1, ofUse, parameter.gradient);
+        }
       }
     }
   }

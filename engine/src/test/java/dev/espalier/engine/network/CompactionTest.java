@@ -159,7 +159,8 @@ final class CompactionTest {
   void keepsTheOutputsOfRandomGraphs(int multiple) {
     int removed = 0;
     for (int seed = 0; seed < 300; seed++) {
-      DenseNetwork network = sparse(TestNetworks.network(arena, seed, TestNetworks.graph(seed, 12)), seed);
+      Graph graph = seed < 200 ? TestNetworks.graph(seed, 12) : TestNetworks.tiedGraph(seed, 14);
+      DenseNetwork network = sparse(TestNetworks.network(arena, seed, graph), seed);
       Compaction compaction = Compaction.of(network, multiple, arena);
       Plain before = Plain.of(network);
       Plain after = Plain.of(compaction.network());
@@ -176,6 +177,7 @@ final class CompactionTest {
         int original = network.layers().get(l).outputs();
         removed += original - width;
         assertTrue(width == original || width % multiple == 0, "seed " + seed);
+        assertTrue(!graph.isTied(l) || compaction.network().layers().get(l).equals(network.layers().get(l)));
       }
       for (int n = 0; n < network.graph().nodes().size(); n++) {
         assertEquals(compaction.network().graph().nodes().get(n).width(), compaction.features().get(n).size());

@@ -197,6 +197,46 @@ final class GraphTest {
   }
 
   @Test
+  void aTiedLayerIsOneLayerOfSeveralNodes() {
+    Graph.Builder builder = new Graph.Builder(6);
+    int left = builder.slice(0, 0, 3); // 1
+    int right = builder.slice(0, 3, 3); // 2
+    int first = builder.dense("encoder", left, 4); // 3
+    int again = builder.activate(builder.again(first, right), Activation.RELU); // 4, 5
+    builder.dense("head", builder.concat(first, again), 2); // 6, 7
+    Graph graph = builder.build();
+    assertEquals(List.of("encoder", "head"), graph.layers().stream().map(Node.Dense::name).toList());
+    assertEquals(3, graph.denseNodes().size());
+    assertArrayEquals(new int[]{3, 7}, graph.layerNodes());
+    assertArrayEquals(new int[]{3, 4}, graph.uses(0));
+    assertArrayEquals(new int[]{7}, graph.uses(1));
+    assertEquals(3 * 4 + 8 * 2, graph.weights());
+    assertEquals(2 * 3 * 4 + 8 * 2, graph.multiplyAdds());
+    assertEquals("encoder (2 times)", graph.tiedText());
+    assertEquals(Activation.IDENTITY, graph.activation(0));
+  }
+
+  /// The same layer one after the other, as in a recurrent network that is rolled out.
+  @Test
+  void aTiedLayerMakesNoChain() {
+    Graph.Builder builder = new Graph.Builder(3);
+    builder.again(1, builder.activate(builder.dense("step", 0, 3), Activation.TANH));
+    assertFalse(builder.build().isChain());
+  }
+
+  @Test
+  void refusesALayerThatIsUsedAgainAsAnother() {
+    Node input = new Node.Input(3);
+    Node dense = new Node.Dense("0", 0, 3, 4);
+    refused("layer 1 is used again before it is there", input, dense, new Node.Dense("1", 0, 3, 4, true));
+    refused("layer 0 is 4 × 3, and is used again as 2 × 4", input, dense, new Node.Dense("0", 1, 4, 2, true));
+    refused("two layers are called 0", input, dense, new Node.Dense("0", 0, 3, 4));
+    Graph.Builder builder = new Graph.Builder(3);
+    assertEquals("node 0 is no layer to be used again",
+        assertThrows(MismatchException.class, () -> builder.again(0, 0)).getMessage());
+  }
+
+  @Test
   void refusesNodesThatDoNotFit() {
     Node input = new Node.Input(3);
     Node dense = new Node.Dense("0", 0, 3, 4);

@@ -73,7 +73,8 @@ final class HiddenNeuronsTest {
     int shrunk = 0;
     for (int seed = 1; seed < 150; seed++) {
       RandomGenerator random = TestNetworks.random(seed);
-      DenseNetwork network = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 9));
+      DenseNetwork network = TestNetworks.network(arena, seed,
+          seed < 100 ? TestNetworks.graph(seed, 9) : TestNetworks.tiedGraph(seed, 12));
       HiddenNeurons neurons = HiddenNeurons.of(network.graph());
       for (Unit unit : neurons.units()) {
         DenseNetwork unread = changed(network, unit.columns(), 0, true);

@@ -50,7 +50,7 @@ final class PassesTest {
   }
 
   static LongStream graphs() {
-    return LongStream.range(0, 40);
+    return LongStream.range(0, 60);
   }
 
   /// Runs a test of a network with both backends.
@@ -68,8 +68,13 @@ final class PassesTest {
     return backend instanceof ReferenceBackend ? DIFFERENCES : FLOAT32;
   }
 
+  /// The last ones have tied layers.
+  private static Graph graph(long seed) {
+    return seed < 40 ? TestNetworks.graph(seed, 10) : TestNetworks.tiedGraph(seed, 14);
+  }
+
   private DenseNetwork network(long seed) {
-    return TestNetworks.network(arena, seed, TestNetworks.graph(seed, 10));
+    return TestNetworks.network(arena, seed, graph(seed));
   }
 
   private List<MatrixView> batches(Graph graph) {
@@ -138,7 +143,7 @@ final class PassesTest {
     });
   }
 
-  /// ∂y/∂z of one layer and sample, which is ∂y/∂b: outputs of the network × outputs of the layer.
+  /// ∂y/∂z of one dense node, which is a layer of its own, and sample, which is ∂y/∂b: outputs of the network × outputs of the layer.
   private static double[][] jacobian(Plain plain, int l, double[] x) {
     double[][] jacobian = new double[plain.graph().outputs()][plain.biases()[l].length];
     for (int i = 0; i < plain.biases()[l].length; i++) {
@@ -155,7 +160,7 @@ final class PassesTest {
   void sensitivitiesAreSquaredDerivatives(long seed) {
     DenseNetwork network = network(seed);
     int outputs = network.outputs();
-    Plain plain = Plain.of(network);
+    Plain plain = Plain.of(network).untied();
     onBackends(network, (backend, device) -> {
       for (Sensitivity sensitivity : List.of(new Sensitivity.Jacobian(), new Sensitivity.Probes(3))) {
         int first = 0;
@@ -165,7 +170,7 @@ final class PassesTest {
             forward.load(batch);
             forward.run(device);
             pass.run(device, forward, first);
-            for (int l = 0; l < network.layers().size(); l++) {
+            for (int l = 0; l < plain.graph().layers().size(); l++) {
               for (int n = 0; n < batch.rows(); n++) {
                 double[][] jacobian = jacobian(plain, l, TestNetworks.row(batch, n));
                 double[][] vectors = vectors(sensitivity, outputs, first + n);
@@ -176,8 +181,8 @@ final class PassesTest {
                   }
                   return sensitivity instanceof Sensitivity.Jacobian ? sum : sum / vectors.length;
                 }).toArray();
-                assertClose(expected, row(backend, pass.sensitivity(l, batch.rows()), n), 10 * tolerance(backend),
-                    "%s, %s, layer %d".formatted(sensitivity, network.graph(), l));
+                assertClose(expected, row(backend, pass.sensitivity(plain.graph().layerNodes()[l], batch.rows()), n),
+                    10 * tolerance(backend), "%s, %s, layer %d".formatted(sensitivity, network.graph(), l));
               }
             }
             first += batch.rows();
@@ -192,7 +197,7 @@ final class PassesTest {
   @MethodSource("graphs")
   void fisherSensitivitiesAreThoseOfTheClassProbabilities(long seed) {
     DenseNetwork network = network(seed);
-    Plain plain = Plain.of(network);
+    Plain plain = Plain.of(network).untied();
     boolean isSoftmax = network.graph().lastActivation().equals(Activation.SOFTMAX);
     for (double temperature : new double[]{1, 4}) {
       Sensitivity sensitivity = new Sensitivity.Fisher(OptionalInt.empty(), temperature);
@@ -208,7 +213,7 @@ final class PassesTest {
           forward.load(batch);
           forward.run(device);
           pass.run(device, forward, 0);
-          for (int l = 0; l < network.layers().size(); l++) {
+          for (int l = 0; l < plain.graph().layers().size(); l++) {
             for (int n = 0; n < batch.rows(); n++) {
               double[] x = TestNetworks.row(batch, n);
               double[] output = plain.output(x);
@@ -221,8 +226,8 @@ final class PassesTest {
                 return IntStream.range(0, output.length)
                     .mapToDouble(k -> softmax(scaled, k) * Math.pow(slopes[k] - mean, 2)).sum();
               }).toArray();
-              assertClose(expected, row(backend, pass.sensitivity(l, batch.rows()), n), 10 * tolerance(backend),
-                  "%s, %s, layer %d".formatted(sensitivity, network.graph(), l));
+              assertClose(expected, row(backend, pass.sensitivity(plain.graph().layerNodes()[l], batch.rows()), n),
+                  10 * tolerance(backend), "%s, %s, layer %d".formatted(sensitivity, network.graph(), l));
             }
           }
         }
@@ -247,7 +252,7 @@ final class PassesTest {
   @MethodSource("graphs")
   void gradientsOfLossesAreTheirDerivatives(long seed) {
     DenseNetwork network = network(seed);
-    Plain plain = Plain.of(network);
+    Plain plain = Plain.of(network).untied();
     Activation last = network.graph().lastActivation();
     boolean givesClasses = last.equals(Activation.IDENTITY) || !last.isElementwise();
     onBackends(network, (backend, device) -> {
@@ -273,7 +278,7 @@ final class PassesTest {
               double[] t = TestNetworks.row(targets, n);
               assertEquals(loss(loss, plain, x, t), each[n], tolerance(backend) * (1 + Math.abs(each[n])),
                   loss + " of sample");
-              for (int l = 0; l < network.layers().size(); l++) {
+              for (int l = 0; l < plain.graph().layers().size(); l++) {
                 double[] bias = plain.biases()[l];
                 double[] expected = IntStream.range(0, bias.length).mapToDouble(i -> {
                   double h = 1e-6;
@@ -285,8 +290,8 @@ final class PassesTest {
                   bias[i] = value;
                   return (up - down) / (2 * h);
                 }).toArray();
-                assertClose(expected, row(backend, pass.gradient(l, batch.rows()), n), 10 * tolerance(backend),
-                    "%s, %s, layer %d".formatted(loss, network.graph(), l));
+                assertClose(expected, row(backend, pass.gradient(plain.graph().layerNodes()[l], batch.rows()), n),
+                    10 * tolerance(backend), "%s, %s, layer %d".formatted(loss, network.graph(), l));
               }
             }
           }
@@ -370,10 +375,9 @@ final class PassesTest {
   @ParameterizedTest
   @MethodSource("graphs")
   void downstreamIsWhatReadsANodeOverOthers(long seed) {
-    Graph graph = TestNetworks.graph(seed, 10);
-    Wiring wiring = new Wiring(graph);
+    Graph graph = graph(seed);
     for (int node : graph.layerNodes()) {
-      boolean[] downstream = wiring.downstream(node);
+      boolean[] downstream = graph.downstream(node);
       for (int n = 0; n < downstream.length; n++) {
         assertEquals(reaches(graph, node, n), downstream[n]);
       }

@@ -622,9 +622,10 @@ final class PrunerTest {
 
   /// The removed weights and moved biases of a graph, and how far its output moves by them, by a plain evaluation.
   @ParameterizedTest
-  @ValueSource(longs = {0, 1, 2, 3, 4, 5, 6, 7})
+  @ValueSource(longs = {0, 1, 2, 3, 4, 5, 6, 7, 100, 101, 102, 103})
   void measuresHowFarTheOutputOfAGraphMoves(long seed) throws IOException {
-    DenseNetwork graph = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 12));
+    DenseNetwork graph = TestNetworks.network(arena, seed,
+        seed < 100 ? TestNetworks.graph(seed, 12) : TestNetworks.tiedGraph(seed, 12));
     MatrixView x = TestNetworks.normal(arena, TestNetworks.random(seed), 20, graph.inputs(), 1, 0.5);
     PruningResult result = new Pruner(backend, PruningOptions.builder().sparsity(0.4).batchSize(8).build()).prune(graph,
         TestNetworks.source(x), arena);

@@ -19,11 +19,13 @@ import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.scoring.ScoringPlan;
 import java.lang.foreign.Arena;
@@ -79,6 +81,28 @@ final class PruningPlanTest {
         plan(gradient, network(4, Activation.SIGMOID), data(1)).scoring().loss());
     assertEquals(Optional.of(new Loss.SquaredError()),
         plan(gradient, network(4, Activation.IDENTITY), data(4)).scoring().loss());
+  }
+
+  @Test
+  void refusesForATiedLayerWhatIsOfLayersUsedOnce() {
+    Graph.Builder builder = new Graph.Builder(6);
+    int first = builder.dense("encoder", builder.slice(0, 0, 3), 4);
+    int again = builder.again(first, builder.slice(0, 3, 3));
+    builder.dense("head", builder.concat(first, again), 2);
+    DenseNetwork tied = TestNetworks.network(arena, 1, builder.build());
+    PruningOptions.Builder nonlinear = PruningOptions.builder()
+        .criterion(new Criterion.NonlinearEliminationCompensation());
+    assertEquals(
+        "criterion ec-nonlinear is of layers that one node uses, and layer encoder is used by 2 nodes: use ec, "
+            + "or exclude it",
+        assertThrows(MismatchException.class, () -> plan(nonlinear, tied, data(0))).getMessage());
+    assertEquals(1, plan(nonlinear.exclude("encoder"), tied, data(0)).scoring().layers().size());
+    assertEquals(
+        "no neuron can be removed: none is hidden, or a normalisation, a sum of features or a tied layer has or reads "
+            + "them, or they are added or multiplied with inputs or outputs, or an excluded layer has or reads them",
+        assertThrows(MismatchException.class,
+            () -> plan(PruningOptions.builder().target(new Target.Neurons(0.5, new Scope.Global())), tied, data(0)))
+            .getMessage());
   }
 
   @Test

@@ -18,6 +18,7 @@ import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.reflect.InvocationTargetException;
@@ -97,6 +98,20 @@ final class PruningWorkTest {
         assertEquals(counted, plan.work().orElseThrow().multiplyAdds(), criterion + ", " + schedule);
       }
     }
+  }
+
+  @Test
+  void aTiedLayerCountsForEachUse() throws IOException {
+    Graph.Builder builder = new Graph.Builder(14);
+    int first = builder.activate(builder.dense("a", 0, 12), Activation.TANH);
+    int step = builder.dense("step", first, 12);
+    builder.dense("b", builder.again(step, builder.activate(step, Activation.TANH)), 4);
+    DenseNetwork tied = TestNetworks.network(arena, 1, builder.build());
+    PruningOptions options = PruningOptions.builder().sparsity(0.9).measureOutputChange(false)
+        .sensitivity(new Sensitivity.Probes(2)).build();
+    PruningPlan plan = PruningPlan.of(options, tied, Optional.of(data), backend);
+    new Pruner(backend, options).prune(tied, Optional.of(data), ProgressListener.NONE, arena);
+    assertEquals(counted, plan.work().orElseThrow().multiplyAdds());
   }
 
   /// Where neurons have died, a joint repair does far less than its estimate.

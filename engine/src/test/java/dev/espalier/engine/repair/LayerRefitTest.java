@@ -20,7 +20,6 @@ import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.network.Node;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.scoring.ScoringPlan;
 import java.io.IOException;
@@ -52,8 +51,13 @@ final class LayerRefitTest {
     arena.close();
   }
 
-  /// Random graphs, and a chain.
+  /// Random graphs, the last ones with tied layers, and a chain.
   static LongStream graphs() {
+    return LongStream.range(0, 24);
+  }
+
+  /// Those without tied layers.
+  static LongStream untied() {
     return LongStream.range(0, 12);
   }
 
@@ -61,7 +65,8 @@ final class LayerRefitTest {
     return seed == 0
         ? TestNetworks.network(arena, 1, List.of(7, 9, 6, 3),
             List.of(Activation.RELU, Activation.TANH, Activation.SOFTMAX))
-        : TestNetworks.network(arena, seed, TestNetworks.graph(seed, 9));
+        : TestNetworks.network(arena, seed,
+            seed < 12 ? TestNetworks.graph(seed, 9) : TestNetworks.tiedGraph(seed + 100, 12));
   }
 
   /// A copy of which about half of the weights are removed, and all of one row.
@@ -103,7 +108,7 @@ final class LayerRefitTest {
     }
   }
 
-  /// Layer by layer, each with the inputs that the refitted layers below it give: E‖z₀ − W a − b‖² + λ h ‖W − W₁‖² by
+  /// Layer by layer, each with the inputs that the layers below it give, refitted or not yet, at all its uses: E‖z₀ − W a − b‖² + λ h ‖W − W₁‖² by
   /// Gaussian elimination, with W₁ as it was pruned and h the mean variance of the inputs.
   @ParameterizedTest
   @MethodSource("graphs")
@@ -133,16 +138,16 @@ final class LayerRefitTest {
   }
 
   private static void solve(int l, Plain dense, Plain pruned, MatrixView x, boolean hasBias) {
-    int node = dense.graph().layerNodes()[l];
-    int input = ((Node.Dense) dense.graph().nodes().get(node)).input();
+    int[] uses = dense.graph().uses(l);
     int inputs = pruned.weights()[l][0].length;
-    double[][] a = new double[x.rows()][];
-    double[][] z = new double[x.rows()][];
+    double[][] a = new double[x.rows() * uses.length][];
+    double[][] z = new double[a.length][];
     double[] mean = new double[inputs];
     double[] meanError = new double[pruned.weights()[l].length];
     for (int n = 0; n < a.length; n++) {
-      double[] sample = TestNetworks.row(x, n);
-      a[n] = pruned.values(sample)[input];
+      double[] sample = TestNetworks.row(x, n / uses.length);
+      int node = uses[n % uses.length];
+      a[n] = pruned.values(sample)[dense.graph().nodes().get(node).inputs().getFirst()];
       z[n] = dense.values(sample)[node];
       for (int i = 0; i < meanError.length; i++) {
         meanError[i] += (z[n][i] - pruned.values(sample)[node][i]) / a.length;
@@ -217,7 +222,7 @@ final class LayerRefitTest {
   }
 
   @ParameterizedTest
-  @MethodSource("graphs")
+  @MethodSource("untied")
   void bringsALayerCloser(long seed) throws IOException {
     DenseNetwork dense = network(seed);
     MatrixView x = samples(dense, SAMPLES);

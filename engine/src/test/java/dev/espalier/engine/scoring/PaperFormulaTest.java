@@ -68,6 +68,116 @@ final class PaperFormulaTest {
     return LongStream.range(0, 20);
   }
 
+  /// The formula of a tied layer sums over its uses: the derivatives at each are those of a network in which the others
+  /// do not follow, and one bias compensates at all.
+  @ParameterizedTest
+  @MethodSource("graphs")
+  void sumsThePapersFormulaOverTheUsesOfATiedLayer(long seed) throws IOException {
+    DenseNetwork network = TestNetworks.network(arena, seed, TestNetworks.tiedGraph(seed, 12));
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(12), SAMPLES, network.inputs(), 1, 0.5);
+    Plain untied = Plain.of(network).untied();
+    int[] layers = Plain.of(network).layersOfNodes();
+    try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
+      for (Backend backend : List.of(reference, cpu)) {
+        double tolerance = backend instanceof CpuBackend ? FLOAT32 : 1e-7;
+        try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+            Scores scores = Scorer.score(backend, device, plan(network, new Sensitivity.Jacobian(), 5),
+                Optional.of(TestNetworks.source(x)), ProgressListener.NONE)) {
+          for (int l = 0; l < network.layers().size(); l++) {
+            int number = l;
+            int[] uses = IntStream.range(0, layers.length).filter(u -> layers[u] == number).toArray();
+            double[] importance = TestNetworks.values(backend, scores.importance(l));
+            double[] compensation = TestNetworks.values(backend, scores.compensation(l).orElseThrow());
+            int inputs = network.layers().get(l).inputs();
+            List<Paper> papers = IntStream.range(0, importance.length)
+                .mapToObj(at -> Paper.stacked(
+                    Arrays.stream(uses).mapToObj(use -> Paper.of(untied, x, use, at / inputs, at % inputs)).toList()))
+                .toList();
+            double largest = papers.stream().mapToDouble(Paper::uncompensated).max().orElseThrow();
+            for (int at = 0; at < importance.length; at++) {
+              Paper paper = papers.get(at);
+              String where = "%s, %s, layer %d, weight %d".formatted(backend.description(), network.graph(), l, at);
+              // Means over samples, not over uses.
+              double error = uses.length
+                  * (tolerance * (backend instanceof ReferenceBackend ? paper.uncompensated() : largest)
+                      + 2 * Math.sqrt(paper.uncompensated()) * Math.abs(paper.weight) * 2e-10);
+              assertEquals(uses.length * paper.importance(), importance[at], error, where);
+              assertEquals(paper.compensation(), compensation[at], 10 * tolerance * Math.abs(paper.weight), where);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// One mean of the sensitivities at all uses. Sums of two parts of the samples give the same scores.
+  @ParameterizedTest
+  @MethodSource("graphs")
+  void smoothsOverTheUsesOfATiedLayer(long seed) throws IOException {
+    DenseNetwork network = TestNetworks.network(arena, seed, TestNetworks.tiedGraph(seed, 12));
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(12), SAMPLES, network.inputs(), 1, 0.5);
+    Plain untied = Plain.of(network).untied();
+    int[] layers = Plain.of(network).layersOfNodes();
+    Sensitivity smoothed = new Sensitivity.Smoothed(new Sensitivity.Jacobian(), 0.3);
+    try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
+      for (Backend backend : List.of(reference, cpu)) {
+        ScoringPlan plan = plan(network, smoothed, 5);
+        try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+            Scores scores = Scorer.score(backend, device, plan, Optional.of(TestNetworks.source(x)),
+                ProgressListener.NONE);
+            Scores merged = Scorer.score(backend, device, plan,
+                Scorer.sums(backend, device, plan, TestNetworks.source(x.slice(0, 3)), ProgressListener.NONE, arena)
+                    .merge(Scorer.sums(backend, device, plan, TestNetworks.source(x.slice(3, SAMPLES - 3)),
+                        ProgressListener.NONE, arena), arena))) {
+          for (int l = 0; l < network.layers().size(); l++) {
+            int number = l;
+            int inputs = network.layers().get(l).inputs();
+            int[] uses = IntStream.range(0, layers.length).filter(u -> layers[u] == number).toArray();
+            double[][] s = new double[network.layers().get(l).outputs()][uses.length * SAMPLES];
+            MatrixView a = MatrixView.allocate(arena, uses.length * SAMPLES, inputs);
+            for (int n = 0; n < a.rows(); n++) {
+              double[] sample = TestNetworks.row(x, n / uses.length);
+              int use = uses[n % uses.length];
+              double[] input = untied.values(sample)[untied.graph().layers().get(use).input()];
+              for (int j = 0; j < inputs; j++) {
+                a.set(n, j, (float) input[j]);
+              }
+              for (int i = 0; i < s.length; i++) {
+                s[i][n] = Arrays.stream(untied.derivative(sample, untied.biases()[use], i)).map(d -> d * d).sum();
+              }
+            }
+            double[] importance = TestNetworks.values(backend, scores.importance(l));
+            double[] ofMerged = TestNetworks.values(backend, merged.importance(l));
+            double[] compensation = TestNetworks.values(backend, scores.compensation(l).orElseThrow());
+            for (int at = 0; at < importance.length; at++) {
+              double[] own = s[at / inputs];
+              double mean = Arrays.stream(own).average().orElseThrow();
+              if (mean < 1e-12) {
+                assertEquals(0, importance[at], 1e-9);
+                continue; // nothing depends on the neuron
+              }
+              double weight = untied.weights()[uses[0]][at / inputs][at % inputs];
+              double[] expected = smoothed(weight, Arrays.stream(own).map(one -> 0.7 * one + 0.3 * mean).toArray(), a,
+                  at % inputs, true);
+              double tolerance = 1e-5 * uses.length * (expected[2] + 1e-6);
+              String where = "%s, %s, layer %d, weight %d".formatted(backend.description(), network.graph(), l, at);
+              assertEquals(uses.length * expected[0], importance[at], tolerance, where);
+              assertEquals(importance[at], ofMerged[at], tolerance, where);
+              assertEquals(expected[1], compensation[at], 1e-4 * (Math.abs(expected[1]) + Math.abs(weight)), where);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Root mean squares of the inputs, and gradients of the loss, of which those of all uses add up.
+  @ParameterizedTest
+  @MethodSource("graphs")
+  void otherCriteriaSumOverTheUsesOfATiedLayer(long seed) throws IOException {
+    checkDefinitions(TestNetworks.network(arena, seed, TestNetworks.tiedGraph(seed, 12)));
+  }
+
   private void check(List<Integer> widths, List<Activation> activations) throws IOException {
     try (Backend reference = new ReferenceBackend()) {
       check(reference, TestNetworks.network(arena, 11, widths, activations), 1e-7);
@@ -185,6 +295,13 @@ final class PaperFormulaTest {
         byBias[n] = plain.derivative(sample, bias, i);
       }
       return new Paper(row[j], byWeight, byBias);
+    }
+
+    /// The derivatives at several uses of a weight, one below the other.
+    static Paper stacked(List<Paper> uses) {
+      return new Paper(uses.getFirst().weight,
+          uses.stream().flatMap(use -> Arrays.stream(use.byWeight)).toArray(double[][]::new),
+          uses.stream().flatMap(use -> Arrays.stream(use.byBias)).toArray(double[][]::new));
     }
 
     /// Wᵢⱼ Σₖ E[∂W y ∂b y] / Σₖ E[(∂b y)²]
@@ -321,7 +438,10 @@ final class PaperFormulaTest {
   @ParameterizedTest
   @MethodSource("graphs")
   void equalsTheDefinitionsOfTheOtherCriteria(long seed) throws IOException {
-    DenseNetwork network = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 9));
+    checkDefinitions(TestNetworks.network(arena, seed, TestNetworks.graph(seed, 9)));
+  }
+
+  private void checkDefinitions(DenseNetwork network) throws IOException {
     MatrixView x = TestNetworks.normal(arena, TestNetworks.random(12), SAMPLES, network.inputs(), 1, 0.5);
     MatrixView t = TestNetworks.normal(arena, TestNetworks.random(13), SAMPLES, network.outputs(), 1, 0);
     Plain plain = Plain.of(network);
@@ -362,7 +482,11 @@ final class PaperFormulaTest {
     for (int n = 0; n < x.rows(); n++) {
       double[] sample = TestNetworks.row(x, n);
       sum += switch (criterion) {
-        case Criterion.Wanda() -> Math.pow(plain.values(sample)[plain.graph().layers().get(l).input()][j], 2);
+        case Criterion.Wanda() -> {
+          double[][] values = plain.values(sample);
+          yield Arrays.stream(plain.graph().uses(l))
+              .mapToDouble(use -> Math.pow(values[plain.graph().nodes().get(use).inputs().getFirst()][j], 2)).sum();
+        }
         case Criterion.Gradient() -> {
           double[] y = plain.output(sample);
           double[] derivative = plain.derivative(sample, row, j);

@@ -53,7 +53,7 @@ record SumsOfSamples(DenseLayer layer, MatrixView input, MatrixView sensitivity,
           Matrix s = TestNetworks.upload(backend, sensitivity.slice(at, rows));
           Matrix g = TestNetworks.upload(backend, lossGradient.slice(at, rows))) {
         LayerBatch found = new LayerBatch(a, Optional.of(s), Optional.of(g));
-        accumulator.begin(found);
+        accumulator.begin(found, 1);
         accumulator.add(found);
       }
     }

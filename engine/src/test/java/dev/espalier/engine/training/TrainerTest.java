@@ -11,6 +11,7 @@ import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.TestNetworks;
+import dev.espalier.engine.TestNetworks.Plain;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Precision;
@@ -243,6 +244,68 @@ final class TrainerTest {
     float[] bias = train(biased, TestNetworks.source(x, y), options(2, MSE, false)).layers().getFirst().bias()
         .orElseThrow().toArray();
     assertTrue(bias[0] > 0.01 && bias[1] > 0.01, () -> Arrays.toString(bias));
+  }
+
+  /// Some steps of Adam on all samples in double, by gradients from central differences, in which all uses of a tied layer
+  /// move together.
+  @Test
+  void aTiedLayerFollowsTheGradientsOfAllItsUses() throws IOException {
+    for (long seed = 0; seed < 6; seed++) {
+      DenseNetwork network = TestNetworks.network(arena, seed, TestNetworks.tiedGraph(seed, 12));
+      MatrixView x = TestNetworks.normal(arena, TestNetworks.random(8), 9, network.inputs(), 1, 0.3);
+      MatrixView t = TestNetworks.normal(arena, TestNetworks.random(9), 9, network.outputs(), 1, 0.5);
+      Plain expected = Plain.of(network);
+      List<double[]> parameters = new ArrayList<>();
+      for (int l = 0; l < network.layers().size(); l++) {
+        parameters.addAll(List.of(expected.weights()[l]));
+        if (network.layers().get(l).hasBias()) {
+          parameters.add(expected.biases()[l]);
+        }
+      }
+      adam(expected, parameters, x, t, 4, 0.01);
+      try (Backend reference = new ReferenceBackend()) {
+        Plain found = Plain.of(Trainer.train(reference, network, TestNetworks.source(x, t),
+            new TrainingOptions(4, 9, Adam.of(0.01), MSE, 5, false), ProgressListener.NONE, arena));
+        for (int l = 0; l < network.layers().size(); l++) {
+          for (int i = 0; i < found.weights()[l].length; i++) {
+            assertArrayEquals(expected.weights()[l][i], found.weights()[l][i], 1e-4, network.graph().toString());
+          }
+          assertArrayEquals(expected.biases()[l], found.biases()[l], 1e-4, network.graph().toString());
+        }
+      }
+    }
+  }
+
+  /// [Kingma and Ba 2015], with a constant rate.
+  private static void adam(Plain plain, List<double[]> parameters, MatrixView x, MatrixView t, int steps, double rate) {
+    List<double[]> first = parameters.stream().map(p -> new double[p.length]).toList();
+    List<double[]> second = parameters.stream().map(p -> new double[p.length]).toList();
+    for (int step = 1; step <= steps; step++) {
+      List<double[]> gradients = new ArrayList<>();
+      for (double[] parameter : parameters) {
+        gradients.add(IntStream.range(0, parameter.length).mapToDouble(i -> {
+          double sum = 0;
+          for (int n = 0; n < x.rows(); n++) {
+            double[] y = plain.output(TestNetworks.row(x, n));
+            double[] slope = plain.derivative(TestNetworks.row(x, n), parameter, i);
+            for (int k = 0; k < y.length; k++) {
+              sum += 2 * (y[k] - t.get(n, k)) * slope[k] / y.length / x.rows();
+            }
+          }
+          return sum;
+        }).toArray());
+      }
+      for (int p = 0; p < parameters.size(); p++) {
+        for (int i = 0; i < parameters.get(p).length; i++) {
+          double g = gradients.get(p)[i];
+          first.get(p)[i] = 0.9 * first.get(p)[i] + 0.1 * g;
+          second.get(p)[i] = 0.999 * second.get(p)[i] + 0.001 * g * g;
+          double mean = first.get(p)[i] / (1 - Math.pow(0.9, step));
+          double square = second.get(p)[i] / (1 - Math.pow(0.999, step));
+          parameters.get(p)[i] -= rate * mean / (Math.sqrt(square) + 1e-8);
+        }
+      }
+    }
   }
 
   /// The samples of all epochs in the order in which the trainer takes them, seen where it uploads them.

@@ -144,9 +144,10 @@ final class CudaBackendTest {
   /// Random graphs of all nodes, in batches that are recorded and replayed; importances within the few hundred roundings
   /// to float32 on the way of a sample, of the costliest removal of the layer.
   @ParameterizedTest
-  @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8})
+  @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 100, 101, 102, 103})
   void scoresGraphsAsTheReferenceDoes(long seed) throws IOException {
-    DenseNetwork graph = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 10));
+    DenseNetwork graph = TestNetworks.network(arena, seed,
+        seed < 100 ? TestNetworks.graph(seed, 10) : TestNetworks.tiedGraph(seed, 12));
     Dataset samples = TestNetworks
         .source(TestNetworks.normal(arena, TestNetworks.random(2), 60, graph.inputs(), 1, 0.5));
     try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);

@@ -139,8 +139,9 @@ final class SeveralGpusTest {
 
   @Test
   void prunesGraphs() throws IOException {
-    for (long seed = 1; seed <= 3; seed++) {
-      DenseNetwork graph = TestNetworks.network(arena, seed, TestNetworks.graph(seed, 10));
+    for (long seed = 1; seed <= 5; seed++) {
+      DenseNetwork graph = TestNetworks.network(arena, seed,
+          seed <= 3 ? TestNetworks.graph(seed, 10) : TestNetworks.tiedGraph(seed, 12));
       Dataset samples = TestNetworks
           .source(TestNetworks.normal(arena, TestNetworks.random(2), SAMPLES, graph.inputs(), 1, 0.5));
       PruningOptions options = options().repair(Repairs.parse("refit+joint:outer=1:inner=2")).build();
