@@ -5,4 +5,10 @@ import java.util.Optional;
 /// A dense layer of an ONNX model.
 ///
 /// @param transposed whether the weights are inputs × outputs
-record OnnxLayer(String name, OnnxTensor weight, boolean transposed, Optional<OnnxTensor> bias) {}
+record OnnxLayer(String name, OnnxTensor weight, boolean transposed, Optional<OnnxTensor> bias) {
+  /// Whether it has the weights and the bias of another, by the names of these.
+  boolean isSame(OnnxLayer other) {
+    return transposed == other.transposed && weight.name().equals(other.weight.name())
+        && bias.map(OnnxTensor::name).equals(other.bias.map(OnnxTensor::name));
+  }
+}

@@ -5,8 +5,11 @@ import static dev.espalier.engine.io.FormatException.quote;
 import dev.espalier.engine.io.OnnxValues.Value;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
@@ -17,6 +20,9 @@ final class OnnxLayers {
   private final OnnxContent content;
   private final OnnxValues values;
   private final List<OnnxLayer> found = new ArrayList<>();
+  /// By layer, the nodes of the model that use it, and the graph's node of the first.
+  private final Map<OnnxLayer, List<OnnxNode>> uses = new LinkedHashMap<>();
+  private final Map<OnnxLayer, Integer> first = new HashMap<>();
   /// Nodes that were read together with one before them.
   private final Set<OnnxNode> taken = Collections.newSetFromMap(new IdentityHashMap<>());
 
@@ -58,7 +64,6 @@ final class OnnxLayers {
     if (isGemm && (node.integer("transA", 0) != 0 || node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)) {
       throw values.refused(node, "has transA, alpha or beta other than 0, 1 and 1");
     }
-    requireUnshared(node, weight);
     boolean isTransposed = isTransposed(node);
     long inputs = weight.shape().get(isTransposed ? 0 : 1);
     long outputs = weight.shape().get(isTransposed ? 1 : 0);
@@ -67,11 +72,37 @@ final class OnnxLayers {
     }
     Optional<OnnxTensor> bias = bias(node, outputs);
     String name = weight.name().replaceFirst("\\.weight$", "").replace(',', '_');
-    found.add(new OnnxLayer(name, weight, isTransposed, bias));
-    Value value = values.added(values.builder().dense(name, read.node(), (int) outputs), (int) outputs,
-        isGemm ? 2 : read.rank(), List.of(read));
+    Value value = values.added(use(node, new OnnxLayer(name, weight, isTransposed, bias), read.node(), (int) outputs),
+        (int) outputs, isGemm ? 2 : read.rank(), List.of(read));
     taken(node).ifPresent(add -> values.give(add.outputs().getFirst(), value));
     return value;
+  }
+
+  /// The graph's node of a layer, which is used again if an earlier node has the same weights and bias.
+  private int use(OnnxNode node, OnnxLayer layer, int input, int outputs) {
+    Optional<OnnxLayer> same = found.stream().filter(layer::isSame).findFirst();
+    if (same.isPresent()) {
+      uses.get(same.get()).add(node);
+      return values.builder().again(first.get(same.get()), input);
+    }
+    found.add(layer);
+    uses.put(layer, new ArrayList<>(List.of(node)));
+    first.put(layer, values.builder().dense(layer.name(), input, outputs));
+    return first.get(layer);
+  }
+
+  /// Refuses a layer whose weights or bias something else reads.
+  void requireUnshared() throws FormatException {
+    for (Map.Entry<OnnxLayer, List<OnnxNode>> layer : uses.entrySet()) {
+      List<OnnxTensor> tensors = new ArrayList<>(List.of(layer.getKey().weight()));
+      layer.getKey().bias().ifPresent(tensors::add);
+      for (OnnxTensor tensor : tensors) {
+        if (content.uses(tensor) != layer.getValue().size()) {
+          throw values.refused(layer.getValue().getFirst(),
+              "shares its tensor %s with another".formatted(quote(tensor.name())));
+        }
+      }
+    }
   }
 
   /// The Add behind a MatMul that is its bias.
@@ -103,14 +134,7 @@ final class OnnxLayers {
         || bias.get().shape().getLast() != outputs) {
       throw values.refused(node, "has a bias %s that is not of shape [%d]".formatted(quote(name), outputs));
     }
-    requireUnshared(node, bias.get());
     return bias;
-  }
-
-  private void requireUnshared(OnnxNode node, OnnxTensor tensor) throws FormatException {
-    if (content.uses(tensor) > 1) {
-      throw values.refused(node, "shares its tensor %s with another".formatted(quote(tensor.name())));
-    }
   }
 
   private static String other(OnnxNode node, String value) {

@@ -15,7 +15,8 @@ import java.util.Optional;
 import java.util.Set;
 
 /// Gives each layer of an ONNX model weights and a bias of its own: a tensor that several nodes read, one of them as such,
-/// is repeated for each but the first. The model computes the same.
+/// is repeated for each but the first. Nodes with the same weights and the same bias, or none, are one tied layer, and
+/// share. The model computes the same.
 final class OnnxSharing {
   private static final int NODE_INPUT = 1;
 
@@ -49,7 +50,7 @@ final class OnnxSharing {
   }
 
   /// @param arena takes the memory of the model, if something is shared
-  /// @throws FormatException if one layer is used twice, or a shared tensor stands among the inputs
+  /// @throws FormatException if a shared tensor stands among the inputs
   static Unshared of(Path path, MemorySegment model, OnnxExternal external, Optional<String> from, Arena arena)
       throws FormatException {
     OnnxContent content = OnnxContent.of(path, model, external, from);
@@ -61,15 +62,15 @@ final class OnnxSharing {
     Map<String, String> copies = new LinkedHashMap<>(); // the name of the tensor by that of its copy
     List<String> notes = new ArrayList<>();
     for (Map.Entry<String, List<Use>> tensor : uses.entrySet()) {
-      if (tensor.getValue().size() > 1 && isOfLayer(tensor.getValue())) {
-        requireLayersOnce(tensor.getValue());
-        for (Use use : copied(tensor.getValue())) {
+      List<List<Use>> owners = isOfLayer(tensor.getValue()) ? owners(tensor.getValue()) : List.of();
+      if (owners.size() > 1) {
+        for (List<Use> owner : copied(owners)) {
           String copy = unused(tensor.getKey(), copies);
           copies.put(copy, tensor.getKey());
-          renamed.computeIfAbsent(use.node.outputs().getFirst(), _ -> new HashMap<>()).put(use.input, copy);
+          owner.forEach(
+              use -> renamed.computeIfAbsent(use.node.outputs().getFirst(), _ -> new HashMap<>()).put(use.input, copy));
         }
-        notes.add("tensor %s is shared by %d nodes: each has a copy of its own now".formatted(quote(tensor.getKey()),
-            tensor.getValue().size()));
+        notes.add(note(tensor.getKey(), owners, tensor.getValue().size()));
       }
     }
     return copies.isEmpty()
@@ -77,10 +78,45 @@ final class OnnxSharing {
         : new Unshared(rewritten(model, renamed, copies, arena), notes);
   }
 
-  /// The uses that get a copy: all but the first, or, if nodes outside of the network read the tensor too, all in it.
-  private List<Use> copied(List<Use> of) {
-    List<Use> own = of.stream().filter(use -> needed.contains(use.node)).toList();
+  private static String note(String tensor, List<List<Use>> owners, int nodes) {
+    return owners.size() == nodes
+        ? "tensor %s is shared by %d nodes: each has a copy of its own now".formatted(quote(tensor), nodes)
+        : "tensor %s is shared by %d nodes, some of which are one layer: each layer has a copy of its own now"
+            .formatted(quote(tensor), nodes);
+  }
+
+  /// The owners that get a copy: all but the first, or, if nodes outside of the network read the tensor too, all in it.
+  private List<List<Use>> copied(List<List<Use>> of) {
+    List<List<Use>> own = of.stream().filter(owner -> needed.contains(owner.getFirst().node)).toList();
     return own.size() < of.size() ? own : own.subList(1, own.size());
+  }
+
+  /// The uses of a tensor, those of one tied layer together.
+  private List<List<Use>> owners(List<Use> of) throws FormatException {
+    Map<String, List<Use>> owners = new LinkedHashMap<>();
+    for (int i = 0; i < of.size(); i++) {
+      Use use = of.get(i);
+      Optional<String> layer = needed.contains(use.node) ? layer(use) : Optional.empty();
+      owners.computeIfAbsent(layer.orElse("use " + i), _ -> new ArrayList<>()).add(use);
+    }
+    return List.copyOf(owners.values());
+  }
+
+  /// What tells the layer apart whose weights or bias the tensor is: which of both, and the layer's weights, which way
+  /// round they are, and its bias.
+  private Optional<String> layer(Use use) throws FormatException {
+    boolean isWeight = isWeight(use);
+    if (!isWeight && !isBias(use)) {
+      return Optional.empty();
+    }
+    boolean isOwn = isWeight || use.node.operator().equals("Gemm");
+    OnnxNode node = isOwn ? use.node : content.maker(use.node.inputs().get(1 - use.input)).orElseThrow();
+    if (!OnnxLayers.hasMatrix(content, node)) {
+      return Optional.empty();
+    }
+    String bias = node.operator().equals("Gemm") ? input(node, 2) : addedTo(node);
+    return Optional.of(String.join("\n", isWeight ? "weight" : "bias", input(node, 1), bias,
+        String.valueOf(OnnxLayers.isTransposed(node))));
   }
 
   private boolean isOfLayer(List<Use> of) throws FormatException {
@@ -105,25 +141,6 @@ final class OnnxSharing {
         ? content.maker(use.node.inputs().get(1 - use.input))
         : Optional.empty();
     return added.isPresent() && added.get().operator().equals("MatMul") && OnnxLayers.hasMatrix(content, added.get());
-  }
-
-  /// Refuses two nodes with the same weights and the same bias, or none: one layer, the weights of which are tied.
-  private void requireLayersOnce(List<Use> of) throws FormatException {
-    Map<String, OnnxNode> layers = new HashMap<>();
-    for (Use use : of) {
-      if (needed.contains(use.node) && isWeight(use)) {
-        boolean isGemm = use.node.operator().equals("Gemm");
-        String bias = isGemm ? input(use.node, 2) : addedTo(use.node);
-        long turned = isGemm ? use.node.integer("transB", 0) : 0;
-        OnnxNode first = layers.putIfAbsent(bias + " " + turned, use.node);
-        if (first != null) {
-          throw new FormatException(path,
-              "nodes %s and %s are one layer that is used twice, with the weights %s; give each its own weights, or prune it "
-                  .formatted(quote(first.label()), quote(use.node.label()), quote(use.node.inputs().get(1)))
-                  + "by the inputs of both uses as a single layer");
-        }
-      }
-    }
   }
 
   private String input(OnnxNode node, int i) {

@@ -214,10 +214,14 @@ final class OnnxWalk {
       notes.add("the network ends before %s, which is not part of it"
           .formatted(tail.stream().map(OnnxNode::operator).collect(Collectors.joining(", "))));
     }
+    layers.requireUnshared();
     Map<Integer, String> ends = ends();
     try {
-      return new Network(ends.size() > 1 ? joined(ends) : values.builder().build(), layers.found(), values.constants(),
-          notes);
+      Graph graph = ends.size() > 1 ? joined(ends) : values.builder().build();
+      if (!graph.tiedText().isEmpty()) {
+        notes.add("a layer that several nodes use is pruned once, for all of them: %s".formatted(graph.tiedText()));
+      }
+      return new Network(graph, layers.found(), values.constants(), notes);
     } catch (MismatchException e) {
       throw new FormatException(content.path(), e.getMessage(), e);
     }

@@ -82,14 +82,17 @@ final class OnnxFileTest {
         again.network().layers().getLast().weights().toArray());
   }
 
+  /// `first` and `second` have the weights `w` and no bias.
+  @Test
+  void readsNodesThatShareWeightsAsOneLayer() throws Exception {
+    Path shared = copy("shared.onnx");
+    ModelFile model = ModelFile.load(shared, Optional.empty(), arena);
+    assertEquals(List.of("a layer that several nodes use is pruned once, for all of them: w (2 times)"), model.notes());
+    OnnxRuntime.assertSameOutputs(model.network(), shared);
+  }
+
   @Test
   void refusesWhatItDoesNotUnderstandByNode() throws IOException {
-    Path shared = copy("shared.onnx");
-    FormatException twice = assertThrows(FormatException.class, () -> ModelFile.load(shared, Optional.empty(), arena));
-    assertEquals(
-        shared + ": nodes \"first\" and \"second\" are one layer that is used twice, with the weights \"w\"; "
-            + "give each its own weights, or prune it by the inputs of both uses as a single layer",
-        twice.getMessage());
     Path relu = copy("relu.onnx");
     FormatException given = assertThrows(FormatException.class,
         () -> ModelFile.load(relu, Optional.of(Activations.parse("tanh")), arena));

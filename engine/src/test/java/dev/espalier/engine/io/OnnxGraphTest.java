@@ -228,6 +228,71 @@ final class OnnxGraphTest {
     assertEquals(file.network().graph(), again.network().graph());
   }
 
+  /// The nodes of one layer, of which each reads the weights and the bias that the other reads too; `nodes` apply it to both
+  /// halves of the samples.
+  static Stream<Arguments> tied() {
+    RandomGenerator random = TestNetworks.random(22);
+    return Stream.of(
+        Arguments.of("Gemm with a bias",
+            halves(random).node("Gemm", "l v b", "p", "transB", 1).node("Gemm", "r v b", "q", "transB", 1)),
+        Arguments.of("Gemm without",
+            halves(random).node("Gemm", "l v", "p", "transB", 1).node("Gemm", "r v", "q", "transB", 1)),
+        Arguments.of("MatMul and Add",
+            halves(random).node("MatMul", "l v", "h").node("Add", "b h", "p").node("Identity", "v", "alias")
+                .node("MatMul", "r alias", "k").node("Add", "k b", "q")),
+        Arguments.of("MatMul without a bias", halves(random).node("MatMul", "l v", "p").node("MatMul", "r v", "q")),
+        Arguments.of("one after the other", halves(random).node("Add", "l r", "m")
+            .node("Gemm", "m v b", "p", "transB", 1).node("Tanh", "p", "t").node("Gemm", "t v b", "q", "transB", 1)));
+  }
+
+  private static OnnxModel halves(RandomGenerator random) {
+    return new OnnxModel(0, 6).normal("v", random, 3, 3).normal("b", random, 3).normal("w", random, 2, 6)
+        .integers("zero", 0).integers("three", 3).integers("six", 6).integers("axis", -1)
+        .node("Slice", "x zero three axis", "l").node("Slice", "x three six axis", "r");
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("tied")
+  void aTiedLayerIsOneLayerAndStaysOneTensor(String name, OnnxModel model) throws Exception {
+    model.node("Relu", "q", "a").node("Concat", "p a", "c", "axis", -1).node("Gemm", "c w", "y", "transB", 1);
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(List.of("a layer that several nodes use is pruned once, for all of them: v (2 times)"), file.notes());
+    assertEquals(2, file.network().layers().size());
+    OnnxRuntime.assertSameOutputs(file.network(), path);
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    Path target = folder.resolve("pruned.onnx");
+    file.save(target, pruned, false);
+    OnnxRuntime.assertSameOutputs(pruned, target);
+    assertEquals(Files.size(path), Files.size(target));
+    ModelFile again = ModelFile.load(target, Optional.empty(), arena);
+    assertEquals(file.network().graph(), again.network().graph());
+    assertArrayEquals(pruned.layers().getFirst().weights().toArray(),
+        again.network().layers().getFirst().weights().toArray());
+  }
+
+  /// Two nodes of one layer, and another layer with its weights, which gets a copy; what else reads the bias has one too.
+  @Test
+  void othersThatReadATensorOfATiedLayerGetCopies() throws Exception {
+    OnnxModel model = halves(TestNetworks.random(22)).node("Gemm", "l v b", "p", "transB", 1)
+        .node("Gemm", "r v b", "q", "transB", 1).node("Gemm", "r v", "o", "transB", 1).node("Add", "o b", "s")
+        .node("Add", "s q", "a").node("Concat", "p a", "c", "axis", -1).node("Gemm", "c w", "y", "transB", 1);
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(
+        List.of("tensor \"v\" is shared by 3 nodes, some of which are one layer: each layer has a copy of its own now",
+            "tensor \"b\" is shared by 3 nodes, some of which are one layer: each layer has a copy of its own now",
+            "a layer that several nodes use is pruned once, for all of them: v (2 times)"),
+        file.notes());
+    assertEquals(List.of("v", "v_2", "w"), file.network().layers().stream().map(DenseLayer::name).toList());
+    OnnxRuntime.assertSameOutputs(file.network(), path);
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    Path target = folder.resolve("pruned.onnx");
+    file.save(target, pruned, false);
+    OnnxRuntime.assertSameOutputs(pruned, target);
+    assertEquals(file.network().graph(), ModelFile.load(target, Optional.empty(), arena).network().graph());
+  }
+
   /// What PyTorch exported.
   @ParameterizedTest
   @ValueSource(strings = {"nerf", "swiglu", "rms", "layernorm", "layernorm17", "batchnorm", "siren", "deeponet", "glu",
@@ -468,9 +533,6 @@ final class OnnxGraphTest {
         "node \"layernormalization1\" (LayerNormalization) has an epsilon of 0.0; it must be above 0" + READ);
     refused(layers().node("Add", "h later", "y").node("Relu", "h", "later"),
         "node \"add1\" (Add) reads \"later\", which is no value of the network" + READ);
-    refused(layers().node("Gemm", "h w", "z", "transB", 1).node("Gemm", "z v", "y", "transB", 1),
-        "nodes \"gemm0\" and \"gemm2\" are one layer that is used twice, with the weights \"v\"; give each its own "
-            + "weights, or prune it by the inputs of both uses as a single layer");
     refused(layers().node("Gemm", "h b", "y", "transB", 1),
         "node \"gemm1\" (Gemm) is no layer of constant weights [inputs, outputs]" + READ);
     refused(layers().normal("u", TestNetworks.random(1), 2, 4).node("Gemm", "h u", "y", "transB", 1),
