@@ -49,7 +49,7 @@ final class ShrinkCommand implements Callable<Integer> {
       ModelFile file = reading.load(model, Optional.empty(), global, arena);
       Compaction compaction = Compaction.of(file.network(), multiple, arena);
       ModelFile smaller = file.compacted(compaction, arena);
-      long before = bytes(file.file().parts());
+      long before = bytes(file.files());
       try (AtomicOutputs outputs = new AtomicOutputs()) {
         smaller.save(outputs, output.output, compaction.network(), _ -> false, output.force);
         outputs.commit();

@@ -480,6 +480,11 @@ public final class ModelFile {
     }
   }
 
+  /// The files that the model was read from: an index and its parts; an ONNX model, and those that its tensors lie in.
+  public List<Path> files() throws IOException {
+    return onnx.isPresent() ? onnx.get().files() : file.parts();
+  }
+
   /// The files that [#save(AtomicOutputs, Path, DenseNetwork, IntPredicate, boolean)] writes: a name that ends in
   /// `.index.json` is that of an index, beside which the parts of the model have their names; an ONNX model has the elements
   /// of tensors in a file beside it if it had them so before, or would be too large.

@@ -15,7 +15,8 @@ import java.util.Map;
 import java.util.stream.Stream;
 
 /// Elements of an ONNX model's tensors that lie in files beside it, because a message holds 2 GB at the most. A tensor
-/// tells their location, a path within the model's folder, and the offset and length there.
+/// tells their location, a path within the model's folder, and the offset and length there; without a length, they take
+/// what its shape and type need.
 final class OnnxExternal {
   static final int DATA = 13;
   static final int DATA_LOCATION = 14;
@@ -47,19 +48,34 @@ final class OnnxExternal {
   ///
   /// @throws FormatException if that is not within the model's folder, cannot be read, or is too short
   MemorySegment data(String name, Protobuf tensor) throws FormatException {
-    Map<String, String> entries = new HashMap<>();
-    for (Protobuf entry : tensor.messages(model, DATA)) {
-      entries.put(entry.text(KEY), entry.text(VALUE));
-    }
+    Map<String, String> entries = entries(tensor);
     String location = entries.getOrDefault(LOCATION, "");
     MemorySegment file = file(name, location);
     long offset = number(name, location, entries.getOrDefault(OFFSET, "0"));
-    long length = entries.containsKey(LENGTH) ? number(name, location, entries.get(LENGTH)) : file.byteSize() - offset;
-    if (length < 0 || offset > file.byteSize() || length > file.byteSize() - offset) {
+    long length = entries.containsKey(LENGTH)
+        ? number(name, location, entries.get(LENGTH))
+        : OnnxTensor.bytes(model, tensor).orElseThrow(() -> refused(name, location,
+            "where it has no length, nor a shape and type that tell it; export it again"));
+    if (offset > file.byteSize() || length > file.byteSize() - offset) {
       throw refused(name, location, "where it has %d bytes from %d on, and the file has %d; copy it again"
           .formatted(length, offset, file.byteSize()));
     }
     return file.asSlice(offset, length);
+  }
+
+  private Map<String, String> entries(Protobuf tensor) throws FormatException {
+    Map<String, String> entries = new HashMap<>();
+    for (Protobuf entry : tensor.messages(model, DATA)) {
+      entries.put(entry.text(KEY), entry.text(VALUE));
+    }
+    return entries;
+  }
+
+  /// The file that the elements of a tensor lie in.
+  ///
+  /// @throws FormatException if that is not within the model's folder
+  Path file(Protobuf tensor) throws FormatException {
+    return within(tensor.text(OnnxContent.TENSOR_NAME), entries(tensor).getOrDefault(LOCATION, ""));
   }
 
   private long number(String name, String location, String text) throws FormatException {

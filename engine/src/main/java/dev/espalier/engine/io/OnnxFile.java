@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -159,6 +160,17 @@ final class OnnxFile {
     if ((long) rows.size() * columns.size() < tensor.elements()) {
       changed.put(tensor.name(), tensor.picked(rows, columns, arena));
     }
+  }
+
+  /// The files that the model was read from: itself, and those beside it that its initializers lie in.
+  List<Path> files() throws FormatException {
+    Set<Path> files = new LinkedHashSet<>(List.of(path));
+    for (Protobuf tensor : OnnxOutput.tensors(path, content)) {
+      if (OnnxExternal.isOutside(tensor)) {
+        files.add(external.file(tensor));
+      }
+    }
+    return List.copyOf(files);
   }
 
   /// The files that a model is written to: itself and, where there is one, the file beside it with elements of its

@@ -87,7 +87,13 @@ final class OnnxOutput {
     }
   }
 
+  /// The initializers of the model.
   private List<Protobuf> tensors() throws FormatException {
+    return tensors(path, model);
+  }
+
+  /// The initializers of a model.
+  static List<Protobuf> tensors(Path path, MemorySegment model) throws FormatException {
     List<Protobuf> tensors = new ArrayList<>();
     for (Protobuf graph : Protobuf.parse(path, model).messages(path, OnnxContent.MODEL_GRAPH)) {
       tensors.addAll(graph.messages(path, OnnxContent.GRAPH_INITIALIZER));

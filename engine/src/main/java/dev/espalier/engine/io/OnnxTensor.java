@@ -1,6 +1,7 @@
 package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
+import static java.util.Map.entry;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -9,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.Set;
 
 /// A constant of an ONNX graph.
@@ -22,6 +24,10 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
   private static final int FLOAT_DATA = 4;
   static final int RAW_DATA = 9;
   private static final int DOUBLE_DATA = 10;
+  /// Bytes of an element, by the number of its type, of those whose elements take whole bytes.
+  private static final Map<Integer, Integer> ELEMENT_BYTES = Map.ofEntries(entry(1, 4), entry(2, 1), entry(3, 1),
+      entry(4, 2), entry(5, 2), entry(6, 4), entry(7, 8), entry(9, 1), entry(10, 2), entry(11, 8), entry(12, 4),
+      entry(13, 8), entry(14, 8), entry(15, 16), entry(16, 2), entry(17, 1), entry(18, 1), entry(19, 1), entry(20, 1));
   /// The fields of its shape and elements.
   static final Set<Integer> CONTENT = Set.of(DIMS, FLOAT_DATA, RAW_DATA, DOUBLE_DATA, OnnxExternal.DATA,
       OnnxExternal.DATA_LOCATION);
@@ -41,18 +47,27 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
     }
     MemorySegment data = isOutside ? external.data(name, tensor) : fields.getFirst().bytes();
     List<Long> shape = tensor.integers(path, DIMS);
-    long bytes = dtype.bytes();
-    for (long dimension : shape) {
-      bytes = dimension < 0 || bytes > Long.MAX_VALUE / Math.max(1, dimension) ? -1 : bytes * dimension;
-      if (bytes < 0) {
-        break;
-      }
-    }
-    if (bytes != data.byteSize()) {
+    if (bytes(path, tensor).orElse(-1) != data.byteSize()) {
       throw new FormatException(path, "tensor %s of shape %s has %d bytes; copy the model or export it again"
           .formatted(quote(name), shape, data.byteSize()));
     }
     return new OnnxTensor(name, dtype, List.copyOf(shape), data);
+  }
+
+  /// Bytes that the elements of a tensor take, by its shape; empty if that is no shape, or its type is not known.
+  static OptionalLong bytes(Path path, Protobuf tensor) throws FormatException {
+    Integer each = ELEMENT_BYTES.get((int) tensor.integer(DATA_TYPE).orElse(0));
+    if (each == null) {
+      return OptionalLong.empty();
+    }
+    long bytes = each;
+    for (long dimension : tensor.integers(path, DIMS)) {
+      if (dimension < 0 || bytes > Long.MAX_VALUE / Math.max(1, dimension)) {
+        return OptionalLong.empty();
+      }
+      bytes *= dimension;
+    }
+    return OptionalLong.of(bytes);
   }
 
   long elements() {

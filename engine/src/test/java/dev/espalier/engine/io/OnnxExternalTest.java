@@ -102,6 +102,27 @@ final class OnnxExternalTest {
         ModelFile.load(chain, Optional.empty(), arena).network().layers().getFirst().weights().toArray());
   }
 
+  /// Without a length, a tensor takes what its shape and type need, whatever follows in the file.
+  @Test
+  void aTensorWithoutALengthEndsWhereItsShapeDoes() throws Exception {
+    OnnxModel model = new OnnxModel(0, 4).outside("w", new long[]{4, 4}, "location", "all.bin", "offset", "16")
+        .outside("b", new long[]{4}, "location", "all.bin").node("Gemm", "x w b", "y");
+    Files.write(folder.resolve("all.bin"), normal(4 + 16 + 5));
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    OnnxRuntime.assertSameOutputs(file.network(), path);
+    assertEquals(List.of(path, folder.resolve("all.bin")), file.files());
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    Path target = Files.createDirectory(root.resolve("other")).resolve("pruned.onnx");
+    file.save(target, pruned, false);
+    OnnxRuntime.assertSameOutputs(pruned, target);
+
+    OnnxModel strange = new OnnxModel(0, 4).outside("w", 99, new long[]{4, 4}, "location", "all.bin").node("Gemm",
+        "x w", "y");
+    Path unknown = TestFiles.file(folder, "unknown.onnx", strange.bytes(17));
+    assertThrows(FormatException.class, () -> ModelFile.load(unknown, Optional.empty(), arena));
+  }
+
   @Test
   void replacesTheModelAndItsTensors() throws Exception {
     Path path = model();
@@ -289,7 +310,7 @@ final class OnnxExternalTest {
     refused("which is missing; copy it into the model's folder", "location", "gone.bin");
     refused("where it has 36 bytes from 4 on, and the file has 36; copy it again", "location", "w.bin", "offset", "4",
         "length", "36");
-    refused("where it has -4 bytes from 40 on, and the file has 36; copy it again", "location", "w.bin", "offset",
+    refused("where it has 36 bytes from 40 on, and the file has 36; copy it again", "location", "w.bin", "offset",
         "40");
     refused("where it has the offset or length \"-1\", which is no number; export it again", "location", "w.bin",
         "offset", "-1");
