@@ -105,6 +105,31 @@ final class OnnxModelsTest {
     assertTrue(entropy.contains("cross-entropy is of one output, and the network has several"), entropy);
   }
 
+  /// One layer of two nodes, which stays one; what is not there for it is refused by its name.
+  @Test
+  void tiedLayersArePrunedOnce() throws IOException {
+    Path data = arrays("data.safetensors", "x", 4, "y", 4);
+    Path pruned = fixture.file("pruned.onnx");
+    for (String[] method : new String[][]{{"--method", "paper"}, {"--method", "refit"}, {"--method", "best"},
+        {"--repair", "refit+joint"}, {"--criterion", "wanda"}, {"--criterion", "gradient"}, {"--fine-tune", "1"}}) {
+      Cli.Result result = Cli.succeed(Stream.concat(Stream.of("prune", model("shared"), "--data", data, "--labels",
+          data, "--sparsity", 0.5, "-o", pruned, "--force"), Stream.of(method)).toArray());
+      assertTrue(
+          result.err().contains("note: a layer that several nodes use is pruned once, for all of them: w (2 times)"),
+          result.err());
+      assertTrue(result.out().contains("multiply-adds per sample: 32, 16 without zeros, 32 after shrink"),
+          result.out());
+      assertEquals(Files.size(model("shared")), Files.size(pruned));
+    }
+    assertTrue(Cli.succeed("shrink", pruned, "-o", fixture.file("small.onnx")).err()
+        .contains("note: layers that several nodes use keep their shapes: w (2 times)"));
+    assertTrue(Cli.succeed("inspect", pruned).out().contains("layer w again"));
+    String nonlinear = Cli.fail(1, folder, "prune", model("shared"), "--data", data, "--criterion", "ec-nonlinear",
+        "--sparsity", 0.5, "-o", pruned, "--force");
+    assertTrue(nonlinear.contains("criterion ec-nonlinear is of layers that one node uses, and layer w is used by 2 "
+        + "nodes: use ec, or exclude it"), nonlinear);
+  }
+
   @Test
   void severalInputsHaveArraysByName() throws IOException {
     Path data = arrays("data.safetensors", "p", 2, "u", 7);
