@@ -8,11 +8,11 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 
-/// A network without its removable neurons, which computes the same outputs. A neuron is removable if nothing that varies
-/// reaches it, so that its activation is a constant c, or if nothing reads it; neurons whose activations are added,
-/// multiplied or the like are removable together. A tied layer keeps all its neurons and all that its uses read, because
-/// its weights and bias are those of all of them. The layers that read them take the constants into their biases:
-/// `b[i] + Σ w[i][j]·c[j]` over the removed features j, summed in double and rounded once.
+/// A network without its removable neurons, which computes the same outputs. A neuron is removable if nothing that
+/// varies reaches it, so that its activation is a constant c, or if nothing reads it; neurons whose activations are
+/// added, multiplied or the like are removable together. A tied layer keeps all its neurons and all that its uses
+/// read, because its weights and bias are those of all of them. The layers that read them take the constants into
+/// their biases: `b[i] + Σ w[i][j]·c[j]` over the removed features j, summed in double and rounded once.
 ///
 /// @param network  the smaller network, of the same inputs and outputs
 /// @param layers   what stays of each layer

@@ -10,10 +10,10 @@ import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/// The neurons of a network that can be removed, by leaving out all weights that read them: not those of its inputs and
-/// outputs, and not those that a normalisation, a sum over features, a softmax or a tied layer reads, nor those of a tied
-/// layer. Neurons whose activations are
-/// added, multiplied or the like can only be removed together, and count as one.
+/// The neurons of a network that can be removed, by leaving out all weights that read them: not those of its inputs
+/// and outputs, and not those that a normalisation, a sum over features, a softmax or a tied layer reads, nor those of
+/// a tied layer. Neurons whose activations are added, multiplied or the like can only be removed together, and count
+/// as one.
 ///
 /// @param units in the order of the layers
 public record HiddenNeurons(List<Unit> units) {

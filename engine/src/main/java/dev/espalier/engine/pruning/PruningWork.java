@@ -20,10 +20,9 @@ import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import java.util.stream.DoubleStream;
 
-/// The multiply-adds of the matrix products that a pruning takes, estimated from the shapes of the dense network, those of
-/// a tied layer once for each use. A
-/// `joint` repair takes fewer than that, because it computes without neurons that do nothing and ends when it gains
-/// little; a training that is repeated at a lower rate takes more.
+/// The multiply-adds of the matrix products that a pruning takes, estimated from the shapes of the dense network,
+/// those of a tied layer once for each use. A `joint` repair takes fewer than that, because it computes without
+/// neurons that do nothing and ends when it gains little; a training that is repeated at a lower rate takes more.
 ///
 /// @param rounds of the schedule
 /// @param parts multiply-adds of all rounds together: of the scoring, and of each repair by its name

@@ -23,8 +23,8 @@ interface JointPasses extends Resource {
   /// @param product written
   void curve(ParameterVector direction, ParameterVector product) throws IOException;
 
-  /// The diagonal of JᵀFJ, up to a factor: exact for up to 64 outputs, estimated beyond. Of a tied layer it is the sum of
-  /// the diagonals of its uses, which lacks the products of different uses.
+  /// The diagonal of JᵀFJ, up to a factor: exact for up to 64 outputs, estimated beyond. Of a tied layer it is the sum
+  /// of the diagonals of its uses, which lacks the products of different uses.
   ///
   /// @param diagonal written
   /// @return the factor

@@ -6,9 +6,10 @@ import java.io.Serializable;
 import java.util.List;
 import java.util.Locale;
 
-/// A quantity that is summed over the samples of a pass, for one dense layer, and over all uses of the layer if it is tied. An [Accumulator] sums it batch by batch
-/// in the memory of a backend; its [Sums] are plain host matrices, which merge with the sums of other batches, threads,
-/// processes and machines. Criteria and compensations are functions of weights and sums (docs/method.md).
+/// A quantity that is summed over the samples of a pass, for one dense layer, and over all uses of the layer if it is
+/// tied. An [Accumulator] sums it batch by batch in the memory of a backend; its [Sums] are plain host matrices, which
+/// merge with the sums of other batches, threads, processes and machines. Criteria and compensations are functions of
+/// weights and sums (docs/method.md).
 public sealed interface Statistic extends Serializable {
   /// M0 = Σ s, M1 = Σ s (a − c)ᵀ and M2 = Σ s ((a − c)∘(a − c))ᵀ, with s the sensitivity of the layer's neurons, a the
   /// layer's input and c a pilot mean of a.

@@ -228,8 +228,8 @@ final class OnnxGraphTest {
     assertEquals(file.network().graph(), again.network().graph());
   }
 
-  /// The nodes of one layer, of which each reads the weights and the bias that the other reads too; `nodes` apply it to both
-  /// halves of the samples.
+  /// The nodes of one layer, of which each reads the weights and the bias that the other reads too; `nodes` apply it
+  /// to both halves of the samples.
   static Stream<Arguments> tied() {
     RandomGenerator random = TestNetworks.random(22);
     return Stream.of(
@@ -271,7 +271,8 @@ final class OnnxGraphTest {
         again.network().layers().getFirst().weights().toArray());
   }
 
-  /// Two nodes of one layer, and another layer with its weights, which gets a copy; what else reads the bias has one too.
+  /// Two nodes of one layer, and another layer with its weights, which gets a copy; what else reads the bias has one
+  /// too.
   @Test
   void othersThatReadATensorOfATiedLayerGetCopies() throws Exception {
     OnnxModel model = halves(TestNetworks.random(22)).node("Gemm", "l v b", "p", "transB", 1)

@@ -143,7 +143,8 @@ final class PassesTest {
     });
   }
 
-  /// ∂y/∂z of one dense node, which is a layer of its own, and sample, which is ∂y/∂b: outputs of the network × outputs of the layer.
+  /// ∂y/∂z of one dense node, which is a layer of its own, and sample, which is ∂y/∂b: outputs of the network ×
+  /// outputs of the layer.
   private static double[][] jacobian(Plain plain, int l, double[] x) {
     double[][] jacobian = new double[plain.graph().outputs()][plain.biases()[l].length];
     for (int i = 0; i < plain.biases()[l].length; i++) {

@@ -108,8 +108,9 @@ final class LayerRefitTest {
     }
   }
 
-  /// Layer by layer, each with the inputs that the layers below it give, refitted or not yet, at all its uses: E‖z₀ − W a − b‖² + λ h ‖W − W₁‖² by
-  /// Gaussian elimination, with W₁ as it was pruned and h the mean variance of the inputs.
+  /// Layer by layer, each with the inputs that the layers below it give, refitted or not yet, at all its uses: E‖z₀ −
+  /// W a − b‖² + λ h ‖W − W₁‖² by Gaussian elimination, with W₁ as it was pruned and h the mean variance of the
+  /// inputs.
   @ParameterizedTest
   @MethodSource("graphs")
   void isTheSolutionOfDampedLeastSquares(long seed) throws IOException {

@@ -246,8 +246,8 @@ final class TrainerTest {
     assertTrue(bias[0] > 0.01 && bias[1] > 0.01, () -> Arrays.toString(bias));
   }
 
-  /// Some steps of Adam on all samples in double, by gradients from central differences, in which all uses of a tied layer
-  /// move together.
+  /// Some steps of Adam on all samples in double, by gradients from central differences, in which all uses of a tied
+  /// layer move together.
   @Test
   void aTiedLayerFollowsTheGradientsOfAllItsUses() throws IOException {
     for (long seed = 0; seed < 6; seed++) {
