@@ -6,7 +6,9 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.scoring.RemoteScores;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -60,6 +62,24 @@ public final class Pruner {
   public PruningResult prune(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
       ProgressListener listener, Arena arena) throws IOException {
     return path(plan, network, device, data, listener, arena).getLast();
+  }
+
+  /// Prunes a network in the memory of the backend by scores that lie elsewhere, because its memory is too small for those
+  /// of all layers: it holds those of one layer at a time. The result has the same bits.
+  ///
+  /// @param plan as of [PruningPlan#ofRemote], with these options
+  /// @param network as it was before
+  /// @param device holds the same network, and the pruned one afterwards
+  /// @param scores of the same network
+  /// @param arena takes the memory of the pruned network
+  public PruningResult prune(PruningPlan plan, DenseNetwork network, DeviceNetwork device, RemoteScores scores,
+      Arena arena) throws IOException {
+    try (PruningRounds rounds = PruningRounds.start(backend, plan, device, scores)) {
+      rounds.run(options.target(), true, ProgressListener.NONE);
+      return rounds.result(network, ProgressListener.NONE, arena);
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
   }
 
   /// As [#prune(PruningPlan, DenseNetwork, DeviceNetwork, Optional, ProgressListener, Arena)], through the stops of the

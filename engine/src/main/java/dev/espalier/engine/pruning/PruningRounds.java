@@ -14,6 +14,7 @@ import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.repair.Repairer;
+import dev.espalier.engine.scoring.RemoteScores;
 import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.Selector;
@@ -42,6 +43,7 @@ public final class PruningRounds implements Resource {
   private Optional<ResidentSamples> resident = Optional.empty();
   private Optional<Repairer> repairer = Optional.empty();
   private Optional<Scores> scores = Optional.empty();
+  private Optional<RemoteScores> remote = Optional.empty();
   private List<PruningProgress.Layer> layers;
   private int rounds;
 
@@ -68,6 +70,16 @@ public final class PruningRounds implements Resource {
       rounds.close();
       throw e;
     }
+  }
+
+  /// Before the only round, which removes by scores that lie elsewhere.
+  ///
+  /// @param plan as of [PruningPlan#ofRemote]
+  /// @param remote of `device`'s network; stays the caller's
+  static PruningRounds start(Backend backend, PruningPlan plan, DeviceNetwork device, RemoteScores remote) {
+    PruningRounds rounds = new PruningRounds(backend, plan, device, Optional.empty());
+    rounds.remote = Optional.of(remote);
+    return rounds;
   }
 
   private void prepare(ProgressListener listener) throws IOException {
@@ -100,10 +112,29 @@ public final class PruningRounds implements Resource {
   ///
   /// @param isStop whether the network is wanted as it is then
   public void run(Target target, boolean isStop, ProgressListener listener) throws IOException {
-    score(listener);
-    remove(target);
-    forgetScores();
+    if (remote.isPresent()) {
+      removeLayerByLayer(remote.get(), target);
+    } else {
+      score(listener);
+      remove(target);
+      forgetScores();
+    }
     repair(isStop, listener);
+  }
+
+  /// As scoring and removing, with one layer's scores at a time in the backend's memory.
+  private void removeLayerByLayer(RemoteScores elsewhere, Target target) {
+    backend.enter(Phase.SELECT);
+    List<Cut> cuts = Selector.select(elsewhere, target, plan.options().minPerLayer(), plan.ownSparsities(target));
+    layers = layers(i -> {
+      try (Scores one = elsewhere.fetch(i)) {
+        int bins = plan.options().histogramBins();
+        PruningProgress.Layer before = bins > 0 ? with(layers.get(i), one.histogram(0, bins)) : layers.get(i);
+        one.rank(device);
+        one.requireSelected(cuts.get(i));
+        return removed(before, target, cuts.get(i), one.apply(device, List.of(cuts.get(i))).getFirst(), one, 0);
+      }
+    });
   }
 
   /// Scores the network as it is now. [#remove] can follow several times, each after [#restore].
@@ -126,13 +157,15 @@ public final class PruningRounds implements Resource {
     Scores last = scores.orElseThrow();
     List<Cut> cuts = Selector.select(backend, last, target, plan.options().minPerLayer(), plan.ownSparsities(target));
     List<Double> predicted = last.apply(device, cuts);
-    layers = layers(i -> {
-      PruningProgress.Layer before = layers.get(i);
-      boolean zero = !(target instanceof Target.Mask) && target.sparsity() > 0 && predicted.get(i) == 0
-          && last.areZero(i);
-      return new PruningProgress.Layer(before.number(), before.predicted() + predicted.get(i), cuts.get(i),
-          before.zero() || zero, before.importance());
-    });
+    layers = layers(i -> removed(layers.get(i), target, cuts.get(i), predicted.get(i), last, i));
+  }
+
+  /// @param i of the scores' layers
+  private static PruningProgress.Layer removed(PruningProgress.Layer before, Target target, Cut cut, double predicted,
+      Scores scores, int i) {
+    boolean zero = !(target instanceof Target.Mask) && target.sparsity() > 0 && predicted == 0 && scores.areZero(i);
+    return new PruningProgress.Layer(before.number(), before.predicted() + predicted, cut, before.zero() || zero,
+        before.importance());
   }
 
   /// Repairs the network, which ends the round.

@@ -42,10 +42,10 @@ final class LayerScorer implements Resource {
   private float[] meanSensitivity = {};
   private final int uses;
 
-  private LayerScorer(Backend backend, DeviceNetwork network, ScoringPlan plan, ScoringPlan.Layer planned,
+  private LayerScorer(Backend backend, DeviceNetwork.Layer layer, int uses, ScoringPlan plan, ScoringPlan.Layer planned,
       Resources resources) {
-    layer = network.layers().get(planned.number());
-    uses = network.graph().uses(planned.number()).length;
+    this.layer = layer;
+    this.uses = uses;
     this.plan = plan;
     this.planned = planned;
     this.resources = resources;
@@ -54,7 +54,14 @@ final class LayerScorer implements Resource {
   }
 
   static LayerScorer allocate(Backend backend, DeviceNetwork network, ScoringPlan plan, ScoringPlan.Layer planned) {
-    return Resources.build(resources -> new LayerScorer(backend, network, plan, planned, resources));
+    return allocate(backend, network.layers().get(planned.number()), network.graph().uses(planned.number()).length, plan,
+        planned);
+  }
+
+  /// @param uses of the layer in its network
+  static LayerScorer allocate(Backend backend, DeviceNetwork.Layer layer, int uses, ScoringPlan plan,
+      ScoringPlan.Layer planned) {
+    return Resources.build(resources -> new LayerScorer(backend, layer, uses, plan, planned, resources));
   }
 
   /// Whether importances take memory beside the sums; otherwise they take that of a sum.
@@ -177,6 +184,11 @@ final class LayerScorer implements Resource {
           ExactMoments.cancelled(Math.max(roundoff, backend.moments().roundoff())), largest);
       return backend.download(largest, arena).toArray();
     }
+  }
+
+  /// W² M2 of each input's variances that have cancelled in the scores; 0 of the others.
+  float[] cancelled() {
+    return cancelled.clone();
   }
 
   /// Whether variances have cancelled in the scores.

@@ -85,14 +85,18 @@ public final class Scorer {
   }
 
   private static void refuseInexact(DeviceNetwork network, List<LayerScorer> layers) {
-    for (LayerScorer layer : layers) {
-      layer.exact().filter(_ -> !layer.loadExact()).ifPresent(sums -> {
-        throw new MismatchException(
-            ("layer %s: the variances of %d of its inputs have cancelled in the statistics, which "
-                + "only samples can mend; scale the inputs, or prune with the samples")
-                .formatted(network.layers().get(layer.number()).name(), sums.inputs()));
-      });
-    }
+    layers.forEach(layer -> refuseInexact(network.layers().get(layer.number()).name(), layer));
+  }
+
+  /// Takes the variances of a layer that the sums have in place of those that have cancelled.
+  ///
+  /// @throws MismatchException if the sums do not have them
+  static void refuseInexact(String name, LayerScorer layer) {
+    layer.exact().filter(_ -> !layer.loadExact()).ifPresent(sums -> {
+      throw new MismatchException(
+          ("layer %s: the variances of %d of its inputs have cancelled in the statistics, which "
+              + "only samples can mend; scale the inputs, or prune with the samples").formatted(name, sums.inputs()));
+    });
   }
 
   /// The inputs whose variances have cancelled in sums, where it matters, by the names of their layers: those of
@@ -209,7 +213,7 @@ public final class Scorer {
     }
   }
 
-  private static double typical(Backend backend, LayerScores layer) {
+  static double typical(Backend backend, LayerScores layer) {
     try (Arena arena = Arena.ofConfined()) {
       return ExactMoments.typical(backend.onHost(layer.importance(), arena));
     }

@@ -1,5 +1,6 @@
 package dev.espalier.engine.scoring;
 
+import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.BiasChange;
@@ -86,21 +87,52 @@ public final class Scores implements Resource {
   /// @throws NonFiniteException if an importance is NaN or infinite; the message names layer and index
   public void rank(DeviceNetwork network) {
     for (LayerScores scores : layers) {
-      DeviceNetwork.Layer layer = network.layers().get(scores.number());
-      long bad = backend.selection().rankZerosFirst(layer.weights(), scores.importance());
-      if (bad >= 0) {
-        throw new NonFiniteException(
-            "the importance of %s.weight at [%d, %d] is not finite: the network's values are too large for it"
-                .formatted(layer.name(), bad / layer.inputs(), bad % layer.inputs()));
-      }
+      rank(backend, network.layers().get(scores.number()), scores.importance());
     }
     ranked = true;
+  }
+
+  static void rank(Backend backend, DeviceNetwork.Layer layer, Matrix importance) {
+    long bad = backend.selection().rankZerosFirst(layer.weights(), importance);
+    if (bad >= 0) {
+      throw new NonFiniteException(
+          "the importance of %s.weight at [%d, %d] is not finite: the network's values are too large for it"
+              .formatted(layer.name(), bad / layer.inputs(), bad % layer.inputs()));
+    }
   }
 
   /// Whether the largest importance of a layer is 0, although it has weights that are not; once [ranked][#rank].
   public boolean areZero(int i) {
     Matrix importance = ranked().get(i);
     return backend.selection().cuts(List.of(importance), importance.elements()).getFirst().threshold() == 0;
+  }
+
+  /// Checks that a cut was selected among these very scores, those of one layer that are [ranked][#rank].
+  ///
+  /// @throws MismatchException if others are below its threshold, or equal to it
+  public void requireSelected(Cut cut) {
+    if (cut instanceof Cut.Below below && !below.equals(Cut.NOTHING) && !isSelected(below)) {
+      throw new MismatchException(
+          "layer %s has other scores here than where its weights were selected: run both on machines of one kind"
+              .formatted(name(0)));
+    }
+  }
+
+  private boolean isSelected(Cut.Below cut) {
+    long count = cut.below() + cut.equal();
+    long elements = ranked().getFirst().elements();
+    if (count > elements || (count < elements && least(count + 1).threshold() <= cut.threshold())) {
+      return false;
+    }
+    if (cut.equal() > 0) {
+      Cut.Below last = least(count);
+      return last.threshold() == cut.threshold() && last.below() == cut.below();
+    }
+    return count == 0 || least(count).threshold() < cut.threshold();
+  }
+
+  private Cut.Below least(long count) {
+    return backend.selection().cuts(ranked(), count).getFirst();
   }
 
   List<Matrix> ranked() {

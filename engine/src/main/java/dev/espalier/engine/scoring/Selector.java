@@ -1,5 +1,6 @@
 package dev.espalier.engine.scoring;
 
+import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Matrix;
@@ -11,27 +12,58 @@ import java.math.RoundingMode;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /// Finds the weights to remove: exactly round(sparsity · weights) of them, zeros first, ties by layer, row, column; or
 /// those that a mask removes, or those of neurons. It changes neither scores nor network.
 public final class Selector {
-  private final Backend backend;
-  private final List<Matrix> scores;
-  private final List<String> names;
-  private final NeuronSelector neurons;
+  private final Ranking ranking;
+  private final Optional<NeuronSelector> neurons;
   private final long[] most;
   /// The fraction of each layer that has its own.
   private final Map<Integer, Double> own;
 
-  private Selector(Backend backend, Scores scores, long minPerLayer, Map<Integer, Double> own) {
-    this.backend = backend;
-    this.scores = scores.ranked();
+  private Selector(Ranking ranking, Optional<NeuronSelector> neurons, long minPerLayer, Map<Integer, Double> own) {
+    this.ranking = ranking;
+    this.neurons = neurons;
     this.own = own;
-    neurons = new NeuronSelector(backend, scores);
-    names = IntStream.range(0, scores.size()).mapToObj(scores::name).toList();
-    most = this.scores.stream().mapToLong(s -> Math.max(0, s.elements() - minPerLayer)).toArray();
+    most = layers().mapToLong(i -> Math.max(0, ranking.elements(i) - minPerLayer)).toArray();
+  }
+
+  /// Scores in the memory of a backend.
+  private record Here(Backend backend, Scores scores) implements Ranking {
+    @Override
+    public int size() {
+      return scores.size();
+    }
+
+    @Override
+    public int layer(int i) {
+      return scores.layer(i);
+    }
+
+    @Override
+    public String name(int i) {
+      return scores.name(i);
+    }
+
+    @Override
+    public int rows(int i) {
+      return scores.importance(i).rows();
+    }
+
+    @Override
+    public int columns(int i) {
+      return scores.importance(i).columns();
+    }
+
+    @Override
+    public List<Cut.Below> cuts(List<Integer> layers, long count) {
+      List<Matrix> ranked = scores.ranked();
+      return backend.selection().cuts(layers.stream().map(ranked::get).toList(), count);
+    }
   }
 
   /// The cuts of the scored layers that reach a target.
@@ -50,9 +82,24 @@ public final class Selector {
   /// @param own sparsity of these layers, by their number in the network; empty for a pattern n:m
   public static List<Cut> select(Backend backend, Scores scores, Target target, long minPerLayer,
       Map<Integer, Double> own) {
-    Map<Integer, Double> ofScored = IntStream.range(0, scores.size()).boxed()
-        .filter(i -> own.containsKey(scores.layer(i))).collect(Collectors.toMap(i -> i, i -> own.get(scores.layer(i))));
-    return new Selector(backend, scores, minPerLayer, ofScored).select(target);
+    scores.ranked(); // which refuses scores that are not
+    return select(new Here(backend, scores), Optional.of(new NeuronSelector(backend, scores)), target, minPerLayer,
+        own);
+  }
+
+  /// As the others, of scores that may be elsewhere.
+  ///
+  /// @throws MismatchException if the target is one of neurons, whose importances are sums over layers
+  public static List<Cut> select(RemoteScores scores, Target target, long minPerLayer, Map<Integer, Double> own) {
+    return select(scores, Optional.empty(), target, minPerLayer, own);
+  }
+
+  private static List<Cut> select(Ranking ranking, Optional<NeuronSelector> neurons, Target target, long minPerLayer,
+      Map<Integer, Double> own) {
+    Map<Integer, Double> ofScored = IntStream.range(0, ranking.size()).boxed()
+        .filter(i -> own.containsKey(ranking.layer(i)))
+        .collect(Collectors.toMap(i -> i, i -> own.get(ranking.layer(i))));
+    return new Selector(ranking, neurons, minPerLayer, ofScored).select(target);
   }
 
   /// The cut that removes round(sparsity · weights) of one layer alone.
@@ -60,8 +107,8 @@ public final class Selector {
   /// @param i of the scored layers
   /// @param minPerLayer weights that the layer keeps at least
   public static Cut selectAlone(Backend backend, Scores scores, int i, double sparsity, long minPerLayer) {
-    Selector selector = new Selector(backend, scores, minPerLayer, Map.of());
-    return selector.cut(i, Math.min(selector.most[i], count(sparsity, selector.scores.get(i).elements())));
+    Selector selector = new Selector(new Here(backend, scores), Optional.empty(), minPerLayer, Map.of());
+    return selector.cut(i, Math.min(selector.most[i], count(sparsity, scores.importance(i).elements())));
   }
 
   private List<Cut> select(Target target) {
@@ -69,24 +116,28 @@ public final class Selector {
       case Target.Fraction(double sparsity, Scope.Global()) -> global(sparsity);
       case Target.Fraction(double sparsity, Scope.PerLayer()) -> {
         long[] counts = perLayer(sparsity);
-        yield IntStream.range(0, counts.length).mapToObj(l -> cut(l, counts[l])).toList();
+        yield layers().<Cut>mapToObj(l -> cut(l, counts[l])).toList();
       }
       case Target.Fraction(double sparsity, Scope.PerRow()) -> {
         long[] counts = perLayer(sparsity);
-        yield IntStream.range(0, counts.length)
-            .mapToObj(l -> grouped(scores.get(l), scores.get(l).columns(), (double) counts[l] / scores.get(l).rows()))
-            .toList();
+        yield layers().mapToObj(l -> grouped(l, ranking.columns(l), (double) counts[l] / ranking.rows(l))).toList();
       }
       case Target.Pattern(int kept, int width) ->
-        scores.stream().map(layer -> grouped(layer, width, (double) width - kept)).toList();
-      case Target.Neurons(double sparsity, Scope among) -> neurons.select(sparsity, among);
-      case Target.Mask(Map<String, MatrixView> masks) ->
-        names.stream().<Cut>map(name -> masks.containsKey(name) ? new Cut.Mask(masks.get(name)) : Cut.NOTHING).toList();
+        layers().mapToObj(l -> grouped(l, width, (double) width - kept)).toList();
+      case Target.Neurons(double sparsity, Scope among) -> neurons.orElseThrow(
+          () -> new MismatchException("neurons are selected by sums over layers: their scores must be in one memory"))
+          .select(sparsity, among);
+      case Target.Mask(Map<String, MatrixView> masks) -> layers().mapToObj(ranking::name)
+          .<Cut>map(name -> masks.containsKey(name) ? new Cut.Mask(masks.get(name)) : Cut.NOTHING).toList();
     };
   }
 
+  private IntStream layers() {
+    return IntStream.range(0, ranking.size());
+  }
+
   private long ownCount(int l) {
-    return Math.min(most[l], count(own.get(l), scores.get(l).elements()));
+    return Math.min(most[l], count(own.get(l), ranking.elements(l)));
   }
 
   /// round(fraction · total), halves up, exact beyond 2⁵³ and for decimal fractions.
@@ -95,24 +146,22 @@ public final class Selector {
         .longValueExact();
   }
 
-  private static long elements(List<Matrix> matrices) {
-    return matrices.stream().mapToLong(Matrix::elements).sum();
+  private long elements(List<Integer> some) {
+    return some.stream().mapToLong(ranking::elements).sum();
   }
 
-  private Cut cut(int l, long count) {
-    return backend.selection().cuts(List.of(scores.get(l)), count).getFirst();
+  private Cut.Below cut(int l, long count) {
+    return ranking.cuts(List.of(l), count).getFirst();
   }
 
   /// A layer that would keep too few gives up as many as it may; the others then make up for it.
   private List<Cut> global(double sparsity) {
-    Cut[] settled = new Cut[scores.size()];
+    Cut[] settled = new Cut[ranking.size()];
     own.keySet().forEach(l -> settled[l] = cut(l, ownCount(l)));
-    List<Integer> open = new ArrayList<>(
-        IntStream.range(0, scores.size()).filter(l -> !own.containsKey(l)).boxed().toList());
-    long left = count(sparsity, elements(open.stream().map(scores::get).toList()));
+    List<Integer> open = new ArrayList<>(layers().filter(l -> !own.containsKey(l)).boxed().toList());
+    long left = count(sparsity, elements(open));
     while (!open.isEmpty()) {
-      List<Matrix> rest = open.stream().map(scores::get).toList();
-      List<Cut.Below> cuts = backend.selection().cuts(rest, Math.min(left, elements(rest)));
+      List<Cut.Below> cuts = ranking.cuts(List.copyOf(open), Math.min(left, elements(open)));
       List<Integer> full = IntStream.range(0, cuts.size()).filter(i -> cuts.get(i).removed() > most[open.get(i)])
           .mapToObj(open::get).toList();
       if (full.isEmpty()) {
@@ -131,22 +180,22 @@ public final class Selector {
   /// How many weights each layer loses; rounded so that those of layers without an own sparsity add up to
   /// round(sparsity · weights).
   private long[] perLayer(double sparsity) {
-    long[] counts = new long[scores.size()];
+    long[] counts = new long[ranking.size()];
     long before = 0;
     for (int l = 0; l < counts.length; l++) {
       if (own.containsKey(l)) {
         counts[l] = ownCount(l);
         continue;
       }
-      long after = before + scores.get(l).elements();
+      long after = before + ranking.elements(l);
       counts[l] = Math.min(most[l], count(sparsity, after) - count(sparsity, before));
       before = after;
     }
     return counts;
   }
 
-  private static Cut grouped(Matrix scores, int width, double removedPerGroup) {
-    int groupWidth = Math.min(width, scores.columns());
+  private Cut grouped(int l, int width, double removedPerGroup) {
+    int groupWidth = Math.min(width, ranking.columns(l));
     return new Cut.PerGroup(groupWidth, Math.max(0, removedPerGroup - (width - groupWidth)));
   }
 }

@@ -8,10 +8,10 @@ import static dev.espalier.engine.backend.cpu.CpuTile.store;
 import dev.espalier.engine.backend.BiasChange;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.RadixSelection;
 import dev.espalier.engine.backend.SelectionOperations;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
@@ -22,75 +22,24 @@ final class CpuSelection implements SelectionOperations {
   /// Elements of a part: large enough that starting it costs nothing, small enough to balance threads.
   private static final long BLOCK = 1 << 18;
 
-  /// The bits of a score's key that each pass over the scores settles, from the highest down.
-  private static final int[] DIGITS = {11, 11, 10};
-
   private final CpuPool pool;
 
   CpuSelection(CpuPool pool) {
     this.pool = pool;
   }
 
-  /// An order-preserving map to unsigned numbers; adding 0 makes one of both zeros.
-  private static int key(float score) {
-    int bits = Float.floatToRawIntBits(score + 0f);
-    return bits ^ (bits >> 31 | Integer.MIN_VALUE);
-  }
-
-  private static float score(int key) {
-    return Float.intBitsToFloat(key < 0 ? key ^ Integer.MIN_VALUE : ~key);
-  }
-
-  /// A radix select: each pass counts the next bits of the keys that begin like the threshold's.
   @Override
   public List<Cut.Below> cuts(List<Matrix> scores, long count) {
-    if (count == 0) {
-      return scores.stream().map(_ -> Cut.NOTHING).toList();
-    }
-    long[] below = new long[scores.size()];
-    long[] equal = new long[scores.size()];
-    long rank = count - 1;
-    int prefix = 0;
-    int low = Integer.SIZE;
-    for (int digit : DIGITS) {
-      low -= digit;
-      long[][] counts = new long[scores.size()][];
-      for (int l = 0; l < counts.length; l++) {
-        counts[l] = histogram(scores.get(l), prefix, low + digit, low, digit);
-      }
-      int bucket = 0;
-      for (long inBucket = total(counts, 0); rank >= inBucket; inBucket = total(counts, bucket)) {
-        rank -= inBucket;
-        bucket++;
-      }
-      for (int l = 0; l < counts.length; l++) {
-        below[l] += Arrays.stream(counts[l], 0, bucket).sum();
-        equal[l] = counts[l][bucket];
-      }
-      prefix |= bucket << low;
-    }
-    long ties = count - Arrays.stream(below).sum();
-    List<Cut.Below> cuts = new ArrayList<>();
-    for (int l = 0; l < below.length; l++) {
-      cuts.add(new Cut.Below(score(prefix), below[l], Math.min(ties, equal[l]), equal[l]));
-      ties -= cuts.getLast().ties();
-    }
-    return cuts;
+    return RadixSelection.cuts(scores.size(), count,
+        pass -> scores.stream().map(layer -> counts(layer, pass)).toArray(long[][]::new));
   }
 
-  private static long total(long[][] counts, int bucket) {
-    return Arrays.stream(counts).mapToLong(layer -> layer[bucket]).sum();
-  }
-
-  /// How often each value of the `digit` bits from bit `low` on occurs among the keys that agree with `prefix` from bit
-  /// `high` on.
-  private long[] histogram(Matrix scores, int prefix, int high, int low, int digit) {
+  private long[] counts(Matrix scores, RadixSelection.Pass pass) {
     MemorySegment s = read(scores);
-    long[] sum = new long[1 << digit];
+    long[] sum = new long[pass.buckets()];
     pool.ranges(scores.elements(), BLOCK, (start, end) -> {
-      int[] counts = new int[1 << digit];
-      forEachTile(start, end,
-          (first, count, tile) -> count(load(s, first, count, tile.a), count, prefix, high, low, counts));
+      int[] counts = new int[sum.length];
+      forEachTile(start, end, (first, count, tile) -> pass.count(load(s, first, count, tile.a), count, counts));
       synchronized (sum) {
         for (int bucket = 0; bucket < counts.length; bucket++) {
           sum[bucket] += counts[bucket];
@@ -98,17 +47,6 @@ final class CpuSelection implements SelectionOperations {
       }
     });
     return sum;
-  }
-
-  private static void count(float[] scores, int length, int prefix, int high, int low, int[] counts) {
-    // In the first pass, where all keys count, a shift by 32 would be one by 0.
-    int compared = high == Integer.SIZE ? 0 : -1 << high;
-    for (int i = 0; i < length; i++) {
-      int key = key(scores[i]);
-      if (((key ^ prefix) & compared) == 0) {
-        counts[key >>> low & (counts.length - 1)]++;
-      }
-    }
   }
 
   private static void forEachTile(long start, long end, CpuPool.TileWork work) {
