@@ -54,8 +54,8 @@ final class JointJobs implements JointFit.Passes, AutoCloseable {
     Optional<List<Integer>> inputs = now.inputs();
     List<Integer> read = inputs.orElse(List.of());
     JointPart common = part;
-    return total((_, backend, taught, _) -> Collections
-        .singleton(common.part().loss(backend, there(network, read), taught, taught.outputs())).iterator());
+    return total((_, backend, taught, listener, _) -> Collections
+        .singleton(common.part().loss(backend, there(network, read), taught, taught.outputs(), listener)).iterator());
   }
 
   /// Nothing but the dense network decides it.
@@ -64,7 +64,7 @@ final class JointJobs implements JointFit.Passes, AutoCloseable {
     if (least.isEmpty()) {
       JointPart common = part;
       least = Optional
-          .of(total((_, _, taught, _) -> Collections.singleton(common.part().least(taught.outputs())).iterator()));
+          .of(total((_, _, taught, _, _) -> Collections.singleton(common.part().least(taught.outputs())).iterator()));
     }
     return least.get();
   }
@@ -82,13 +82,14 @@ final class JointJobs implements JointFit.Passes, AutoCloseable {
     Tiles tiles = Tiles.ofParameters(now.network(), part.layers(), Tiles.SIDE);
     JointPart common = part;
     try {
-      JavaRDD<Tuple2<Long, byte[]>> parts = samples.joint(kept, part, (partition, backend, taught, memory) -> {
-        Optional<DenseNetwork> vector = along.stream().map(each -> each.value().network()).findFirst();
-        NetworkSums found = common.part().sums(backend, there(network, read), kind, vector, taught, taught.outputs(),
-            memory);
-        return IntStream.range(0, tiles.count())
-            .mapToObj(tile -> new Tuple2<>(TileKey.of(tile, partition), tiles.encode(found, tile))).iterator();
-      });
+      JavaRDD<Tuple2<Long, byte[]>> parts = samples.joint(kept, part,
+          (partition, backend, taught, listener, memory) -> {
+            Optional<DenseNetwork> vector = along.stream().map(each -> each.value().network()).findFirst();
+            NetworkSums found = common.part().sums(backend, there(network, read), kind, vector, taught,
+                taught.outputs(), listener, memory);
+            return IntStream.range(0, tiles.count())
+                .mapToObj(tile -> new Tuple2<>(TileKey.of(tile, partition), tiles.encode(found, tile))).iterator();
+          });
       return samples.total(tiles, parts, arena);
     } finally {
       along.forEach(Broadcast::destroy);

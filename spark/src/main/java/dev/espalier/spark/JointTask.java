@@ -1,5 +1,6 @@
 package dev.espalier.spark;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import java.io.IOException;
 import java.io.Serializable;
@@ -25,8 +26,10 @@ final class JointTask<T> implements Function2<Integer, Iterator<float[]>, Iterat
   /// What it does.
   interface Work<T> extends Serializable {
     /// @param partition its number
+    /// @param listener ends the work between batches when Spark kills the task
     /// @param arena is open until all that is emitted was taken
-    Iterator<T> run(int partition, Backend backend, TaughtSamples samples, Arena arena) throws IOException;
+    Iterator<T> run(int partition, Backend backend, TaughtSamples samples, ProgressListener listener, Arena arena)
+        throws IOException;
   }
 
   /// @param firsts as of [PartitionTask]
@@ -50,7 +53,7 @@ final class JointTask<T> implements Function2<Integer, Iterator<float[]>, Iterat
     task.addTaskCompletionListener((TaskCompletionListener) _ -> arena.close());
     TaughtSamples samples = TaughtSamples.of(pieces, name, count, inputs, part.outputs(), firsts[partition], arena);
     try (ExecutorBackends.Lease lease = ExecutorBackends.lease(part.device(), task)) {
-      Iterator<T> found = work.run(partition, lease.backend(), samples, arena);
+      Iterator<T> found = work.run(partition, lease.backend(), samples, (_, _, _) -> !task.isInterrupted(), arena);
       lease.done();
       return found;
     }

@@ -223,9 +223,11 @@ public final class JointFit {
     ///
     /// @param samples all columns of them; they may be read more than once
     /// @param outputs that [#teach] gave of them
-    public double loss(Backend backend, Now now, SampleSource samples, MatrixView outputs) throws IOException {
+    /// @param listener may end the pass after each batch
+    public double loss(Backend backend, Now now, SampleSource samples, MatrixView outputs, ProgressListener listener)
+        throws IOException {
       try (DeviceNetwork network = DeviceNetwork.copyOf(backend, now.network);
-          JointPasses sums = sums(backend, network, now, samples, outputs)) {
+          JointPasses sums = sums(backend, network, now, samples, outputs, listener)) {
         return sums.loss();
       }
     }
@@ -234,11 +236,12 @@ public final class JointFit {
     ///
     /// @param samples all columns of them; they may be read more than once
     /// @param outputs that [#teach] gave of them
+    /// @param listener as of [#loss]
     public NetworkSums sums(Backend backend, Now now, Kind kind, Optional<DenseNetwork> direction, SampleSource samples,
-        MatrixView outputs, Arena arena) throws IOException {
+        MatrixView outputs, ProgressListener listener, Arena arena) throws IOException {
       try (DeviceNetwork network = DeviceNetwork.copyOf(backend, now.network);
           ParameterVector found = ParameterVector.zeros(backend, JointRefit.parameters(network, backend, layers));
-          JointPasses sums = sums(backend, network, now, samples, outputs)) {
+          JointPasses sums = sums(backend, network, now, samples, outputs, listener)) {
         switch (kind) {
           case GRADIENT -> sums.gradient(found);
           case CURVE -> {
@@ -260,10 +263,12 @@ public final class JointFit {
       }
     }
 
-    private JointPasses sums(Backend backend, DeviceNetwork network, Now now, SampleSource samples, MatrixView outputs)
-        throws IOException {
-      return JointSums.allocate(network, backend, JointRefit.parameters(network, backend, layers),
+    private JointPasses sums(Backend backend, DeviceNetwork network, Now now, SampleSource samples, MatrixView outputs,
+        ProgressListener listener) throws IOException {
+      JointSums sums = JointSums.allocate(network, backend, JointRefit.parameters(network, backend, layers),
           new Teacher(objective(), outputs), CompactNetwork.narrow(samples, now.inputs), batchSize);
+      sums.listenBy(listener);
+      return sums;
     }
   }
 }

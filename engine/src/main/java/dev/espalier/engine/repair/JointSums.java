@@ -1,5 +1,6 @@
 package dev.espalier.engine.repair;
 
+import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
@@ -118,6 +119,7 @@ final class JointSums implements JointPasses {
   /// Whether what is kept is of the weights as they are, and whether the replicas have them.
   private boolean isCurrent;
   private boolean isReplicated = true;
+  private ProgressListener listener = ProgressListener.NONE;
 
   private JointSums(DeviceNetwork network, Backend backend, ParameterVector parameters, Teacher teacher,
       SampleSource samples, int mostSamples, Resources resources) {
@@ -178,6 +180,17 @@ final class JointSums implements JointPasses {
       }
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  /// Sets who hears of each batch of the first worker, and may end a pass there.
+  void listenBy(ProgressListener who) {
+    listener = who;
+  }
+
+  private void report(Share share, long done) {
+    if (share == shares.getFirst()) {
+      listener.report("repairing", done, samples.samples());
     }
   }
 
@@ -304,6 +317,7 @@ final class JointSums implements JointPasses {
       }
       share.backend.enter(Phase.REPAIR);
       visitor.visit(share, batch.forward, batch.first);
+      report(share, batch.first + batch.forward.samples());
     }
   }
 
@@ -316,6 +330,7 @@ final class JointSums implements JointPasses {
         forward.run(share.network);
         share.backend.enter(Phase.REPAIR);
         visitor.visit(share, forward, (int) batches.first());
+        report(share, batches.end());
         share.backend.enter(Phase.LOAD);
       }
     }
