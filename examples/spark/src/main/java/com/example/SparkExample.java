@@ -80,8 +80,10 @@ public final class SparkExample {
     PruningOptions options = PruningOptions.builder().sparsity(0.8).build();
     SparkSamples samples = SparkSamples.of(rows, SampleColumns.of("features"));
     SparkScorer scorer = SparkScorer.of(network, samples, options, Device.AUTO);
+    SparkPruner pruner = new SparkPruner(options, Device.AUTO);
     System.out.println(scorer.plan());
-    PruningResult result = new SparkPruner(options, Device.AUTO).prune(network, scorer, arena);
+    System.out.println(pruner.plan(scorer));
+    PruningResult result = pruner.prune(network, scorer, arena);
     result.layers().forEach(layer -> System.out.printf("%s: %d weights removed, %d kept%n", layer.name(),
         layer.removed(), layer.kept()));
   }

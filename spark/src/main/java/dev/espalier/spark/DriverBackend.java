@@ -12,16 +12,18 @@ final class DriverBackend {
   ///
   /// @param device of the tasks: where it is the reference, that of the driver is too
   static Backend open(Device device) {
-    if (device.kind() == Device.Kind.REFERENCE) {
-      return device.open();
-    }
     try {
-      return Device.CPU.open();
+      return of(device).open();
     } catch (DeviceUnavailableException e) {
       if (device.kind() == Device.Kind.CPU) {
         throw e;
       }
       return Device.REFERENCE.open();
     }
+  }
+
+  /// What it is on, unless there is none.
+  static Device of(Device device) {
+    return device.kind() == Device.Kind.REFERENCE ? Device.REFERENCE : Device.CPU;
   }
 }

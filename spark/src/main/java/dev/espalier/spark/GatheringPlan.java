@@ -14,7 +14,7 @@ import dev.espalier.engine.backend.MemoryBudget;
 /// @param tiles into which the sums are cut; each is a task that adds up what the partitions sent of it
 /// @param taskMemory bytes that a task of a partition takes outside Java's heap: network, sums, a batch
 /// @param tileMemory bytes that a task of the largest tile takes on Java's heap
-/// @param driverMemory bytes that the driver takes for network and sums, outside Java's heap
+/// @param driverMemory bytes that the driver takes for network and sums, outside Java's heap, if it fetches all sums
 public record GatheringPlan(int partitions, int batchSize, int passes, long broadcast, long shuffled, int tiles,
     long taskMemory, long tileMemory, long driverMemory) {
   /// Lines for people.
@@ -23,9 +23,8 @@ public record GatheringPlan(int partitions, int batchSize, int passes, long broa
     return """
         %s partitions in batches of %s samples; %s passes over the data: one counts rows, one sums
         %s broadcast; %s shuffled at most, before compression, in %s tiles
-        a task takes %s outside Java's heap (spark.executor.memoryOverhead), and %s of heap to add a tile; the driver \
-        takes %s""".formatted(PLAIN.count(partitions), PLAIN.count(batchSize), passes, MemoryBudget.text(broadcast),
-        MemoryBudget.text(shuffled), PLAIN.count(tiles), MemoryBudget.text(taskMemory), MemoryBudget.text(tileMemory),
-        MemoryBudget.text(driverMemory));
+        a task takes %s outside Java's heap (spark.executor.memoryOverhead), and %s of heap to add a tile""".formatted(
+        PLAIN.count(partitions), PLAIN.count(batchSize), passes, MemoryBudget.text(broadcast),
+        MemoryBudget.text(shuffled), PLAIN.count(tiles), MemoryBudget.text(taskMemory), MemoryBudget.text(tileMemory));
   }
 }

@@ -9,11 +9,13 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.statistics.NetworkSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.spark.api.java.JavaPairRDD;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -138,9 +140,13 @@ final class PartitionedSamples {
   /// @throws IOException if a sample has no finite number where one should be, or another width; the message names the
   ///                     column and the sample
   NetworkSums sums(Tiles tiles, PartitionWork work, Arena arena) throws IOException {
-    return total(tiles,
-        rows.mapPartitionsWithIndex(new PartitionTask(work, reader, samples.name(), scale(), tiles, firsts()), false),
-        arena);
+    return fetch(tiles, totals(tiles, work), IntStream.range(0, tiles.count()).toArray(), arena);
+  }
+
+  /// The sums over all samples, where they are added up: a partition for each tile.
+  JavaRDD<byte[]> totals(Tiles tiles, PartitionWork work) throws IOException {
+    return totals(tiles,
+        rows.mapPartitionsWithIndex(new PartitionTask(work, reader, samples.name(), scale(), tiles, firsts()), false));
   }
 
   /// Samples with what the dense network makes of them, as [TaughtSamples#pieces] cuts them.
@@ -158,43 +164,61 @@ final class PartitionedSamples {
     return job(emitted::collect);
   }
 
+  /// What some partitions emit, each one thing.
+  <T> List<T> collect(JavaRDD<T> emitted, int... partitions) throws IOException {
+    return job(() -> Stream.of(emitted.collectPartitions(partitions)).map(List::getFirst).toList());
+  }
+
   /// Adds up tiles, each in the order of the partitions.
   ///
   /// @param parts tiles by their [TileKey]
   /// @param arena takes the memory of the sums
   NetworkSums total(Tiles tiles, JavaRDD<Tuple2<Long, byte[]>> parts, Arena arena) throws IOException {
+    return fetch(tiles, totals(tiles, parts), IntStream.range(0, tiles.count()).toArray(), arena);
+  }
+
+  private static JavaRDD<byte[]> totals(Tiles tiles, JavaRDD<Tuple2<Long, byte[]>> parts) {
+    return JavaPairRDD.fromJavaRDD(parts).repartitionAndSortWithinPartitions(new TileKey.ByTile(tiles.count()))
+        .mapPartitionsWithIndex(new TileTotal(tiles), false);
+  }
+
+  /// Fetches sums.
+  ///
+  /// @param totals a partition for each tile
+  /// @param some the numbers of those of whole layers
+  /// @param arena takes the memory of the sums
+  NetworkSums fetch(Tiles tiles, JavaRDD<byte[]> totals, int[] some, Arena arena) throws IOException {
     long all = count();
     return job(() -> {
-      JavaRDD<byte[]> totals = JavaPairRDD.fromJavaRDD(parts)
-          .repartitionAndSortWithinPartitions(new TileKey.ByTile(tiles.count())).mapPartitions(new TileTotal(tiles));
-      NetworkSums sums = tiles.allocate(all, arena);
-      for (int first = 0, end; first < tiles.count(); first = end) {
-        end = wave(tiles, first);
-        List<byte[]>[] fetched = totals.collectPartitions(IntStream.range(first, end).toArray());
-        for (int tile = first; tile < end; tile++) {
-          tiles.put(sums, tile, fetched[tile - first].getFirst());
+      NetworkSums sums = tiles.allocate(all, some, arena);
+      for (int first = 0, end; first < some.length; first = end) {
+        end = wave(tiles, some, first);
+        int[] fetched = Arrays.copyOfRange(some, first, end);
+        List<byte[]>[] bytes = totals.collectPartitions(fetched);
+        for (int i = 0; i < fetched.length; i++) {
+          tiles.put(sums, fetched[i], bytes[i].getFirst());
         }
       }
       return sums;
     });
   }
 
-  /// The end of the tiles that are fetched together with tile `first`.
-  private static int wave(Tiles tiles, int first) {
-    long bytes = tiles.bytes(first);
+  /// The end of the tiles that are fetched together with the one at `first`.
+  private static int wave(Tiles tiles, int[] some, int first) {
+    long bytes = tiles.bytes(some[first]);
     int end = first + 1;
-    while (end < tiles.count() && bytes + tiles.bytes(end) <= FETCHED) {
-      bytes += tiles.bytes(end);
+    while (end < some.length && bytes + tiles.bytes(some[end]) <= FETCHED) {
+      bytes += tiles.bytes(some[end]);
       end++;
     }
     return end;
   }
 
-  private interface Job<T> {
+  interface Job<T> {
     T run() throws IOException;
   }
 
-  private static <T> T job(Job<T> job) throws IOException {
+  static <T> T job(Job<T> job) throws IOException {
     try {
       return job.run();
     } catch (IOException | RuntimeException e) {

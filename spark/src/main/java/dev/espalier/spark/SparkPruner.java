@@ -2,6 +2,7 @@ package dev.espalier.spark;
 
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
+import com.sun.management.OperatingSystemMXBean;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
@@ -32,6 +33,7 @@ import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.engine.statistics.NetworkSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -53,14 +55,25 @@ import org.apache.spark.broadcast.Broadcast;
 public final class SparkPruner {
   /// Steps of a length of their own that a joint repair tries, at the most.
   private static final int TRIED = 4;
+  /// Of the network's size, which a joint repair holds.
+  private static final int VECTORS = 7;
 
   private final PruningOptions options;
   private final Device device;
+  private final Selection selection;
+
+  /// As the other, and selects where the scores fit.
+  ///
+  /// @throws MismatchException as the other
+  public SparkPruner(PruningOptions options, Device device) {
+    this(options, device, Selection.AUTO);
+  }
 
   /// @param options of a pruning to one target, without a repair, or by refit, joint or both
   /// @param device as of [SparkScorer#of]
+  /// @param selection where weights are selected
   /// @throws MismatchException if the options ask for more; the message names it
-  public SparkPruner(PruningOptions options, Device device) {
+  public SparkPruner(PruningOptions options, Device device, Selection selection) {
     for (Repair step : options.repair().steps()) {
       if (!(step instanceof Repair.Refit || step instanceof Repair.Joint)) {
         throw new MismatchException(
@@ -75,22 +88,87 @@ public final class SparkPruner {
           "on Spark, sparsities of single layers are reached in one round: use oneshot, or no %s"
               .formatted(options.layerSparsities().getFirst()));
     }
+    if (selection == Selection.EXECUTORS && options.target() instanceof Target.Neurons) {
+      throw new MismatchException("neurons are selected on the driver: use the selection driver or auto");
+    }
     this.options = options;
     this.device = device;
+    this.selection = selection;
   }
 
-  /// What the rounds will cost beside the gathering for scores, in lines for people; empty where there is one round and no
-  /// repair.
+  /// Where weights will be selected.
+  ///
+  /// @param scorer of the first round
+  /// @return not [Selection#AUTO]
+  public Selection selection(SparkScorer scorer) {
+    if (selection != Selection.AUTO) {
+      return selection;
+    }
+    boolean fits = options.target() instanceof Target.Neurons
+        || fits(driverMemory(scorer, Selection.DRIVER), machineMemory());
+    return fits ? Selection.DRIVER : Selection.EXECUTORS;
+  }
+
+  /// @param of the driver's machine or container
+  static boolean fits(long bytes, long of) {
+    return bytes <= of / 2;
+  }
+
+  /// Of the driver's machine or container.
+  private static long machineMemory() {
+    return ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
+  }
+
+  /// The most bytes that the driver takes at a time outside Java's heap, where weights are [selected][#selection]. The
+  /// broadcast of a network is in the heap.
+  ///
+  /// @param scorer of the first round
+  public long driverMemory(SparkScorer scorer) {
+    return driverMemory(scorer, selection(scorer));
+  }
+
+  /// Sums take their bytes twice, as they arrive and on the backend. A network is held as it was, as it is in this round
+  /// and on the backend; a repair downloads it once more.
+  private long driverMemory(SparkScorer scorer, Selection where) {
+    boolean isOne = targets().size() == 1 && options.repair().steps().isEmpty();
+    long sums = 2 * (where == Selection.DRIVER ? scorer.sumBytes() : scorer.largestSumBytes());
+    long most = Math.max(sums, scorer.weightBytes());
+    for (Repair step : options.repair().steps()) {
+      most = Math.max(most,
+          step instanceof Repair.Refit
+              ? scorer.weightBytes() + 2 * fits(scorer).mapToLong(Tiles::bytes).max().orElse(0)
+              : VECTORS * scorer.weightBytes());
+    }
+    return (isOne ? 2 : 3) * scorer.weightBytes() + most;
+  }
+
+  private static Stream<Tiles> fits(SparkScorer scorer) {
+    return scorer.layers().stream().map(layer -> Tiles.ofFit(layer, Tiles.SIDE));
+  }
+
+  /// Where weights are selected, what that takes of the driver, and what the rounds will cost beside the gathering for
+  /// scores, in lines for people.
   ///
   /// @param scorer of the first round
   public String plan(SparkScorer scorer) {
+    String where = (selection(scorer) == Selection.DRIVER
+        ? "the driver selects among the scores of all layers, and takes %s outside Java's heap"
+        : "the scores stay on the executors, which count them in histograms; the driver has one layer at a time, and takes "
+            + "%s outside Java's heap")
+        .formatted(MemoryBudget.text(driverMemory(scorer)));
+    String rounds = rounds(scorer);
+    return rounds.isEmpty() ? where : where + "\n" + rounds;
+  }
+
+  /// Empty where there is one round and no repair.
+  private String rounds(SparkScorer scorer) {
     int rounds = targets().size();
     boolean refits = options.repair().steps().stream().anyMatch(Repair.Refit.class::isInstance);
     if (rounds == 1 && options.repair().steps().isEmpty()) {
       return "";
     }
     List<PruningPlan.Layer> fitted = refits ? scorer.layers() : List.of();
-    long shuffled = fitted.stream().map(layer -> Tiles.ofFit(layer, Tiles.SIDE)).mapToLong(scorer::shuffled).sum();
+    long shuffled = refits ? fits(scorer).mapToLong(scorer::shuffled).sum() : 0;
     long passes = 1 + (long) rounds * (1 + fitted.size());
     String scored = "%s rounds, each scored anew".formatted(PLAIN.count(rounds));
     String plan = "%s%s; %s passes over the data in all".formatted(scored,
@@ -183,7 +261,7 @@ public final class SparkPruner {
           SparkScorer scoring = rounds.isEmpty()
               ? scorer
               : SparkScorer.of(current, scorer.samples(), options, device, Tiles.SIDE);
-          PruningResult result = round(backend, current, working, scoring, oneShot(target), repairing, own);
+          PruningResult result = round(backend, current, working, scoring, oneShot(target), repairing);
           rounds.add(result.layers());
           notes.addAll(result.notes());
           if (checkpoint.isPresent()) {
@@ -253,14 +331,22 @@ public final class SparkPruner {
         options.histogramBins());
   }
 
+  /// @return without a network
   private PruningResult round(Backend backend, DenseNetwork current, DeviceNetwork working, SparkScorer scorer,
-      PruningOptions round, Repairing repairing, Arena temporary) throws IOException {
+      PruningOptions round, Repairing repairing) throws IOException {
+    Pruner pruner = new Pruner(backend, round);
     PruningPlan plan;
     PruningResult result;
-    try (Arena gathered = Arena.ofShared()) {
-      plan = plan(backend, current, working, scorer, round, gathered);
-      result = new Pruner(backend, round).prune(plan, current, working, Optional.empty(), ProgressListener.NONE,
-          temporary);
+    try (Arena temporary = Arena.ofShared()) {
+      if (selection(scorer) == Selection.DRIVER) {
+        plan = plan(backend, current, working, scorer, round, temporary);
+        result = pruner.prune(plan, current, working, Optional.empty(), ProgressListener.NONE, temporary);
+      } else {
+        plan = PruningPlan.ofRemote(round, current, scorer.samples().count(), scorer.provenance(), backend);
+        try (ScoresOnExecutors scores = scorer.gatherOnExecutors(backend, working)) {
+          result = pruner.prune(plan, current, working, scores, temporary);
+        }
+      }
     }
     repairing.repair(working, plan, round.target().equals(options.target()));
     return result;

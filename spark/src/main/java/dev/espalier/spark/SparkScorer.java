@@ -6,6 +6,7 @@ import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Needs;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Gathering;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
@@ -124,9 +125,7 @@ public final class SparkScorer {
     Broadcast<NetworkParcel> parcel = samples.broadcast(network);
     try {
       NetworkSums sums = samples.sums(tiles, new ScoringWork(parcel, inForce(), device), arena);
-      Provenance provenance = Gathering.provenance(network, plan, samples.head(), 0, samples.count(),
-          samples.readingText());
-      return new GatheredSums(sums, provenance);
+      return new GatheredSums(sums, provenance());
     } finally {
       parcel.destroy();
     }
@@ -151,6 +150,24 @@ public final class SparkScorer {
     }
   }
 
+  /// Gathers sums and scores, and leaves them on the executors.
+  ///
+  /// @param backend of the driver
+  /// @param working the network, in its memory
+  ScoresOnExecutors gatherOnExecutors(Backend backend, DeviceNetwork working) throws IOException {
+    Broadcast<NetworkParcel> parcel = samples.broadcast(network);
+    PruningOptions options = inForce();
+    LayerTask.Scope scope = new LayerTask.Scope(parcel, new LinkedHashMap<>(options.asText()),
+        DriverBackend.of(device).toString(), samples.count());
+    return ScoresOnExecutors.of(samples, backend, working, plan, scope, side, new ScoringWork(parcel, options, device),
+        inputs -> new VariancesWork(parcel, options, inputs, device));
+  }
+
+  /// What the sums are gathered from.
+  Provenance provenance() throws IOException {
+    return Gathering.provenance(network, plan, samples.head(), 0, samples.count(), samples.readingText());
+  }
+
   private PruningOptions inForce() {
     return forGathering(plan.options(), OptionalInt.of(plan.scoring().batchSize()));
   }
@@ -163,6 +180,22 @@ public final class SparkScorer {
   /// The layers that are scored.
   List<PruningPlan.Layer> layers() {
     return plan.layers().stream().filter(layer -> !layer.excluded()).toList();
+  }
+
+  /// Bytes of the network.
+  long weightBytes() {
+    return plan.memory().weights();
+  }
+
+  /// Bytes of the sums of all layers.
+  long sumBytes() {
+    return tiles.bytes();
+  }
+
+  /// Bytes of the sums of the layer that has most.
+  long largestSumBytes() {
+    return layers().stream().mapToLong(layer -> IntStream.of(tiles.of(layer.name())).mapToLong(tiles::bytes).sum())
+        .max().orElse(0);
   }
 
   int inputs() {

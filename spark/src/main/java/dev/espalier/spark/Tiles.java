@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /// The sums of a network, cut into tiles, each of which is sent and added up by itself. They are in a fixed order: by
 /// layer, statistic and block.
@@ -75,6 +76,19 @@ final class Tiles implements Serializable {
     plan.layers().stream().filter(layer -> inputs.containsKey(layer.name())).forEach(layer -> all.add(layer.name(),
         new Statistic.Variances(), layer.outputs(), inputs.get(layer.name()).numbers().size(), side));
     return all;
+  }
+
+  /// These, and behind them others.
+  Tiles and(Tiles others) {
+    Tiles all = new Tiles();
+    all.tiles.addAll(tiles);
+    all.tiles.addAll(others.tiles);
+    return all;
+  }
+
+  /// The numbers of a layer's tiles, ascending.
+  int[] of(String layer) {
+    return IntStream.range(0, tiles.size()).filter(tile -> tiles.get(tile).layer.equals(layer)).toArray();
   }
 
   /// Those of a number for each weight and bias of some layers.
@@ -145,10 +159,12 @@ final class Tiles implements Serializable {
 
   /// Zeros, to [put][#put] tiles in.
   ///
+  /// @param some the numbers of those of whole layers
   /// @param arena takes their memory
-  NetworkSums allocate(long samples, Arena arena) {
+  NetworkSums allocate(long samples, int[] some, Arena arena) {
     Map<String, Map<Statistic, Sums>> layers = new LinkedHashMap<>();
-    for (Tile tile : tiles) {
+    for (int number : some) {
+      Tile tile = tiles.get(number);
       layers.computeIfAbsent(tile.layer, _ -> new LinkedHashMap<>()).computeIfAbsent(tile.statistic,
           _ -> zeros(tile, samples, arena));
     }

@@ -2,17 +2,29 @@ package dev.espalier.spark;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.device.Device;
+import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.statistics.NetworkSums;
 import java.io.File;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import javax.management.ObjectName;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerExecutorRemoved;
@@ -25,6 +37,9 @@ import org.junit.jupiter.api.io.TempDir;
 /// of the first attempt, and here is one host. They send what the first attempt sends, and Spark takes one of both.
 final class ClusterTest {
   private static final int PARTITIONS = 4;
+  private static final int WIDTH = 1024;
+  /// Bytes, far below what the sums of a layer take twice.
+  private static final long BUFFERS = 8 << 20;
 
   /// The executor that dies takes what its other tasks have sent with it, so Spark computes them again.
   @Test
@@ -56,6 +71,56 @@ final class ClusterTest {
       }
       assertEquals(1, removed.get());
     }
+  }
+
+  /// Outside its heap the driver takes the network and sums, or those of a layer, beside the buffers of Spark's network.
+  /// Executors have processes of their own. A peak only grows, so the smaller one comes first.
+  @Test
+  void theDriverTakesWhatWasPlanned() throws Exception {
+    Fixture.spark().stop();
+    try (SparkSession cluster = start(); Arena arena = Arena.ofShared()) {
+      DenseNetwork network = new DenseNetwork(IntStream.range(0, 4).mapToObj(l -> layer(l, arena)).toList());
+      float[][] rows = new float[8][WIDTH];
+      for (int i = 0; i < rows.length; i++) {
+        rows[i][i] = 1;
+      }
+      PruningOptions options = PruningOptions.builder().sparsity(0.5).sensitivity(new Sensitivity.Probes(1)).build();
+      SparkScorer scorer = SparkScorer.of(network,
+          SparkSamples.of(cluster.createDataFrame(Fixture.arrayRows(1, rows), Fixture.ARRAYS), SampleColumns.of("x")),
+          options, Device.CPU);
+      long before = allocated(false) - scorer.weightBytes();
+      for (Selection selection : List.of(Selection.EXECUTORS, Selection.DRIVER)) {
+        SparkPruner pruner = new SparkPruner(options, Device.CPU, selection);
+        try (Arena own = Arena.ofShared()) {
+          pruner.prune(network, scorer, own);
+        }
+        long planned = pruner.driverMemory(scorer);
+        long taken = allocated(true) - before;
+        assertTrue(taken > 0.9 * planned && taken < planned + BUFFERS,
+            "%s: took %s, planned %s".formatted(selection, taken, planned));
+      }
+    }
+  }
+
+  private static DenseLayer layer(int number, Arena arena) {
+    MatrixView weights = MatrixView.allocate(arena, WIDTH, WIDTH);
+    for (long i = 0; i < weights.elements(); i++) {
+      weights.segment().setAtIndex(MatrixView.ELEMENT, i, 1f / (1 + (i * 7919) % 10007));
+    }
+    return new DenseLayer("layer" + number, weights, Optional.of(MatrixView.allocate(arena, 1, WIDTH)),
+        Activation.IDENTITY);
+  }
+
+  /// Bytes that this process has allocated outside its heap, by native memory tracking.
+  ///
+  /// @param most at a time, rather than now
+  private static long allocated(boolean most) throws Exception {
+    String summary = (String) ManagementFactory.getPlatformMBeanServer().invoke(
+        new ObjectName("com.sun.management:type=DiagnosticCommand"), "vmNativeMemory",
+        new Object[]{new String[]{"summary", "scale=B"}}, new String[]{String[].class.getName()});
+    Matcher other = Pattern.compile("- +Other .*\n.*malloc=(\\d+).*?(peak=(\\d+).*|at peak.*)").matcher(summary);
+    assertTrue(other.find(), summary);
+    return Long.parseLong(most && other.group(3) != null ? other.group(3) : other.group(1));
   }
 
   private static NetworkSums gather(DenseNetwork network, JavaRDD<Row> rows, Arena arena) throws IOException {

@@ -72,7 +72,7 @@ public final class Fixture {
     return arrayRows(partitions, samples());
   }
 
-  private static JavaRDD<Row> arrayRows(int partitions, float[]... samples) {
+  static JavaRDD<Row> arrayRows(int partitions, float[]... samples) {
     List<Row> rows = new ArrayList<>();
     for (float[] sample : samples) {
       rows.add(RowFactory.create((Object) boxed(sample)));
@@ -106,7 +106,7 @@ public final class Fixture {
     return spark().createDataFrame(context().parallelize(rows, partitions), schema.add("id", DataTypes.StringType));
   }
 
-  private static JavaSparkContext context() {
+  static JavaSparkContext context() {
     return JavaSparkContext.fromSparkContext(spark().sparkContext());
   }
 

@@ -8,12 +8,17 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.Device;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Scope;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -24,6 +29,7 @@ import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.engine.training.RandomNetwork;
 import java.io.IOException;
@@ -32,6 +38,7 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 final class SparkPrunerTest {
@@ -59,6 +66,67 @@ final class SparkPrunerTest {
         assertBiases(one, other, Fixture.largestInputs(network, l));
       }
     }
+  }
+
+  /// Both select among the same scores, and remove by the same sums. Tiles of four neurons and inputs, so that layers have
+  /// several.
+  @ParameterizedTest
+  @CsvSource({"0.6, ec, global", "0.97, ec, global", "0.5, wanda, layer", "0.5, random, row", "0, ec, 2:4"})
+  void executorsSelectTheSameBits(double sparsity, String criterion, String scope) throws IOException {
+    Target target = scope.contains(":") ? Target.parse(scope) : new Target.Fraction(sparsity, Scope.parse(scope));
+    PruningOptions options = PruningOptions.builder().criterion(Criterion.parse(criterion))
+        .compensation(Compensation.parse("bias")).target(target).minPerLayer(7).exclude("layer2").build();
+    assertExecutorsSelect(options, Fixture.samples());
+  }
+
+  private void assertExecutorsSelect(PruningOptions options, float[]... rows) throws IOException {
+    SparkSamples samples = SparkSamples.of(Fixture.arrays(3, rows), SampleColumns.of("x"));
+    for (Device on : List.of(Device.CPU, Device.REFERENCE)) {
+      SparkScorer scorer = SparkScorer.of(network, samples, options, on, 4);
+      PruningResult expected = new SparkPruner(options, on, Selection.DRIVER).prune(network, scorer, arena);
+      SparkPruner pruner = new SparkPruner(options, on, Selection.EXECUTORS);
+      PruningResult found = pruner.prune(network, scorer, arena);
+      assertEquals(expected.layers(), found.layers());
+      assertEquals(expected.notes(), found.notes());
+      for (int l = 0; l < network.layers().size(); l++) {
+        assertArrayEquals(expected.network().layers().get(l).weights().toArray(),
+            found.network().layers().get(l).weights().toArray());
+        assertArrayEquals(expected.network().layers().get(l).bias().orElseThrow().toArray(),
+            found.network().layers().get(l).bias().orElseThrow().toArray());
+      }
+      assertTrue(Fixture.spark().sparkContext().getPersistentRDDs().isEmpty(), "nothing stays on the executors");
+    }
+  }
+
+  /// As when executors die that kept them: all is computed again, from what was shuffled.
+  @Test
+  void lostScoresComeBack() throws IOException {
+    PruningOptions options = PruningOptions.builder().build();
+    SparkScorer scorer = SparkScorer.of(network, SparkSamples.of(Fixture.arrays(3), SampleColumns.of("x")), options,
+        Device.CPU, 4);
+    try (Backend backend = Device.CPU.open();
+        DeviceNetwork working = DeviceNetwork.copyOf(backend, network);
+        ScoresOnExecutors scores = scorer.gatherOnExecutors(backend, working)) {
+      List<Cut.Below> expected = scores.cuts(List.of(0, 1, 2), 100);
+      Fixture.context().getPersistentRDDs().values().forEach(kept -> kept.unpersist(true));
+      assertEquals(expected, scores.cuts(List.of(0, 1, 2), 100));
+      for (int i = 0; i < 3; i++) {
+        try (Scores layer = scores.fetch(i)) {
+          layer.rank(working);
+          layer.requireSelected(expected.get(i));
+        }
+      }
+    }
+  }
+
+  @Test
+  void executorsSelectWhereTheScoresDoNotFit() {
+    PruningOptions options = PruningOptions.builder().build();
+    SparkScorer scorer = SparkScorer.of(network, SparkSamples.of(Fixture.arrays(2), SampleColumns.of("x")), options,
+        Device.CPU);
+    assertEquals(Selection.DRIVER, new SparkPruner(options, Device.CPU).selection(scorer));
+    assertTrue(SparkPruner.fits(1000, 2000));
+    assertFalse(SparkPruner.fits(1001, 2000));
   }
 
   /// A bias moves by wᵢⱼ times a weighted mean of aⱼ for each weight that is removed. A sum of n terms rounds n times,
@@ -106,6 +174,7 @@ final class SparkPrunerTest {
       rows[n][3] += n % 10 == 0 ? 1e7f : 0;
     }
     PruningOptions options = PruningOptions.builder().sparsity(0.3).build();
+    assertExecutorsSelect(options, rows);
     SparkSamples samples = SparkSamples.of(Fixture.arrays(3, rows), SampleColumns.of("x"));
     PruningResult found = new SparkPruner(options, Device.REFERENCE).prune(network, samples, arena);
     try (Backend backend = Device.REFERENCE.open(); DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {

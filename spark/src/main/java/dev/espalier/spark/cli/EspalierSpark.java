@@ -9,6 +9,7 @@ import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activations;
+import dev.espalier.spark.Selection;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.function.Function;
@@ -84,6 +85,7 @@ public final class EspalierSpark implements Runnable {
     values(commandLine, Repairs.class, Repairs::parse);
     values(commandLine, Device.class, Device::parse);
     values(commandLine, Activations.class, Activations::parse);
+    values(commandLine, Selection.class, Selection::parse);
     values(commandLine, Scale.class, Scale::parse);
     commandLine.setUsageHelpAutoWidth(false);
     commandLine.setUsageHelpWidth(100);

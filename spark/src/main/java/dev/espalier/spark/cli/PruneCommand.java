@@ -14,6 +14,7 @@ import dev.espalier.engine.method.Target;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.spark.Selection;
 import dev.espalier.spark.SparkPruner;
 import dev.espalier.spark.SparkScorer;
 import java.io.IOException;
@@ -69,6 +70,12 @@ final class PruneCommand implements Callable<Integer> {
       description = "Weights that every layer keeps " + "at least (default: ${DEFAULT-VALUE}).")
   private long minPerLayer;
 
+  @Option(names = "--selection", paramLabel = "WHERE", defaultValue = "auto",
+      description = "Where the weights to remove are selected: driver, which has the scores of all layers; executors, "
+          + "which keep the scores, so that the driver has one layer at a time; or auto, which is driver where they fit "
+          + "half of its machine's memory. The result is the same (default: ${DEFAULT-VALUE}).")
+  private Selection selection;
+
   @Option(names = "--save-mask", paramLabel = "FILE", description = "Also write which weights are left.")
   private Path mask;
 
@@ -94,7 +101,7 @@ final class PruneCommand implements Callable<Integer> {
       if (gathering.output != null) {
         file.requireWritable(gathering.output);
       }
-      SparkPruner pruner = new SparkPruner(options, gathering.device);
+      SparkPruner pruner = new SparkPruner(options, gathering.device, selection);
       SparkScorer scorer = SparkScorer.of(file.network(), gathering.samples(session.get()), options, gathering.device);
       scorer.plan().toString().lines().forEach(line -> gathering.say("plan: " + line));
       pruner.plan(scorer).lines().forEach(line -> gathering.say("plan: " + line));

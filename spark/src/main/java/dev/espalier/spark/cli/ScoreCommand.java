@@ -2,6 +2,7 @@ package dev.espalier.spark.cli;
 
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
+import dev.espalier.engine.backend.MemoryBudget;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.spark.SparkScorer;
@@ -39,6 +40,8 @@ final class ScoreCommand implements Callable<Integer> {
       SparkScorer scorer = SparkScorer.of(network, gathering.samples(session.get()), gathering.builder().build(),
           gathering.device);
       scorer.plan().toString().lines().forEach(line -> gathering.say("plan: " + line));
+      gathering.say(
+          "plan: the driver takes %s outside Java's heap".formatted(MemoryBudget.text(scorer.plan().driverMemory())));
       GatheredSums sums = scorer.gather(arena);
       sums.write(gathering.output, gathering.force);
       gathering.print("%s samples, %s layers".formatted(PLAIN.count(sums.sums().samples()),

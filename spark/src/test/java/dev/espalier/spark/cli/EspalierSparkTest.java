@@ -84,6 +84,8 @@ final class EspalierSparkTest {
     Result result = prune("--sparsity", "0.5,layer3=0.2", "-o", first, "--save-mask", mask);
     assertEquals(0, result.code, result.err);
     assertTrue(result.err.contains("plan: 2 partitions in batches of "), result.err);
+    assertTrue(result.err.contains("plan: the driver selects among the scores of all layers, and takes 6 KiB"),
+        result.err);
     assertTrue(result.out.contains("layer3: 22 kept, 5 removed"), result.out);
     assertTrue(Files.exists(mask));
     assertEquals(0, prune("--sparsity", "0.5,layer3=0.2", "-o", second, "--quiet").code);
@@ -91,6 +93,21 @@ final class EspalierSparkTest {
     try (Arena arena = Arena.ofConfined()) {
       assertEquals(5 + 84, ModelFile.load(first, Optional.empty(), arena).network().zeros());
     }
+  }
+
+  @Test
+  void executorsSelectTheSameWeights() throws IOException {
+    List<byte[]> models = new ArrayList<>();
+    for (String where : List.of("driver", "executors")) {
+      Path pruned = folder.resolve(where + ".safetensors");
+      Result result = prune("--sparsity", 0.5, "--method", "refit", "--selection", where, "-o", pruned);
+      assertEquals(0, result.code, result.err);
+      assertEquals(where.equals("executors"), result.err.contains(
+          "plan: the scores stay on the executors, which count them in histograms; the driver has one layer at a time"),
+          result.err);
+      models.add(Files.readAllBytes(pruned));
+    }
+    assertArrayEquals(models.getFirst(), models.getLast());
   }
 
   @Test
@@ -179,6 +196,7 @@ final class EspalierSparkTest {
       2 | --sparsity 0.5                   | --output is missing: give -o FILE, or --dry-run
       2 | --sparsity 0.5,0.9 -o OUT        | give one sparsity
       2 | --sparsity 0.5 --scope 2:4 -o OUT | --scope 2:4 sets the sparsity
+      2 | --sparsity 0.5 --selection here -o OUT | unknown selection 'here': use auto, driver or executors
       2 | --sparsity 0.5 --scope all -o OUT | unknown scope 'all'
       2 | --sparsity 0.5 --max-samples 9 -o OUT | unknown options: '--max-samples', '9'
       2 | --scope 2:4 --schedule linear:3 -o OUT | --scope 2:4 is reached in one round
