@@ -9,7 +9,9 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.statistics.NetworkSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.security.MessageDigest;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -35,6 +37,7 @@ final class PartitionedSamples {
   private final RowReader reader;
   private final JavaRDD<InternalRow> rows;
   private Optional<long[]> firsts = Optional.empty();
+  private Optional<String> hash = Optional.empty();
 
   private PartitionedSamples(SparkSamples samples, RowReader reader, JavaRDD<InternalRow> rows) {
     this.samples = samples;
@@ -76,13 +79,16 @@ final class PartitionedSamples {
     });
   }
 
-  /// What tells these samples in these partitions from others, beside the first of them.
+  /// What tells these samples in these partitions from others: among the rest, a hash of all values, which is computed where
+  /// the rows are counted.
   ///
   /// @throws IOException as [#sums]
   Map<String, String> identity() throws IOException {
     Map<String, String> identity = new LinkedHashMap<>(readingText());
+    scan(true);
     identity.put("samples", String.valueOf(count()));
     identity.put("partitions", String.valueOf(partitions()));
+    identity.put("data", hash.orElseThrow());
     return identity;
   }
 
@@ -101,18 +107,29 @@ final class PartitionedSamples {
 
   /// The position of each partition's first sample, and at last the number of all samples.
   private long[] firsts() throws IOException {
-    if (firsts.isEmpty()) {
-      List<Long> counts = job(() -> rows.mapPartitions(RowCount::of).collect());
-      long[] counted = new long[counts.size() + 1];
-      for (int p = 0; p < counts.size(); p++) {
-        counted[p + 1] = counted[p] + counts.get(p);
-      }
-      if (counted[counts.size()] == 0) {
-        throw new MismatchException("%s: there are no rows".formatted(samples.name()));
-      }
-      firsts = Optional.of(counted);
+    scan(false);
+    return firsts.orElseThrow();
+  }
+
+  /// The first pass over the data, unless it is done.
+  ///
+  /// @param hashed whether it must hash them
+  private void scan(boolean hashed) throws IOException {
+    if (firsts.isPresent() && (hash.isPresent() || !hashed)) {
+      return;
     }
-    return firsts.get();
+    List<byte[]> emitted = job(() -> rows.mapPartitions(new PartitionScan(reader, hashed)).collect());
+    long[] counted = new long[emitted.size() + 1];
+    MessageDigest all = PartitionScan.sha256();
+    for (int p = 0; p < emitted.size(); p++) {
+      counted[p + 1] = counted[p] + PartitionScan.count(emitted.get(p));
+      all.update(emitted.get(p));
+    }
+    if (counted[emitted.size()] == 0) {
+      throw new MismatchException("%s: there are no rows".formatted(samples.name()));
+    }
+    firsts = Optional.of(counted);
+    hash = hashed ? Optional.of(HexFormat.of().formatHex(all.digest())) : Optional.empty();
   }
 
   private String scale() {

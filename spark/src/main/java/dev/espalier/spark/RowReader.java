@@ -4,6 +4,7 @@ import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.List;
+import java.util.function.LongConsumer;
 import org.apache.spark.sql.catalyst.InternalRow;
 import org.apache.spark.sql.catalyst.expressions.SpecializedGetters;
 import org.apache.spark.sql.catalyst.util.ArrayData;
@@ -13,6 +14,9 @@ import org.apache.spark.sql.catalyst.util.ArrayData;
 /// @param columns one of arrays, or some of numbers
 /// @param width numbers in a sample
 record RowReader(List<SampleColumns.Found> columns, int width) implements Serializable {
+  /// A NaN that [Double#doubleToLongBits] never gives.
+  private static final long NULL = -1;
+
   /// @param position of the sample among all, from 0
   /// @throws IOException if a number is missing or not finite, or an array is of another length; the message names the
   ///                     column, and no number of the data
@@ -41,12 +45,30 @@ record RowReader(List<SampleColumns.Found> columns, int width) implements Serial
     }
   }
 
-  private static float number(SpecializedGetters values, int j, SampleColumns.Found column, long position,
-      String element) throws IOException {
-    if (values.isNullAt(j)) {
-      throw failure(column, position, element, "null: fill such rows, or drop them");
+  /// All values of a row, whether they can be samples or not, as the bits of a double: those of a null are of no number,
+  /// and an array's are behind its length.
+  void eachValue(InternalRow row, LongConsumer to) {
+    if (!columns.getFirst().isArray()) {
+      for (int j = 0; j < width; j++) {
+        to.accept(bits(row, j, columns.get(j)));
+      }
+    } else if (row.isNullAt(0)) {
+      to.accept(NULL);
+    } else {
+      ArrayData array = row.getArray(0);
+      to.accept(array.numElements());
+      for (int j = 0; j < array.numElements(); j++) {
+        to.accept(bits(array, j, columns.getFirst()));
+      }
     }
-    double value = switch (column.number()) {
+  }
+
+  private static long bits(SpecializedGetters values, int j, SampleColumns.Found column) {
+    return values.isNullAt(j) ? NULL : Double.doubleToLongBits(value(values, j, column));
+  }
+
+  private static double value(SpecializedGetters values, int j, SampleColumns.Found column) {
+    return switch (column.number()) {
       case FLOAT -> values.getFloat(j);
       case DOUBLE -> values.getDouble(j);
       case BYTE -> values.getByte(j);
@@ -54,6 +76,14 @@ record RowReader(List<SampleColumns.Found> columns, int width) implements Serial
       case INTEGER -> values.getInt(j);
       case LONG -> values.getLong(j);
     };
+  }
+
+  private static float number(SpecializedGetters values, int j, SampleColumns.Found column, long position,
+      String element) throws IOException {
+    if (values.isNullAt(j)) {
+      throw failure(column, position, element, "null: fill such rows, or drop them");
+    }
+    double value = value(values, j, column);
     float rounded = (float) value;
     if (!Float.isFinite(rounded)) {
       throw failure(column, position, element,

@@ -8,7 +8,6 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.backend.MemoryBudget;
-import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
@@ -57,6 +56,7 @@ public final class SparkPruner {
   private static final int TRIED = 4;
   /// Of the network's size, which a joint repair holds.
   private static final int VECTORS = 7;
+  private static final String WENT_ON = "went on after round";
 
   private final PruningOptions options;
   private final Device device;
@@ -251,8 +251,9 @@ public final class SparkPruner {
         Checkpoint.Round then = checkpoint.get().load(done, arena);
         working.load(then.network());
         rounds.add(before(network, then, scorer));
-        repairing.restore(then.progress().repairs());
-        notes.add("went on after round %s of %s, which the checkpoint had".formatted(PLAIN.count(done),
+        repairing.restore(then.progress().repairs(), Notes.of(then.log()).repairs());
+        notes.addAll(Notes.of(then.log()).rounds());
+        notes.add((WENT_ON + " %s of %s, which the checkpoint had").formatted(PLAIN.count(done),
             PLAIN.count(targets().size())));
       }
       for (Target target : targets().subList(done, targets().size())) {
@@ -266,7 +267,10 @@ public final class SparkPruner {
           notes.addAll(result.notes());
           if (checkpoint.isPresent()) {
             DenseNetwork now = working.download(own);
-            checkpoint.get().save(progress(now, rounds, ++done, repairing), now);
+            Notes sofar = new Notes(notes.stream().filter(note -> !note.startsWith(WENT_ON)).toList(),
+                repairing.notes());
+            PruningProgress progress = progress(now, rounds, ++done, repairing);
+            checkpoint.get().save(done, new Checkpoint.Round(progress, now, sofar.toString()), _ -> false);
             working.load(now); // as the file has it
           }
         }
@@ -280,12 +284,29 @@ public final class SparkPruner {
 
   private Checkpoint checkpoint(Path folder, Backend backend, DenseNetwork network, SparkScorer scorer)
       throws IOException {
-    Dataset head = scorer.samples().head();
-    Map<String, String> reading = new LinkedHashMap<>(scorer.samples().identity());
-    reading.put("device of tasks", device.toString());
-    reading.put("batch of tasks", String.valueOf(scorer.batchSize()));
-    return Checkpoint.open(folder, PruningPlan.of(options, network, Optional.of(head), backend), backend, network, head,
-        reading);
+    Map<String, String> data = new LinkedHashMap<>(scorer.samples().identity());
+    data.put("device of tasks", device.toString());
+    data.put("batch of tasks", String.valueOf(scorer.batchSize()));
+    PruningPlan plan = PruningPlan.of(options, network, Optional.of(scorer.samples().shape()), backend);
+    return Checkpoint.open(folder, plan, backend, network, data);
+  }
+
+  /// What a driver that starts anew would not know of the rounds before it: a line for each note.
+  ///
+  /// @param repairs notes on the repairs of all rounds, which change from round to round
+  private record Notes(List<String> rounds, List<String> repairs) {
+    private static final String BETWEEN = "\n\n";
+
+    static Notes of(String text) {
+      int between = text.indexOf(BETWEEN);
+      return new Notes(text.substring(0, between).lines().toList(),
+          text.substring(between + BETWEEN.length()).lines().toList());
+    }
+
+    @Override
+    public String toString() {
+      return String.join("\n", rounds) + BETWEEN + String.join("\n", repairs);
+    }
   }
 
   /// What becomes of layers in the rounds so far, for a driver that starts anew.
@@ -371,6 +392,7 @@ public final class SparkPruner {
     private final List<JointJobs> kept = new ArrayList<>();
     private final List<JointFit> fits = new ArrayList<>();
     private List<List<Integer>> states = List.of();
+    private List<String> before = List.of();
 
     Repairing(Backend backend, DenseNetwork dense, SparkScorer scorer) {
       this.backend = backend;
@@ -406,16 +428,19 @@ public final class SparkPruner {
     }
 
     List<List<Integer>> state() {
-      return fits.stream().map(JointFit::state).toList();
+      return fits.isEmpty() ? states : fits.stream().map(JointFit::state).toList();
     }
 
     /// Goes on from where equal repairs were.
-    void restore(List<List<Integer>> then) {
+    ///
+    /// @param notes of them
+    void restore(List<List<Integer>> then, List<String> notes) {
       states = then;
+      before = notes;
     }
 
     List<String> notes() {
-      return fits.stream().flatMap(fit -> fit.notes().stream()).toList();
+      return fits.isEmpty() ? before : fits.stream().flatMap(fit -> fit.notes().stream()).toList();
     }
 
     /// Layer by layer from the input: what a layer's inputs are depends on the layers below it.

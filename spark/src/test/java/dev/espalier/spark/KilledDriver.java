@@ -3,6 +3,7 @@ package dev.espalier.spark;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
@@ -10,6 +11,9 @@ import java.io.File;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.sql.Row;
 
@@ -30,8 +34,17 @@ final class KilledDriver {
       return all;
     }, false);
     try (Arena arena = Arena.ofShared()) {
-      prune(rows, Path.of(arguments[0]), Fixture.network(arena), arena);
+      prune(rows, Path.of(arguments[0]), network(arena), arena);
     }
+  }
+
+  /// Of which a layer gains a bias in the first round.
+  static DenseNetwork network(Arena arena) {
+    DenseNetwork whole = Fixture.network(arena);
+    List<DenseLayer> layers = new ArrayList<>(whole.layers());
+    DenseLayer second = layers.get(1);
+    layers.set(1, new DenseLayer(second.name(), second.weights(), Optional.empty(), second.activation()));
+    return new DenseNetwork(layers);
   }
 
   static JavaRDD<Row> rows() {
@@ -39,7 +52,7 @@ final class KilledDriver {
   }
 
   static PruningResult prune(JavaRDD<Row> rows, Path folder, DenseNetwork network, Arena arena) throws IOException {
-    PruningOptions options = PruningOptions.builder().sparsity(0.7).schedule(Schedule.parse("linear:3"))
+    PruningOptions options = PruningOptions.builder().sparsity(0.7).newBias(true).schedule(Schedule.parse("linear:3"))
         .repair(Repairs.parse("refit+joint:outer=1:inner=2")).build();
     SparkSamples samples = SparkSamples.of(Fixture.spark().createDataFrame(rows, Fixture.ARRAYS),
         SampleColumns.of("x"));

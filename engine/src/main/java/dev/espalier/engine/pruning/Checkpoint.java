@@ -94,16 +94,8 @@ public final class Checkpoint {
   /// As the other, of samples that are elsewhere: those of a cluster, whose rounds are [saved][#save] and
   /// [loaded][#load] by the caller.
   ///
-  /// @param head the first samples
-  /// @param reading what else tells the data, and the way in which they are read, from others
-  public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network, Dataset head,
-      Map<String, String> reading) throws IOException {
-    Map<String, String> all = new LinkedHashMap<>(reading);
-    all.put("data", Fingerprint.ofHead(head));
-    return open(folder, plan, backend, network, all);
-  }
-
-  private static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
+  /// @param data what tells the data, and the way in which they are read, from others; `data` is a hash of all samples
+  public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
       Map<String, String> data) throws IOException {
     if (Files.exists(folder) && !Files.isDirectory(folder)) {
       throw new IOException(folder + ": is no folder; choose another one for checkpoints");
