@@ -19,6 +19,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
+import org.apache.spark.TaskContext;
+import org.apache.spark.util.TaskCompletionListener;
 
 /// A network as it is broadcast: its graph, and its weights and biases in pieces. An executor unpacks it once.
 final class NetworkParcel implements Serializable {
@@ -27,14 +29,37 @@ final class NetworkParcel implements Serializable {
 
   /// Those that this process has unpacked last: a refit has two.
   private static final int KEPT = 2;
-  private static final Map<String, DenseNetwork> UNPACKED = new LinkedHashMap<>(KEPT, 0.75f, true) {
+  private static final Map<String, Unpacked> UNPACKED = new LinkedHashMap<>(KEPT, 0.75f, true) {
     private static final long serialVersionUID = 1;
 
     @Override
-    protected boolean removeEldestEntry(Map.Entry<String, DenseNetwork> eldest) {
-      return size() > KEPT;
+    protected boolean removeEldestEntry(Map.Entry<String, Unpacked> eldest) {
+      if (size() <= KEPT) {
+        return false;
+      }
+      eldest.getValue().release();
+      return true;
     }
   };
+
+  /// A network in this process, whose memory is freed when neither tasks nor [#UNPACKED] hold it. Its lock is that of
+  /// [#UNPACKED].
+  private static final class Unpacked {
+    private final Arena arena;
+    private final DenseNetwork network;
+    private int holders = 1;
+
+    Unpacked(Arena arena, DenseNetwork network) {
+      this.arena = arena;
+      this.network = network;
+    }
+
+    void release() {
+      if (--holders == 0) {
+        arena.close();
+      }
+    }
+  }
 
   private final String id = UUID.randomUUID().toString();
   private final byte[] graph;
@@ -65,16 +90,33 @@ final class NetworkParcel implements Serializable {
     return pieces.toArray(byte[][]::new);
   }
 
-  /// The network.
+  /// The network, until the task that asks for it ends.
   DenseNetwork network() {
+    TaskContext task = TaskContext.get();
     synchronized (UNPACKED) {
-      return UNPACKED.computeIfAbsent(id, _ -> unpack());
+      Unpacked found = UNPACKED.computeIfAbsent(id, _ -> unpack());
+      found.holders++;
+      task.addTaskCompletionListener((TaskCompletionListener) _ -> {
+        synchronized (UNPACKED) {
+          found.release();
+        }
+      });
+      return found.network;
     }
   }
 
-  private DenseNetwork unpack() {
-    // Tasks share it, and none knows which is the last.
-    Arena arena = Arena.ofAuto();
+  @SuppressWarnings("MustBeClosedChecker") // the last holder closes it
+  private Unpacked unpack() {
+    Arena arena = Arena.ofShared(); // of the tasks' threads
+    try {
+      return new Unpacked(arena, unpack(arena));
+    } catch (RuntimeException | Error e) {
+      arena.close();
+      throw e;
+    }
+  }
+
+  private DenseNetwork unpack(Arena arena) {
     Graph structure;
     try (ObjectInputStream in = new ObjectInputStream(new ByteArrayInputStream(graph))) {
       structure = (Graph) in.readObject();
