@@ -84,6 +84,11 @@ final class PruneCommand implements Callable<Integer> {
           + "the same bits.")
   private Path checkpoint;
 
+  /// Refused by name, because `espalier prune` has them.
+  @Option(names = {"--max-accuracy-drop", "--max-loss-increase", "--max-output-change"}, hidden = true, arity = "0..1",
+      paramLabel = "LIMIT")
+  private String limit;
+
   @Option(names = "--dry-run", description = "Print what the gathering would cost, and start nothing.")
   private boolean dryRun;
 
@@ -93,6 +98,8 @@ final class PruneCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    gathering.require(limit == null,
+        "searches by limits, such as --max-accuracy-drop, need one machine: use espalier prune, or give --sparsity");
     gathering.require(gathering.output != null || dryRun, "--output is missing: give -o FILE, or --dry-run");
     gathering.check();
     PruningOptions options = options();

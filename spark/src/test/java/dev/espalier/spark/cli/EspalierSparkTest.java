@@ -196,6 +196,8 @@ final class EspalierSparkTest {
       2 | --sparsity 0.5                   | --output is missing: give -o FILE, or --dry-run
       2 | --sparsity 0.5,0.9 -o OUT        | give one sparsity
       2 | --sparsity 0.5 --scope 2:4 -o OUT | --scope 2:4 sets the sparsity
+      2 | --max-output-change 1% -o OUT | searches by limits, such as --max-accuracy-drop, need one machine
+      2 | --max-accuracy-drop 0.5 -o OUT | searches by limits, such as --max-accuracy-drop, need one machine
       2 | --sparsity 0.5 --selection here -o OUT | unknown selection 'here': use auto, driver or executors
       2 | --sparsity 0.5 --scope all -o OUT | unknown scope 'all'
       2 | --sparsity 0.5 --max-samples 9 -o OUT | unknown options: '--max-samples', '9'
