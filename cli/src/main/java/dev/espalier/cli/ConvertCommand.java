@@ -42,10 +42,7 @@ final class ConvertCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    OutputOptions output = new OutputOptions();
-    output.output = target;
-    output.force = force;
-    output.check(global, target, new Path[]{model});
+    OutputOptions.checkModel(global, "FILE", target, force, model);
     List<SparseForm> forms = SparseForm.of(ModelFile.isOnnx(target));
     global.require(sparse == null || forms.contains(sparse), "--sparse %s: %s has no such form; use %s"
         .formatted(sparse, target, forms.stream().map(SparseForm::toString).collect(Collectors.joining(" or "))));

@@ -56,8 +56,6 @@ final class PruneOutputs extends OutputOptions {
     }
     if (mask != null) {
       networks.forEach(sparsity -> requireOnce(global, options, "--save-mask", at(mask, sparsity)));
-      global.require(!mask.toString().matches("(?i).*\\.(pt|pth|ckpt|bin|onnx|npy|npz|json)"),
-          "--save-mask %s: a mask is a safetensors file; give a name that ends in .safetensors".formatted(mask));
     }
     if (report != null) {
       requireOnce(global, options, "--report", report.resolve("report.json"));
@@ -65,10 +63,11 @@ final class PruneOutputs extends OutputOptions {
     }
     for (OptionalDouble sparsity : networks) {
       if (output != null) {
-        check(global, at(output, sparsity), read);
+        checkModel(global, "--output", at(output, sparsity), force, read);
       }
       if (mask != null) {
         check(global, "--save-mask", at(mask, sparsity), force, all);
+        requireSafetensors(global, "--save-mask", at(mask, sparsity));
       }
     }
     Reports.check(report, force, "--report");
@@ -94,7 +93,7 @@ final class PruneOutputs extends OutputOptions {
     }
     for (OptionalDouble sparsity : output == null ? List.<OptionalDouble>of() : networks(selection)) {
       for (Path part : model.written(at(output, sparsity))) {
-        check(global, part, data);
+        check(global, "--output", part, force, data);
       }
     }
   }

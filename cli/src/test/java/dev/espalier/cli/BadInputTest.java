@@ -62,6 +62,26 @@ class BadInputTest {
     }
   }
 
+  /// A model under the name of another format would be found out by what reads it, long after.
+  @ParameterizedTest
+  @ValueSource(strings = {"p.npz", "p", "p.csv", "p.json", "p.safetensors.gz", "pruned-0.9", "p.pt", "p.BIN"})
+  void namesOfOutputsThatAreNoModels(String name) {
+    Path written = fixture.file(name);
+    Path none = fixture.file("none.npy");
+    Path model = fixture.model();
+    for (Object[] command : new Object[][]{{"prune", model, "--data", none, "--sparsity", 0.5, "-o", written},
+        {"prune", model, "--data", none, "--sparsity", "0.5,0.8", "--method", "refit", "-o", written},
+        {"prune", model, "--layers-from", folder, "--sparsity", 0.5, "-o", written},
+        {"prune", model, "--data", none, "--sparsity", 0.5, "--dry-run", "--save-mask", written},
+        {"train", "--data", none, "--labels", none, "--layers", "4,3", "-o", written}, {"convert", model, written},
+        {"shrink", model, "-o", written}, {"score", model, "--data", none, "-o", written},
+        {"merge", none, "-o", written}}) {
+      assertContains(Cli.fail(2, folder, command), " " + folder, "; give a name that ends in .safetensors");
+    }
+    assertContains(Cli.fail(2, folder, "convert", model, fixture.file("p.npz")), "FILE " + fixture.file("p.npz"),
+        ".safetensors or .onnx");
+  }
+
   @Test
   void emptyModel() throws IOException {
     assertContains(prune(1, fixture.write("empty.safetensors")), "empty.safetensors", "empty");
@@ -461,9 +481,10 @@ class BadInputTest {
   void unwritableOutput() throws IOException {
     assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
         fixture.file("none").resolve("p.safetensors")), "p.safetensors", "folder");
+    Path named = Files.createDirectory(fixture.file("folder.safetensors"));
     assertContains(
-        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o", folder),
-        folder.toString());
+        Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o", named),
+        named.toString());
     assertContains(prune(1, fixture.model(), "--report", fixture.data()), "x.csv");
     assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o",
         "/proc/p.safetensors"), "/proc/p.safetensors");
@@ -488,7 +509,9 @@ class BadInputTest {
   @Test
   void refusesOutputsBeforeItReads() throws IOException {
     Path none = fixture.file("none.npy");
-    for (Path output : new Path[]{folder, fixture.file("x".repeat(250)), fixture.file("none").resolve("p")}) {
+    Path named = Files.createDirectory(fixture.file("folder.safetensors"));
+    for (Path output : new Path[]{named, fixture.file("x".repeat(250) + ".safetensors"),
+        fixture.file("none").resolve("p.safetensors")}) {
       assertContains(Cli.fail(1, folder, "prune", fixture.model(), "--data", none, "--sparsity", 0.5, "-o", output),
           output.toString());
       assertContains(Cli.fail(1, folder, "train", "--data", none, "--labels", none, "--layers", "4,3", "-o", output),

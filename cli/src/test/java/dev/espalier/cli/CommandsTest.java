@@ -57,7 +57,7 @@ class CommandsTest {
     assertArrayEquals(Files.readAllBytes(columns), Files.readAllBytes(labelled));
     Cli.succeed(append(prune, "--columns", "d,c,b,a", "-o", columns, "--force"));
     assertFalse(Arrays.equals(Files.readAllBytes(columns), Files.readAllBytes(labelled)));
-    assertTrue(Cli.fail(1, folder, append(prune, "--columns", "a,b,c,e", "-o", fixture.file("none")))
+    assertTrue(Cli.fail(1, folder, append(prune, "--columns", "a,b,c,e", "-o", fixture.file("none.safetensors")))
         .contains("has no column \"e\""));
   }
 
@@ -190,8 +190,8 @@ class CommandsTest {
     Object[][] commands = {
         {"prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--dry-run", "--labels"},
         {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels"},
-        {"train", "--data", fixture.data(), "--layers", "4,3", "--epochs", 1, "-f", "-o", fixture.file("trained"),
-            "--labels"}};
+        {"train", "--data", fixture.data(), "--layers", "4,3", "--epochs", 1, "-f", "-o",
+            fixture.file("trained.safetensors"), "--labels"}};
     for (Object[] command : commands) {
       String regression = Cli.succeed(with(command, values)).out();
       assertTrue(regression.contains("mse") && !regression.contains("accuracy"), regression);

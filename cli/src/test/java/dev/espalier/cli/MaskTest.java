@@ -158,7 +158,7 @@ class MaskTest {
         "espalier: --output and --save-mask both write %s: give another file; see 'espalier prune --help'"
             .formatted(fixture.file("o.safetensors")),
         refused(2, "--sparsity", 0.5, "--save-mask", fixture.file("o.safetensors")));
-    assertEquals("espalier: --save-mask m.npy: a mask is a safetensors file; give a name that ends in .safetensors; "
+    assertEquals("espalier: --save-mask m.npy: this is written as safetensors; give a name that ends in .safetensors; "
         + "see 'espalier prune --help'", refused(2, "--sparsity", 0.5, "--save-mask", "m.npy"));
     assertEquals("espalier: %s: already exists; choose another output or add --force".formatted(mask),
         refused(1, "--sparsity", 0.5, "--save-mask", mask));

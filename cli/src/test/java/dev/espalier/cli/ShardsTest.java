@@ -114,6 +114,6 @@ class ShardsTest {
     Files.createFile(other.resolve(SECOND));
     assertTrue(Cli.fail(1, folder, command("-o", other.resolve(INDEX))).contains(SECOND + ": already exists"));
     assertTrue(Cli.fail(2, folder, "score", index, "--data", fixture.data(), "-o", other.resolve(INDEX))
-        .contains("this command writes safetensors"));
+        .contains("this is written as safetensors"));
   }
 }
