@@ -211,7 +211,7 @@ final class CompareCommand implements Callable<Integer> {
       List<String> notes) {
     Report.Builder report = Reports.begin("compare").lossName(dense.lossName().toString())
         .comparison(Contestant.curves(contestants))
-        .summary("%s pruned by %s criteria.".formatted(model.getFileName(), PLAIN.count(grid.criteria.size())))
+        .summary("%s pruned by %s.".formatted(model.getFileName(), PLAIN.counted(grid.criteria.size(), "method")))
         .model(network.weights(), network.zeros()).graph(GraphReport.of(network.graph()))
         .layers(Reports.layers(network)).timings(Reports.timings(backend)).notes(notes)
         .options(inForce(backend, dense));

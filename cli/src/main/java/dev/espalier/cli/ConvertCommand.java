@@ -80,7 +80,7 @@ final class ConvertCommand implements Callable<Integer> {
             ? "it has more than two weights among four"
             : bytes.getAsLong() < file.denseBytes(l)
                 ? "so few weights cannot be told from a damaged file"
-                : "as %s it would take %s bytes".formatted(sparse, PLAIN.count(bytes.getAsLong()));
+                : "as %s it would take %s".formatted(sparse, PLAIN.counted(bytes.getAsLong(), "byte"));
         global.note("layer %s stays dense: %s".formatted(layer.name(), why));
       }
     }

@@ -88,7 +88,8 @@ final class EvaluateCommand implements Callable<Integer> {
     inForce.put("loss", evaluation.lossName());
     inForce.put("backend", backend.description());
     Report.Builder builder = Reports.begin("evaluate")
-        .summary("%s on %s samples of %s.".formatted(model.getFileName(), PLAIN.count(evaluation.samples()), data.data))
+        .summary(
+            "%s on %s of %s.".formatted(model.getFileName(), PLAIN.counted(evaluation.samples(), "sample"), data.data))
         .model(network.weights(), network.zeros()).graph(GraphReport.of(network.graph()))
         .layers(Reports.layers(network)).timings(Reports.timings(backend)).notes(notes).options(inForce);
     Reports.now(builder, evaluation);

@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelRows;
 import dev.espalier.engine.data.SampleSource;
@@ -41,7 +42,7 @@ final class Losses {
       case ONE_HOT -> "one-hot labels and " + last;
       case BINARY -> "labels of 0 and 1 and " + last;
       case PROBABILITIES -> "label columns that add up to 1";
-      case VALUES -> labels.width() == 1 ? "one label column" : labels.width() + " label columns";
+      case VALUES -> Nouns.counted(labels.width(), "label column");
     };
     boolean squared = loss instanceof Loss.SquaredError;
     boolean gives = network.givesClasses();

@@ -36,7 +36,7 @@ final class Machine {
     List<String> lines = lines(CPU_INFO);
     String model = field(lines, "model name").orElse(System.getProperty("os.arch"));
     int cores = Runtime.getRuntime().availableProcessors();
-    return "%s, %s %s, %s".formatted(model, PLAIN.count(cores), cores == 1 ? "core" : "cores",
+    return "%s, %s, %s".formatted(model, PLAIN.counted(cores, "core"),
         vectors(field(lines, "flags").or(() -> field(lines, "Features")).orElse("")));
   }
 

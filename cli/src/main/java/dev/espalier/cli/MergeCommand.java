@@ -32,8 +32,8 @@ final class MergeCommand implements Callable<Integer> {
     try (Arena arena = Arena.ofShared()) {
       GatheredSums merged = GatheredSums.merge(files, arena);
       merged.write(output.output, output.force);
-      global.out().println("%s samples, %s layers".formatted(PLAIN.count(merged.sums().samples()),
-          PLAIN.count(merged.sums().layers().size())));
+      global.out().println("%s, %s".formatted(PLAIN.counted(merged.sums().samples(), "sample"),
+          PLAIN.counted(merged.sums().layers().size(), "layer")));
       merged.provenance().missing().forEach(global::note);
       global.say("statistics: " + output.output);
     }

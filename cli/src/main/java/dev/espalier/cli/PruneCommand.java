@@ -141,7 +141,8 @@ final class PruneCommand implements Callable<Integer> {
       global.require(
           output.inputShape == null
               || (long) output.inputShape.rows() * output.inputShape.columns() == network.inputs(),
-          "--input-shape %s: the network takes %d numbers".formatted(output.inputShape, network.inputs()));
+          "--input-shape %s: the network takes %s".formatted(output.inputShape,
+              PLAIN.counted(network.inputs(), "number")));
       measured = output.measured(global, network);
       Optional<Dataset> tests = test.isGiven() ? Optional.of(test.open(data, global)) : Optional.empty();
       tests.ifPresent(samples -> samples.requireWidth(network.inputs()));
@@ -337,9 +338,9 @@ final class PruneCommand implements Callable<Integer> {
     EarlyStopping.Result result = EarlyStopping.train(job.backend(), device, samples, training, fineTuning.patience,
         job.progress());
     job.progress().clear();
-    global.note("fine-tuning ended after epoch %d of %d, and %s, with the least %s (%s) on %s held-out samples"
-        .formatted(result.epochs(), fineTuning.asked.count(),
-            result.best() == 0 ? "left the network as it was" : "kept epoch %d".formatted(result.best()),
-            training.loss(), PLAIN.value(result.heldOut().loss()), PLAIN.count(result.heldOut().samples())));
+    global.note("fine-tuning ended after epoch %d of %d, and %s, with the least %s (%s) on %s".formatted(
+        result.epochs(), fineTuning.asked.count(),
+        result.best() == 0 ? "left the network as it was" : "kept epoch %d".formatted(result.best()), training.loss(),
+        PLAIN.value(result.heldOut().loss()), PLAIN.counted(result.heldOut().samples(), "held-out sample")));
   }
 }

@@ -87,19 +87,19 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
       }
       long missing = asked - result.removed();
       if (missing > 0) {
-        notes.add("%s weights short of a sparsity of %s: --min-per-layer %s keeps them".formatted(PLAIN.count(missing),
-            sparsity, PLAIN.count(selection.minPerLayer)));
+        notes.add("%s short of a sparsity of %s, because of --min-per-layer %s"
+            .formatted(PLAIN.counted(missing, "weight"), sparsity, PLAIN.count(selection.minPerLayer)));
       } else if (missing < 0) {
-        notes.add("%s weights more than a sparsity of %s asks for were zero before".formatted(PLAIN.count(-missing),
-            sparsity));
+        notes.add("%s more than a sparsity of %s asks for: zero before the pruning"
+            .formatted(PLAIN.counted(-missing, "weight"), sparsity));
       }
     }
     if (target instanceof Target.Neurons) {
       notes.add("the weights of removed neurons are zero in the file: espalier shrink leaves them out, exactly");
     }
     if (target instanceof Target.Mask mask && result.removed() > mask.removed()) {
-      notes
-          .add("%s weights that the mask keeps are zero too".formatted(PLAIN.count(result.removed() - mask.removed())));
+      notes.add("%s more than the mask removes: zero before the pruning"
+          .formatted(PLAIN.counted(result.removed() - mask.removed(), "weight")));
     }
     if (judges.isPresent()) {
       Losses.note(scoring.loss, network().graph(), judges.get()).ifPresent(notes::add);

@@ -64,7 +64,7 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
   private String summary(Path model, boolean dryRun) {
     return "%s of %s: %s of %s weights removed (%s), criterion %s, compensation %s, schedule %s, repair %s.".formatted(
         dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(result.removed()),
-        PLAIN.count(result.prunableWeights()), PLAIN.percent(result.sparsity()), plan.scoring().criterion(),
+        PLAIN.counted(result.prunableWeights(), "weight"), PLAIN.percent(result.sparsity()), plan.scoring().criterion(),
         plan.scoring().compensation(), plan.options().schedule(), plan.repair());
   }
 

@@ -71,7 +71,7 @@ final class PrunedLayers {
   }
 
   private static String counted(int layers) {
-    return PLAIN.count(layers) + (layers == 1 ? " layer" : " layers");
+    return PLAIN.counted(layers, "layer");
   }
 
   private static String some(List<String> names) {
@@ -125,11 +125,12 @@ final class PrunedLayers {
           inForce.get("repair")));
     }
     if (missing > 0) {
-      notes.add("%s weights short of the sparsity: --min-per-layer %s keeps them".formatted(PLAIN.count(missing),
+      notes.add("%s short of the sparsity, because of --min-per-layer %s".formatted(PLAIN.counted(missing, "weight"),
           PLAIN.count(selection.minPerLayer)));
     }
     if (zeroBefore > 0) {
-      notes.add("%s weights more than the sparsity asks for were zero before".formatted(PLAIN.count(zeroBefore)));
+      notes.add(
+          "%s more than the sparsity asks for: zero before the pruning".formatted(PLAIN.counted(zeroBefore, "weight")));
     }
   }
 
@@ -151,7 +152,7 @@ final class PrunedLayers {
     Report.Builder report = Reports.begin("prune").summary(
         "%s of single layers of %s: %s of %s weights removed (%s), criterion %s, compensation %s, schedule %s, repair %s."
             .formatted(dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(removed),
-                PLAIN.count(weights), PLAIN.percent((double) removed / weights), inForce.get("criterion"),
+                PLAIN.counted(weights, "weight"), PLAIN.percent((double) removed / weights), inForce.get("criterion"),
                 inForce.get("compensation"), inForce.get("schedule"), inForce.get("repair")))
         .model(weights, removed).layers(reports).timings(Reports.timings(backend)).notes(List.copyOf(notes))
         .options(options);

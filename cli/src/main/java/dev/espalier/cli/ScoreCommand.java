@@ -99,8 +99,8 @@ final class ScoreCommand implements Callable<Integer> {
         data.readingText(), progress, arena);
     progress.clear();
     sums.write(output.output, output.force);
-    global.out().println("part %s: %s of %s samples".formatted(data.part, PLAIN.count(sums.sums().samples()),
-        PLAIN.count(calibration.samples().samples())));
+    global.out().println("part %s: %s of %s".formatted(data.part, PLAIN.count(sums.sums().samples()),
+        PLAIN.counted(calibration.samples().samples(), "sample")));
     global.say("statistics: " + output.output);
   }
 

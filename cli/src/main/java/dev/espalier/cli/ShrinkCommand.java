@@ -56,7 +56,7 @@ final class ShrinkCommand implements Callable<Integer> {
       }
       print(file.network(), compaction);
       global.out().println(
-          "file: %s bytes, now %s".formatted(PLAIN.count(before), PLAIN.count(bytes(file.written(output.output)))));
+          "file: %s, now %s".formatted(PLAIN.counted(before, "byte"), PLAIN.count(bytes(file.written(output.output)))));
       note(file.network(), compaction);
       smaller.conversions(output.output, compaction.network()).forEach(global::note);
       global.say("model: " + output.output);
@@ -109,13 +109,12 @@ final class ShrinkCommand implements Callable<Integer> {
     for (int l = 0; l < network.layers().size(); l++) {
       Kept kept = compaction.layers().get(l);
       if (kept.constant() > 0) {
-        global.note(
-            "layer %s: %s neurons of constant value stay, for a layer that reads them has no bias that could take them"
-                .formatted(network.layers().get(l).name(), PLAIN.count(kept.constant())));
+        global.note("layer %s keeps %s of constant value, because a layer behind has no bias to take that"
+            .formatted(network.layers().get(l).name(), PLAIN.counted(kept.constant(), "neuron")));
       }
       if (kept.padding() > 0) {
-        global.note("layer %s: %s removable neurons stay, as zeros".formatted(network.layers().get(l).name(),
-            PLAIN.count(kept.padding())));
+        global.note("layer %s keeps %s as zeros, for --round-up-to %s".formatted(network.layers().get(l).name(),
+            PLAIN.counted(kept.padding(), "removable neuron"), multiple));
       }
     }
   }

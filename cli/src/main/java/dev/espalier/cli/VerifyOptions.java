@@ -42,8 +42,8 @@ class VerifyOptions extends DeviceOptions {
     global.out().println();
     table.lines().forEach(global.out()::println);
     global.out()
-        .println(("Each deviation is the largest over %s samples, relative to the layer's largest value. "
-            + "Removed otherwise: by one of the two alone, when %s of these layers goes.")
-            .formatted(PLAIN.count(verification.samples()), PLAIN.exactPercent(verification.target().sparsity())));
+        .println(("Each deviation is the largest over %s, relative to the layer's largest value. "
+            + "Removed otherwise: by one of the two alone, when %s of these layers goes.").formatted(
+                PLAIN.counted(verification.samples(), "sample"), PLAIN.exactPercent(verification.target().sparsity())));
   }
 }

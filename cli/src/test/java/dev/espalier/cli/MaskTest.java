@@ -110,7 +110,8 @@ class MaskTest {
     prune("--sparsity", 0.5, "-o", half);
     Cli.Result result = Cli.succeed("prune", half, "--data", fixture.data(), "--mask", write("ones.safetensors", 1),
         "-o", fixture.file("o.safetensors"));
-    assertTrue(result.err().contains("note: 28 weights that the mask keeps are zero too"), result.err());
+    assertTrue(result.err().contains("note: 28 weights more than the mask removes: zero before the pruning"),
+        result.err());
     assertTrue(result.out().contains("50.00 %"), result.out());
   }
 

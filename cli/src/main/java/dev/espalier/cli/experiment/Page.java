@@ -117,8 +117,7 @@ public record Page(Experiment experiment, boolean isTimed, List<Part> parts, Tri
             : "",
         "loss " + Figure.LOSS.text(loss.get())));
     String run = subject.origin() instanceof Subject.Trained ? "training" : "seed";
-    page.append("Mean ± standard deviation of %d %s.\n".formatted(loss.get().runs(),
-        run + (loss.get().runs() == 1 ? "" : "s")));
+    page.append("Mean ± standard deviation of %s.\n".formatted(TYPOGRAPHIC.counted(loss.get().runs(), run)));
     for (Figure figure : hasAccuracy ? List.of(Figure.ACCURACY, Figure.LOSS) : List.of(Figure.LOSS)) {
       String name = "%s-%s-%s.svg".formatted(part.name(), fileName(subject), figure.file);
       if (part.sparsities().size() > 2) {

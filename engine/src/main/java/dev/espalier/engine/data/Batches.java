@@ -1,5 +1,6 @@
 package dev.espalier.engine.data;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -228,8 +229,8 @@ public final class Batches implements AutoCloseable {
         batch.first = position;
         batch.rows = read(samples, part.buffers.buffer(batch.buffer));
         if (batch.rows == 0 && position < source.samples().samples()) {
-          throw new IOException("%s ends after %d of %d samples".formatted(source.samples().name(), position,
-              source.samples().samples()));
+          throw new IOException("%s ends after %d of %s".formatted(source.samples().name(), position,
+              Nouns.counted(source.samples().samples(), "sample")));
         }
         check.accept(batch);
         if (batch.rows > 0 && labels.isPresent()) {
@@ -250,7 +251,8 @@ public final class Batches implements AutoCloseable {
         requireFinite(from, filled, filled.firstNonFinite(), position);
       }
       if (read < target.rows()) {
-        throw new IOException("%s ends after %d of %d labels".formatted(from.name(), position + read, from.samples()));
+        throw new IOException(
+            "%s ends after %d of %s".formatted(from.name(), position + read, Nouns.counted(from.samples(), "label")));
       }
     }
 

@@ -1,6 +1,7 @@
 package dev.espalier.engine.data;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -17,8 +18,8 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
   public Dataset {
     labels.ifPresent(l -> {
       if (l.samples() != samples.samples()) {
-        throw new MismatchException("%s has %d samples, but %s has %d labels".formatted(samples.name(),
-            samples.samples(), l.name(), l.samples()));
+        throw new MismatchException("%s has %s, but %s has %s".formatted(samples.name(),
+            Nouns.counted(samples.samples(), "sample"), l.name(), Nouns.counted(l.samples(), "label")));
       }
     });
   }
@@ -71,7 +72,8 @@ public record Dataset(SampleSource samples, Optional<SampleSource> labels) {
   public Dataset part(int part, int parts) {
     long all = samples.samples();
     if (all < parts) {
-      throw new MismatchException("%s has %d samples: too few for %d parts".formatted(samples.name(), all, parts));
+      throw new MismatchException(
+          "%s has %s: too few for %d parts".formatted(samples.name(), Nouns.counted(all, "sample"), parts));
     }
     long first = Math.multiplyExact(all, part - 1L) / parts;
     long count = Math.multiplyExact(all, (long) part) / parts - first;

@@ -1,6 +1,7 @@
 package dev.espalier.engine.data;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -18,8 +19,8 @@ public record EveryNth(SampleSource source, int n, boolean others) implements Fo
       throw new IllegalArgumentException("n=%d: must be at least 2".formatted(n));
     }
     if (source.samples() < n) {
-      throw new MismatchException(
-          "%s has %d samples: too few to hold out one of every %d".formatted(source.name(), source.samples(), n));
+      throw new MismatchException("%s has %s: too few to hold out one of every %d".formatted(source.name(),
+          Nouns.counted(source.samples(), "sample"), n));
     }
   }
 

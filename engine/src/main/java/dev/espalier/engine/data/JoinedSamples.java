@@ -1,6 +1,7 @@
 package dev.espalier.engine.data;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -18,8 +19,8 @@ public record JoinedSamples(String name, List<SampleSource> parts) implements Sa
     SampleSource first = parts.getFirst();
     for (SampleSource part : parts) {
       if (part.samples() != first.samples()) {
-        throw new MismatchException(
-            "%s has %d samples, and %s has %d".formatted(first.name(), first.samples(), part.name(), part.samples()));
+        throw new MismatchException("%s has %s, and %s has %d".formatted(first.name(),
+            Nouns.counted(first.samples(), "sample"), part.name(), part.samples()));
       }
     }
   }

@@ -1,6 +1,7 @@
 package dev.espalier.engine.data;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.util.stream.Collectors;
@@ -35,8 +36,8 @@ public final class LabelEncoder {
     classes = labels.width() == 1 && outputs > 1;
     if (!classes && labels.width() != outputs) {
       throw new MismatchException(
-          "%s has %d columns: labels need 1 (a class index) or %d (a value for each output of the network)"
-              .formatted(name, labels.width(), outputs));
+          "%s has %s: labels need 1 (a class index) or %d (a value for each output of the network)".formatted(name,
+              Nouns.counted(labels.width(), "column"), outputs));
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.espalier.engine.data;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -15,8 +16,8 @@ public record WeightedSamples(SampleSource inputs, SampleSource sensitivities) i
   /// @throws MismatchException if they differ in number
   public WeightedSamples {
     if (inputs.samples() != sensitivities.samples()) {
-      throw new MismatchException("%s has %d samples, but %s has %d".formatted(inputs.name(), inputs.samples(),
-          sensitivities.name(), sensitivities.samples()));
+      throw new MismatchException("%s has %s, but %s has %d".formatted(inputs.name(),
+          Nouns.counted(inputs.samples(), "sample"), sensitivities.name(), sensitivities.samples()));
     }
   }
 

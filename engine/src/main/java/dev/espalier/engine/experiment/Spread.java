@@ -13,8 +13,10 @@ public record Spread(double mean, double deviation, int runs) {
   ///
   /// @throws IllegalArgumentException if there are none
   public static Spread of(double... figures) {
-    double mean = DoubleStream.of(figures).average()
+    double average = DoubleStream.of(figures).average()
         .orElseThrow(() -> new IllegalArgumentException("no figures have no mean"));
+    // Rounding would give equal figures a spread.
+    double mean = DoubleStream.of(figures).allMatch(figure -> figure == figures[0]) ? figures[0] : average;
     double squares = DoubleStream.of(figures).map(figure -> (figure - mean) * (figure - mean)).sum();
     return new Spread(mean, figures.length == 1 ? 0 : Math.sqrt(squares / (figures.length - 1)), figures.length);
   }

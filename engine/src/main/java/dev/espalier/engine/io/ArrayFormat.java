@@ -1,5 +1,6 @@
 package dev.espalier.engine.io;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.data.SourceNote;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.MemorySegment;
@@ -79,12 +80,12 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
   /// @throws FormatException if there are fewer, or more, than the array needs
   void checkEnd(long available) throws FormatException {
     if (available < end()) {
-      throw new FormatException(name, "%d samples × %d of %s need %d bytes, but there are only %d; copy it again"
-          .formatted(samples, width, dtype, end(), available));
+      throw new FormatException(name, "%s × %d of %s need %d bytes, but there are only %d; copy it again"
+          .formatted(Nouns.counted(samples, "sample"), width, dtype, end(), available));
     }
     if (available > end()) {
-      throw new FormatException(name,
-          "%d bytes follow the last of %d samples; copy or create it again".formatted(available - end(), samples));
+      throw new FormatException(name, "has %s behind the last of %s; copy or create it again"
+          .formatted(Nouns.counted(available - end(), "byte"), Nouns.counted(samples, "sample")));
     }
   }
 

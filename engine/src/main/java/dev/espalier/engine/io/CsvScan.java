@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.data.SourceNote;
 import dev.espalier.engine.io.ArrayFormat.Role;
 import java.io.IOException;
@@ -154,8 +155,8 @@ final class CsvScan {
       row = new float[record.size()];
     }
     if (record.size() != row.length) {
-      throw new FormatException(file, "line %d has %d columns, the lines before have %d; make them equal"
-          .formatted(line, record.size(), row.length));
+      throw new FormatException(file, "line %d has %s, the lines before have %d; make them equal".formatted(line,
+          Nouns.counted(record.size(), "column"), row.length));
     }
     for (int column = 0; column < row.length; column++) {
       String field = record.get(column);

@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import de.siegmar.fastcsv.writer.CsvWriter;
 import de.siegmar.fastcsv.writer.LineDelimiter;
+import dev.espalier.engine.Nouns;
 import java.io.IOException;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
@@ -37,8 +38,8 @@ public record CsvTable(List<String> header, List<List<String>> rows) {
     try (CsvRecords reader = new CsvRecords(file, ',')) {
       for (List<String> record = reader.next(); record != null; record = reader.next()) {
         if (!records.isEmpty() && record.size() != records.getFirst().size()) {
-          throw new FormatException(file, "line %d has %d fields, the first one has %d".formatted(reader.line(),
-              record.size(), records.getFirst().size()));
+          throw new FormatException(file, "line %d has %s, the first one has %d".formatted(reader.line(),
+              Nouns.counted(record.size(), "field"), records.getFirst().size()));
         }
         records.add(record);
       }

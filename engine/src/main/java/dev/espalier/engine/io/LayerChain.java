@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.Nouns;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
@@ -66,8 +67,9 @@ final class LayerChain {
       Tensor layer = order.get(l);
       if (inputs(layer) != outputs(before)) {
         throw new LayerOrderException(file.path(),
-            "layers do not chain: %s takes %d inputs, %s before it has %d outputs".formatted(ModelFile.layerName(layer),
-                inputs(layer), ModelFile.layerName(before), outputs(before)),
+            "layers do not chain: %s takes %s, %s before it has %s".formatted(ModelFile.layerName(layer),
+                Nouns.counted(inputs(layer), "input"), ModelFile.layerName(before),
+                Nouns.counted(outputs(before), "output")),
             order.subList(0, l).stream().map(ModelFile::layerName).toList());
       }
     }

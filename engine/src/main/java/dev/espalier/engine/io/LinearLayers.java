@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
@@ -72,19 +73,20 @@ public final class LinearLayers {
   public void requireFit(LayerInputs captured) throws FormatException {
     for (Map.Entry<String, SampleSource> layer : captured.inputs().entrySet()) {
       Tensor weight = readable(layer.getKey());
-      requireWidth(layer.getValue(), weight, 1, "takes %d inputs");
+      requireWidth(layer.getValue(), weight, 1, "takes", "input");
       Optional<SampleSource> sensitivities = captured.sensitivities(layer.getKey());
       if (sensitivities.isPresent()) {
-        requireWidth(sensitivities.get(), weight, 0, "has %d outputs");
+        requireWidth(sensitivities.get(), weight, 0, "has", "output");
         if (sensitivities.get().samples() != layer.getValue().samples()) {
-          throw new FormatException(sensitivities.get().name(), "has %d samples, and %s has %d"
-              .formatted(sensitivities.get().samples(), layer.getValue().name(), layer.getValue().samples()));
+          throw new FormatException(sensitivities.get().name(),
+              "has %s, and %s has %d".formatted(Nouns.counted(sensitivities.get().samples(), "sample"),
+                  layer.getValue().name(), layer.getValue().samples()));
         }
       }
     }
   }
 
-  private static void requireWidth(SampleSource source, Tensor weight, int dimension, String words)
+  private static void requireWidth(SampleSource source, Tensor weight, int dimension, String verb, String noun)
       throws FormatException {
     long expected = weight.shape().get(dimension);
     if (source.width() != expected) {
@@ -94,8 +96,9 @@ public final class LinearLayers {
       } else if (source.width() % expected == 0) {
         cause = "; behind the first dimension all are flattened, so write one row for each sample or token";
       }
-      throw new FormatException(source.name(), "has %d numbers a sample, and layer %s %s%s".formatted(source.width(),
-          quote(ModelFile.layerName(weight)), words.formatted(expected), cause));
+      throw new FormatException(source.name(),
+          "has %s a sample, and layer %s %s %s%s".formatted(Nouns.counted(source.width(), "number"),
+              quote(ModelFile.layerName(weight)), verb, Nouns.counted(expected, noun), cause));
     }
   }
 

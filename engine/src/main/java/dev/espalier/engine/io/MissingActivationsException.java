@@ -1,5 +1,6 @@
 package dev.espalier.engine.io;
 
+import dev.espalier.engine.Nouns;
 import java.nio.file.Path;
 
 /// A model file does not name the activations of its layers.
@@ -10,6 +11,6 @@ public final class MissingActivationsException extends FormatException {
   MissingActivationsException(Path file, int layers) {
     super(file,
         "its metadata names no activations; give one for all hidden layers (the last is then identity), or one for "
-            + "each of the %d layers".formatted(layers));
+            + "each of the %s".formatted(Nouns.counted(layers, "layer")));
   }
 }

@@ -4,6 +4,7 @@ import static dev.espalier.engine.io.FormatException.quote;
 
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.NonFiniteException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Activations;
@@ -641,9 +642,10 @@ public final class ModelFile {
     return count == 0
         ? Optional.empty()
         : Optional.of(String.format(Locale.ROOT,
-            "%d numbers of %s have changed and are rounded to %s, by %.1f %% (root mean square); the figures are "
-                + "without that",
-            count, quote(tensor.name()), tensor.dtype(), 100 * Math.sqrt(errors / squares)));
+            "%s of %s %s rounded to %s, by %.1f %% (root mean square); the figures are without that",
+            Nouns.counted(count, "number"), quote(tensor.name()),
+            count == 1 ? "has changed and is" : "have changed and are", tensor.dtype(),
+            100 * Math.sqrt(errors / squares)));
   }
 
   /// The bytes of the weights of layer `l` as the file has them, with their zeros.

@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.data.JoinedSamples;
 import dev.espalier.engine.data.SampleSource;
 import java.io.IOException;
@@ -51,8 +52,8 @@ final class NamedArrays {
       }
       SampleSource part = opener.open(input.name());
       if (part.width() != input.width()) {
-        throw new FormatException(file, "its array %s has %d numbers a sample, and the input takes %d"
-            .formatted(quote(input.name()), part.width(), input.width()));
+        throw new FormatException(file, "its array %s has %s a sample, and the input takes %d"
+            .formatted(quote(input.name()), Nouns.counted(part.width(), "number"), input.width()));
       }
       parts.add(part);
     }

@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.io.ArrayFormat.Role;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.hardwood.reader.ColumnReader;
@@ -91,7 +92,7 @@ final class ParquetValues {
         int length = length(first + i, position + i);
         if (length != target.columns()) {
           throw failure(position + i,
-              "a list of %s numbers, and that of row 1 has %s".formatted(length, target.columns()));
+              "a list of %s, and that of row 1 has %s".formatted(Nouns.counted(length, "number"), target.columns()));
         }
         for (int k = 0; k < length; k++) {
           target.set(to + i, k, number(offsets[first + i] + k, position + i));

@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.Nouns;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.InputStreamReader;
@@ -116,8 +117,8 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
       last = quote(entry.name);
     }
     if (covered != dataBytes) {
-      throw new FormatException(file,
-          "%d bytes follow the last tensor; copy or create the file again".formatted(dataBytes - covered));
+      throw new FormatException(file, "has %s behind the last tensor; copy or create it again"
+          .formatted(Nouns.counted(dataBytes - covered, "byte")));
     }
   }
 

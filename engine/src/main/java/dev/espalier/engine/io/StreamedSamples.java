@@ -1,5 +1,6 @@
 package dev.espalier.engine.io;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.data.SourceNote;
 import dev.espalier.engine.matrix.MatrixView;
@@ -95,7 +96,7 @@ record StreamedSamples(ArrayFormat format, Opener opener) implements SampleSourc
     format.checkEnd(read);
     if (in.read() >= 0) {
       throw new FormatException(format.name(),
-          "bytes follow the last of %d samples; copy or create it again".formatted(format.samples()));
+          "bytes follow the last of %s; copy or create it again".formatted(Nouns.counted(format.samples(), "sample")));
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.espalier.engine.network;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.Nouns;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -34,8 +35,8 @@ public record Activations(List<Activation> named) {
       return all;
     }
     if (named.size() != layers) {
-      throw new MismatchException("%d activations (%s) for %d layers; give one for each, or one for all hidden layers"
-          .formatted(named.size(), this, layers));
+      throw new MismatchException("%s (%s) for %s; give one for each, or one for all hidden layers"
+          .formatted(Nouns.counted(named.size(), "activation"), this, Nouns.counted(layers, "layer")));
     }
     return named;
   }

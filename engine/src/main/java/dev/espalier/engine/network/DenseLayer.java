@@ -2,6 +2,7 @@ package dev.espalier.engine.network;
 
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.NonFiniteException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import java.util.Optional;
 
@@ -21,8 +22,8 @@ public record DenseLayer(String name, MatrixView weights, Optional<MatrixView> b
     }
     bias.ifPresent(b -> {
       if (b.rows() != 1 || b.columns() != weights.rows()) {
-        throw new MismatchException("layer %s: the bias has %d elements, the weights have %d rows".formatted(name,
-            b.elements(), weights.rows()));
+        throw new MismatchException("layer %s: the bias has %s, the weights have %s".formatted(name,
+            Nouns.counted(b.elements(), "element"), Nouns.counted(weights.rows(), "row")));
       }
     });
   }

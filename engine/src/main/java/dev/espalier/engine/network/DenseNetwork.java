@@ -2,6 +2,7 @@ package dev.espalier.engine.network;
 
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.NonFiniteException;
+import dev.espalier.engine.Nouns;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -15,7 +16,8 @@ public record DenseNetwork(Graph graph, List<DenseLayer> layers) implements Arch
   public DenseNetwork {
     layers = List.copyOf(layers);
     if (layers.size() != graph.layers().size()) {
-      throw new MismatchException("%d layers, but the graph has %d".formatted(layers.size(), graph.layers().size()));
+      throw new MismatchException(
+          "%s, but the graph has %d".formatted(Nouns.counted(layers.size(), "layer"), graph.layers().size()));
     }
     for (int l = 0; l < layers.size(); l++) {
       layers.get(l).requireFits(graph.layers().get(l), graph.activation(l));

@@ -1,5 +1,6 @@
 package dev.espalier.engine.pass;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.OutOfBackendMemoryException.Remedy;
 import dev.espalier.engine.backend.Backend;
@@ -74,10 +75,10 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
     }
     if (batch + workspace > left) {
       throw new OutOfBackendMemoryException(
-          "a batch of %d sample%s needs %s beside %s of weights and scores%s, and the GPU memory to use is %s"
-              .formatted(samples, samples == 1 ? "" : "s", MemoryBudget.text(batch), MemoryBudget.text(onDevice),
-                  workspace == 0 ? "" : " and %s of workspace".formatted(MemoryBudget.text(workspace)),
-                  MemoryBudget.text(memory.bytes())),
+          "a batch of %s needs %s beside %s of weights and scores%s, and the GPU memory to use is %s".formatted(
+              Nouns.counted(samples, "sample"), MemoryBudget.text(batch), MemoryBudget.text(onDevice),
+              workspace == 0 ? "" : " and %s of workspace".formatted(MemoryBudget.text(workspace)),
+              MemoryBudget.text(memory.bytes())),
           samples == 1 ? Remedy.MORE_DEVICE_MEMORY : Remedy.SMALLER_BATCH);
     }
     // Within what weights may take, so that nothing else is pushed into host memory.
@@ -117,8 +118,8 @@ public record MemoryPlan(long weights, long scores, long batch, long workspace, 
   /// For example `weights 1.0 MiB, scores 2.0 MiB, batch of 512 samples 3.5 MiB, of 1,024.0 MiB`.
   @Override
   public String toString() {
-    return "weights %s, scores %s, batch of %s samples %s%s%s%s%s%s".formatted(MemoryBudget.text(weights),
-        MemoryBudget.text(scores), batchSize, MemoryBudget.text(batch),
+    return "weights %s, scores %s, batch of %s %s%s%s%s%s%s".formatted(MemoryBudget.text(weights),
+        MemoryBudget.text(scores), Nouns.counted(batchSize, "sample"), MemoryBudget.text(batch),
         workspace == 0 ? "" : ", workspace %s".formatted(MemoryBudget.text(workspace)),
         samples == 0 ? "" : ", samples that stay %s".formatted(MemoryBudget.text(samples)),
         budget.isPresent() ? ", of " + MemoryBudget.text(budget.getAsLong()) : "",

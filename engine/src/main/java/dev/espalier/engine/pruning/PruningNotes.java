@@ -1,5 +1,6 @@
 package dev.espalier.engine.pruning;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.backend.Cut;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseLayer;
@@ -43,7 +44,8 @@ record PruningNotes(List<Choice> choices) {
     long asked = Selector.count(target.sparsity(), neurons.units().size());
     int gone = removed.units().size();
     List<String> notes = new ArrayList<>();
-    notes.add(String.format(Locale.ROOT, "%,d of %,d hidden neurons removed%s", gone, neurons.units().size(),
+    notes.add(String.format(Locale.ROOT, "%,d of %,d hidden %s removed%s", gone, neurons.units().size(),
+        Nouns.of(neurons.units().size(), "neuron"),
         gone < asked
             ? String.format(Locale.ROOT, ", %,d fewer than asked for: each layer keeps one", asked - gone)
             : gone > asked
@@ -53,9 +55,8 @@ record PruningNotes(List<Choice> choices) {
         .filter(l -> neurons.of(l) == 0 && !pruned.graph().readers(pruned.graph().layerNodes()[l]).isEmpty())
         .mapToObj(l -> pruned.layers().get(l).name()).toList();
     if (!whole.isEmpty()) {
-      notes
-          .add("no neuron of layer%s %s can go: they are tied to inputs or outputs, or read by a normalisation, a sum, "
-              .formatted(whole.size() == 1 ? "" : "s", String.join(", ", whole)) + "a tied or an excluded layer");
+      notes.add("no neuron of %s %s can go: they are tied to inputs or outputs, or read by a normalisation, a sum, "
+          .formatted(Nouns.of(whole.size(), "layer"), String.join(", ", whole)) + "a tied or an excluded layer");
     }
     return notes;
   }
@@ -65,9 +66,8 @@ record PruningNotes(List<Choice> choices) {
     List<String> notes = new ArrayList<>();
     List<String> zero = choices.stream().filter(Choice::zero).map(Choice::layer).toList();
     if (!zero.isEmpty()) {
-      notes.add(
-          "all importances of layer%s %s are 0 on these samples: which weights go is arbitrary; give more, or more "
-              .formatted(zero.size() == 1 ? "" : "s", String.join(", ", zero)) + "varied, samples");
+      notes.add("all importances of %s %s are 0 on these samples: which weights go is arbitrary; give more, or more "
+          .formatted(Nouns.of(zero.size(), "layer"), String.join(", ", zero)) + "varied, samples");
     }
     Map<Float, List<Choice>> byThreshold = new TreeMap<>(
         choices.stream().filter(choice -> choice.cut instanceof Cut.Below below && below.threshold() >= 0)
@@ -92,8 +92,8 @@ record PruningNotes(List<Choice> choices) {
         .map(layer -> "%s (%d)".formatted(layer.name(), layer.inputs())).toList();
     return wide.isEmpty()
         ? Optional.empty()
-        : Optional.of("there are fewer samples (%d) than inputs of layer%s %s: what follows from them depends on which "
-            .formatted(samples, wide.size() == 1 ? "" : "s", String.join(", ", wide))
+        : Optional.of("there are fewer samples (%d) than inputs of %s %s: what follows from them depends on which "
+            .formatted(samples, Nouns.of(wide.size(), "layer"), String.join(", ", wide))
             + "they are; give more, some thousands if possible");
   }
 
@@ -109,8 +109,8 @@ record PruningNotes(List<Choice> choices) {
       return Optional.empty();
     }
     boolean beyond = wrong.stream().anyMatch(layer -> isAbove(layer, BEYOND_EXPLANATION));
-    return Optional.of("the measured output change is far above the predicted one in layer%s %s: %s".formatted(
-        wrong.size() == 1 ? "" : "s",
+    return Optional.of("the measured output change is far above the predicted one in %s %s: %s".formatted(
+        Nouns.of(wrong.size(), "layer"),
         wrong.stream()
             .map(layer -> "%s (%s, not %s)".formatted(layer.name(), number(layer.measuredChange().orElseThrow()),
                 number(layer.predictedChange().orElseThrow())))

@@ -3,6 +3,7 @@ package dev.espalier.engine.pruning;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.MissingDataException.Part;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.SampleSource;
@@ -418,7 +419,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     String pruned = layers.stream().filter(layer -> !layer.excluded()).map(Layer::name)
         .collect(Collectors.joining(", "));
     String counted = options.target() instanceof Target.Neurons ? "; the target counts hidden neurons" : "";
-    return "%s%n%s weights in the layers %s%s%n%s%s".formatted(choices, prunableWeights(), pruned, counted,
-        work.map("%s%n"::formatted).orElse(""), memory);
+    long prunable = layers.stream().filter(layer -> !layer.excluded()).count();
+    return "%s%n%s in the %s %s%s%n%s%s".formatted(choices, Nouns.counted(prunableWeights(), "weight"),
+        Nouns.of(prunable, "layer"), pruned, counted, work.map("%s%n"::formatted).orElse(""), memory);
   }
 }

@@ -1,5 +1,6 @@
 package dev.espalier.engine.pruning;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
@@ -279,7 +280,7 @@ public final class PruningRounds implements Resource {
               ? why
               : plan.statistics().isPresent()
                   ? " (that of the statistics)"
-                  : " (default for %s outputs)".formatted(network.outputs())));
+                  : " (default for %s)".formatted(Nouns.counted(network.outputs(), "output"))));
     }
     PruningNotes doubts = new PruningNotes(layers.stream()
         .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number()).name(), p.cut(), p.zero())).toList());

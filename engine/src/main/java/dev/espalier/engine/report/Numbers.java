@@ -1,5 +1,6 @@
 package dev.espalier.engine.report;
 
+import dev.espalier.engine.Nouns;
 import java.math.BigDecimal;
 import java.util.Locale;
 import java.util.OptionalDouble;
@@ -31,6 +32,13 @@ public enum Numbers {
   /// All digits.
   public String count(long value) {
     return signed(String.format(Locale.ROOT, "%,d", value).replace(",", group));
+  }
+
+  /// All digits, and a noun behind them: `1 sample`, `12 samples`.
+  ///
+  /// @param noun of one, whose plural ends in s
+  public String counted(long value, String noun) {
+    return count(value) + " " + Nouns.of(value, noun);
   }
 
   /// Outputs × inputs.

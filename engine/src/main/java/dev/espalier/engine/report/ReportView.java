@@ -119,9 +119,9 @@ record ReportView(String title, String version, Instant time, String date, Optio
 
   private static List<Card> cards(Report report) {
     List<Card> cards = new ArrayList<>(bestCriteria(report.comparison()));
-    report.model().filter(model -> model.removed() > 0 || report.comparison().isEmpty()).ifPresent(
-        model -> cards.add(new Card("Sparsity", TYPOGRAPHIC.percent(model.sparsity()), "%s of %s weights removed"
-            .formatted(TYPOGRAPHIC.count(model.removed()), TYPOGRAPHIC.count(model.weights())))));
+    report.model().filter(model -> model.removed() > 0 || report.comparison().isEmpty())
+        .ifPresent(model -> cards.add(new Card("Sparsity", TYPOGRAPHIC.percent(model.sparsity()), "%s of %s removed"
+            .formatted(TYPOGRAPHIC.count(model.removed()), TYPOGRAPHIC.counted(model.weights(), "weight")))));
     report.gain().ifPresent(gain -> {
       cards.add(new Card("Bytes of weights", TYPOGRAPHIC.count(gain.sparseBytes()),
           gain.sparseBytes() < gain.denseBytes()
@@ -317,9 +317,9 @@ record ReportView(String title, String version, Instant time, String date, Optio
 
   private static VerifiedLayers deviations(Deviations deviations) {
     String lead = ("Scores by this backend beside the reference’s, plain Java in double precision: the largest difference "
-        + "over %s samples, relative to the layer’s largest value. Removed otherwise are weights that only one of the "
-        + "two removes, when %s of these layers goes.")
-        .formatted(TYPOGRAPHIC.count(deviations.samples()), TYPOGRAPHIC.exactPercent(deviations.sparsity()));
+        + "over %s, relative to the layer’s largest value. Removed otherwise are weights that only one of the "
+        + "two removes, when %s of these layers goes.").formatted(TYPOGRAPHIC.counted(deviations.samples(), "sample"),
+            TYPOGRAPHIC.exactPercent(deviations.sparsity()));
     return new VerifiedLayers(lead, deviations.layers().stream()
         .map(layer -> new Deviation(layer.name(), TYPOGRAPHIC.value(layer.importance()),
             TYPOGRAPHIC.value(layer.compensation()),

@@ -1,6 +1,7 @@
 package dev.espalier.engine.statistics;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.io.FormatException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -85,7 +86,7 @@ public record Provenance(String model, Map<String, String> options, List<Range> 
     }
     if (mine.total != others.total) {
       throw new MismatchException(
-          "they are of %d samples of %s, not of %d".formatted(others.total, others.name, mine.total));
+          "they are of %s of %s, not of %d".formatted(Nouns.counted(others.total, "sample"), others.name, mine.total));
     }
     long first = Math.max(mine.first, others.first);
     long end = Math.min(mine.end, others.end);
@@ -109,7 +110,7 @@ public record Provenance(String model, Map<String, String> options, List<Range> 
       }
       gap(gaps, covered, own.getFirst().total);
       if (!gaps.isEmpty()) {
-        sentences.add("of the %d samples of %s, these are missing: %s".formatted(own.getFirst().total,
+        sentences.add("of the %s of %s, these are missing: %s".formatted(Nouns.counted(own.getFirst().total, "sample"),
             own.getFirst().name, String.join(", ", gaps)));
       }
     });

@@ -29,7 +29,7 @@ final class CsvTableTest {
     Files.writeString(file, table.toString());
     assertEquals(table, CsvTable.read(file));
     Files.writeString(file, "a,b\n1\n");
-    assertEquals(file + ": line 2 has 1 fields, the first one has 2",
+    assertEquals(file + ": line 2 has 1 field, the first one has 2",
         assertThrows(IOException.class, () -> CsvTable.read(file)).getMessage());
   }
 }

@@ -215,7 +215,7 @@ final class ModelFileTest {
 
     pruned.set(0, 1, 1.1f); // halfway is 1.0625 with three bits, and 1.125 with two
     assertEquals(
-        List.of(("1 numbers of \"fc.weight\" have changed and are rounded to %s, by %s %% (root mean square); the "
+        List.of(("1 number of \"fc.weight\" has changed and is rounded to %s, by %s %% (root mean square); the "
             + "figures are without that").formatted(dtype, dtype == DType.F8_E4M3 ? "2.3" : "9.1")),
         model.conversions(out, changed));
     model.save(out, changed, true);

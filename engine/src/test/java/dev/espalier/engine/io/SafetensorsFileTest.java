@@ -106,7 +106,7 @@ class SafetensorsFileTest {
         Arguments.of("\"t0\" and \"t1\" overlap", tensors(8, "F32 2 0 8", "F32 1 4 8")),
         Arguments.of("4 bytes between \"t0\" and tensor \"t1\"", tensors(12, "F32 1 0 4", "F32 1 8 12")),
         Arguments.of("4 bytes between the header and tensor", tensors(8, "F32 1 4 8")),
-        Arguments.of("1 bytes follow the last tensor", tensors(9, "F32 2 0 8")),
+        Arguments.of("has 1 byte behind the last tensor", tensors(9, "F32 2 0 8")),
         Arguments.of("nesting depth", safetensors("{\"a\":{\"shape\":[[" + "[".repeat(100_000))),
         Arguments.of("is not the JSON of", invalidUtf8()));
   }

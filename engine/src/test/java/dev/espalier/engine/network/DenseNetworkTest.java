@@ -71,7 +71,7 @@ final class DenseNetworkTest {
     DenseLayer first = layer("0", 4, 2, Activation.RELU);
     DenseLayer second = layer("2", 1, 4, Activation.IDENTITY);
     Graph graph = Graph.chain(List.of(first, second));
-    assertEquals("1 layers, but the graph has 2",
+    assertEquals("1 layer, but the graph has 2",
         assertThrows(MismatchException.class, () -> new DenseNetwork(graph, List.of(first))).getMessage());
     for (DenseLayer other : List.of(layer("1", 1, 4, Activation.IDENTITY), layer("2", 2, 4, Activation.IDENTITY),
         layer("2", 1, 3, Activation.IDENTITY), layer("2", 1, 4, Activation.TANH))) {

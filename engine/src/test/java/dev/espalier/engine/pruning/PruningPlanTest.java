@@ -138,7 +138,7 @@ final class PruningPlanTest {
     assertEquals(20, some.prunableWeights());
     assertEquals((2 * 20 + 4 + 5) * 4, some.memory().scores());
     assertEquals((30 + 5 + 20 + 4) * 4, some.memory().weights());
-    assertTrue(some.toString().contains("20 weights in the layers layer1"), some::toString);
+    assertTrue(some.toString().contains("20 weights in the layer layer1"), some::toString);
   }
 
   @Test
