@@ -44,6 +44,8 @@ final class Progress implements ProgressListener, AutoCloseable {
   private long lastLine = begun;
   private Duration wait = FIRST_LINE;
   private Whole whole = Whole.UNKNOWN;
+  /// Whether the run may take less than the whole says.
+  private boolean isBound;
   private volatile boolean interrupted;
 
   /// How far the run is as a whole.
@@ -108,6 +110,13 @@ final class Progress implements ProgressListener, AutoCloseable {
   @Override
   public void at(double done) {
     whole = whole.at(done, System.nanoTime());
+    isBound = false;
+  }
+
+  @Override
+  public void atLeast(double done) {
+    at(done);
+    isBound = true;
   }
 
   /// A line when a task begins, and after five seconds, then after ten more, and so on up to a minute; fewer lines of
@@ -139,7 +148,7 @@ final class Progress implements ProgressListener, AutoCloseable {
 
   /// What to expect of the run, or of the task if no more can be told; empty if nothing can.
   private String left(long now, long done, long total) {
-    return whole.left(now).map(left -> "about %s left in all".formatted(text(left)))
+    return whole.left(now).map(left -> "%s %s left in all".formatted(isBound ? "at most" : "about", text(left)))
         .or(() -> left(Duration.ofNanos(now - started), done, total).map(left -> "about %s left".formatted(text(left))))
         .orElse("");
   }

@@ -197,8 +197,8 @@ final class PruneCommand implements Callable<Integer> {
   private PruneOutcome prune(PruneJob job, PruningPlan plan) throws IOException {
     try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), job.network())) {
       Optional<Evaluation> dense = job.evaluate(device);
-      PruningResult pruning = job.prune(plan, device).getLast();
-      PruningResult result = job.noted(plan, plan.options().target(), pruning,
+      PruneJob.Run pruning = job.prune(plan, device);
+      PruningResult result = job.noted(plan, plan.options().target(), pruning.results().getLast(),
           job.calibration().filter(_ -> fineTuning.isAtEnd() || plan.scoring().loss().isPresent()));
       Optional<Evaluation> pruned = job.evaluate(device);
       DenseNetwork last = result.network();
@@ -208,7 +208,8 @@ final class PruneCommand implements Callable<Integer> {
         last = device.download(job.arena());
         fineTuned = job.evaluate(device);
       }
-      return new PruneOutcome(plan, result, last, dense, pruned, fineTuned, Optional.empty());
+      return new PruneOutcome(pruning.plan(), result, last, dense, pruned, fineTuned, Optional.empty(),
+          pruning.earlier());
     }
   }
 
@@ -258,7 +259,8 @@ final class PruneCommand implements Callable<Integer> {
 
   private Report.Builder report(PruneJob job, PruneOutcome outcome, Gain gain, List<String> found) {
     Dataset[] sources = Stream.of(job.calibration(), job.judges()).flatMap(Optional::stream).toArray(Dataset[]::new);
-    List<String> notes = Stream.concat(Reports.notes(job.file(), sources).stream(), found.stream()).toList();
+    List<String> notes = Stream.of(outcome.earlier().stream().toList(), Reports.notes(job.file(), sources), found)
+        .flatMap(List::stream).toList();
     return outcome.report(job, model, output.dryRun, Optional.ofNullable(output.inputShape), gain, notes)
         .predictedTimes(measured.map(times -> times.of(outcome.last())).orElse(List.of()));
   }

@@ -45,17 +45,35 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
                 run.batchSize(backend, network()), progress));
   }
 
+  /// What a run came to.
+  ///
+  /// @param results at the stops of the path
+  /// @param plan with the work of this run alone
+  /// @param earlier a sentence about the run that this one has gone on from
+  record Run(List<PruningResult> results, PruningPlan plan, Optional<String> earlier) {}
+
   /// Prunes along the plan's path; goes on where an earlier run has ended, if its rounds were kept.
-  List<PruningResult> prune(PruningPlan plan, DeviceNetwork device) throws IOException {
+  Run prune(PruningPlan plan, DeviceNetwork device) throws IOException {
     Optional<Checkpoint> rounds = Optional.empty();
     if (checkpoint.isPresent()) {
       rounds = Optional.of(Checkpoint.open(checkpoint.get(), plan, backend, network(), calibration));
-      if (rounds.get().rounds() > 0) {
-        global.note("going on after round %s of %s, from %s".formatted(rounds.get().rounds(), plan.rounds().size(),
-            checkpoint.get()));
-      }
     }
-    return new Pruner(backend, plan.options()).path(plan, network(), device, calibration, rounds, progress, arena);
+    int done = rounds.map(Checkpoint::rounds).orElse(0);
+    Optional<String> earlier = goingOn("round %s of %s".formatted(done, plan.rounds().size()), done);
+    return new Run(
+        new Pruner(backend, plan.options()).path(plan, network(), device, calibration, rounds, progress, arena),
+        plan.withWork(plan.work().map(work -> work.after(done))), earlier);
+  }
+
+  /// Says after which round or attempt a run goes on, and what its report says of that.
+  ///
+  /// @param done rounds or attempts of an earlier run
+  Optional<String> goingOn(String last, int done) {
+    if (done == 0) {
+      return Optional.empty();
+    }
+    global.note("going on after %s, from %s".formatted(last, checkpoint.orElseThrow()));
+    return Optional.of("went on after %s of an earlier run, whose time and work are not counted here".formatted(last));
   }
 
   /// With notes of what options do about it.

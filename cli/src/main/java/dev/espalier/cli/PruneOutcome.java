@@ -29,8 +29,9 @@ import java.util.Optional;
 /// @param pruned after it
 /// @param fineTuned after the training at the end
 /// @param search the networks of a search, if there was one
+/// @param earlier a sentence about the run that this one has gone on from
 record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, Optional<Evaluation> dense,
-    Optional<Evaluation> pruned, Optional<Evaluation> fineTuned, Optional<Curve> search) {
+    Optional<Evaluation> pruned, Optional<Evaluation> fineTuned, Optional<Curve> search, Optional<String> earlier) {
   private static final double MILLI = 1e3;
 
   private Optional<Evaluation> now() {
@@ -47,7 +48,7 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
     Map<String, Object> inForce = new LinkedHashMap<>(job.global().inForce());
     inForce.putAll(plan.inForce());
     inForce.put("method", job.selection().method);
-    inForce.put("sparsity", plan.options().target().sparsity());
+    inForce.putIfAbsent("sparsity", plan.options().target().sparsity());
     now().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
     inForce.put("backend", job.backend().description());
     Report.Builder report = Reports.begin("prune").summary(summary(model, dryRun))
@@ -62,7 +63,7 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
   }
 
   private String summary(Path model, boolean dryRun) {
-    return "%s of %s: %s of %s weights removed (%s), criterion %s, compensation %s, schedule %s, repair %s.".formatted(
+    return "%s of %s: %s of %s removed (%s), criterion %s, compensation %s, schedule %s, repair %s.".formatted(
         dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(result.removed()),
         PLAIN.counted(result.prunableWeights(), "weight"), PLAIN.percent(result.sparsity()), plan.scoring().criterion(),
         plan.scoring().compensation(), plan.options().schedule(), plan.repair());

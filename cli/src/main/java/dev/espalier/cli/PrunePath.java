@@ -24,7 +24,7 @@ record PrunePath(PruneJob job, PruningPlan plan) {
     List<Optional<Evaluation>> evaluations = new ArrayList<>();
     try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), job.network())) {
       evaluations.add(job.evaluate(device));
-      for (PruningResult result : job.prune(plan, device)) {
+      for (PruningResult result : job.prune(plan, device).results()) {
         device.load(result.network());
         evaluations.add(job.evaluate(device));
         results.add(job.noted(plan, plan.options().path().get(results.size()), result, Optional.empty()));

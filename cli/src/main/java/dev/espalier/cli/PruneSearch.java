@@ -34,17 +34,15 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
     Optional<Checkpoint> checkpoint = Optional.empty();
     if (job.checkpoint().isPresent()) {
       checkpoint = Optional.of(searching.checkpoint(job.checkpoint().get(), options, limits));
-      if (checkpoint.get().rounds() > 0) {
-        job.global().note("going on after attempt %s of the search, from %s".formatted(checkpoint.get().rounds(),
-            job.checkpoint().get()));
-      }
     }
+    int done = checkpoint.map(Checkpoint::rounds).orElse(0);
+    Optional<String> earlier = job.goingOn("attempt %s of the search".formatted(done), done);
     SparsitySearch.Result search = searching.run(options, limits, checkpoint, job.arena());
     job.progress().clear();
     print(search);
     SparsitySearch.Step found = search.found().orElseThrow(() -> new MismatchException(missing(search)));
     PruningOptions reached = options.withTarget(target(options, found.sparsity()));
-    PruningPlan plan = PruningPlan.of(reached, job.network(), job.calibration(), job.backend());
+    PruningPlan plan = PruningPlan.of(reached, job.network(), job.calibration(), job.backend()).withWork(search.work());
     PruningResult result = job.noted(plan, reached.target(), search.pruned().orElseThrow(), Optional.empty());
     List<String> notes = new ArrayList<>(result.notes());
     notes.add("%s is the highest sparsity found that holds the limit (%s) on %s"
@@ -52,7 +50,7 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
     return new PruneOutcome(plan,
         new PruningResult(result.network(), result.layers(), result.measuredChange(), result.outputSquare(), notes),
         result.network(), search.dense().evaluation(), found.judged().evaluation(), Optional.empty(),
-        Optional.of(curve(search)));
+        Optional.of(curve(search)), earlier);
   }
 
   private static Target target(PruningOptions options, double sparsity) {

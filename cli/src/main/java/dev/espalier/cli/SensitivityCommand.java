@@ -131,7 +131,7 @@ final class SensitivityCommand implements Callable<Integer> {
       List<String> notes) {
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.putAll(plan.inForce());
-    inForce.remove("target");
+    inForce.keySet().removeAll(List.of("sparsity", "scope")); // each layer alone, to each of the sparsities
     result.dense().evaluation().ifPresent(evaluation -> inForce.put("loss", evaluation.lossName()));
     inForce.put("backend", backend.description());
     List<Curve> curves = result.layers().stream()

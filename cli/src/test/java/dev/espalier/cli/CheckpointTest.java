@@ -107,12 +107,14 @@ class CheckpointTest {
     assertTrue(again.err().contains("note: going on after round 6 of 6, from " + checkpoint), again.err());
     assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
     String report = Files.readString(fixture.file("report").resolve("report.json"));
+    assertTrue(report.contains("went on after round 6 of 6 of an earlier run"), report);
+    assertTrue(report.contains("\"work\" : { }"), report);
     assertTrue(report.contains("\"importance\""), report);
     assertFalse(report.contains(checkpoint.toString()), report);
 
     assertTrue(Cli.fail(1, folder, with(common, "--dry-run", "--seed", 2)).contains("seed was 0 and is 2"));
     assertTrue(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", "0.9", "--method",
-        "refit", "--checkpoint", checkpoint, "--dry-run").contains("target was 0.8 and is 0.9"));
+        "refit", "--checkpoint", checkpoint, "--dry-run").contains("sparsity was 0.8 and is 0.9"));
     Files.writeString(fixture.data(), Files.readString(fixture.data()).replaceFirst("0\\.", "1."));
     assertTrue(Cli.fail(1, folder, with(common, "--dry-run")).contains("the data changed"));
     assertTrue(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", "0.8", "--dry-run",
@@ -128,13 +130,27 @@ class CheckpointTest {
         "refit", "--checkpoint", checkpoint};
     Path first = fixture.file("first.safetensors");
     Path second = fixture.file("second.safetensors");
-    Cli.Result whole = Cli.succeed(with(common, "-o", first));
-    Cli.Result again = Cli.succeed(with(common, "-o", second));
+    Path begun = fixture.file("begun");
+    Path resumed = fixture.file("resumed");
+    Cli.Result whole = Cli.succeed(with(common, "-o", first, "--report", begun));
+    Cli.Result again = Cli.succeed(with(common, "-o", second, "--report", resumed));
+    String report = Files.readString(begun.resolve("report.json"));
+    String none = "\"work\" : { }";
+    assertFalse(report.contains(none) || report.contains("earlier run"), report);
+    String later = Files.readString(resumed.resolve("report.json"));
+    assertTrue(later.matches("(?s).*went on after attempt [1-9]\\d* of the search of an earlier run, whose time .*"),
+        later);
+    assertTrue(later.contains(none), later);
+    assertEquals(layers(report), layers(later));
     assertTrue(again.err().matches("(?s).*note: going on after attempt [1-9]\\d* of the search, from .*"), again.err());
     assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
-    assertEquals(whole.out(), again.out());
+    assertEquals(whole.out().replace("begun", ""), again.out().replace("resumed", ""));
     assertTrue(Cli.fail(1, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", "0.8", "--method",
         "refit", "--checkpoint", checkpoint, "--dry-run").contains("is of a search with the limit output change 5%"));
+  }
+
+  private static String layers(String report) {
+    return report.substring(report.indexOf("\"layers\""), report.indexOf("\"timings\""));
   }
 
   private static Object[] with(Object[] common, Object... more) {

@@ -629,7 +629,7 @@ class CommandsTest {
     List<String> lines = result.out().lines().toList();
     assertTrue(lines.get(1).contains("25.00 %") && lines.get(2).contains("50.00 %"), result.out());
     assertTrue(result.err().contains("sparsity 50 %, and 0=0.25: "), result.err());
-    assertTrue(Files.readString(report.resolve("report.json")).contains("\"layer-sparsity\" : \"0=0.25\""));
+    assertTrue(Files.readString(report.resolve("report.json")).contains("\"sparsity\" : \"0.5,0=0.25\""));
     for (String[] refused : new String[][]{
         {"0=.5", "'0=.5' names no sparsity of the other layers: put it first, as in 0.9,0=.5"},
         {".5,9=.5", "--sparsity 9=0.5 names no layer; the layers are 0, 2"},

@@ -21,6 +21,13 @@ public interface ProgressListener {
   /// @param done the share of the run's work that is done, 0..1, by an estimate of all of it
   default void at(double done) {}
 
+  /// As [#at], where what is left may turn out to be less than estimated, as in a search.
+  ///
+  /// @param done at least this share is done
+  default void atLeast(double done) {
+    at(done);
+  }
+
   /// Begins a part of the run, and listens to it.
   ///
   /// @param name of the part, which the names of its tasks get behind them, for example `round 3 of 14`
@@ -38,6 +45,11 @@ public interface ProgressListener {
       @Override
       public void at(double done) {
         whole.at(from + done * (to - from));
+      }
+
+      @Override
+      public void atLeast(double done) {
+        whole.atLeast(from + done * (to - from));
       }
     };
   }

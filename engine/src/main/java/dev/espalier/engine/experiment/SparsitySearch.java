@@ -19,6 +19,7 @@ import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningProgress;
 import dev.espalier.engine.pruning.PruningResult;
 import dev.espalier.engine.pruning.PruningRounds;
+import dev.espalier.engine.pruning.PruningWork;
 import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.training.Evaluation;
 import dev.espalier.engine.training.EvaluationPass;
@@ -28,6 +29,7 @@ import java.math.BigDecimal;
 import java.math.MathContext;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -68,8 +70,10 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   /// @param steps ascending in sparsity, each sparsity once
   /// @param found the last step that holds the limits; empty if none does
   /// @param pruned its network
+  /// @param work of the attempts that this run has made, without those of a checkpoint; empty without samples to prune
+  ///             with, or if it made none
   public record Result(EvaluationPass.Result dense, List<Step> steps, Optional<Step> found,
-      Optional<PruningResult> pruned) {}
+      Optional<PruningResult> pruned, Optional<PruningWork> work) {}
 
   /// Searches.
   ///
@@ -97,6 +101,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     try (Resources resources = new Resources()) {
       Walk walk = new Walk(plan, limits, scope, checkpoint, resources);
       walk.run(kept);
+      listener.at(1);
       return walk.result(arena);
     }
   }
@@ -159,6 +164,8 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     private PruningProgress base;
     private int baseAttempt;
     private boolean isScored;
+    private final List<Map<String, Double>> work = new ArrayList<>();
+    private double workDone;
     private PruningProgress bestProgress;
     private Optional<Step> best = Optional.empty();
 
@@ -186,43 +193,97 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
 
     /// @param kept part of the weights that a step keeps
     void run(double kept) throws IOException {
-      long weights = plan.prunableWeights();
-      long least = Math.max(1, plan.options().minPerLayer() * plan.scoring().layers().size());
       boolean isStop = plan.repair().steps().stream().noneMatch(Repair::doesMoreAtStops);
-      double good = (double) zeros() / weights;
-      double broken;
-      while (true) {
-        double next = rounded(1 - kept * (1 - good), ROUND);
-        long removed = Selector.count(next, weights);
-        if (weights - removed < least || removed == Selector.count(good, weights)) {
-          return; // nothing more can be removed
-        }
+      List<Double> path = path(kept);
+      double[] left = mostWork(path, isStop);
+      double good = (double) zeros() / plan.prunableWeights();
+      for (int r = 0; r < path.size(); r++) {
+        double next = path.get(r);
         // What is done only where a network is wanted may make it hold.
-        if (!holds(next, isStop)) {
-          if (isStop || !holds(next, true)) {
-            broken = next;
-            break;
+        if (!holds(next, isStop, left[r])) {
+          if (isStop || !holds(next, true, left[r])) {
+            bisect(good, next);
+            return;
           }
           isStop = true;
+          left = mostWork(path, true);
         }
         good = next;
-        if (!(plan.options().schedule() instanceof Schedule.OneShot)) {
+        if (!isOneShot()) {
           baseAttempt = attempts.size();
           isScored = false;
         }
       }
+    }
+
+    private void bisect(double from, double to) throws IOException {
+      double good = from;
+      double broken = to;
       for (int i = 0; i < BISECTIONS; i++) {
         double middle = rounded((good + broken) / 2, BETWEEN);
-        long removed = Selector.count(middle, weights);
-        if (removed <= Selector.count(good, weights) || removed >= Selector.count(broken, weights)) {
+        long removed = Selector.count(middle, plan.prunableWeights());
+        if (removed <= count(good) || removed >= count(broken)) {
           return;
         }
-        if (holds(middle, true)) {
+        if (holds(middle, true, (BISECTIONS - i) * work(parts(middle, true, false, false)))) {
           good = middle;
         } else {
           broken = middle;
         }
       }
+    }
+
+    private long count(double sparsity) {
+      return Selector.count(sparsity, plan.prunableWeights());
+    }
+
+    /// The sparsities of all rounds until no more can be removed.
+    private List<Double> path(double kept) {
+      long weights = plan.prunableWeights();
+      long least = Math.max(1, plan.options().minPerLayer() * plan.scoring().layers().size());
+      List<Double> path = new ArrayList<>();
+      double last = (double) zeros() / weights;
+      while (true) {
+        double next = rounded(1 - kept * (1 - last), ROUND);
+        if (weights - count(next) < least || count(next) == count(last)) {
+          return path;
+        }
+        path.add(next);
+        last = next;
+      }
+    }
+
+    /// The most work that each round and what may follow take: all rounds, one of them again as a stop, and bisections.
+    private double[] mostWork(List<Double> path, boolean isStop) {
+      double[] left = new double[path.size()];
+      double following = path.isEmpty() ? 0 : (BISECTIONS + 1) * work(parts(path.getLast(), true, false, false));
+      for (int r = path.size() - 1; r >= 0; r--) {
+        following += work(parts(path.get(r), isStop, r == 0 || !isOneShot(), r == 0));
+        left[r] = following;
+      }
+      return left;
+    }
+
+    private boolean isOneShot() {
+      return plan.options().schedule() instanceof Schedule.OneShot;
+    }
+
+    /// The multiply-adds of an attempt's parts and of judging it.
+    private double work(Map<String, Double> parts) {
+      return parts.values().stream().mapToDouble(Double::doubleValue).sum()
+          + 2.0 * network.weights() * heldOut.samples().samples();
+    }
+
+    private Map<String, Double> parts(double sparsity, boolean isStop, boolean scores, boolean isFirst) {
+      if (calibration.isEmpty()) {
+        return Map.of();
+      }
+      Map<String, Double> parts = new LinkedHashMap<>(plan.work(network.graph(), new Target.Fraction(sparsity, scope),
+          isStop, isFirst, calibration.get().samples().samples()));
+      if (!scores) {
+        parts.put(PruningWork.SCORING, 0.0);
+      }
+      return parts;
     }
 
     private long zeros() {
@@ -231,9 +292,20 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     }
 
     /// Goes from the base to a sparsity in one round, and keeps the network if it holds the limits.
-    private boolean holds(double sparsity, boolean isStop) throws IOException {
+    ///
+    /// @param left the most work that this and all that may follow take
+    private boolean holds(double sparsity, boolean isStop, double left) throws IOException {
       int done = attempts.size();
-      Step step = done < known.size() ? known.get(done).step(before) : attempt(sparsity, isStop);
+      Step step;
+      if (done < known.size()) {
+        step = known.get(done).step(before);
+      } else {
+        listener.atLeast(workDone / (workDone + left));
+        Map<String, Double> parts = parts(sparsity, isStop, !isScored, work.isEmpty());
+        workDone += work(parts);
+        work.add(parts);
+        step = attempt(sparsity, isStop);
+      }
       if (step.sparsity != sparsity) {
         throw new MismatchException("the checkpoint is of another search: its attempt %s has sparsity %s, not %s; %s"
             .formatted(done + 1, step.sparsity, sparsity, "use another folder, or delete it"));
@@ -326,13 +398,17 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
       return (task, done, total) -> listener.proceed(task + at, done, total);
     }
 
+    private Optional<PruningWork> work() {
+      return calibration.isEmpty() || work.isEmpty() ? Optional.empty() : Optional.of(new PruningWork(work));
+    }
+
     Result result(Arena arena) throws IOException {
       List<Step> all = List.copyOf(steps.values());
       if (best.isEmpty()) {
-        return new Result(before, all, best, Optional.empty());
+        return new Result(before, all, best, Optional.empty(), work());
       }
       rounds.restore(bestProgress, bestNetwork);
-      return new Result(before, all, best, Optional.of(rounds.result(network, listener, arena)));
+      return new Result(before, all, best, Optional.of(rounds.result(network, listener, arena)), work());
     }
   }
 

@@ -117,8 +117,9 @@ public sealed interface Schedule {
     private void requireReached(Target last) {
       double count = Math.log(1 - last.sparsity()) / Math.log(kept);
       if (!(count <= MOST_ROUNDS)) {
-        throw new MismatchException("schedule %s does not reach %s within %s rounds: use linear:10, or a lower sparsity"
-            .formatted(this, last, MOST_ROUNDS));
+        throw new MismatchException(
+            "schedule %s does not reach a sparsity of %s within %s rounds: use linear:10, or a lower sparsity"
+                .formatted(this, Target.sparsity(last.sparsity()), MOST_ROUNDS));
       }
     }
 

@@ -44,7 +44,7 @@ import tools.jackson.databind.json.JsonMapper;
 /// where a path stops. Between two rounds, the network is rounded to float32, as the file is. A search keeps its attempts
 /// in the same way, each with a log of all attempts so far.
 public final class Checkpoint {
-  private static final String FORMAT = "espalier-checkpoint-2";
+  private static final String FORMAT = "espalier-checkpoint-3";
   private static final String IDENTITY = "of ";
   private static final String HELD_OUT = "held-out data";
   private static final String LIMIT = "limit";
@@ -130,9 +130,9 @@ public final class Checkpoint {
     if (plan.options().target() instanceof Target.Mask(Map<String, MatrixView> masks)) {
       identity.put("mask", Fingerprint.of(masks));
     }
-    identity.put("stops", plan.options().path().toString());
+    List<LayerPattern> excluded = plan.options().excluded();
     identity.put("exclude",
-        plan.options().excluded().stream().map(LayerPattern::glob).collect(Collectors.joining(" ")));
+        excluded.isEmpty() ? "none" : excluded.stream().map(LayerPattern::glob).collect(Collectors.joining(" ")));
     identity.put("new-bias", String.valueOf(plan.options().newBias()));
     identity.put("histogram-bins", String.valueOf(plan.options().histogramBins()));
     return identity;

@@ -16,6 +16,7 @@ import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Needs;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
+import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Architecture;
@@ -43,6 +44,7 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 
 /// [PruningOptions] resolved against a network, its data and a backend: every default decided, and everything that does
 /// not fit refused, before any work is done.
@@ -353,6 +355,21 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     return loss;
   }
 
+  /// This plan with other work, such as that of a run which has gone on after an earlier one.
+  public PruningPlan withWork(Optional<PruningWork> value) {
+    return new PruningPlan(options, layers, scoring, rounds, repair, memory, value, statistics);
+  }
+
+  /// The multiply-adds of one round as a search takes it, by the parts of [PruningWork].
+  ///
+  /// @param graph of the network
+  /// @param isStop whether the network of the round is wanted
+  /// @param isFirst whether repairs begin with it
+  /// @param samples to prune with
+  public Map<String, Double> work(Graph graph, Target round, boolean isStop, boolean isFirst, long samples) {
+    return PruningWork.round(graph, scoring, repair, round, isStop, isFirst, samples);
+  }
+
   /// Weights of the layers that are not excluded.
   public long prunableWeights() {
     return layers.stream().filter(layer -> !layer.excluded()).mapToLong(Layer::weights).sum();
@@ -389,7 +406,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
         .formatted(String.join(", ", names), compensates ? "pruned without compensation" : "refitted without one"));
   }
 
-  /// Every choice in force by name, in order, for reports.
+  /// Every choice in force by the name of its option, in order, for reports.
   public Map<String, Object> inForce() {
     Map<String, Object> inForce = new LinkedHashMap<>();
     inForce.put("criterion", scoring.criterion());
@@ -398,10 +415,14 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
       inForce.put("sensitivity", scoring.sensitivity());
     }
     scoring.loss().ifPresent(loss -> inForce.put("loss", loss));
-    inForce.put("target", options.target());
-    if (!options.layerSparsities().isEmpty()) {
-      inForce.put("layer-sparsity",
-          options.layerSparsities().stream().map(LayerSparsity::toString).collect(Collectors.joining(",")));
+    switch (options.target()) {
+      case Target.Fraction(double _, Scope scope) -> putSparsity(inForce, scope);
+      case Target.Neurons(double _, Scope scope) -> {
+        putSparsity(inForce, scope);
+        inForce.put("prune-neurons", true);
+      }
+      case Target.Pattern pattern -> inForce.put("scope", pattern);
+      case Target.Mask mask -> inForce.put("sparsity", mask.sparsity());
     }
     inForce.put("schedule", options.schedule());
     inForce.put("repair", repair);
@@ -409,6 +430,16 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     inForce.put("batch-size", scoring.batchSize());
     inForce.put("seed", scoring.seed());
     return inForce;
+  }
+
+  /// The sparsities of the path and those of single layers, as a number if there is one.
+  private void putSparsity(Map<String, Object> inForce, Scope scope) {
+    List<Target> path = options.path();
+    String all = Stream.concat(path.stream().map(stop -> Target.sparsity(stop.sparsity()).toString()),
+        options.layerSparsities().stream().map(LayerSparsity::toString)).collect(Collectors.joining(","));
+    inForce.put("sparsity",
+        path.size() == 1 && options.layerSparsities().isEmpty() ? (Object) path.getFirst().sparsity() : all);
+    inForce.put("scope", scope);
   }
 
   /// One line a topic: the choices, the layers, the work, the memory.

@@ -1,5 +1,6 @@
 package dev.espalier.engine.pruning;
 
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.Needs;
 import dev.espalier.engine.method.Repair;
@@ -10,7 +11,6 @@ import dev.espalier.engine.network.Node;
 import dev.espalier.engine.scoring.NonlinearCost;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.statistics.Statistic;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -18,16 +18,18 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
-import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
 
 /// The multiply-adds of the matrix products that a pruning takes, estimated from the shapes of the dense network,
 /// those of a tied layer once for each use. A `joint` repair takes fewer than that, because it computes without
 /// neurons that do nothing and ends when it gains little; a training that is repeated at a lower rate takes more.
 ///
-/// @param rounds of the schedule
-/// @param parts multiply-adds of all rounds together: of the scoring, and of each repair by its name
-/// @param byRound those of each round; what a repair does once counts for the first
-public record PruningWork(int rounds, Map<String, Double> parts, List<Double> byRound) {
+/// @param rounds of the schedule, or the attempts of a search: the multiply-adds of the scoring, and of each repair by
+///               its name; what a repair does once counts for the first
+public record PruningWork(List<Map<String, Double>> rounds) {
+  /// The name of the scoring among the parts.
+  public static final String SCORING = "scoring";
+
   /// Counts for one sample; a layer that reads the samples themselves passes no gradient on.
   private record Counts(Graph graph, List<ScoringPlan.Layer> layers) {
     double forward() {
@@ -118,32 +120,33 @@ public record PruningWork(int rounds, Map<String, Double> parts, List<Double> by
 
   /// Keeps the order.
   public PruningWork {
-    parts = Collections.unmodifiableMap(new LinkedHashMap<>(parts));
-    byRound = List.copyOf(byRound);
+    rounds = rounds.stream().map(parts -> Collections.unmodifiableMap(new LinkedHashMap<>(parts))).toList();
   }
 
   /// @param rounds the target of each
   /// @param stops those whose networks are wanted
   static PruningWork of(Graph graph, ScoringPlan scoring, Repairs repairs, List<Target> rounds, List<Target> stops,
       long samples) {
+    return new PruningWork(IntStream.range(0, rounds.size())
+        .mapToObj(r -> round(graph, scoring, repairs, rounds.get(r), stops.contains(rounds.get(r)), r == 0, samples))
+        .toList());
+  }
+
+  /// One round.
+  ///
+  /// @param isStop whether its network is wanted
+  /// @param isFirst whether repairs begin with it
+  static Map<String, Double> round(Graph graph, ScoringPlan scoring, Repairs repairs, Target target, boolean isStop,
+      boolean isFirst, long samples) {
     Counts counts = new Counts(graph, scoring.layers());
     Map<String, Double> parts = new LinkedHashMap<>();
-    double scoringOnce = samples * counts.scoring(scoring);
-    parts.put("scoring", rounds.size() * scoringOnce);
-    double[] byRound = new double[rounds.size()];
-    Arrays.fill(byRound, scoringOnce);
+    parts.put(SCORING, samples * counts.scoring(scoring));
     for (Repair repair : repairs.steps()) {
-      double all = samples * counts.once(repair);
-      byRound[0] += all;
-      for (int r = 0; r < byRound.length; r++) {
-        Target round = rounds.get(r);
-        double work = repair(counts, repair, stops.contains(round), 1 - round.sparsity(), samples);
-        byRound[r] += work;
-        all += work;
-      }
-      parts.merge(repair.toString(), all, Double::sum);
+      double work = (isFirst ? samples * counts.once(repair) : 0)
+          + repair(counts, repair, isStop, 1 - target.sparsity(), samples);
+      parts.merge(repair.toString(), work, Double::sum);
     }
-    return new PruningWork(rounds.size(), parts, DoubleStream.of(byRound).boxed().toList());
+    return parts;
   }
 
   /// @param left the part of the weights that is left
@@ -167,25 +170,44 @@ public record PruningWork(int rounds, Map<String, Double> parts, List<Double> by
     };
   }
 
+  /// The rounds from one on.
+  ///
+  /// @param done how many are left out
+  public PruningWork after(int done) {
+    return new PruningWork(rounds.subList(Math.min(done, rounds.size()), rounds.size()));
+  }
+
+  /// Those of all rounds together, by the names of the parts.
+  public Map<String, Double> parts() {
+    Map<String, Double> all = new LinkedHashMap<>();
+    rounds.forEach(round -> round.forEach((part, work) -> all.merge(part, work, Double::sum)));
+    return all;
+  }
+
+  /// Those of each round.
+  public List<Double> byRound() {
+    return rounds.stream().map(round -> round.values().stream().mapToDouble(Double::doubleValue).sum()).toList();
+  }
+
   /// The share of the work that the first rounds take, 0..1.
   double share(int firstRounds) {
     double all = multiplyAdds();
     return all == 0
-        ? (double) firstRounds / rounds
-        : byRound.stream().limit(firstRounds).mapToDouble(Double::doubleValue).sum() / all;
+        ? (double) firstRounds / rounds.size()
+        : byRound().stream().limit(firstRounds).mapToDouble(Double::doubleValue).sum() / all;
   }
 
   /// The multiply-adds of all parts.
   public double multiplyAdds() {
-    return parts.values().stream().mapToDouble(Double::doubleValue).sum();
+    return parts().values().stream().mapToDouble(Double::doubleValue).sum();
   }
 
   /// For example `2.4e+11 multiply-adds in 22 rounds: scoring 1.1e+11, refit 1.3e+11`.
   @Override
   public String toString() {
-    return String.format(Locale.ROOT, "%.1e multiply-adds in %d %s: ", multiplyAdds(), rounds,
-        rounds == 1 ? "round" : "rounds")
-        + parts.entrySet().stream().map(part -> String.format(Locale.ROOT, "%s %.1e", part.getKey(), part.getValue()))
+    return String.format(Locale.ROOT, "%.1e multiply-adds in %s: ", multiplyAdds(),
+        Nouns.counted(rounds.size(), "round"))
+        + parts().entrySet().stream().map(part -> String.format(Locale.ROOT, "%s %.1e", part.getKey(), part.getValue()))
             .collect(Collectors.joining(", "));
   }
 }

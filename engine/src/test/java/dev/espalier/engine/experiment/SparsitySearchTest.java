@@ -26,11 +26,13 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
+import dev.espalier.engine.pruning.PruningWork;
 import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.training.EvaluationPass;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -149,6 +151,42 @@ final class SparsitySearchTest {
     double without = search(options("geometric:0.75", "none"), loss("5%")).found().orElseThrow().sparsity();
     double with = search(onTheWay, loss("5%")).found().orElseThrow().sparsity();
     assertTrue(with > without, with + " " + without);
+  }
+
+  /// What may be left is bounded from the first attempt on, and each attempt counts once, also with a stop that is tried
+  /// again. A search that goes on counts its own attempts.
+  @ParameterizedTest
+  @CsvSource({"oneshot, none", "oneshot, refit", "geometric:0.8, refit",
+      "geometric:0.75, distill:mse:epochs=0:last=30"})
+  void boundsTheWorkThatIsLeft(String schedule, String repair, @TempDir Path folder) throws IOException {
+    List<Double> shares = new ArrayList<>();
+    ProgressListener listener = new ProgressListener() {
+      @Override
+      public boolean proceed(String task, long done, long total) {
+        return true;
+      }
+
+      @Override
+      public void at(double done) {
+        shares.add(done);
+      }
+    };
+    Result result = search(options(schedule, repair), loss("5%"), folder, listener);
+    PruningWork work = result.work().orElseThrow();
+    int attempts = work.rounds().size();
+    assertTrue(attempts >= result.steps().size() && attempts <= 2 * result.steps().size(), work::toString);
+    assertEquals(attempts + 1, shares.size(), shares::toString);
+    assertEquals(0, shares.getFirst());
+    assertEquals(1, shares.getLast());
+    for (int i = 1; i < shares.size(); i++) {
+      assertTrue(shares.get(i) > shares.get(i - 1), shares::toString);
+    }
+    long scored = work.rounds().stream().filter(round -> round.get(PruningWork.SCORING) > 0).count();
+    assertTrue(schedule.equals("oneshot") ? scored == 1 : scored < attempts && scored > 1, work::toString);
+
+    shares.clear();
+    assertEquals(Optional.empty(), search(options(schedule, repair), loss("5%"), folder, listener).work());
+    assertEquals(List.of(1.0), shares);
   }
 
   /// Ended at many instants, and gone on with each time.

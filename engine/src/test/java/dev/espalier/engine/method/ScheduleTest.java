@@ -42,7 +42,8 @@ final class ScheduleTest {
 
   @Test
   void refusesToKeepAFractionForever() {
-    assertEquals("schedule geometric:0.75 does not reach 1 within 1000 rounds: use linear:10, or a lower sparsity",
+    assertEquals(
+        "schedule geometric:0.75 does not reach a sparsity of 1 within 1000 rounds: use linear:10, or a lower sparsity",
         assertThrows(MismatchException.class, () -> new Schedule.Keeping(0.75).rounds(Target.sparsity(1)))
             .getMessage());
   }

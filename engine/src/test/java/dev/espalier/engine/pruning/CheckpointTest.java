@@ -247,13 +247,13 @@ final class CheckpointTest {
       assertRefused("seed was 7 and is 8", changed(backend, b -> b.seed(8)));
       assertRefused("schedule was geometric:0.75 and is geometric:0.8",
           changed(backend, b -> b.schedule(new Schedule.Keeping(0.8))));
-      assertRefused("target was 0.8 and is 0.9", changed(backend, b -> b.sparsity(0.9)));
-      assertRefused("stops was [0.4, 0.6, 0.8] and is [0.8]", changed(backend, b -> b.stops(List.of())));
+      assertRefused("sparsity was 0.4,0.6,0.8 and is 0.4,0.6,0.9", changed(backend, b -> b.sparsity(0.9)));
+      assertRefused("sparsity was 0.4,0.6,0.8 and is 0.8", changed(backend, b -> b.stops(List.of())));
       assertRefused("repair was refit+distill", changed(backend, b -> b.repair(Repairs.parse("refit"))));
       assertRefused("criterion was ec and is wanda", changed(backend, b -> b.criterion(new Criterion.Wanda())));
       assertRefused("sensitivity was probes:2 and is jacobian",
           changed(backend, b -> b.sensitivity(new Sensitivity.Jacobian())));
-      assertRefused("exclude was  and is layer0", changed(backend, b -> b.exclude("layer0")));
+      assertRefused("exclude was none and is layer0", changed(backend, b -> b.exclude("layer0")));
       assertRefused("new-bias was true and is false", changed(backend, b -> b.newBias(false)));
       assertRefused("min-per-layer was 1 and is 2", changed(backend, b -> b.minPerLayer(2)));
       assertRefused("batch-size was", changed(backend, b -> b.batchSize(5)));

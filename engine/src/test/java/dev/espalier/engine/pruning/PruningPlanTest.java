@@ -114,10 +114,8 @@ final class PruningPlanTest {
         List.of(new ScoringPlan.Layer(0, true), new ScoringPlan.Layer(1, true)), new Sensitivity.Probes(3),
         Optional.of(new Loss.SquaredError()), 2, 11), plan.scoring());
     assertEquals(List.of(new Target.Pattern(2, 4)), plan.rounds());
-    assertEquals(
-        "{criterion=gradient, compensation=bias, sensitivity=probes:3, loss=mse, target=2:4, schedule=oneshot, "
-            + "repair=none, min-per-layer=1, batch-size=2, seed=11}",
-        plan.inForce().toString());
+    assertEquals("{criterion=gradient, compensation=bias, sensitivity=probes:3, loss=mse, scope=2:4, schedule=oneshot, "
+        + "repair=none, min-per-layer=1, batch-size=2, seed=11}", plan.inForce().toString());
   }
 
   @Test
