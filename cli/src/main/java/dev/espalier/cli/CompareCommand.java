@@ -114,6 +114,8 @@ final class CompareCommand implements Callable<Integer> {
         "--labels is missing: --small-dense trains networks, and training needs labels");
     global.require(grid.seeds == null || grid.seeds.stream().distinct().count() == grid.seeds.size(),
         "--seeds %s: give each seed once".formatted(grid.seeds));
+    global.require(grid.seeds == null || !global.isGiven("--seed"),
+        "--seed and --seeds both say which seed is used: give one of them");
     for (Method method : grid.criteria) {
       Criterion criterion = method.criterion();
       global.require(
@@ -268,6 +270,9 @@ final class CompareCommand implements Callable<Integer> {
   private Map<String, Object> inForce(Backend backend, Evaluation dense) {
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.put("scope", grid.scope);
+    if (grid.seeds != null) {
+      inForce.remove("seed");
+    }
     inForce.put("loss", dense.lossName());
     inForce.put("backend", backend.description());
     return inForce;

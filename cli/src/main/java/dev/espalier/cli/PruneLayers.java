@@ -165,7 +165,7 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
     table.lines().forEach(global.out()::println);
     global.out().println("Changes are those of the layers' own outputs on their inputs, each output weighted by its "
         + "sensitivity, relative to their mean squares; the mean is over the layers.");
-    outcomes.stream().flatMap(outcome -> outcome.notes().stream()).distinct().forEach(global::note);
+    PathNotes.of(selection.sparsities(), outcomes.stream().map(PrunedLayers::notes).toList()).forEach(global::note);
     global.say(output.dryRun
         ? "dry run: no model written"
         : "%s models%s written".formatted(outcomes.size(), output.mask == null ? "" : " and their masks"));

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// Prunes to several sparsities, one after the other, and writes a model for each: all of them or none.
 record PrunePath(PruneJob job, PruningPlan plan) {
@@ -53,15 +54,19 @@ record PrunePath(PruneJob job, PruningPlan plan) {
     table.lines().forEach(job.global().out()::println);
     job.global().out()
         .println("Kept are weights that are not zero; after shrink, so many multiply-adds take a sample.");
-    results.stream().flatMap(result -> result.notes().stream()).distinct().forEach(job.global()::note);
-    if (output.output != null) {
-      results.stream().flatMap(result -> job.file().conversions(output.output, result.network()).stream()).distinct()
-          .forEach(job.global()::note);
-    }
+    PathNotes.of(job.selection().sparsities(), results.stream().map(result -> notes(result, output)).toList())
+        .forEach(job.global()::note);
     job.global()
         .say(output.dryRun
             ? "dry run: no model written"
             : "%s models%s written".formatted(results.size(), output.mask == null ? "" : " and their masks"));
+  }
+
+  private List<String> notes(PruningResult result, PruneOutputs output) {
+    return output.output == null
+        ? result.notes()
+        : Stream.concat(result.notes().stream(), job.file().conversions(output.output, result.network()).stream())
+            .toList();
   }
 
   /// Without that of neurons, the third, where weights are removed.

@@ -46,7 +46,7 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
     PruningResult result = job.noted(plan, reached.target(), search.pruned().orElseThrow(), Optional.empty());
     List<String> notes = new ArrayList<>(result.notes());
     notes.add("%s is the highest sparsity found that holds the limit (%s) on %s"
-        .formatted(PLAIN.exactPercent(found.sparsity()), limits, heldOut.samples().name()));
+        .formatted(PLAIN.found(found.sparsity()), limits, heldOut.samples().name()));
     return new PruneOutcome(plan,
         new PruningResult(result.network(), result.layers(), result.measuredChange(), result.outputSquare(), notes),
         result.network(), search.dense().evaluation(), found.judged().evaluation(), Optional.empty(),
@@ -65,7 +65,7 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
     }
     SparsitySearch.Step least = search.steps().getFirst();
     return "no sparsity holds the limit (%s): with %s removed, %s, and %s before; allow more, or use another method"
-        .formatted(limits, PLAIN.exactPercent(least.sparsity()), figures(least.judged()), figures(search.dense()));
+        .formatted(limits, PLAIN.found(least.sparsity()), figures(least.judged()), figures(search.dense()));
   }
 
   private static String figures(EvaluationPass.Result judged) {
@@ -80,7 +80,7 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
     row(table, "dense", search.dense(), "");
     for (SparsitySearch.Step step : search.steps()) {
       boolean isFound = search.found().filter(step::equals).isPresent();
-      row(table, PLAIN.exactPercent(step.sparsity()), step.judged(),
+      row(table, PLAIN.found(step.sparsity()), step.judged(),
           isFound ? "found" : step.holds() ? "holds" : "beyond the limit");
     }
     table.lines().forEach(job.global().out()::println);

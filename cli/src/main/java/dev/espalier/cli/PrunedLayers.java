@@ -94,6 +94,7 @@ final class PrunedLayers {
         PLAIN.value(result.measuredChange()), PLAIN.percent(relative));
     reports.add(Reports.layer(layer, done, result.measuredChange(), result.network().layers().getFirst().weights()));
     plan.inForce().forEach(inForce::putIfAbsent);
+    inForce.remove("sparsity"); // of this layer; that of all is given
     if (largest.stream().allMatch(other -> other.prunableWeights() < done.weights())) {
       largest = Optional.of(plan);
     }
@@ -150,7 +151,7 @@ final class PrunedLayers {
     options.put("method", selection.method);
     options.put("backend", backend.description());
     Report.Builder report = Reports.begin("prune").summary(
-        "%s of single layers of %s: %s of %s weights removed (%s), criterion %s, compensation %s, schedule %s, repair %s."
+        "%s of single layers of %s: %s of %s removed (%s), criterion %s, compensation %s, schedule %s, repair %s."
             .formatted(dryRun ? "Trial pruning" : "Pruning", model.getFileName(), PLAIN.count(removed),
                 PLAIN.counted(weights, "weight"), PLAIN.percent((double) removed / weights), inForce.get("criterion"),
                 inForce.get("compensation"), inForce.get("schedule"), inForce.get("repair")))

@@ -158,7 +158,7 @@ final class Reports {
   /// @param measured change of its own output
   /// @param left its weights afterwards
   static LayerReport layer(DenseLayer layer, LayerResult result, OptionalDouble measured, MatrixView left) {
-    return new LayerReport(layer.name(), layer.outputs(), layer.inputs(), layer.activation().toString(),
+    return new LayerReport(layer.name(), layer.outputs(), layer.inputs(), "", // what follows it is not known
         result.removed(), result.predictedChange(), measured, result.importance(), result.threshold())
         .with(Density.ofMatrix(left, MOST_CELLS), Optional.empty());
   }

@@ -76,13 +76,13 @@ final class SelectionOptions {
         "--scope %s is reached in one round: leave out --schedule %s".formatted(scope, schedule()));
     global.require(!isPattern || !global.isGiven("--min-per-layer"),
         "--scope %s sets what every row keeps: leave out --min-per-layer".formatted(scope));
-    global.require(!isPath() || !(schedule() instanceof Schedule.OneShot),
-        "several values of --sparsity need rounds: give --schedule geometric:0.75, or --method refit");
     global.require(isPattern || sparsity != null || limits().isPresent(),
         "--sparsity is missing: give the fraction of weights to remove, for example --sparsity 0.9, or a limit to "
             + "search by, for example --max-accuracy-drop 0.5, or a --mask");
     global.require(!isPattern || (sparsity == null && limits().isEmpty()),
         "--scope %s sets the sparsity: leave out --sparsity and limits".formatted(scope));
+    global.require(!isPath() || !(schedule() instanceof Schedule.OneShot),
+        "several values of --sparsity need rounds: give --schedule geometric:0.75, or --method refit");
     global.require(sparsity == null || limits().isEmpty(),
         "--sparsity and a limit both say how much is removed: give one of them");
     global.require(

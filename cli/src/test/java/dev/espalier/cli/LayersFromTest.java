@@ -2,6 +2,7 @@ package dev.espalier.cli;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.io.ModelFile;
@@ -75,7 +76,10 @@ class LayersFromTest {
     assertTrue(result.out().matches("(?s).*\\n0 +8 x 4 +16 +16 +50\\.00 % .*"), result.out());
     assertTrue(result.err().contains("note: 1 layer without inputs: left as it is (2)"), result.err());
     assertTrue(result.err().contains("note: sensitivity: 1 (files for 0 of 1 layer)"), result.err());
-    assertTrue(Files.readString(folder.resolve("report/report.json")).contains("\"measuredChange\""));
+    String report = Files.readString(folder.resolve("report/report.json"));
+    assertTrue(report.contains("\"measuredChange\"") && report.contains("\"scope\" : \"layer\""), report);
+    assertTrue(report.contains("\"sparsity\" : \"0.5\"") && !report.contains("identity"), report);
+    assertFalse(Files.readString(folder.resolve("report/report.html")).contains(">Activation<"));
     try (Arena arena = Arena.ofConfined()) {
       SafetensorsFile before = SafetensorsFile.open(fixture.model(), arena);
       SafetensorsFile after = SafetensorsFile.open(pruned, arena);

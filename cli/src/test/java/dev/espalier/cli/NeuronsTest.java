@@ -65,7 +65,8 @@ class NeuronsTest {
             "(?s)sparsity .*\n\\S+ % +42 +6 of 8 +42 .*\n\\S+ % +28 +4 of 8 +28 .*\n" + "\\S+ % +14 +2 of 8 +14 .*"),
         result.out());
     for (int gone : new int[]{2, 4, 6}) {
-      assertTrue(result.err().contains("note: %d of 8 hidden neurons removed\n".formatted(gone)), result.err());
+      String note = "note: at --sparsity %s: %d of 8 hidden neurons removed\n".formatted(gone / 8.0, gone);
+      assertTrue(result.err().contains(note), result.err());
       Path small = fixture.file("small.safetensors");
       Cli.succeed("shrink", fixture.file("pruned-%s.safetensors".formatted(gone / 8.0)), "-o", small, "--force");
       try (Arena arena = Arena.ofConfined()) {

@@ -102,7 +102,11 @@ class SensitivityTest {
             .anyMatch(line -> line.startsWith("80 %") && line.contains("random") && line.contains(mean)),
         mean + " in " + result.out());
     assertTrue(result.out().contains("small dense"), result.out());
-    assertTrue(Files.readString(report.resolve("report.json")).contains("\"lossDeviation\""));
+    String json = Files.readString(report.resolve("report.json"));
+    assertTrue(json.contains("\"lossDeviation\"") && json.contains("\"seeds\""), json);
+    assertFalse(json.contains("\"seed\""), json);
+    assertTrue(Cli.fail(2, folder, Fixture.with(command, "--seeds", "1,2", "--seed", 3))
+        .contains("--seed and --seeds both say which seed is used"));
     assertTrue(Cli.fail(2, folder, Fixture.with(command, "--seeds", "1,1")).contains("give each seed once"));
     assertTrue(Cli.fail(2, folder, "compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(),
         "--test-labels", fixture.labels(), "--small-dense", 3).contains("--labels is missing: --small-dense"));

@@ -108,6 +108,8 @@ class TimeTest {
         + "layers of the widths 4-8-3, but of 5-4-3; measure them with espalier time --csv"));
     assertTrue(Cli.fail(2, folder, Fixture.with(prune, "0.5,0.8", "--method", "refit", "--times", csv))
         .contains("--times is for one network"));
+    assertTrue(Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--times",
+        csv, "-o", fixture.file("pruned.onnx")).contains("--times tells the time of csr, which safetensors have"));
 
     assertTrue(Cli.fail(1, folder, "time", fixture.model(), "--report", report).contains("already exists"));
     assertTrue(Cli.fail(1, folder, "time", fixture.file("none.safetensors")).contains("no such file"));

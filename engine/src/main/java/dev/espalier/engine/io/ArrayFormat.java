@@ -39,7 +39,8 @@ record ArrayFormat(String name, Role role, DType dtype, ByteOrder order, long of
   static ArrayFormat of(String name, Role role, DType dtype, ByteOrder order, long offset, boolean columnMajor,
       List<Long> shape, boolean scaled) throws FormatException {
     if (!dtype.isNumeric()) {
-      throw new FormatException(name, dtype + " is not read; convert the array to F32");
+      throw new FormatException(name,
+          dtype + " is not read; save the array as float32, in NumPy by .astype('float32')");
     }
     if (shape.isEmpty() || shape.contains(0L)) {
       throw new FormatException(name, "shape %s holds no rows of numbers".formatted(shape));

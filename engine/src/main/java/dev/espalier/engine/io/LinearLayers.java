@@ -118,8 +118,9 @@ public final class LinearLayers {
     Tensor weight = weight(name);
     UnreadTensors.refuse(file, weight.name().equals(name) ? "" : name + ".");
     if (!weight.dtype().isWritable()) {
-      throw new FormatException(file.path(), "tensor %s is %s, which is not read; convert it to F32, F16 or BF16"
-          .formatted(quote(weight.name()), weight.dtype()));
+      throw new FormatException(file.path(),
+          "tensor %s is %s, which is not read; save it as F32, in PyTorch by .float()".formatted(quote(weight.name()),
+              weight.dtype()));
     }
     return weight;
   }

@@ -443,7 +443,7 @@ public final class ModelFile {
       throw new FormatException(target,
           "not written: ONNX would lose %s, which %s no part of the network; %s".formatted(
               LayerChain.some(unused(), tensor -> quote(tensor.name())), unused().size() == 1 ? "is" : "are",
-              "remove them, or choose a name that ends in .safetensors"));
+              "save the state dict without them, or choose a name that ends in .safetensors"));
     }
     for (Tensor tensor : file.tensors()) {
       for (long i = 0; tensor.dtype() == DType.F64 && i < tensor.elements(); i++) {
@@ -451,7 +451,8 @@ public final class ModelFile {
         if ((float) value != value) {
           throw new FormatException(target,
               "not written: ONNX has float32 here, which does not hold element %d of tensor %s, F64 %s; %s".formatted(i,
-                  quote(tensor.name()), value, "convert the model to F32, or choose a name that ends in .safetensors"));
+                  quote(tensor.name()), value,
+                  "save it as F32, in PyTorch by model.float(), or choose a name that ends in .safetensors"));
         }
       }
     }

@@ -217,7 +217,7 @@ public final class SafetensorsWriter {
       dtype.write(buffer, to, value);
       if (Float.isFinite(value) && !Float.isFinite(dtype.read(buffer, to))) {
         throw new FormatException(target, "not written: element %d of tensor %s is %s, beyond the range of %s; "
-            .formatted(from, quote(name), value, dtype) + "convert the model to F32 first");
+            .formatted(from, quote(name), value, dtype) + "save the model as F32 first, in PyTorch by model.float()");
       }
     }
   }

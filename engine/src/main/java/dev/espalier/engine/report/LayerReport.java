@@ -11,7 +11,7 @@ import java.util.OptionalDouble;
 /// The part of a report about one layer.
 ///
 /// @param name as in the model file, for example `0.weight`
-/// @param activation for example `relu`
+/// @param activation for example `relu`; empty of a layer of which it is not known
 /// @param removed weights that are zero now; 0..`outputs · inputs`
 /// @param predictedChange the change that the criterion predicts, in squared output units
 /// @param measuredChange E‖y − y_pruned‖² on the calibration samples with this layer alone pruned
@@ -29,7 +29,7 @@ public record LayerReport(String name, int outputs, int inputs, String activatio
   ///                                  once
   public LayerReport {
     Checks.text("name", name);
-    Checks.text("activation", activation);
+    Objects.requireNonNull(activation, "activation");
     if (outputs < 1 || inputs < 1) {
       throw new IllegalArgumentException("outputs=%d, inputs=%d".formatted(outputs, inputs));
     }

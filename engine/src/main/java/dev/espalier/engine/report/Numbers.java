@@ -2,6 +2,8 @@ package dev.espalier.engine.report;
 
 import dev.espalier.engine.Nouns;
 import java.math.BigDecimal;
+import java.math.MathContext;
+import java.math.RoundingMode;
 import java.util.Locale;
 import java.util.OptionalDouble;
 
@@ -92,6 +94,12 @@ public enum Numbers {
   /// A fraction that a user chose, with the digits it has and no trailing zeros: 0.9 as `90 %`.
   public String exactPercent(double fraction) {
     return signed(BigDecimal.valueOf(fraction).movePointRight(2).stripTrailingZeros().toPlainString()) + space + "%";
+  }
+
+  /// A sparsity that a search came to: what is left of the weights has three significant digits.
+  public String found(double sparsity) {
+    return exactPercent(BigDecimal.ONE
+        .subtract(BigDecimal.valueOf(1 - sparsity).round(new MathContext(3, RoundingMode.HALF_EVEN))).doubleValue());
   }
 
   /// A part of a whole with one decimal of a percent; `< 0.1 %` for a positive fraction that rounds to 0.

@@ -68,10 +68,11 @@ record ReportView(String title, String version, Instant time, String date, Optio
 
   record Cell(String text, boolean best) {}
 
+  /// @param activations whether any layer has one
   /// @param changes whether any layer has a predicted or a measured change
   /// @param pruned whether any layer has lost weights
   /// @param overall the sparsity of the network, empty if unknown
-  record Layers(boolean changes, boolean pruned, String overall, int count, List<Layer> rows) {}
+  record Layers(boolean activations, boolean changes, boolean pruned, String overall, int count, List<Layer> rows) {}
 
   record Layer(String name, String shape, String activation, String kept, String removed, double fraction,
       String sparsity, String predicted, String measured) {}
@@ -188,7 +189,8 @@ record ReportView(String title, String version, Instant time, String date, Optio
     return metrics.isEmpty()
         ? Optional.empty()
         : Optional.of(new Comparison(heading(report.command()), lead(report), sparsities.size(),
-            sparsities.stream().map(TYPOGRAPHIC::exactPercent).toList(), metrics));
+            sparsities.stream().map(isSearch(report) ? TYPOGRAPHIC::found : TYPOGRAPHIC::exactPercent).toList(),
+            metrics));
   }
 
   private static Figures figures(Metric metric, Report report, SortedSet<Double> sparsities) {
@@ -202,6 +204,11 @@ record ReportView(String title, String version, Instant time, String date, Optio
     }
     boolean isLogarithmic = metric == Metric.OUTPUT_CHANGE || (metric == Metric.LOSS && isWide(curves, metric));
     return new Figures(metric.key, title(metric, report), metric != Metric.ACCURACY, isLogarithmic, rows);
+  }
+
+  /// Whether its curve is that of a search, which chose the sparsities.
+  static boolean isSearch(Report report) {
+    return report.command().equals("prune");
   }
 
   private static String heading(String command) {
@@ -253,7 +260,10 @@ record ReportView(String title, String version, Instant time, String date, Optio
         .anyMatch(layer -> layer.predictedChange().isPresent() || layer.measuredChange().isPresent());
     String overall = report.model().map(model -> TYPOGRAPHIC.percent(model.sparsity())).orElse("");
     boolean pruned = report.layers().stream().anyMatch(layer -> layer.removed() > 0);
-    return rows.isEmpty() ? Optional.empty() : Optional.of(new Layers(changes, pruned, overall, rows.size(), rows));
+    boolean activations = report.layers().stream().anyMatch(layer -> !layer.activation().isEmpty());
+    return rows.isEmpty()
+        ? Optional.empty()
+        : Optional.of(new Layers(activations, changes, pruned, overall, rows.size(), rows));
   }
 
   /// Shown where there are two pairs of values or more that a logarithmic scale has a place for.

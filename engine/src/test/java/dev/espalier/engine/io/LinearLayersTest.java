@@ -200,9 +200,8 @@ class LinearLayersTest {
     Files.write(model, TestFiles.safetensors(
         "{\"fc.weight\": {\"dtype\": \"F8_E8M0\", \"shape\": [2, 3], \"data_offsets\": [0, 6]}}", new byte[6]));
     capture("fc.npy", 5, 3);
-    assertEquals(
-        "/model.safetensors: tensor \"fc.weight\" is F8_E8M0, which is not read; convert it to F32, F16 " + "or BF16",
-        refused());
+    assertEquals("/model.safetensors: tensor \"fc.weight\" is F8_E8M0, which is not read; save it as F32, "
+        + "in PyTorch by .float()", refused());
     SafetensorsWriter.write(model, true, List.of(NewTensor.vector("fc.weight", MatrixView.of(arena, 1, 2, 1, 2))),
         Map.of());
     assertEquals(model + ": no tensor is called <layer>.weight and has two dimensions",

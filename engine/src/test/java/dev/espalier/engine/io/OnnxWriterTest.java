@@ -148,8 +148,8 @@ final class OnnxWriterTest {
   void whatWouldBeLostIsRefused() throws IOException {
     ModelFile unused = model("relu,tanh,identity", DType.F32, NewTensor.vector("steps", MatrixView.of(arena, 1, 1, 9)),
         NewTensor.vector("z", MatrixView.of(arena, 1, 1, 9)));
-    refused(unused, "not written: ONNX would lose \"steps\", \"z\", which are no part of the network; remove them, or "
-        + "choose a name that ends in .safetensors");
+    refused(unused, "not written: ONNX would lose \"steps\", \"z\", which are no part of the network; save the state "
+        + "dict without them, or choose a name that ends in .safetensors");
     Path path = TestFiles
         .file(folder, "f64.safetensors",
             TestFiles.safetensors(
@@ -158,7 +158,7 @@ final class OnnxWriterTest {
                 new byte[]{0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, (byte) 0xf0, 63}));
     refused(ModelFile.load(path, Optional.empty(), arena),
         "not written: ONNX has float32 here, which does not hold element 1 of tensor \"w.weight\", F64 "
-            + "1.0000000000000002; convert the model to F32, or choose a name that ends in .safetensors");
+            + "1.0000000000000002; save it as F32, in PyTorch by model.float(), or choose a name that ends in .safetensors");
     Path mostlyZero = folder.resolve("zeros.safetensors");
     SafetensorsWriter.write(mostlyZero, false, List.of(NewTensor.matrix("w.weight", MatrixView.allocate(arena, 9, 9))),
         Map.of("activations", "relu"));

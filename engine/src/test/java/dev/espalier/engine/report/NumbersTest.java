@@ -93,6 +93,15 @@ class NumbersTest {
   }
 
   @Test
+  void sparsitiesThatASearchFound() {
+    reads("94.37 %", "94.37 %", numbers -> numbers.found(0.9436865));
+    reads("43.8 %", "43.8 %", numbers -> numbers.found(0.4375));
+    reads("99.9877 %", "99.9877 %", numbers -> numbers.found(0.9998765432));
+    reads("0 %", "0 %", numbers -> numbers.found(0));
+    reads("100 %", "100 %", numbers -> numbers.found(1));
+  }
+
+  @Test
   void durations() {
     reads("0.0 ms", "0.0 ms", numbers -> numbers.seconds(0));
     reads("8.1 ms", "8.1 ms", numbers -> numbers.seconds(0.0081));

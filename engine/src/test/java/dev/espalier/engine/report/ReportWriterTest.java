@@ -150,9 +150,9 @@ class ReportWriterTest {
     for (String place : List.of("<title>espalier NAME</title>", "<h1>espalier NAME</h1>", "Espalier NAME <span>",
         "<p class=\"summary\">NAME</p>", "NAME; before pruning", "<p>NAMENAME</p>", "<p>longest: NAME, 1.50",
         "<h3>Loss (NAME)</h3>", "aria-label=\"Loss (NAME) over sparsity\"", "<caption>Loss (NAME)</caption>",
-        "<th scope=\"row\">NAMENAME</th>", "<td data-label=\"Activation\">NAME</td>", "<figcaption><h3>NAME</h3>",
-        "aria-label=\"Importance distribution of NAME\"", "<span>NAME</span><b>", "estimated: NAME 2.000",
-        "<li>NAME</li>", "<dt>NAME</dt><dd>NAME, NAME</dd>", "<footer>Espalier NAME.")) {
+        "<th scope=\"row\">NAMENAME</th>", "<td data-label=\"Activation\" class=\"activation\">NAME</td>",
+        "<figcaption><h3>NAME</h3>", "aria-label=\"Importance distribution of NAME\"", "<span>NAME</span><b>",
+        "estimated: NAME 2.000", "<li>NAME</li>", "<dt>NAME</dt><dd>NAME, NAME</dd>", "<footer>Espalier NAME.")) {
       assertTrue(plain.contains(place), place);
     }
     String escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\"", "&quot;")
