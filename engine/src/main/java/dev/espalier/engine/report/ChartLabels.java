@@ -15,7 +15,9 @@ import java.util.stream.IntStream;
 /// @param layers in the report's order
 /// @param comparison for each curve and point the sparsity and the metrics that the point has, by their names in
 ///                   `report.json`
-record ChartLabels(List<Layer> layers, List<List<Map<String, String>>> comparison) {
+/// @param bands for each curve and point the bands of the metrics that have one, by the same names
+record ChartLabels(List<Layer> layers, List<List<Map<String, String>>> comparison,
+    List<List<Map<String, Band>>> bands) {
 
   /// @param edges of the bins of importance, one more than there are bins; empty without a histogram
   /// @param counts weights in each bin
@@ -23,8 +25,11 @@ record ChartLabels(List<Layer> layers, List<List<Map<String, String>>> compariso
       List<String> counts) {}
 
   static ChartLabels of(Report report) {
+    boolean isSearch = ReportView.isSearch(report);
     return new ChartLabels(report.layers().stream().map(ChartLabels::layer).toList(),
-        report.comparison().stream().map(curve -> curve.points().stream().map(ChartLabels::point).toList()).toList());
+        report.comparison().stream().map(curve -> curve.points().stream().map(point -> point(point, isSearch)).toList())
+            .toList(),
+        report.comparison().stream().map(curve -> curve.points().stream().map(ChartLabels::bands).toList()).toList());
   }
 
   private static Layer layer(LayerReport layer) {
@@ -42,9 +47,17 @@ record ChartLabels(List<Layer> layers, List<List<Map<String, String>>> compariso
         .toList();
   }
 
-  private static Map<String, String> point(Point point) {
+  private static Map<String, Band> bands(Point point) {
+    Map<String, Band> bands = new LinkedHashMap<>();
+    for (Metric metric : Metric.values()) {
+      metric.band(point).ifPresent(band -> bands.put(metric.key, band));
+    }
+    return bands;
+  }
+
+  private static Map<String, String> point(Point point, boolean isSearch) {
     Map<String, String> texts = new LinkedHashMap<>();
-    texts.put("sparsity", TYPOGRAPHIC.exactPercent(point.sparsity()));
+    texts.put("sparsity", isSearch ? TYPOGRAPHIC.found(point.sparsity()) : TYPOGRAPHIC.exactPercent(point.sparsity()));
     for (Metric metric : Metric.values()) {
       if (metric.of(point).isPresent()) {
         texts.put(metric.key, metric.text(Optional.of(point)));

@@ -123,7 +123,8 @@ public record LineChart(String title, Axis x, Axis y, List<Line> lines) {
   /// The SVG file's text.
   public String toSvg() {
     Range across = range(x, lines.stream().flatMap(line -> line.marks().stream()).mapToDouble(Mark::x).toArray());
-    Range up = range(y, lines.stream().flatMap(line -> line.marks().stream()).mapToDouble(Mark::y).toArray());
+    Range up = range(y, lines.stream().flatMap(line -> line.marks().stream())
+        .flatMapToDouble(mark -> DoubleStream.of(mark.y(), band(mark).high())).toArray());
     int longest = lines.stream().mapToInt(line -> line.name().length()).max().orElseThrow();
     Formatter svg = new Formatter(Locale.ROOT);
     svg.format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\">\n",
@@ -155,8 +156,8 @@ public record LineChart(String title, Axis x, Axis y, List<Line> lines) {
     String style = "c" + colour + STYLES.get(i / COLOURS);
     if (line.marks().stream().anyMatch(mark -> mark.deviation() > 0)) {
       List<String> edge = new ArrayList<>();
-      line.marks().forEach(mark -> edge.add(point(across, up, mark.x(), mark.y() + mark.deviation())));
-      line.marks().reversed().forEach(mark -> edge.add(point(across, up, mark.x(), mark.y() - mark.deviation())));
+      line.marks().forEach(mark -> edge.add(point(across, up, mark.x(), band(mark).high())));
+      line.marks().reversed().forEach(mark -> edge.add(point(across, up, mark.x(), band(mark).low())));
       svg.format("<path class=\"band c%d\" d=\"M%sZ\"/>\n", colour, String.join("L", edge));
     }
     svg.format("<path class=\"line %s\" d=\"M%s\"/>\n", style,
@@ -166,6 +167,10 @@ public record LineChart(String title, Axis x, Axis y, List<Line> lines) {
     int row = TOP + 10 + i * ROW;
     svg.format("<path class=\"line %s\" d=\"M%d %dh24\"/>\n", style, PLOT + 14, row);
     svg.format("<text x=\"%d\" y=\"%d\">%s</text>\n", PLOT + 44, row + 4, escaped(line.name()));
+  }
+
+  private Band band(Mark mark) {
+    return Band.of(mark.y(), mark.deviation(), y.isFraction());
   }
 
   private static String point(Range across, Range up, double x, double y) {

@@ -35,6 +35,15 @@ enum Metric {
     };
   }
 
+  /// Empty of a single network.
+  Optional<Band> band(Point point) {
+    OptionalDouble figure = of(point);
+    OptionalDouble deviation = deviation(point);
+    return figure.isEmpty() || deviation.isEmpty()
+        ? Optional.empty()
+        : Optional.of(Band.of(figure.getAsDouble(), deviation.getAsDouble(), this == ACCURACY));
+  }
+
   OptionalDouble deviation(Point point) {
     return switch (this) {
       case ACCURACY -> point.accuracyDeviation();

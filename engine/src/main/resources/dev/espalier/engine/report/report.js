@@ -178,16 +178,29 @@
     const dense = { accuracy: report.denseAccuracy, loss: report.denseLoss }[metric];
     log = log && positive.length > 0;
     const sparsities = curves.flatMap(curve => curve.points).map(p => p.sparsity);
+    const min = share ? Math.floor(10 * Math.min(...present)) / 10
+      : log ? 10 ** Math.floor(Math.log10(Math.min(...positive, ...dense > 0 ? [dense] : []))) : undefined;
+    // An invisible line along the upper edge and back along the lower one, filled. It has the curve's name, by which the
+    // legend hides both.
+    const band = (curve, i) => {
+      const edges = curve.points.map((p, j) => ({ x: p.sparsity, ...labels.bands[i][j][metric] }))
+        .filter(({ high }) => high > (log ? 0 : -Infinity)).map(e => ({ ...e, low: Math.max(e.low, min ?? e.low) }));
+      return edges.length === 0 ? [] : [{
+        name: curve.criterion, type: "line", color: `var(--c${i % 8})`, symbol: "none", silent: true, z: 1,
+        emphasis: { disabled: true }, lineStyle: { opacity: 0 }, areaStyle: { color: `var(--c${i % 8})`, opacity: .15 },
+        data: [...edges.map(e => [e.x, e.high]), ...edges.toReversed().map(e => [e.x, e.low])],
+      }];
+    };
     return {
       legend: {
-        ...legend, top: 4, left: 0, itemHeight: 9, inactiveColor: "var(--line)",
+        ...legend, data: curves.map(curve => curve.criterion), top: 4, left: 0, itemHeight: 9, inactiveColor: "var(--line)",
         textStyle: { ...legendFont, color: "var(--ink)" },
       },
       grid: { left: 4, right: 22, top: 16 + 28 * rows, bottom: 30, containLabel: true },
       tooltip: {
         ...base.tooltip, trigger: "axis",
-        formatter: points => `<b>${points[0].data.labels.sparsity} removed</b>` +
-          points.toSorted((a, b) => share ? b.value[1] - a.value[1] : a.value[1] - b.value[1])
+        formatter: points => `<b>${points.find(p => p.data.labels).data.labels.sparsity} removed</b>` +
+          points.filter(p => p.data.labels).toSorted((a, b) => share ? b.value[1] - a.value[1] : a.value[1] - b.value[1])
             .map(p => tipRow(
               `<i style="display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:7px;background:${p.color}"></i>`,
               p.seriesName, p.data.labels[metric])).join(""),
@@ -199,11 +212,10 @@
       },
       yAxis: {
         ...valueAxis, type: log ? "log" : "value",
-        min: share ? Math.floor(10 * Math.min(...present)) / 10 : log ? 10 ** Math.floor(Math.log10(Math.min(...positive, ...dense > 0 ? [dense] : []))) : undefined,
-        max: share ? 1 : undefined,
+        min, max: share ? 1 : undefined,
         axisLabel: { ...text, formatter: share ? percentTick : tick },
       },
-      series: curves.map((curve, i) => ({
+      series: [...curves.map((curve, i) => ({
         markLine: {
           silent: true, symbol: "none", animation: false,
           data: [
@@ -211,12 +223,6 @@
               yAxis: dense, lineStyle: { color: "var(--muted)", type: "dashed", width: 1.2 },
               label: { ...text, position: metric === "accuracy" ? "insideStartBottom" : "insideStartTop", formatter: "dense" },
             }],
-            // Error bars.
-            ...curve.points.filter(p => p[metric + "Deviation"] > 0 && !(log && p[metric] <= p[metric + "Deviation"]))
-              .map(p => [-1, 1].map(side => ({
-                coord: [p.sparsity, p[metric] + side * p[metric + "Deviation"]], label: { show: false },
-                lineStyle: { color: `var(--c${i % 8})`, type: "solid", width: 1.2, opacity: .6 },
-              }))),
           ],
         },
         name: curve.criterion, type: "line", color: `var(--c${i % 8})`,
@@ -225,7 +231,7 @@
         emphasis: { disabled: true },
         data: curve.points.map((p, j) => ({ value: [p.sparsity, p[metric]], labels: labels.comparison[i][j] }))
           .filter(({ value: [, y] }) => y !== undefined && !(log && y <= 0)),
-      })),
+      })), ...curves.flatMap(band)], // the legend takes its symbols from the first series of a name
     };
   }
 

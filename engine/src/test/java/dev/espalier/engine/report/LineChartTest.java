@@ -11,10 +11,12 @@ import dev.espalier.engine.report.LineChart.Mark;
 import dev.espalier.engine.report.LineChart.Scale;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
 import org.w3c.dom.Document;
@@ -55,6 +57,30 @@ class LineChartTest {
     assertTrue(at[0][1] > at[2][1], "y grows upwards");
     assertTrue(new LineChart("", REMOVED, LOSS, List.of(new Line("ec", List.of(new Mark(0, 1, 2))))).toSvg()
         .contains("class=\"band"));
+  }
+
+  /// Below the axis of a logarithm, as 0 is, a band ends at its low end; above it is not cut off.
+  @Test
+  void bandsStayInThePlot() throws Exception {
+    double[] heights = bandOf(LOSS, new Mark(0, 0.1, 0.5), new Mark(0.9, 1, 20));
+    assertEquals(heights[2], heights[3], "at the low end");
+    assertTrue(heights[2] > heights[0] && heights[0] > heights[1], () -> Arrays.toString(heights));
+    double high = bandOf(LOSS, new Mark(0, 0.1, 0.5), new Mark(0.9, 21, 0))[1];
+    assertEquals(high, heights[1], "at 1 + 20");
+
+    assertEquals(new Band(0.75, 1), Band.of(0.875, 0.125, true));
+    assertEquals(new Band(0, 1), Band.of(0.5, 0.75, true));
+    assertEquals(new Band(-1, 3), Band.of(1, 2, false));
+  }
+
+  /// The heights of its corners from the top: the upper edge, and the lower one back.
+  private static double[] bandOf(Axis y, Mark... marks) throws Exception {
+    NodeList paths = draw(new LineChart("", REMOVED, y, List.of(new Line("a", List.of(marks)))))
+        .getElementsByTagName("path");
+    String corners = IntStream.range(0, paths.getLength()).mapToObj(i -> (Element) paths.item(i))
+        .filter(path -> path.getAttribute("class").startsWith("band")).findFirst().orElseThrow().getAttribute("d");
+    return Stream.of(corners.replaceAll("[MZ]", "").split("L", -1))
+        .mapToDouble(corner -> Double.parseDouble(corner.split(" ", -1)[1])).toArray();
   }
 
   @Test

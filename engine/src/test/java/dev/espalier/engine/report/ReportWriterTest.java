@@ -98,6 +98,21 @@ class ReportWriterTest {
         Set.copyOf(json.get("comparison").get(0).get("points").get(0).propertyNames()));
   }
 
+  /// Those of several networks; a single one has none.
+  @Test
+  void bandsOfErrorAreInThePage() {
+    OptionalDouble none = OptionalDouble.empty();
+    Point several = new Point(0.5, OptionalDouble.of(2), OptionalDouble.of(0.75), none, OptionalDouble.of(3),
+        OptionalDouble.of(0.5), none, none);
+    Point single = new Point(0.8, OptionalDouble.of(2), none, none);
+    JsonNode bands = json(
+        page(ReportTest.empty().comparison(List.of(new Curve("ec", List.of(several, single)))).build()), "labels")
+        .get("bands").get(0);
+    assertEquals("{\"accuracy\":{\"low\":0.25,\"high\":1.0},\"loss\":{\"low\":-1.0,\"high\":5.0}}",
+        bands.get(0).toString());
+    assertEquals("{}", bands.get(1).toString());
+  }
+
   @Test
   void predictionsAreShownAgainstMeasurementsWhereThereAreTwo() {
     assertTrue(page(SampleReports.prune()).contains("with each layer pruned alone"));
@@ -272,7 +287,8 @@ class ReportWriterTest {
     assertEquals(JSON.readTree("""
         {"layers": [{"removed": "1", "kept": "5", "sparsity": "16.67\u202f%", "predicted": "–", "measured": "–",
           "edges": [], "counts": []}],
-         "comparison": [[{"sparsity": "50\u202f%", "loss": "1.000"}]]}"""), json(page(few), "labels"));
+         "comparison": [[{"sparsity": "50\u202f%", "loss": "1.000"}]],
+         "bands": [[{}]]}"""), json(page(few), "labels"));
   }
 
   @Test
