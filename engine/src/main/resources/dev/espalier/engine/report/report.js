@@ -178,6 +178,7 @@
     const dense = { accuracy: report.denseAccuracy, loss: report.denseLoss }[metric];
     log = log && positive.length > 0;
     const sparsities = curves.flatMap(curve => curve.points).map(p => p.sparsity);
+    const [from, to] = [Math.min(...sparsities), Math.max(...sparsities)];
     const min = share ? Math.floor(10 * Math.min(...present)) / 10
       : log ? 10 ** Math.floor(Math.log10(Math.min(...positive, ...dense > 0 ? [dense] : []))) : undefined;
     // An invisible line along the upper edge and back along the lower one, filled. It has the curve's name, by which the
@@ -207,8 +208,12 @@
       },
       xAxis: {
         ...valueAxis, name: "weights removed", nameLocation: "middle", nameGap: 32, splitLine: { show: false },
-        min: Math.min(...sparsities), max: Math.max(...sparsities),
-        axisLabel: { ...xText, formatter: percentTick, hideOverlap: true, showMaxLabel: true },
+        min: from, max: to,
+        // The ends have labels, and a tick so near that the two would touch has none.
+        axisLabel: {
+          ...xText, hideOverlap: true, showMaxLabel: true,
+          formatter: x => x < to && (to - x) * chart.getWidth() < 55 * (to - from) ? "" : percentTick(x),
+        },
       },
       yAxis: {
         ...valueAxis, type: log ? "log" : "value",
@@ -221,7 +226,7 @@
           data: [
             ...i > 0 || dense === undefined || log && dense <= 0 ? [] : [{
               yAxis: dense, lineStyle: { color: "var(--muted)", type: "dashed", width: 1.2 },
-              label: { ...text, position: metric === "accuracy" ? "insideStartBottom" : "insideStartTop", formatter: "dense" },
+              label: { ...text, position: share ? "insideEndTop" : "insideEndBottom", formatter: "dense" },
             }],
           ],
         },
