@@ -20,6 +20,7 @@ import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.SoftTargets;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.Verification;
@@ -143,12 +144,12 @@ final class CompareCommand implements Callable<Integer> {
       if (grid.criteria.stream().anyMatch(Method::needsLabels)) {
         Losses.note(scoring.loss, network.graph(), calibration).ifPresent(notes::add);
       }
-      boolean isClassifier = loss instanceof Loss.CrossEntropy;
       try (Backend backend = run.open(global)) {
+        OptionalDouble temperature = SoftTargets.temperature(backend, network, calibration.samples(), loss);
         for (Method method : grid.criteria) {
           ScoringChoices
               .uncompensated(
-                  PruningPlan.of(options(method, run.seed, isClassifier), network, Optional.of(calibration), backend))
+                  PruningPlan.of(options(method, run.seed, temperature), network, Optional.of(calibration), backend))
               .ifPresent(notes::add);
         }
         notes.forEach(global::note);
@@ -159,7 +160,7 @@ final class CompareCommand implements Callable<Integer> {
               : progress.part("seed " + seed, results.size() / (double) seeds().size(),
                   (results.size() + 1.0) / seeds().size());
           results.add(new Comparison(backend, network, calibration, judges, loss, run.batchSize(backend, network), part)
-              .run(grid.sparsities, grid.criteria, method -> options(method, seed, isClassifier)));
+              .run(grid.sparsities, grid.criteria, method -> options(method, seed, temperature)));
         }
         Evaluation dense = results.getFirst().dense();
         List<Contestant> contestants = new ArrayList<>(Contestant.of(results));
@@ -238,9 +239,9 @@ final class CompareCommand implements Callable<Integer> {
         rows);
   }
 
-  private PruningOptions options(Method method, long seed, boolean isClassifier) {
+  private PruningOptions options(Method method, long seed, OptionalDouble temperature) {
     PruningOptions.Builder builder = method
-        .choose(scoring.builder(method.criterion(), method.compensation(), run), isClassifier).seed(seed);
+        .choose(scoring.builder(method.criterion(), method.compensation(), run), temperature).seed(seed);
     double sparsity = grid.sparsities.getLast();
     return builder
         .target(grid.neurons ? new Target.Neurons(sparsity, grid.scope) : new Target.Fraction(sparsity, grid.scope))

@@ -32,6 +32,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
@@ -120,7 +121,7 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   private PruningOptions.Builder options(Method method) {
-    return method.choose(PruningOptions.builder().seed(seed), false);
+    return method.choose(PruningOptions.builder().seed(seed), OptionalDouble.empty());
   }
 
   private void write(Backend backend, DenseNetwork network, PruningResult pruned, Dataset training, Dataset test,

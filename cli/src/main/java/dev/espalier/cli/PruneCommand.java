@@ -10,11 +10,13 @@ import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Limits;
 import dev.espalier.engine.method.Loss;
+import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.SoftTargets;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
@@ -154,9 +156,13 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> heldOut = tests.or(() -> split.map(Dataset.Split::heldOut));
       Optional<Dataset> judges = heldOut.or(() -> calibration).filter(source -> source.labels().isPresent());
       boolean isClassifier = isClassifier(network, judges.or(() -> calibration));
-      PruningOptions options = options(isClassifier, file, arena);
-      SelectionOptions.check(options, network.layers().stream().map(DenseLayer::name).toList(), global);
+      SelectionOptions.check(options(isClassifier ? OptionalDouble.of(1) : OptionalDouble.empty(), file, arena),
+          network.layers().stream().map(DenseLayer::name).toList(), global);
       try (Backend backend = run.open(global)) {
+        OptionalDouble temperature = isClassifier
+            ? OptionalDouble.of(temperature(backend, network, calibration))
+            : OptionalDouble.empty();
+        PruningOptions options = options(temperature, file, arena);
         prune(new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
             isClassifier, selection, scoring, run, progress, arena), options, heldOut, split);
       }
@@ -293,13 +299,13 @@ final class PruneCommand implements Callable<Integer> {
     } else {
       data.check(global);
     }
-    global.require(data.data != null || selection.repair(false).steps().isEmpty(),
+    global.require(data.data != null || selection.repair().steps().isEmpty(),
         "--data is missing: %s needs calibration samples"
             .formatted(selection.repair == null ? "--method " + selection.method : "--repair " + selection.repair));
     test.check(data, limits.isPresent(), global);
-    global.require((fineTuning.asked == null && !selection.repair(false).needLabels()) || data.hasLabels(),
+    global.require((fineTuning.asked == null && !selection.repair().needLabels()) || data.hasLabels(),
         "--labels is missing: --fine-tune trains with labels");
-    global.require(fineTuning.asked == null || fineTuning.isAtEnd() || !selection.repair(false).needLabels(),
+    global.require(fineTuning.asked == null || fineTuning.isAtEnd() || !selection.repair().needLabels(),
         "--fine-tune and --repair %s both train in each round: give one of them".formatted(selection.repair));
     global.require(output.inputShape == null || output.report != null,
         "--input-shape needs --report: give both, or neither");
@@ -322,12 +328,21 @@ final class PruneCommand implements Callable<Integer> {
         && Losses.inForce(scoring.loss, network.graph(), labelled.get()) instanceof Loss.CrossEntropy;
   }
 
-  private PruningOptions options(boolean isClassifier, ModelFile file, Arena arena) throws IOException {
+  /// Where class probabilities are compared.
+  private double temperature(Backend backend, DenseNetwork network, Optional<Dataset> calibration) throws IOException {
+    boolean compares = selection.method == Preset.BEST
+        || selection.repair().steps().stream().anyMatch(Repair.Following.class::isInstance);
+    return compares && calibration.isPresent()
+        ? SoftTargets.temperature(backend, network, calibration.get().samples())
+        : 1;
+  }
+
+  private PruningOptions options(OptionalDouble temperature, ModelFile file, Arena arena) throws IOException {
     // With a checkpoint, a report may be asked for later.
     int bins = output.report == null && output.checkpoint == null ? 0 : HISTOGRAM_BINS;
-    return scoring.builder(run).preset(selection.method, isClassifier).target(selection.target(file, arena))
+    return scoring.builder(run).preset(selection.method, temperature).target(selection.target(file, arena))
         .stops(selection.stops()).layerSparsities(selection.own()).schedule(selection.schedule())
-        .repair(fineTuning.with(selection.repair(isClassifier))).minPerLayer(selection.minPerLayer).histogramBins(bins)
+        .repair(fineTuning.with(selection.repair(temperature))).minPerLayer(selection.minPerLayer).histogramBins(bins)
         .build();
   }
 

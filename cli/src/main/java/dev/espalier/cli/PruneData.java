@@ -44,9 +44,9 @@ final class PruneData extends DataOptions {
           "--statistics takes the place of samples, and %s needs them: give one of them".formatted(option));
     }
     global.require(selection.limits().isEmpty(), "--statistics is for a sparsity or a mask: a search needs samples");
-    global.require(selection.repair(false).steps().isEmpty(),
+    global.require(selection.repair().steps().isEmpty(),
         "--statistics takes the place of samples, and repair %s needs them: leave it out, or give --data"
-            .formatted(selection.repair(false)));
+            .formatted(selection.repair()));
     global.require(selection.schedule() instanceof Schedule.OneShot,
         "--statistics is for one round: leave out --schedule %s, or give --data".formatted(selection.schedule()));
   }

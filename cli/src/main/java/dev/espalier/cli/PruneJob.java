@@ -85,7 +85,7 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
     List<String> notes = new ArrayList<>(result.notes());
     if (selection.method != Preset.PAPER) {
       String kind = isClassifier
-          ? " (for a classifier)"
+          ? " (for a classifier; the entropy of its outputs sets the temperature)"
           : network().outputs() == 1 || !network().graph().heads().isEmpty()
               ? " (for a regression)"
               : " (for a regression; --loss cross-entropy makes it one for a classifier)";

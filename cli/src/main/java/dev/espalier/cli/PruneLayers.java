@@ -189,7 +189,7 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
         "--report is for one model: give one value of --sparsity");
     global.require(selection.method != Preset.BEST,
         "--method best trains a network, and --layers-from has its layers alone: give paper or refit");
-    global.require(selection.repair(false).steps().stream().allMatch(Repair.Refit.class::isInstance),
+    global.require(selection.repair().steps().stream().allMatch(Repair.Refit.class::isInstance),
         "--repair %s needs the network, and --layers-from has its layers alone: give refit or none"
             .formatted(selection.repair));
     global.require(
@@ -202,9 +202,10 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
 
   /// Layers compete with none, so that the default scope is the layer.
   private PruningOptions options() {
-    return scoring.builder(run).preset(selection.method, false).target(withinLayers(selection.target()))
+    return scoring.builder(run).preset(selection.method, OptionalDouble.empty())
+        .target(withinLayers(selection.target()))
         .stops(selection.stops().stream().map(PruneLayers::withinLayers).toList()).layerSparsities(selection.own())
-        .schedule(selection.schedule()).repair(selection.repair(false)).minPerLayer(selection.minPerLayer)
+        .schedule(selection.schedule()).repair(selection.repair()).minPerLayer(selection.minPerLayer)
         .histogramBins(output.report == null ? 0 : PruneCommand.HISTOGRAM_BINS).build();
   }
 

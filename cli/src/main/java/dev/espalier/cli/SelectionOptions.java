@@ -180,8 +180,14 @@ final class SelectionOptions {
     return Optional.ofNullable(schedule).orElseGet(() -> isOneRound ? new Schedule.OneShot() : method.schedule());
   }
 
-  Repairs repair(boolean isClassifier) {
-    Repairs asked = Optional.ofNullable(repair).orElseGet(() -> method.repair(isClassifier));
-    return isClassifier ? asked.forClassifier() : asked;
+  /// @param temperature as of [Preset#repair]
+  Repairs repair(OptionalDouble temperature) {
+    Repairs asked = Optional.ofNullable(repair).orElseGet(() -> method.repair(temperature));
+    return temperature.isPresent() ? asked.forClassifier(temperature.getAsDouble()) : asked;
+  }
+
+  /// As if the network were no classifier.
+  Repairs repair() {
+    return repair(OptionalDouble.empty());
   }
 }

@@ -11,6 +11,7 @@ import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.SoftTargets;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.Verification;
@@ -96,8 +97,11 @@ final class SensitivityCommand implements Callable<Integer> {
       Optional<Loss> loss = judges.labels().isEmpty()
           ? Optional.empty()
           : Optional.of(Losses.inForce(scoring.loss, network.graph(), judges));
-      PruningOptions options = options(loss.stream().anyMatch(Loss.CrossEntropy.class::isInstance));
       try (Backend backend = run.open(global)) {
+        OptionalDouble temperature = loss.isPresent() && calibration.isPresent()
+            ? SoftTargets.temperature(backend, network, calibration.get().samples(), loss.get())
+            : OptionalDouble.empty();
+        PruningOptions options = scoring.builder(run).preset(grid.method, temperature).build();
         PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
         List<String> notes = new ArrayList<>(ScoringChoices.uncompensated(plan).stream().toList());
         if (loss.isPresent()) {
@@ -121,10 +125,6 @@ final class SensitivityCommand implements Callable<Integer> {
       }
     }
     return 0;
-  }
-
-  private PruningOptions options(boolean isClassifier) {
-    return scoring.builder(run).preset(grid.method, isClassifier).build();
   }
 
   private Report.Builder report(Backend backend, DenseNetwork network, PruningPlan plan, SensitivityScan.Result result,

@@ -64,7 +64,7 @@ final class Scale {
       PruningOptions.Builder options = PruningOptions.builder().sparsity(SPARSITY)
           .sensitivity(new Sensitivity.Probes(1)).measureOutputChange(false);
       body.append(table("One shot, one probe", measure(network, data, options.build()), OptionalDouble.of(product)));
-      PruningOptions refitted = options.repair(Preset.REFIT.repair(false)).build();
+      PruningOptions refitted = options.repair(Preset.REFIT.repair(OptionalDouble.empty())).build();
       body.append(table("The same with a refit", measure(network, data, refitted), OptionalDouble.empty()));
       return body.toString();
     }

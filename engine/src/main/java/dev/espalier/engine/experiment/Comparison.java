@@ -110,13 +110,14 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
 
     /// Options with these choices.
     ///
-    /// @param isClassifier whether the outputs are class probabilities or their logits
-    public PruningOptions.Builder choose(PruningOptions.Builder options, boolean isClassifier) {
+    /// @param temperature as of [PruningOptions.Builder#preset]
+    public PruningOptions.Builder choose(PruningOptions.Builder options, OptionalDouble temperature) {
       options.criterion(criterion);
       compensation.ifPresent(options::compensation);
       sensitivity.ifPresent(options::sensitivity);
-      preset.ifPresent(value -> options.preset(value, isClassifier));
-      repair.ifPresent(value -> options.repair(isClassifier ? value.forClassifier() : value));
+      preset.ifPresent(value -> options.preset(value, temperature));
+      repair.ifPresent(
+          value -> options.repair(temperature.isPresent() ? value.forClassifier(temperature.getAsDouble()) : value));
       schedule.ifPresent(options::schedule);
       return options;
     }

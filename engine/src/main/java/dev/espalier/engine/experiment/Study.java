@@ -10,9 +10,9 @@ import dev.espalier.engine.experiment.Subject.Task;
 import dev.espalier.engine.experiment.Subject.Trained;
 import dev.espalier.engine.experiment.Subject.TrainedGraph;
 import dev.espalier.engine.io.ModelFile;
-import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.SoftTargets;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.training.Evaluation;
 import java.io.IOException;
@@ -150,9 +150,9 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
 
     private void prune(DenseNetwork network, Method method) throws IOException {
       say.accept("%s, seed %d: %s".formatted(subject.name(), seed, method));
-      boolean isClassifier = task.loss() instanceof Loss.CrossEntropy;
+      OptionalDouble temperature = SoftTargets.temperature(backend, network, task.calibration().samples(), task.loss());
       PruningOptions chosen = method
-          .choose(PruningOptions.builder().seed(seed).newBias(subject.newBias()).loss(task.loss()), isClassifier)
+          .choose(PruningOptions.builder().seed(seed).newBias(subject.newBias()).loss(task.loss()), temperature)
           .build();
       Comparison.Result result = new Comparison(backend, network, task.calibration(), task.test(), task.loss(),
           batchSize, listener).run(part.sparsities(), List.of(method), _ -> chosen);

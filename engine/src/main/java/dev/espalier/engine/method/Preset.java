@@ -17,19 +17,17 @@ public enum Preset {
   BEST;
 
   private static final double KEPT = 0.75;
-  private static final double TEMPERATURE = 4;
   private static final double SMOOTHING = 0.2;
   private static final Sensitivity SMOOTHED_PROBE = new Sensitivity.Smoothed(new Sensitivity.Probes(1), SMOOTHING);
-  static final Objective DIVERGENCE = new Objective.Divergence(TEMPERATURE);
 
-  /// @param isClassifier whether the outputs are class probabilities or their logits
+  /// @param temperature of the class probabilities that are compared, if the outputs are those or their logits
   /// @return empty: [Sensitivity#defaultFor] the outputs
-  public Optional<Sensitivity> sensitivity(boolean isClassifier) {
+  public Optional<Sensitivity> sensitivity(OptionalDouble temperature) {
     return switch (this) {
       case PAPER -> Optional.empty();
       case REFIT -> Optional.of(SMOOTHED_PROBE);
-      case BEST -> Optional.of(isClassifier
-          ? new Sensitivity.Smoothed(new Sensitivity.Fisher(OptionalInt.of(1), TEMPERATURE), SMOOTHING)
+      case BEST -> Optional.of(temperature.isPresent()
+          ? new Sensitivity.Smoothed(new Sensitivity.Fisher(OptionalInt.of(1), temperature.getAsDouble()), SMOOTHING)
           : SMOOTHED_PROBE);
     };
   }
@@ -41,15 +39,18 @@ public enum Preset {
 
   /// What each round does to the weights that are left.
   ///
-  /// @param isClassifier whether the outputs are class probabilities or their logits
-  public Repairs repair(boolean isClassifier) {
-    Objective objective = isClassifier ? DIVERGENCE : new Objective.SquaredError();
+  /// @param temperature as of [#sensitivity]
+  public Repairs repair(OptionalDouble temperature) {
     return switch (this) {
       case PAPER -> Repairs.NONE;
       case REFIT -> Repairs.of(new Repair.Refit());
-      case BEST -> Repairs.of(new Repair.Refit(),
-          new Repair.Distill(Optional.of(objective), OptionalInt.empty(), OptionalInt.empty(), OptionalDouble.empty()));
+      case BEST -> Repairs.of(new Repair.Refit(), new Repair.Distill(Optional.of(objective(temperature)),
+          OptionalInt.empty(), OptionalInt.empty(), OptionalDouble.empty()));
     };
+  }
+
+  private static Objective objective(OptionalDouble temperature) {
+    return temperature.isPresent() ? new Objective.Divergence(temperature.getAsDouble()) : new Objective.SquaredError();
   }
 
   /// `paper`, `refit` or `best`.

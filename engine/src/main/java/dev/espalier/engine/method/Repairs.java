@@ -35,12 +35,14 @@ public record Repairs(List<Repair> steps) {
 
   /// These repairs for a network that is known to be a classifier: without an objective, joint repair and
   /// distillation compare its class probabilities.
-  public Repairs forClassifier() {
+  ///
+  /// @param temperature of these, above 0
+  public Repairs forClassifier(double temperature) {
     return new Repairs(steps.stream().<Repair>map(step -> switch (step) {
       case Repair.Refit refit -> refit;
       case Repair.FineTune fineTune -> fineTune;
       case Repair.Following following ->
-        following.objective().isPresent() ? following : following.withObjective(Preset.DIVERGENCE);
+        following.objective().isPresent() ? following : following.withObjective(new Objective.Divergence(temperature));
     }).toList());
   }
 

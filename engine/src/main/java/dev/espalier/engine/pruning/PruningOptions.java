@@ -16,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.function.Function;
 import java.util.stream.Stream;
@@ -271,10 +272,11 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     /// The schedule and the repair of a preset, and its sensitivity where no other is given: not smoothed for
     /// `ec-nonlinear`, which measures changes of the network itself.
     ///
-    /// @param isClassifier whether the outputs are class probabilities or their logits
-    public Builder preset(Preset value, boolean isClassifier) {
-      sensitivityOfPreset = value.sensitivity(isClassifier);
-      return schedule(value.schedule()).repair(value.repair(isClassifier));
+    /// @param temperature of the class probabilities that are compared, if the outputs are those or their logits:
+    ///                    [dev.espalier.engine.pass.SoftTargets#temperature] finds one that suits the network
+    public Builder preset(Preset value, OptionalDouble temperature) {
+      sensitivityOfPreset = value.sensitivity(temperature);
+      return schedule(value.schedule()).repair(value.repair(temperature));
     }
 
     /// How pruning is split into rounds.

@@ -198,7 +198,8 @@ final class ComparisonTest {
   void everyOutcomeOfAPresetIsAStopOfItsPath() throws IOException {
     Method refit = Method.parse("refit");
     assertEquals("refit", refit.toString());
-    PruningOptions options = PruningOptions.builder().preset(refit.preset().orElseThrow(), false).seed(3).build();
+    PruningOptions options = PruningOptions.builder().preset(refit.preset().orElseThrow(), OptionalDouble.empty())
+        .seed(3).build();
     try (Backend backend = new CpuBackend(); DeviceNetwork dense = DeviceNetwork.copyOf(backend, network)) {
       Comparison.Result result = comparison(backend).run(SPARSITIES, List.of(refit), _ -> options);
       PruningOptions path = options.withPath(Stream.of(0.3, 0.5, 0.9).map(Target::sparsity).toList());
@@ -236,7 +237,7 @@ final class ComparisonTest {
   }
 
   private static PruningOptions refitted(Method method, double sparsity) {
-    return method.choose(PruningOptions.builder().sparsity(sparsity).seed(3), false).build();
+    return method.choose(PruningOptions.builder().sparsity(sparsity).seed(3), OptionalDouble.empty()).build();
   }
 
   @Test

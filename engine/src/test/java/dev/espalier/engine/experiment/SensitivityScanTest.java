@@ -22,6 +22,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -60,7 +61,7 @@ final class SensitivityScanTest {
   @EnumSource(names = {"PAPER", "REFIT"})
   void everyFigureIsThatOfALayerPrunedAlone(Preset preset) throws IOException {
     Optional<Loss> loss = Optional.of(new Loss.CrossEntropy());
-    PruningOptions options = PruningOptions.builder().preset(preset, true).minPerLayer(2).build();
+    PruningOptions options = PruningOptions.builder().preset(preset, OptionalDouble.of(4)).minPerLayer(2).build();
     SensitivityScan.Result result = scan(options, loss, List.of(0.9, 0.3, 0.6, 0.3));
     assertEquals(List.of(0.3, 0.6, 0.9), result.sparsities());
     assertEquals(List.of("layer0", "layer1", "layer2"),
@@ -69,7 +70,7 @@ final class SensitivityScanTest {
     int compared = preset == Preset.PAPER ? 3 : 1;
     for (SensitivityScan.Layer layer : result.layers()) {
       for (int i = 0; i < compared; i++) {
-        PruningOptions.Builder alone = PruningOptions.builder().preset(preset, true).minPerLayer(2)
+        PruningOptions.Builder alone = PruningOptions.builder().preset(preset, OptionalDouble.of(4)).minPerLayer(2)
             .sparsity(result.sparsities().get(i)).exclude(result.layers().stream().map(SensitivityScan.Layer::name)
                 .filter(name -> !name.equals(layer.name())).toArray(String[]::new));
         DenseNetwork pruned = new Pruner(backend, alone.build()).prune(network, data, arena).network();

@@ -25,6 +25,7 @@ import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 import java.util.stream.IntStream;
@@ -159,7 +160,8 @@ final class LayerPruningTest {
       PruningResult refitted = prune(backend, half(new Scope.PerLayer()).repair(new Repair.Refit()).build(), false);
       assertTrue(refitted.measuredChange().orElseThrow() < compensated);
       assertEquals(OUTPUTS * INPUTS / 2, refitted.removed());
-      PruningResult rounds = prune(backend, half(new Scope.PerLayer()).preset(Preset.REFIT, false).build(), true);
+      PruningResult rounds = prune(backend,
+          half(new Scope.PerLayer()).preset(Preset.REFIT, OptionalDouble.empty()).build(), true);
       assertEquals(OUTPUTS * INPUTS / 2, rounds.removed());
       assertChanges(rounds, rounds.network().layers().getFirst(), true);
     }

@@ -35,6 +35,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -199,8 +200,8 @@ final class NeuronPruningTest {
     try (Backend backend = machine.get()) {
       DenseNetwork network = residual();
       double once = prune(backend, neurons(0.5, new Scope.Global()).build(), network).measuredChange().orElseThrow();
-      PruningResult refitted = prune(backend, neurons(0.5, new Scope.Global()).preset(Preset.REFIT, false).build(),
-          network);
+      PruningResult refitted = prune(backend,
+          neurons(0.5, new Scope.Global()).preset(Preset.REFIT, OptionalDouble.empty()).build(), network);
       assertEquals(11, removed(refitted).size());
       assertTrue(refitted.measuredChange().orElseThrow() < once);
       PruningResult rounds = prune(backend, neurons(0.5, new Scope.Global()).schedule(new Schedule.Linear(3)).build(),

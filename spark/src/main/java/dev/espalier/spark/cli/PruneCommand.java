@@ -21,6 +21,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -127,7 +128,8 @@ final class PruneCommand implements Callable<Integer> {
 
   private PruningOptions options() {
     return usage(() -> {
-      PruningOptions.Builder builder = gathering.builder().minPerLayer(minPerLayer).preset(method, false);
+      PruningOptions.Builder builder = gathering.builder().minPerLayer(minPerLayer).preset(method,
+          OptionalDouble.empty());
       if (schedule != null) {
         builder.schedule(schedule);
       }
