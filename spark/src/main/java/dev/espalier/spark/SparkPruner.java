@@ -100,11 +100,16 @@ public final class SparkPruner {
   ///
   /// @param scorer of the first round
   /// @return not [Selection#AUTO]
+  /// @throws MismatchException if executors are asked to score a layer that several nodes use
   public Selection selection(SparkScorer scorer) {
+    if (selection == Selection.EXECUTORS && !scorer.tied().isEmpty()) {
+      throw new MismatchException("layers that several nodes use are selected on the driver, and this network has %s: "
+          .formatted(scorer.tied()) + "use the selection driver or auto");
+    }
     if (selection != Selection.AUTO) {
       return selection;
     }
-    boolean fits = options.target() instanceof Target.Neurons
+    boolean fits = options.target() instanceof Target.Neurons || !scorer.tied().isEmpty()
         || fits(driverMemory(scorer, Selection.DRIVER), machineMemory());
     return fits ? Selection.DRIVER : Selection.EXECUTORS;
   }

@@ -53,6 +53,11 @@ public final class SparkScorer {
     tiles = Tiles.of(plan, side);
   }
 
+  /// The layers that several nodes use; empty without one.
+  String tied() {
+    return network.graph().tiedText();
+  }
+
   /// Prepares a gathering, and starts no work, unless Spark must shuffle to find out what the partitions are.
   ///
   /// @param options of which criterion, compensation, sensitivity, excluded layers, new biases, batch size and seed are
