@@ -103,8 +103,9 @@ public final class SparkPruner {
   /// @throws MismatchException if executors are asked to score a layer that several nodes use
   public Selection selection(SparkScorer scorer) {
     if (selection == Selection.EXECUTORS && !scorer.tied().isEmpty()) {
-      throw new MismatchException("layers that several nodes use are selected on the driver, and this network has %s: "
-          .formatted(scorer.tied()) + "use the selection driver or auto");
+      throw new MismatchException(
+          "layers that several nodes use are selected on the driver, and this network has %s: ".formatted(scorer.tied())
+              + "use the selection driver or auto");
     }
     if (selection != Selection.AUTO) {
       return selection;

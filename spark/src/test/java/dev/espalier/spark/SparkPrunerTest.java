@@ -264,8 +264,9 @@ final class SparkPrunerTest {
     assertEquals("layer step is used by 2 nodes, which Spark does not refit: use joint or none, or exclude it",
         assertThrows(MismatchException.class, () -> refit.prune(tied, samples, arena)).getMessage());
     SparkPruner onExecutors = new SparkPruner(PruningOptions.builder().build(), Device.REFERENCE, Selection.EXECUTORS);
-    assertEquals("layers that several nodes use are selected on the driver, and this network has step (2 times): use the "
-        + "selection driver or auto",
+    assertEquals(
+        "layers that several nodes use are selected on the driver, and this network has step (2 times): use the "
+            + "selection driver or auto",
         assertThrows(MismatchException.class, () -> onExecutors.prune(tied, samples, arena)).getMessage());
   }
 

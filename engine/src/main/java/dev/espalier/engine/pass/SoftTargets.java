@@ -17,7 +17,7 @@ import java.util.OptionalDouble;
 /// higher one than a network that doubts (docs/method.md, temperature).
 public final class SoftTargets {
   /// Of ln m, the entropy of m equal probabilities.
-  static final double ENTROPY = 0.35;
+  static final double ENTROPY = 0.3;
   /// The highest temperature.
   static final double HOTTEST = 20;
   /// Samples that are looked at, at most, spread evenly.

@@ -11,6 +11,7 @@ import dev.espalier.engine.network.Node;
 import dev.espalier.engine.scoring.NonlinearCost;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.statistics.Statistic;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;

@@ -54,8 +54,8 @@ final class LayerScorer implements Resource {
   }
 
   static LayerScorer allocate(Backend backend, DeviceNetwork network, ScoringPlan plan, ScoringPlan.Layer planned) {
-    return allocate(backend, network.layers().get(planned.number()), network.graph().uses(planned.number()).length, plan,
-        planned);
+    return allocate(backend, network.layers().get(planned.number()), network.graph().uses(planned.number()).length,
+        plan, planned);
   }
 
   /// @param uses of the layer in its network
