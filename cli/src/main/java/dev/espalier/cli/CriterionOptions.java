@@ -24,6 +24,11 @@ final class CriterionOptions extends ScoringChoices {
     return criterion.needs().and(inForce().needs());
   }
 
+  /// Whether it is the elimination and compensation of the paper.
+  boolean compensates() {
+    return criterion instanceof Criterion.EliminationCompensation && inForce() instanceof Compensation.Bias;
+  }
+
   private Compensation inForce() {
     return compensation == null ? criterion.defaultCompensation() : compensation;
   }

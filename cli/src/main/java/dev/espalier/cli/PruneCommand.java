@@ -119,6 +119,7 @@ final class PruneCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
+    selection.decide(scoring, data.data != null || data.layersFrom != null);
     if (data.layersFrom != null) {
       new PruneLayers(global, model, data, selection, scoring, run, output).prune();
       return 0;

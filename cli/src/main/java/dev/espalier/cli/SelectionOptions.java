@@ -44,8 +44,9 @@ final class SelectionOptions {
   @Option(names = "--prune-neurons", order = 14)
   boolean neurons;
 
+  /// Set once [#decide] was called.
   @Option(names = "--method", paramLabel = "NAME", order = 15)
-  Preset method = Preset.PAPER;
+  Preset method;
 
   @Option(names = "--schedule", paramLabel = "SCHEDULE", order = 16)
   private Schedule schedule;
@@ -57,6 +58,13 @@ final class SelectionOptions {
   long minPerLayer = 1;
 
   /// Refuses none, or two, of the ways to say how much goes.
+  /// Chooses the method where none is given: weights that compensation leaves are worth a refit, which needs samples.
+  void decide(CriterionOptions scoring, boolean hasSamples) {
+    if (method == null) {
+      method = hasSamples && scoring.compensates() ? Preset.REFIT : Preset.PAPER;
+    }
+  }
+
   void check(GlobalOptions global) {
     boolean isPattern = scope instanceof ScopeOption.Pattern;
     if (neurons) {
@@ -174,9 +182,9 @@ final class SelectionOptions {
         : List.of();
   }
 
-  /// A pattern is reached in one round, and so is a mask.
+  /// A pattern is reached in one round, and so is a mask; of all weights, no round keeps a part.
   Schedule schedule() {
-    boolean isOneRound = mask != null || scope instanceof ScopeOption.Pattern;
+    boolean isOneRound = mask != null || scope instanceof ScopeOption.Pattern || sparsities().equals(List.of(1.0));
     return Optional.ofNullable(schedule).orElseGet(() -> isOneRound ? new Schedule.OneShot() : method.schedule());
   }
 

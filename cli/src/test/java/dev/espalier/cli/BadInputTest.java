@@ -577,7 +577,8 @@ class BadInputTest {
         "--scope 2:4 sets the sparsity: leave out --sparsity and limits");
     assertContains(Cli.fail(2, folder, Fixture.with(prune, "--statistics", fixture.file("s.safetensors"))),
         "--statistics is for one round, and several values of --sparsity need more");
-    assertContains(Cli.fail(2, folder, Fixture.with(prune, "--data", fixture.data())), "need rounds: give --schedule");
+    assertContains(Cli.fail(2, folder, Fixture.with(prune, "--data", fixture.data(), "--method", "paper")),
+        "need rounds: give --schedule");
   }
 
   private Path output() {

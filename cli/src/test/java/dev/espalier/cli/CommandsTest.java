@@ -66,7 +66,7 @@ class CommandsTest {
     Path pruned = fixture.file("pruned.safetensors");
     Path report = fixture.file("report");
     Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
-        "--sparsity", 0.5, "-o", pruned, "--report", report);
+        "--method", "paper", "--sparsity", 0.5, "-o", pruned, "--report", report);
     assertTrue(result.out().contains("50.00 %"), result.out());
     assertTrue(result.out().contains("accuracy"), result.out());
     assertTrue(result.err().contains("picked by auto"), result.err());
@@ -249,6 +249,15 @@ class CommandsTest {
     Cli.Result refit = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "--method",
         "refit", "-o", pruned, "--report", report);
     assertTrue(refit.err().contains("note: method refit: schedule geometric:0.75, repair refit"), refit.err());
+    Path byDefault = fixture.file("default.safetensors");
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5, "-o", byDefault);
+    assertArrayEquals(Files.readAllBytes(pruned), Files.readAllBytes(byDefault), "the default with samples");
+    for (String other : List.of("--criterion magnitude", "--compensation none", "--sparsity 1")) {
+      Object[] given = Stream.concat(Stream.of("prune", fixture.model(), "--data", fixture.data(), "--dry-run"),
+          Stream.of((other.startsWith("--s") ? other : other + " --sparsity 0.5").split(" "))).toArray();
+      assertTrue(Cli.succeed(given).err().contains("plan: 56 weights"), other);
+      assertTrue(Cli.succeed(given).err().contains(", schedule oneshot"), other);
+    }
     assertTrue(refit.err().contains("sensitivity: probes:1:smooth=0.2"), refit.err());
     assertEquals(28, zeros(pruned));
     assertTrue(Files.readString(report.resolve("report.json")).contains("\"method\" : \"refit\""));
@@ -259,10 +268,9 @@ class CommandsTest {
     assertTrue(regression.contains("repair refit+distill:mse (for a regression; --loss cross-entropy makes it one"),
         regression);
     String classifier = Cli.succeed(append(best, "--labels", fixture.labels(), "--schedule", "linear:2")).err();
-    assertTrue(
-        classifier.contains("method best: schedule linear:2, repair refit+distill:kl:1 (for a classifier; the entropy"),
-        classifier);
-    assertTrue(classifier.contains("sensitivity: fisher:1:smooth=0.2"), classifier);
+    assertTrue(classifier.contains(
+        "method best: schedule linear:2, repair refit+distill:kl:1.2 (for a classifier; the entropy"), classifier);
+    assertTrue(classifier.contains("sensitivity: fisher:1:T=1.2:smooth=0.2"), classifier);
     assertTrue(Cli.succeed(append(best, "--criterion", "ec-nonlinear")).err().contains("sensitivity: probes:1\n"),
         "ec-nonlinear measures the network itself");
     assertTrue(Cli
@@ -284,10 +292,10 @@ class CommandsTest {
     }
     Object[] prune = {"prune", model, "--data", fixture.data(), "--sparsity", 0.5};
     Path pruned = fixture.file("pruned.safetensors");
-    Cli.Result result = Cli.succeed(append(prune, "-o", pruned));
+    Cli.Result result = Cli.succeed(append(prune, "--method", "paper", "-o", pruned));
     assertFalse(result.err().contains("rounded"), result.err());
     assertEquals(28, zeros(pruned));
-    result = Cli.succeed(append(prune, "--method", "refit", "-o", pruned, "--force"));
+    result = Cli.succeed(append(prune, "-o", pruned, "--force"));
     assertTrue(result.err().matches("(?s).*note: \\d+ numbers of \"0.weight\" have changed and are rounded to F8_E4M3, "
         + "by [1-4]\\.\\d % \\(root mean square\\); the figures are without that\\n.*"), result.err());
     String evaluated = Cli.succeed("evaluate", pruned, "--data", fixture.data(), "--labels", fixture.labels()).out();

@@ -55,7 +55,7 @@ class MaskTest {
   void aMaskRepeatsThePruningThatWroteIt() throws IOException {
     Path pruned = fixture.file("pruned.safetensors");
     Path mask = fixture.file("mask.safetensors");
-    Cli.Result first = prune("--sparsity", 0.6, "--exclude", 2, "-o", pruned, "--save-mask", mask);
+    Cli.Result first = prune("--method", "paper", "--sparsity", 0.6, "--exclude", 2, "-o", pruned, "--save-mask", mask);
     assertTrue(first.err().contains("mask: " + mask), first.err());
     try (Arena arena = Arena.ofConfined()) {
       SafetensorsFile file = SafetensorsFile.open(mask, arena);
@@ -64,7 +64,7 @@ class MaskTest {
       assertEquals(List.of(8L, 4L), file.tensors().getFirst().shape());
     }
     Path again = fixture.file("again.safetensors");
-    Cli.Result second = prune("--mask", mask, "-o", again);
+    Cli.Result second = prune("--method", "paper", "--mask", mask, "-o", again);
     assertArrayEquals(Files.readAllBytes(pruned), Files.readAllBytes(again));
     assertTrue(second.out().contains("2 (excluded)"), second.out());
     assertTrue(second.out().contains("59.38 %"), second.out()); // 19 of 32

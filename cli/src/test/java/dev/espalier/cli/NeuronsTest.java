@@ -87,7 +87,7 @@ class NeuronsTest {
     assertTrue(result.out().startsWith("neurons removed  criterion"), result.out());
     assertTrue(result.err().contains("note: refit: 4 of 8 hidden neurons removed"), result.err());
     Path pruned = fixture.file("pruned.safetensors");
-    Cli.succeed(command("--sparsity", 0.5, "--force"));
+    Cli.succeed(command("--sparsity", 0.5, "--method", "paper", "--force"));
     String accuracy = evaluated(pruned).replaceFirst("accuracy +", "");
     assertTrue(result.out().lines().anyMatch(line -> line.matches("50 % +ec +.*" + Pattern.quote(accuracy) + ".*")),
         accuracy + " in " + result.out());
@@ -104,7 +104,7 @@ class NeuronsTest {
         "--prune-neurons counts neurons, and --mask does not", "--min-per-layer 2",
         "--prune-neurons counts neurons, and --min-per-layer does not", "--scope row",
         "--scope row divides a neuron's weights", "--scope 2:4", "--scope 2:4 divides a neuron's weights",
-        "--sparsity 0.5,0=0.8", "--prune-neurons counts the neurons of all layers", "--sparsity 0.5,0.8",
+        "--sparsity 0.5,0=0.8", "--prune-neurons counts the neurons of all layers", "--sparsity 0.5,0.8 --method paper",
         "several values of --sparsity need rounds", "--method best", "--sparsity is missing");
     messages.forEach((options, message) -> {
       String line = Cli.fail(2, folder, command((Object[]) options.split(" ", -1)));

@@ -95,7 +95,7 @@ class PruneSearchTest {
         "--max-loss-increase", "10%", "--schedule", "geometric:0.6", "--fine-tune", "2:each-round", "--learning-rate",
         "0.01", "--report", fixture.file("report"), "--dry-run");
     assertTrue(result.out().contains("found"), result.out());
-    assertTrue(result.err().contains("repair fine-tune:epochs=2:rate=0.01"), result.err());
+    assertTrue(result.err().contains("repair refit+fine-tune:epochs=2:rate=0.01"), result.err());
   }
 
   @Test

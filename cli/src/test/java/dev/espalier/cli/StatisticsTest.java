@@ -51,8 +51,8 @@ class StatisticsTest {
     Path byWhole = fixture.file("whole.safetensors");
     Cli.succeed("prune", fixture.model(), "--statistics", all, "--sparsity", 0.6, "-o", byParts, "--save-mask",
         fixture.file("parts-mask.safetensors"));
-    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.6, "-o", byWhole, "--save-mask",
-        fixture.file("whole-mask.safetensors"));
+    Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--method", "paper", "--sparsity", 0.6, "-o",
+        byWhole, "--save-mask", fixture.file("whole-mask.safetensors"));
     assertArrayEquals(Files.readAllBytes(fixture.file("whole-mask.safetensors")),
         Files.readAllBytes(fixture.file("parts-mask.safetensors")));
     assertEquals(Files.size(byWhole), Files.size(byParts));
