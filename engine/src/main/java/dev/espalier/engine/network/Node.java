@@ -33,11 +33,11 @@ public sealed interface Node extends Serializable {
       this(name, input, inputWidth, width, false);
     }
 
-    /// Fingerprints of networks, which files keep, are of this text.
+    /// Fingerprints of networks, which files keep, are of this text, whatever the locale.
     @Override
     public String toString() {
-      return "Dense[name=%s, input=%d, inputWidth=%d, width=%d%s]".formatted(name, input, inputWidth, width,
-          isRepeated ? ", isRepeated=true" : "");
+      return "Dense[name=" + name + ", input=" + input + ", inputWidth=" + inputWidth + ", width=" + width
+          + (isRepeated ? ", isRepeated=true]" : "]");
     }
 
     @Override
