@@ -44,8 +44,8 @@ class GpuKernelsTest {
           new PrintStream(text, true, StandardCharsets.UTF_8));
     }
     assertEquals(
-        List.of("add_bias", "add_squares", "add_columns", "add_multiplied", "adam", "add_carrying", "add_where_nonzero",
-            "add_product"),
+        List.of("add_bias", "add_squares", "add_outer_product", "add_columns", "add_multiplied", "adam", "add_carrying",
+            "add_where_nonzero", "add_product"),
         text.toString(StandardCharsets.UTF_8).lines().filter(line -> line.contains("%"))
             .map(line -> line.substring(2, line.indexOf(" |", 2))).toList());
   }

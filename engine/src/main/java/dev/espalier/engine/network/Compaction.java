@@ -44,7 +44,15 @@ public record Compaction(DenseNetwork network, List<Kept> layers, List<List<Inte
   /// @param arena    of the layers that become smaller; the others are shared with `network`
   /// @throws dev.espalier.engine.NonFiniteException if a bias becomes larger than a float32 can be
   public static Compaction of(DenseNetwork network, int multiple, Arena arena) {
-    RemovableFeatures removable = RemovableFeatures.of(network, multiple);
+    return of(network, RemovableFeatures.of(network, multiple), arena);
+  }
+
+  /// As [#of], of a network whose biases will change: what the bias of a neuron that stays sets is no constant.
+  public static Compaction forRepair(DenseNetwork network, Arena arena) {
+    return of(network, RemovableFeatures.forRepair(network), arena);
+  }
+
+  private static Compaction of(DenseNetwork network, RemovableFeatures removable, Arena arena) {
     Graph graph = network.graph();
     int[] nodes = graph.layerNodes();
     List<List<Integer>> stay = IntStream.range(0, graph.nodes().size()).mapToObj(removable::kept).toList();

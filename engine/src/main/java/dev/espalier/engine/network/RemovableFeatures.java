@@ -23,8 +23,12 @@ final class RemovableFeatures {
   private final BitSet padding = new BitSet();
   private final Deque<Integer> open = new ArrayDeque<>();
 
-  private RemovableFeatures(DenseNetwork network) {
+  /// Of dense nodes: those whose bias is not to be taken for a constant.
+  private final BitSet changing;
+
+  private RemovableFeatures(DenseNetwork network, BitSet changing) {
     graph = network.graph();
+    this.changing = changing;
     for (int l = 0; l < network.layers().size(); l++) {
       for (int use : graph.uses(l)) {
         layers.put(use, network.layers().get(l));
@@ -36,7 +40,24 @@ final class RemovableFeatures {
 
   /// @param multiple a layer that loses neurons gets a width that is a multiple of it, or else loses none
   static RemovableFeatures of(DenseNetwork network, int multiple) {
-    RemovableFeatures features = new RemovableFeatures(network);
+    return of(network, multiple, new BitSet());
+  }
+
+  /// For a network whose biases will change, but for those of neurons that go.
+  static RemovableFeatures forRepair(DenseNetwork network) {
+    BitSet changing = new BitSet();
+    while (true) {
+      RemovableFeatures features = of(network, 1, changing);
+      BitSet more = features.neededConstants();
+      if (more.isEmpty()) {
+        return features;
+      }
+      changing.or(more);
+    }
+  }
+
+  private static RemovableFeatures of(DenseNetwork network, int multiple, BitSet changing) {
+    RemovableFeatures features = new RemovableFeatures(network, changing);
     for (int n = 0; n < features.graph.nodes().size(); n++) {
       features.findConstants(n);
     }
@@ -71,7 +92,8 @@ final class RemovableFeatures {
       constants[sets.first(n) + f] = switch (node) {
         case Node.Input _,Node.Normalize _,Node.Concat _ -> Double.NaN;
         // A repair may move the bias of a neuron that stays.
-        case Node.Dense dense -> isTied ? Double.NaN : preActivation(layers.get(n), dense.input(), f);
+        case Node.Dense dense ->
+          isTied || changing.get(sets.first(n) + f) ? Double.NaN : preActivation(layers.get(n), dense.input(), f);
         case Node.Activate(int input, Activation activation, _) ->
           activation.isElementwise() ? activation.value(constant(input, f)) : Double.NaN;
         case Node.Add add -> add.inputs().stream().mapToDouble(input -> constant(input, feature)).sum();
@@ -84,6 +106,17 @@ final class RemovableFeatures {
           IntStream.range(0, graph.nodes().get(input).width()).mapToDouble(j -> constant(input, j)).sum();
       };
     }
+  }
+
+  /// Neurons that stay, and whose values do not depend on the input.
+  private BitSet neededConstants() {
+    BitSet found = new BitSet();
+    for (int n : layers.keySet()) {
+      for (int feature = sets.first(n); feature < sets.first(n + 1); feature++) {
+        found.set(feature, needed.get(sets.root(feature)) && !Double.isNaN(constants[feature]));
+      }
+    }
+    return found;
   }
 
   private double preActivation(DenseLayer layer, int input, int i) {

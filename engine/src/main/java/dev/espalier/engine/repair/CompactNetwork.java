@@ -48,7 +48,7 @@ final class CompactNetwork implements Resource {
   }
 
   private DenseNetwork compact() {
-    Compaction compaction = Compaction.of(whole, 1, arena);
+    Compaction compaction = Compaction.forRepair(whole, arena);
     Graph graph = whole.graph();
     for (int l = 0; l < whole.layers().size(); l++) {
       stays.add(

@@ -507,6 +507,35 @@ final class JointRefitTest {
     }
   }
 
+  /// A neuron without inputs stays, because a normalisation reads it, and another reads nothing else. When a repair moves
+  /// the bias of the first, both move.
+  @Test
+  void constantsThatARepairMovesAreNone() {
+    Graph.Builder builder = new Graph.Builder(3);
+    int first = builder.dense("first", 0, 4);
+    int second = builder.activate(builder.dense("second", first, 3), Activation.TANH);
+    int normal = builder.normalize(first, true, 1e-5);
+    builder.dense("last", builder.concat(normal, second), 2);
+    DenseNetwork network = TestNetworks.network(arena, 1, builder.build());
+    MatrixView weights = network.layers().getFirst().weights();
+    MatrixView reader = network.layers().get(1).weights();
+    for (int j = 0; j < 3; j++) {
+      weights.set(0, j, 0);
+      reader.set(1, j + 1, 0);
+    }
+    try (Backend backend = new ReferenceBackend();
+        DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+        CompactNetwork compact = CompactNetwork.of(device, backend)) {
+      for (DeviceNetwork.Layer layer : compact.network().layers()) {
+        backend.network().add(0.25, layer.bias(), layer.bias());
+      }
+      compact.writeBack(device);
+      double[] sample = {0.5, -1, 2};
+      assertArrayEquals(Plain.of(compact.network().download(arena)).output(sample),
+          Plain.of(device.download(arena)).output(sample), 1e-6);
+    }
+  }
+
   /// A round in between repairs only what has few weights left, and says where nothing was gained.
   @Test
   void roundsInBetweenWaitForFewWeights() throws IOException {
