@@ -122,7 +122,7 @@ final class ParquetTest {
   @ParameterizedTest
   @CsvSource(delimiter = '|', textBlock = """
       if(id = 5, null, array(1f, 2f))        | column "x" of row 6 is null
-      if(id = 5, array(1f), array(1f, 2f))   | column "x" of row 6 is a list of 1 numbers, and that of row 1 has 2
+      if(id = 5, array(1f), array(1f, 2f))   | column "x" of row 6 is a list of 1 number, and that of row 1 has 2
       array(1f, if(id = 5, null, 2f))        | column "x" of row 6 is null
       array_repeat(1f, 0)                    | the list in row 1 of column "x" is empty
       """)
