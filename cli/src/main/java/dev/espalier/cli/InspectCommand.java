@@ -2,11 +2,13 @@ package dev.espalier.cli;
 
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
+import dev.espalier.engine.io.DType;
 import dev.espalier.engine.io.FormatException;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.SafetensorsFile;
 import dev.espalier.engine.io.SparseForm;
 import dev.espalier.engine.io.Tensor;
+import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.report.GraphReport;
@@ -51,8 +53,14 @@ final class InspectCommand implements Callable<Integer> {
         } catch (IOException _) {
           throw e;
         }
-        printTensors(tensors);
-        global.note("no network yet: " + Errors.explained(e));
+        if (!tensors.tensors().isEmpty() && tensors.tensors().stream().allMatch(InspectCommand::isMask)) {
+          printMasks(tensors, arena);
+          global.note(
+              "masks of the layers of a model: espalier prune MODEL --mask %s removes what they say".formatted(model));
+        } else {
+          printTensors(tensors);
+          global.note("no network yet: " + Errors.explained(e));
+        }
         return 0;
       }
       DenseNetwork network = file.network();
@@ -113,6 +121,20 @@ final class InspectCommand implements Callable<Integer> {
       GraphReport.Step node = graph.nodes().get(n);
       table.row(String.valueOf(n), node.computes(),
           node.reads().stream().map(String::valueOf).collect(Collectors.joining(", ")), PLAIN.count(node.width()));
+    }
+    table.lines().forEach(global.out()::println);
+  }
+
+  private static boolean isMask(Tensor tensor) {
+    return tensor.dtype() == DType.BOOL && tensor.shape().size() == 2;
+  }
+
+  private void printMasks(SafetensorsFile file, Arena arena) throws IOException {
+    Table table = new Table(1, "mask", "shape", "kept", "removed", "sparsity");
+    for (Tensor tensor : file.tensors()) {
+      MatrixView mask = file.asFloat32(tensor, arena);
+      table.row(tensor.name(), PLAIN.shape(mask.rows(), mask.columns()), PLAIN.count(mask.elements() - mask.zeros()),
+          PLAIN.count(mask.zeros()), PLAIN.percent((double) mask.zeros() / mask.elements()));
     }
     table.lines().forEach(global.out()::println);
   }

@@ -63,6 +63,10 @@ class MaskTest {
       assertEquals(DType.BOOL, file.tensors().getFirst().dtype());
       assertEquals(List.of(8L, 4L), file.tensors().getFirst().shape());
     }
+    Cli.Result inspected = Cli.succeed("inspect", mask);
+    assertTrue(inspected.out().matches("(?s).*0\\.weight +8 x 4 +13 +19 +59\\.38 %.*"), inspected.out());
+    assertTrue(inspected.err().contains("note: masks of the layers of a model: espalier prune MODEL --mask " + mask),
+        inspected.err());
     Path again = fixture.file("again.safetensors");
     Cli.Result second = prune("--method", "paper", "--mask", mask, "-o", again);
     assertArrayEquals(Files.readAllBytes(pruned), Files.readAllBytes(again));
