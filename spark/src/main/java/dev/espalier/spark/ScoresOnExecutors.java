@@ -77,7 +77,7 @@ final class ScoresOnExecutors implements RemoteScores, AutoCloseable {
         Tiles.of(plan, side));
     try {
       scores.totals = scores.keep(samples.totals(scores.tiles, work));
-      scores.round(plan, side, variances);
+      scores.sumCancelled(plan, side, variances);
       scores.score();
       return scores;
     } catch (IOException | RuntimeException | Error e) {
@@ -102,7 +102,7 @@ final class ScoresOnExecutors implements RemoteScores, AutoCloseable {
   }
 
   /// Finds out which variances have cancelled and matter, and sums them by another pass, if there are any.
-  private void round(PruningPlan whole, int side, Variances variances) throws IOException {
+  private void sumCancelled(PruningPlan whole, int side, Variances variances) throws IOException {
     if (!(plan.criterion() instanceof Criterion.EliminationCompensation)) {
       return;
     }
