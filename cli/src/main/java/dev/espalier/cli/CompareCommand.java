@@ -145,7 +145,9 @@ final class CompareCommand implements Callable<Integer> {
         Losses.note(scoring.loss, network.graph(), calibration).ifPresent(notes::add);
       }
       try (Backend backend = run.open(global)) {
-        OptionalDouble temperature = SoftTargets.temperature(backend, network, calibration.samples(), loss);
+        OptionalDouble temperature = grid.criteria.stream().anyMatch(Method::takesTemperature)
+            ? SoftTargets.temperature(backend, network, calibration.samples(), loss)
+            : OptionalDouble.empty();
         for (Method method : grid.criteria) {
           ScoringChoices
               .uncompensated(

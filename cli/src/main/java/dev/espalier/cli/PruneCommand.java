@@ -10,7 +10,6 @@ import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Limits;
 import dev.espalier.engine.method.Loss;
-import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.network.DenseLayer;
@@ -160,9 +159,7 @@ final class PruneCommand implements Callable<Integer> {
       SelectionOptions.check(options(isClassifier ? OptionalDouble.of(1) : OptionalDouble.empty(), file, arena),
           network.layers().stream().map(DenseLayer::name).toList(), global);
       try (Backend backend = run.open(global)) {
-        OptionalDouble temperature = isClassifier
-            ? OptionalDouble.of(temperature(backend, network, calibration))
-            : OptionalDouble.empty();
+        OptionalDouble temperature = isClassifier ? temperature(backend, network, calibration) : OptionalDouble.empty();
         PruningOptions options = options(temperature, file, arena);
         prune(new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
             isClassifier, selection, scoring, run, progress, arena), options, heldOut, split);
@@ -329,13 +326,13 @@ final class PruneCommand implements Callable<Integer> {
         && Losses.inForce(scoring.loss, network.graph(), labelled.get()) instanceof Loss.CrossEntropy;
   }
 
-  /// Where class probabilities are compared.
-  private double temperature(Backend backend, DenseNetwork network, Optional<Dataset> calibration) throws IOException {
-    boolean compares = selection.method == Preset.BEST
-        || selection.repair().steps().stream().anyMatch(Repair.Following.class::isInstance);
-    return compares && calibration.isPresent()
-        ? SoftTargets.temperature(backend, network, calibration.get().samples())
-        : 1;
+  /// Of the class probabilities, where they are compared.
+  private OptionalDouble temperature(Backend backend, DenseNetwork network, Optional<Dataset> calibration)
+      throws IOException {
+    boolean isTaken = selection.method.takesTemperature() || selection.repair().takeTemperature();
+    return isTaken && calibration.isPresent()
+        ? OptionalDouble.of(SoftTargets.temperature(backend, network, calibration.get().samples()))
+        : OptionalDouble.empty();
   }
 
   private PruningOptions options(OptionalDouble temperature, ModelFile file, Arena arena) throws IOException {

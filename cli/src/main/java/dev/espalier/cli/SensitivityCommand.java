@@ -98,7 +98,7 @@ final class SensitivityCommand implements Callable<Integer> {
           ? Optional.empty()
           : Optional.of(Losses.inForce(scoring.loss, network.graph(), judges));
       try (Backend backend = run.open(global)) {
-        OptionalDouble temperature = loss.isPresent() && calibration.isPresent()
+        OptionalDouble temperature = grid.method.takesTemperature() && loss.isPresent() && calibration.isPresent()
             ? SoftTargets.temperature(backend, network, calibration.get().samples(), loss.get())
             : OptionalDouble.empty();
         PruningOptions options = scoring.builder(run).preset(grid.method, temperature).build();

@@ -108,6 +108,11 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       return criterion.needs().labels() || repair.stream().anyMatch(Repairs::needLabels);
     }
 
+    /// Whether its choices depend on the temperature of class probabilities.
+    public boolean takesTemperature() {
+      return preset.stream().anyMatch(Preset::takesTemperature) || repair.stream().anyMatch(Repairs::takeTemperature);
+    }
+
     /// Options with these choices.
     ///
     /// @param temperature as of [PruningOptions.Builder#preset]

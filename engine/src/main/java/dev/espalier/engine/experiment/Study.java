@@ -150,7 +150,9 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
 
     private void prune(DenseNetwork network, Method method) throws IOException {
       say.accept("%s, seed %d: %s".formatted(subject.name(), seed, method));
-      OptionalDouble temperature = SoftTargets.temperature(backend, network, task.calibration().samples(), task.loss());
+      OptionalDouble temperature = method.takesTemperature()
+          ? SoftTargets.temperature(backend, network, task.calibration().samples(), task.loss())
+          : OptionalDouble.empty();
       PruningOptions chosen = method
           .choose(PruningOptions.builder().seed(seed).newBias(subject.newBias()).loss(task.loss()), temperature)
           .build();

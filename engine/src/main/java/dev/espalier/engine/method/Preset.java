@@ -32,6 +32,11 @@ public enum Preset {
     };
   }
 
+  /// Whether it compares class probabilities, where the outputs are those or their logits.
+  public boolean takesTemperature() {
+    return this == BEST;
+  }
+
   /// How pruning is split into rounds.
   public Schedule schedule() {
     return this == PAPER ? new Schedule.OneShot() : new Schedule.Keeping(KEPT);

@@ -33,6 +33,12 @@ public record Repairs(List<Repair> steps) {
     return steps.stream().anyMatch(Repair.FineTune.class::isInstance);
   }
 
+  /// Whether one of them follows the dense network by an objective that is not given.
+  public boolean takeTemperature() {
+    return steps.stream()
+        .anyMatch(step -> step instanceof Repair.Following following && following.objective().isEmpty());
+  }
+
   /// These repairs for a network that is known to be a classifier: without an objective, joint repair and
   /// distillation compare its class probabilities.
   ///
