@@ -142,13 +142,13 @@ public final class SparkPruner {
     for (Repair step : options.repair().steps()) {
       most = Math.max(most,
           step instanceof Repair.Refit
-              ? scorer.weightBytes() + 2 * fits(scorer).mapToLong(Tiles::bytes).max().orElse(0)
+              ? scorer.weightBytes() + 2 * tilesOfFits(scorer).mapToLong(Tiles::bytes).max().orElse(0)
               : VECTORS * scorer.weightBytes());
     }
     return (isOne ? 2 : 3) * scorer.weightBytes() + most;
   }
 
-  private static Stream<Tiles> fits(SparkScorer scorer) {
+  private static Stream<Tiles> tilesOfFits(SparkScorer scorer) {
     return scorer.layers().stream().map(layer -> Tiles.ofFit(layer, Tiles.SIDE));
   }
 
@@ -174,7 +174,7 @@ public final class SparkPruner {
       return "";
     }
     List<PruningPlan.Layer> fitted = refits ? scorer.layers() : List.of();
-    long shuffled = refits ? fits(scorer).mapToLong(scorer::shuffled).sum() : 0;
+    long shuffled = refits ? tilesOfFits(scorer).mapToLong(scorer::shuffled).sum() : 0;
     long passes = 1 + (long) rounds * (1 + fitted.size());
     String scored = "%s rounds, each scored anew".formatted(PLAIN.count(rounds));
     String plan = "%s%s; %s passes over the data in all".formatted(scored,
