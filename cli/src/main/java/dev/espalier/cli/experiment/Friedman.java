@@ -1,6 +1,6 @@
 package dev.espalier.cli.experiment;
 
-import dev.espalier.engine.backend.CounterRandom;
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.matrix.MatrixView;

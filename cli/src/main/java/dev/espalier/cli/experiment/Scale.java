@@ -2,9 +2,9 @@ package dev.espalier.cli.experiment;
 
 import static dev.espalier.engine.report.Numbers.TYPOGRAPHIC;
 
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.data.Dataset;

@@ -1,5 +1,7 @@
 package dev.espalier.engine.backend;
 
+import dev.espalier.engine.CounterRandom;
+
 /// The operations of statistics, which are sums over samples, and of the scores that follow from them
 /// (docs/method.md).
 public interface MomentOperations {

@@ -1,5 +1,7 @@
 package dev.espalier.engine.backend;
 
+import dev.espalier.engine.CounterRandom;
+
 import dev.espalier.engine.network.Activation;
 import java.util.Optional;
 

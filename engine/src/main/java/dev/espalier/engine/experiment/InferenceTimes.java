@@ -1,8 +1,8 @@
 package dev.espalier.engine.experiment;
 
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CounterRandom;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.SparseChain;
 import dev.espalier.engine.experiment.Stopwatch.Times;

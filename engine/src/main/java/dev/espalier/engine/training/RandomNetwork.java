@@ -1,6 +1,6 @@
 package dev.espalier.engine.training;
 
-import dev.espalier.engine.backend.CounterRandom;
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;

@@ -1,5 +1,6 @@
 package dev.espalier.engine.training;
 
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.MissingDataException;
 import dev.espalier.engine.NonFiniteException;
@@ -7,7 +8,6 @@ import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.ResidentSamples;

@@ -3,6 +3,7 @@ package dev.espalier.engine.backend;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.backend.TestBackend.ExpectedSums;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;

@@ -7,6 +7,7 @@ import static dev.espalier.engine.backend.TestBackend.transpose;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.backend.TestBackend.ExpectedSums;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;

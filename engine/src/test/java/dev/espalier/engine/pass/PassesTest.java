@@ -4,11 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.TestNetworks.Plain;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;

@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.TestNetworks;
-import dev.espalier.engine.backend.CounterRandom;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;

@@ -6,7 +6,7 @@ import static dev.espalier.engine.backend.cpu.CpuTile.copy;
 import static dev.espalier.engine.backend.cpu.CpuTile.load;
 import static dev.espalier.engine.backend.cpu.CpuTile.store;
 
-import dev.espalier.engine.backend.CounterRandom;
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.MomentOperations;
 import dev.espalier.engine.backend.cpu.CpuProducts.Factor;

@@ -2,7 +2,7 @@ package dev.espalier.engine.backend.reference;
 
 import static dev.espalier.engine.backend.reference.ReferenceMatrix.entries;
 
-import dev.espalier.engine.backend.CounterRandom;
+import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Squares;

@@ -1,15 +1,18 @@
-package dev.espalier.engine.backend;
+package dev.espalier.engine;
 
 /// Random numbers as a function of their position, so that every backend, batch size and order of work gives the same
 /// ones, and a run that is resumed goes on with them: SplitMix64's output function [Steele, Lea, Flood 2014] applied to
-/// a seed and two counters. Uses that may share a seed take streams of their own: [#WEIGHTS] and [#SHUFFLES], and those
-/// from 0 on for probes and random scores.
+/// a seed and two counters. Uses that may share a seed take streams of their own: [#WEIGHTS], [#SHUFFLES] and
+/// [#NOISE], and those from 0 on for probes and random scores.
 public final class CounterRandom {
   /// The stream of the initial weights of layer 0; the next layers have the next ones.
   public static final long WEIGHTS = 1L << 40;
 
   /// The stream of the order of samples in epoch 0; the next epochs have the next ones.
   public static final long SHUFFLES = 2L << 40;
+
+  /// The stream of the noise on samples.
+  public static final long NOISE = 3L << 40;
 
   private static final long GOLDEN = 0x9e3779b97f4a7c15L;
 

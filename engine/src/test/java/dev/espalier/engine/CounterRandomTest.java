@@ -1,4 +1,4 @@
-package dev.espalier.engine.backend;
+package dev.espalier.engine;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
