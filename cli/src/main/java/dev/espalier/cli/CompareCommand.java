@@ -6,6 +6,7 @@ import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison;
 import dev.espalier.engine.experiment.Comparison.Method;
@@ -95,6 +96,9 @@ final class CompareCommand implements Callable<Integer> {
     @Option(names = "--seeds", paramLabel = "N", split = ",", order = 13, converter = Values.AtLeastZeroLong.class)
     private List<Long> seeds;
 
+    @Option(names = "--augment", paramLabel = "NOISE", order = 13)
+    private Augmentation augmentation = Augmentation.DEFAULT;
+
     @Option(names = "--small-dense", paramLabel = "EPOCHS", order = 14, converter = Values.AtLeastOne.class)
     private Integer smallDense;
   }
@@ -149,9 +153,10 @@ final class CompareCommand implements Callable<Integer> {
             ? SoftTargets.temperature(backend, network, calibration.samples(), loss)
             : OptionalDouble.empty();
         for (Method method : grid.criteria) {
-          ScoringChoices
-              .uncompensated(
-                  PruningPlan.of(options(method, run.seed, temperature), network, Optional.of(calibration), backend))
+          PruningPlan plan = PruningPlan.of(options(method, run.seed, temperature), network, Optional.of(calibration),
+              backend);
+          ScoringChoices.uncompensated(plan).ifPresent(notes::add);
+          Samples.copied(calibration, grid.augmentation).filter(_ -> !plan.repair().steps().isEmpty())
               .ifPresent(notes::add);
         }
         notes.forEach(global::note);
@@ -161,7 +166,8 @@ final class CompareCommand implements Callable<Integer> {
               ? progress
               : progress.part("seed " + seed, results.size() / (double) seeds().size(),
                   (results.size() + 1.0) / seeds().size());
-          results.add(new Comparison(backend, network, calibration, judges, loss, run.batchSize(backend, network), part)
+          results.add(new Comparison(backend, network, calibration, grid.augmentation, judges, loss,
+              run.batchSize(backend, network), part)
               .run(grid.sparsities, grid.criteria, method -> options(method, seed, temperature)));
         }
         Evaluation dense = results.getFirst().dense();

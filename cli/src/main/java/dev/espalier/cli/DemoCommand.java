@@ -6,6 +6,7 @@ import dev.espalier.cli.experiment.DiffusionSorptionData;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.experiment.Comparison;
@@ -114,8 +115,8 @@ final class DemoCommand implements Callable<Integer> {
   private Comparison.Result compare(Backend backend, DenseNetwork network, Dataset training, Dataset test,
       Progress progress) throws IOException {
     global.say("pruning the network %s times".formatted(METHODS.size() * SPARSITIES.size()));
-    Comparison.Result result = new Comparison(backend, network, training, test, LOSS, backend.batchSize(), progress)
-        .run(SPARSITIES, METHODS, method -> options(method).build());
+    Comparison.Result result = new Comparison(backend, network, training, Augmentation.NONE, test, LOSS,
+        backend.batchSize(), progress).run(SPARSITIES, METHODS, method -> options(method).build());
     progress.clear();
     return result;
   }

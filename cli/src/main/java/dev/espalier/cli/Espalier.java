@@ -3,6 +3,7 @@ package dev.espalier.cli;
 import dev.espalier.cli.experiment.Experiment;
 import dev.espalier.cli.experiment.Experiments;
 import dev.espalier.engine.backend.Precision;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.io.Scale;
@@ -96,6 +97,7 @@ public final class Espalier implements Runnable {
     values(commandLine, Schedule.class, Schedule::parse);
     values(commandLine, Preset.class, Preset::parse);
     values(commandLine, Repairs.class, Repairs::parse);
+    values(commandLine, Augmentation.class, Augmentation::parse);
     values(commandLine, Limits.Amount.class, Limits.Amount::parse);
     values(commandLine, Loss.class, Loss::parse);
     values(commandLine, Device.class, Device::parse);

@@ -152,15 +152,18 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset.Split> split = limits.isPresent() && tests.isEmpty()
           ? given.map(all -> all.holdOut(HELD_OUT))
           : Optional.empty();
-      Optional<Dataset> calibration = split.map(Dataset.Split::used).or(() -> given);
+      Optional<Dataset> used = split.map(Dataset.Split::used).or(() -> given);
       Optional<Dataset> heldOut = tests.or(() -> split.map(Dataset.Split::heldOut));
-      Optional<Dataset> judges = heldOut.or(() -> calibration).filter(source -> source.labels().isPresent());
-      boolean isClassifier = isClassifier(network, judges.or(() -> calibration));
+      Optional<Dataset> judges = heldOut.or(() -> used).filter(source -> source.labels().isPresent());
+      boolean isClassifier = isClassifier(network, judges.or(() -> used));
       SelectionOptions.check(options(isClassifier ? OptionalDouble.of(1) : OptionalDouble.empty(), file, arena),
           network.layers().stream().map(DenseLayer::name).toList(), global);
       try (Backend backend = run.open(global)) {
-        OptionalDouble temperature = isClassifier ? temperature(backend, network, calibration) : OptionalDouble.empty();
+        OptionalDouble temperature = isClassifier ? temperature(backend, network, used) : OptionalDouble.empty();
         PruningOptions options = options(temperature, file, arena);
+        Optional<Dataset> calibration = used.isEmpty()
+            ? used
+            : Optional.of(Samples.augmented(used.get(), selection.augmentation, run.seed, global, arena));
         prune(new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
             isClassifier, selection, scoring, run, progress, arena), options, heldOut, split);
       }
@@ -327,11 +330,11 @@ final class PruneCommand implements Callable<Integer> {
   }
 
   /// Of the class probabilities, where they are compared.
-  private OptionalDouble temperature(Backend backend, DenseNetwork network, Optional<Dataset> calibration)
+  private OptionalDouble temperature(Backend backend, DenseNetwork network, Optional<Dataset> samples)
       throws IOException {
     boolean isTaken = selection.method.takesTemperature() || selection.repair().takeTemperature();
-    return isTaken && calibration.isPresent()
-        ? OptionalDouble.of(SoftTargets.temperature(backend, network, calibration.get().samples()))
+    return isTaken && samples.isPresent()
+        ? OptionalDouble.of(SoftTargets.temperature(backend, network, samples.get().samples()))
         : OptionalDouble.empty();
   }
 

@@ -1,11 +1,16 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.SampleFiles;
 import dev.espalier.engine.io.SampleReading;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.stream.Stream;
 
@@ -33,6 +38,26 @@ final class Samples {
     }
     notes(whole).forEach(global::note);
     return limit.isEmpty() ? whole : whole.first(limit.getAsLong());
+  }
+
+  /// With noisy copies for a repair, if the samples are few, which is said.
+  ///
+  /// @param seed of the noise
+  /// @param arena takes the memory of the samples
+  static Dataset augmented(Dataset samples, Augmentation augmentation, long seed, GlobalOptions global, Arena arena)
+      throws IOException {
+    copied(samples, augmentation).ifPresent(global::note);
+    return augmentation.of(samples, seed, arena);
+  }
+
+  /// What is said where noisy copies are added for a repair.
+  static Optional<String> copied(Dataset samples, Augmentation augmentation) {
+    long count = samples.samples().samples();
+    long copies = augmentation.copies(count);
+    return copies == 0
+        ? Optional.empty()
+        : Optional.of("%s few for a repair: %s noisy copies were added (--augment none leaves them out)"
+            .formatted(PLAIN.counted(count, "sample") + (count == 1 ? " is" : " are"), PLAIN.count(copies * count)));
   }
 
   /// What was found out about the files of data.

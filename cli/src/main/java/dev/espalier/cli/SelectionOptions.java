@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.io.MaskFile;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.matrix.MatrixView;
@@ -54,17 +55,25 @@ final class SelectionOptions {
   @Option(names = "--repair", paramLabel = "REPAIR", order = 17)
   Repairs repair;
 
+  /// Set once [#decide] was called.
+  @Option(names = "--augment", paramLabel = "NOISE", order = 18)
+  Augmentation augmentation;
+
   @Option(names = "--min-per-layer", paramLabel = "N", order = 18, converter = Values.AtLeastZeroLong.class)
   long minPerLayer = 1;
 
-  /// Refuses none, or two, of the ways to say how much goes.
-  /// Chooses the method where none is given: weights that compensation leaves are worth a refit, which needs samples.
+  /// Chooses the method where none is given: weights that compensation leaves are worth a refit, which needs samples. A
+  /// repair is worth copies of these where they are few.
   void decide(CriterionOptions scoring, boolean hasSamples) {
     if (method == null) {
       method = hasSamples && scoring.compensates() ? Preset.REFIT : Preset.PAPER;
     }
+    if (augmentation == null) {
+      augmentation = repair().steps().isEmpty() ? Augmentation.NONE : Augmentation.DEFAULT;
+    }
   }
 
+  /// Refuses none, or two, of the ways to say how much goes.
   void check(GlobalOptions global) {
     boolean isPattern = scope instanceof ScopeOption.Pattern;
     if (neurons) {

@@ -4,6 +4,7 @@ import static dev.espalier.engine.report.Numbers.PLAIN;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.SensitivityScan;
 import dev.espalier.engine.io.CsvTable;
@@ -75,6 +76,9 @@ final class SensitivityCommand implements Callable<Integer> {
 
     @Option(names = "--method", paramLabel = "NAME", order = 12)
     private Preset method = Preset.PAPER;
+
+    @Option(names = "--augment", paramLabel = "NOISE", order = 13)
+    private Augmentation augmentation = Augmentation.DEFAULT;
   }
 
   @Override
@@ -102,13 +106,16 @@ final class SensitivityCommand implements Callable<Integer> {
             ? SoftTargets.temperature(backend, network, calibration.get().samples(), loss.get())
             : OptionalDouble.empty();
         PruningOptions options = scoring.builder(run).preset(grid.method, temperature).build();
-        PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
+        Optional<Dataset> samples = calibration.isEmpty() || options.repair().steps().isEmpty()
+            ? calibration
+            : Optional.of(Samples.augmented(calibration.get(), grid.augmentation, run.seed, global, arena));
+        PruningPlan plan = PruningPlan.of(options, network, samples, backend);
         List<String> notes = new ArrayList<>(ScoringChoices.uncompensated(plan).stream().toList());
         if (loss.isPresent()) {
           Losses.note(scoring.loss, network.graph(), judges).ifPresent(notes::add);
         }
         notes.forEach(global::note);
-        SensitivityScan.Result result = new SensitivityScan(backend, network, calibration, judges, loss,
+        SensitivityScan.Result result = new SensitivityScan(backend, network, samples, judges, loss,
             run.batchSize(backend, network), progress).run(grid.sparsities, options);
         progress.clear();
         backend.enter(Phase.WRITE);

@@ -3,6 +3,7 @@ package dev.espalier.engine.experiment;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
@@ -44,9 +45,10 @@ import java.util.stream.Stream;
 ///
 /// @param network stays as it is
 /// @param calibration samples to prune with
+/// @param augmentation of these, for methods that repair
 /// @param test labelled samples to judge the results by
-public record Comparison(Backend backend, DenseNetwork network, Dataset calibration, Dataset test, Loss loss,
-    int batchSize, ProgressListener listener) {
+public record Comparison(Backend backend, DenseNetwork network, Dataset calibration, Augmentation augmentation,
+    Dataset test, Loss loss, int batchSize, ProgressListener listener) {
   /// A way of pruning: a criterion, such as `ec`, or a preset, such as `refit`, which is one of `ec`; and what replaces
   /// their other choices.
   ///
@@ -226,7 +228,11 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
 
   private double multiplyAdds(PruningOptions options, PrunedCopies copies) {
     return PruningPlan.of(options, copies.dense(), Optional.of(calibration), backend).work()
-        .map(PruningWork::multiplyAdds).orElse(0.0);
+        .map(PruningWork::multiplyAdds).orElse(0.0) * (1 + inForce(options).copies(calibration.samples().samples()));
+  }
+
+  private Augmentation inForce(PruningOptions options) {
+    return options.repair().steps().isEmpty() ? Augmentation.NONE : augmentation;
   }
 
   private MethodResult cutAtEach(Pruning one, List<Double> sparsities, PrunedCopies copies, ProgressListener part)
@@ -257,11 +263,11 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       throws IOException {
     Stopwatch pruning = new Stopwatch();
     PruningOptions path = path(one.options(), sparsities);
-    PruningPlan plan = PruningPlan.of(path, copies.dense(), Optional.of(calibration), backend);
     try (Arena arena = Arena.ofShared()) {
+      Optional<Dataset> samples = Optional.of(inForce(path).of(calibration, path.seed(), arena));
+      PruningPlan plan = PruningPlan.of(path, copies.dense(), samples, backend);
       copies.copy().load(network);
-      List<PruningResult> results = new Pruner(backend, path).path(plan, network, copies.copy(),
-          Optional.of(calibration), part, arena);
+      List<PruningResult> results = new Pruner(backend, path).path(plan, network, copies.copy(), samples, part, arena);
       pruning.stop();
       List<String> notes = results.stream().flatMap(result -> result.notes().stream()).distinct()
           .filter(note -> plan.uncompensated().filter(note::equals).isEmpty()).toList();

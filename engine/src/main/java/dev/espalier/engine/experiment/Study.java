@@ -2,6 +2,7 @@ package dev.espalier.engine.experiment;
 
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.experiment.Comparison.Method;
 import dev.espalier.engine.experiment.Comparison.MethodResult;
@@ -156,8 +157,8 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
       PruningOptions chosen = method
           .choose(PruningOptions.builder().seed(seed).newBias(subject.newBias()).loss(task.loss()), temperature)
           .build();
-      Comparison.Result result = new Comparison(backend, network, task.calibration(), task.test(), task.loss(),
-          batchSize, listener).run(part.sparsities(), List.of(method), _ -> chosen);
+      Comparison.Result result = new Comparison(backend, network, task.calibration(), Augmentation.DEFAULT, task.test(),
+          task.loss(), batchSize, listener).run(part.sparsities(), List.of(method), _ -> chosen);
       MethodResult pruned = result.methods().getFirst();
       trials.add(
           pruned.outcomes().stream().map(outcome -> trial(method.toString(), outcome.sparsity(), outcome.evaluation(),

@@ -7,7 +7,8 @@ import java.util.OptionalInt;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/// A named combination of sensitivity, schedule and repair, by what it costs (docs/method.md, presets).
+/// A named combination of sensitivity, schedule and repair, by what it costs (docs/method.md, presets). Where samples are
+/// few, `data.Augmentation.DEFAULT` makes more of them for the repairs.
 public enum Preset {
   /// The paper's method: one shot, and biases that compensate.
   PAPER,

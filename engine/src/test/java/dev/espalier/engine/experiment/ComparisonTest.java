@@ -9,6 +9,7 @@ import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.data.SampleSource;
@@ -100,7 +101,7 @@ final class ComparisonTest {
   }
 
   private Comparison comparison(Backend backend) {
-    return new Comparison(backend, network, calibration, test, LOSS, 16, ProgressListener.NONE);
+    return new Comparison(backend, network, calibration, Augmentation.NONE, test, LOSS, 16, ProgressListener.NONE);
   }
 
   private static PruningOptions options(Method method, Target target) {
@@ -179,7 +180,7 @@ final class ComparisonTest {
     List<Method> magnitude = List.of(Method.parse("magnitude"));
     try (Backend backend = new CpuBackend()) {
       Loss loss = new Loss.SquaredError();
-      Comparison together = new Comparison(backend, large, data, data, loss, 2, countsPasses);
+      Comparison together = new Comparison(backend, large, data, Augmentation.NONE, data, loss, 2, countsPasses);
       List<Outcome> outcomes = together.run(List.of(0.8, 0.5), magnitude, _ -> byMagnitude).methods().getFirst()
           .outcomes();
       assertEquals(3, passes[0]);
