@@ -32,11 +32,14 @@ final class Pickle {
   record Call(Object function, Object arguments) {}
 
   private static final int NEWEST_PROTOCOL = 5;
+  /// Of all values together, which take up to about 100 bytes each, whereas an opcode that makes one takes a single byte.
+  private static final int MOST_VALUES = 1 << 22;
 
   private final Path path;
   private final MemorySegment data;
   private final UnaryOperator<Object> persistent;
   private long at;
+  private int values;
   private List<Object> stack = new ArrayList<>();
   private final Deque<List<Object>> marked = new ArrayDeque<>();
   private final Map<Long, Object> memo = new HashMap<>();
@@ -57,7 +60,7 @@ final class Pickle {
 
   /// The next pickle.
   ///
-  /// @throws FormatException if it is damaged, or needs what is not read
+  /// @throws FormatException if it is damaged, has too many values, or needs what is not read
   Object read() throws FormatException {
     stack = new ArrayList<>();
     marked.clear();
@@ -91,9 +94,9 @@ final class Pickle {
       case 'C' -> push(bytes(unsigned1()));
       case 'B' -> push(bytes(little(4)));
       case 0x8e, 0x96 -> push(bytes(little(8)));
-      case 'q' -> memo.put((long) unsigned1(), top());
-      case 'r' -> memo.put(little(4), top());
-      case 0x94 -> memo.put((long) memo.size(), top());
+      case 'q' -> remember(unsigned1());
+      case 'r' -> remember(little(4));
+      case 0x94 -> remember(memo.size());
       case 'h' -> push(remembered(unsigned1()));
       case 'j' -> push(remembered(little(4)));
       default -> {
@@ -106,6 +109,7 @@ final class Pickle {
   private boolean container(int opcode) throws FormatException {
     switch (opcode) {
       case '(' -> {
+        count();
         marked.push(stack);
         stack = new ArrayList<>();
       }
@@ -139,7 +143,10 @@ final class Pickle {
       case 'c' -> push(new Global(line(), line()));
       case 0x93 -> {
         List<Object> names = popped(2);
-        push(new Global(String.valueOf(names.get(0)), String.valueOf(names.get(1))));
+        if (!(names.get(0) instanceof String module) || !(names.get(1) instanceof String name)) {
+          throw damaged("a class has a name that is no text");
+        }
+        push(new Global(module, name));
       }
       case 'R', 0x81 -> {
         List<Object> call = popped(2);
@@ -199,8 +206,24 @@ final class Pickle {
     }
   }
 
-  private void push(Object value) {
+  private void push(Object value) throws FormatException {
+    count();
     stack.add(value);
+  }
+
+  private void remember(long key) throws FormatException {
+    count();
+    memo.put(key, top());
+  }
+
+  /// Refuses a pickle that takes far more memory than its bytes.
+  private void count() throws FormatException {
+    values++;
+    if (values > MOST_VALUES) {
+      throw new FormatException(path,
+          "its pickle has more than %d values; save the state dict alone: torch.save(model.state_dict(), FILE)"
+              .formatted(MOST_VALUES));
+    }
   }
 
   private Object top() throws FormatException {

@@ -36,6 +36,8 @@ final class TorchFile {
       "module", "weights");
   private static final Pattern SHARD = Pattern.compile(".*-\\d{5}-of-(?!00001)\\d{5}\\.\\w+");
   private static final int DEEPEST_REBUILDING = 8;
+  /// How many copies of all elements there may be, as several tensors may see the same in another order.
+  private static final int MOST_COPIES = 4;
 
   private static final Map<String, DType> STORAGES = Map.ofEntries(Map.entry("FloatStorage", DType.F32),
       Map.entry("DoubleStorage", DType.F64), Map.entry("HalfStorage", DType.F16),
@@ -50,12 +52,16 @@ final class TorchFile {
   private final Arena arena;
   private final Map<String, MemorySegment> storages;
   private final boolean swapped;
+  /// Bytes of the storages together, and of the copies of tensors that do not lie there as they should.
+  private final long bytes;
+  private long copied;
 
   private TorchFile(Path path, Arena arena, Map<String, MemorySegment> storages, boolean swapped) {
     this.path = path;
     this.arena = arena;
     this.storages = storages;
     this.swapped = swapped;
+    bytes = storages.values().stream().mapToLong(MemorySegment::byteSize).sum();
   }
 
   /// Where the elements of tensors lie.
@@ -222,6 +228,7 @@ final class TorchFile {
     }
     List<StateDict> found = new ArrayList<>();
     Set<Object> seen = Collections.newSetFromMap(new IdentityHashMap<>()); // a pickle may hold one value many times
+    seen.add(root);
     search("", root, 2, seen, found);
     List<StateDict> usual = found.stream().filter(dict -> USUAL.contains(dict.name))
         .sorted(Comparator.comparingInt(dict -> USUAL.indexOf(dict.name))).toList();
@@ -243,13 +250,12 @@ final class TorchFile {
   }
 
   private static void search(String prefix, Object outer, int depth, Set<Object> seen, List<StateDict> found) {
-    if (depth == 0 || !(outer instanceof Map<?, ?> map) || !seen.add(map)) {
+    if (depth == 0 || !(outer instanceof Map<?, ?> map)) {
       return;
     }
     for (Map.Entry<?, ?> entry : map.entrySet()) {
-      if (entry.getKey() instanceof String name && !seen.contains(entry.getValue())) {
+      if (entry.getKey() instanceof String name && seen.add(entry.getValue())) {
         if (isStateDict(entry.getValue())) {
-          seen.add(entry.getValue());
           found.add(new StateDict(prefix + name, (Map<?, ?>) entry.getValue()));
         } else {
           search(prefix + name + ".", entry.getValue(), depth - 1, seen, found);
@@ -311,8 +317,8 @@ final class TorchFile {
       throw new FormatException(path,
           "the elements of tensor %s are not in it; copy it or save it again".formatted(quote(name)));
     }
-    if (size.size() != stride.size() || size.size() > SafetensorsHeader.MOST_DIMENSIONS
-        || !(view.get().offset instanceof Long offset) || name.equals(SafetensorsHeader.METADATA)) {
+    if (size.size() != stride.size() || !(view.get().offset instanceof Long offset)
+        || name.equals(SafetensorsHeader.METADATA)) {
       throw damaged(name);
     }
     try {
@@ -326,26 +332,25 @@ final class TorchFile {
       if (first < 0 || (elements > 0 && last >= held)) {
         throw damaged(name);
       }
-      if (elements > held) {
+      boolean isSeen = elements == 0 || (!swapped && isInOrder(size, stride));
+      copied += isSeen || elements > held ? 0 : elements * dtype.bytes();
+      if (elements > held || copied / MOST_COPIES > bytes) {
         throw new FormatException(path,
             "tensor %s repeats its elements; save a copy of it, by .contiguous()".formatted(quote(name)));
       }
-      return Optional.of(new Tensor(name, dtype, size, elements(data, dtype, first, size, stride, elements)));
+      return Optional.of(new Tensor(name, dtype, size,
+          isSeen
+              ? data.asSlice(elements == 0 ? 0 : first * dtype.bytes(), elements * dtype.bytes())
+              : copy(data, dtype, first, size, stride, elements)));
     } catch (ArithmeticException e) {
       throw damaged(name);
     }
   }
 
   /// The elements row after row, little-endian.
-  private MemorySegment elements(MemorySegment data, DType dtype, long first, List<Long> size, List<Long> stride,
+  private MemorySegment copy(MemorySegment data, DType dtype, long first, List<Long> size, List<Long> stride,
       long elements) {
     int bytes = dtype.bytes();
-    if (elements == 0) {
-      return data.asSlice(0, 0);
-    }
-    if (!swapped && isInOrder(size, stride)) {
-      return data.asSlice(first * bytes, elements * bytes);
-    }
     MemorySegment copy = arena.allocate(elements * bytes);
     long[] index = new long[size.size()];
     long from = first;
@@ -380,7 +385,8 @@ final class TorchFile {
 
   private List<Long> integers(String name, Object value) throws FormatException {
     List<Long> integers = new ArrayList<>();
-    for (Object element : value instanceof List<?> list ? list : List.of(false)) {
+    boolean isShape = value instanceof List<?> list && list.size() <= SafetensorsHeader.MOST_DIMENSIONS;
+    for (Object element : isShape ? (List<?>) value : List.of(false)) {
       if (!(element instanceof Long integer) || integer < 0) {
         throw damaged(name);
       }

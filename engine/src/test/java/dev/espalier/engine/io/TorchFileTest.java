@@ -197,6 +197,62 @@ final class TorchFileTest {
             Map.of("a/data.pkl", pickle("}U\1wctorch._utils\n_rebuild_parameter\n]q\0Rq\1h\0h\1a0s."))));
   }
 
+  /// Names of classes that are no texts: a tuple of itself three times over, sixty times, and a list within itself.
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1})
+  void refusesNamesThatAreNoText(int crafted) throws IOException {
+    String value = crafted == 0 ? "U\1x\u0085" + "22\u0087".repeat(60) : "]q\0]q\1h\0ah\0h\1a0h\0";
+    Path path = zip("name.pt", ZipEntry.STORED, Map.of("a/data.pkl", pickle(value + "U\1y\u0093.")));
+    FormatException refusal = assertThrows(FormatException.class, () -> load(path));
+    assertTrue(refusal.getMessage().endsWith(": a class has a name that is no text); copy it or save it again"),
+        refusal.getMessage());
+  }
+
+  /// Opcodes of a byte each, and what each of them makes in memory: a list, a map, a value that is remembered.
+  @ParameterizedTest
+  @ValueSource(strings = {"(", "]", "}", "2", "\u0094"})
+  void refusesMoreValuesThanTakeReasonableMemory(String opcode) throws IOException {
+    assertRefused(
+        "its pickle has more than 4194304 values; save the state dict alone: torch.save(model.state_dict()," + " FILE)",
+        zip("many.pt", ZipEntry.STORED, Map.of("a/data.pkl", pickle("N" + opcode.repeat(1 << 22) + "."))));
+  }
+
+  /// A list of a million tuples within each other is read, for nothing walks through it.
+  @Test
+  void readsTuplesDeepWithinEachOther() throws IOException {
+    assertRefused(
+        "holds no state dict, which maps names to tensors; save its state dict:"
+            + " torch.save(model.state_dict(), FILE)",
+        zip("deep.pt", ZipEntry.STORED, Map.of("a/data.pkl", pickle(")" + "\u0085".repeat(1_000_000) + "."))));
+  }
+
+  /// A map of many keys that all hold one other map of as many.
+  @Test
+  void endsOnValuesThatAreHeldOften() throws IOException {
+    StringBuilder keys = new StringBuilder();
+    for (int k = 0; k < 100_000; k++) {
+      keys.append("X\5\0\0\0%05dh\0".formatted(k));
+    }
+    assertRefused(
+        "holds no state dict, which maps names to tensors; save its state dict:"
+            + " torch.save(model.state_dict(), FILE)",
+        zip("often.pt", ZipEntry.STORED, Map.of("a/data.pkl",
+            pickle("}U\1r}(U\1a}(" + keys.toString().replace("h\0", "N") + "uq\0" + keys + "us."))));
+  }
+
+  /// Copies of one storage of 4 bytes, transposed.
+  @Test
+  void refusesManyCopiesOfTheSameElements() throws IOException {
+    String storage = "(U\7storagectorch\nFloatStorage\nU\1" + "0U\3cpuK\4tQ";
+    String view = "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + "K\0K\2K\2\u0086K\1K\2\u0086\u0089}tR";
+    StringBuilder entries = new StringBuilder("}(");
+    for (int k = 0; k < 5; k++) {
+      entries.append("U\1").append(k).append(view);
+    }
+    assertRefused("tensor \"4\" repeats its elements; save a copy of it, by .contiguous()",
+        zip("copies.pt", ZipEntry.STORED, Map.of("a/data.pkl", pickle(entries + "u."), "a/data/0", new byte[16])));
+  }
+
   private static byte[] pickle(String opcodes) {
     return ("\u0080\2" + opcodes).getBytes(StandardCharsets.ISO_8859_1);
   }
