@@ -53,6 +53,8 @@ final class OnnxContent {
   private final Map<String, Protobuf> constants = new HashMap<>();
   /// Of a constant that an Identity repeats, the name of the tensor.
   private final Map<String, String> tensors = new HashMap<>();
+  /// Of what a Transpose makes of a constant of rows and columns, the name of the constant.
+  private final Map<String, String> transposed = new HashMap<>();
   private final List<OnnxNode> nodes = new ArrayList<>();
   private final Map<String, OnnxNode> makers = new HashMap<>();
   private final Map<String, List<OnnxNode>> readers = new HashMap<>();
@@ -117,7 +119,7 @@ final class OnnxContent {
   private void take(OnnxNode node) throws FormatException {
     List<Protobuf> values = node.attribute("value").isPresent()
         ? node.attribute("value").get().messages(path, ATTRIBUTE_TENSOR)
-        : List.of();
+        : OnnxTensor.given(path, node).stream().toList();
     if (node.operator().equals("Constant") && values.size() == 1 && !node.outputs().isEmpty()) {
       put(node.outputs().getFirst(), values.getFirst());
     } else if (node.operator().equals("Identity") && node.inputs().size() == 1 && node.outputs().size() == 1
@@ -125,10 +127,20 @@ final class OnnxContent {
       put(node.outputs().getFirst(), constants.get(node.inputs().getFirst()));
       tensors.put(node.outputs().getFirst(), tensorName(node.inputs().getFirst()));
     } else {
+      if (isTransposition(node)) {
+        transposed.put(node.outputs().getFirst(), node.inputs().getFirst());
+      }
       nodes.add(node);
       node.outputs().forEach(output -> makers.put(output, node));
       Set.copyOf(node.inputs()).forEach(input -> readers.computeIfAbsent(input, _ -> new ArrayList<>()).add(node));
     }
+  }
+
+  /// Whether a node makes columns of the rows of a constant.
+  private boolean isTransposition(OnnxNode node) throws FormatException {
+    return node.operator().equals("Transpose") && node.inputs().size() == 1 && node.outputs().size() == 1
+        && isConstant(node.inputs().getFirst()) && shape(node.inputs().getFirst()).size() == 2
+        && (node.attribute("perm").isEmpty() || node.integers(path, "perm").equals(List.of(1L, 0L)));
   }
 
   private void put(String name, Protobuf tensor) throws FormatException {
@@ -256,10 +268,21 @@ final class OnnxContent {
     return readers.getOrDefault(value, List.of());
   }
 
-  /// How many nodes read a tensor, under its own name or another.
+  /// How many nodes read a tensor, under its own name or another, or transposed.
   int uses(OnnxTensor tensor) {
     return constants.keySet().stream().filter(name -> tensorName(name).equals(tensor.name()))
-        .mapToInt(name -> readers(name).size()).sum();
+        .flatMap(name -> readers(name).stream())
+        .mapToInt(node -> isTransposed(node) ? readers(node.outputs().getFirst()).size() : 1).sum();
+  }
+
+  /// The constant that a Transpose makes a value of, or else the value itself.
+  String untransposed(String value) {
+    return transposed.getOrDefault(value, value);
+  }
+
+  /// Whether a node does nothing but transpose a constant.
+  boolean isTransposed(OnnxNode node) {
+    return node.outputs().size() == 1 && transposed.containsKey(node.outputs().getFirst());
   }
 
   /// The node that makes a value.

@@ -41,15 +41,16 @@ final class OnnxLayers {
     return taken.contains(node);
   }
 
-  /// Whether the second input of a node is a constant of rows and columns.
+  /// Whether the second input of a node is a constant of rows and columns, or one transposed.
   static boolean hasMatrix(OnnxContent content, OnnxNode node) throws FormatException {
-    return node.inputs().size() > 1 && content.isConstant(node.inputs().get(1))
-        && content.shape(node.inputs().get(1)).size() == 2;
+    String matrix = content.untransposed(OnnxValues.name(node, 1));
+    return content.isConstant(matrix) && content.shape(matrix).size() == 2;
   }
 
   /// Whether the weights of a layer are inputs × outputs.
-  static boolean isTransposed(OnnxNode node) {
-    return node.operator().equals("MatMul") || node.integer("transB", 0) == 0;
+  static boolean isTransposed(OnnxContent content, OnnxNode node) {
+    boolean isRead = node.operator().equals("MatMul") || node.integer("transB", 0) == 0;
+    return isRead == content.isConstant(node.inputs().get(1));
   }
 
   /// The value of a layer.
@@ -60,11 +61,11 @@ final class OnnxLayers {
     }
     Value read = values.input(node, node.inputs().getFirst());
     values.requireFeatures(node, read);
-    OnnxTensor weight = content.constant(node.inputs().get(1)).orElseThrow();
+    OnnxTensor weight = content.constant(content.untransposed(node.inputs().get(1))).orElseThrow();
     if (isGemm && (node.integer("transA", 0) != 0 || node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)) {
       throw values.refused(node, "has transA, alpha or beta other than 0, 1 and 1");
     }
-    boolean isTransposed = isTransposed(node);
+    boolean isTransposed = isTransposed(content, node);
     long inputs = weight.shape().get(isTransposed ? 0 : 1);
     long outputs = weight.shape().get(isTransposed ? 1 : 0);
     if (inputs != read.width() || outputs < 1 || outputs > Integer.MAX_VALUE) {

@@ -22,6 +22,7 @@ record OnnxNode(String label, String operator, List<String> inputs, List<String>
   private static final int ATTRIBUTE_FLOAT = 2;
   private static final int ATTRIBUTE_INTEGER = 3;
   private static final int ATTRIBUTE_TEXT = 4;
+  private static final int ATTRIBUTE_FLOATS = 7;
   private static final int ATTRIBUTE_INTEGERS = 8;
 
   static OnnxNode of(Path path, Protobuf node) throws FormatException {
@@ -47,6 +48,10 @@ record OnnxNode(String label, String operator, List<String> inputs, List<String>
 
   List<Long> integers(Path path, String name) throws FormatException {
     return attributes.containsKey(name) ? attributes.get(name).integers(path, ATTRIBUTE_INTEGERS) : List.of();
+  }
+
+  List<Float> numbers(String name) {
+    return attribute(name).map(attribute -> attribute.floats(ATTRIBUTE_FLOATS)).orElse(List.of());
   }
 
   float number(String name, float otherwise) {

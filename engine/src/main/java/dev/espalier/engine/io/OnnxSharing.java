@@ -105,6 +105,9 @@ final class OnnxSharing {
   /// What tells the layer apart whose weights or bias the tensor is: which of both, and the layer's weights, which way
   /// round they are, and its bias.
   private Optional<String> layer(Use use) throws FormatException {
+    if (content.isTransposed(use.node)) {
+      return layer(new Use(content.readers(use.node.outputs().getFirst()).getFirst(), 1));
+    }
     boolean isWeight = isWeight(use);
     if (!isWeight && !isBias(use)) {
       return Optional.empty();
@@ -116,7 +119,7 @@ final class OnnxSharing {
     }
     String bias = node.operator().equals("Gemm") ? input(node, 2) : addedTo(node);
     return Optional.of(String.join("\n", isWeight ? "weight" : "bias", input(node, 1), bias,
-        String.valueOf(OnnxLayers.isTransposed(node))));
+        String.valueOf(OnnxLayers.isTransposed(content, node))));
   }
 
   private boolean isOfLayer(List<Use> of) throws FormatException {
@@ -129,6 +132,10 @@ final class OnnxSharing {
   }
 
   private boolean isWeight(Use use) throws FormatException {
+    if (content.isTransposed(use.node)) {
+      List<OnnxNode> readers = content.readers(use.node.outputs().getFirst());
+      return !readers.isEmpty() && isWeight(new Use(readers.getFirst(), 1));
+    }
     return use.input == 1 && OnnxLayers.OPERATORS.contains(use.node.operator())
         && OnnxLayers.hasMatrix(content, use.node);
   }
@@ -144,9 +151,8 @@ final class OnnxSharing {
   }
 
   private String input(OnnxNode node, int i) {
-    return i < node.inputs().size() && content.isConstant(node.inputs().get(i))
-        ? content.tensorName(node.inputs().get(i))
-        : "";
+    String name = content.untransposed(OnnxValues.name(node, i));
+    return content.isConstant(name) ? content.tensorName(name) : "";
   }
 
   /// The constant that the one reader of a MatMul adds to it.

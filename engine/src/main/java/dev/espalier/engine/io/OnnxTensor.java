@@ -5,11 +5,13 @@ import static java.util.Map.entry;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 
@@ -17,8 +19,10 @@ import java.util.Set;
 ///
 /// @param data where the elements lie in the file, or in one beside it, little-endian, row after row
 record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data) {
-  private static final Map<Integer, DType> DTYPES = Map.of(1, DType.F32, 10, DType.F16, 11, DType.F64, 16, DType.BF16,
-      7, DType.I64, 6, DType.I32);
+  private static final int FLOAT = 1;
+  private static final int INT64 = 7;
+  private static final Map<Integer, DType> DTYPES = Map.of(FLOAT, DType.F32, 10, DType.F16, 11, DType.F64, 16,
+      DType.BF16, INT64, DType.I64, 6, DType.I32);
   static final int DIMS = 1;
   private static final int DATA_TYPE = 2;
   private static final int FLOAT_DATA = 4;
@@ -31,6 +35,45 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
   /// The fields of its shape and elements.
   static final Set<Integer> CONTENT = Set.of(DIMS, FLOAT_DATA, RAW_DATA, DOUBLE_DATA, OnnxExternal.DATA,
       OnnxExternal.DATA_LOCATION);
+
+  /// A constant that a node gives as numbers in an attribute, which lies in no file as a tensor does.
+  ///
+  /// @return empty if the node gives none in this way
+  static Optional<Protobuf> given(Path path, OnnxNode node) throws FormatException {
+    for (String one : List.of("value_float", "value_int")) {
+      if (node.attribute(one).isPresent()) {
+        return Optional.of(one.equals("value_float")
+            ? floats(List.of(node.number(one, 0)), false)
+            : integers(List.of(node.integer(one, 0)), false));
+      }
+      String several = one + "s";
+      if (node.attribute(several).isPresent()) {
+        return Optional.of(one.equals("value_float")
+            ? floats(node.numbers(several), true)
+            : integers(node.integers(path, several), true));
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static Protobuf floats(List<Float> values, boolean isVector) {
+    ByteBuffer data = ByteBuffer.allocate(values.size() * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    values.forEach(data::putFloat);
+    return given(FLOAT, values.size(), isVector, data);
+  }
+
+  private static Protobuf integers(List<Long> values, boolean isVector) {
+    ByteBuffer data = ByteBuffer.allocate(values.size() * Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    values.forEach(data::putLong);
+    return given(INT64, values.size(), isVector, data);
+  }
+
+  private static Protobuf given(int type, long elements, boolean isVector, ByteBuffer data) {
+    List<MemorySegment> fields = new ArrayList<>(isVector ? List.of(Protobuf.field(DIMS, elements)) : List.of());
+    fields.add(Protobuf.field(DATA_TYPE, (long) type));
+    fields.addAll(Protobuf.field(RAW_DATA, List.of(MemorySegment.ofBuffer(data.rewind()))));
+    return Protobuf.of(fields);
+  }
 
   /// @throws FormatException if its elements are not kept as they should be
   static OnnxTensor of(Path path, String name, Protobuf tensor, OnnxExternal external) throws FormatException {

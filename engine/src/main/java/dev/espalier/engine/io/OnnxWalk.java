@@ -99,7 +99,8 @@ final class OnnxWalk {
     }
     OnnxWalk walk = new OnnxWalk(content, needed, inputs);
     for (OnnxNode node : content.nodes()) {
-      if (walk.needed.contains(node) && !walk.layers.isTaken(node) && !walk.patterns.isInner(node)) {
+      boolean isPart = walk.needed.contains(node) && !content.isTransposed(node);
+      if (isPart && !walk.layers.isTaken(node) && !walk.patterns.isInner(node)) {
         walk.visit(node);
       }
     }
@@ -129,8 +130,8 @@ final class OnnxWalk {
       for (OnnxNode node : seen.add(value) ? content.readers(value) : List.<OnnxNode>of()) {
         if (OnnxLayers.OPERATORS.contains(node.operator()) && node.inputs().indexOf(value) == 0
             && OnnxLayers.hasMatrix(content, node)) {
-          List<Long> shape = content.shape(node.inputs().get(1));
-          return width(content, OnnxLayers.isTransposed(node) ? shape.getFirst() : shape.getLast());
+          List<Long> shape = content.shape(content.untransposed(node.inputs().get(1)));
+          return width(content, OnnxLayers.isTransposed(content, node) ? shape.getFirst() : shape.getLast());
         } else if (!CHANGING.contains(node.operator())) {
           open.addAll(node.outputs());
         }

@@ -88,6 +88,17 @@ record Protobuf(List<Field> fields) {
     }
   }
 
+  /// A message of fields that lie in no file.
+  static Protobuf of(List<MemorySegment> fields) {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    fields.forEach(field -> bytes.writeBytes(field.toArray(ValueLayout.JAVA_BYTE)));
+    try {
+      return parse(Path.of(""), MemorySegment.ofArray(bytes.toByteArray()));
+    } catch (FormatException e) {
+      throw new IllegalArgumentException("no message", e);
+    }
+  }
+
   /// A field that holds a text, a message or bytes, in parts.
   static List<MemorySegment> field(int number, List<MemorySegment> parts) {
     long size = parts.stream().mapToLong(MemorySegment::byteSize).sum();
@@ -171,6 +182,20 @@ record Protobuf(List<Field> fields) {
       Cursor cursor = new Cursor(path, field.bytes);
       while (cursor.at < field.bytes.byteSize()) {
         values.add(cursor.varint());
+      }
+    }
+    return values;
+  }
+
+  /// Repeated float32 numbers, packed or not.
+  List<Float> floats(int number) {
+    List<Float> values = new ArrayList<>();
+    for (Field field : all(number)) {
+      if (field.bytes.byteSize() == 0) {
+        values.add(Float.intBitsToFloat((int) field.value));
+      }
+      for (long at = 0; at + Float.BYTES <= field.bytes.byteSize(); at += Float.BYTES) {
+        values.add(field.bytes.get(ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(LITTLE_ENDIAN), at));
       }
     }
     return values;

@@ -137,12 +137,23 @@ final class OnnxGraphTest {
         .node("Mul", "f2 o", "u").node("Reshape", "u shape", "rs").integers("shape", -1, 2).node("MatMul", "rs c", "y");
   }
 
+  /// Constants that nodes give as numbers in attributes.
+  private static OnnxModel attributes() {
+    RandomGenerator random = TestNetworks.random(30);
+    return new OnnxModel(0, 4).normal("a", random, 4, 3).normal("b", random, 3, 2)
+        .node("Constant", "", "half", "value_float", 0.5f)
+        .node("Constant", "", "shifts", "value_floats", List.of(0.5f, -1f, 2f))
+        .node("Constant", "", "axis", "value_int", 1).node("Constant", "", "shape", "value_ints", List.of(-1, 3))
+        .node("Mul", "x half", "h").node("MatMul", "h a", "z").node("Relu", "z", "r").node("Add", "shifts r", "s")
+        .node("Reshape", "s shape", "f").node("MatMul", "f b", "y");
+  }
+
   static Stream<Arguments> models() {
     return Stream.of(Arguments.of("residual", residual(), 8), Arguments.of("skips", skips(), 9),
         Arguments.of("towers", towers(), 9), Arguments.of("gated", gated(false), 11),
         Arguments.of("gated, reciprocal", gated(true), 11), Arguments.of("operator", operatorNetwork(true), 10),
         Arguments.of("operator, mean", operatorNetwork(false), 11), Arguments.of("normalized", normalized(), 15),
-        Arguments.of("layer normalized", layerNormalized(), 11));
+        Arguments.of("layer normalized", layerNormalized(), 11), Arguments.of("attributes", attributes(), 6));
   }
 
   @ParameterizedTest(name = "{0}")
@@ -188,6 +199,27 @@ final class OnnxGraphTest {
     OnnxRuntime.assertSameOutputs(network, path);
   }
 
+  /// As exporters write layers of samples of several dimensions, without folding constants.
+  @Test
+  void readsTransposedWeights() throws Exception {
+    RandomGenerator random = TestNetworks.random(31);
+    OnnxModel model = new OnnxModel(0, 4).normal("a", random, 6, 4).normal("bias", random, 6).normal("b", random, 6, 2)
+        .node("Transpose", "a", "t", "perm", List.of(1, 0)).node("MatMul", "x t", "m").node("Add", "bias m", "h")
+        .node("Tanh", "h", "r").node("Transpose", "b", "u").node("Gemm", "r u", "y", "transB", 1);
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(List.of(), file.notes());
+    assertEquals(List.of("a", "b"), file.network().layers().stream().map(DenseLayer::name).toList());
+    OnnxRuntime.assertSameOutputs(file.network(), path);
+    DenseNetwork pruned = OnnxRuntime.pruned(file.network(), arena);
+    Path target = folder.resolve("pruned.onnx");
+    file.save(target, pruned, false);
+    OnnxRuntime.assertSameOutputs(pruned, target);
+    assertEquals(Files.size(path), Files.size(target));
+    refused(model.node("Add", "t t", "unread").output("unread"),
+        "node \"add6\" (Add) reads \"t\", which is no value of the network" + READ);
+  }
+
   static Stream<Arguments> sharing() {
     RandomGenerator random = TestNetworks.random(21);
     return Stream.of(
@@ -198,6 +230,10 @@ final class OnnxGraphTest {
         Arguments.of("weights and their transpose",
             new OnnxModel(0, 3).normal("v", random, 5, 3).node("Gemm", "x v", "h", "transB", 1).node("Tanh", "h", "t")
                 .node("Gemm", "t v", "y"),
+            "v", 2),
+        Arguments.of("the weights of an encoder, transposed by a decoder",
+            new OnnxModel(0, 3).normal("v", random, 5, 3).node("Gemm", "x v", "h", "transB", 1).node("Tanh", "h", "t")
+                .node("Transpose", "v", "d", "perm", List.of(1, 0)).node("Gemm", "t d", "y", "transB", 1),
             "v", 2),
         Arguments.of("weights with other biases",
             new OnnxModel(0, 3).normal("v", random, 3, 3).normal("b", random, 3).normal("c", random, 3)
@@ -240,6 +276,11 @@ final class OnnxGraphTest {
         Arguments.of("MatMul and Add",
             halves(random).node("MatMul", "l v", "h").node("Add", "b h", "p").node("Identity", "v", "alias")
                 .node("MatMul", "r alias", "k").node("Add", "k b", "q")),
+        Arguments.of("weights that are transposed for each",
+            halves(random).node("Transpose", "v", "t").node("MatMul", "l t", "p").node("Transpose", "v", "u")
+                .node("MatMul", "r u", "q")),
+        Arguments.of("weights that are transposed once",
+            halves(random).node("Transpose", "v", "t").node("MatMul", "l t", "p").node("MatMul", "r t", "q")),
         Arguments.of("MatMul without a bias", halves(random).node("MatMul", "l v", "p").node("MatMul", "r v", "q")),
         Arguments.of("one after the other", halves(random).node("Add", "l r", "m")
             .node("Gemm", "m v b", "p", "transB", 1).node("Tanh", "p", "t").node("Gemm", "t v b", "q", "transB", 1)));

@@ -67,10 +67,10 @@ public final class OnnxModel {
   /// Adds a node of one output.
   ///
   /// @param inputs   names, separated by spaces
-  /// @param attributes names and values in turn: a number, a list of integers, a text, a tensor, or a graph
+  /// @param attributes names and values in turn: a number, a list of integers or of float32, a text, a tensor, or a graph
   public OnnxModel node(String operator, String inputs, String output, Object... attributes) {
     ByteArrayOutputStream node = new ByteArrayOutputStream();
-    for (String input : inputs.split(" ", -1)) {
+    for (String input : inputs.isEmpty() ? new String[0] : inputs.split(" ", -1)) {
       text(node, 1, input);
     }
     for (String each : output.split(" ", -1)) {
@@ -110,8 +110,14 @@ public final class OnnxModel {
         integer(attribute, 20, 5);
       }
       case List<?> numbers -> {
-        numbers.forEach(number -> integer(attribute, 8, (Integer) number));
-        integer(attribute, 20, 7);
+        for (Object number : numbers) {
+          if (number instanceof Float decimal) {
+            fixed(attribute, 7, decimal);
+          } else {
+            integer(attribute, 8, (Integer) number);
+          }
+        }
+        integer(attribute, 20, numbers.getFirst() instanceof Float ? 6 : 7);
       }
       default -> throw new AssertionError(value);
     }
