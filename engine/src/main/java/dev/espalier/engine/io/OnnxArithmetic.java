@@ -1,14 +1,20 @@
 package dev.espalier.engine.io;
 
 import dev.espalier.engine.io.OnnxValues.Value;
+import dev.espalier.engine.network.Activation;
+import dev.espalier.engine.network.Activation.Kind;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /// Nodes of an ONNX model that add, multiply and normalise values, or scale them by constants.
 final class OnnxArithmetic {
+  /// The same two letters of both, of which the first stays.
+  private static final Pattern DOT = Pattern.compile("(\\w)((?!\\1)\\w),\\1\\2->\\1");
+
   private final OnnxContent content;
   private final OnnxValues values;
 
@@ -26,6 +32,9 @@ final class OnnxArithmetic {
       case "Div" -> Optional.of(quotient(node));
       case "Pow" -> Optional.of(square(node));
       case "Neg" -> Optional.of(values.scaled(values.input(node, OnnxValues.name(node, 0)), -1));
+      case "Cos" -> Optional.of(cosine(node));
+      case "Einsum" -> Optional.of(dot(node));
+      case "Scaler" -> Optional.of(standardized(node));
       case "BatchNormalization" -> Optional.of(batchNormalization(node));
       case "LayerNormalization", "RMSNormalization" -> Optional.of(layerNormalization(node));
       default -> Optional.empty();
@@ -88,6 +97,54 @@ final class OnnxArithmetic {
     }
     Operands of = withConstant(node);
     return scaled(node, of.value, of.constant.stream().map(c -> 1 / c).toList(), zeros(of.value));
+  }
+
+  /// cos(z) = sin(z + π/2).
+  private Value cosine(OnnxNode node) throws FormatException {
+    Value read = values.input(node, OnnxValues.name(node, 0));
+    Value shifted = scaled(node, read, ones(read), Collections.nCopies(read.width(), Math.PI / 2));
+    return activated(shifted, Activation.of(Kind.SIN));
+  }
+
+  /// log(1 + exp(β z)) / β.
+  Value softplus(OnnxNode node, String name, double beta) throws FormatException {
+    Value read = values.input(node, name);
+    Activation activation = Activation.of(Kind.SOFTPLUS);
+    return beta == 1
+        ? activated(read, activation)
+        : values.scaled(activated(values.scaled(read, beta), activation), 1 / beta);
+  }
+
+  private Value activated(Value read, Activation activation) {
+    return values.added(values.builder().activate(read.node(), activation), read.width(), read.rank(), List.of(read));
+  }
+
+  /// The sum over the features of the products of two values of samples and features.
+  private Value dot(OnnxNode node) throws FormatException {
+    if (!DOT.matcher(node.text("equation").replace(" ", "")).matches()) {
+      throw values.refused(node, "is no \"bi,bi->b\"");
+    }
+    Value product = product(node);
+    values.requireFeatures(node, product);
+    return values.added(values.builder().sum(product.node()), 1, 1, List.of(product));
+  }
+
+  /// (x − offset) · scale, of scikit-learn.
+  private Value standardized(OnnxNode node) throws FormatException {
+    Value read = values.input(node, OnnxValues.name(node, 0));
+    List<Double> offset = numbers(node, "offset", read.width());
+    List<Double> scale = numbers(node, "scale", read.width());
+    return scaled(node, read, scale,
+        IntStream.range(0, read.width()).mapToObj(i -> -offset.get(i) * scale.get(i)).toList());
+  }
+
+  /// A number for each feature, or one for all.
+  private List<Double> numbers(OnnxNode node, String attribute, int width) throws FormatException {
+    List<Double> numbers = node.numbers(attribute).stream().map(Float::doubleValue).toList();
+    if (numbers.size() != 1 && numbers.size() != width) {
+      throw values.refused(node, "has %d numbers of %s for %d features".formatted(numbers.size(), attribute, width));
+    }
+    return numbers.size() == width ? numbers : Collections.nCopies(width, numbers.getFirst());
   }
 
   /// @param constant an element for each feature of the value

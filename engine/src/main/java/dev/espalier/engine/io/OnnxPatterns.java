@@ -9,11 +9,15 @@ import java.util.Deque;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalLong;
 import java.util.Set;
 
 /// Activations and normalisations that exporters write as several nodes, of whose values no others read any but the last.
 final class OnnxPatterns {
+  /// From here on, log(1 + exp(z)) is z in float32.
+  private static final double LEAST_THRESHOLD = 15;
+
   private final OnnxContent content;
   private final IdentityHashMap<OnnxNode, Match> matches = new IdentityHashMap<>();
   private final Set<OnnxNode> inner = Collections.newSetFromMap(new IdentityHashMap<>());
@@ -27,6 +31,9 @@ final class OnnxPatterns {
     ///
     /// @param axis along which
     record Normalized(boolean centred, double epsilon, long axis) implements Function {}
+
+    /// log(1 + exp(β z)) / β.
+    record Softened(double beta) implements Function {}
   }
 
   /// @param input the value that the nodes read
@@ -49,6 +56,7 @@ final class OnnxPatterns {
       match = match.isPresent() ? match : patterns.gelu(node);
       match = match.isPresent() ? match : patterns.normalization(node);
       match = match.isPresent() ? match : patterns.sine(node);
+      match = match.isPresent() ? match : patterns.softplus(node);
       match.filter(found -> needed.containsAll(found.inner)).ifPresent(found -> {
         patterns.matches.put(node, found);
         patterns.inner.addAll(found.inner);
@@ -173,6 +181,48 @@ final class OnnxPatterns {
       }
     }
     return Optional.empty();
+  }
+
+  /// z where β z is above a threshold, elsewhere log(1 + exp(β z)) / β, which there differs by less than float32 holds.
+  private Optional<Match> softplus(OnnxNode node) throws FormatException {
+    Optional<OnnxNode> greater = node.operator().equals("Where") && node.inputs().size() == 3
+        ? content.maker(node.inputs().getFirst(), "Greater").filter(of -> of.inputs().size() == 2)
+        : Optional.empty();
+    if (greater.isEmpty() || scalar(greater.get().inputs().get(1)).orElse(0) < LEAST_THRESHOLD) {
+      return Optional.empty();
+    }
+    String z = node.inputs().get(1);
+    String scaled = greater.get().inputs().getFirst();
+    List<OnnxNode> nodes = new ArrayList<>(List.of(greater.get()));
+    Optional<OnnxNode> quotient = content.maker(node.inputs().get(2), "Div");
+    double divisor = quotient.isPresent() ? scalar(OnnxValues.name(quotient.get(), 1)).orElse(0) : 1;
+    quotient.ifPresent(nodes::add);
+    Optional<OnnxNode> softplus = content
+        .maker(quotient.isPresent() ? quotient.get().inputs().getFirst() : node.inputs().get(2), "Softplus")
+        .filter(of -> of.inputs().equals(List.of(scaled)));
+    softplus.ifPresent(nodes::add);
+    double factor = 1;
+    if (!scaled.equals(z)) {
+      Optional<OnnxNode> product = content.maker(scaled).filter(of -> of.operator().equals("Mul"))
+          .filter(of -> of.inputs().size() == 2 && of.inputs().contains(z) && of.outputs().size() == 1)
+          .filter(_ -> !content.outputs().contains(scaled) && nodes.containsAll(content.readers(scaled)));
+      factor = product.isPresent() ? scalar(other(product.get(), z)).orElse(0) : 0;
+      product.ifPresent(nodes::add);
+    }
+    boolean isSoftplus = softplus.isPresent() && factor > 0 && OnnxContent.isNear(divisor, factor);
+    return isSoftplus && Double.isFinite(factor)
+        ? Optional.of(new Match(z, new Function.Softened(factor), nodes))
+        : Optional.empty();
+  }
+
+  private static String other(OnnxNode node, String input) {
+    return node.inputs().get(node.inputs().getFirst().equals(input) ? 1 : 0);
+  }
+
+  /// The element of a constant of one.
+  private OptionalDouble scalar(String name) throws FormatException {
+    Optional<OnnxTensor> constant = content.constant(name).filter(tensor -> tensor.elements() == 1);
+    return constant.isPresent() ? OptionalDouble.of(constant.get().value(0)) : OptionalDouble.empty();
   }
 
   /// d / √(mean(d²) + ε), with d = x − mean(x) or x itself: a quotient, or a product with a reciprocal.

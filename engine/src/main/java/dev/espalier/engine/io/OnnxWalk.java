@@ -175,6 +175,7 @@ final class OnnxWalk {
         case OnnxPatterns.Function.Activated(Activation activation) -> activated(node, match.get().input(), activation);
         case OnnxPatterns.Function.Normalized(boolean centred, double epsilon, long axis) ->
           arithmetic.normalized(node, values.features(node, match.get().input(), axis), centred, epsilon);
+        case OnnxPatterns.Function.Softened(double beta) -> arithmetic.softplus(node, match.get().input(), beta);
       });
     }
     if (OnnxLayers.OPERATORS.contains(node.operator())) {

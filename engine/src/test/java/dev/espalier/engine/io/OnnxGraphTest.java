@@ -148,12 +148,34 @@ final class OnnxGraphTest {
         .node("Reshape", "s shape", "f").node("MatMul", "f b", "y");
   }
 
+  /// Softplus as PyTorch's dynamo exporter writes it, with β and without, and its input that the gate reads too.
+  private static OnnxModel softplus() {
+    RandomGenerator random = TestNetworks.random(32);
+    return new OnnxModel(0, 4).normal("a", random, 4, 3).normal("b", random, 3, 2).floats("beta", new long[0], 2.5f)
+        .floats("threshold", new long[0], 20).node("MatMul", "x a", "z").node("Mul", "z beta", "s")
+        .node("Softplus", "s", "p").node("Div", "p beta", "d").node("Greater", "s threshold", "g")
+        .node("Where", "g z d", "w").node("Softplus", "w", "q").node("Greater", "w threshold", "h")
+        .node("Where", "h w q", "v").node("Mul", "v z", "m").node("MatMul", "m b", "y");
+  }
+
+  /// Positional encoding of standardised samples, as of scikit-learn, and a dot product.
+  private static OnnxModel encoded() {
+    RandomGenerator random = TestNetworks.random(33);
+    return new OnnxModel(0, 3).normal("a", random, 9, 4).normal("b", random, 9, 4).floats("two", new long[0], 2)
+        .integers("one", 1)
+        .node("Scaler", "x", "n", "offset", List.of(0.5f, -1f, 0.25f), "scale", List.of(1f, 2f, 0.5f))
+        .node("Mul", "n two", "t").node("Sin", "t", "s").node("Cos", "t", "c").node("Concat", "n s c", "e", "axis", -1)
+        .node("MatMul", "e a", "f").node("MatMul", "e b", "g").node("Einsum", "f g", "d", "equation", "bi, bi -> b")
+        .node("Unsqueeze", "d one", "y");
+  }
+
   static Stream<Arguments> models() {
     return Stream.of(Arguments.of("residual", residual(), 8), Arguments.of("skips", skips(), 9),
         Arguments.of("towers", towers(), 9), Arguments.of("gated", gated(false), 11),
         Arguments.of("gated, reciprocal", gated(true), 11), Arguments.of("operator", operatorNetwork(true), 10),
         Arguments.of("operator, mean", operatorNetwork(false), 11), Arguments.of("normalized", normalized(), 15),
-        Arguments.of("layer normalized", layerNormalized(), 11), Arguments.of("attributes", attributes(), 6));
+        Arguments.of("layer normalized", layerNormalized(), 11), Arguments.of("attributes", attributes(), 6),
+        Arguments.of("softplus", softplus(), 8), Arguments.of("encoded", encoded(), 11));
   }
 
   @ParameterizedTest(name = "{0}")
@@ -583,7 +605,12 @@ final class OnnxGraphTest {
         "node \"argmax1\" (ArgMax) is only read behind the network" + READ);
     refused(layers().integers("shape", -1, 6).node("Reshape", "h shape", "r").node("Relu", "r", "y"),
         "node \"reshape1\" (Reshape) is only read behind the network" + READ);
-    refused(layers().node("Einsum", "h", "y"), "node \"einsum1\" (Einsum) is not understood here" + READ);
+    refused(layers().node("Einsum", "h h", "y", "equation", "bi,bj->bij"),
+        "node \"einsum1\" (Einsum) is no \"bi,bi->b\"" + READ);
+    refused(layers().node("Scaler", "h", "y", "offset", List.of(1f, 2f), "scale", List.of(1f)),
+        "node \"scaler1\" (Scaler) has 2 numbers of offset for 3 features" + READ);
+    refused(layers().floats("t", new long[0], 3).node("Greater", "h t", "g").node("Softplus", "h", "s").node("Where",
+        "g h s", "y"), "node \"greater1\" (Greater) is not understood here" + READ);
     refused(
         new OnnxModel(0, 2, 2).normal("w", TestNetworks.random(5), 3, 4).node("Flatten", "x", "f")
             .node("Gemm", "f w", "h", "transB", 1).node("Relu", "x", "r")

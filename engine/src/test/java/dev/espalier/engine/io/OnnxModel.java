@@ -15,9 +15,12 @@ public final class OnnxModel {
   private static final int FIXED_32 = 5;
   private static final int FLOAT = 1;
   private static final int INT64 = 7;
+  /// The domain of the operators that scikit-learn's models become.
+  private static final String LEARNING = "ai.onnx.ml";
 
   private final ByteArrayOutputStream graph = new ByteArrayOutputStream();
   private int nodes;
+  private boolean isOfLearning;
 
   /// A model that reads `x` and gives `y`, both float32.
   ///
@@ -78,6 +81,10 @@ public final class OnnxModel {
     }
     text(node, 3, operator.toLowerCase(Locale.ROOT) + nodes++);
     text(node, 4, operator);
+    if (operator.equals("Scaler")) {
+      text(node, 7, LEARNING);
+      isOfLearning = true;
+    }
     for (int a = 0; a < attributes.length; a += 2) {
       bytes(node, 5, attribute((String) attributes[a], attributes[a + 1]));
     }
@@ -233,6 +240,12 @@ public final class OnnxModel {
     ByteArrayOutputStream model = new ByteArrayOutputStream();
     integer(model, 1, 8);
     bytes(model, 8, set.toByteArray());
+    if (isOfLearning) {
+      ByteArrayOutputStream learning = new ByteArrayOutputStream();
+      text(learning, 1, LEARNING);
+      integer(learning, 2, 3);
+      bytes(model, 8, learning.toByteArray());
+    }
     bytes(model, 7, graph.toByteArray());
     return model.toByteArray();
   }
