@@ -3,6 +3,7 @@ package dev.espalier.engine.io;
 import dev.espalier.engine.io.OnnxValues.Value;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.stream.IntStream;
 
@@ -10,12 +11,14 @@ import java.util.stream.IntStream;
 final class OnnxFeatures {
   private final OnnxContent content;
   private final OnnxValues values;
+  private final OnnxSizes sizes;
   private final Set<OnnxNode> needed;
 
   /// @param needed nodes whose values are of use
-  OnnxFeatures(OnnxValues values, Set<OnnxNode> needed) {
+  OnnxFeatures(OnnxValues values, OnnxSizes sizes, Set<OnnxNode> needed) {
     content = values.content();
     this.values = values;
+    this.sizes = sizes;
     this.needed = needed;
   }
 
@@ -36,10 +39,10 @@ final class OnnxFeatures {
   }
 
   private Value slice(OnnxNode node) throws FormatException {
-    List<Long> starts = content.integers(node, "starts", 1);
-    List<Long> ends = content.integers(node, "ends", 2);
-    List<Long> axes = content.integers(node, "axes", 3);
-    List<Long> steps = content.integers(node, "steps", 4);
+    List<Long> starts = sizes.integers(node, "starts", 1);
+    List<Long> ends = sizes.integers(node, "ends", 2);
+    List<Long> axes = sizes.integers(node, "axes", 3);
+    List<Long> steps = sizes.integers(node, "steps", 4);
     if (starts.size() != 1 || ends.size() != 1 || axes.size() != 1 || !(steps.isEmpty() || steps.equals(List.of(1L)))) {
       throw values.refused(node, "takes no neighbouring features");
     }
@@ -63,16 +66,16 @@ final class OnnxFeatures {
   /// Gives the parts that a Split makes.
   void split(OnnxNode node) throws FormatException {
     Value read = values.features(node, OnnxValues.name(node, 0), node.integer("axis", 0));
-    List<Long> sizes = content.integers(node, "split", 1);
-    int parts = node.outputs().size();
-    if (sizes.isEmpty()) {
-      int each = Math.ceilDiv(read.width(), Math.max(1, parts));
-      sizes = IntStream.range(0, parts).mapToObj(i -> (long) Math.min(each, read.width() - i * each)).toList();
+    List<Long> parts = sizes.integers(node, "split", 1);
+    int count = node.outputs().size();
+    if (parts.isEmpty()) {
+      int each = Math.ceilDiv(read.width(), Math.max(1, count));
+      parts = IntStream.range(0, count).mapToObj(i -> (long) Math.min(each, read.width() - i * each)).toList();
     }
     long first = 0;
-    for (int i = 0; i < parts && sizes.size() == parts; i++) {
+    for (int i = 0; i < count && parts.size() == count; i++) {
       String output = node.outputs().get(i);
-      long size = sizes.get(i);
+      long size = parts.get(i);
       if (size < 1 || size > read.width() - first) {
         break;
       }
@@ -81,13 +84,13 @@ final class OnnxFeatures {
       }
       first += size;
     }
-    if (first != read.width() || sizes.size() != parts) {
-      throw values.refused(node, "splits %d features into %s".formatted(read.width(), sizes));
+    if (first != read.width() || parts.size() != count) {
+      throw values.refused(node, "splits %d features into %s".formatted(read.width(), parts));
     }
   }
 
   private Value reduced(OnnxNode node) throws FormatException {
-    List<Long> axes = content.integers(node, "axes", 1);
+    List<Long> axes = sizes.integers(node, "axes", 1);
     if (axes.size() != 1) {
       throw values.refused(node, "goes along the axes %s; only along the last alone".formatted(axes));
     }
@@ -104,7 +107,7 @@ final class OnnxFeatures {
   /// Without a last dimension of one feature.
   private Optional<Value> squeezed(OnnxNode node) throws FormatException {
     Value read = values.input(node, 0);
-    List<Long> axes = content.integers(node, "axes", 1);
+    List<Long> axes = sizes.integers(node, "axes", 1);
     boolean fits = read.rank() > 1 && read.width() == 1 && axes.size() == 1
         && OnnxValues.isLastAxis(read, axes.getFirst());
     return fits ? Optional.of(new Value(read.node(), 1, read.rank() - 1)) : Optional.empty();
@@ -113,7 +116,7 @@ final class OnnxFeatures {
   /// With such a dimension again.
   private Optional<Value> unsqueezed(OnnxNode node) throws FormatException {
     Value read = values.input(node, 0);
-    List<Long> axes = content.integers(node, "axes", 1);
+    List<Long> axes = sizes.integers(node, "axes", 1);
     boolean fits = read.rank() == 1 && axes.size() == 1 && (axes.getFirst() == -1 || axes.getFirst() == 1);
     return fits ? Optional.of(new Value(read.node(), 1, 2)) : Optional.empty();
   }
@@ -135,14 +138,17 @@ final class OnnxFeatures {
         : Optional.empty();
   }
 
-  /// Whether a Reshape makes a matrix of a constant width, that of what it reads.
+  /// Whether a Reshape makes a matrix of a known width, that of what it reads.
   private boolean keepsFeatures(OnnxNode node) throws FormatException {
-    if (node.inputs().size() != 2 || !content.isConstant(node.inputs().get(1))) {
+    List<OnnxSizes.Size> shape = sizes.of(OnnxValues.name(node, 1)).orElse(List.of());
+    if (shape.size() != 2) {
       return false;
     }
-    List<Long> shape = content.integers(node.inputs().get(1));
     Value read = values.input(node, 0);
-    return shape.size() == 2 && (shape.getLast() == read.width()
-        || (shape.getLast() == -1 && (values.isInput(read) || shape.getFirst() == 0)));
+    OptionalLong width = shape.getLast().value();
+    OptionalLong rows = shape.getFirst().value();
+    boolean isOfSamples = shape.getFirst().isSamples() || rows.equals(OptionalLong.of(0))
+        || (values.isInput(read) && rows.isPresent());
+    return width.equals(OptionalLong.of(read.width())) || (width.equals(OptionalLong.of(-1)) && isOfSamples);
   }
 }

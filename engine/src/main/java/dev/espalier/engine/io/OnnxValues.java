@@ -59,6 +59,11 @@ final class OnnxValues {
     return values.containsKey(name);
   }
 
+  /// A value of the network.
+  Value value(String name) {
+    return values.get(name);
+  }
+
   /// The node of a value of the network.
   int node(String name) {
     return values.get(name).node;

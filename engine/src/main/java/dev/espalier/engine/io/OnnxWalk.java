@@ -40,6 +40,7 @@ final class OnnxWalk {
   private final OnnxValues values;
   private final OnnxLayers layers;
   private final OnnxArithmetic arithmetic;
+  private final OnnxSizes sizes;
   private final OnnxFeatures features;
   /// Values that are not part of the network, and the nodes that make them.
   private final Map<String, OnnxNode> behind = new HashMap<>();
@@ -60,7 +61,8 @@ final class OnnxWalk {
     values = new OnnxValues(content, (int) width);
     layers = new OnnxLayers(values);
     arithmetic = new OnnxArithmetic(values);
-    features = new OnnxFeatures(values, needed);
+    sizes = new OnnxSizes(values);
+    features = new OnnxFeatures(values, sizes, needed);
     int first = 0;
     for (Map.Entry<OnnxContent.Input, Integer> input : inputs.entrySet()) {
       int node = inputs.size() == 1 ? 0 : values.builder().slice(0, first, input.getValue());
@@ -132,7 +134,7 @@ final class OnnxWalk {
             && OnnxLayers.hasMatrix(content, node)) {
           List<Long> shape = content.shape(content.untransposed(node.inputs().get(1)));
           return width(content, OnnxLayers.isTransposed(content, node) ? shape.getFirst() : shape.getLast());
-        } else if (!CHANGING.contains(node.operator())) {
+        } else if (!CHANGING.contains(node.operator()) && !node.operator().equals("Shape")) {
           open.addAll(node.outputs());
         }
       }
@@ -151,6 +153,9 @@ final class OnnxWalk {
     Optional<OnnxNode> before = node.inputs().stream().filter(behind::containsKey).map(behind::get).findFirst();
     if (before.isPresent() && !TAIL.contains(node.operator())) {
       throw values.refused(before.get(), "is only read behind the network");
+    }
+    if (before.isEmpty() && sizes.take(node)) {
+      return;
     }
     if (node.operator().equals("Split")) {
       features.split(node);

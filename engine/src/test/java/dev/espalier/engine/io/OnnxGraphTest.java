@@ -169,13 +169,29 @@ final class OnnxGraphTest {
         .node("Unsqueeze", "d one", "y");
   }
 
+  /// Halves of features, and matrices of samples, as PyTorch writes `chunk` and `view` of as many samples as there are.
+  private static OnnxModel chunked() {
+    RandomGenerator random = TestNetworks.random(34);
+    return new OnnxModel(0, 4).normal("a", random, 6, 4).normal("b", random, 3, 2).integers("last", -1)
+        .integers("zero", 0).integers("one", 1).integers("two", 2).node("Constant", "", "first", "value_int", 0)
+        .node("Shape", "x", "xs").node("Gather", "xs first", "n").node("Unsqueeze", "n zero", "rows")
+        .node("Concat", "rows last", "shape", "axis", 0).node("Reshape", "x shape", "f")
+        .node("Gemm", "f a", "h", "transB", 1).node("Shape", "h", "hs").node("Gather", "hs last", "w")
+        .node("Add", "w one", "w1").node("Div", "w1 two", "each").node("Mul", "each one", "end")
+        .node("Slice", "h zero end last", "l").node("Mul", "each two", "ends").node("Slice", "h end ends last", "r")
+        .node("Sigmoid", "r", "g").node("Mul", "l g", "m").node("Shape", "m", "ms")
+        .node("Gather", "ms first", "k", "axis", 0).node("Sub", "k zero", "unused").node("Unsqueeze", "k zero", "ks")
+        .node("Concat", "ks last", "again", "axis", 0).node("Reshape", "m again", "q").node("Gemm", "q b", "y");
+  }
+
   static Stream<Arguments> models() {
     return Stream.of(Arguments.of("residual", residual(), 8), Arguments.of("skips", skips(), 9),
         Arguments.of("towers", towers(), 9), Arguments.of("gated", gated(false), 11),
         Arguments.of("gated, reciprocal", gated(true), 11), Arguments.of("operator", operatorNetwork(true), 10),
         Arguments.of("operator, mean", operatorNetwork(false), 11), Arguments.of("normalized", normalized(), 15),
         Arguments.of("layer normalized", layerNormalized(), 11), Arguments.of("attributes", attributes(), 6),
-        Arguments.of("softplus", softplus(), 8), Arguments.of("encoded", encoded(), 11));
+        Arguments.of("softplus", softplus(), 8), Arguments.of("encoded", encoded(), 11),
+        Arguments.of("chunked", chunked(), 7));
   }
 
   @ParameterizedTest(name = "{0}")
@@ -548,6 +564,16 @@ final class OnnxGraphTest {
     assertEquals(new Node.Input(4), ModelFile.load(path, Optional.empty(), arena).network().graph().nodes().getFirst());
   }
 
+  /// `x.view(x.size(0), -1)` of samples of two dimensions.
+  @Test
+  void findsTheWidthOfASampleBehindAComputedReshape() throws IOException {
+    OnnxModel model = new OnnxModel(0, 2, 2).normal("w", TestNetworks.random(5), 3, 4).integers("i", 0)
+        .integers("j", -1).node("Shape", "x", "s").node("Gather", "s i", "n").node("Concat", "n j", "shape", "axis", 0)
+        .node("Reshape", "x shape", "f").node("Gemm", "f w", "y", "transB", 1);
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    assertEquals(new Node.Input(4), ModelFile.load(path, Optional.empty(), arena).network().graph().nodes().getFirst());
+  }
+
   private OnnxModel layers() {
     RandomGenerator random = TestNetworks.random(6);
     return new OnnxModel(0, 2).normal("v", random, 3, 2).normal("w", random, 2, 3).normal("b", random, 2).node("Gemm",
@@ -582,6 +608,14 @@ final class OnnxGraphTest {
         "node \"slice1\" (Slice) takes 0 features from 1 on of 3" + READ);
     refused(layers().node("Slice", "h s s s", "y").node("Shape", "x", "s"),
         "node \"slice1\" (Slice) computes its starts, which are only read as constants");
+    OnnxModel samples = layers().integers("i", 0).integers("a", 1).node("Shape", "h", "s").node("Gather", "s i", "n");
+    refused(samples.node("Slice", "h i n a", "y"),
+        "node \"slice3\" (Slice) computes its ends, which are only read as constants");
+    refused(
+        new OnnxModel(0, 2, 2).normal("w", TestNetworks.random(5), 3, 4).integers("i", 1).integers("j", -1)
+            .node("Shape", "x", "s").node("Gather", "s i", "n").node("Concat", "n j", "shape", "axis", 0)
+            .node("Reshape", "x shape", "f").node("Gemm", "f w", "y", "transB", 1),
+        "node \"reshape3\" (Reshape) is only read behind the network" + READ);
     refused(layers().node("Split", "h", "y z", "axis", 1, "split", List.of(1, 1)),
         "node \"split1\" (Split) splits 3 features into [1, 1]" + READ);
     refused(layers().node("ReduceSum", "h", "y"),
