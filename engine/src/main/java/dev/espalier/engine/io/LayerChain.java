@@ -144,11 +144,15 @@ final class LayerChain {
       throw new LayerOrderException(file.path(),
           "tensor %s is %s of shape %s; a dense layer needs F32, F16, BF16, F64, F8_E4M3 or F8_E5M2 of shape [outputs, inputs]%s"
               .formatted(quote(tensor.name()), tensor.dtype(), tensor.shape(),
-                  PreluSlopes.isSlope(file, tensor)
-                      ? ", and if it is the slope of a PReLU, name prelu among the activations"
-                      : ""),
+                  PreluSlopes.isSlope(file, tensor) ? ofVector(tensor) : ""),
           weights.stream().filter(LayerChain::isMatrix).map(ModelFile::layerName).toList());
     }
+  }
+
+  private static String ofVector(Tensor tensor) {
+    return tensor.elements() == 1
+        ? ", and if it is the slope of a PReLU, name prelu among the activations"
+        : UnreadTensors.forRmsNorm();
   }
 
   private static boolean isMatrix(Tensor tensor) {

@@ -253,6 +253,7 @@ public final class ModelFile {
           "no tensor is called <layer>.weight; save the network as PyTorch's state dict, with safetensors");
     }
     for (Tensor tensor : weights) {
+      UnreadTensors.refuseNormalization(file, tensor);
       LayerChain.requireMatrix(file, tensor, weights);
     }
     return LayerChain.of(file, weights, reading.inputs());

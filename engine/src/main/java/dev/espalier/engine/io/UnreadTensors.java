@@ -3,6 +3,7 @@ package dev.espalier.engine.io;
 import static dev.espalier.engine.io.FormatException.quote;
 
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 
@@ -14,6 +15,10 @@ final class UnreadTensors {
 
   private static final String UNSCALE = "multiply the weight by it and save again";
 
+  private static final String EXPORT = "export the model as ONNX, where it is read (torch.onnx.export)";
+  private static final String FOLD = "fold it into the layer before it and save again "
+      + "(torch.nn.utils.fusion.fuse_linear_bn_eval), or " + EXPORT;
+
   private static final List<Kind> KINDS = List.of(
       new Kind("weight_orig", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
       new Kind("weight_mask", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
@@ -24,8 +29,8 @@ final class UnreadTensors {
           "call torch.nn.utils.remove_weight_norm or remove_spectral_norm and save again"),
       new Kind("weight_u", "a spectral_norm, which is not read",
           "call torch.nn.utils.remove_spectral_norm and save again"),
-      new Kind("running_mean", "a BatchNorm, which is not read", "fold it into the layer before it and save again"),
-      new Kind("running_var", "a BatchNorm, which is not read", "fold it into the layer before it and save again"),
+      new Kind("running_mean", "a BatchNorm, which is not read", FOLD),
+      new Kind("running_var", "a BatchNorm, which is not read", FOLD),
       new Kind("weight_scale", "a quantised weight, which is not read", UNSCALE),
       new Kind("weight_scale_inv", "a quantised weight, which is not read", UNSCALE),
       new Kind("weight_scale_2", "a quantised weight, which is not read", UNSCALE),
@@ -66,6 +71,26 @@ final class UnreadTensors {
             weights.stream().map(ModelFile::layerName).toList());
       }
     }
+  }
+
+  /// Refuses a vector of weights with a bias, which a LayerNorm has. No file of tensors tells where it stands.
+  ///
+  /// @param weight of a name that ends in `weight`
+  /// @throws FormatException if it is one
+  static void refuseNormalization(SafetensorsFile file, Tensor weight) throws FormatException {
+    Optional<Tensor> bias = file.tensor(ModelFile.biasName(weight));
+    if (weight.shape().size() == 1 && bias.isPresent() && bias.get().shape().equals(weight.shape())) {
+      throw new FormatException(file.path(),
+          "tensor %s of shape %s is that of a LayerNorm or another normalisation, which is not read; %s, %s".formatted(
+              quote(weight.name()), weight.shape(), EXPORT,
+              "or list the layers of the network in the metadata key %s if it does not use it"
+                  .formatted(ModelFile.LAYERS)));
+    }
+  }
+
+  /// What to do about a vector of weights without a bias, if it is that of an RMSNorm.
+  static String forRmsNorm() {
+    return ", and if it is that of an RMSNorm, " + EXPORT;
   }
 
   private static void refuseKinds(SafetensorsFile file, String name) throws FormatException {

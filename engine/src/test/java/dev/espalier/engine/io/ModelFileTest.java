@@ -361,7 +361,18 @@ final class ModelFileTest {
     refuse(write(relu, matrix("0.weight", 4, 4), row), "tensor \"2.bias\" has no \"2.weight\"");
     refuse(write(relu, matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4), matrix("2.weight_mask", 4, 4), row),
         "tensor \"2.weight_orig\" ");
-    refuse(write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.running_mean", row.values())), "BatchNorm");
+    refuse(write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.running_mean", row.values())),
+        "tensor \"1.running_mean\" is that of a BatchNorm, which is not read; fold it into the layer before it and save "
+            + "again (torch.nn.utils.fusion.fuse_linear_bn_eval), or export the model as ONNX, where it is read "
+            + "(torch.onnx.export)");
+    refuse(
+        write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.weight", row.values()),
+            NewTensor.vector("1.bias", row.values()), matrix("3.weight", 2, 4)),
+        "tensor \"1.weight\" of shape [4] is that of a LayerNorm or another normalisation, which is not read; export the "
+            + "model as ONNX, where it is read (torch.onnx.export), or list the layers of the network in the metadata "
+            + "key layers if it does not use it");
+    refuse(write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.weight", row.values()), matrix("3.weight", 2, 4)),
+        ", and if it is that of an RMSNorm, export the model as ONNX, where it is read (torch.onnx.export); list");
     refuse(write(relu, row, matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4)), "a weight with a mask");
     refuse(write(relu, matrix("0.weight_v", 4, 4), matrix("0.weight_g", 4, 1)), "remove_weight_norm");
     refuse(write(relu, matrix("0.parametrizations.weight.original0", 4, 4)), "remove_parametrizations");
