@@ -1,5 +1,6 @@
 package dev.espalier.cli;
 
+import dev.espalier.engine.experiment.InferenceTimes;
 import dev.espalier.engine.io.CsvTable;
 import dev.espalier.engine.io.FormatException;
 import dev.espalier.engine.network.DenseNetwork;
@@ -9,7 +10,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.NavigableMap;
-import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
@@ -17,12 +17,15 @@ import java.util.stream.Collectors;
 /// What `espalier time` has measured of layers of some widths whose weights are zero at random.
 ///
 /// @param byBatch of each size of batches
-record MeasuredTimes(Map<Integer, Seconds> byBatch) {
+record MeasuredTimes(Map<Integer, Measured> byBatch) {
   private static final String RANDOM = "random ";
-  private static final List<String> COLUMNS = List.of("model", "sparsity", "batch", "variant", "seconds");
+  private static final List<String> COLUMNS = List.of("model", "sparsity", "batch", "variant", "seconds", "speed");
 
-  /// Of a batch, in compressed rows and dense, by sparsity.
-  record Seconds(NavigableMap<Double, Double> dense, NavigableMap<Double, Double> csr) {}
+  /// Of a batch, by sparsity.
+  ///
+  /// @param dense seconds of dense weights
+  /// @param speed of compressed rows in relation to dense weights, which were measured in turns with them
+  record Measured(NavigableMap<Double, Double> dense, NavigableMap<Double, Double> speed) {}
 
   /// Reads the table that `time --csv` writes.
   ///
@@ -35,22 +38,21 @@ record MeasuredTimes(Map<Integer, Seconds> byBatch) {
     }
     int[] column = COLUMNS.stream().mapToInt(table.header()::indexOf).toArray();
     String model = RANDOM + TimeResults.widths(network);
-    Map<Integer, Seconds> byBatch = new TreeMap<>();
+    Map<Integer, Measured> byBatch = new TreeMap<>();
     try {
       for (List<String> row : table.rows()) {
         if (row.get(column[0]).equals(model)) {
-          Seconds seconds = byBatch.computeIfAbsent(Integer.parseInt(row.get(column[2])),
-              _ -> new Seconds(new TreeMap<>(), new TreeMap<>()));
-          Optional<NavigableMap<Double, Double>> form = switch (row.get(column[3])) {
-            case "dense" -> Optional.of(seconds.dense);
-            case "csr" -> Optional.of(seconds.csr);
-            default -> Optional.empty();
-          };
-          double time = Double.parseDouble(row.get(column[4]));
-          if (!(time > 0 && Double.isFinite(time))) {
-            throw FormatException.of(file, "has the time %s in %s; measure it again".formatted(time, row));
+          Measured measured = byBatch.computeIfAbsent(Integer.parseInt(row.get(column[2])),
+              _ -> new Measured(new TreeMap<>(), new TreeMap<>()));
+          boolean isDense = row.get(column[3]).equals("dense");
+          boolean isCsr = row.get(column[3]).equals("csr");
+          double number = Double.parseDouble(row.get(column[isDense ? 4 : 5]));
+          if (!(number > 0 && Double.isFinite(number))) {
+            throw FormatException.of(file,
+                "has the %s %s in %s; measure it again".formatted(isDense ? "time" : "speed", number, row));
           }
-          if (form.isPresent() && form.get().put(Double.parseDouble(row.get(column[1])), time) != null) {
+          NavigableMap<Double, Double> known = isDense ? measured.dense : measured.speed;
+          if ((isDense || isCsr) && known.put(Double.parseDouble(row.get(column[1])), number) != null) {
             throw FormatException.of(file, "has two times of %s; give the table of one run".formatted(row));
           }
         }
@@ -67,24 +69,32 @@ record MeasuredTimes(Map<Integer, Seconds> byBatch) {
     return new MeasuredTimes(byBatch);
   }
 
-  /// The times of a network of these widths, by interpolation between the sparsities that were measured.
+  /// The times of a network of these widths: of dense weights, the median of all; of compressed rows, that by their speed,
+  /// which is interpolated between the sparsities that were measured. It is 1 where `espalier time` says that they begin
+  /// to be faster.
   List<PredictedTime> of(DenseNetwork pruned) {
     return byBatch.entrySet().stream().filter(each -> !each.getValue().dense.isEmpty()).map(each -> {
       double[] dense = each.getValue().dense.values().stream().mapToDouble(Double::doubleValue).sorted().toArray();
-      return new PredictedTime(each.getKey(), dense[dense.length / 2], at(pruned.sparsity(), each.getValue().csr));
+      double median = dense[dense.length / 2];
+      OptionalDouble speed = speed(pruned.sparsity(), each.getValue().speed);
+      return new PredictedTime(each.getKey(), median,
+          speed.isPresent() ? OptionalDouble.of(median / speed.getAsDouble()) : OptionalDouble.empty());
     }).toList();
   }
 
-  /// Empty outside of what was measured.
-  private static OptionalDouble at(double sparsity, NavigableMap<Double, Double> times) {
-    Map.Entry<Double, Double> below = times.floorEntry(sparsity);
-    Map.Entry<Double, Double> above = times.ceilingEntry(sparsity);
+  /// Interpolated as [InferenceTimes#breakEven] does: the logarithm of the speed over that of the weights that are left.
+  ///
+  /// @return empty outside of what was measured
+  private static OptionalDouble speed(double sparsity, NavigableMap<Double, Double> measured) {
+    Map.Entry<Double, Double> below = measured.floorEntry(sparsity);
+    Map.Entry<Double, Double> above = measured.ceilingEntry(sparsity);
     if (below == null || above == null) {
       return OptionalDouble.empty();
     }
+    double left = Math.log(1 - below.getKey());
     double share = below.getKey().equals(above.getKey())
         ? 0
-        : (sparsity - below.getKey()) / (above.getKey() - below.getKey());
-    return OptionalDouble.of(below.getValue() + share * (above.getValue() - below.getValue()));
+        : (Math.log(1 - sparsity) - left) / (Math.log(1 - above.getKey()) - left);
+    return OptionalDouble.of(below.getValue() * Math.pow(above.getValue() / below.getValue(), share));
   }
 }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.experiment.InferenceTimes;
 import dev.espalier.engine.experiment.InferenceTimes.RandomZeros;
 import dev.espalier.engine.experiment.Stopwatch.Times;
 import dev.espalier.engine.matrix.MatrixView;
@@ -24,39 +25,49 @@ class TimeTest {
   @TempDir
   private Path folder;
 
-  /// Between two sparsities that were measured; the middle of all times of dense weights.
+  /// Between two sparsities that were measured: the middle of all times of dense weights, by the speeds that were
+  /// measured in turns with them, from which also follows where csr begins to be faster.
   @Test
   void predictsByInterpolation() throws IOException {
     Path csv = Files.writeString(folder.resolve("times.csv"), """
-        model,sparsity,batch,variant,seconds
-        model,0.5,1,dense,9
-        random 2-2,0.5,1,dense,3
-        random 2-2,0.5,1,csr,6
-        random 2-2,0.8,1,dense,5
-        random 2-2,0.8,1,csr,2
-        random 2-2,0.9,1,dense,4
-        random 2-2,0.9,1,csr,1
+        model,sparsity,batch,variant,seconds,speed
+        model,0.5,1,dense,9,1.0
+        random 2-2,0.5,1,dense,3,1.0
+        random 2-2,0.5,1,csr,6,0.5
+        random 2-2,0.8,1,dense,5,1.0
+        random 2-2,0.8,1,csr,2,2.0
+        random 2-2,0.9,1,dense,4,1.0
+        random 2-2,0.9,1,csr,1,4.0
         """);
     try (Arena arena = Arena.ofConfined()) {
       DenseNetwork network = new DenseNetwork(
           List.of(new DenseLayer("0", MatrixView.of(arena, 2, 2, 1, 0, 0, 0), Optional.empty(), Activation.IDENTITY)));
       PredictedTime time = MeasuredTimes.read(csv, network).of(network).getFirst();
       assertEquals(4, time.dense());
-      assertEquals(6 - 4 * (0.75 - 0.5) / (0.8 - 0.5), time.sparse().orElseThrow(), 1e-12);
+      double share = Math.log(0.25 / 0.5) / Math.log(0.2 / 0.5);
+      assertEquals(4 / (0.5 * Math.pow(4, share)), time.sparse().orElseThrow(), 1e-12);
+      Times times = new Times(List.of(1.0));
+      double breakEven = InferenceTimes
+          .breakEven(List.of(new RandomZeros(0.5, times, times, 2), new RandomZeros(0.8, times, times, 0.5)))
+          .orElseThrow();
+      assertTrue(breakEven < 0.75 && time.sparse().orElseThrow() < time.dense(), time::toString);
+      DenseNetwork half = new DenseNetwork(
+          List.of(new DenseLayer("0", MatrixView.of(arena, 2, 2, 1, 1, 0, 0), Optional.empty(), Activation.IDENTITY)));
+      assertEquals(8, MeasuredTimes.read(csv, half).of(half).getFirst().sparse().orElseThrow());
     }
   }
 
   @Test
   void refusesTheTimesOfTwoRuns() throws IOException {
     Path csv = folder.resolve("times.csv");
-    String run = "random 2-2,0.5,1,dense,4\n";
-    Files.writeString(csv, "model,sparsity,batch,variant,seconds\n" + run + run);
+    String run = "random 2-2,0.5,1,dense,4,1\n";
+    Files.writeString(csv, "model,sparsity,batch,variant,seconds,speed\n" + run + run);
     try (Arena arena = Arena.ofConfined()) {
       DenseNetwork network = new DenseNetwork(
           List.of(new DenseLayer("0", MatrixView.of(arena, 2, 2, 1, 0, 0, 0), Optional.empty(), Activation.IDENTITY)));
       assertTrue(assertThrows(IOException.class, () -> MeasuredTimes.read(csv, network)).getMessage()
           .contains("give the table of one run"));
-      Files.writeString(csv, "model,sparsity,batch,variant,seconds\n" + run.replace(",4", ",NaN"));
+      Files.writeString(csv, "model,sparsity,batch,variant,seconds,speed\n" + run.replace(",4,", ",NaN,"));
       assertTrue(assertThrows(IOException.class, () -> MeasuredTimes.read(csv, network)).getMessage()
           .contains("times.csv: has the time NaN in "));
     }
@@ -103,7 +114,7 @@ class TimeTest {
     String none = Cli.fail(1, folder, Fixture.with(prune, 0.5, "--times", fixture.data()));
     assertTrue(none.endsWith("x.csv: is no table of times; give what espalier time --csv has written"), none);
     Path others = Files.writeString(fixture.file("others.csv"),
-        "model,sparsity,batch,variant,seconds\nrandom 5-4-3,0.5,1,dense,0.1\n");
+        "model,sparsity,batch,variant,seconds,speed\nrandom 5-4-3,0.5,1,dense,0.1,1\n");
     assertTrue(Cli.fail(1, folder, Fixture.with(prune, 0.5, "--times", others)).endsWith("others.csv: has no times of "
         + "layers of the widths 4-8-3, but of 5-4-3; measure them with espalier time --csv"));
     assertTrue(Cli.fail(2, folder, Fixture.with(prune, "0.5,0.8", "--method", "refit", "--times", csv))
