@@ -4,6 +4,7 @@ import static dev.espalier.engine.report.Numbers.PLAIN;
 
 import dev.espalier.engine.io.DType;
 import dev.espalier.engine.io.FormatException;
+import dev.espalier.engine.io.LinearLayers;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.io.SafetensorsFile;
 import dev.espalier.engine.io.SparseForm;
@@ -59,6 +60,7 @@ final class InspectCommand implements Callable<Integer> {
               "masks of the layers of a model: espalier prune MODEL --mask %s removes what they say".formatted(model));
         } else {
           printTensors(tensors);
+          printBytes(arena);
           global.note("no network yet: " + Errors.explained(e));
         }
         return 0;
@@ -108,6 +110,33 @@ final class InspectCommand implements Callable<Integer> {
     }
     global.out().println();
     table.lines().forEach(global.out()::println);
+  }
+
+  /// The same of single layers that are no network.
+  private void printBytes(Arena arena) throws IOException {
+    LinearLayers layers;
+    try {
+      layers = LinearLayers.open(model, arena);
+    } catch (FormatException _) {
+      return; // no layers
+    }
+    List<String> pruned = layers.names().stream().filter(name -> layers.zeros(name) > 0).toList();
+    List<SparseForm> forms = SparseForm.of(false);
+    Table table = new Table(1,
+        Stream.concat(Stream.of("bytes of weights", "zero", "dense"), forms.stream().map(form -> "as " + form))
+            .toArray(String[]::new));
+    for (String name : pruned) {
+      Tensor weight = layers.weight(name);
+      table
+          .row(Stream.concat(
+              Stream.of(name, PLAIN.percent((double) layers.zeros(name) / weight.elements()),
+                  PLAIN.count(weight.data().byteSize())),
+              forms.stream().map(form -> text(layers.sparseBytes(name, form)))).toArray(String[]::new));
+    }
+    if (!pruned.isEmpty()) {
+      global.out().println();
+      table.lines().forEach(global.out()::println);
+    }
   }
 
   private static String text(OptionalLong bytes) {

@@ -37,6 +37,11 @@ final class ModelOptions {
     return file;
   }
 
+  /// Whether any of the options is given.
+  boolean isGiven() {
+    return activations != null || !layers.isEmpty() || from != null;
+  }
+
   private ModelReading reading(OptionalInt inputs) {
     return new ModelReading(Optional.ofNullable(activations), layers, Optional.ofNullable(from), inputs);
   }

@@ -69,6 +69,43 @@ class LayersFromTest {
     return Cli.fail(code, folder, command(options));
   }
 
+  /// Layers side by side, as of attention, with a norm: what single layers hold becomes sparse without a network.
+  @Test
+  void convertsAndInspectsWhatIsNoNetwork() throws IOException {
+    Path model = folder.resolve("attention.safetensors");
+    float[] half = new float[16 * 16];
+    for (int i = 0; i < half.length; i++) {
+      half[i] = i % 4 < 2 ? i + 1 : 0;
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      SafetensorsWriter.write(model, false,
+          List.of(NewTensor.matrix("q.weight", MatrixView.of(arena, 16, 16, half)),
+              NewTensor.matrix("embed.weight", MatrixView.of(arena, 2, 4, 1, 2, 3, 4, 5, 6, 7, 8)),
+              NewTensor.vector("norm.weight", MatrixView.of(arena, 1, 4, 1, 2, 3, 4)),
+              NewTensor.vector("norm.bias", MatrixView.of(arena, 1, 4, 1, 2, 3, 4))),
+          Map.of("format", "pt"));
+      Path sparse = folder.resolve("sparse.safetensors");
+      Cli.Result written = Cli.succeed("convert", model, sparse, "--sparse", "2:4");
+      assertTrue(written.out().matches("(?s).*\\nq +2:4 +544 +1,?024 +50\\.00 %.*\\nembed +dense .*"), written.out());
+      assertTrue(written.err().contains("note: no network, but single layers: ")
+          && written.err().contains("norm.weight") && written.err().contains("layer embed stays dense"), written.err());
+      String inspected = Cli.succeed("inspect", model).out();
+      assertTrue(inspected.matches(
+          "(?s).*\\nbytes of weights +zero +dense +as csr +as 2:4\\n" + "q +50\\.00 % +1,?024 +1,?092 +544\\n.*")
+          && !inspected.contains("embed  "), inspected);
+      Path dense = folder.resolve("dense.safetensors");
+      Cli.succeed("convert", sparse, dense);
+      SafetensorsFile before = ModelFile.tensors(model, arena);
+      SafetensorsFile after = ModelFile.tensors(dense, arena);
+      assertEquals(before.tensors().stream().map(Tensor::name).sorted().toList(),
+          after.tensors().stream().map(Tensor::name).sorted().toList());
+      for (Tensor tensor : before.tensors()) {
+        assertEquals(-1, tensor.data().mismatch(after.tensor(tensor.name()).orElseThrow().data()), tensor.name());
+      }
+      assertTrue(Cli.fail(1, folder, "convert", model, folder.resolve("copy.safetensors")).contains("norm.weight"));
+    }
+  }
+
   @Test
   void prunesLayersWithInputsAndKeepsAllElse() throws IOException {
     Cli.Result result = Cli

@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 
 /// The linear layers in a file of tensors, whatever network they belong to: tensors `<layer>.weight` of shape outputs ×
@@ -24,14 +25,17 @@ import java.util.Set;
 public final class LinearLayers {
   private final SafetensorsFile file;
   private final Optional<ShardIndex> index;
+  private final boolean sparse;
   private final List<String> notes;
 
-  private LinearLayers(SafetensorsFile file, Optional<ShardIndex> index, List<String> notes) throws FormatException {
+  private LinearLayers(SafetensorsFile file, Optional<ShardIndex> index, boolean sparse, List<String> notes)
+      throws FormatException {
     if (names(file).isEmpty()) {
       throw new FormatException(file.path(), "no tensor is called <layer>.weight and has two dimensions");
     }
     this.file = file;
     this.index = index;
+    this.sparse = sparse;
     this.notes = List.copyOf(notes);
   }
 
@@ -41,7 +45,12 @@ public final class LinearLayers {
   /// @throws IOException     if it cannot be read
   public static LinearLayers open(Path path, Arena arena) throws IOException {
     return switch (ModelContent.open(path, arena)) {
-      case ModelContent.Tensors tensors -> new LinearLayers(tensors.asSafetensors(), tensors.index(), tensors.notes());
+      case ModelContent.Tensors tensors -> {
+        SafetensorsFile dense = SparseTensors.dense(tensors.file(), arena);
+        yield dense == tensors.file()
+            ? new LinearLayers(tensors.asSafetensors(), tensors.index(), false, tensors.notes())
+            : new LinearLayers(dense, Optional.empty(), true, List.of("sparse weights are read as dense ones"));
+      }
       case ModelContent.Onnx _ -> throw new FormatException(path,
           "is an ONNX model; single layers are read from safetensors and from state dicts of PyTorch");
     };
@@ -55,6 +64,46 @@ public final class LinearLayers {
   private static List<String> names(SafetensorsFile file) {
     return ModelFile.weightTensors(file).filter(weight -> weight.shape().size() == 2).map(ModelFile::layerName)
         .toList();
+  }
+
+  /// Whether the file has weights in a sparse form.
+  public boolean isSparse() {
+    return sparse;
+  }
+
+  /// The weights of a layer as the file has them.
+  public Tensor weight(String name) {
+    return ModelFile.weightTensors(file).filter(weight -> ModelFile.layerName(weight).equals(name)).findFirst()
+        .orElseThrow(() -> new IllegalArgumentException("no layer " + quote(name) + " in " + file.path()));
+  }
+
+  /// How many weights of a layer are zero.
+  ///
+  /// @return 0 of those of a type that is not read
+  public long zeros(String name) {
+    Tensor weight = weight(name);
+    return weight.dtype().isWritable() ? weight.elements() - SparseForm.values(weight) : 0;
+  }
+
+  /// The bytes of the weights of a layer in a sparse form; empty if they cannot have it.
+  public OptionalLong sparseBytes(String name, SparseForm form) {
+    Tensor weight = weight(name);
+    return weight.dtype().isWritable() ? form.bytes(weight, weight.dtype()) : OptionalLong.empty();
+  }
+
+  /// The layers whose weights [#saveSparse] writes in a sparse form, as [ModelFile#sparseLayers].
+  public List<String> sparseLayers(SparseForm form) {
+    List<String> readable = names().stream().filter(name -> weight(name).dtype().isWritable()).toList();
+    return SparseForm.smaller(readable.stream().map(this::weight).toList(), form).stream().map(readable::get).toList();
+  }
+
+  /// As [ModelFile#saveSparse].
+  public void saveSparse(AtomicOutputs outputs, Path target, SparseForm form, boolean overwrite) throws IOException {
+    requireWritable(target);
+    if (ModelFile.isIndex(target)) {
+      throw new FormatException(target, "such a file has no sparse weights of the form " + form);
+    }
+    SparseForm.write(outputs, file, sparseLayers(form).stream().map(this::weight).toList(), target, form, overwrite);
   }
 
   /// The file that they were read from.
@@ -123,11 +172,6 @@ public final class LinearLayers {
               weight.dtype()));
     }
     return weight;
-  }
-
-  private Tensor weight(String name) {
-    return ModelFile.weightTensors(file).filter(weight -> ModelFile.layerName(weight).equals(name)).findFirst()
-        .orElseThrow(() -> new IllegalArgumentException("no layer " + quote(name) + " in " + file.path()));
   }
 
   /// Refuses, before any work is done, a file that cannot be written because of what the model is.

@@ -677,18 +677,7 @@ public final class ModelFile {
   /// The layers, by number, whose weights [#saveSparse] writes in a sparse form: those that become smaller by it, unless
   /// they have so few values that the file would not be read again ([SparseLimit]).
   public List<Integer> sparseLayers(SparseForm form) {
-    List<Integer> layers = new ArrayList<>();
-    long dense = 0;
-    long sparse = 0;
-    for (int l = 0; l < weights.size(); l++) {
-      long bytes = sparseBytes(l, form).orElse(Long.MAX_VALUE);
-      if (bytes < denseBytes(l) && SparseLimit.allows(sparse + bytes, dense + denseBytes(l))) {
-        layers.add(l);
-        dense += denseBytes(l);
-        sparse += bytes;
-      }
-    }
-    return layers;
+    return SparseForm.smaller(weights, form);
   }
 
   /// Writes the file with the weights of those layers in a sparse form that become smaller by it; all else stays.
@@ -703,10 +692,7 @@ public final class ModelFile {
       throw new FormatException(target, "such a file has no sparse weights of the form " + form);
     }
     List<Integer> layers = sparseLayers(form);
-    if (layers.isEmpty()) {
-      throw new FormatException(file.path(), "no layer becomes smaller as %s; prune it first%s".formatted(form,
-          form == SparseForm.TWO_OF_FOUR ? ", with the scope 2:4" : ""));
-    }
+    SparseForm.requireSmaller(file, layers, form);
     if (isOnnx(target) && onnx.isEmpty()) {
       throw new FormatException(target,
           "sparse weights are written into a model that is ONNX; convert this one to ONNX, and that to " + form);
@@ -715,11 +701,7 @@ public final class ModelFile {
       onnx.orElseThrow().writeSparse(outputs, target, overwrite, layers);
       return;
     }
-    try (Arena arena = Arena.ofConfined()) {
-      Set<String> names = layers.stream().map(l -> weights.get(l).name()).collect(Collectors.toSet());
-      SafetensorsFile sparse = SparseTensors.sparse(file, names, form, arena);
-      SafetensorsWriter.rewrite(outputs, sparse, target, overwrite, Map.of(), Set.of(), List.of());
-    }
+    SparseForm.write(outputs, file, layers.stream().map(weights::get).toList(), target, form, overwrite);
   }
 
   /// Writes a new file: float32 tensors `<layer>.weight` and `<layer>.bias`, and the activations as metadata.

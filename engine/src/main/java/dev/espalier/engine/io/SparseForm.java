@@ -2,8 +2,14 @@ package dev.espalier.engine.io;
 
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -53,6 +59,46 @@ public enum SparseForm {
           ? OptionalLong.of(matrix.elements() / 2 * dtype.bytes() + rows * SparseTensors.pairBytes(columns))
           : OptionalLong.empty();
     };
+  }
+
+  /// The matrices, by number, that become smaller in this form, unless they have so few values that the file would not be
+  /// read again ([SparseLimit]).
+  static List<Integer> smaller(List<Tensor> matrices, SparseForm form) {
+    List<Integer> smaller = new ArrayList<>();
+    long dense = 0;
+    long sparse = 0;
+    for (int m = 0; m < matrices.size(); m++) {
+      Tensor matrix = matrices.get(m);
+      long bytes = form.bytes(matrix, matrix.dtype()).orElse(Long.MAX_VALUE);
+      long before = matrix.data().byteSize();
+      if (bytes < before && SparseLimit.allows(sparse + bytes, dense + before)) {
+        smaller.add(m);
+        dense += before;
+        sparse += bytes;
+      }
+    }
+    return smaller;
+  }
+
+  /// Refuses that no layer becomes smaller.
+  static void requireSmaller(SafetensorsFile file, List<?> smaller, SparseForm form) throws FormatException {
+    if (smaller.isEmpty()) {
+      throw new FormatException(file.path(), "no layer becomes smaller as %s; prune it first%s".formatted(form,
+          form == TWO_OF_FOUR ? ", with the scope 2:4" : ""));
+    }
+  }
+
+  /// Writes safetensors with some matrices in this form.
+  ///
+  /// @throws FormatException if there are none
+  static void write(AtomicOutputs outputs, SafetensorsFile file, List<Tensor> matrices, Path target, SparseForm form,
+      boolean overwrite) throws IOException {
+    requireSmaller(file, matrices, form);
+    try (Arena arena = Arena.ofConfined()) {
+      Set<String> names = matrices.stream().map(Tensor::name).collect(Collectors.toSet());
+      SafetensorsWriter.rewrite(outputs, SparseTensors.sparse(file, names, form, arena), target, overwrite, Map.of(),
+          Set.of(), List.of());
+    }
   }
 
   /// Elements that are not zero.
