@@ -62,7 +62,7 @@ final class OnnxArithmetic {
     List<Value> read = values.operands(node);
     values.requireOneWidth(node, read);
     if (read.size() != 2) {
-      throw values.refused(node, "has %d inputs".formatted(read.size()));
+      throw values.wrong(node, "has %d inputs".formatted(read.size()));
     }
     Value negated = values.scaled(read.getLast(), -1);
     return values.added(values.builder().add(read.getFirst().node(), negated.node()), negated.width(), negated.rank(),
@@ -77,7 +77,7 @@ final class OnnxArithmetic {
     List<Value> read = values.operands(node);
     values.requireOneWidth(node, read);
     if (read.size() != 2) {
-      throw values.refused(node, "has %d inputs".formatted(read.size()));
+      throw values.wrong(node, "has %d inputs".formatted(read.size()));
     }
     return values.added(values.builder().multiply(read.getFirst().node(), read.getLast().node()),
         read.getFirst().width(), read.getFirst().rank(), read);
@@ -85,7 +85,8 @@ final class OnnxArithmetic {
 
   private Value square(OnnxNode node) throws FormatException {
     if (!content.isConstant(OnnxValues.name(node, 1), 2)) {
-      throw values.refused(node, "has an exponent other than 2");
+      throw values.refused(node, "has an exponent other than 2",
+          "write the power as products, and export the model again");
     }
     Value read = values.input(node, OnnxValues.name(node, 0));
     return values.added(values.builder().multiply(read.node(), read.node()), read.width(), read.rank(), List.of(read));
@@ -93,7 +94,7 @@ final class OnnxArithmetic {
 
   private Value quotient(OnnxNode node) throws FormatException {
     if (!content.isConstant(OnnxValues.name(node, 1))) {
-      throw values.refused(node, "divides by what is no constant");
+      throw values.refused(node, "divides by what is no constant", "only constant divisors are read");
     }
     Operands of = withConstant(node);
     return scaled(node, of.value, of.constant.stream().map(c -> 1 / c).toList(), zeros(of.value));
@@ -122,7 +123,8 @@ final class OnnxArithmetic {
   /// The sum over the features of the products of two values of samples and features.
   private Value dot(OnnxNode node) throws FormatException {
     if (!DOT.matcher(node.text("equation").replace(" ", "")).matches()) {
-      throw values.refused(node, "is no \"bi,bi->b\"");
+      throw values.refused(node, "is no \"bi,bi->b\"",
+          "no other equation is read; write it with other operators, and export the model again");
     }
     Value product = product(node);
     values.requireFeatures(node, product);
@@ -142,7 +144,7 @@ final class OnnxArithmetic {
   private List<Double> numbers(OnnxNode node, String attribute, int width) throws FormatException {
     List<Double> numbers = node.numbers(attribute).stream().map(Float::doubleValue).toList();
     if (numbers.size() != 1 && numbers.size() != width) {
-      throw values.refused(node, "has %d numbers of %s for %d features".formatted(numbers.size(), attribute, width));
+      throw values.wrong(node, "has %d numbers of %s for %d features".formatted(numbers.size(), attribute, width));
     }
     return numbers.size() == width ? numbers : Collections.nCopies(width, numbers.getFirst());
   }
@@ -154,7 +156,8 @@ final class OnnxArithmetic {
   private Operands withConstant(OnnxNode node) throws FormatException {
     boolean isFirst = content.isConstant(OnnxValues.name(node, 0));
     if (node.inputs().size() != 2 || content.isConstant(OnnxValues.name(node, isFirst ? 1 : 0))) {
-      throw values.refused(node, "reads no single value of the network beside a constant");
+      throw values.refused(node, "reads no single value of the network beside a constant",
+          "fold its constants into one, and export the model again");
     }
     Value value = values.input(node, OnnxValues.name(node, isFirst ? 1 : 0));
     return new Operands(value, values.perFeature(node, value, OnnxValues.name(node, isFirst ? 0 : 1)), isFirst);
@@ -172,7 +175,7 @@ final class OnnxArithmetic {
     List<Float> scale = factors.stream().map(Double::floatValue).toList();
     List<Float> shift = shifts.stream().map(Double::floatValue).toList();
     if (!Stream.concat(scale.stream(), shift.stream()).allMatch(Float::isFinite)) {
-      throw values.refused(node, "has constants that are not finite");
+      throw values.wrong(node, "has constants that are not finite");
     }
     return values.added(values.builder().scale(value.node(), scale, shift), value.width(), value.rank(),
         List.of(value));
@@ -182,7 +185,8 @@ final class OnnxArithmetic {
   private Value batchNormalization(OnnxNode node) throws FormatException {
     Value read = values.input(node, OnnxValues.name(node, 0));
     if (read.rank() != 2 || node.integer("training_mode", 0) != 0 || node.inputs().size() != 5) {
-      throw values.refused(node, "is no normalisation of features by constants");
+      throw values.refused(node, "is no normalisation of features by constants",
+          "export the model in evaluation mode, after model.eval()");
     }
     List<Double> scale = values.perFeature(node, read, OnnxValues.name(node, 1));
     List<Double> shift = values.perFeature(node, read, OnnxValues.name(node, 2));
@@ -210,7 +214,7 @@ final class OnnxArithmetic {
   /// A normalisation by rows.
   Value normalized(OnnxNode node, Value read, boolean centred, double epsilon) throws FormatException {
     if (!(epsilon > 0)) {
-      throw values.refused(node, "has an epsilon of %s; it must be above 0".formatted(epsilon));
+      throw values.wrong(node, "has an epsilon of %s; it must be above 0".formatted(epsilon));
     }
     return values.added(values.builder().normalize(read.node(), centred, epsilon), read.width(), read.rank(),
         List.of(read));

@@ -44,7 +44,8 @@ final class OnnxFeatures {
     List<Long> axes = sizes.integers(node, "axes", 3);
     List<Long> steps = sizes.integers(node, "steps", 4);
     if (starts.size() != 1 || ends.size() != 1 || axes.size() != 1 || !(steps.isEmpty() || steps.equals(List.of(1L)))) {
-      throw values.refused(node, "takes no neighbouring features");
+      throw values.refused(node, "takes no neighbouring features",
+          "slice the features alone, with a step of 1, and export the model again");
     }
     Value read = values.features(node, OnnxValues.name(node, 0), axes.getFirst());
     int first = position(starts.getFirst(), read.width());
@@ -58,7 +59,7 @@ final class OnnxFeatures {
 
   private Value sliced(OnnxNode node, Value read, int first, int width) throws FormatException {
     if (width < 1 || first < 0 || width > read.width() - first) {
-      throw values.refused(node, "takes %d features from %d on of %d".formatted(width, first, read.width()));
+      throw values.wrong(node, "takes %d features from %d on of %d".formatted(width, first, read.width()));
     }
     return values.added(values.builder().slice(read.node(), first, width), width, read.rank(), List.of(read));
   }
@@ -85,19 +86,21 @@ final class OnnxFeatures {
       first += size;
     }
     if (first != read.width() || parts.size() != count) {
-      throw values.refused(node, "splits %d features into %s".formatted(read.width(), parts));
+      throw values.wrong(node, "splits %d features into %s".formatted(read.width(), parts));
     }
   }
 
   private Value reduced(OnnxNode node) throws FormatException {
     List<Long> axes = sizes.integers(node, "axes", 1);
     if (axes.size() != 1) {
-      throw values.refused(node, "goes along the axes %s; only along the last alone".formatted(axes));
+      throw values.refused(node, "goes along the axes %s".formatted(axes),
+          "only the last axis is read, that of the features");
     }
     Value read = values.features(node, OnnxValues.name(node, 0), axes.getFirst());
     boolean keeps = node.integer("keepdims", 1) == 1;
     if (!keeps && read.rank() == 0) {
-      throw values.refused(node, "gives up a dimension of values whose dimensions the model does not tell");
+      throw values.refused(node, "gives up a dimension of values whose dimensions the model does not tell",
+          "export the model with the shapes of its inputs");
     }
     Value sum = values.added(values.builder().sum(read.node()), 1, keeps ? read.rank() : read.rank() - 1,
         List.of(read));
@@ -126,7 +129,8 @@ final class OnnxFeatures {
     values.requireLastAxis(node, read.getFirst(), node.integer("axis", 0));
     long width = read.stream().mapToLong(Value::width).sum();
     if (width > OnnxValues.MOST_WIDTH) {
-      throw values.refused(node, "is %d wide, and the most is %d".formatted(width, OnnxValues.MOST_WIDTH));
+      throw values.refused(node, "is %d wide, and the most is %d".formatted(width, OnnxValues.MOST_WIDTH),
+          "prune a narrower network");
     }
     return values.added(values.builder().concat(OnnxValues.nodes(read)), (int) width, read.getFirst().rank(), read);
   }

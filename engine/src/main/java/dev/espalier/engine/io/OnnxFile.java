@@ -146,8 +146,8 @@ final class OnnxFile {
       smaller = read(path, OnnxTensors.replace(path, content, changed, reshaped, arena), graph.from(), nowInside,
           arena);
     } catch (FormatException e) {
-      throw new FormatException(path,
-          "is not shrunk: without these features, %s".formatted(e.getMessage().replace(path + ": ", "")), e);
+      throw new FormatException(path, "is not shrunk: without these features, %s"
+          .formatted(e.getMessage().replace(path + ": ", "").replace(OnnxValues.AGAIN, "")), e);
     }
     if (!smaller.graph().equals(compaction.network().graph())) {
       throw new FormatException(path, "is not shrunk: a Slice, Split or Reshape fixes the features of a layer");

@@ -57,19 +57,21 @@ final class OnnxLayers {
   Value layer(OnnxNode node) throws FormatException {
     boolean isGemm = node.operator().equals("Gemm");
     if (!hasMatrix(content, node) || !values.has(node.inputs().getFirst())) {
-      throw values.refused(node, "is no layer of constant weights [inputs, outputs]");
+      throw values.refused(node, "is no layer of constant weights [inputs, outputs]",
+          "weights must be a constant of two dimensions");
     }
     Value read = values.input(node, node.inputs().getFirst());
     values.requireFeatures(node, read);
     OnnxTensor weight = content.constant(content.untransposed(node.inputs().get(1))).orElseThrow();
     if (isGemm && (node.integer("transA", 0) != 0 || node.number("alpha", 1) != 1 || node.number("beta", 1) != 1)) {
-      throw values.refused(node, "has transA, alpha or beta other than 0, 1 and 1");
+      throw values.refused(node, "has transA, alpha or beta other than 0, 1 and 1",
+          "multiply the weights and the bias by them, and export the model again");
     }
     boolean isTransposed = isTransposed(content, node);
     long inputs = weight.shape().get(isTransposed ? 0 : 1);
     long outputs = weight.shape().get(isTransposed ? 1 : 0);
     if (inputs != read.width() || outputs < 1 || outputs > Integer.MAX_VALUE) {
-      throw values.refused(node, "has weights [%d, %d] for %d inputs".formatted(outputs, inputs, read.width()));
+      throw values.wrong(node, "has weights [%d, %d] for %d inputs".formatted(outputs, inputs, read.width()));
     }
     Optional<OnnxTensor> bias = bias(node, outputs);
     String name = weight.name().replaceFirst("\\.weight$", "").replace(',', '_');
@@ -100,7 +102,8 @@ final class OnnxLayers {
       for (OnnxTensor tensor : tensors) {
         if (content.uses(tensor) != layer.getValue().size()) {
           throw values.refused(layer.getValue().getFirst(),
-              "shares its tensor %s with another".formatted(quote(tensor.name())));
+              "shares its tensor %s with another".formatted(quote(tensor.name())),
+              "give each node a tensor of its own");
         }
       }
     }
@@ -133,7 +136,7 @@ final class OnnxLayers {
     Optional<OnnxTensor> bias = content.constant(name);
     if (bias.isEmpty() || bias.get().elements() != outputs || bias.get().shape().isEmpty()
         || bias.get().shape().getLast() != outputs) {
-      throw values.refused(node, "has a bias %s that is not of shape [%d]".formatted(quote(name), outputs));
+      throw values.wrong(node, "has a bias %s that is not of shape [%d]".formatted(quote(name), outputs));
     }
     return bias;
   }

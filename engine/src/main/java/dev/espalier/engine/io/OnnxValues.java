@@ -20,6 +20,9 @@ final class OnnxValues {
   private static final String SUPPORTED = "dense layers (Gemm, MatMul and Add), activations, Add, Sub, Mul, Div by a "
       + "constant, Concat, Slice and Split of features, sums and means over them, and normalisations";
 
+  /// What to do about a node that no program could run.
+  static final String AGAIN = "; copy the model or export it again";
+
   /// Of a value: a few Concats make any width.
   static final int MOST_WIDTH = 1 << 20;
 
@@ -124,7 +127,7 @@ final class OnnxValues {
   Value input(OnnxNode node, String name) throws FormatException {
     Value value = values.get(name);
     if (value == null) {
-      throw refused(node, "reads %s, which no node before it makes of the samples".formatted(quote(name)));
+      throw wrong(node, "reads %s, which no node before it makes of the samples".formatted(quote(name)));
     }
     return value;
   }
@@ -134,12 +137,14 @@ final class OnnxValues {
     List<Value> read = new ArrayList<>();
     for (String name : node.inputs()) {
       if (!values.containsKey(name)) {
-        throw refused(node, "reads %s, which is no value of the network".formatted(quote(name)));
+        throw refused(node, "reads %s, which is no value of the network".formatted(quote(name)),
+            "it must be computed of the samples, by a node before it");
       }
       read.add(input(node, name));
     }
     if (read.isEmpty() || read.stream().mapToInt(Value::rank).distinct().count() > 1) {
-      throw refused(node, "reads values of the ranks %s".formatted(read.stream().map(Value::rank).toList()));
+      throw refused(node, "reads values of the ranks %s".formatted(read.stream().map(Value::rank).toList()),
+          "give them the same dimensions, and export the model again");
     }
     return read;
   }
@@ -154,7 +159,8 @@ final class OnnxValues {
   void requireLastAxis(OnnxNode node, Value value, long axis) throws FormatException {
     requireFeatures(node, value);
     if (!isLastAxis(value, axis)) {
-      throw refused(node, "goes along axis %d, which is not known to be the last".formatted(axis));
+      throw refused(node, "goes along axis %d, which is not known to be the last".formatted(axis),
+          "name the last axis as -1, and export the model again");
     }
   }
 
@@ -165,14 +171,16 @@ final class OnnxValues {
   /// The only dimension of a value of one is that of the samples.
   void requireFeatures(OnnxNode node, Value value) throws FormatException {
     if (value.rank == 1 || value.rank == UNFLATTENED) {
-      throw refused(node, "reads a value without a dimension of features");
+      throw refused(node, "reads a value without a dimension of features",
+          "give it one behind that of the samples, and export the model again");
     }
   }
 
   void requireOneWidth(OnnxNode node, List<Value> read) throws FormatException {
     List<Integer> widths = read.stream().map(Value::width).toList();
     if (widths.stream().distinct().count() > 1) {
-      throw refused(node, "reads values of the widths %s".formatted(widths));
+      throw refused(node, "reads values of the widths %s".formatted(widths),
+          "give them one width, and export the model again");
     }
   }
 
@@ -184,7 +192,8 @@ final class OnnxValues {
         && tensor.get().shape().size() <= (value.rank == 0 ? 2 : value.rank)
         && (isSingle || (tensor.get().elements() == value.width && tensor.get().shape().getLast() == value.width));
     if (!fits) {
-      throw refused(node, "has a constant %s that is not of shape [%d]".formatted(quote(name), value.width));
+      throw refused(node, "has a constant %s that is not of shape [%d]".formatted(quote(name), value.width),
+          "give it a number for each feature, or one for all");
     }
     if (!isSingle) {
       constants.put(tensor.get(), value.node);
@@ -197,9 +206,28 @@ final class OnnxValues {
         Collections.nCopies(value.width, 0f)), value.width, value.rank, List.of(value));
   }
 
-  FormatException refused(OnnxNode node, String reason) {
+  /// The refusal of a node that is not understood.
+  FormatException unread(OnnxNode node) {
+    return refused(node, "is not understood here", "what is read: " + SUPPORTED);
+  }
+
+  /// The refusal of a node that would be understood if something were otherwise.
+  ///
+  /// @param remedy what to do
+  FormatException refused(OnnxNode node, String reason, String remedy) {
     return new UnreadNodeException(content.path(),
-        "node %s (%s) %s; what is read: %s".formatted(quote(node.label()), node.operator(), reason, SUPPORTED));
+        "node %s (%s) %s; %s".formatted(quote(node.label()), node.operator(), reason, remedy));
+  }
+
+  /// The refusal of a node that no program could run.
+  FormatException wrong(OnnxNode node, String reason) {
+    return wrong(content, node, reason);
+  }
+
+  /// As the other.
+  static FormatException wrong(OnnxContent content, OnnxNode node, String reason) {
+    return new FormatException(content.path(),
+        "node %s (%s) %s%s".formatted(quote(node.label()), node.operator(), reason, AGAIN));
   }
 
   static Integer[] nodes(List<Value> values) {

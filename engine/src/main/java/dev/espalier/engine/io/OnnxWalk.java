@@ -97,6 +97,7 @@ final class OnnxWalk {
     Set<OnnxNode> needed = content.needed();
     Map<OnnxContent.Input, Integer> inputs = inputs(content, needed);
     if (inputs.isEmpty()) {
+      requireMade(content, needed);
       throw new FormatException(content.path(), "has no input from which its outputs are computed");
     }
     OnnxWalk walk = new OnnxWalk(content, needed, inputs);
@@ -107,6 +108,19 @@ final class OnnxWalk {
       }
     }
     return walk.network();
+  }
+
+  /// Refuses a node that reads what no node before it makes.
+  private static void requireMade(OnnxContent content, Set<OnnxNode> needed) throws FormatException {
+    Set<String> made = content.inputs().stream().map(OnnxContent.Input::name).collect(Collectors.toSet());
+    for (OnnxNode node : content.nodes()) {
+      for (String name : needed.contains(node) ? node.inputs() : List.<String>of()) {
+        if (!name.isEmpty() && !made.contains(name) && !content.isConstant(name)) {
+          throw OnnxValues.wrong(content, node, "reads %s, which no node before it makes".formatted(quote(name)));
+        }
+      }
+      made.addAll(node.outputs());
+    }
   }
 
   /// The inputs that the outputs are computed of, and how wide they are.
@@ -152,7 +166,7 @@ final class OnnxWalk {
   private void visit(OnnxNode node) throws FormatException {
     Optional<OnnxNode> before = node.inputs().stream().filter(behind::containsKey).map(behind::get).findFirst();
     if (before.isPresent() && !TAIL.contains(node.operator())) {
-      throw values.refused(before.get(), "is only read behind the network");
+      throw values.refused(before.get(), "is only read behind the network", "leave it out, and export the model again");
     }
     if (before.isEmpty() && sizes.take(node)) {
       return;
@@ -168,7 +182,7 @@ final class OnnxWalk {
       tail.add(node);
       node.outputs().forEach(output -> behind.put(output, node));
     } else {
-      throw values.refused(node, "is not understood here");
+      throw values.unread(node);
     }
   }
 
@@ -209,7 +223,8 @@ final class OnnxWalk {
     if (node.attribute("axis").isEmpty() && content.operatorSet() < SOFTMAX_OF_LAST_AXIS && read.rank() != 2) {
       throw values.refused(node,
           "has no axis, which in operator set %d means all dimensions behind the first, not known to be the features alone"
-              .formatted(content.operatorSet()));
+              .formatted(content.operatorSet()),
+          "export the model with operator set %d or newer".formatted(SOFTMAX_OF_LAST_AXIS));
     }
   }
 

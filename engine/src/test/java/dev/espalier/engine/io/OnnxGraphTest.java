@@ -255,7 +255,7 @@ final class OnnxGraphTest {
     OnnxRuntime.assertSameOutputs(pruned, target);
     assertEquals(Files.size(path), Files.size(target));
     refused(model.node("Add", "t t", "unread").output("unread"),
-        "node \"add6\" (Add) reads \"t\", which is no value of the network" + READ);
+        "node \"add6\" (Add) reads \"t\", which is no value of the network; it must be computed of the samples, by a node before it");
   }
 
   static Stream<Arguments> sharing() {
@@ -438,7 +438,7 @@ final class OnnxGraphTest {
     Compaction compaction = Compaction.of(file.network(), 1, arena);
     assertEquals(List.of(1, 2), compaction.layers().getFirst().neurons());
     assertEquals(
-        path + ": is not shrunk: without these features, node \"gemm2\" (Gemm) has weights [2, 2] for 1 inputs" + READ,
+        path + ": is not shrunk: without these features, node \"gemm2\" (Gemm) has weights [2, 2] for 1 inputs",
         assertThrows(FormatException.class, () -> file.compacted(compaction, arena)).getMessage());
   }
 
@@ -582,30 +582,33 @@ final class OnnxGraphTest {
 
   @Test
   void refusesByNodeWhatIsNoNetwork() throws IOException {
-    refused(layers().node("Add", "h x", "y"), "node \"add1\" (Add) reads values of the widths [3, 2]" + READ);
+    refused(layers().node("Add", "h x", "y"),
+        "node \"add1\" (Add) reads values of the widths [3, 2]; give them one width, and export the model again");
     refused(layers().node("Concat", "h x", "y", "axis", 0),
-        "node \"concat1\" (Concat) goes along axis 0, which is not known to be the last" + READ);
+        "node \"concat1\" (Concat) goes along axis 0, which is not known to be the last; name the last axis as -1, and export the model again");
     refused(layers().node("Add", "h c", "y").floats("c", new long[]{2}, 1, 2),
-        "node \"add1\" (Add) has a constant \"c\" that is not of shape [3]" + READ);
+        "node \"add1\" (Add) has a constant \"c\" that is not of shape [3]; give it a number for each feature, or one for all");
     refused(layers().node("Mul", "h c", "y").floats("c", new long[]{3, 1}, 1, 2, 3),
-        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]" + READ);
+        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]; give it a number for each feature, or one for all");
     refused(layers().node("Mul", "h c", "y").floats("c", new long[]{1, 1, 3}, 1, 2, 3),
-        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]" + READ);
+        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]; give it a number for each feature, or one for all");
     refused(layers().node("Mul", "h c", "y").integers("c", 1, 2, 3),
-        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]" + READ);
+        "node \"mul1\" (Mul) has a constant \"c\" that is not of shape [3]; give it a number for each feature, or one for all");
     refused(layers().node("Div", "h c", "y").floats("c", new long[]{3}, 1, 0, 3),
-        "node \"div1\" (Div) has constants that are not finite" + READ);
+        "node \"div1\" (Div) has constants that are not finite; copy the model or export it again");
     refused(layers().node("Pow", "h c", "y").floats("c", new long[]{1}, 3),
-        "node \"pow1\" (Pow) has an exponent other than 2" + READ);
+        "node \"pow1\" (Pow) has an exponent other than 2; write the power as products, and export the model again");
     refused(layers().node("Celu", "h", "y", "alpha", 2f), "node \"celu1\" (Celu) is not understood here" + READ);
-    refused(layers().node("Div", "h h", "y"), "node \"div1\" (Div) divides by what is no constant" + READ);
-    refused(layers().node("Mul", "h x", "y"), "node \"mul1\" (Mul) reads values of the widths [3, 2]" + READ);
+    refused(layers().node("Div", "h h", "y"),
+        "node \"div1\" (Div) divides by what is no constant; only constant divisors are read");
+    refused(layers().node("Mul", "h x", "y"),
+        "node \"mul1\" (Mul) reads values of the widths [3, 2]; give them one width, and export the model again");
     refused(layers().integers("i", 1).integers("j", 3).integers("k", 0).node("Slice", "h i j k", "y"),
-        "node \"slice1\" (Slice) goes along axis 0, which is not known to be the last" + READ);
+        "node \"slice1\" (Slice) goes along axis 0, which is not known to be the last; name the last axis as -1, and export the model again");
     refused(layers().integers("i", 1).integers("k", 2).integers("j", 1).node("Slice", "h i k j k", "y"),
-        "node \"slice1\" (Slice) takes no neighbouring features" + READ);
+        "node \"slice1\" (Slice) takes no neighbouring features; slice the features alone, with a step of 1, and export the model again");
     refused(layers().integers("i", 1).integers("j", 1).node("Slice", "h i j j", "y"),
-        "node \"slice1\" (Slice) takes 0 features from 1 on of 3" + READ);
+        "node \"slice1\" (Slice) takes 0 features from 1 on of 3; copy the model or export it again");
     refused(layers().node("Slice", "h s s s", "y").node("Shape", "x", "s"),
         "node \"slice1\" (Slice) computes its starts, which are only read as constants");
     OnnxModel samples = layers().integers("i", 0).integers("a", 1).node("Shape", "h", "s").node("Gather", "s i", "n");
@@ -615,41 +618,48 @@ final class OnnxGraphTest {
         new OnnxModel(0, 2, 2).normal("w", TestNetworks.random(5), 3, 4).integers("i", 1).integers("j", -1)
             .node("Shape", "x", "s").node("Gather", "s i", "n").node("Concat", "n j", "shape", "axis", 0)
             .node("Reshape", "x shape", "f").node("Gemm", "f w", "y", "transB", 1),
-        "node \"reshape3\" (Reshape) is only read behind the network" + READ);
+        "node \"reshape3\" (Reshape) is only read behind the network; leave it out, and export the model again");
     refused(layers().node("Split", "h", "y z", "axis", 1, "split", List.of(1, 1)),
-        "node \"split1\" (Split) splits 3 features into [1, 1]" + READ);
+        "node \"split1\" (Split) splits 3 features into [1, 1]; copy the model or export it again");
     refused(layers().node("ReduceSum", "h", "y"),
-        "node \"reducesum1\" (ReduceSum) goes along the axes []; only along the" + " last alone" + READ);
+        "node \"reducesum1\" (ReduceSum) goes along the axes []; only the last axis is read, that of the features");
     refused(layers().node("ReduceMean", "h", "m", "axes", List.of(1), "keepdims", 0).node("Softmax", "m", "y"),
-        "node \"softmax2\" (Softmax) reads a value without a dimension of features" + READ);
+        "node \"softmax2\" (Softmax) reads a value without a dimension of features; give it one behind that of the samples, and export the model again");
     refused(layers().node("Softmax", "h", "y", "axis", 0),
-        "node \"softmax1\" (Softmax) goes along axis 0, which is not known to be the last" + READ);
+        "node \"softmax1\" (Softmax) goes along axis 0, which is not known to be the last; name the last axis as -1, and export the model again");
     refused(
         layers().floats("k", new long[]{3}, 1, 1, 1).node("BatchNormalization", "h k k k k", "y", "training_mode", 1),
-        "node \"batchnormalization1\" (BatchNormalization) is no normalisation of features by constants" + READ);
+        "node \"batchnormalization1\" (BatchNormalization) is no normalisation of features by constants; export the model in evaluation mode, after model.eval()");
     refused(layers().node("LayerNormalization", "h", "y", "epsilon", 0f),
-        "node \"layernormalization1\" (LayerNormalization) has an epsilon of 0.0; it must be above 0" + READ);
+        "node \"layernormalization1\" (LayerNormalization) has an epsilon of 0.0; it must be above 0; copy the model or export it again");
     refused(layers().node("Add", "h later", "y").node("Relu", "h", "later"),
-        "node \"add1\" (Add) reads \"later\", which is no value of the network" + READ);
+        "node \"add1\" (Add) reads \"later\", which is no value of the network; it must be computed of the samples, by a node before it");
     refused(layers().node("Gemm", "h b", "y", "transB", 1),
-        "node \"gemm1\" (Gemm) is no layer of constant weights [inputs, outputs]" + READ);
+        "node \"gemm1\" (Gemm) is no layer of constant weights [inputs, outputs]; weights must be a constant of two dimensions");
     refused(layers().normal("u", TestNetworks.random(1), 2, 4).node("Gemm", "h u", "y", "transB", 1),
-        "node \"gemm1\" (Gemm) has weights [2, 4] for 3 inputs" + READ);
+        "node \"gemm1\" (Gemm) has weights [2, 4] for 3 inputs; copy the model or export it again");
     refused(layers().node("ArgMax", "h", "s").node("Relu", "s", "y"),
-        "node \"argmax1\" (ArgMax) is only read behind the network" + READ);
+        "node \"argmax1\" (ArgMax) is only read behind the network; leave it out, and export the model again");
     refused(layers().integers("shape", -1, 6).node("Reshape", "h shape", "r").node("Relu", "r", "y"),
-        "node \"reshape1\" (Reshape) is only read behind the network" + READ);
+        "node \"reshape1\" (Reshape) is only read behind the network; leave it out, and export the model again");
     refused(layers().node("Einsum", "h h", "y", "equation", "bi,bj->bij"),
-        "node \"einsum1\" (Einsum) is no \"bi,bi->b\"" + READ);
+        "node \"einsum1\" (Einsum) is no \"bi,bi->b\"; no other equation is read; write it with other operators, and export the model again");
     refused(layers().node("Scaler", "h", "y", "offset", List.of(1f, 2f), "scale", List.of(1f)),
-        "node \"scaler1\" (Scaler) has 2 numbers of offset for 3 features" + READ);
+        "node \"scaler1\" (Scaler) has 2 numbers of offset for 3 features; copy the model or export it again");
     refused(layers().floats("t", new long[0], 3).node("Greater", "h t", "g").node("Softplus", "h", "s").node("Where",
         "g h s", "y"), "node \"greater1\" (Greater) is not understood here" + READ);
     refused(
         new OnnxModel(0, 2, 2).normal("w", TestNetworks.random(5), 3, 4).node("Flatten", "x", "f")
             .node("Gemm", "f w", "h", "transB", 1).node("Relu", "x", "r")
             .node("ReduceSum", "r", "s", "axes", List.of(-1)).node("Add", "h s", "y"),
-        "node \"reducesum3\" (ReduceSum) reads a value without a dimension of features" + READ);
+        "node \"reducesum3\" (ReduceSum) reads a value without a dimension of features; give it one behind that of the samples, and export the model again");
+    refused(
+        new OnnxModel(0, 2).normal("w", TestNetworks.random(5), 2, 2).node("Gemm", "r w", "h").node("Relu", "h", "r")
+            .node("Gemm", "r w", "y"),
+        "node \"gemm0\" (Gemm) reads \"r\", which no node before it makes; copy the model or export it again");
+    refused(layers().node("Relu", "q", "r").node("Add", "h r", "y"),
+        "node \"relu1\" (Relu) reads \"q\", which no node before it makes of the samples; copy the model or export it "
+            + "again");
     refused(new OnnxModel(0, 2).node("Relu", "x", "y"), "has no layer, that is no Gemm or MatMul");
     refused(new OnnxModel(0, 0).node("Relu", "x", "y"),
         "has no layer, that is no Gemm or MatMul, that tells a sample's width");
@@ -667,7 +677,8 @@ final class OnnxGraphTest {
           .node(operator, "h", "y");
       refused(model, 12,
           "node \"%s1\" (%s) has no axis, which in operator set 12 means all dimensions behind the first, not known to be "
-              .formatted(operator.toLowerCase(Locale.ROOT), operator) + "the features alone" + READ);
+              .formatted(operator.toLowerCase(Locale.ROOT), operator)
+              + "the features alone; export the model with operator set 13 or newer");
       Path recent = TestFiles.file(folder, "recent.onnx", model.bytes(13));
       assertEquals(1, ModelFile.load(recent, Optional.empty(), arena).network().layers().size());
     }
