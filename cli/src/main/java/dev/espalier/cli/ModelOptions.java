@@ -7,6 +7,7 @@ import dev.espalier.engine.io.ModelReading;
 import dev.espalier.engine.io.Tensor;
 import dev.espalier.engine.network.Activations;
 import dev.espalier.engine.network.DenseLayer;
+import dev.espalier.engine.network.DenseNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -51,6 +52,19 @@ final class ModelOptions {
     return ModelFile.inputs(model, reading(OptionalInt.empty()));
   }
 
+  /// That the last layer may be a table of embeddings, which has the shape of one. It has no bias, and here all others have
+  /// one.
+  private static Optional<String> embedding(DenseNetwork network) {
+    List<DenseLayer> before = network.layers().subList(0, network.layers().size() - 1);
+    DenseLayer last = network.layers().getLast();
+    boolean isOdd = last.bias().isEmpty() && before.stream().allMatch(layer -> layer.bias().isPresent());
+    return isOdd && !before.isEmpty()
+        ? Optional.of("layer %s (%d x %d) alone has no bias: if it is an embedding, leave it out by --layers %s"
+            .formatted(last.name(), last.outputs(), last.inputs(),
+                before.stream().map(DenseLayer::name).collect(Collectors.joining(","))))
+        : Optional.empty();
+  }
+
   /// What was not obvious in reading a model.
   static List<String> notes(ModelFile file) {
     List<String> notes = new ArrayList<>();
@@ -64,8 +78,11 @@ final class ModelOptions {
       case NUMBERS, GIVEN -> {
         // obvious
       }
-      case WIDTHS -> notes.add(
-          "layers: %s (the only order in which the widths chain; --layers sets another, or a part)".formatted(names));
+      case WIDTHS -> {
+        notes.add(
+            "layers: %s (the only order in which the widths chain; --layers sets another, or a part)".formatted(names));
+        embedding(file.network()).ifPresent(notes::add);
+      }
       case METADATA -> notes.add("layers: %s (listed in the metadata)".formatted(names));
     }
     for (int l = 0; l < file.network().layers().size(); l++) {

@@ -491,6 +491,22 @@ class CommandsTest {
         .contains("encoder (excluded)"));
   }
 
+  /// A matrix without a bias behind layers that have one, and behind one that has none.
+  @Test
+  void namesALastLayerThatMayBeAnEmbedding() throws IOException {
+    String layers = "{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
+        + "\"emb.weight\":{\"dtype\":\"F32\",\"shape\":[9,2],\"data_offsets\":[32,104]}";
+    String bias = ",\"0.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[104,112]}";
+    String note = "note: layer emb (9 x 2) alone has no bias: if it is an embedding, leave it out by --layers 0";
+    Path model = fixture.safetensors("embedding.safetensors", layers + bias + "}", 112);
+    List<String> told = Cli.succeed("inspect", model, "--activations", "relu").errLines();
+    assertTrue(told.contains(note), told::toString);
+    Path plain = fixture.safetensors("plain.safetensors", layers + "}", 104);
+    List<String> other = Cli.succeed("inspect", plain, "--activations", "relu").errLines();
+    assertTrue(other.stream().anyMatch(line -> line.startsWith("note: layers: 0, emb ")), other::toString);
+    assertFalse(other.contains(note), other::toString);
+  }
+
   private static Object[] with(Object[] command, Object... more) {
     return Stream.concat(Stream.of(command), Stream.of(more)).toArray();
   }
