@@ -1,9 +1,19 @@
 # Builds one at a time. A part of the launcher and of the scripts that build from the source folder.
 
-# Whether CUDA kernels can be built and run: nvcc and NVIDIA's driver are here.
-has_cuda() {
-  command -v nvcc >/dev/null || return 1
+# Whether NVIDIA's driver is here.
+has_driver() {
   [ -e /dev/nvidiactl ] || PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1'
+}
+
+# Whether CUDA kernels can be built in folder $1 and run: NVIDIA's driver and an nvcc for them are here. Sets $problem to
+# what is wrong with the nvcc beside a driver.
+has_cuda() {
+  problem=''
+  command -v nvcc >/dev/null && has_driver || return 1
+  # shellcheck source=kernels/src/main/cuda/nvcc.sh
+  . "$1/kernels/src/main/cuda/nvcc.sh"
+  problem=$(nvcc_problem)
+  [ -z "$problem" ]
 }
 
 # Locks file descriptor 9 until this process and those that it starts have closed it; with -n, fails where it would wait.
@@ -26,8 +36,10 @@ begin_build() {
     lock
   }
   kernels=-Dexec.skip
-  if has_cuda; then
+  if has_cuda "$1"; then
     kernels=''
+  elif [ -n "$problem" ]; then
+    printf '%s: %s: building without GPU kernels\n' "${program:-espalier}" "$problem" >&2
   fi
 }
 

@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # Compiles every kernel family to a fatbin (machine code for the chips below, PTX for later ones), and to PTX and the
 # assembler's report, which tests read. Sources that have not changed are not compiled again by the same nvcc. Without
-# nvcc it says so and succeeds: then the library has no GPU kernels.
+# nvcc, or with one that does not know the chips, it says so and succeeds: then the library has no GPU kernels.
 # usage: build.sh FATBINS REPORTS
 set -euo pipefail
 fatbins=$1 reports=$2
 source=$(cd "$(dirname "$0")" && pwd)
+. "$source/nvcc.sh"
 
-if ! command -v nvcc >/dev/null; then
-  echo "kernels: no nvcc found, building without GPU kernels"
+problem=$(nvcc_problem)
+if [[ -n $problem ]]; then
+  echo "kernels: $problem: building without GPU kernels"
   exit 0
 fi
 mkdir -p "$fatbins" "$reports"
 
 # The CUDA version that the fatbins are for, as drivers give theirs: 13000 is 13.0. The library tells it where a driver is
 # too old for them.
-version=$(nvcc --version | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\10\20/p')
+version=$(nvcc_release | sed 's/\(.*\)\.\(.*\)/\10\20/')
 if [[ $version != "$(cat "$fatbins/cuda.version" 2>/dev/null)" ]]; then
   rm -f "$fatbins"/*.fatbin
   echo "$version" >"$fatbins/cuda.version"

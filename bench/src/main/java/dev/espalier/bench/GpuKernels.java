@@ -80,8 +80,8 @@ public final class GpuKernels {
     List<String> names = new ArrayList<>(List.of(args));
     Sizes sizes = names.remove("--tiny") ? Sizes.TINY : Sizes.FULL;
     Pattern wanted = Pattern.compile(String.join("|", names));
-    String problem = JCudaLoader.problem()
-        .orElse(CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: install CUDA's nvcc and build it again");
+    String problem = JCudaLoader.problem().orElse(
+        CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: build it again with CUDA's nvcc, 12.8 or later");
     if (!problem.isEmpty()) {
       System.err.println("GpuKernels: no GPU to measure: " + problem);
       System.exit(1);

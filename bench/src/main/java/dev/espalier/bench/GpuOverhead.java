@@ -103,8 +103,8 @@ public final class GpuOverhead {
 
   /// @param args `--tiny` to see that all of it runs, in seconds
   public static void main(String[] args) throws IOException {
-    String problem = JCudaLoader.problem()
-        .orElse(CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: install CUDA's nvcc and build it again");
+    String problem = JCudaLoader.problem().orElse(
+        CudaGpu.isBuilt() ? "" : "this build has no GPU kernels: build it again with CUDA's nvcc, 12.8 or later");
     if (!problem.isEmpty()) {
       System.err.println("GpuOverhead: no GPU to measure: " + problem);
       System.exit(1);

@@ -56,10 +56,12 @@ class LauncherTest {
         esac""".formatted(fatbin.getParent(), fatbin));
 
     assertTrue(launch(launcher).contains("--quiet -Dexec.skip -Dmaven.test.skip"), "no nvcc");
-    program(root.resolve("tools"), "nvcc", "");
+    nvcc(root, "12.0");
     program(root.resolve("tools"), "ldconfig", "echo libc.so.6");
     assertFalse(launch(launcher).contains("mvn"), "built again without a driver");
     program(root.resolve("tools"), "ldconfig", "echo 'libcuda.so.1 (libc6,x86-64) => /usr/lib/libcuda.so.1'");
+    assertFalse(launch(launcher).contains("mvn"), "built again with an nvcc that cannot");
+    nvcc(root, "12.8");
     assertTrue(launch(launcher).contains("--quiet -Dmaven.test.skip"), "a driver");
     String again = launch(launcher);
     assertFalse(again.contains("mvn"), again);
@@ -67,6 +69,26 @@ class LauncherTest {
     Path source = Files.createFile(Files.createDirectories(root.resolve("engine/src/main")).resolve("New.java"));
     Files.setLastModifiedTime(source, FileTime.fromMillis(System.currentTimeMillis() + 10_000));
     assertTrue(launch(launcher).contains("rebuilding what changed, such as engine/src/main"), "not rebuilt");
+  }
+
+  @ParameterizedTest
+  @CsvSource(textBlock = """
+      11.5 | nvcc is of CUDA 11.5, CUDA 12.8 or later is needed: building without GPU kernels
+      12.0 | nvcc is of CUDA 12.0, CUDA 12.8 or later is needed: building without GPU kernels
+      ''   | nvcc is of an unknown release, CUDA 12.8 or later is needed: building without GPU kernels
+      """, delimiter = '|')
+  void anOlderNvccIsNamedAndNotUsed(String release, String line) throws IOException, InterruptedException {
+    assumeTrue(!Files.exists(Path.of("/dev/nvidiactl")), "this machine has a GPU");
+    Path launcher = tree();
+    Path root = launcher.getParent();
+    program(root.resolve("tools"), "mvn",
+        "echo mvn \"$@\" >&2; mkdir -p bindings/target kernels/target engine/target cli/target/lib");
+    program(root.resolve("tools"), "ldconfig", "echo 'libcuda.so.1 (libc6,x86-64) => /usr/lib/libcuda.so.1'");
+    nvcc(root, release);
+    String output = launch(launcher);
+    assertEquals(1, output.lines().filter(("espalier: " + line)::equals).count(), output);
+    assertTrue(output.contains("--quiet -Dexec.skip -Dmaven.test.skip"), output);
+    assertFalse(launch(launcher).contains("nvcc"), "said again where nothing is built");
   }
 
   /// One that does not fit is the JVM's to ignore.
@@ -167,6 +189,8 @@ class LauncherTest {
     for (String part : List.of("jdk.sh", "build.sh", "run.sh")) {
       Files.copy(Path.of("src/main/sh", part), parts.resolve(part));
     }
+    Path cuda = Files.createDirectories(root.resolve("kernels/src/main/cuda"));
+    Files.copy(Path.of("../kernels/src/main/cuda/nvcc.sh"), cuda.resolve("nvcc.sh"));
     Files.writeString(root.resolve("pom.xml"), "<version>1</version>");
     for (String tool : List.of("java", "javac")) {
       program(root.resolve("jdk/bin"), tool, "echo java \"$@\"");
@@ -202,6 +226,12 @@ class LauncherTest {
     start.environment().put("PATH", path);
     start.environment().put("LC_ALL", "none");
     return start.start();
+  }
+
+  /// An nvcc that does no more than say which it is.
+  private static void nvcc(Path root, String release) throws IOException {
+    program(root.resolve("tools"), "nvcc",
+        "echo 'Cuda compilation tools, %s V0'".formatted(release.isEmpty() ? "" : "release " + release + ","));
   }
 
   private static void program(Path folder, String name, String script) throws IOException {

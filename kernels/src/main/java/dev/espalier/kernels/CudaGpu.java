@@ -158,7 +158,7 @@ public final class CudaGpu implements Driver {
     });
     if (!isBuilt()) {
       throw new GpuUnavailableException(
-          "this build of espalier has no GPU kernels: install CUDA's nvcc and build it again");
+          "this build of espalier has no GPU kernels: install CUDA's nvcc, 12.8 or later, and build it again");
     }
   }
 
