@@ -200,8 +200,8 @@ __device__ __forceinline__ void mma_product(const Moments& m, const float* sensi
     });
 }
 
-// Blocks of a small tile that share a multiprocessor. From compute capability 12.0 on its 100 KB hold only one, and registers
-// for two would spill.
+// Blocks of the small tile of 32 samples a step that share a multiprocessor. From compute capability 12.0 on registers for two
+// would spill; its 100 KB of shared memory would hold only one, so that the tile of 16 samples a step is taken there.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
 #define SMALL_BLOCKS 1
 #else
@@ -220,6 +220,8 @@ __device__ __forceinline__ void mma_product(const Moments& m, const float* sensi
 MMA(128, 128, 32, 2, 32, 64, 4, 1);
 MMA(64, 128, 32, 3, 32, 32, 4, SMALL_BLOCKS);
 MMA(64, 128, 32, 3, 32, 32, 1, SMALL_BLOCKS);
+MMA(64, 128, 16, 3, 32, 32, 4, 2);
+MMA(64, 128, 16, 3, 32, 32, 1, 2);
 
 // ---------------------------------------------------------------------------------------------- transpose
 

@@ -235,3 +235,7 @@ FMA(64, 64, 16, 4);
 MMA(128, 128, 32, 2, 64, 32, 4, 2);
 MMA(64, 64, 32, 3, 32, 32, 4, 4);
 MMA(64, 64, 32, 3, 32, 32, 1, 4);
+// Of half the shared memory, for chips where the above would leave room for fewer blocks than they ask.
+MMA(128, 128, 16, 2, 64, 32, 4, 2);
+MMA(64, 64, 16, 3, 32, 32, 4, 3);
+MMA(64, 64, 16, 3, 32, 32, 1, 3);

@@ -17,7 +17,7 @@ __device__ __forceinline__ Part part_of(int inner) {
 
 /// W rows or columns of a product's operand × K of the inner dimension, as they lie in global memory: INNER_ROWS if the
 /// operand's rows run along the inner dimension's index, so that a row holds W. The rows' padding spreads the 32
-/// elements (k + t, w + g) of a fragment over all banks: 8 t + g or 4 g + t.
+/// elements (k + t, w + g) of a fragment over all banks: 8 t + g, or an odd multiple of 4 g, + t.
 template <int W, int K, bool INNER_ROWS>
 struct OperandTile {
   static constexpr int kRows = INNER_ROWS ? K : W, kColumns = INNER_ROWS ? W : K;

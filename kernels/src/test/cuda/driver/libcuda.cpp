@@ -228,12 +228,24 @@ int cuDeviceTotalMem_v2(size_t* bytes, int) {
   MAY_FAIL;
   return *bytes = kMemory, OK;
 }
+// Bytes of shared memory of a multiprocessor.
+static int shared_memory(long long capability) {
+  switch (capability) {
+    case 80: return 164 << 10;
+    case 86:
+    case 89:
+    case 120: return 100 << 10;
+    default: return 228 << 10;
+  }
+}
+
 int cuDeviceGetAttribute(int* value, int attribute, int) {
   MAY_FAIL;
   switch (attribute) {
     case 16: return *value = 4, OK;  // multiprocessors
     case 75: return *value = played.at("compute capability") / 10, OK;
     case 76: return *value = played.at("compute capability") % 10, OK;
+    case 81: return *value = shared_memory(played.at("compute capability")), OK;
     default: return INVALID_VALUE;
   }
 }

@@ -39,6 +39,11 @@ final class ModelDriver implements Driver {
   }
 
   @Override
+  public int sharedMemory() {
+    return chip.sharedMemory();
+  }
+
+  @Override
   public long freeMemory() {
     return Long.MAX_VALUE;
   }

@@ -59,6 +59,7 @@ public final class CudaGpu implements Driver {
   private final String name;
   private final int computeCapability;
   private final int multiprocessors;
+  private final int sharedMemory;
   private final long totalMemory;
   /// An argument a slot, which the driver copies before a launch returns, and the addresses of the slots.
   private final MemorySegment slots = arena.allocate((long) MOST_ARGUMENTS * ARGUMENT_SLOT, ARGUMENT_SLOT);
@@ -128,6 +129,7 @@ public final class CudaGpu implements Driver {
       int minor = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
       computeCapability = 10 * major + minor;
       multiprocessors = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+      sharedMemory = attribute(CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR);
       name = "%s, compute capability %d.%d".formatted(deviceName(), major, minor);
       if (computeCapability < OLDEST) {
         throw new GpuUnavailableException("%s is too old: the kernels need compute capability %d.%d or later"
@@ -335,6 +337,11 @@ public final class CudaGpu implements Driver {
   @Override
   public int multiprocessors() {
     return multiprocessors;
+  }
+
+  @Override
+  public int sharedMemory() {
+    return sharedMemory;
   }
 
   /// An address in device memory as JCuda wants it.

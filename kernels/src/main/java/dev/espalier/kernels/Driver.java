@@ -102,6 +102,11 @@ public interface Driver extends Gpu, AutoCloseable {
       public int multiprocessors() {
         return driver.multiprocessors();
       }
+
+      @Override
+      public int sharedMemory() {
+        return driver.sharedMemory();
+      }
     };
   }
 

@@ -25,6 +25,9 @@ public final class DualMomentsKernel {
     /// Dynamic shared memory of a block.
     int sharedBytes();
 
+    /// Blocks that share a multiprocessor at least, which its launch bounds hold registers for.
+    int blocks();
+
     /// The exported name.
     String name();
   }
@@ -42,6 +45,11 @@ public final class DualMomentsKernel {
     }
 
     @Override
+    public int blocks() {
+      return 2;
+    }
+
+    @Override
     public String name() {
       return "dual_moments_fma_" + inputs + "x" + outputs + "x" + samples;
     }
@@ -51,7 +59,7 @@ public final class DualMomentsKernel {
   ///
   /// @param stages of samples in flight
   /// @param vector floats of one copy
-  record Mma(int inputs, int outputs, int samples, int stages, int vector) implements Tile {
+  record Mma(int inputs, int outputs, int samples, int stages, int vector, int blocks) implements Tile {
     /// Elements between the rows of a tile in shared memory that spread a fragment over all banks.
     private static final int PADDING = 8;
 
@@ -84,6 +92,11 @@ public final class DualMomentsKernel {
     }
 
     @Override
+    public int blocks() {
+      return 1;
+    }
+
+    @Override
     public String name() {
       return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages;
     }
@@ -105,6 +118,11 @@ public final class DualMomentsKernel {
     }
 
     @Override
+    public int blocks() {
+      return 1;
+    }
+
+    @Override
     public String name() {
       return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages + "x" + rawStages
           + "_transposing";
@@ -112,12 +130,16 @@ public final class DualMomentsKernel {
   }
 
   static final Fma FMA = new Fma(64, 64, 16);
-  static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4);
-  static final Mma MMA_SMALL = new Mma(64, 128, 32, 3, 4);
-  static final Mma MMA_UNALIGNED = new Mma(64, 128, 32, 3, 1);
+  static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4, 1);
+  static final Mma MMA_SMALL = new Mma(64, 128, 32, 3, 4, 2);
+  static final Mma MMA_UNALIGNED = new Mma(64, 128, 32, 3, 1, 2);
+  /// For chips whose shared memory holds fewer blocks of the above than their launch bounds ask: those of 100 KB.
+  static final Mma MMA_SMALL_SHORT = new Mma(64, 128, 16, 3, 4, 2);
+  static final Mma MMA_UNALIGNED_SHORT = new Mma(64, 128, 16, 3, 1, 2);
   static final Wgmma WGMMA = new Wgmma(128, 128, 32, 5);
   static final Transposing WGMMA_TRANSPOSING = new Transposing(128, 128, 32, 4, 3);
-  static final List<Tile> TILES = List.of(FMA, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED, WGMMA, WGMMA_TRANSPOSING);
+  static final List<Tile> TILES = List.of(FMA, MMA_LARGE, MMA_SMALL, MMA_SMALL_SHORT, MMA_UNALIGNED,
+      MMA_UNALIGNED_SHORT, WGMMA, WGMMA_TRANSPOSING);
 
   private static final String FAMILY = "dual_moments";
   private static final int ALIGNMENT = 256;
@@ -145,10 +167,8 @@ public final class DualMomentsKernel {
   /// the samples.
   public long workspace(MathMode mode, int samples, int outputs, int inputs) {
     long most = 0;
-    for (Tile tile : TILES) {
-      if (isFor(tile, mode)) {
-        most = Math.max(most, layout(tile, parts(tile, samples, outputs, inputs), samples, outputs, inputs).bytes());
-      }
+    for (Tile tile : tiles(mode)) {
+      most = Math.max(most, layout(tile, parts(tile, samples, outputs, inputs), samples, outputs, inputs).bytes());
     }
     return most;
   }
@@ -251,35 +271,48 @@ public final class DualMomentsKernel {
 
   /// The kernel for a batch. The width that parts the two mma tiles is a model's, not yet a measurement's.
   Tile choose(MathMode mode, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix m1, DeviceMatrix m2) {
-    if (!isFor(MMA_SMALL, mode)) {
+    if (!Kernels.roundsToTf32(gpu, mode)) {
       return FMA;
     }
-    if (isFor(WGMMA, mode) && admits(WGMMA, sensitivity, activation, m1, m2)) {
+    if (hasWgmma() && admits(WGMMA, sensitivity, activation, m1, m2)) {
       boolean transposing = activation.columns() <= MOST_TRANSPOSING
           && admits(WGMMA_TRANSPOSING, sensitivity, activation, m1, m2);
       return transposing ? WGMMA_TRANSPOSING : WGMMA;
     }
     if (!admits(MMA_SMALL, sensitivity, activation, m1, m2)) {
-      return MMA_UNALIGNED;
+      return orShort(MMA_UNALIGNED, MMA_UNALIGNED_SHORT);
     }
-    return Math.min(sensitivity.columns(), activation.columns()) >= WIDE ? MMA_LARGE : MMA_SMALL;
+    return Math.min(sensitivity.columns(), activation.columns()) >= WIDE
+        ? MMA_LARGE
+        : orShort(MMA_SMALL, MMA_SMALL_SHORT);
   }
 
-  /// Whether the device runs a kernel and the kernel rounds as the mode asks.
-  private boolean isFor(Tile tile, MathMode mode) {
-    boolean tf32 = Kernels.roundsToTf32(gpu, mode);
-    return switch (tile) {
-      case Fma _ -> !tf32;
-      case Mma _ -> tf32;
-      case Wgmma _,Transposing _ -> tf32 && gpu.computeCapability() == 90;
-    };
+  /// What [#choose] chooses from.
+  List<Tile> tiles(MathMode mode) {
+    if (!Kernels.roundsToTf32(gpu, mode)) {
+      return List.of(FMA);
+    }
+    List<Tile> tiles = new ArrayList<>(
+        List.of(MMA_LARGE, orShort(MMA_SMALL, MMA_SMALL_SHORT), orShort(MMA_UNALIGNED, MMA_UNALIGNED_SHORT)));
+    if (hasWgmma()) {
+      tiles.addAll(List.of(WGMMA, WGMMA_TRANSPOSING));
+    }
+    return tiles;
+  }
+
+  private boolean hasWgmma() {
+    return gpu.computeCapability() == 90;
+  }
+
+  private Mma orShort(Mma tile, Mma shortTile) {
+    return Kernels.holds(gpu, tile.blocks(), tile.sharedBytes()) ? tile : shortTile;
   }
 
   private static boolean admits(Tile tile, DeviceMatrix sensitivity, DeviceMatrix activation, DeviceMatrix m1,
       DeviceMatrix m2) {
     return switch (tile) {
       case Fma _ -> true;
-      case Mma(_, _, _, _, int vector) ->
+      case Mma(_, _, _, _, int vector, _) ->
         sensitivity.admits(vector) && activation.admits(vector) && m1.admits(vector) && m2.admits(vector);
       case Wgmma _ -> activation.admits(4) && m1.admits(4) && m2.admits(4);
       case Transposing _ -> sensitivity.admits(4) && activation.admits(4) && m1.admits(4) && m2.admits(4);

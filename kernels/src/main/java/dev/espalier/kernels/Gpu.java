@@ -12,4 +12,7 @@ public interface Gpu {
 
   /// How many multiprocessors it has.
   int multiprocessors();
+
+  /// Bytes of shared memory that the blocks on a multiprocessor share: 100 KB, 164 KB or 228 KB, by chip.
+  int sharedMemory();
 }

@@ -71,6 +71,16 @@ final class Kernels {
     return best;
   }
 
+  /// Whether the shared memory of a multiprocessor holds as many blocks.
+  ///
+  /// @param sharedBytes of a block
+  static boolean holds(Gpu gpu, int blocks, int sharedBytes) {
+    return (long) blocks * (sharedBytes + RESERVED_SHARED) <= gpu.sharedMemory();
+  }
+
+  /// Shared memory of each block that CUDA keeps for itself, from compute capability 8.0 on.
+  private static final int RESERVED_SHARED = 1024;
+
   private static final int FEWEST_STEPS = 8;
   /// What a block costs beside its steps, in steps.
   private static final int BLOCK_STEPS = 4;

@@ -26,12 +26,15 @@ public final class ProductKernel {
     /// Dynamic shared memory of a block.
     int sharedBytes(boolean transposeA, boolean transposeB);
 
+    /// Blocks that share a multiprocessor at least, which its launch bounds hold registers for.
+    int blocks();
+
     /// The exported name.
     String name(boolean transposeA, boolean transposeB);
   }
 
   /// float32 arithmetic; any device.
-  record Fma(int rows, int columns, int inner) implements Tile {
+  record Fma(int rows, int columns, int inner, int blocks) implements Tile {
     @Override
     public int threads() {
       return 256;
@@ -56,7 +59,7 @@ public final class ProductKernel {
   /// mma.sync and cp.async, from compute capability 8.0 on.
   ///
   /// @param stages of the inner dimension in flight
-  record Mma(int rows, int columns, int inner, int stages, int vector, int threads) implements Tile {
+  record Mma(int rows, int columns, int inner, int stages, int vector, int threads, int blocks) implements Tile {
     @Override
     public int sharedBytes(boolean transposeA, boolean transposeB) {
       return stages * Float.BYTES * (elements(rows, transposeA) + elements(columns, !transposeB));
@@ -78,12 +81,18 @@ public final class ProductKernel {
     return (transposeA ? "t" : "n") + (transposeB ? "t" : "n");
   }
 
-  static final Fma FMA_LARGE = new Fma(128, 128, 8);
-  static final Fma FMA_SMALL = new Fma(64, 64, 16);
-  static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4, 256);
-  static final Mma MMA_SMALL = new Mma(64, 64, 32, 3, 4, 128);
-  static final Mma MMA_UNALIGNED = new Mma(64, 64, 32, 3, 1, 128);
-  static final List<Tile> TILES = List.of(FMA_LARGE, FMA_SMALL, MMA_LARGE, MMA_SMALL, MMA_UNALIGNED);
+  static final Fma FMA_LARGE = new Fma(128, 128, 8, 2);
+  static final Fma FMA_SMALL = new Fma(64, 64, 16, 4);
+  static final Mma MMA_LARGE = new Mma(128, 128, 32, 2, 4, 256, 2);
+  static final Mma MMA_SMALL = new Mma(64, 64, 32, 3, 4, 128, 4);
+  static final Mma MMA_UNALIGNED = new Mma(64, 64, 32, 3, 1, 128, 4);
+  /// For chips whose shared memory holds fewer blocks of the above than their launch bounds ask: the large one of 100 KB, the
+  /// small ones of 164 KB too.
+  static final Mma MMA_LARGE_SHORT = new Mma(128, 128, 16, 2, 4, 256, 2);
+  static final Mma MMA_SMALL_SHORT = new Mma(64, 64, 16, 3, 4, 128, 3);
+  static final Mma MMA_UNALIGNED_SHORT = new Mma(64, 64, 16, 3, 1, 128, 3);
+  static final List<Tile> TILES = List.of(FMA_LARGE, FMA_SMALL, MMA_LARGE, MMA_LARGE_SHORT, MMA_SMALL, MMA_SMALL_SHORT,
+      MMA_UNALIGNED, MMA_UNALIGNED_SHORT);
 
   private static final String FAMILY = "product";
 
@@ -98,13 +107,13 @@ public final class ProductKernel {
 
   /// The bytes of workspace for a product of this shape: sums of each part of the inner dimension.
   public long workspace(MathMode mode, int rows, int columns, int inner) {
-    return TILES.stream().filter(tile -> isFor(tile, mode))
-        .mapToLong(tile -> workspace(parts(tile, rows, columns, inner), rows, columns)).max().orElseThrow();
+    return tiles(mode).stream().mapToLong(tile -> workspace(parts(tile, rows, columns, inner), rows, columns)).max()
+        .orElseThrow();
   }
 
   /// The bytes of workspace for the products of any shape.
   public long largestWorkspace(MathMode mode) {
-    return TILES.stream().filter(tile -> isFor(tile, mode))
+    return tiles(mode).stream()
         .mapToLong(tile -> Kernels.MOST_BLOCKS * gpu.multiprocessors() * tile.rows() * tile.columns() * Float.BYTES)
         .max().orElseThrow();
   }
@@ -116,7 +125,7 @@ public final class ProductKernel {
 
   /// How products round, for people.
   String description(MathMode mode) {
-    return isFor(MMA_LARGE, mode) ? "TF32 by mma.sync" : "float32 by FMA";
+    return Kernels.roundsToTf32(gpu, mode) ? "TF32 by mma.sync" : "float32 by FMA";
   }
 
   /// c = α op(a)·op(b) + β c, where op transposes or does not.
@@ -169,25 +178,30 @@ public final class ProductKernel {
 
   /// The large tile reads less and pays where it fills most of the device. A model's choice, not yet a measurement's.
   private Tile choose(MathMode mode, MatrixBlock a, MatrixBlock b, MatrixBlock c, int inner) {
-    boolean tf32 = isFor(MMA_LARGE, mode);
+    boolean tf32 = Kernels.roundsToTf32(gpu, mode);
     if (tf32 && !(a.admits(MMA_LARGE.vector()) && b.admits(MMA_LARGE.vector()))) {
-      return MMA_UNALIGNED;
+      return orShort(MMA_UNALIGNED, MMA_UNALIGNED_SHORT);
     }
-    Tile large = tf32 ? MMA_LARGE : FMA_LARGE;
-    Tile small = tf32 ? MMA_SMALL : FMA_SMALL;
+    Tile large = tf32 ? orShort(MMA_LARGE, MMA_LARGE_SHORT) : FMA_LARGE;
+    Tile small = tf32 ? orShort(MMA_SMALL, MMA_SMALL_SHORT) : FMA_SMALL;
     long blocks = tiles(large, c.rows(), c.columns()) * parts(large, c.rows(), c.columns(), inner);
     return Math.min(c.rows(), c.columns()) > small.columns() && 4 * blocks >= 3L * gpu.multiprocessors()
         ? large
         : small;
   }
 
-  /// Whether the device runs a kernel and the kernel rounds as the mode asks.
-  private boolean isFor(Tile tile, MathMode mode) {
-    boolean tf32 = Kernels.roundsToTf32(gpu, mode);
-    return switch (tile) {
-      case Fma _ -> !tf32;
-      case Mma _ -> tf32;
-    };
+  /// What [#choose] chooses from.
+  List<Tile> tiles(MathMode mode) {
+    return Kernels.roundsToTf32(gpu, mode)
+        ? List.of(orShort(MMA_LARGE, MMA_LARGE_SHORT), orShort(MMA_SMALL, MMA_SMALL_SHORT),
+            orShort(MMA_UNALIGNED, MMA_UNALIGNED_SHORT))
+        : List.of(FMA_LARGE, FMA_SMALL);
+  }
+
+  /// By the transposition that takes the most shared memory.
+  private Mma orShort(Mma tile, Mma shortTile) {
+    int most = Math.max(tile.sharedBytes(false, true), tile.sharedBytes(true, false));
+    return Kernels.holds(gpu, tile.blocks(), most) ? tile : shortTile;
   }
 
   private int parts(Tile tile, int rows, int columns, int inner) {

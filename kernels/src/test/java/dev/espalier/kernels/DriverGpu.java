@@ -38,6 +38,11 @@ final class DriverGpu extends TestGpu {
     return driver.multiprocessors();
   }
 
+  @Override
+  public int sharedMemory() {
+    return Math.min(driver.sharedMemory(), sharedMemory(computeCapability));
+  }
+
   /// Tensor cores truncate, which loses twice what rounding to nearest does, and they shift the terms of an instruction
   /// to the largest exponent before they add them, which truncates once more [Fasi et al. 2021, Numerical behavior of
   /// NVIDIA tensor cores].

@@ -214,7 +214,7 @@ class DualMomentsKernelTest {
 
   @Test
   void picksAKernelThatAdmitsTheMatrices() {
-    for (int computeCapability : new int[]{75, 80, 90, 100}) {
+    for (int computeCapability : new int[]{75, 80, 86, 90, 100, 120}) {
       for (MathMode mode : MathMode.values()) {
         for (Batch b : List.of(new Batch(600, 4, 7, 1), new Batch(600, 4, 8, 1), new Batch(600, 6, 8, 1))) {
           try (TestGpu gpu = TestGpu.open(computeCapability)) {
@@ -241,6 +241,15 @@ class DualMomentsKernelTest {
       assertEquals(DualMomentsKernel.WGMMA, chosen(gpu, 8, 516));
       assertEquals(DualMomentsKernel.WGMMA, chosen(gpu, 6, 512)); // does not admit these rows of S
       assertEquals(DualMomentsKernel.MMA_UNALIGNED, chosen(gpu, 8, 510));
+    }
+  }
+
+  @Test
+  void chipsOfLessSharedMemoryTakeShorterSteps() {
+    try (TestGpu gpu = EmulatedGpu.open(89)) {
+      assertEquals(DualMomentsKernel.MMA_SMALL_SHORT, chosen(gpu, 4096, 508));
+      assertEquals(DualMomentsKernel.MMA_UNALIGNED_SHORT, chosen(gpu, 8, 510));
+      assertEquals(DualMomentsKernel.MMA_LARGE, chosen(gpu, 512, 512));
     }
   }
 

@@ -129,6 +129,11 @@ public final class EmulatedDriver implements Driver {
     return gpu.multiprocessors();
   }
 
+  @Override
+  public int sharedMemory() {
+    return gpu.sharedMemory();
+  }
+
   // ---- memory ----
 
   @Override

@@ -120,6 +120,11 @@ final class EmulatedGpu extends TestGpu {
     return 4;
   }
 
+  @Override
+  public int sharedMemory() {
+    return sharedMemory(computeCapability);
+  }
+
   /// Whether the library has a kernel.
   boolean has(String kernel) {
     try (Arena call = Arena.ofConfined()) {

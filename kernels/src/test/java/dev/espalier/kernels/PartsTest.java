@@ -26,6 +26,11 @@ class PartsTest {
     public int multiprocessors() {
       return MULTIPROCESSORS;
     }
+
+    @Override
+    public int sharedMemory() {
+      return TestGpu.sharedMemory(90);
+    }
   };
 
   /// 8192 samples by steps of 32, results of 512², 784×300, 1024², 3072×768 and 4096² by tiles of 128².

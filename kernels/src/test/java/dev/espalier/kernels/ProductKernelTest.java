@@ -138,7 +138,7 @@ class ProductKernelTest {
     for (Shape shape : List.of(new Shape(8, 12, 2100, 0), new Shape(260, 260, 8, 0), new Shape(5, 200, 7, 0))) {
       float[] a = integers(1, (long) shape.rows() * shape.inner(), 3);
       float[] b = integers(2, (long) shape.inner() * shape.columns(), 3);
-      for (int computeCapability : new int[]{75, 80, 90, 100}) {
+      for (int computeCapability : new int[]{75, 80, 86, 90, 100, 120}) {
         for (MathMode mode : MathMode.values()) {
           try (TestGpu gpu = TestGpu.open(computeCapability)) {
             ProductKernel kernel = new ProductKernel(gpu);

@@ -32,6 +32,18 @@ abstract class TestGpu implements Gpu, AutoCloseable {
         .orElseGet(() -> EmulatedGpu.open(computeCapability));
   }
 
+  /// Bytes of shared memory of a multiprocessor, by the tables of the CUDA C++ Programming Guide. 7.5 has 64 KB.
+  static int sharedMemory(int computeCapability) {
+    int kilobytes = switch (computeCapability) {
+      case 75 -> 64;
+      case 80, 87 -> 164;
+      case 86, 89, 120, 121 -> 100;
+      case 90, 100, 103, 110 -> 228;
+      default -> throw new IllegalArgumentException("compute capability " + computeCapability);
+    };
+    return kilobytes << 10;
+  }
+
   /// What an addition of tensor cores may lose, relatively: on the CPU, which rounds to nearest, as elsewhere.
   double tensorCoreUnit() {
     return Checks.UNIT;

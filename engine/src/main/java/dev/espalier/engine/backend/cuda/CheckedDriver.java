@@ -57,6 +57,11 @@ final class CheckedDriver implements Driver {
   }
 
   @Override
+  public int sharedMemory() {
+    return driver.sharedMemory();
+  }
+
+  @Override
   public long freeMemory() {
     return get(driver::freeMemory);
   }

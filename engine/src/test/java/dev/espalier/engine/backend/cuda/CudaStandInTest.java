@@ -20,6 +20,7 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.kernels.CudaGpu;
+import dev.espalier.kernels.Driver;
 import dev.espalier.kernels.NeedsGpu;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -31,6 +32,8 @@ import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /// The backend as users open it, through JCuda, over a libcuda.so.1 that stands in for the driver and a libcublas.so.13
 /// over it (kernels/src/test/cuda/driver): what a GPU would be asked is asked, by the calls it would be asked with.
@@ -117,6 +120,19 @@ final class CudaStandInTest {
       }
       return new float[][]{backend.download(m0, arena).toArray(), backend.download(m1, arena).toArray(),
           backend.download(m2, arena).toArray()};
+    }
+  }
+
+  /// Launchers pick tiles by it: compute capabilities 8.0 and 8.6 run the same code.
+  @ParameterizedTest
+  @CsvSource({"80, 164", "86, 100", "89, 100", "90, 228", "120, 100"})
+  void theDriverStatesTheSharedMemory(int computeCapability, int kilobytes) {
+    StandIn.play("compute capability", computeCapability);
+    try (CudaGpu gpu = new CudaGpu(0)) {
+      assertEquals(kilobytes << 10, gpu.sharedMemory());
+      assertEquals(kilobytes << 10, gpu.in(Driver.Stream.COPY).sharedMemory());
+    } finally {
+      StandIn.succeed();
     }
   }
 
