@@ -12,7 +12,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class RooflineTest {
   private static List<String> lines() {
@@ -67,8 +71,27 @@ class RooflineTest {
     assertEquals(2.0, Cost.ofProducts(MathMode.TF32, 2 * chip.tensorRate(), chip.bandwidth()).least(chip));
     assertEquals(3.0, Cost.ofProducts(MathMode.FP32, 2 * chip.vectorRate(), 3 * chip.bandwidth()).least(chip));
     assertEquals(1.0, Cost.ofMemory(chip.bandwidth()).least(chip));
-    assertEquals("H100", Chip.of("NVIDIA H100 80GB HBM3, compute capability 9.0").orElseThrow().name());
-    assertTrue(Chip.of("Stand-in, compute capability 9.0").isEmpty());
+  }
+
+  @ParameterizedTest
+  @CsvSource({"NVIDIA H100 80GB HBM3, H100, 132, 3350", "NVIDIA H100 PCIe, H100 PCIe, 114, 2000",
+      "NVIDIA H100 NVL, H100 NVL, 132, 3900", "NVIDIA H200, H200, 132, 4800", "NVIDIA H200 NVL, H200 NVL, 132, 4800",
+      "NVIDIA A100-SXM4-80GB, A100, 108, 2039", "NVIDIA A100-SXM4-40GB, A100-SXM4-40GB, 108, 1555",
+      "NVIDIA A100-PCIE-40GB, A100-PCIE-40GB, 108, 1555", "NVIDIA A100 80GB PCIe, A100 80GB PCIe, 108, 1935",
+      "NVIDIA B200, B200, 148, 8000", "NVIDIA A40, A40, 84, 696", "NVIDIA L40S, L40S, 142, 864",
+      "NVIDIA GeForce RTX 5090, GeForce RTX 5090, 170, 1792"})
+  void devicesHaveThePeaksOfTheirBoards(String device, String chip, int multiprocessors, double gigabytes) {
+    Chip found = Chip.of(device + ", compute capability 9.0").orElseThrow();
+    assertEquals(chip, found.name());
+    assertEquals(multiprocessors, found.multiprocessors());
+    assertEquals(gigabytes * 1e9, found.bandwidth());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"Stand-in", "NVIDIA GH200 480GB", "NVIDIA GB200", "NVIDIA H20", "NVIDIA A10", "NVIDIA L40",
+      "NVIDIA GeForce RTX 5090 Laptop GPU", "NVIDIA A100X"})
+  void otherDevicesHaveNoStatedPeaks(String device) {
+    assertEquals(Optional.empty(), Chip.of(device + ", compute capability 9.0"));
   }
 
   /// kernels/README.md shows some rows.
