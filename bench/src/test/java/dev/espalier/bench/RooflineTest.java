@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.bench.GpuKernels.Sizes;
 import dev.espalier.bindings.MathMode;
+import dev.espalier.kernels.MomentsByProducts;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -92,6 +93,24 @@ class RooflineTest {
       "NVIDIA GeForce RTX 5090 Laptop GPU", "NVIDIA A100X"})
   void otherDevicesHaveNoStatedPeaks(String device) {
     assertEquals(Optional.empty(), Chip.of(device + ", compute capability 9.0"));
+  }
+
+  /// Both sums and what each moves beside the other, by the shares of the peaks that `MomentsByProducts` states.
+  @ParameterizedTest
+  @CsvSource({"NVIDIA A100-SXM4-80GB, 0.6667", "NVIDIA A40, 0.6667", "NVIDIA L40S, 0.6667", "NVIDIA B200, 0.25",
+      "NVIDIA GeForce RTX 5090, 0.6667"})
+  void modelledWidthsOfMomentsAreTheModels(String device, double shareOfMma) {
+    Chip chip = Chip.of(device).orElseThrow();
+    assertEquals(modelled(chip.vectorRate(), chip.bandwidth(), 0.5, 24),
+        MomentsByProducts.leastWidth(chip.computeCapability(), MathMode.FP32).orElseThrow(), "float32");
+    assertEquals(modelled(chip.tensorRate(), chip.bandwidth(), shareOfMma, 32),
+        MomentsByProducts.leastWidth(chip.computeCapability(), MathMode.TF32).orElseThrow(), "TF32");
+  }
+
+  /// The width w, a power of two, from which 4 w² operations a sample save at cuBLAS's rate what 32 or 24 w bytes cost.
+  private static int modelled(double peak, double bandwidth, double share, double bytes) {
+    double width = bytes / bandwidth / (4 / peak * (1 / share - 1 / 0.75));
+    return 1 << (int) Math.ceil(Math.log(width) / Math.log(2));
   }
 
   /// kernels/README.md shows some rows.

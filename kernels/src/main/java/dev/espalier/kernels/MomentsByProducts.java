@@ -3,7 +3,9 @@ package dev.espalier.kernels;
 import dev.espalier.bindings.MathMode;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.OptionalInt;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /// The sums of [DualMomentsKernel] by two products of a library, over X = A − c and X∘X, which a kernel writes, in TF32
@@ -12,22 +14,31 @@ import java.util.stream.Collectors;
 public final class MomentsByProducts {
   /// From which width of a layer, the smaller of outputs and inputs, this takes less time than [DualMomentsKernel], with
   /// cuBLAS: compute capability, rounding, width, and where the number is from. `modelled`: of the peaks that NVIDIA states
-  /// (`Chip` in the benchmarks), cuBLAS reaches three quarters, wgmma three quarters, mma.sync two thirds on compute
-  /// capability 8.0 and a quarter on 10.0, and our float32 kernel half; this reads and writes 32 bytes more for each sample
-  /// and neuron than one pass does, 24 in float32; rounded up to a power of two. Where there is no line, never.
-  /// `GpuKernels` in the benchmarks prints the lines of a GPU. (On an H100, cuBLAS reached 54 % of TF32's peak in these
-  /// products and 78 % of float32's, wgmma 76 %, our float32 kernel 41 %.)
+  /// (`Chip` in the benchmarks, whose tests compute these lines), cuBLAS reaches three quarters, wgmma three quarters,
+  /// mma.sync two thirds on compute capabilities that have no more (8.x, 12.0) and a quarter on 10.0, and our float32 kernel
+  /// half; this reads and writes 32 bytes more for each sample and neuron than one pass does, 24 in float32; rounded up to a
+  /// power of two. Chips of one compute capability differ: the line is that of the chip named. A compute capability
+  /// without lines takes those of the nearest below it with the same major number. Where there is none, or none for its
+  /// rounding, never. `GpuKernels` in the benchmarks prints the lines of a GPU. (On an H100, cuBLAS reached 54 % of TF32's
+  /// peak in these products and 78 % of float32's, wgmma 76 %, our float32 kernel 41 %.)
   private static final String TABLE = """
-      80 FP32 128 modelled
-      80 TF32 4096 modelled
+      80 FP32 128 modelled of A100
+      80 TF32 4096 modelled of A100
+      86 FP32 512 modelled of A40
+      86 TF32 8192 modelled of A40
+      89 FP32 1024 modelled of L40S
+      89 TF32 16384 modelled of L40S
       90 FP32 128 measured on NVIDIA H100 80GB HBM3
-      100 FP32 128 modelled
-      100 TF32 512 modelled
+      100 FP32 128 modelled of B200
+      100 TF32 512 modelled of B200
+      120 FP32 1024 modelled of RTX 5090
+      120 TF32 4096 modelled of RTX 5090
       """;
 
-  private static final Map<Key, Integer> WIDTHS = TABLE.lines().map(line -> line.split(" "))
-      .collect(Collectors.toUnmodifiableMap(cells -> new Key(Integer.parseInt(cells[0]), MathMode.valueOf(cells[1])),
-          cells -> Integer.valueOf(cells[2])));
+  /// Widths by compute capability and rounding.
+  private static final NavigableMap<Integer, Map<MathMode, Integer>> WIDTHS = TABLE.lines().map(line -> line.split(" "))
+      .collect(Collectors.groupingBy(cells -> Integer.valueOf(cells[0]), TreeMap::new,
+          Collectors.toUnmodifiableMap(cells -> MathMode.valueOf(cells[1]), cells -> Integer.valueOf(cells[2]))));
 
   private static final String FAMILY = "dual_moments";
   private static final int TILE_ROWS = 32;
@@ -37,8 +48,6 @@ public final class MomentsByProducts {
   private final MatrixProducts products;
   private final MathMode mode;
   private final ReductionsKernel reductions;
-
-  private record Key(int computeCapability, MathMode mode) {}
 
   /// @param products of a library, which round as `mode` says
   /// @param mode FP32 or TF32
@@ -54,8 +63,11 @@ public final class MomentsByProducts {
 
   /// The width from which this takes less time than [DualMomentsKernel]; empty: at no width.
   public static OptionalInt leastWidth(int computeCapability, MathMode mode) {
-    Integer width = WIDTHS.get(new Key(computeCapability, mode));
-    return width == null ? OptionalInt.empty() : OptionalInt.of(width);
+    Map.Entry<Integer, Map<MathMode, Integer>> lines = WIDTHS.floorEntry(computeCapability);
+    if (lines == null || lines.getKey() / 10 != computeCapability / 10 || !lines.getValue().containsKey(mode)) {
+      return OptionalInt.empty();
+    }
+    return OptionalInt.of(lines.getValue().get(mode));
   }
 
   /// Whether this takes less time than [DualMomentsKernel] for a layer.

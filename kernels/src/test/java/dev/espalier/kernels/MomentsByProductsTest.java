@@ -20,7 +20,9 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// With our own products in the place of a library's. They round nothing: what is rounded to TF32 was so before.
 class MomentsByProductsTest {
@@ -89,10 +91,29 @@ class MomentsByProductsTest {
     });
   }
 
+  /// What a chip of the same major number and the next lower minor one takes, but for lines of its own.
+  @ParameterizedTest
+  @CsvSource({"81, 80", "87, 86", "88, 86", "95, 90", "103, 100", "109, 100", "121, 120"})
+  void chipsTakeTheLinesOfTheNearestLowerOnes(int computeCapability, int line) {
+    for (MathMode mode : MathMode.values()) {
+      assertEquals(MomentsByProducts.leastWidth(line, mode), MomentsByProducts.leastWidth(computeCapability, mode),
+          mode.name());
+    }
+    assertTrue(MomentsByProducts.leastWidth(computeCapability, MathMode.FP32).isPresent());
+  }
+
+  /// 11.0 is another major number than 10.0, and nothing is known of it.
+  @ParameterizedTest
+  @ValueSource(ints = {70, 75, 79, 110, 130})
+  void chipsOfOtherMajorNumbersTakeOnePass(int computeCapability) {
+    for (MathMode mode : MathMode.values()) {
+      assertEquals(OptionalInt.empty(), MomentsByProducts.leastWidth(computeCapability, mode), mode.name());
+    }
+  }
+
   @Test
   void isFasterWhereTheTableSaysSo() {
     assertEquals(OptionalInt.empty(), MomentsByProducts.leastWidth(90, MathMode.TF32));
-    assertEquals(OptionalInt.empty(), MomentsByProducts.leastWidth(86, MathMode.FP32));
     int width = MomentsByProducts.leastWidth(80, MathMode.TF32).orElseThrow();
     try (TestGpu gpu = TestGpu.open(80)) {
       ProductKernel kernel = new ProductKernel(gpu);
