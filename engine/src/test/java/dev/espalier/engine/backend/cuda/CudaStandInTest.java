@@ -28,6 +28,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -55,7 +56,7 @@ final class CudaStandInTest {
         (driver, memory) -> CudaProducts.ofKernels(driver, memory, precision), precision, SMALL_SLOT);
   }
 
-  private static CudaBackend openSmall(Precision precision) {
+  static CudaBackend openSmall(Precision precision) {
     CudaGpu gpu = new CudaGpu(0);
     return CudaBackend.over(gpu, OptionalLong.of(MEMORY), (_, memory) -> CudaProducts.ofCublas(gpu, memory, precision),
         precision, SMALL_SLOT);
@@ -75,14 +76,18 @@ final class CudaStandInTest {
     }
   }
 
-  /// By two products of cuBLAS, as the table says for compute capability 9.0 and this width; integers are exact.
   @Test
   void momentsOfWideLayersInFloat32AreProductsOfCublas() {
+    checkMomentsOfWideLayers(() -> openSmall(Precision.FP32));
+  }
+
+  /// By two products of cuBLAS, as the table says for compute capability 9.0 and this width; integers are exact.
+  static void checkMomentsOfWideLayers(Supplier<Backend> open) {
     int samples = 6;
     int outputs = 260;
     int inputs = 258;
     float[][] values = {integers(samples * outputs, 4), integers(samples * inputs, 7), integers(inputs, 3)};
-    try (Backend cuda = openSmall(Precision.FP32);
+    try (Backend cuda = open.get();
         Backend without = openWithoutCublas(Precision.FP32);
         Backend reference = new ReferenceBackend()) {
       assertNotEquals(without.workspace(samples, outputs, inputs), cuda.workspace(samples, outputs, inputs));

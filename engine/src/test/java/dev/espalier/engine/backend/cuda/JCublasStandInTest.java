@@ -6,9 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.bindings.MathMode;
 import dev.espalier.engine.backend.Backend;
-import dev.espalier.engine.backend.NetworkOperationsContract;
+import dev.espalier.engine.backend.BackendContract;
 import dev.espalier.engine.backend.Precision;
-import dev.espalier.engine.backend.TestBackend;
 import dev.espalier.kernels.CublasProducts;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DeviceBuffer;
@@ -36,22 +35,22 @@ final class JCublasStandInTest {
     assertEquals(StandIn.NOTHING, StandIn.counts());
   }
 
-  /// Where products are used most.
+  private static CudaBackend openSmall() {
+    CudaBackend backend = CudaStandInTest.openSmall(Precision.FP32);
+    assertTrue(backend.description().contains(" by JCublas, "), backend.description());
+    return backend;
+  }
+
   @Nested
-  final class Contract implements NetworkOperationsContract {
-    private final CudaGpu gpu = new CudaGpu(0);
-    private final TestBackend on = new TestBackend(CudaBackend.over(gpu, OptionalLong.of(64L << 20),
-        (_, memory) -> CudaProducts.ofCublas(gpu, memory, Precision.FP32), Precision.FP32, 1 << 12), 0x1p-24);
-
-    @AfterEach
-    void close() {
-      on.close();
+  final class Contract extends BackendContract {
+    Contract() {
+      super(JCublasStandInTest::openSmall, 0x1p-24);
     }
+  }
 
-    @Override
-    public TestBackend on() {
-      return on;
-    }
+  @Test
+  void momentsOfWideLayersInFloat32AreProductsOfJCublas() {
+    CudaStandInTest.checkMomentsOfWideLayers(JCublasStandInTest::openSmall);
   }
 
   @Test
