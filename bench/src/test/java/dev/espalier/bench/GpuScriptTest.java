@@ -111,7 +111,7 @@ class GpuScriptTest {
     assertEquals(1, result.code(), result::toString);
     assertSteps("FAILED after", result, "tests");
     String tests = Files.readString(folder.resolve("record/tests.txt"));
-    assertEquals(8, tests.lines().count(), tests); // all but one
+    assertEquals(9, tests.lines().count(), tests); // all but one
     assertTrue(tests.contains("dev.espalier.engine"), tests);
   }
 

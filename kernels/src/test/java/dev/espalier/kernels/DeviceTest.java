@@ -21,6 +21,9 @@ class DeviceTest {
   class EliminationScores extends EliminationScoresKernelTest {}
 
   @Nested
+  class MomentsByProducts extends MomentsByProductsTest {}
+
+  @Nested
   class Product extends ProductKernelTest {}
 
   @Nested
