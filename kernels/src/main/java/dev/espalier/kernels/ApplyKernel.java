@@ -10,6 +10,7 @@ public final class ApplyKernel {
   public static final int REMOVED_BYTES = Long.BYTES + Double.BYTES;
 
   private static final String FAMILY = "apply";
+  private static final TileNames<Integer> NAMES = new TileNames<>(columns -> "_" + columns + "x8");
 
   private final Gpu gpu;
   private final ReductionsKernel reductions;
@@ -75,13 +76,13 @@ public final class ApplyKernel {
     Argument ties = Argument.of(cut.workspace());
     DeviceBuffer rowSums = new DeviceBuffer(cut.workspace().address() + rowSumsOffset(outputs),
         (long) outputs * Double.BYTES);
-    String shapes = "scores " + scores;
-    gpu.launch(new Launch(FAMILY, "count_ties_" + columns + "x8", Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
+    List<?> shapes = List.of("scores ", scores);
+    gpu.launch(new Launch(FAMILY, NAMES.of("count_ties", columns), Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(scores), ties, Argument.of(cut.threshold()), Argument.of(outputs), Argument.of(inputs)),
         shapes));
     gpu.launch(new Launch(FAMILY, "scan_ties_1024", Dimensions.of(1), Dimensions.of(1024), 0,
         List.of(ties, Argument.of(removed), Argument.of(outputs)), shapes));
-    gpu.launch(new Launch(FAMILY, "apply_" + columns + "x8", Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
+    gpu.launch(new Launch(FAMILY, NAMES.of("apply", columns), Kernels.gridOfRows(outputs), Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(weights), bias, Argument.of(scores), compensation, ties, Argument.of(cut.threshold()),
             Argument.of(cut.ties()), Argument.of(rowSums), Argument.of(removed), Argument.of(outputs),
             Argument.of(inputs)),

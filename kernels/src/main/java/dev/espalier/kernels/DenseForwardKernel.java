@@ -1,6 +1,9 @@
 package dev.espalier.kernels;
 
+import dev.espalier.kernels.Nonlinearity.Kind;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 
 /// The elementwise steps around a dense layer's matrix products: bias and activation, their derivative, and the squares
 /// that make a sensitivity. Limited by memory: per element `forward` moves 12 bytes, `addBias` and `activate` 8,
@@ -8,8 +11,19 @@ import java.util.List;
 public final class DenseForwardKernel {
   private static final String FAMILY = "dense_forward";
   private static final int TILE_ROWS = 16;
+  /// Kernels by nonlinearity.
+  private static final Map<Kind, String> FORWARD = names("dense_forward_");
+  private static final Map<Kind, String> BACKWARD = names("dense_backward_");
 
   private final Gpu gpu;
+
+  private static Map<Kind, String> names(String kernel) {
+    Map<Kind, String> names = new EnumMap<>(Kind.class);
+    for (Kind kind : Kind.values()) {
+      names.put(kind, kernel + new Nonlinearity(kind, 0));
+    }
+    return names;
+  }
 
   /// Launches on `gpu`.
   public DenseForwardKernel(Gpu gpu) {
@@ -42,10 +56,10 @@ public final class DenseForwardKernel {
     checkActivated(preActivation, activated);
     int samples = preActivation.rows();
     int outputs = preActivation.columns();
-    launch(tile.name("dense_forward_" + nonlinearity), tile.grid(samples, outputs),
+    launch(tile.name(FORWARD.get(nonlinearity.kind())), tile.grid(samples, outputs),
         List.of(Argument.of(preActivation), bias, Argument.of(activated), Argument.of(nonlinearity.parameter()),
             Argument.of(samples), Argument.of(outputs)),
-        "z " + preActivation);
+        List.of("z ", preActivation));
   }
 
   /// z += b.
@@ -59,7 +73,7 @@ public final class DenseForwardKernel {
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, preActivation, bias);
     launch(tile.name("add_bias"), tile.grid(samples, outputs),
         List.of(Argument.of(preActivation), Argument.of(bias), Argument.of(samples), Argument.of(outputs)),
-        "z " + preActivation);
+        List.of("z ", preActivation));
   }
 
   /// z += b and a = softmax(z) by rows; as [#forward].
@@ -90,7 +104,7 @@ public final class DenseForwardKernel {
     launch(tile.name("softmax_forward"), tile.grid(preActivation.rows()), tile.block(),
         List.of(Argument.of(preActivation), bias, Argument.of(activated), Argument.of(logarithm ? 1 : 0),
             Argument.of(preActivation.rows()), Argument.of(preActivation.columns())),
-        "z " + preActivation);
+        List.of("z ", preActivation));
   }
 
   /// g = u ∘ φ′(z).
@@ -119,11 +133,11 @@ public final class DenseForwardKernel {
     int copies = checkBackward(preActivation, upstream, gradient);
     ElementwiseTile tile = ElementwiseTile.of(TILE_ROWS, preActivation, upstream, gradient,
         sensitivity == null ? gradient : sensitivity);
-    launch(tile.name("dense_backward_" + nonlinearity), tile.grid(samples, outputs),
+    launch(tile.name(BACKWARD.get(nonlinearity.kind())), tile.grid(samples, outputs),
         List.of(Argument.of(preActivation), Argument.of(upstream), Argument.of(gradient),
             sensitivity == null ? Argument.none() : Argument.of(sensitivity), Argument.of((float) scale),
             Argument.of(nonlinearity.parameter()), Argument.of(copies), Argument.of(samples), Argument.of(outputs)),
-        "z " + preActivation + ", u " + upstream);
+        List.of("z ", preActivation, ", u ", upstream));
   }
 
   /// g = a ∘ (u − aᵀu) by rows: an upstream gradient through a softmax; as [#backward].
@@ -172,7 +186,7 @@ public final class DenseForwardKernel {
             sensitivity == null ? Argument.none() : Argument.of(sensitivity), Argument.of((float) scale),
             Argument.of(form.number), Argument.of(copies), Argument.of(activated.rows()),
             Argument.of(activated.columns())),
-        "a " + activated + ", u " + upstream);
+        List.of("a ", activated, ", u ", upstream));
   }
 
   /// s += scale · Σ over copies of g².
@@ -189,7 +203,7 @@ public final class DenseForwardKernel {
     launch(
         tile.name("add_squares"), tile.grid(samples, outputs), List.of(Argument.of(gradient), Argument.of(sensitivity),
             Argument.of((float) scale), Argument.of(copies), Argument.of(samples), Argument.of(outputs)),
-        "g " + gradient + ", s " + sensitivity);
+        List.of("g ", gradient, ", s ", sensitivity));
   }
 
   private static void checkBias(DeviceMatrix preActivation, DeviceMatrix bias) {
@@ -210,11 +224,11 @@ public final class DenseForwardKernel {
     return Kernels.copies(upstream, layer.rows());
   }
 
-  private void launch(String kernel, Dimensions grid, List<Argument> arguments, String shapes) {
+  private void launch(String kernel, Dimensions grid, List<Argument> arguments, List<?> shapes) {
     launch(kernel, grid, ElementwiseTile.BLOCK, arguments, shapes);
   }
 
-  private void launch(String kernel, Dimensions grid, Dimensions block, List<Argument> arguments, String shapes) {
+  private void launch(String kernel, Dimensions grid, Dimensions block, List<Argument> arguments, List<?> shapes) {
     gpu.launch(new Launch(FAMILY, kernel, grid, block, 0, arguments, shapes));
   }
 }

@@ -33,7 +33,11 @@ public final class DualMomentsKernel {
   }
 
   /// float32 arithmetic; any shape, any device.
-  record Fma(int inputs, int outputs, int samples) implements Tile {
+  record Fma(int inputs, int outputs, int samples, String name) implements Tile {
+    Fma(int inputs, int outputs, int samples) {
+      this(inputs, outputs, samples, "dual_moments_fma_" + inputs + "x" + outputs + "x" + samples);
+    }
+
     @Override
     public int threads() {
       return 256;
@@ -48,20 +52,20 @@ public final class DualMomentsKernel {
     public int blocks() {
       return 2;
     }
-
-    @Override
-    public String name() {
-      return "dual_moments_fma_" + inputs + "x" + outputs + "x" + samples;
-    }
   }
 
   /// mma.sync and cp.async, from compute capability 8.0 on.
   ///
   /// @param stages of samples in flight
   /// @param vector floats of one copy
-  record Mma(int inputs, int outputs, int samples, int stages, int vector, int blocks) implements Tile {
+  record Mma(int inputs, int outputs, int samples, int stages, int vector, int blocks, String name) implements Tile {
     /// Elements between the rows of a tile in shared memory that spread a fragment over all banks.
     private static final int PADDING = 8;
+
+    Mma(int inputs, int outputs, int samples, int stages, int vector, int blocks) {
+      this(inputs, outputs, samples, stages, vector, blocks,
+          "dual_moments_mma_" + inputs + "x" + outputs + "x" + samples + "x" + stages + "_v" + vector);
+    }
 
     @Override
     public int threads() {
@@ -72,15 +76,15 @@ public final class DualMomentsKernel {
     public int sharedBytes() {
       return stages * samples * (inputs + PADDING + outputs + PADDING) * Float.BYTES;
     }
-
-    @Override
-    public String name() {
-      return "dual_moments_mma_" + inputs + "x" + outputs + "x" + samples + "x" + stages + "_v" + vector;
-    }
   }
 
   /// wgmma and TMA, on compute capability 9.0 alone.
-  record Wgmma(int inputs, int outputs, int samples, int stages) implements Tile {
+  record Wgmma(int inputs, int outputs, int samples, int stages, String name) implements Tile {
+    Wgmma(int inputs, int outputs, int samples, int stages) {
+      this(inputs, outputs, samples, stages,
+          "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages);
+    }
+
     @Override
     public int threads() {
       return 384;
@@ -95,17 +99,17 @@ public final class DualMomentsKernel {
     public int blocks() {
       return 1;
     }
-
-    @Override
-    public String name() {
-      return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages;
-    }
   }
 
   /// As [Wgmma], from S as it is: so no kernel writes Sᵀ first.
   ///
   /// @param rawStages of samples of S in flight
-  record Transposing(int inputs, int outputs, int samples, int stages, int rawStages) implements Tile {
+  record Transposing(int inputs, int outputs, int samples, int stages, int rawStages, String name) implements Tile {
+    Transposing(int inputs, int outputs, int samples, int stages, int rawStages) {
+      this(inputs, outputs, samples, stages, rawStages, "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples
+          + "x" + stages + "x" + rawStages + "_transposing");
+    }
+
     @Override
     public int threads() {
       return 384;
@@ -120,12 +124,6 @@ public final class DualMomentsKernel {
     @Override
     public int blocks() {
       return 1;
-    }
-
-    @Override
-    public String name() {
-      return "dual_moments_wgmma_" + inputs + "x" + outputs + "x" + samples + "x" + stages + "x" + rawStages
-          + "_transposing";
     }
   }
 
@@ -239,16 +237,17 @@ public final class DualMomentsKernel {
             Argument.of(pilotMean), Argument.of(samples), Argument.of(outputs), Argument.of(inputs)));
     arguments.addAll(last);
     gpu.launch(new Launch(FAMILY, tile.name(), grid, Dimensions.of(tile.threads()), tile.sharedBytes(), arguments,
-        "s " + sensitivity + ", a " + activation));
+        List.of("s ", sensitivity, ", a ", activation)));
     int vector = m1.admits(VECTOR) && m2.admits(VECTOR) ? VECTOR : 1;
     long elements = parts > 1 ? m1.elements() : outputs;
     Dimensions adds = new Dimensions(
         Math.toIntExact(Math.min(Math.ceilDiv(elements, (long) Kernels.WARP_A_ROW.x() * vector), mostAdding())),
         parts > 1 ? 3 : 1, 1);
-    gpu.launch(new Launch(FAMILY, "dual_moments_add_32x8_v" + vector, adds, Kernels.WARP_A_ROW, 0,
+    gpu.launch(new Launch(FAMILY, vector == VECTOR ? "dual_moments_add_32x8_v4" : "dual_moments_add_32x8_v1", adds,
+        Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(sums), Argument.of(partial1), Argument.of(partial2), Argument.of(m0), Argument.of(m1),
             Argument.of(m2), Argument.of(weightParts), Argument.of(parts), Argument.of(outputs), Argument.of(inputs)),
-        parts + " × m1 " + m1));
+        List.of(parts, " × m1 ", m1)));
   }
 
   /// Blocks that add the partial results of a moment, at most: those that run at a time.
@@ -265,7 +264,7 @@ public final class DualMomentsKernel {
         FAMILY, "dual_moments_transpose_32x32", new Dimensions(Kernels.blocks(transposed.rows(), 32), 1, parts),
         Kernels.WARP_A_ROW, 0, List.of(Argument.of(sensitivity), Argument.of(transposed), Argument.of(sums),
             Argument.of(sensitivity.rows()), Argument.of(sensitivity.columns()), Argument.of(transposed.columns())),
-        "s " + sensitivity));
+        List.of("s ", sensitivity)));
     return parts;
   }
 
@@ -312,8 +311,8 @@ public final class DualMomentsKernel {
       DeviceMatrix m2) {
     return switch (tile) {
       case Fma _ -> true;
-      case Mma(_, _, _, _, int vector, _) ->
-        sensitivity.admits(vector) && activation.admits(vector) && m1.admits(vector) && m2.admits(vector);
+      case Mma mma -> sensitivity.admits(mma.vector) && activation.admits(mma.vector) && m1.admits(mma.vector)
+          && m2.admits(mma.vector);
       case Wgmma _ -> activation.admits(4) && m1.admits(4) && m2.admits(4);
       case Transposing _ -> sensitivity.admits(4) && activation.admits(4) && m1.admits(4) && m2.admits(4);
     };

@@ -6,6 +6,7 @@ package dev.espalier.kernels;
 /// @param rows a multiple of 8
 record ElementwiseTile(int columns, int rows) {
   static final Dimensions BLOCK = Dimensions.of(32, 8);
+  private static final TileNames<ElementwiseTile> NAMES = new TileNames<>(tile -> "_" + tile.columns + "x" + tile.rows);
 
   /// The widest tile that the matrices admit.
   static ElementwiseTile of(int rows, DeviceMatrix... matrices) {
@@ -34,7 +35,7 @@ record ElementwiseTile(int columns, int rows) {
 
   /// The exported name of the kernel with this tile.
   String name(String kernel) {
-    return kernel + "_" + columns + "x" + rows;
+    return NAMES.of(kernel, this);
   }
 
   /// The blocks that cover a matrix; past the limit of the y dimension they go on by strides.

@@ -59,7 +59,7 @@ public final class EliminationScoresKernel {
         Dimensions.of(Kernels.blocks(inputs, COLUMNS)), Dimensions.of(COLUMNS, COLUMNS), 0,
         List.of(Argument.of(weights), Argument.of(m0), Argument.of(m1), Argument.of(m2), Argument.of(largest),
             Argument.of((float) fraction), Argument.of(outputs), Argument.of(inputs)),
-        "weights " + outputs + "×" + inputs));
+        List.of("weights ", outputs, "×", inputs)));
   }
 
   /// |W ∘ αF|.
@@ -107,6 +107,6 @@ public final class EliminationScoresKernel {
 
   private void launch(ElementwiseTile tile, String kernel, int outputs, int inputs, List<Argument> arguments) {
     gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(outputs, inputs), ElementwiseTile.BLOCK, 0, arguments,
-        "weights " + outputs + "×" + inputs));
+        List.of("weights ", outputs, "×", inputs)));
   }
 }

@@ -1,6 +1,7 @@
 package dev.espalier.kernels;
 
 import java.util.List;
+import java.util.stream.Collectors;
 
 /// One kernel launch.
 ///
@@ -10,9 +11,9 @@ import java.util.List;
 /// @param block threads of a block, at most 1024
 /// @param sharedBytes dynamic shared memory of a block
 /// @param arguments in the kernel's order
-/// @param shapes of the matrices, for error messages
+/// @param shapes of the matrices: the parts of a text, which only error messages join
 public record Launch(String family, String kernel, Dimensions grid, Dimensions block, int sharedBytes,
-    List<Argument> arguments, String shapes) {
+    List<Argument> arguments, List<?> shapes) {
   /// @throws IllegalArgumentException if the launch is outside what every device admits
   public Launch {
     if (block.count() > 1024 || grid.y() > MAX_GRID_Y || grid.z() > MAX_GRID_Y || sharedBytes < 0) {
@@ -20,6 +21,7 @@ public record Launch(String family, String kernel, Dimensions grid, Dimensions b
           "%s: grid %s, block %s, %d bytes shared".formatted(kernel, grid, block, sharedBytes));
     }
     arguments = List.copyOf(arguments);
+    shapes = List.copyOf(shapes);
   }
 
   /// The most blocks in the y and z dimensions of a grid.
@@ -27,6 +29,7 @@ public record Launch(String family, String kernel, Dimensions grid, Dimensions b
 
   @Override
   public String toString() {
-    return "%s on %s (grid %s, block %s, %d bytes shared)".formatted(kernel, shapes, grid, block, sharedBytes);
+    String of = shapes.stream().map(Object::toString).collect(Collectors.joining());
+    return "%s on %s (grid %s, block %s, %d bytes shared)".formatted(kernel, of, grid, block, sharedBytes);
   }
 }

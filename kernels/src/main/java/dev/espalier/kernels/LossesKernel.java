@@ -49,6 +49,6 @@ public final class LossesKernel {
     gpu.launch(new Launch(
         FAMILY, tile.name(kernel), tile.grid(of.rows()), tile.block(), 0, List.of(Argument.of(of), Argument.of(targets),
             Argument.of(gradient), Argument.of(losses), Argument.of(of.rows()), Argument.of(of.columns())),
-        of.toString()));
+        List.of(of)));
   }
 }

@@ -114,7 +114,7 @@ public final class MomentsByProducts {
 
   private void launch(String kernel, ElementwiseTile tile, DeviceMatrix written, List<Argument> arguments) {
     gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(written.rows(), written.columns()),
-        ElementwiseTile.BLOCK, 0, arguments, "to " + written));
+        ElementwiseTile.BLOCK, 0, arguments, List.of("to ", written)));
   }
 
   /// Where in the workspace things lie: X first.

@@ -48,6 +48,6 @@ public final class NormalizationKernel {
   }
 
   private void launch(String kernel, RowTile tile, DeviceMatrix x, List<Argument> arguments) {
-    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(x.rows()), tile.block(), 0, arguments, x.toString()));
+    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(x.rows()), tile.block(), 0, arguments, List.of(x)));
   }
 }

@@ -34,7 +34,14 @@ public final class ProductKernel {
   }
 
   /// float32 arithmetic; any device.
-  record Fma(int rows, int columns, int inner, int blocks) implements Tile {
+  ///
+  /// @param names by operation, as [#operation] counts them
+  record Fma(int rows, int columns, int inner, int blocks, List<String> names) implements Tile {
+    Fma(int rows, int columns, int inner, int blocks) {
+      this(rows, columns, inner, blocks,
+          OPERATIONS.stream().map(op -> "product_fma_" + rows + "x" + columns + "x" + inner + "_" + op).toList());
+    }
+
     @Override
     public int threads() {
       return 256;
@@ -52,14 +59,23 @@ public final class ProductKernel {
 
     @Override
     public String name(boolean transposeA, boolean transposeB) {
-      return "product_fma_" + rows + "x" + columns + "x" + inner + "_" + operation(transposeA, transposeB);
+      return names.get(operation(transposeA, transposeB));
     }
   }
 
   /// mma.sync and cp.async, from compute capability 8.0 on.
   ///
   /// @param stages of the inner dimension in flight
-  record Mma(int rows, int columns, int inner, int stages, int vector, int threads, int blocks) implements Tile {
+  /// @param names by operation, as [#operation] counts them
+  record Mma(int rows, int columns, int inner, int stages, int vector, int threads, int blocks,
+      List<String> names) implements Tile {
+    Mma(int rows, int columns, int inner, int stages, int vector, int threads, int blocks) {
+      this(rows, columns, inner, stages, vector, threads, blocks,
+          OPERATIONS.stream()
+              .map(op -> "product_mma_" + rows + "x" + columns + "x" + inner + "x" + stages + "_" + op + "_v" + vector)
+              .toList());
+    }
+
     @Override
     public int sharedBytes(boolean transposeA, boolean transposeB) {
       return stages * Float.BYTES * (elements(rows, transposeA) + elements(columns, !transposeB));
@@ -72,13 +88,16 @@ public final class ProductKernel {
 
     @Override
     public String name(boolean transposeA, boolean transposeB) {
-      return "product_mma_" + rows + "x" + columns + "x" + inner + "x" + stages + "_"
-          + operation(transposeA, transposeB) + "_v" + vector;
+      return names.get(operation(transposeA, transposeB));
     }
   }
 
-  private static String operation(boolean transposeA, boolean transposeB) {
-    return (transposeA ? "t" : "n") + (transposeB ? "t" : "n");
+  /// Which factors are transposed, as names say it.
+  private static final List<String> OPERATIONS = List.of("nn", "nt", "tn", "tt");
+
+  /// The number of an operation.
+  private static int operation(boolean transposeA, boolean transposeB) {
+    return (transposeA ? 2 : 0) + (transposeB ? 1 : 0);
   }
 
   static final Fma FMA_LARGE = new Fma(128, 128, 8, 2);
@@ -163,7 +182,7 @@ public final class ProductKernel {
         List.of(Argument.of(a), Argument.of(b), Argument.of(c), Argument.of(workspace), Argument.of(c.rows()),
             Argument.of(c.columns()), Argument.of(inner), Argument.of(a.stride()), Argument.of(b.stride()),
             Argument.of(c.stride()), Argument.of((float) alpha), Argument.of((float) beta)),
-        "a " + a + ", b " + b + ", c " + c));
+        List.of("a ", a, ", b ", b, ", c ", c)));
     if (parts > 1) {
       reductions.addPartials(alpha, workspace, parts, beta, c);
     }

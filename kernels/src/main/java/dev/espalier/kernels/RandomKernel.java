@@ -72,11 +72,11 @@ public final class RandomKernel {
   public void uniform(DeviceMatrix matrix, long seed, long stream) {
     gpu.launch(new Launch(FAMILY, "uniform_" + RUN, UpdatesKernel.grid(gpu, matrix.elements(), RUN), Dimensions.of(RUN),
         0, List.of(Argument.of(matrix), Argument.of(matrix.elements()), Argument.of(seed), Argument.of(stream)),
-        matrix.toString()));
+        List.of(matrix)));
   }
 
   private void launch(String kernel, RowTile tile, DeviceMatrix upstream, List<Argument> arguments) {
-    gpu.launch(
-        new Launch(FAMILY, tile.name(kernel), tile.grid(upstream.rows()), tile.block(), 0, arguments, "u " + upstream));
+    gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(upstream.rows()), tile.block(), 0, arguments,
+        List.of("u ", upstream)));
   }
 }

@@ -40,12 +40,12 @@ public final class ReductionsKernel {
   /// @param y 1 × columns; not read when β is 0
   /// @param workspace of [#columnSumsWorkspace] bytes
   public void columnSums(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
-    columnSums("column_sums", alpha, x, beta, y, workspace);
+    columnSums("column_sums_" + COLUMNS + "x8", alpha, x, beta, y, workspace);
   }
 
   /// y = α Σ over the rows of x∘x + β y; as [#columnSums].
   public void columnSquareSums(double alpha, DeviceMatrix x, double beta, DeviceMatrix y, DeviceBuffer workspace) {
-    columnSums("column_square_sums", alpha, x, beta, y, workspace);
+    columnSums("column_square_sums_" + COLUMNS + "x8", alpha, x, beta, y, workspace);
   }
 
   private void columnSums(String kernel, double alpha, DeviceMatrix x, double beta, DeviceMatrix y,
@@ -59,15 +59,16 @@ public final class ReductionsKernel {
   ///
   /// @return the parts
   int partialSums(boolean tf32, DeviceMatrix x, DeviceBuffer workspace) {
-    return partialSums(tf32 ? "column_sums_tf32" : "column_sums", x, workspace);
+    return partialSums(tf32 ? "column_sums_tf32_" + COLUMNS + "x8" : "column_sums_" + COLUMNS + "x8", x, workspace);
   }
 
   private int partialSums(String kernel, DeviceMatrix x, DeviceBuffer workspace) {
     Kernels.room("workspace", workspace, columnSumsWorkspace(x.rows(), x.columns()));
     int parts = parts(x.rows(), x.columns());
-    gpu.launch(new Launch(FAMILY, kernel + "_" + COLUMNS + "x8",
-        new Dimensions(Kernels.blocks(x.columns(), COLUMNS), 1, parts), Kernels.WARP_A_ROW, 0,
-        List.of(Argument.of(x), Argument.of(workspace), Argument.of(x.rows()), Argument.of(x.columns())), "x " + x));
+    gpu.launch(
+        new Launch(FAMILY, kernel, new Dimensions(Kernels.blocks(x.columns(), COLUMNS), 1, parts), Kernels.WARP_A_ROW,
+            0, List.of(Argument.of(x), Argument.of(workspace), Argument.of(x.rows()), Argument.of(x.columns())),
+            List.of("x ", x)));
     return parts;
   }
 
@@ -80,7 +81,7 @@ public final class ReductionsKernel {
         new Launch(FAMILY, "add_partials_" + RUN, UpdatesKernel.grid(gpu, y.elements(), RUN), Dimensions.of(RUN), 0,
             List.of(Argument.of(partials), Argument.of(y), Argument.of((float) alpha), Argument.of((float) beta),
                 Argument.of(parts), Argument.of(y.elements()), Argument.of(y.columns()), Argument.of(y.stride())),
-            parts + " × y " + y));
+            List.of(parts, " × y ", y)));
   }
 
   /// Lowers a word to the row-major index of each element that is NaN or infinite.
@@ -89,7 +90,8 @@ public final class ReductionsKernel {
   public void firstNonFinite(DeviceMatrix x, DeviceBuffer first) {
     Kernels.room("first", first, Long.BYTES);
     gpu.launch(new Launch(FAMILY, "first_non_finite_" + RUN, UpdatesKernel.grid(gpu, x.elements(), READ_TOGETHER),
-        Dimensions.of(RUN), 0, List.of(Argument.of(x), Argument.of(first), Argument.of(x.elements())), "x " + x));
+        Dimensions.of(RUN), 0, List.of(Argument.of(x), Argument.of(first), Argument.of(x.elements())),
+        List.of("x ", x)));
   }
 
   /// total = Σ of `elements` float64 numbers.
@@ -106,6 +108,6 @@ public final class ReductionsKernel {
   void sum(DeviceBuffer numbers, long elements, Argument total) {
     Kernels.room("numbers", numbers, elements * Double.BYTES);
     gpu.launch(new Launch(FAMILY, "sum_1024", Dimensions.of(1), Dimensions.of(1024), 0,
-        List.of(Argument.of(numbers), total, Argument.of(elements)), elements + " numbers"));
+        List.of(Argument.of(numbers), total, Argument.of(elements)), List.of(elements, " numbers")));
   }
 }

@@ -10,6 +10,7 @@ record RowTile(int vector, int threads) {
   /// Elements of a row that a thread holds.
   private static final int HELD = 16;
   private static final int WARP = 32;
+  private static final TileNames<RowTile> NAMES = new TileNames<>(tile -> "_" + HELD / tile.vector + "x" + tile.vector);
 
   /// The fewest threads that hold a row of the matrices, all of so many columns, or a whole block.
   static RowTile of(DeviceMatrix... matrices) {
@@ -28,7 +29,7 @@ record RowTile(int vector, int threads) {
 
   /// The exported name of the kernel with this tile.
   String name(String kernel) {
-    return kernel + "_" + HELD / vector + "x" + vector;
+    return NAMES.of(kernel, this);
   }
 
   Dimensions block() {

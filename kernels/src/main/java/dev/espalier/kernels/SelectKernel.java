@@ -39,7 +39,7 @@ public final class SelectKernel {
     launch(
         tile.name("rank_zeros_first"), tile.grid(outputs, inputs), ElementwiseTile.BLOCK, List.of(Argument.of(weights),
             Argument.of(scores), Argument.of(firstNonFinite), Argument.of(outputs), Argument.of(inputs)),
-        "weights " + weights);
+        List.of("weights ", weights));
   }
 
   /// Finds the `count`-th smallest score of all matrices together; [#threshold] reads it from the state.
@@ -53,7 +53,7 @@ public final class SelectKernel {
       throw new IllegalArgumentException("count=%d of %d scores".formatted(count, all));
     }
     Kernels.room("state", state, STATE_BYTES);
-    String shapes = count + " of " + all + " scores";
+    List<?> shapes = List.of(count, " of ", all, " scores");
     launch("select_begin_1024", Dimensions.of(1), Dimensions.of(1024), List.of(Argument.of(state), Argument.of(count)),
         shapes);
     for (int pass = 0; pass < PASSES; pass++) {
@@ -83,7 +83,7 @@ public final class SelectKernel {
     Kernels.room("counts", counts, COUNTS_BYTES);
     launch("select_count_2048", grid(scores), Dimensions.of(THREADS),
         List.of(Argument.of(scores), Argument.of(state), Argument.of(counts), Argument.of(scores.elements())),
-        "scores " + scores);
+        List.of("scores ", scores));
   }
 
   /// Marks with +∞ the scores that are kept when the least of each group of neighbours in a row are removed, and copies
@@ -103,7 +103,7 @@ public final class SelectKernel {
     Kernels.shape("marked", marked, scores.rows(), scores.columns());
     Kernels.apart("marked", marked, scores);
     int groupsPerRow = Math.ceilDiv(scores.columns(), groupWidth);
-    String shapes = "scores " + scores + ", groups of " + groupWidth;
+    List<?> shapes = List.of("scores ", scores, ", groups of ", groupWidth);
     Argument columns = Argument.of(scores.columns());
     Argument removed = Argument.of(removedPerGroup);
     if (groupWidth == VECTOR && ElementwiseTile.vector(scores, marked) == VECTOR) {
@@ -145,7 +145,7 @@ public final class SelectKernel {
     return UpdatesKernel.grid(gpu, scores.elements(), THREADS);
   }
 
-  private void launch(String kernel, Dimensions grid, Dimensions block, List<Argument> arguments, String shapes) {
+  private void launch(String kernel, Dimensions grid, Dimensions block, List<Argument> arguments, List<?> shapes) {
     gpu.launch(new Launch(FAMILY, kernel, grid, block, 0, arguments, shapes));
   }
 }

@@ -35,16 +35,16 @@ public final class SolvingKernel {
     Kernels.shape("sum", sum, x.rows(), x.columns());
     Kernels.shape("carry", carry, x.rows(), x.columns());
     int run = UpdatesKernel.run(x, sum, carry);
-    launch("add_carrying_" + run, UpdatesKernel.grid(gpu, x.elements(), run), Dimensions.of(THREADS), x,
-        List.of(Argument.of(x), Argument.of(sum), Argument.of(carry), Argument.of(x.elements())));
+    launch(UpdatesKernel.name("add_carrying", run), UpdatesKernel.grid(gpu, x.elements(), run), Dimensions.of(THREADS),
+        x, List.of(Argument.of(x), Argument.of(sum), Argument.of(carry), Argument.of(x.elements())));
   }
 
   /// y += x where y is not 0, and y stays other than 0 there; of one shape.
   public void addWhereNonzero(DeviceMatrix x, DeviceMatrix y) {
     Kernels.shape("x", x, y.rows(), y.columns());
     int run = UpdatesKernel.run(x, y);
-    launch("add_where_nonzero_" + run, UpdatesKernel.grid(gpu, y.elements(), run), Dimensions.of(THREADS), y,
-        List.of(Argument.of(x), Argument.of(y), Argument.of(y.elements())));
+    launch(UpdatesKernel.name("add_where_nonzero", run), UpdatesKernel.grid(gpu, y.elements(), run),
+        Dimensions.of(THREADS), y, List.of(Argument.of(x), Argument.of(y), Argument.of(y.elements())));
   }
 
   /// The diagonal of a square matrix.
@@ -95,7 +95,8 @@ public final class SolvingKernel {
     Kernels.shape("x", x, z.rows(), z.columns());
     Kernels.shape("y", y, z.rows(), z.columns());
     int run = UpdatesKernel.run(x, y, z);
-    launch("add_product_" + run, UpdatesKernel.grid(gpu, z.elements(), run), Dimensions.of(THREADS), z,
+    launch(UpdatesKernel.name("add_product", run), UpdatesKernel.grid(gpu, z.elements(), run), Dimensions.of(THREADS),
+        z,
         List.of(Argument.of((float) alpha), Argument.of(x), Argument.of(y), Argument.of(z), Argument.of(z.elements())));
   }
 
@@ -111,7 +112,8 @@ public final class SolvingKernel {
     Kernels.shape("residual", residual, quotient.rows(), quotient.columns());
     Kernels.shape("diagonal", diagonal, quotient.rows(), quotient.columns());
     int run = UpdatesKernel.run(weights, residual, diagonal, quotient);
-    launch("divide_" + run, UpdatesKernel.grid(gpu, quotient.elements(), run), Dimensions.of(THREADS), quotient,
+    launch(UpdatesKernel.name("divide", run), UpdatesKernel.grid(gpu, quotient.elements(), run), Dimensions.of(THREADS),
+        quotient,
         List.of(Argument.of(weights), Argument.of(residual), Argument.of(diagonal), Argument.of((float) scale),
             Argument.of((float) shift), Argument.of(quotient), Argument.of(quotient.elements())));
   }
@@ -147,6 +149,6 @@ public final class SolvingKernel {
   }
 
   private void launch(String kernel, Dimensions grid, Dimensions block, DeviceMatrix of, List<Argument> arguments) {
-    gpu.launch(new Launch(FAMILY, kernel, grid, block, 0, arguments, of.toString()));
+    gpu.launch(new Launch(FAMILY, kernel, grid, block, 0, arguments, List.of(of)));
   }
 }

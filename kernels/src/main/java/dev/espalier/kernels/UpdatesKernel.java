@@ -10,6 +10,7 @@ public final class UpdatesKernel {
   private static final int TILE_ROWS = 32;
   /// A thread gathers one row's elements: it waits for the row's number, and then for them.
   private static final int GATHERED_ROWS = 8;
+  private static final TileNames<Integer> NAMES = new TileNames<>(run -> "_" + run);
 
   private final Gpu gpu;
 
@@ -23,7 +24,7 @@ public final class UpdatesKernel {
     Kernels.shape("x", x, y.rows(), y.columns());
     Kernels.apart("y", y, x);
     int run = run(x, y);
-    launch("axpy_" + run, run, y,
+    launch("axpy", run, y,
         List.of(Argument.of((float) alpha), Argument.of(x), Argument.of(y), Argument.of(y.elements())));
   }
 
@@ -43,7 +44,7 @@ public final class UpdatesKernel {
     double correction1 = 1 - Math.pow(beta1, (double) step);
     double correction2 = 1 - Math.pow(beta2, (double) step);
     int run = run(parameter, gradient, firstMoment, secondMoment);
-    launch("adam_" + run, run, parameter,
+    launch("adam", run, parameter,
         List.of(Argument.of(parameter), Argument.of(gradient), Argument.of(firstMoment), Argument.of(secondMoment),
             Argument.of((float) learningRate), Argument.of((float) beta1), Argument.of((float) (1 - beta1)),
             Argument.of((float) beta2), Argument.of((float) (1 - beta2)), Argument.of((float) epsilon),
@@ -72,7 +73,7 @@ public final class UpdatesKernel {
     gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(x.rows(), x.columns()), ElementwiseTile.BLOCK, 0,
         List.of(Argument.of(x), Argument.of(factor), Argument.of(to), Argument.of(factor.rows()), Argument.of(x.rows()),
             Argument.of(x.columns())),
-        "x " + x + ", factor " + factor));
+        List.of("x ", x, ", factor ", factor)));
   }
 
   /// to = from, for blocks of one shape.
@@ -99,7 +100,7 @@ public final class UpdatesKernel {
     gpu.launch(new Launch(FAMILY, "transpose_32x32", Dimensions.of(Math.toIntExact(tiles)), Kernels.WARP_A_ROW, 0,
         List.of(Argument.of(from), Argument.of(to), Argument.of(from.rows()), Argument.of(from.columns()),
             Argument.of(from.stride())),
-        "from " + from));
+        List.of("from ", from)));
   }
 
   private void moveColumns(String kernel, MatrixBlock from, MatrixBlock to) {
@@ -113,7 +114,7 @@ public final class UpdatesKernel {
     gpu.launch(new Launch(FAMILY, tile.name(kernel), tile.grid(to.rows(), to.columns()), ElementwiseTile.BLOCK, 0,
         List.of(Argument.of(from), Argument.of(to), Argument.of(to.rows()), Argument.of(to.columns()),
             Argument.of(from.stride()), Argument.of(to.stride())),
-        "from " + from + ", to " + to));
+        List.of("from ", from, ", to ", to)));
   }
 
   /// to[i, :] = from[numbers[first + i], :] for all rows i of `to`.
@@ -133,7 +134,7 @@ public final class UpdatesKernel {
     gpu.launch(new Launch(FAMILY, tile.name("gather_rows"), tile.grid(to.rows(), to.columns()), ElementwiseTile.BLOCK,
         0, List.of(Argument.of(from), Argument.of(numbers), Argument.of(to), Argument.of(first), Argument.of(to.rows()),
             Argument.of(to.columns())),
-        "from " + from + ", to " + to));
+        List.of("from ", from, ", to ", to)));
   }
 
   /// Elements of a block: 4 a thread where all matrices are aligned for it.
@@ -146,9 +147,14 @@ public final class UpdatesKernel {
     return 4 * THREADS;
   }
 
+  /// The exported name of a kernel that goes over matrices in runs.
+  static String name(String kernel, int run) {
+    return NAMES.of(kernel, run);
+  }
+
   private void launch(String kernel, int run, DeviceMatrix matrix, List<Argument> arguments) {
-    gpu.launch(new Launch(FAMILY, kernel, grid(gpu, matrix.elements(), run), Dimensions.of(THREADS), 0, arguments,
-        matrix.toString()));
+    gpu.launch(new Launch(FAMILY, name(kernel, run), grid(gpu, matrix.elements(), run), Dimensions.of(THREADS), 0,
+        arguments, List.of(matrix)));
   }
 
   /// Blocks for `elements` in runs: enough to fill the device, which then go on by strides.

@@ -231,11 +231,11 @@ final class CudaFailureTest {
       }
       random.uniform(matrix, 1, 2);
       Launch tensors = new Launch("dual_moments", "dual_moments_wgmma_128x128x32x5", ONE, ONE, 0,
-          List.of(new Argument.TensorMap(matrix, 4, 2)), "s 2×4");
+          List.of(new Argument.TensorMap(matrix, 4, 2)), List.of("s ", matrix));
       StandIn.fail("cuTensorMapEncodeTiled", 1);
       String message = assertThrows(KernelException.class, () -> gpu.launch(tensors)).getMessage();
       assertTrue(message.contains("cuTensorMapEncodeTiled returned 999 for TensorMap["), message);
-      Launch missing = new Launch("nothing", "nothing_256", ONE, ONE, 0, List.of(), "");
+      Launch missing = new Launch("nothing", "nothing_256", ONE, ONE, 0, List.of(), List.of());
       assertEquals("this build of espalier lacks nothing.fatbin",
           assertThrows(GpuUnavailableException.class, () -> gpu.launch(missing)).getMessage());
       gpu.free(address);
