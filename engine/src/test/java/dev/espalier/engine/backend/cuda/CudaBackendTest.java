@@ -30,6 +30,7 @@ import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.pruning.Pruner;
@@ -118,6 +119,25 @@ final class CudaBackendTest {
   @AfterEach
   void close() {
     arena.close();
+  }
+
+  /// The ten outputs of LeNet-300-100 make one product of a full batch, on a budget of 1.5 GiB and more: two on 1.4 GiB, four
+  /// where the least is stacked.
+  @ParameterizedTest
+  @CsvSource({"0.0625, 3", "0.5, 3", "1.4, 5", "1.5, 10", "40, 10"})
+  void tenOutputsAreStackedIntoOneProduct(double gibibytes, int copies) {
+    Graph.Builder builder = new Graph.Builder(784);
+    int hidden = builder.activate(builder.dense("first", 0, 300), Activation.RELU);
+    hidden = builder.activate(builder.dense("second", hidden, 100), Activation.RELU);
+    builder.activate(builder.dense("last", hidden, 10), Activation.SOFTMAX);
+    Graph graph = builder.build();
+    long memory = (long) (gibibytes * (1 << 30));
+    try (EmulatedDriver driver = new EmulatedDriver(80, memory, Order.LATE);
+        CudaBackend cuda = open(driver, Precision.FP32)) {
+      long two = MemoryPlan.batchBytes(cuda, graph, 2, cuda.batchSize());
+      long copy = MemoryPlan.batchBytes(cuda, graph, 3, cuda.batchSize()) - two;
+      assertEquals(copies, 2 + (MemoryPlan.batchBytes(cuda, graph, 10, cuda.batchSize()) - two) / copy);
+    }
   }
 
   private PruningResult prune(Backend backend, Criterion criterion, Sensitivity sensitivity) throws IOException {
