@@ -8,11 +8,13 @@
 // drawn_fisher_vectors_{N}x{V}  the same without the root, where k is drawn from p: the first class at which the sum of
 //                               p up to it exceeds the top 24 bits of bits(seed, first_draw + c, first_sample + n),
 //                               times 2⁻²⁴
+// set_origin_256                origin becomes {seed, first_sample}, one block
 // uniform_256                   element i becomes the top 24 bits of bits(seed, stream, i), times 2⁻²⁴
 //
 // bits(seed, stream, index) = mix(mix(seed + G (stream+1)) + G (index+1)) modulo 2⁶⁴, with SplitMix64's output
 // function [Steele, Lea, Flood 2014]. u (rows, outputs), P (samples, outputs): float32, row-major; u only written. By
-// rows: rows.cuh, a warp a row.
+// rows: rows.cuh, a warp a row. seed and first_sample come by a pointer to both, so that a recorded launch takes those of the
+// batch for which it is replayed.
 #include "rows.cuh"
 
 constexpr uint64_t kGolden = 0x9e3779b97f4a7c15u;
@@ -30,6 +32,11 @@ __device__ __forceinline__ float uniform(uint64_t seed, uint64_t stream, uint64_
   return (float)(random_bits(seed, stream, index) >> 40) * 0x1p-24f;
 }
 
+/// Where the random vectors of a batch begin.
+struct Origin {
+  int64_t seed, first_sample;
+};
+
 /// The place of a row of stacked copies.
 struct Place {
   int copy, sample;
@@ -39,13 +46,14 @@ struct Place {
 
 template <int N, int V>
 __device__ __forceinline__ void rademacher(float* upstream, int64_t count, int samples, int outputs, int first_probe,
-                                           int64_t first_sample, int64_t seed) {
+                                           const Origin* origin) {
   Rows<N, V> rows(count, outputs);
   const Place at(rows.row, samples);
   upstream += rows.row * outputs;
-  const uint64_t words = ((uint64_t)outputs + 63) / 64, first = (uint64_t)(first_sample + at.sample) * words;
+  const uint64_t seed = (uint64_t)origin->seed;
+  const uint64_t words = ((uint64_t)outputs + 63) / 64, first = (uint64_t)(origin->first_sample + at.sample) * words;
   rows.pass([&](int, int k) {
-    const uint64_t word = random_bits((uint64_t)seed, (uint64_t)(first_probe + at.copy), first + (uint64_t)k / 64);
+    const uint64_t word = random_bits(seed, (uint64_t)(first_probe + at.copy), first + (uint64_t)k / 64);
     Vector<V> u;
 #pragma unroll
     for (int v = 0; v < V; v++) u.v[v] = word >> ((k + v) % 64) & 1 ? -1.f : 1.f;
@@ -97,43 +105,48 @@ __device__ __forceinline__ void fisher_vectors(float* upstream, const float* pro
 template <int N, int V>
 __device__ __forceinline__ void drawn_fisher_vectors(float* upstream, const float* probabilities,
                                                      int64_t count, int samples, int outputs, int first_draw,
-                                                     int64_t first_sample, int64_t seed, float scale) {
+                                                     const Origin* origin, float scale) {
   Rows<N, V> rows(count, outputs);
   if (rows.columns == 0) return;
   const Place at(rows.row, samples);
   const float* p = probabilities + (int64_t)at.sample * outputs;
-  const float drawn = uniform((uint64_t)seed, (uint64_t)(first_draw + at.copy), (uint64_t)(first_sample + at.sample));
+  const float drawn = uniform((uint64_t)origin->seed, (uint64_t)(first_draw + at.copy),
+                              (uint64_t)(origin->first_sample + at.sample));
   int k = 0;
   for (float sum = p[0]; k < outputs - 1 && !(sum > drawn); sum += p[k]) k++;
   fisher_row(rows, upstream + rows.row * outputs, p, k, scale);
 }
-#define ROWS(N, V)                                                                                                   \
-  extern "C" __global__ void __launch_bounds__(256)                                                                  \
-      rademacher_##N##x##V(float* upstream, int64_t rows, int samples, int outputs, int first_probe,                 \
-                           int64_t first_sample, int64_t seed) {                                                     \
-    rademacher<N, V>(upstream, rows, samples, outputs, first_probe, first_sample, seed);                             \
-  }                                                                                                                  \
-  EXPORT_KERNEL(rademacher_##N##x##V);                                                                               \
-  extern "C" __global__ void __launch_bounds__(256)                                                                  \
-      unit_vectors_##N##x##V(float* upstream, int64_t rows, int samples, int outputs, int first_output) {            \
-    unit_vectors<N, V>(upstream, rows, samples, outputs, first_output);                                              \
-  }                                                                                                                  \
-  EXPORT_KERNEL(unit_vectors_##N##x##V);                                                                             \
-  extern "C" __global__ void __launch_bounds__(256)                                                                  \
-      fisher_vectors_##N##x##V(float* upstream, const float* probabilities, int64_t rows, int samples, int outputs,  \
-                               int first_class, float scale) {                                                       \
-    fisher_vectors<N, V>(upstream, probabilities, rows, samples, outputs, first_class, scale);                       \
-  }                                                                                                                  \
-  EXPORT_KERNEL(fisher_vectors_##N##x##V);                                                                           \
-  extern "C" __global__ void __launch_bounds__(256)                                                                  \
-      drawn_fisher_vectors_##N##x##V(float* upstream, const float* probabilities, int64_t rows, int samples,         \
-                                     int outputs, int first_draw, int64_t first_sample, int64_t seed, float scale) { \
-    drawn_fisher_vectors<N, V>(upstream, probabilities, rows, samples, outputs, first_draw, first_sample, seed,      \
-                               scale);                                                                               \
-  }                                                                                                                  \
+#define ROWS(N, V)                                                                                                  \
+  extern "C" __global__ void __launch_bounds__(256)                                                                 \
+      rademacher_##N##x##V(float* upstream, int64_t rows, int samples, int outputs, int first_probe,                \
+                           const Origin* origin) {                                                                  \
+    rademacher<N, V>(upstream, rows, samples, outputs, first_probe, origin);                                        \
+  }                                                                                                                 \
+  EXPORT_KERNEL(rademacher_##N##x##V);                                                                              \
+  extern "C" __global__ void __launch_bounds__(256)                                                                 \
+      unit_vectors_##N##x##V(float* upstream, int64_t rows, int samples, int outputs, int first_output) {           \
+    unit_vectors<N, V>(upstream, rows, samples, outputs, first_output);                                             \
+  }                                                                                                                 \
+  EXPORT_KERNEL(unit_vectors_##N##x##V);                                                                            \
+  extern "C" __global__ void __launch_bounds__(256)                                                                 \
+      fisher_vectors_##N##x##V(float* upstream, const float* probabilities, int64_t rows, int samples, int outputs, \
+                               int first_class, float scale) {                                                      \
+    fisher_vectors<N, V>(upstream, probabilities, rows, samples, outputs, first_class, scale);                      \
+  }                                                                                                                 \
+  EXPORT_KERNEL(fisher_vectors_##N##x##V);                                                                          \
+  extern "C" __global__ void __launch_bounds__(256)                                                                 \
+      drawn_fisher_vectors_##N##x##V(float* upstream, const float* probabilities, int64_t rows, int samples,        \
+                                     int outputs, int first_draw, const Origin* origin, float scale) {              \
+    drawn_fisher_vectors<N, V>(upstream, probabilities, rows, samples, outputs, first_draw, origin, scale);         \
+  }                                                                                                                 \
   EXPORT_KERNEL(drawn_fisher_vectors_##N##x##V)
 
 ROW_TILES(ROWS);
+
+extern "C" __global__ void __launch_bounds__(256) set_origin_256(Origin* origin, int64_t seed, int64_t first_sample) {
+  if (threadIdx.x == 0) *origin = {seed, first_sample};
+}
+EXPORT_KERNEL(set_origin_256);
 
 extern "C" __global__ void __launch_bounds__(256) uniform_256(float* x, int64_t elements, int64_t seed, int64_t stream) {
   Run<256>::for_each(elements, [&](int64_t at, auto) {

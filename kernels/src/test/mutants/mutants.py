@@ -222,6 +222,8 @@ MUTANTS = [
     ("elementwise.cuh", "shuffle in a branch of some lanes", "SmallKernels",
      "for (int bit = 16; bit; bit >>= 1) value += __shfl_xor_sync(kAllLanes, value, bit);", "for (int bit = 16; bit; bit >>= 1)\n    if (threadIdx.x % 32 < 2 * (unsigned)bit) value += __shfl_xor_sync(kAllLanes, value, bit);"),
     ("random.cu", "words of 32 bits", "SmallKernels", "((uint64_t)outputs + 63) / 64", "((uint64_t)outputs + 31) / 32"),
+    ("random.cu", "origin: seed and first sample change places", "SmallKernels", "*origin = {seed, first_sample}", "*origin = {first_sample, seed}"),
+    ("random.cu", "signs: of the first batch", "SmallKernels", "(origin->first_sample + at.sample) * words", "at.sample * words"),
     ("random.cu", "Fisher vectors: the root of p left out", "SmallKernels", "scale * sqrtf(p[k])", "scale"),
     ("random.cu", "signs: one bit for all of a vector", "SmallKernels", "word >> ((k + v) % 64) & 1", "word >> (k % 64) & 1"),
     ("random.cu", "drawn class: one too far", "SmallKernels", "!(sum > drawn); sum += p[k]) k++;", "!(sum >= drawn + p[k]); sum += p[k]) k++;"),

@@ -441,12 +441,18 @@ public final class GpuKernels {
       return (Runnable) () -> solving.dot(m[0], m[1], workspace, total);
     }, Runnable::run);
     RandomKernel random = new RandomKernel(driver);
-    table.add("rademacher", shape, Cost.ofMemory(4 * elements), memory -> memory.matrix(rows, width),
-        m -> random.rademacherVectors(m, rows, 0, 0, 1));
+    table.add("rademacher", shape, Cost.ofMemory(4 * elements), memory -> {
+      DeviceMatrix m = memory.matrix(rows, width);
+      DeviceBuffer origin = memory.buffer(RandomKernel.ORIGIN_BYTES, 0);
+      return (Runnable) () -> random.rademacherVectors(m, rows, 0, origin);
+    }, Runnable::run);
     table.add("fisher_vectors", shape, Cost.ofMemory(8 * elements), memory -> matrices(memory, 2, rows, width),
         m -> random.fisherVectors(m[0], m[1], 0, 1));
-    table.add("drawn_fisher_vectors", shape, Cost.ofMemory(8 * elements), memory -> matrices(memory, 2, rows, width),
-        m -> random.drawnFisherVectors(m[0], m[1], 0, 0, 1, 1));
+    table.add("drawn_fisher_vectors", shape, Cost.ofMemory(8 * elements), memory -> {
+      DeviceMatrix[] m = matrices(memory, 2, rows, width);
+      DeviceBuffer origin = memory.buffer(RandomKernel.ORIGIN_BYTES, 0);
+      return (Runnable) () -> random.drawnFisherVectors(m[0], m[1], 0, origin, 1);
+    }, Runnable::run);
     table.add("uniform", shape, Cost.ofMemory(4 * elements), memory -> memory.matrix(rows, width),
         m -> random.uniform(m, 1, 1));
   }

@@ -7,6 +7,9 @@ import java.util.List;
 public final class RandomKernel {
   private static final String FAMILY = "random";
   private static final int RUN = 256;
+  /// Of an origin: a seed and the first sample of a batch, in 64 bits each. Kernels read them when they run, and not when they
+  /// are launched, so that recorded launches are the same for each batch.
+  public static final int ORIGIN_BYTES = 16;
 
   private final Gpu gpu;
 
@@ -15,15 +18,25 @@ public final class RandomKernel {
     this.gpu = gpu;
   }
 
-  /// Row `c · samples + n` becomes the Rademacher vector of probe `firstProbe + c` and sample `firstSample +
-  /// n`.
+  /// Writes an origin.
+  ///
+  /// @param origin of [#ORIGIN_BYTES], written
+  public void setOrigin(DeviceBuffer origin, long seed, long firstSample) {
+    Kernels.room("origin", origin, ORIGIN_BYTES);
+    gpu.launch(new Launch(FAMILY, "set_origin_" + RUN, Dimensions.of(1), Dimensions.of(RUN), 0,
+        List.of(Argument.of(origin), Argument.of(seed), Argument.of(firstSample)), List.of("sample ", firstSample)));
+  }
+
+  /// Row `c · samples + n` becomes the Rademacher vector of probe `firstProbe + c` and the n-th sample from the origin's on.
   ///
   /// @param upstream stacked copies (copies · samples) × outputs, written
-  public void rademacherVectors(DeviceMatrix upstream, int samples, int firstProbe, long firstSample, long seed) {
+  /// @param origin as [#setOrigin] writes it
+  public void rademacherVectors(DeviceMatrix upstream, int samples, int firstProbe, DeviceBuffer origin) {
     Kernels.copies(upstream, samples);
+    Kernels.room("origin", origin, ORIGIN_BYTES);
     launch("rademacher", RowTile.ofWarps(upstream), upstream,
         List.of(Argument.of(upstream), Argument.of((long) upstream.rows()), Argument.of(samples),
-            Argument.of(upstream.columns()), Argument.of(firstProbe), Argument.of(firstSample), Argument.of(seed)));
+            Argument.of(upstream.columns()), Argument.of(firstProbe), Argument.of(origin)));
   }
 
   /// Row `c · samples + n` becomes the unit vector of output `firstOutput + c`.
@@ -49,17 +62,19 @@ public final class RandomKernel {
   }
 
   /// Row `c · samples + n` becomes `scale` (e_k − p), with p row n of `probabilities` and the class k drawn from p by
-  /// draw `firstDraw` + c of sample `firstSample` + n.
+  /// draw `firstDraw` + c of the n-th sample from the origin's on.
   ///
   /// @param probabilities samples × outputs
   /// @param upstream stacked copies (copies · samples) × outputs, written
-  public void drawnFisherVectors(DeviceMatrix probabilities, DeviceMatrix upstream, int firstDraw, long firstSample,
-      long seed, double scale) {
+  /// @param origin as [#setOrigin] writes it
+  public void drawnFisherVectors(DeviceMatrix probabilities, DeviceMatrix upstream, int firstDraw, DeviceBuffer origin,
+      double scale) {
     requireProbabilities(probabilities, upstream);
+    Kernels.room("origin", origin, ORIGIN_BYTES);
     launch("drawn_fisher_vectors", RowTile.ofWarps(upstream, probabilities), upstream,
         List.of(Argument.of(upstream), Argument.of(probabilities), Argument.of((long) upstream.rows()),
             Argument.of(probabilities.rows()), Argument.of(upstream.columns()), Argument.of(firstDraw),
-            Argument.of(firstSample), Argument.of(seed), Argument.of((float) scale)));
+            Argument.of(origin), Argument.of((float) scale)));
   }
 
   private static void requireProbabilities(DeviceMatrix probabilities, DeviceMatrix upstream) {

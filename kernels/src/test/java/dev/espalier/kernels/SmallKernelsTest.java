@@ -11,6 +11,7 @@ import static dev.espalier.kernels.Checks.onEveryShape;
 import static dev.espalier.kernels.Checks.result;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.foreign.MemorySegment;
 import org.junit.jupiter.api.Test;
@@ -455,13 +456,35 @@ class SmallKernelsTest {
     });
   }
 
+  /// Written over another one, which must not stay.
+  private static DeviceBuffer origin(TestGpu gpu, long seed, long firstSample) {
+    DeviceBuffer origin = gpu.buffer(RandomKernel.ORIGIN_BYTES, -1);
+    RandomKernel random = new RandomKernel(gpu);
+    random.setOrigin(origin, firstSample, seed);
+    random.setOrigin(origin, seed, firstSample);
+    return origin;
+  }
+
+  @Test
+  void originsAreSeedAndFirstSample() {
+    onEveryOrder(gpu -> {
+      DeviceBuffer origin = origin(gpu, -77, 1L << 40);
+      assertEquals(-77, gpu.readLong(origin, 0));
+      assertEquals(1L << 40, gpu.readLong(origin, 1));
+      String message = assertThrows(IllegalArgumentException.class,
+          () -> new RandomKernel(gpu).rademacherVectors(gpu.matrix(1, 8), 1, 0, new DeviceBuffer(origin.address(), 15)))
+          .getMessage();
+      assertTrue(message.startsWith("origin has "), message);
+    });
+  }
+
   @Test
   void rademacherVectors() {
     long seed = -77;
     onEveryRow((gpu, samples, outputs) -> {
       int copies = 2;
       DeviceMatrix u = gpu.matrixAt(samples % 2, copies * samples, outputs);
-      new RandomKernel(gpu).rademacherVectors(u, samples, 3, 1L << 40, seed);
+      new RandomKernel(gpu).rademacherVectors(u, samples, 3, origin(gpu, seed, 1L << 40));
       assertSame("u", gpu.read(u), i -> {
         int row = i / outputs;
         int k = i % outputs;
@@ -502,7 +525,7 @@ class SmallKernelsTest {
     onEveryRow((gpu, samples, outputs) -> {
       float[] p = probabilities(samples, outputs);
       DeviceMatrix u = gpu.matrix(2 * samples, outputs);
-      new RandomKernel(gpu).drawnFisherVectors(gpu.matrix(samples, outputs, p), u, 7, 1L << 40, -9, 0.5);
+      new RandomKernel(gpu).drawnFisherVectors(gpu.matrix(samples, outputs, p), u, 7, origin(gpu, -9, 1L << 40), 0.5);
       assertSame("u", gpu.read(u), i -> {
         int n = i / outputs % samples;
         float drawn = (bits(-9, 7 + i / outputs / samples, (1L << 40) + n) >>> 40) * 0x1p-24f;

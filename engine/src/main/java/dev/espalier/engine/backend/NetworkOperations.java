@@ -118,11 +118,17 @@ public interface NetworkOperations {
   /// @param upstream stacked copies (copies · samples) × outputs
   void unitVectors(Matrix upstream, int samples, int firstOutput);
 
-  /// Row `c · samples + n` becomes the Rademacher vector of probe `firstProbe + c` and sample `firstSample + n`:
+  /// An origin of this backend, closed by the caller.
+  default RandomOrigin randomOrigin() {
+    return RandomOrigin.onHost();
+  }
+
+  /// Row `c · samples + n` becomes the Rademacher vector of probe `firstProbe + c` and the n-th sample from the origin's on:
   /// element k is [CounterRandom#sign].
   ///
   /// @param upstream stacked copies (copies · samples) × outputs
-  void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed);
+  /// @param origin of [#randomOrigin]
+  void rademacherVectors(Matrix upstream, int samples, int firstProbe, RandomOrigin origin);
 
   /// Row `c · samples + n` becomes scale · √p_k (e_k − p), with k = `firstClass` + c and p row n of `probabilities`:
   /// scale times the gradient of log p_k by the logits, weighted by the root of its probability.
@@ -132,11 +138,11 @@ public interface NetworkOperations {
   void fisherVectors(Matrix probabilities, Matrix upstream, int firstClass, double scale);
 
   /// Row `c · samples + n` becomes scale · (e_k − p), with p row n of `probabilities` and the class k drawn from p: the
-  /// first one at which the sum of p up to it exceeds [CounterRandom#uniform] of stream `firstDraw` + c at
-  /// `firstSample` + n, or else the last.
+  /// first one at which the sum of p up to it exceeds [CounterRandom#uniform] of stream `firstDraw` + c at the n-th sample
+  /// from the origin's on, or else the last.
   ///
   /// @param probabilities samples × outputs, each row adding up to 1
   /// @param upstream stacked copies (copies · samples) × outputs, written
-  void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, long firstSample, long seed,
-      double scale);
+  /// @param origin of [#randomOrigin]
+  void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, RandomOrigin origin, double scale);
 }

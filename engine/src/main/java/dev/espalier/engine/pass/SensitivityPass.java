@@ -2,6 +2,7 @@ package dev.espalier.engine.pass;
 
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.RandomOrigin;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.Squares;
@@ -21,6 +22,8 @@ public final class SensitivityPass implements Resource {
   private final Graph graph;
   private final Sensitivity sensitivity;
   private final long seed;
+  /// Of random vectors.
+  private final Optional<RandomOrigin> origin;
   private final int passes;
   private final int copies;
   private final BackwardPass backward;
@@ -46,6 +49,7 @@ public final class SensitivityPass implements Resource {
         sensitivities.put(n, resources.own(backend.allocate(batchSize, dense.width())));
       }
     }
+    origin = isRandom(sensitivity) ? Optional.of(resources.own(backend.network().randomOrigin())) : Optional.empty();
     boolean isFisher = sensitivity instanceof Sensitivity.Fisher;
     probabilities = isFisher
         ? Optional.of(resources.own(backend.allocate(batchSize, graph.outputs())))
@@ -64,10 +68,24 @@ public final class SensitivityPass implements Resource {
         .build(resources -> new SensitivityPass(backend, graph, sensitivity.unsmoothed(), batchSize, seed, resources));
   }
 
-  /// Computes the sensitivities for the batch that `forward` has just run.
+  private static boolean isRandom(Sensitivity sensitivity) {
+    return switch (sensitivity) {
+      case Sensitivity.Jacobian _ -> false;
+      case Sensitivity.Probes _ -> true;
+      case Sensitivity.Fisher fisher -> fisher.draws().isPresent();
+      case Sensitivity.Smoothed _ -> throw new AssertionError("what is smoothed is passed");
+    };
+  }
+
+  /// Says which batch comes, before [#run], which is the same work for each batch of a size.
   ///
   /// @param firstSample the position of the batch's first sample in its source
-  public void run(DeviceNetwork network, ForwardPass forward, long firstSample) {
+  public void begin(long firstSample) {
+    origin.ifPresent(o -> o.set(seed, firstSample));
+  }
+
+  /// Computes the sensitivities for the batch that `forward` has just run.
+  public void run(DeviceNetwork network, ForwardPass forward) {
     int samples = forward.samples();
     sensitivities.values().forEach(s -> backend.clear(s.slice(0, samples)));
     if (sensitivity instanceof Sensitivity.Fisher fisher) {
@@ -75,7 +93,7 @@ public final class SensitivityPass implements Resource {
     }
     for (int first = 0; first < passes; first += copies) {
       int count = Math.min(copies, passes - first);
-      double scale = start(first, count, samples, firstSample);
+      double scale = start(first, count, samples);
       backward.run(network, forward, start(), count * samples,
           (n, alone) -> Optional.of(new Squares(scale, sensitivity(n, samples), alone)));
     }
@@ -96,7 +114,7 @@ public final class SensitivityPass implements Resource {
   /// Writes the upstream gradients of some passes.
   ///
   /// @return what their squares are multiplied by
-  private double start(int first, int count, int samples, long firstSample) {
+  private double start(int first, int count, int samples) {
     Matrix upstream = backward.gradient(start(), count * samples);
     return switch (sensitivity) {
       case Sensitivity.Jacobian() -> {
@@ -104,7 +122,7 @@ public final class SensitivityPass implements Resource {
         yield 1;
       }
       case Sensitivity.Probes(int probes) -> {
-        backend.network().rademacherVectors(upstream, samples, first, firstSample, seed);
+        backend.network().rademacherVectors(upstream, samples, first, origin.orElseThrow());
         yield 1.0 / probes;
       }
       case Sensitivity.Fisher(OptionalInt draws, double temperature) -> {
@@ -113,19 +131,9 @@ public final class SensitivityPass implements Resource {
           backend.network().fisherVectors(p, upstream, first, 1 / temperature);
           yield 1;
         }
-        backend.network().drawnFisherVectors(p, upstream, first, firstSample, seed, 1 / temperature);
+        backend.network().drawnFisherVectors(p, upstream, first, origin.orElseThrow(), 1 / temperature);
         yield 1.0 / draws.getAsInt();
       }
-      case Sensitivity.Smoothed _ -> throw new AssertionError("what is smoothed is passed");
-    };
-  }
-
-  /// Whether the work is the same wherever the samples stand in their source.
-  public boolean isRepeatable() {
-    return switch (sensitivity) {
-      case Sensitivity.Jacobian _ -> true;
-      case Sensitivity.Probes _ -> false;
-      case Sensitivity.Fisher fisher -> fisher.draws().isEmpty();
       case Sensitivity.Smoothed _ -> throw new AssertionError("what is smoothed is passed");
     };
   }

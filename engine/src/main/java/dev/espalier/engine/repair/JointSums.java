@@ -244,7 +244,8 @@ final class JointSums implements JointPasses {
       sum(diagonal, (share, forward, first, sums) -> {
         int number = shares.indexOf(share);
         SensitivityPass pass = passes.get(number);
-        pass.run(share.network, forward, samples.first() + first);
+        pass.begin(samples.first() + first);
+        pass.run(share.network, forward);
         for (int p = 0; p < sums.parts().size(); p++) {
           ParameterVector.Part part = sums.parts().get(p);
           for (int use : forward.uses(part.number())) {

@@ -30,7 +30,6 @@ final class BatchPasses implements Resource {
   private final Optional<LabelEncoder> labels;
   private final Resources resources;
   private final long firstOfAll;
-  private long firstSample;
 
   private BatchPasses(Backend backend, DeviceNetwork network, Dataset data, ScoringPlan plan, int batchSize,
       Resources resources) {
@@ -57,7 +56,7 @@ final class BatchPasses implements Resource {
   }
 
   void load(SampleBatches batch) throws IOException {
-    firstSample = firstOfAll + batch.first();
+    sensitivity.ifPresent(pass -> pass.begin(firstOfAll + batch.first()));
     forward.load(batch);
     if (loss.isPresent()) {
       try (Arena arena = Arena.ofConfined()) {
@@ -68,18 +67,13 @@ final class BatchPasses implements Resource {
     }
   }
 
-  /// Runs the passes of the batch that was loaded.
+  /// Runs the passes of the batch that was loaded: the same work for each batch of one size.
   void run() {
     backend.enter(Phase.FORWARD);
     forward.run(network);
     backend.enter(Phase.BACKWARD);
-    sensitivity.ifPresent(pass -> pass.run(network, forward, firstSample));
+    sensitivity.ifPresent(pass -> pass.run(network, forward));
     loss.ifPresent(pass -> pass.run(network, forward));
-  }
-
-  /// Whether [#run] is the same work for each batch of one size: probes depend on the position of the samples.
-  boolean isRepeatable() {
-    return sensitivity.isEmpty() || sensitivity.get().isRepeatable();
   }
 
   Backend backend() {

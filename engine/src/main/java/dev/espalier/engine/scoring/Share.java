@@ -45,15 +45,10 @@ final class Share {
       return;
     }
     layers.forEach(layer -> layer.begin(batch(layer)));
-    Runnable work = () -> {
+    backend.repeat(List.of(passes, passes.samples()), () -> {
       passes.run();
       sum();
-    };
-    if (passes.isRepeatable()) {
-      backend.repeat(List.of(passes, passes.samples()), work);
-    } else {
-      work.run();
-    }
+    });
   }
 
   private void sum() {

@@ -14,6 +14,7 @@ import dev.espalier.engine.network.Activation;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -420,11 +421,33 @@ public interface NetworkOperationsContract {
   @Test
   default void writesTheSameRademacherVectorsEverywhere() {
     Matrix upstream = on().zeros(6, 130);
-    network().rademacherVectors(upstream, 2, 5, 1000, 42);
+    RandomOrigin origin = on().own(network().randomOrigin());
+    origin.set(42, 1000);
+    network().rademacherVectors(upstream, 2, 5, origin);
     float[] signs = on().download(upstream);
     for (int row = 0; row < 6; row++) {
       for (int k = 0; k < 130; k++) {
         assertEquals(CounterRandom.sign(42, 5 + row / 2, 1000 + row % 2, k, 130), signs[row * 130 + k]);
+      }
+    }
+  }
+
+  /// Until it is set again, and each by itself.
+  @Test
+  default void randomVectorsBeginWhereTheirOriginSays() {
+    RandomOrigin first = on().own(network().randomOrigin());
+    RandomOrigin second = on().own(network().randomOrigin());
+    Matrix upstream = on().zeros(2, 130);
+    for (long[] seedAndSample : new long[][]{{0, 0}, {-3, 1L << 40}, {7, 15}}) {
+      if (seedAndSample[0] != 0) { // 0 and 0 at first
+        first.set(seedAndSample[0], seedAndSample[1]);
+        second.set(99, 99);
+      }
+      network().rademacherVectors(upstream, 2, 1, first);
+      float[] signs = on().download(upstream);
+      assertEquals(List.of(seedAndSample[0], seedAndSample[1]), List.of(first.seed(), first.firstSample()));
+      for (int i = 0; i < 260; i++) {
+        assertEquals(CounterRandom.sign(seedAndSample[0], 1, seedAndSample[1] + i / 130, i % 130, 130), signs[i]);
       }
     }
   }
@@ -449,7 +472,9 @@ public interface NetworkOperationsContract {
     Matrix probabilities = on().upload(3, 5, 0, 0.5f, 0, 0.25f, 0.25f, 0, 0.5f, 0, 0.25f, 0.25f, 0, 0.5f, 0, 0.25f,
         0.25f);
     Matrix upstream = on().zeros(3000, 5);
-    network().drawnFisherVectors(probabilities, upstream, 4, 1L << 33, 11, 2);
+    RandomOrigin origin = on().own(network().randomOrigin());
+    origin.set(11, 1L << 33);
+    network().drawnFisherVectors(probabilities, upstream, 4, origin, 2);
     float[] found = on().download(upstream);
     int[] drawn = new int[5];
     for (int row = 0; row < 3000; row++) {

@@ -53,8 +53,8 @@ public final class TestBackend implements AutoCloseable {
     backend.upload(view(matrix.rows(), matrix.columns(), values), matrix);
   }
 
-  Matrix own(Matrix matrix) {
-    return matrices.own(matrix);
+  <T extends Resource> T own(T resource) {
+    return matrices.own(resource);
   }
 
   float[] download(Matrix matrix) {

@@ -170,7 +170,8 @@ final class PassesTest {
           for (MatrixView batch : batches(network.graph())) {
             forward.load(batch);
             forward.run(device);
-            pass.run(device, forward, first);
+            pass.begin(first);
+            pass.run(device, forward);
             for (int l = 0; l < plain.graph().layers().size(); l++) {
               for (int n = 0; n < batch.rows(); n++) {
                 double[][] jacobian = jacobian(plain, l, TestNetworks.row(batch, n));
@@ -213,7 +214,7 @@ final class PassesTest {
             SensitivityPass pass = SensitivityPass.allocate(backend, network.graph(), sensitivity, 5, SEED)) {
           forward.load(batch);
           forward.run(device);
-          pass.run(device, forward, 0);
+          pass.run(device, forward);
           for (int l = 0; l < plain.graph().layers().size(); l++) {
             for (int n = 0; n < batch.rows(); n++) {
               double[] x = TestNetworks.row(batch, n);

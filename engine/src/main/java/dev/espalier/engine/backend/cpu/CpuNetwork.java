@@ -9,6 +9,7 @@ import static dev.espalier.engine.backend.cpu.CpuTile.store;
 import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.NetworkOperations;
+import dev.espalier.engine.backend.RandomOrigin;
 import dev.espalier.engine.backend.Squares;
 import dev.espalier.engine.backend.cpu.CpuProducts.Factor;
 import dev.espalier.engine.matrix.MatrixView;
@@ -308,9 +309,11 @@ final class CpuNetwork implements NetworkOperations {
   }
 
   @Override
-  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
+  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, RandomOrigin origin) {
     MemorySegment u = write(upstream);
     int columns = upstream.columns();
+    long seed = origin.seed();
+    long firstSample = origin.firstSample();
     pool.rowTiles(upstream.rows(), columns, (row, column, count, tile) -> {
       int probe = firstProbe + row / samples;
       long sample = firstSample + row % samples;
@@ -333,12 +336,13 @@ final class CpuNetwork implements NetworkOperations {
   }
 
   @Override
-  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, long firstSample, long seed,
+  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, RandomOrigin origin,
       double scale) {
     MemorySegment p = read(probabilities);
     fisherRows(p, probabilities, upstream, row -> {
       int sample = row % probabilities.rows();
-      float drawn = CounterRandom.uniform(seed, firstDraw + row / probabilities.rows(), firstSample + sample);
+      float drawn = CounterRandom.uniform(origin.seed(), firstDraw + row / probabilities.rows(),
+          origin.firstSample() + sample);
       return new FisherRow(draw(p, (long) sample * upstream.columns(), upstream.columns(), drawn), (float) scale);
     });
   }

@@ -86,7 +86,7 @@ public final class CudaBackend implements GpuBackend {
     timeline.enter(Phase.LOAD);
     recordings = resources.own(new CudaRecordings(driver, memory));
     transposing = TransposingProducts.around(products, driver, memory, precision);
-    network = new CudaNetwork(driver, transposing.map(MatrixProducts.class::cast).orElse(products), transfers);
+    network = new CudaNetwork(driver, memory, transposing.map(MatrixProducts.class::cast).orElse(products), transfers);
     moments = new CudaMoments(driver, memory, products, precision);
     selection = resources.own(new CudaSelection(driver, memory, transfers));
     training = new CudaTraining(driver);

@@ -5,6 +5,7 @@ import static dev.espalier.engine.backend.cuda.CudaMatrix.device;
 
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.NetworkOperations;
+import dev.espalier.engine.backend.RandomOrigin;
 import dev.espalier.engine.backend.Squares;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.kernels.DenseForwardKernel;
@@ -19,6 +20,7 @@ import java.util.Optional;
 
 /// Forward and backward passes.
 final class CudaNetwork implements NetworkOperations {
+  private final CudaMemory memory;
   private final MatrixProducts products;
   private final CudaTransfers transfers;
   private final DenseForwardKernel dense;
@@ -26,7 +28,8 @@ final class CudaNetwork implements NetworkOperations {
   private final NormalizationKernel normalization;
   private final RandomKernel random;
 
-  CudaNetwork(Driver driver, MatrixProducts products, CudaTransfers transfers) {
+  CudaNetwork(Driver driver, CudaMemory memory, MatrixProducts products, CudaTransfers transfers) {
+    this.memory = memory;
     this.products = products;
     this.transfers = transfers;
     dense = new DenseForwardKernel(driver);
@@ -200,8 +203,13 @@ final class CudaNetwork implements NetworkOperations {
   }
 
   @Override
-  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
-    random.rademacherVectors(device(upstream), samples, firstProbe, firstSample, seed);
+  public RandomOrigin randomOrigin() {
+    return new CudaRandomOrigin(memory, random);
+  }
+
+  @Override
+  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, RandomOrigin origin) {
+    random.rademacherVectors(device(upstream), samples, firstProbe, CudaRandomOrigin.buffer(origin));
   }
 
   @Override
@@ -210,8 +218,9 @@ final class CudaNetwork implements NetworkOperations {
   }
 
   @Override
-  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, long firstSample, long seed,
+  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, RandomOrigin origin,
       double scale) {
-    random.drawnFisherVectors(device(probabilities), device(upstream), firstDraw, firstSample, seed, scale);
+    random.drawnFisherVectors(device(probabilities), device(upstream), firstDraw, CudaRandomOrigin.buffer(origin),
+        scale);
   }
 }

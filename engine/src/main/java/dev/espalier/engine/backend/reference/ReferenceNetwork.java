@@ -5,6 +5,7 @@ import static dev.espalier.engine.backend.reference.ReferenceMatrix.entries;
 import dev.espalier.engine.CounterRandom;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.NetworkOperations;
+import dev.espalier.engine.backend.RandomOrigin;
 import dev.espalier.engine.backend.Squares;
 import dev.espalier.engine.network.Activation;
 import java.util.Optional;
@@ -261,12 +262,12 @@ final class ReferenceNetwork implements NetworkOperations {
   }
 
   @Override
-  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, long firstSample, long seed) {
+  public void rademacherVectors(Matrix upstream, int samples, int firstProbe, RandomOrigin origin) {
     ReferenceMatrix u = entries(upstream);
     for (int row = 0; row < u.rows(); row++) {
       int probe = firstProbe + row / samples;
       for (int k = 0; k < u.columns(); k++) {
-        u.set(row, k, CounterRandom.sign(seed, probe, firstSample + row % samples, k, u.columns()));
+        u.set(row, k, CounterRandom.sign(origin.seed(), probe, origin.firstSample() + row % samples, k, u.columns()));
       }
     }
   }
@@ -281,12 +282,12 @@ final class ReferenceNetwork implements NetworkOperations {
   }
 
   @Override
-  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, long firstSample, long seed,
+  public void drawnFisherVectors(Matrix probabilities, Matrix upstream, int firstDraw, RandomOrigin origin,
       double scale) {
     ReferenceMatrix p = entries(probabilities);
     for (int row = 0; row < upstream.rows(); row++) {
       int sample = row % p.rows();
-      float drawn = CounterRandom.uniform(seed, firstDraw + row / p.rows(), firstSample + sample);
+      float drawn = CounterRandom.uniform(origin.seed(), firstDraw + row / p.rows(), origin.firstSample() + sample);
       int k = 0;
       for (double sum = p.get(sample, 0); k < p.columns() - 1 && !(sum > drawn); sum += p.get(sample, k)) {
         k++;

@@ -243,9 +243,12 @@ final class CudaBackendTest {
     }
   }
 
-  @Test
-  void repeatsTheWorkOfABatch() throws IOException {
-    PruningOptions options = PruningOptions.builder().batchSize(15).build(); // 6 batches of 15, one of 10
+  /// Random vectors differ from batch to batch, and the work that draws them does not.
+  @ParameterizedTest
+  @ValueSource(strings = {"jacobian", "probes:4", "fisher", "fisher:3"})
+  void repeatsTheWorkOfABatch(Sensitivity sensitivity) throws IOException {
+    PruningOptions options = PruningOptions.builder().sensitivity(sensitivity).seed(5).batchSize(15) // 6, and one of 10
+        .build();
     try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
         Backend cuda = open(driver, Precision.FP32);
         Backend reference = new ReferenceBackend()) {
