@@ -72,6 +72,13 @@ final class ExecutorBackends {
     return new Lease(place, backend == null ? open(place, asked) : backend);
   }
 
+  /// Whether tasks compute on GPUs, as a driver without one knows it.
+  ///
+  /// @param perTask GPUs, or the part of one, that Spark gives each task
+  static boolean areGpus(Device asked, double perTask) {
+    return asked.kind() == Device.Kind.CUDA || (asked.kind() == Device.Kind.AUTO && perTask > 0);
+  }
+
   private static Optional<String> gpu(TaskContext task) {
     ResourceInformation given = task.resourcesJMap().get(GPU);
     return given == null || given.addresses().length == 0

@@ -60,6 +60,11 @@ final class PartitionedSamples {
     return classic.queryExecution().toRdd().toJavaRDD();
   }
 
+  /// GPUs, or the part of one, that Spark gives each task.
+  double gpusOfTask() {
+    return rows.context().getConf().getDouble("spark.task.resource.gpu.amount", 0);
+  }
+
   int partitions() {
     return rows.getNumPartitions();
   }

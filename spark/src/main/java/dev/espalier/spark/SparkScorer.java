@@ -2,6 +2,8 @@ package dev.espalier.spark;
 
 import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.GpuBackend;
+import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.LayerPattern;
 import dev.espalier.engine.method.Needs;
@@ -36,19 +38,26 @@ import org.apache.spark.broadcast.Broadcast;
 public final class SparkScorer {
   /// Bytes of a key, and of what a serialiser writes around a tile.
   private static final long AROUND_TILE = 256;
+  /// Bytes of a batch's values at the most, unless a batch size is asked for: a fifth of a GPU of 80 GB.
+  private static final long MOST_OF_GPU = 16L << 30;
+  /// Bytes of the page-locked buffers that copies to and from a GPU pass through.
+  private static final long GPU_BUFFERS = 64L << 20;
 
   private final DenseNetwork network;
   private final PartitionedSamples samples;
   private final PruningPlan plan;
   private final Device device;
+  private final boolean onGpus;
   private final int side;
   private final Tiles tiles;
 
-  private SparkScorer(DenseNetwork network, PartitionedSamples samples, PruningPlan plan, Device device, int side) {
+  private SparkScorer(DenseNetwork network, PartitionedSamples samples, PruningPlan plan, Device device, boolean onGpus,
+      int side) {
     this.network = network;
     this.samples = samples;
     this.plan = plan;
     this.device = device;
+    this.onGpus = onGpus;
     this.side = side;
     tiles = Tiles.of(plan, side);
   }
@@ -61,7 +70,8 @@ public final class SparkScorer {
   /// Prepares a gathering, and starts no work, unless Spark must shuffle to find out what the partitions are.
   ///
   /// @param options of which criterion, compensation, sensitivity, excluded layers, new biases, batch size and seed are
-  ///                in force
+  ///                in force; without a batch size, tasks on GPUs have batches of 8192 samples, or fewer if they take more
+  ///                than 16 GiB, and others of 512
   /// @param device of each task: `auto` is the GPU that Spark gives the task, and the CPU where it gives none
   /// @throws MismatchException if the samples or the options do not fit the network, or the criterion needs what Spark
   ///                           does not gather; the message names it
@@ -78,11 +88,26 @@ public final class SparkScorer {
 
   static SparkScorer of(DenseNetwork network, PartitionedSamples samples, PruningOptions options, Device device,
       int side) {
+    boolean onGpus = ExecutorBackends.areGpus(device, samples.gpusOfTask());
     try (Backend backend = DriverBackend.open(device)) {
-      PruningPlan plan = PruningPlan.of(forGathering(options, options.batchSize()), network,
-          Optional.of(samples.shape()), backend);
-      return new SparkScorer(network, samples, plan, device, side);
+      Dataset shape = samples.shape();
+      PruningPlan plan = plan(network, shape, options,
+          options.batchSize().isPresent() || !onGpus ? options.batchSize() : OptionalInt.of(GpuBackend.BATCH_SIZE),
+          backend);
+      while (onGpus && options.batchSize().isEmpty() && plan.memory().batch() > MOST_OF_GPU && batchSize(plan) > 1) {
+        plan = plan(network, shape, options, OptionalInt.of(batchSize(plan) / 2), backend);
+      }
+      return new SparkScorer(network, samples, plan, device, onGpus, side);
     }
+  }
+
+  private static PruningPlan plan(DenseNetwork network, Dataset shape, PruningOptions options, OptionalInt batchSize,
+      Backend backend) {
+    return PruningPlan.of(forGathering(options, batchSize), network, Optional.of(shape), backend);
+  }
+
+  private static int batchSize(PruningPlan plan) {
+    return plan.scoring().batchSize();
   }
 
   private static void requireGathered(PruningOptions options) {
@@ -114,10 +139,13 @@ public final class SparkScorer {
     long sums = tiles.bytes();
     long weights = plan.memory().weights();
     long largest = IntStream.range(0, tiles.count()).mapToLong(tiles::bytes).max().orElseThrow();
-    // Tasks and the driver have network and sums twice, in their backend and as they are sent; a tile's total is in
-    // double, beside a part of it and the result.
+    // Tasks and the driver have network and sums twice, in their backend and as they are sent; a GPU has one of both,
+    // and two batches of samples are on their way to it. A tile's total is in double, beside a part of it and the result.
+    long onBackend = weights + sums + plan.memory().batch();
+    long onTheWay = 2L * Float.BYTES * plan.scoring().batchSize() * network.inputs();
     return new GatheringPlan(partitions, plan.scoring().batchSize(), 2, weights, shuffled(tiles), tiles.count(),
-        2 * weights + 2 * sums + plan.memory().batch(), 5 * largest, 2 * (weights + sums));
+        weights + sums + (onGpus ? onTheWay + GPU_BUFFERS : onBackend), onGpus ? onBackend + onTheWay : 0, 5 * largest,
+        2 * (weights + sums));
   }
 
   /// Gathers the sums.
@@ -220,6 +248,6 @@ public final class SparkScorer {
   }
 
   int batchSize() {
-    return plan.scoring().batchSize();
+    return batchSize(plan);
   }
 }

@@ -30,6 +30,7 @@ import org.apache.spark.TaskContext;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -221,6 +222,32 @@ final class SparkScorerTest {
     long values = PARTITIONS * Float.BYTES
         * (2L * (12 * 5 + 9 * 12 + 3 * 9) + (2 * 12 + 3 * 9 + 3 * 3) + (3 * 5 + 3 * 12 + 9));
     assertTrue(written.get() > values && written.get() <= plan.shuffled(), written + " of " + plan);
+  }
+
+  /// The driver has no GPU: it decides by the device that is asked for, and by what Spark is told to give tasks.
+  @Test
+  void batchesAreThoseOfGpusWhereTasksHaveSome() throws IOException {
+    GatheringPlan onCpus = plan(Device.AUTO, options().build());
+    assertEquals(ROWS, onCpus.batchSize());
+    assertEquals(512, plan(Device.AUTO, PruningOptions.builder().build()).batchSize());
+    assertEquals(0, onCpus.gpuMemory());
+    GatheringPlan onGpus = plan(Device.CUDA, PruningOptions.builder().build());
+    assertEquals(8192, onGpus.batchSize());
+    long batches = 2L * Float.BYTES * 8192 * Fixture.INPUTS;
+    assertTrue(onGpus.taskMemory() > batches && onGpus.gpuMemory() > batches + 8192L * Float.BYTES * 2 * (12 + 9 + 3),
+        onGpus::toString);
+    assertTrue(onGpus.toString().contains(" beside what CUDA does, about 5.9 MiB of a GPU, and "), onGpus::toString);
+    assertEquals(ROWS, plan(Device.CUDA, options().build()).batchSize());
+    Fixture.spark().stop();
+    try (SparkSession _ = SparkSession.builder().master("local[1]").config("spark.ui.enabled", false)
+        .config("spark.executor.resource.gpu.amount", 1).config("spark.task.resource.gpu.amount", 0.5).getOrCreate()) {
+      assertEquals(8192, plan(Device.AUTO, PruningOptions.builder().build()).batchSize());
+      assertEquals(512, plan(Device.CPU, PruningOptions.builder().build()).batchSize());
+    }
+  }
+
+  private GatheringPlan plan(Device device, PruningOptions options) {
+    return SparkScorer.of(network, SparkSamples.of(Fixture.arrays(1), X), options, device).plan();
   }
 
   private static void assertSameBits(NetworkSums expected, NetworkSums found) {

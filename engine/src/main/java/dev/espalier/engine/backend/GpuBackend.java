@@ -2,6 +2,14 @@ package dev.espalier.engine.backend;
 
 /// A backend on a GPU, which can also compute with matrices in device memory of the caller.
 public interface GpuBackend extends Backend {
+  /// Samples of a batch that keep a large GPU busy.
+  int BATCH_SIZE = 8192;
+
+  @Override
+  default int batchSize() {
+    return BATCH_SIZE;
+  }
+
   /// A matrix in device memory of the caller, in the primary context of the backend's device: float32, row-major,
   /// without gaps. Work that the backend has queued reads and writes it in place: [#synchronize] before others use it,
   /// and finish what others do with it before the backend does.

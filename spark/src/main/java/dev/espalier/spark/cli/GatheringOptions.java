@@ -84,7 +84,9 @@ final class GatheringOptions {
           + "${DEFAULT-VALUE}).")
   Device device;
 
-  @Option(names = "--batch-size", paramLabel = "N", description = "Samples per batch; default: what suits a CPU.")
+  @Option(names = "--batch-size", paramLabel = "N", description = "Samples per batch, the same in all tasks; "
+      + "default: 8192 where they compute on GPUs (cuda, or auto with spark.task.resource.gpu.amount), less for networks "
+      + "whose batch takes more than 16 GiB; else 512.")
   private Integer batchSize;
 
   @Option(names = "--seed", paramLabel = "N", defaultValue = "0",

@@ -43,8 +43,6 @@ import org.slf4j.LoggerFactory;
 public final class CudaBackend implements GpuBackend {
   private static final Logger LOG = LoggerFactory.getLogger(CudaBackend.class);
 
-  /// Samples of a batch that keep a large GPU busy.
-  private static final int BATCH_SIZE = 8192;
   private static final long RESERVE_BYTES = 512L << 20;
   /// The part of the budget that a stack of gradients may take: one in so many, within limits.
   private static final int STACK_SHARE = 16;
@@ -259,11 +257,6 @@ public final class CudaBackend implements GpuBackend {
   /// Bytes taken in host memory.
   long hostBytes() {
     return memory.hostBytes();
-  }
-
-  @Override
-  public int batchSize() {
-    return BATCH_SIZE;
   }
 
   @Override
