@@ -181,16 +181,16 @@ final class PruneCommand implements Callable<Integer> {
           + split.map(parts -> ", and prunes with the others").orElse(""));
       finish(job, new PruneSearch(job, limits.get(), heldOut.orElseThrow()).run(options));
     } else {
-      PruningPlan plan = data.statistics == null
-          ? PruningPlan.of(options, job.network(), job.calibration(), job.backend())
-          : data.plan(options, job.network(), job.backend(), global, job.arena());
-      say(plan);
+      List<PruningPlan> plans = data.statistics == null
+          ? List.of(PruningPlan.of(options, job.network(), job.calibration(), job.backend()))
+          : data.plans(options, job.network(), job.backend(), global, job.arena());
+      plans.forEach(this::say);
       if (selection.isPath()) {
-        new PrunePath(job, plan).run(output);
+        new PrunePath(job, plans).run(output);
         run.verification(job.backend(), job.network(), options, job.calibration())
             .ifPresent(it -> VerifyOptions.print(global, it));
       } else {
-        finish(job, prune(job, plan));
+        finish(job, prune(job, plans.getFirst()));
       }
     }
   }
@@ -275,9 +275,7 @@ final class PruneCommand implements Callable<Integer> {
   private void check() throws IOException {
     global.require(output.dryRun || output.output != null,
         "--output is missing: give -o FILE, or --dry-run to write no model");
-    global.require(data.statistics == null || !selection.isPath(),
-        "--statistics is for one round, and several values of --sparsity need more: give one, or --data");
-    selection.check(global);
+    selection.check(data.statistics != null, global);
     global.require(!selection.isPath() || (output.report == null && !fineTuning.isAtEnd()),
         "--report and --fine-tune are for one network: give one value of --sparsity, or train in each round");
     global.require(!selection.isPath() || output.times == null,

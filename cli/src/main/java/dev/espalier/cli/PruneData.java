@@ -9,6 +9,7 @@ import dev.espalier.engine.statistics.GatheredSums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.Stream;
 import picocli.CommandLine.Option;
 
@@ -20,12 +21,16 @@ final class PruneData extends DataOptions {
   @Option(names = "--layers-from", paramLabel = "DIR", order = 9)
   Path layersFrom;
 
-  /// The plan of pruning by the statistics, of which it says what they lack.
-  PruningPlan plan(PruningOptions options, DenseNetwork network, Backend backend, GlobalOptions global, Arena arena)
-      throws IOException {
+  /// The plans of pruning by the statistics, of which it says what they lack: one for each target of the path, all of
+  /// the same scores.
+  List<PruningPlan> plans(PruningOptions options, DenseNetwork network, Backend backend, GlobalOptions global,
+      Arena arena) throws IOException {
     GatheredSums sums = GatheredSums.read(statistics, arena);
     sums.provenance().missing().forEach(global::note);
-    return PruningPlan.of(options, network, sums, backend);
+    return options
+        .path().stream().map(target -> PruningPlan
+            .of(options.stops().isEmpty() ? options : options.withPath(List.of(target)), network, sums, backend))
+        .toList();
   }
 
   @Override

@@ -184,7 +184,7 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
             && among instanceof Scope.Global),
         "--scope global compares weights of several layers, and with --layers-from their outputs have no common "
             + "measure: give layer, row or n:m");
-    selection.check(global);
+    selection.check(false, global);
     global.require(!selection.isPath() || output.report == null,
         "--report is for one model: give one value of --sparsity");
     global.require(selection.method != Preset.BEST,

@@ -18,17 +18,23 @@ import java.util.OptionalDouble;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/// Prunes to several sparsities, one after the other, and writes a model for each: all of them or none.
-record PrunePath(PruneJob job, PruningPlan plan) {
+/// Prunes to several sparsities, and writes a model for each: all of them or none.
+///
+/// @param plans one whose path has them, one after the other, or one for each
+record PrunePath(PruneJob job, List<PruningPlan> plans) {
   void run(PruneOutputs output) throws IOException {
     List<PruningResult> results = new ArrayList<>();
     List<Optional<Evaluation>> evaluations = new ArrayList<>();
-    try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), job.network())) {
-      evaluations.add(job.evaluate(device));
-      for (PruningResult result : job.prune(plan, device).results()) {
-        device.load(result.network());
-        evaluations.add(job.evaluate(device));
-        results.add(job.noted(plan, plan.options().path().get(results.size()), result, Optional.empty()));
+    for (PruningPlan plan : plans) {
+      try (DeviceNetwork device = DeviceNetwork.copyOf(job.backend(), job.network())) {
+        if (evaluations.isEmpty()) {
+          evaluations.add(job.evaluate(device));
+        }
+        for (PruningResult result : job.prune(plan, device).results()) {
+          device.load(result.network());
+          evaluations.add(job.evaluate(device));
+          results.add(job.noted(plan, targets().get(results.size()), result, Optional.empty()));
+        }
       }
     }
     job.progress().clear();
@@ -62,6 +68,10 @@ record PrunePath(PruneJob job, PruningPlan plan) {
             : "%s models%s written".formatted(results.size(), output.mask == null ? "" : " and their masks"));
   }
 
+  private List<Target> targets() {
+    return plans.stream().flatMap(plan -> plan.options().path().stream()).toList();
+  }
+
   private List<String> notes(PruningResult result, PruneOutputs output) {
     return output.output == null
         ? result.notes()
@@ -71,7 +81,7 @@ record PrunePath(PruneJob job, PruningPlan plan) {
 
   /// Without that of neurons, the third, where weights are removed.
   private String[] columns(String... all) {
-    return plan.options().target() instanceof Target.Neurons
+    return targets().getLast() instanceof Target.Neurons
         ? all
         : IntStream.range(0, all.length).filter(i -> i != 2).mapToObj(i -> all[i]).toArray(String[]::new);
   }
@@ -86,8 +96,7 @@ record PrunePath(PruneJob job, PruningPlan plan) {
   private void write(PruneOutputs output, List<PruningResult> results) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       for (int i = 0; i < results.size(); i++) {
-        output.save(outputs, sparsity(i), job.file(), plan.options().path().get(i), results.get(i),
-            results.get(i).network());
+        output.save(outputs, sparsity(i), job.file(), targets().get(i), results.get(i), results.get(i).network());
       }
       outputs.commit();
     }

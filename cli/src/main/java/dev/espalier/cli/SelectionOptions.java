@@ -74,7 +74,9 @@ final class SelectionOptions {
   }
 
   /// Refuses none, or two, of the ways to say how much goes.
-  void check(GlobalOptions global) {
+  ///
+  /// @param byStatistics which are cut once for each sparsity, where samples need rounds
+  void check(boolean byStatistics, GlobalOptions global) {
     boolean isPattern = scope instanceof ScopeOption.Pattern;
     if (neurons) {
       checkNeurons(global);
@@ -98,7 +100,7 @@ final class SelectionOptions {
             + "search by, for example --max-accuracy-drop 0.5, or a --mask");
     global.require(!isPattern || (sparsity == null && limits().isEmpty()),
         "--scope %s sets the sparsity: leave out --sparsity and limits".formatted(scope));
-    global.require(!isPath() || !(schedule() instanceof Schedule.OneShot),
+    global.require(!isPath() || byStatistics || !(schedule() instanceof Schedule.OneShot),
         "several values of --sparsity need rounds: give --schedule geometric:0.75, or --method refit");
     global.require(sparsity == null || limits().isEmpty(),
         "--sparsity and a limit both say how much is removed: give one of them");

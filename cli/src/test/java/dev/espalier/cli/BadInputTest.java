@@ -575,8 +575,6 @@ class BadInputTest {
     Object[] prune = {"prune", fixture.model(), "--sparsity", "0.5,0.8", "--dry-run"};
     assertContains(Cli.fail(2, folder, Fixture.with(prune, "--data", fixture.data(), "--scope", "2:4")),
         "--scope 2:4 sets the sparsity: leave out --sparsity and limits");
-    assertContains(Cli.fail(2, folder, Fixture.with(prune, "--statistics", fixture.file("s.safetensors"))),
-        "--statistics is for one round, and several values of --sparsity need more");
     assertContains(Cli.fail(2, folder, Fixture.with(prune, "--data", fixture.data(), "--method", "paper")),
         "need rounds: give --schedule");
   }

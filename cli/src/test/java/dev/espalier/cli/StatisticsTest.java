@@ -58,6 +58,21 @@ class StatisticsTest {
     assertEquals(Files.size(byWhole), Files.size(byParts));
   }
 
+  /// Each from the dense network, as by a command of its own.
+  @Test
+  void severalSparsitiesAreCutFromTheSameScores() throws IOException {
+    Path all = part("all", "--part", "1/1");
+    Object[] prune = {"prune", fixture.model(), "--statistics", all, "--sparsity"};
+    Cli.Result both = Cli.succeed(with(prune, "0.3,0.6", "-o", fixture.file("p.safetensors")));
+    assertTrue(both.out().contains("\n30.36 %") && both.out().contains("\n60.71 %"), both.out());
+    for (String sparsity : List.of("0.3", "0.6")) {
+      Path alone = fixture.file("alone.safetensors");
+      Cli.succeed(with(prune, sparsity, "-f", "-o", alone));
+      assertArrayEquals(Files.readAllBytes(alone),
+          Files.readAllBytes(fixture.file("p-%s.safetensors".formatted(sparsity))));
+    }
+  }
+
   @Test
   void missingPartsAreSaid() {
     Path first = part("1", "--part", "1/3");
