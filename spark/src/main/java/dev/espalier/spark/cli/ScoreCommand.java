@@ -19,7 +19,7 @@ import picocli.CommandLine.Mixin;
     customSynopsis = "espalier-spark score MODEL --data PARQUET --columns NAMES -o FILE [OPTION]...",
     description = {"",
         "Writes a safetensors file of statistics: 'espalier prune MODEL --statistics FILE' prunes by it on one machine, "
-            + "with all its options, and 'espalier merge' adds it to those of other data.",
+            + "in one round, without a repair or a search, and 'espalier merge' adds it to those of other data.",
         ""})
 final class ScoreCommand implements Callable<Integer> {
   private final Supplier<SparkSession> session;
