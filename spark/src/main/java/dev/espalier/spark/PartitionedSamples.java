@@ -18,7 +18,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.apache.spark.api.java.JavaPairRDD;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
@@ -199,9 +198,17 @@ final class PartitionedSamples {
     return fetch(tiles, totals(tiles, parts), IntStream.range(0, tiles.count()).toArray(), arena);
   }
 
-  private static JavaRDD<byte[]> totals(Tiles tiles, JavaRDD<Tuple2<Long, byte[]>> parts) {
-    return JavaPairRDD.fromJavaRDD(parts).repartitionAndSortWithinPartitions(new TileKey.ByTile(tiles.count()))
-        .mapPartitionsWithIndex(new TileTotal(tiles), false);
+  /// Partitions without samples send nothing, so the parts are numbered anew.
+  private JavaRDD<byte[]> totals(Tiles tiles, JavaRDD<Tuple2<Long, byte[]>> parts) throws IOException {
+    long[] counted = firsts();
+    int[] numbers = new int[counted.length];
+    for (int p = 0; p < counted.length - 1; p++) {
+      numbers[p + 1] = numbers[p] + (counted[p + 1] > counted[p] ? 1 : 0);
+    }
+    return Reduction.totals(tiles,
+        parts.map(
+            part -> new Tuple2<>(TileKey.of(TileKey.tile(part._1()), numbers[TileKey.part(part._1())]), part._2())),
+        numbers[numbers.length - 1]);
   }
 
   /// Fetches sums.

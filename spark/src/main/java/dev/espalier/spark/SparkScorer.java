@@ -30,9 +30,9 @@ import org.apache.spark.broadcast.Broadcast;
 
 /// Gathers on a Spark cluster the sums that scores follow from. Each partition of the samples is streamed through the
 /// network by a task; its sums are cut into tiles, which are added up tile by tile in the order of the partitions, in
-/// double. So the result has the same bits however often tasks fail, are repeated or run twice, as long as the
-/// partitions hold the same rows, and the executors are of one kind. It equals that of one machine within the rounding of
-/// float32.
+/// double, those of more than 32 partitions in groups. So the result has the same bits however often tasks fail, are
+/// repeated or run twice, as long as the partitions hold the same rows, and the executors are of one kind. It equals
+/// that of one machine within the rounding of float32.
 ///
 /// On the executors there must be memory outside Java's heap, as [#plan] tells (`spark.executor.memoryOverhead`).
 public final class SparkScorer {
@@ -70,8 +70,8 @@ public final class SparkScorer {
   /// Prepares a gathering, and starts no work, unless Spark must shuffle to find out what the partitions are.
   ///
   /// @param options of which criterion, compensation, sensitivity, excluded layers, new biases, batch size and seed are
-  ///                in force; without a batch size, tasks on GPUs have batches of 8192 samples, or fewer if they take more
-  ///                than 16 GiB, and others of 512
+  ///                in force; without a batch size, tasks on GPUs have batches of 8192 samples, or fewer if they take
+  ///                more than 16 GiB, and others of 512
   /// @param device of each task: `auto` is the GPU that Spark gives the task, and the CPU where it gives none
   /// @throws MismatchException if the samples or the options do not fit the network, or the criterion needs what Spark
   ///                           does not gather; the message names it
@@ -140,12 +140,13 @@ public final class SparkScorer {
     long weights = plan.memory().weights();
     long largest = IntStream.range(0, tiles.count()).mapToLong(tiles::bytes).max().orElseThrow();
     // Tasks and the driver have network and sums twice, in their backend and as they are sent; a GPU has one of both,
-    // and two batches of samples are on their way to it. A tile's total is in double, beside a part of it and the result.
+    // and two batches of samples are on their way to it. A tile's total is in double, beside early parts and one that
+    // arrives; where a tile is sent, Kryo has it twice and Spark once more.
     long onBackend = weights + sums + plan.memory().batch();
     long onTheWay = 2L * Float.BYTES * plan.scoring().batchSize() * network.inputs();
     return new GatheringPlan(partitions, plan.scoring().batchSize(), 2, weights, shuffled(tiles), tiles.count(),
-        weights + sums + (onGpus ? onTheWay + GPU_BUFFERS : onBackend), onGpus ? onBackend + onTheWay : 0, 5 * largest,
-        2 * (weights + sums));
+        weights + sums + (onGpus ? onTheWay + GPU_BUFFERS : onBackend), onGpus ? onBackend + onTheWay : 0,
+        (EarlyParts.HELD + 3) * largest, 2 * (weights + sums));
   }
 
   /// Gathers the sums.
@@ -207,7 +208,7 @@ public final class SparkScorer {
 
   /// Bytes at most that tasks send of some tiles.
   long shuffled(Tiles some) {
-    return samples.partitions() * (some.bytes() + some.count() * AROUND_TILE);
+    return Reduction.sent(samples.partitions()) * (some.bytes() + some.count() * AROUND_TILE);
   }
 
   /// The layers that are scored.

@@ -2,43 +2,62 @@ package dev.espalier.spark;
 
 import org.apache.spark.Partitioner;
 
-/// What tiles are sorted by: their number, and then the partition that sent them. So they are added in the order of the
-/// partitions, whenever they arrive.
+/// What a part of a tile is sent by: the number of the tile, and that of the part.
 final class TileKey {
   private TileKey() {}
 
-  static long of(int tile, int partition) {
-    return (long) tile << Integer.SIZE | partition;
+  static long of(int tile, int part) {
+    return (long) tile << Integer.SIZE | part;
   }
 
-  /// Sends each tile to a partition of its own.
-  static final class ByTile extends Partitioner {
+  static int tile(long key) {
+    return (int) (key >>> Integer.SIZE);
+  }
+
+  static int part(long key) {
+    return (int) key;
+  }
+
+  /// Sends neighbouring parts of a tile to the same task.
+  static final class ByGroup extends Partitioner {
     private static final long serialVersionUID = 1;
 
     private final int tiles;
+    private final int groups;
+    private final int together;
 
-    ByTile(int tiles) {
+    /// @param tiles how many there are
+    /// @param parts of each tile
+    /// @param together parts that a task adds up, fewer in the last group
+    ByGroup(int tiles, int parts, int together) {
       this.tiles = tiles;
+      this.together = together;
+      groups = Math.ceilDiv(parts, together);
+    }
+
+    /// Groups of the parts of a tile.
+    int groups() {
+      return groups;
     }
 
     @Override
     public int numPartitions() {
-      return tiles;
+      return Math.multiplyExact(tiles, groups);
     }
 
     @Override
     public int getPartition(Object key) {
-      return (int) ((Long) key >>> Integer.SIZE);
+      return tile((Long) key) * groups + part((Long) key) / together;
     }
 
     @Override
     public boolean equals(Object other) {
-      return other instanceof ByTile same && same.tiles == tiles;
+      return other instanceof ByGroup same && same.tiles == tiles && same.groups == groups && same.together == together;
     }
 
     @Override
     public int hashCode() {
-      return tiles;
+      return 31 * (31 * tiles + groups) + together;
     }
   }
 }

@@ -35,7 +35,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 final class SparkScorerTest {
   private static final double UNIT_ROUNDOFF = 0x1p-24;
@@ -73,19 +73,20 @@ final class SparkScorerTest {
   }
 
   /// The first batch is the first partition, so both are taken around the same pilot mean c. Each partition's sums are
-  /// rounded to float32 once, around a pilot mean c′ of its own, which is rounded too, and the total once more;
-  /// d = c′ − c.
+  /// rounded to float32 once, around a pilot mean c′ of its own, which is rounded too, the total once more, and groups
+  /// of more than 32 partitions once in between; d = c′ − c.
   @ParameterizedTest
-  @ValueSource(ints = {Tiles.SIDE, 4})
-  void sumsAreThoseOfOneMachineWithinRounding(int side) throws IOException {
-    NetworkSums found = gather(SparkSamples.of(Fixture.arrays(PARTITIONS), X), options().build(), Device.REFERENCE,
-        side).sums();
-    NetworkSums expected = onOneMachine(options().build(), 1, 1).sums();
+  @CsvSource({Tiles.SIDE + ", 5, 3", "4, 5, 3", "4, 60, 4"})
+  void sumsAreThoseOfOneMachineWithinRounding(int side, int partitions, int roundings) throws IOException {
+    double unit = roundings * UNIT_ROUNDOFF;
+    PruningOptions options = options().batchSize(Fixture.SAMPLES / partitions).build();
+    NetworkSums found = gather(SparkSamples.of(Fixture.arrays(partitions), X), options, Device.REFERENCE, side).sums();
+    NetworkSums expected = onOneMachine(options, 1, 1).sums();
     assertEquals(expected.layers().keySet(), found.layers().keySet());
     assertEquals(Fixture.SAMPLES, found.samples());
     List<NetworkSums> parts = new ArrayList<>();
-    for (int p = 1; p <= PARTITIONS; p++) {
-      parts.add(onOneMachine(options().build(), p, PARTITIONS).sums());
+    for (int p = 1; p <= partitions; p++) {
+      parts.add(onOneMachine(options, p, partitions).sums());
     }
     for (String layer : expected.layers().keySet()) {
       Sums exact = expected.layers().get(layer).getFirst();
@@ -94,7 +95,7 @@ final class SparkScorerTest {
       assertArrayEquals(exact.array("pilot_mean").toArray(), total.array("pilot_mean").toArray());
       for (int i = 0; i < exact.outputs(); i++) {
         double m0 = exact.array("m0").get(0, i);
-        assertEquals(m0, total.array("m0").get(0, i), 3 * UNIT_ROUNDOFF * m0);
+        assertEquals(m0, total.array("m0").get(0, i), unit * m0);
         for (int j = 0; j < exact.inputs(); j++) {
           double firsts = 0;
           double seconds = 0;
@@ -106,8 +107,8 @@ final class SparkScorerTest {
             firsts += own1 + (d + 2 * c) * own0;
             seconds += part.array("m2").get(i, j) + 2 * (d + 2 * c) * (own1 + d * own0) + d * d * own0;
           }
-          assertEquals(exact.array("m1").get(i, j), total.array("m1").get(i, j), 3 * UNIT_ROUNDOFF * firsts);
-          assertEquals(exact.array("m2").get(i, j), total.array("m2").get(i, j), 3 * UNIT_ROUNDOFF * seconds);
+          assertEquals(exact.array("m1").get(i, j), total.array("m1").get(i, j), unit * firsts);
+          assertEquals(exact.array("m2").get(i, j), total.array("m2").get(i, j), unit * seconds);
         }
       }
     }
