@@ -33,8 +33,8 @@ import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/// A cluster of processes, which Spark starts on this machine. Speculative tasks are not tested: Spark runs none on the host
-/// of the first attempt, and here is one host. They send what the first attempt sends, and Spark takes one of both.
+/// A cluster of processes, which Spark starts on this machine. Duplicates of slow tasks are those of
+/// [StandaloneClusterTest]: Spark runs none on the host of the first attempt, and here is one host.
 final class ClusterTest {
   private static final int PARTITIONS = 4;
   private static final int WIDTH = 1024;
@@ -73,21 +73,29 @@ final class ClusterTest {
     }
   }
 
-  /// Outside its heap the driver takes the network and sums, or those of a layer, beside the buffers of Spark's network.
-  /// Executors have processes of their own. A peak only grows, so the smaller one comes first.
+  /// Outside their heaps, tasks take network and sums twice, and a batch: in local mode, this process has them, beside
+  /// the driver's memory for the sums. On a cluster, executors have processes of their own, and the driver takes the
+  /// network and sums, or those of a layer, beside the buffers of Spark's network. A peak only grows, so the smaller
+  /// ones come first.
   @Test
-  void theDriverTakesWhatWasPlanned() throws Exception {
+  void tasksAndTheDriverTakeWhatWasPlanned() throws Exception {
     Fixture.spark().stop();
-    try (SparkSession cluster = start(); Arena arena = Arena.ofShared()) {
-      DenseNetwork network = new DenseNetwork(IntStream.range(0, 4).mapToObj(l -> layer(l, arena)).toList());
-      float[][] rows = new float[8][WIDTH];
-      for (int i = 0; i < rows.length; i++) {
-        rows[i][i] = 1;
+    PruningOptions options = PruningOptions.builder().sparsity(0.5).sensitivity(new Sensitivity.Probes(1)).batchSize(8)
+        .build();
+    try (SparkSession _ = SparkSession.builder().master("local[1]").config("spark.ui.enabled", false).getOrCreate();
+        Arena arena = Arena.ofShared()) {
+      SparkScorer scorer = scorer(network(1, arena), options);
+      long before = allocated(false);
+      try (Arena own = Arena.ofShared()) {
+        scorer.gather(own);
       }
-      PruningOptions options = PruningOptions.builder().sparsity(0.5).sensitivity(new Sensitivity.Probes(1)).build();
-      SparkScorer scorer = SparkScorer.of(network,
-          SparkSamples.of(cluster.createDataFrame(Fixture.arrayRows(1, rows), Fixture.ARRAYS), SampleColumns.of("x")),
-          options, Device.CPU);
+      long planned = scorer.plan().taskMemory() + scorer.sumBytes();
+      long taken = allocated(true) - before;
+      assertTrue(taken > 0.9 * planned && taken < planned + BUFFERS, "took %s, planned %s".formatted(taken, planned));
+    }
+    try (SparkSession _ = start(); Arena arena = Arena.ofShared()) {
+      DenseNetwork network = network(4, arena);
+      SparkScorer scorer = scorer(network, options);
       long before = allocated(false) - scorer.weightBytes();
       for (Selection selection : List.of(Selection.EXECUTORS, Selection.DRIVER)) {
         SparkPruner pruner = new SparkPruner(options, Device.CPU, selection);
@@ -100,6 +108,20 @@ final class ClusterTest {
             "%s: took %s, planned %s".formatted(selection, taken, planned));
       }
     }
+  }
+
+  private static SparkScorer scorer(DenseNetwork network, PruningOptions options) {
+    float[][] rows = new float[8][WIDTH];
+    for (int i = 0; i < rows.length; i++) {
+      rows[i][i] = 1;
+    }
+    return SparkScorer.of(network, SparkSamples
+        .of(Fixture.spark().createDataFrame(Fixture.arrayRows(1, rows), Fixture.ARRAYS), SampleColumns.of("x")),
+        options, Device.CPU);
+  }
+
+  private static DenseNetwork network(int layers, Arena arena) {
+    return new DenseNetwork(IntStream.range(0, layers).mapToObj(l -> layer(l, arena)).toList());
   }
 
   private static DenseLayer layer(int number, Arena arena) {
@@ -129,17 +151,22 @@ final class ClusterTest {
     return SparkScorer.of(network, samples, PruningOptions.builder().build(), Device.CPU, 4).gather(arena).sums();
   }
 
-  /// In Spark's home there must be a folder of jars; here the class path has them.
   private static SparkSession start() throws IOException {
+    return onClusters("local-cluster[2,1,512]").getOrCreate();
+  }
+
+  /// Of executors in processes of their own. In Spark's home there must be a folder of jars; here the class path has
+  /// them.
+  static SparkSession.Builder onClusters(String master) throws IOException {
     Path home = Path.of(System.getenv("SPARK_HOME"));
     Files.createDirectories(home.resolve("jars"));
     Files.writeString(home.resolve("RELEASE"), "");
-    return SparkSession.builder().master("local-cluster[2,1,512]").config("spark.executor.memory", "512m")
+    return SparkSession.builder().master(master).config("spark.executor.memory", "512m")
         .config("spark.ui.enabled", false)
         .config("spark.executor.extraClassPath", System.getProperty("java.class.path"))
         .config("spark.executorEnv.JAVA_HOME", System.getProperty("java.home"))
         .config("spark.executorEnv.SPARK_SCALA_VERSION", "2.13")
         .config("spark.executor.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-        .config("spark.serializer", "org.apache.spark.serializer.KryoSerializer").getOrCreate();
+        .config("spark.serializer", "org.apache.spark.serializer.KryoSerializer");
   }
 }

@@ -32,9 +32,21 @@ import dev.espalier.engine.scoring.Scorer;
 import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.engine.training.RandomNetwork;
+import java.io.File;
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
+import org.apache.spark.FetchFailed;
+import org.apache.spark.SparkEnv;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.scheduler.SparkListener;
+import org.apache.spark.scheduler.SparkListenerTaskEnd;
+import org.apache.spark.sql.Row;
+import org.apache.spark.util.LongAccumulator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -117,6 +129,70 @@ final class SparkPrunerTest {
         }
       }
     }
+  }
+
+  /// As when the disks of an executor fail between two stages: a task that reads says so, and the sums are sent again.
+  @Test
+  void lostShuffleFilesComeBack() throws Exception {
+    PruningOptions options = PruningOptions.builder().build();
+    SparkScorer scorer = SparkScorer.of(network, SparkSamples.of(Fixture.arrays(3), SampleColumns.of("x")), options,
+        Device.CPU, 4);
+    AtomicInteger failures = new AtomicInteger();
+    SparkListener listener = new SparkListener() {
+      @Override
+      public void onTaskEnd(SparkListenerTaskEnd end) {
+        failures.addAndGet(end.reason() instanceof FetchFailed ? 1 : 0);
+      }
+    };
+    Fixture.spark().sparkContext().addSparkListener(listener);
+    try (Backend backend = Device.CPU.open();
+        DeviceNetwork working = DeviceNetwork.copyOf(backend, network);
+        ScoresOnExecutors scores = scorer.gatherOnExecutors(backend, working)) {
+      List<Cut.Below> expected = scores.cuts(List.of(0, 1, 2), 100);
+      Fixture.context().getPersistentRDDs().values().forEach(kept -> kept.unpersist(true));
+      assertTrue(deleteShuffleFiles() > 0);
+      assertEquals(expected, scores.cuts(List.of(0, 1, 2), 100));
+      Fixture.spark().sparkContext().listenerBus().waitUntilEmpty();
+      assertTrue(failures.get() > 0, "a task has missed the files");
+    } finally {
+      Fixture.spark().sparkContext().removeSparkListener(listener);
+    }
+  }
+
+  private static int deleteShuffleFiles() throws IOException {
+    int deleted = 0;
+    for (File folder : SparkEnv.get().blockManager().diskBlockManager().localDirs()) {
+      try (Stream<Path> all = Files.walk(folder.toPath())) {
+        for (Path file : all.filter(each -> each.getFileName().toString().matches("shuffle_.*\\.data")).toList()) {
+          Files.delete(file);
+          deleted++;
+        }
+      }
+    }
+    return deleted;
+  }
+
+  /// One more reads the first samples, of the first partition alone.
+  @ParameterizedTest
+  @CsvSource({"oneshot, none, 2", "linear:2, refit, 9"})
+  void theDataAreReadAsOftenAsPlanned(String schedule, String repair, int passes) throws IOException {
+    PruningOptions options = PruningOptions.builder().sparsity(0.6).schedule(Schedule.parse(schedule))
+        .repair(Repairs.parse(repair)).build();
+    LongAccumulator read = Fixture.spark().sparkContext().longAccumulator();
+    JavaRDD<Row> rows = Fixture.arrayRows(3).mapPartitionsWithIndex((partition, all) -> {
+      read.add(partition == 2 ? 1 : 0);
+      return all;
+    }, false);
+    SparkScorer scorer = SparkScorer.of(network,
+        SparkSamples.of(Fixture.spark().createDataFrame(rows, Fixture.ARRAYS), SampleColumns.of("x")), options,
+        Device.CPU);
+    SparkPruner pruner = new SparkPruner(options, Device.CPU, Selection.DRIVER);
+    pruner.prune(network, scorer, arena);
+    assertEquals(passes, read.value());
+    String plan = pruner.plan(scorer);
+    assertTrue(passes == scorer.plan().passes()
+        ? !plan.contains("passes")
+        : plan.endsWith("; %d passes over the data in all".formatted(passes)), plan);
   }
 
   @Test
