@@ -4,6 +4,7 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.io.Names;
 import dev.espalier.engine.io.Scale;
 import java.io.Serializable;
+import java.lang.reflect.Method;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -18,9 +19,10 @@ import org.apache.spark.sql.types.ArrayType;
 import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.StructField;
 
-/// Which columns of a dataset hold the samples: one of arrays of numbers, each array a sample, or one or more of numbers,
-/// whose values in a row, in the order of the names, are a sample. Numbers are of Spark's types float, double, byte,
-/// short, int or long, and become float32.
+/// Which columns of a dataset hold the samples: one of arrays of numbers, each array a sample, or one or more of
+/// numbers, whose values in a row, in the order of the names, are a sample. Numbers are of Spark's types float, double,
+/// byte, short, int or long, and become float32. Vectors of Spark ML are as arrays of double, where its library is on
+/// the class path.
 ///
 /// @param names of the columns; empty: all columns of the dataset, in its order
 /// @param scale a factor for the samples, as [dev.espalier.engine.io.SampleReading] has it
@@ -95,10 +97,13 @@ public record SampleColumns(List<String> names, Optional<Scale> scale) {
     if (type instanceof ArrayType array) {
       return new Found(name, number(name, array.elementType(), "arrays of "), true);
     }
-    if (type.typeName().equals(VECTOR) || type.getClass().getSimpleName().equals("VectorUDT")) {
-      throw new MismatchException(
-          "column %s holds vectors of Spark ML: convert them by org.apache.spark.ml.functions.vector_to_array"
-              .formatted(name));
+    if (isVector(type)) {
+      if (vectorToArray().isEmpty()) {
+        throw new MismatchException(
+            "column %s holds vectors of Spark ML, and spark-mllib is not on the class path: add it, or give arrays"
+                .formatted(name));
+      }
+      return new Found(name, Numeric.DOUBLE, true);
     }
     return new Found(name, number(name, type, ""), false);
   }
@@ -109,9 +114,36 @@ public record SampleColumns(List<String> names, Optional<Scale> scale) {
             .formatted(name, arrays, type.simpleString(), arrays.isEmpty() ? "float" : "array<float>")));
   }
 
-  /// The columns alone, in order.
+  /// Of sparse and dense ones.
+  private static boolean isVector(DataType type) {
+    return type.typeName().equals(VECTOR) || type.getClass().getSimpleName().equals("VectorUDT");
+  }
+
+  /// What makes an array of a vector. This module does without Spark ML, and those who have vectors have it.
+  private static Optional<Method> vectorToArray() {
+    try {
+      return Optional
+          .of(Class.forName("org.apache.spark.ml.functions").getMethod("vector_to_array", Column.class, String.class));
+    } catch (ClassNotFoundException | NoSuchMethodException _) {
+      return Optional.empty();
+    }
+  }
+
+  /// The columns alone, in order; vectors as arrays.
   static Dataset<Row> select(Dataset<Row> data, List<Found> columns) {
-    return data.select(columns.stream().map(column -> functions.col("`%s`".formatted(column.name().replace("`", "``"))))
-        .toArray(Column[]::new));
+    return data.select(columns.stream().map(column -> select(data, column)).toArray(Column[]::new));
+  }
+
+  private static Column select(Dataset<Row> data, Found found) {
+    Column column = functions.col("`%s`".formatted(found.name().replace("`", "``")));
+    if (Stream.of(data.schema().fields())
+        .noneMatch(field -> field.name().equals(found.name()) && isVector(field.dataType()))) {
+      return column;
+    }
+    try {
+      return (Column) vectorToArray().orElseThrow().invoke(null, column, "float64");
+    } catch (ReflectiveOperationException e) {
+      throw new IllegalStateException("org.apache.spark.ml.functions.vector_to_array fails", e);
+    }
   }
 }

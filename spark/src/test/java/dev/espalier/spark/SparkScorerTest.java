@@ -26,11 +26,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.IntToDoubleFunction;
+import java.util.stream.IntStream;
 import org.apache.spark.TaskContext;
+import org.apache.spark.ml.linalg.DenseVector;
+import org.apache.spark.ml.linalg.SQLDataTypes;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 import org.apache.spark.sql.Row;
+import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.types.StructType;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -126,6 +132,26 @@ final class SparkScorerTest {
     SparkSamples columns = SparkSamples.of(Fixture.columns(PARTITIONS), SampleColumns.of("a", "b", "c", "d", "e"));
     assertSameBits(gather(Fixture.arrays(PARTITIONS)).sums(),
         gather(columns, options().build(), Device.CPU, Tiles.SIDE).sums());
+  }
+
+  /// Dense and sparse ones of Spark ML.
+  @Test
+  void vectorsAreAsArrays() throws IOException {
+    List<Row> rows = new ArrayList<>();
+    float[][] samples = Fixture.samples();
+    for (int n = 0; n < samples.length; n++) {
+      samples[n][2] = n % 2 == 0 ? samples[n][2] : 0;
+      DenseVector dense = new DenseVector(
+          IntStream.range(0, Fixture.INPUTS).mapToDouble(doubles(samples[n])).toArray());
+      rows.add(RowFactory.create(n % 2 == 0 ? dense : dense.toSparse()));
+    }
+    StructType schema = new StructType().add("x", SQLDataTypes.VectorType());
+    assertSameBits(gather(Fixture.arrays(PARTITIONS, samples)).sums(),
+        gather(Fixture.spark().createDataFrame(Fixture.context().parallelize(rows, PARTITIONS), schema)).sums());
+  }
+
+  private static IntToDoubleFunction doubles(float... values) {
+    return i -> values[i];
   }
 
   @Test

@@ -50,7 +50,7 @@ final class GatheringOptions {
   private String data;
 
   @Option(names = "--columns", paramLabel = "NAMES", split = ",",
-      description = "The column of arrays of numbers, or the "
+      description = "The column of arrays of numbers, or of Spark ML's vectors, or the "
           + "columns of numbers in the order of the network's inputs, separated by commas; default: all columns.")
   private List<String> columns = List.of();
 
@@ -85,8 +85,8 @@ final class GatheringOptions {
   Device device;
 
   @Option(names = "--batch-size", paramLabel = "N", description = "Samples per batch, the same in all tasks; "
-      + "default: 8192 where they compute on GPUs (cuda, or auto with spark.task.resource.gpu.amount), less for networks "
-      + "whose batch takes more than 16 GiB; else 512.")
+      + "default: 8192 where they compute on GPUs (cuda, or auto with spark.task.resource.gpu.amount), less where that "
+      + "takes more than 16 GiB; else 512.")
   private Integer batchSize;
 
   @Option(names = "--seed", paramLabel = "N", defaultValue = "0",
