@@ -10,6 +10,7 @@
 // add_columns_{C}x{R}    to += from
 // transpose_32x32        to (columns, rows), without gaps, = fromᵀ; blocks of 32×8 threads own 32×32 tiles
 // gather_rows_{C}x{R}    row i of to = row numbers[first + i] of from
+// gather_columns_{C}x{R} column j of to = column numbers[j] of from
 //
 // axpy, adam: all float32 of `elements` elements. block: 256 threads own N elements (elementwise.cuh)
 // needs alignment to 4 · N/256 bytes
@@ -19,6 +20,8 @@
 // C/32 floats
 // gather: from (any rows, columns)  numbers: int32, of rows of from  to (rows, columns), float32, row-major; to
 // overlaps neither. block and alignment as for columns; R is 8: a thread has two loads, one for the other, and one store
+// gather_columns: from (rows, from_columns)  numbers: int32, of columns of from, one for each of to  to (rows, columns);
+// only to is aligned as for columns: an element of from is a load by itself
 #include "elementwise.cuh"
 
 template <class R>
@@ -109,12 +112,29 @@ __device__ __forceinline__ void gather_rows(const float* from, const int* number
   });
 }
 
-#define GATHER(C, R)                                                                        \
-  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) gather_rows_##C##x##R( \
-      const float* from, const int* numbers, float* to, int first, int rows, int columns) { \
-    gather_rows<Tile<C, R>>(from, numbers, to, first, rows, columns);                       \
-  }                                                                                         \
-  EXPORT_KERNEL(gather_rows_##C##x##R)
+template <class T>
+__device__ __forceinline__ void gather_columns(const float* from, const int* numbers, float* to, int from_columns,
+                                               int rows, int columns) {
+  T::for_each(rows, columns, [&](int row, int column, int64_t at) {
+    const float* there = from + (int64_t)row * from_columns;
+    Vector<T::V> x;
+#pragma unroll
+    for (int i = 0; i < T::V; i++) x.v[i] = there[numbers[column + i]];
+    store(to + at, x);
+  });
+}
+
+#define GATHER(C, R)                                                                               \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) gather_rows_##C##x##R(        \
+      const float* from, const int* numbers, float* to, int first, int rows, int columns) {        \
+    gather_rows<Tile<C, R>>(from, numbers, to, first, rows, columns);                              \
+  }                                                                                                \
+  EXPORT_KERNEL(gather_rows_##C##x##R);                                                            \
+  extern "C" __global__ void __launch_bounds__(Tile<C, R>::kThreads) gather_columns_##C##x##R(     \
+      const float* from, const int* numbers, float* to, int from_columns, int rows, int columns) { \
+    gather_columns<Tile<C, R>>(from, numbers, to, from_columns, rows, columns);                    \
+  }                                                                                                \
+  EXPORT_KERNEL(gather_columns_##C##x##R)
 
 GATHER(128, 8);
 GATHER(32, 8);

@@ -397,6 +397,9 @@ public final class GpuKernels {
     table.add("gather_rows", shape, Cost.ofMemory(8 * elements),
         memory -> new DeviceMatrix[]{memory.matrix(rows, width), shuffled(memory, rows), memory.matrix(rows, width)},
         m -> updates.gatherRows(m[0], m[1], 0, m[2]));
+    table.add("gather_columns", shape, Cost.ofMemory(8 * elements),
+        memory -> new DeviceMatrix[]{memory.matrix(rows, width), shuffled(memory, width), memory.matrix(rows, width)},
+        m -> updates.gatherColumns(m[0], m[1], m[2]));
     table.add("multiply by a row", shape, Cost.ofMemory(8 * elements),
         memory -> new DeviceMatrix[]{memory.matrix(rows, width), memory.matrix(1, width), memory.matrix(rows, width)},
         m -> updates.multiply(m[0], m[1], m[2]));

@@ -3,7 +3,7 @@ package dev.espalier.kernels;
 import java.util.List;
 
 /// Updates that go over matrices element by element. Limited by memory: per element `add` and `addColumns` move 12
-/// bytes, `copyColumns`, `transpose` and `gatherRows` 8, `multiply` 12 at most, `addMultiplied` 16, an Adam step 28.
+/// bytes, `copyColumns`, `transpose` and gathering 8, `multiply` 12 at most, `addMultiplied` 16, an Adam step 28.
 public final class UpdatesKernel {
   private static final String FAMILY = "updates";
   private static final int THREADS = 256;
@@ -134,6 +134,24 @@ public final class UpdatesKernel {
     gpu.launch(new Launch(FAMILY, tile.name("gather_rows"), tile.grid(to.rows(), to.columns()), ElementwiseTile.BLOCK,
         0, List.of(Argument.of(from), Argument.of(numbers), Argument.of(to), Argument.of(first), Argument.of(to.rows()),
             Argument.of(to.columns())),
+        List.of("from ", from, ", to ", to)));
+  }
+
+  /// `to[:, j] = from[:, numbers[j]]` for all columns j of `to`.
+  ///
+  /// @param numbers 1 × columns of `to`, of columns of `from`: 32-bit integers; those of other columns are not noticed
+  /// @param to as tall as `from`, written
+  /// @throws IllegalArgumentException if the shapes do not fit or `to` shares memory with the others
+  public void gatherColumns(DeviceMatrix from, DeviceMatrix numbers, DeviceMatrix to) {
+    Kernels.shape("numbers", numbers, 1, to.columns());
+    Kernels.shape("to", to, from.rows(), to.columns());
+    if (to.overlaps(from) || to.overlaps(numbers)) {
+      throw new IllegalArgumentException("to overlaps another matrix");
+    }
+    ElementwiseTile tile = ElementwiseTile.of(GATHERED_ROWS, to);
+    gpu.launch(new Launch(FAMILY, tile.name("gather_columns"), tile.grid(to.rows(), to.columns()),
+        ElementwiseTile.BLOCK, 0, List.of(Argument.of(from), Argument.of(numbers), Argument.of(to),
+            Argument.of(from.columns()), Argument.of(to.rows()), Argument.of(to.columns())),
         List.of("from ", from, ", to ", to)));
   }
 

@@ -118,6 +118,17 @@ class LargeOffsetsTest {
   }
 
   @Test
+  void gatherColumns() {
+    DeviceMatrix to = gpu.sparse(ROWS, COLUMNS);
+    DeviceMatrix numbers = gpu.matrix(1, COLUMNS);
+    int[] last = new int[COLUMNS];
+    java.util.Arrays.fill(last, COLUMNS - 1);
+    gpu.copyIn(MemorySegment.ofArray(last), numbers.address());
+    new UpdatesKernel(gpu).gatherColumns(withLastRow(3), numbers, to);
+    assertEquals(3, lastElement(to));
+  }
+
+  @Test
   void apply() {
     int outputs = (1 << 19) + 8; // few rows: one block counts their ties
     int inputs = 4096;

@@ -316,6 +316,25 @@ class SmallKernelsTest {
     });
   }
 
+  /// Numbers that leave columns out and repeat others, of a matrix that is wider or narrower.
+  @Test
+  void gatherColumns() {
+    onEveryShape((gpu, rows, columns) -> {
+      for (int all : new int[]{1, Math.ceilDiv(columns, 2), columns + 3}) {
+        float[] x = integers(1, (long) rows * all, 1000);
+        int[] numbers = new int[columns];
+        java.util.Arrays.setAll(numbers, j -> (int) ((7L * j + 2) % all));
+        for (int offset : new int[]{0, 1}) { // the second is aligned to 4 bytes only
+          DeviceMatrix from = gpu.matrixAt(offset, rows, all);
+          gpu.write(from, x);
+          DeviceMatrix to = result(gpu, rows, columns);
+          new UpdatesKernel(gpu).gatherColumns(from, words(gpu, numbers), to);
+          assertSame("gathered", gpu.read(to), i -> x[i / columns * all + numbers[i % columns]]);
+        }
+      }
+    });
+  }
+
   private static DeviceMatrix words(TestGpu gpu, int... numbers) {
     DeviceMatrix words = gpu.matrix(1, numbers.length);
     gpu.copyIn(MemorySegment.ofArray(numbers), words.address());
@@ -341,6 +360,24 @@ class SmallKernelsTest {
       assertEquals("numbers is 4×1, not 1×1", tall.getMessage());
       var overlap = assertThrows(IllegalArgumentException.class,
           () -> kernel.gatherRows(from, numbers, 0, from.slice(2, 3)));
+      assertEquals("to overlaps another matrix", overlap.getMessage());
+    }
+  }
+
+  @Test
+  void refusesColumnsWithoutNumbers() {
+    try (TestGpu gpu = TestGpu.open()) {
+      UpdatesKernel kernel = new UpdatesKernel(gpu);
+      DeviceMatrix from = gpu.matrix(5, 8);
+      DeviceMatrix numbers = words(gpu, 0, 1, 2, 3);
+      var few = assertThrows(IllegalArgumentException.class,
+          () -> kernel.gatherColumns(from, numbers, gpu.matrix(5, 3)));
+      assertEquals("numbers is 1×4, not 1×3", few.getMessage());
+      var tall = assertThrows(IllegalArgumentException.class,
+          () -> kernel.gatherColumns(from, numbers, gpu.matrix(6, 4)));
+      assertEquals("to is 6×4, not 5×4", tall.getMessage());
+      DeviceMatrix square = gpu.matrix(4, 4);
+      var overlap = assertThrows(IllegalArgumentException.class, () -> kernel.gatherColumns(square, numbers, square));
       assertEquals("to overlaps another matrix", overlap.getMessage());
     }
   }

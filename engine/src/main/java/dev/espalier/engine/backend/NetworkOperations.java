@@ -113,6 +113,12 @@ public interface NetworkOperations {
   /// @param to as wide as `from`, of at most count − `first` rows, written; shares no memory with the others
   void gatherRows(Matrix from, Matrix numbers, int first, Matrix to);
 
+  /// `to[:, j] = from[:, numbers[j]]` for all columns j of `to`, which has as many rows as `from`.
+  ///
+  /// @param numbers 1 × columns of `to`, those of columns of `from`, as for [#gatherRows]
+  /// @param to written; shares no memory with the others
+  void gatherColumns(Matrix from, Matrix numbers, Matrix to);
+
   /// Row `c · samples + n` becomes the unit vector of output `firstOutput + c`.
   ///
   /// @param upstream stacked copies (copies · samples) × outputs

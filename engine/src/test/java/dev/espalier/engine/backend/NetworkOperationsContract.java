@@ -649,11 +649,7 @@ public interface NetworkOperationsContract {
     for (int i = 0; i < numbers.length; i++) {
       numbers[i] = (int) (7L * i % all);
     }
-    float[] bits = new float[numbers.length];
-    MatrixView words = on().view(1, bits.length, bits);
-    MemorySegment.copy(numbers, 0, words.segment(), ValueLayout.JAVA_INT, 0, numbers.length);
-    Matrix held = on().zeros(1, numbers.length);
-    on().backend().upload(words, held);
+    Matrix held = words(numbers);
     Matrix from = on().upload(all, columns, x);
     Matrix whole = on().upload(rows + 2, columns, on().normal((rows + 2) * columns));
     float[] before = on().download(whole);
@@ -671,14 +667,44 @@ public interface NetworkOperationsContract {
     assertArrayEquals(x, on().download(from));
   }
 
-  /// One that float32 rounds, and the largest that is allowed, come back as they were.
-  @Test
-  default void keepsIntegersInFloats() {
-    int[] numbers = {0, 1, (1 << 24) + 1, 0x7f7f_ffff};
+  private Matrix words(int... numbers) {
     MatrixView words = on().view(1, numbers.length, new float[numbers.length]);
     MemorySegment.copy(numbers, 0, words.segment(), ValueLayout.JAVA_INT, 0, numbers.length);
     Matrix held = on().zeros(1, numbers.length);
     on().backend().upload(words, held);
+    return held;
+  }
+
+  /// Some columns twice, some not at all, from a matrix that is wider or narrower, in the middle of another.
+  @ForShapes
+  default void gathersColumns(int rows, int columns, int unused) {
+    for (int all : new int[]{1, Math.ceilDiv(columns, 2), columns + 5}) {
+      float[] x = on().normal(rows * all);
+      int[] numbers = new int[columns];
+      for (int j = 0; j < columns; j++) {
+        numbers[j] = (int) ((7L * j + 3) % all);
+      }
+      Matrix from = on().upload(rows, all, x);
+      Matrix whole = on().upload(rows + 2, columns, on().normal((rows + 2) * columns));
+      float[] before = on().download(whole);
+      network().gatherColumns(from, words(numbers), whole.slice(1, rows));
+      float[] gathered = on().download(whole);
+      for (int row = -1; row <= rows; row++) {
+        for (int j = 0; j < columns; j++) {
+          int at = (row + 1) * columns + j;
+          boolean isInside = row >= 0 && row < rows;
+          assertEquals(isInside ? x[row * all + numbers[j]] : before[at], gathered[at], "[%d, %d]".formatted(row, j));
+        }
+      }
+      assertArrayEquals(x, on().download(from));
+    }
+  }
+
+  /// One that float32 rounds, and the largest that is allowed, come back as they were.
+  @Test
+  default void keepsIntegersInFloats() {
+    int[] numbers = {0, 1, (1 << 24) + 1, 0x7f7f_ffff};
+    Matrix held = words(numbers);
     MatrixView back = on().view(1, numbers.length, new float[numbers.length]);
     on().backend().download(held, back);
     assertArrayEquals(numbers, back.segment().toArray(ValueLayout.JAVA_INT));

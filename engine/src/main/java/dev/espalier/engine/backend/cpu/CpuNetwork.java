@@ -300,6 +300,27 @@ final class CpuNetwork implements NetworkOperations {
   }
 
   @Override
+  public void gatherColumns(Matrix from, Matrix numbers, Matrix to) {
+    MemorySegment source = read(from);
+    MemorySegment target = write(to);
+    int width = from.columns();
+    int columns = to.columns();
+    int[] places = new int[columns];
+    MemorySegment.copy(read(numbers), ValueLayout.JAVA_INT_UNALIGNED, 0, places, 0, columns);
+    pool.ranges(to.rows(), CpuPool.rowsPerBlock(width), (start, end) -> {
+      float[] row = new float[width];
+      float[] gathered = new float[columns];
+      for (long i = start; i < end; i++) {
+        load(source, i * width, width, row);
+        for (int j = 0; j < columns; j++) {
+          gathered[j] = row[places[j]];
+        }
+        store(gathered, columns, target, i * columns);
+      }
+    });
+  }
+
+  @Override
   public void unitVectors(Matrix upstream, int samples, int firstOutput) {
     MemorySegment u = write(upstream);
     u.fill((byte) 0);

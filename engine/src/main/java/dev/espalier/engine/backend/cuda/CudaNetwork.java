@@ -198,6 +198,11 @@ final class CudaNetwork implements NetworkOperations {
   }
 
   @Override
+  public void gatherColumns(Matrix from, Matrix numbers, Matrix to) {
+    updates.gatherColumns(device(from), device(numbers), device(to));
+  }
+
+  @Override
   public void unitVectors(Matrix upstream, int samples, int firstOutput) {
     random.unitVectors(device(upstream), samples, firstOutput);
   }

@@ -252,6 +252,16 @@ final class ReferenceNetwork implements NetworkOperations {
   }
 
   @Override
+  public void gatherColumns(Matrix from, Matrix numbers, Matrix to) {
+    for (int j = 0; j < to.columns(); j++) {
+      int column = Float.floatToRawIntBits((float) entries(numbers).get(j));
+      for (int i = 0; i < to.rows(); i++) {
+        entries(to).set(i, j, entries(from).get(i, column));
+      }
+    }
+  }
+
+  @Override
   public void unitVectors(Matrix upstream, int samples, int firstOutput) {
     ReferenceMatrix u = entries(upstream);
     for (int row = 0; row < u.rows(); row++) {
