@@ -22,8 +22,9 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /// The multiply-adds of the matrix products that a pruning takes, estimated from the shapes of the dense network,
-/// those of a tied layer once for each use. A `joint` repair takes fewer than that, because it computes without
-/// neurons that do nothing and ends when it gains little; a training that is repeated at a lower rate takes more.
+/// those of a tied layer once for each use. A `refit` takes fewer than that where inputs of a layer have no weights left,
+/// and a `joint` repair, because it computes without neurons that do nothing and ends when it gains little: what a round
+/// will leave is not known before. A training that is repeated at a lower rate takes more.
 ///
 /// @param rounds of the schedule, or the attempts of a search: the multiply-adds of the scoring, and of each repair by
 ///               its name; what a repair does once counts for the first

@@ -39,6 +39,15 @@ final class CarriedSum implements Resource {
     backend.solving().addCarrying(term, sum, carry);
   }
 
+  /// Adds the squares of the columns of a batch, to a sum of one row.
+  ///
+  /// @param x samples × columns
+  void addSquares(Matrix x) {
+    backend.clear(term);
+    backend.moments().addColumnSquares(x, term);
+    backend.solving().addCarrying(term, sum, carry);
+  }
+
   /// Copies the sum, rounded once, into `target`.
   void copyTo(Matrix target) {
     backend.clear(target);

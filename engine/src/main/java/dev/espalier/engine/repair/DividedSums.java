@@ -89,6 +89,7 @@ final class DividedSums implements Resource {
       Sums ofInputs = total(found, 0, arena);
       first.upload(ofInputs.array("column_mean"), inputs.mean());
       first.upload(ofInputs.array("products"), inputs.gram());
+      first.solving().diagonal(inputs.gram(), inputs.squares());
       if (errors.isPresent()) {
         Sums ofErrors = total(found, 1, arena);
         first.upload(ofErrors.array("row_mean"), errors.get().mean());

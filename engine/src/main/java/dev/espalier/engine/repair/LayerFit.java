@@ -53,16 +53,15 @@ public final class LayerFit {
       ScoringPlan.Layer layer, boolean hasErrors, ProgressListener listener, Arena arena) throws IOException {
     DeviceNetwork.Layer shape = pruned.layers().get(layer.number());
     try (Resources memory = new Resources()) {
-      LayerSums sums = memory.own(LayerSums.allocate(backend, shape, layer.compensable(), hasErrors, rows));
+      LayerSums sums = memory
+          .own(LayerSums.allocate(backend, shape, LayerPart.all(backend, shape), layer.compensable(), hasErrors, rows));
       values.forEachBatch(batches, layer.number(), pruned, hasErrors, (input, error, end) -> {
         sums.add(input, error);
         listener.report("refitting " + shape.name(), end, batches.total());
       });
-      Inputs inputs = new Inputs(memory.own(backend.allocate(1, shape.inputs())),
-          memory.own(backend.allocate(shape.inputs(), shape.inputs())), sums.samples());
+      Inputs inputs = Inputs.allocate(backend, shape, shape.inputs(), sums.samples(), memory);
       Optional<Errors> errors = hasErrors
-          ? Optional.of(new Errors(memory.own(backend.allocate(1, shape.outputs())),
-              memory.own(backend.allocate(shape.outputs(), shape.inputs()))))
+          ? Optional.of(Errors.allocate(backend, shape, shape.inputs(), memory))
           : Optional.empty();
       sums.finish(inputs, errors);
       if (!layer.compensable()) {
@@ -97,10 +96,14 @@ public final class LayerFit {
     Sums errors = sums.getLast();
     backend.enter(Phase.REPAIR);
     try (Resources memory = new Resources()) {
-      Inputs known = new Inputs(upload(backend, inputs.array("column_mean"), memory),
-          upload(backend, inputs.array("products"), memory), inputs.samples());
-      apply(backend, layer, compensable, known, new Errors(upload(backend, errors.array("row_mean"), memory),
-          upload(backend, errors.array("products"), memory)), method, memory);
+      LayerPart part = memory.own(LayerPart.of(backend, layer.weights()));
+      Matrix gram = upload(backend, inputs.array("products"), memory);
+      Matrix squares = memory.own(backend.allocate(1, layer.inputs()));
+      backend.solving().diagonal(gram, squares);
+      Inputs known = new Inputs(upload(backend, inputs.array("column_mean"), memory), squares, gram, inputs.samples());
+      Errors wrong = new Errors(upload(backend, errors.array("row_mean"), memory),
+          upload(backend, errors.array("products"), memory));
+      apply(backend, layer, compensable, part, known.of(part, memory), wrong.of(part, memory), method, memory);
     }
   }
 
@@ -112,13 +115,16 @@ public final class LayerFit {
 
   /// Changes a layer by what follows from the sums over all samples.
   ///
-  /// @param errors overwritten
+  /// @param part of the layer's weights
+  /// @param inputs of the part
+  /// @param errors of the part; overwritten
   /// @param memory takes what the change needs
-  static void apply(Backend backend, DeviceNetwork.Layer layer, boolean compensable, Inputs inputs, Errors errors,
-      Repair.Refit method, Resources memory) {
-    Matrix change = memory.own(backend.allocate(layer.outputs(), layer.inputs()));
-    LeastSquares.solve(backend, layer, inputs, errors.cross(), method.damping(inputs.samples()),
-        method.iterations().orElse(Repair.Refit.ITERATIONS), change);
+  static void apply(Backend backend, DeviceNetwork.Layer layer, boolean compensable, LayerPart part, Inputs inputs,
+      Errors errors, Repair.Refit method, Resources memory) {
+    Matrix fitted = memory.own(backend.allocate(part.rows(), part.columns()));
+    LeastSquares.solve(backend, layer.name(), part, part.of(layer.weights(), memory), inputs, errors.cross(),
+        method.damping(inputs.samples()), method.iterations().orElse(Repair.Refit.ITERATIONS), fitted);
+    Matrix change = part.whole(fitted, memory);
     backend.solving().addWhereNonzero(change, layer.weights());
     if (compensable) {
       backend.network().product(-1, inputs.mean(), false, change, true, 1, errors.mean());

@@ -9,7 +9,6 @@ import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.network.Graph;
-import dev.espalier.engine.network.LayerShape;
 import dev.espalier.engine.network.Node;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.repair.LayerSums.Errors;
@@ -117,54 +116,72 @@ final class LayerRefit implements Repairer.Step {
 
   private void refit(ScoringPlan.Layer layer, DeviceNetwork pruned, ProgressListener listener) throws IOException {
     DeviceNetwork.Layer now = pruned.layers().get(layer.number());
+    long seen = samples * pruned.graph().uses(layer.number()).length;
     try (Resources memory = new Resources()) {
-      Errors errors = new Errors(memory.own(backend.allocate(1, now.outputs())),
-          memory.own(backend.allocate(now.outputs(), now.inputs())));
+      LayerPart part = memory.own(LayerPart.of(backend, now.weights()));
+      LayerPart all = LayerPart.all(backend, now);
       Inputs inputs;
-      int uses = pruned.graph().uses(layer.number()).length;
-      if (readsChanged(pruned.graph(), layer, repaired)) {
-        inputs = inputs(now, uses, memory);
-        gather(layer, pruned, inputs, Optional.of(errors), listener);
-      } else {
-        inputs = kept.get(layer.number());
-        if (inputs == null) {
-          inputs = inputs(now, uses, resources);
-          gather(layer, pruned, inputs, Optional.empty(), listener);
-          kept.put(layer.number(), inputs);
+      Errors errors;
+      if (!readsChanged(pruned.graph(), layer, repaired)) {
+        Inputs every = kept.get(layer.number());
+        if (every == null) {
+          every = Inputs.allocate(backend, now, now.inputs(), seen, resources);
+          gather(layer, pruned, all, every, Optional.empty(), listener);
+          kept.put(layer.number(), every);
         }
-        errors(dense.layers().get(layer.number()), now, inputs, errors);
+        backend.enter(Phase.REPAIR);
+        errors = errors(dense.layers().get(layer.number()), now, part, every, memory);
+        inputs = every.of(part, memory);
+      } else if (divided.isPresent() && DividedSums.isFor(now)) {
+        inputs = Inputs.allocate(backend, now, now.inputs(), seen, memory);
+        errors = Errors.allocate(backend, now, now.inputs(), memory);
+        gather(layer, pruned, all, inputs, Optional.of(errors), listener);
+        inputs = inputs.of(part, memory);
+        errors = errors.of(part, memory);
+      } else {
+        inputs = Inputs.allocate(backend, now, part.columns(), seen, memory);
+        errors = Errors.allocate(backend, now, part.columns(), memory);
+        gather(layer, pruned, part, inputs, Optional.of(errors), listener);
+        errors = new Errors(errors.mean(), part.rowsOf(errors.cross(), memory));
       }
       backend.enter(Phase.REPAIR);
-      LayerFit.apply(backend, now, layer.compensable(), inputs, errors, method, memory);
+      LayerFit.apply(backend, now, layer.compensable(), part, inputs, errors, method, memory);
     }
   }
 
-  private Inputs inputs(LayerShape layer, int uses, Resources owner) {
-    return new Inputs(owner.own(backend.allocate(1, layer.inputs())),
-        owner.own(backend.allocate(layer.inputs(), layer.inputs())), samples * uses);
-  }
-
   /// The errors of a layer whose inputs are those of the dense network: e = (W₀ − W) a + b₀ − b.
-  private void errors(DeviceNetwork.Layer before, DeviceNetwork.Layer now, Inputs inputs, Errors errors) {
-    try (Matrix removed = backend.allocate(now.outputs(), now.inputs())) {
+  ///
+  /// @param inputs all
+  /// @param memory takes them
+  private Errors errors(DeviceNetwork.Layer before, DeviceNetwork.Layer now, LayerPart part, Inputs inputs,
+      Resources memory) {
+    Errors errors = new Errors(memory.own(backend.allocate(1, now.outputs())),
+        memory.own(backend.allocate(part.rows(), part.columns())));
+    try (Resources temporary = new Resources()) {
+      Matrix removed = temporary.own(backend.allocate(now.outputs(), now.inputs()));
       backend.network().add(1, before.weights(), removed);
       backend.network().add(-1, now.weights(), removed);
-      backend.network().product(1, removed, false, inputs.gram(), false, 0, errors.cross());
+      backend.network().product(1, part.rowsOf(removed, temporary), false, part.columnsOf(inputs.gram(), temporary),
+          false, 0, errors.cross());
       backend.network().product(1, inputs.mean(), false, removed, true, 0, errors.mean());
       backend.network().add(1, before.bias(), errors.mean());
       backend.network().add(-1, now.bias(), errors.mean());
     }
+    return errors;
   }
 
   /// Sums what the inputs of a layer are and, where they are wanted, the errors of its pre-activations.
-  private void gather(ScoringPlan.Layer layer, DeviceNetwork pruned, Inputs inputs, Optional<Errors> errors,
-      ProgressListener listener) throws IOException {
+  ///
+  /// @param part whose inputs are multiplied; all where several devices add up
+  private void gather(ScoringPlan.Layer layer, DeviceNetwork pruned, LayerPart part, Inputs inputs,
+      Optional<Errors> errors, ProgressListener listener) throws IOException {
     DeviceNetwork.Layer shape = pruned.layers().get(layer.number());
     if (divided.isPresent() && DividedSums.isFor(shape)) {
       divided.get().gather(layer, inputs, errors, listener);
       return;
     }
-    try (LayerSums sums = LayerSums.allocate(backend, shape, layer.compensable(), errors.isPresent(), batchSize)) {
+    try (
+        LayerSums sums = LayerSums.allocate(backend, shape, part, layer.compensable(), errors.isPresent(), batchSize)) {
       values.forEachBatch(layer.number(), pruned, errors.isPresent(), (input, error, end) -> {
         sums.add(input, error);
         listener.report("refitting " + shape.name(), end, samples);

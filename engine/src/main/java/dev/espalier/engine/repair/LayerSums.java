@@ -17,54 +17,99 @@ final class LayerSums implements Resource {
   /// What the fit must know of the inputs.
   ///
   /// @param mean ā, 1 × inputs
-  /// @param gram Σ (a − ā)(a − ā)ᵀ, inputs × inputs; Σ a aᵀ of a layer without a bias
+  /// @param squares Σ (a − ā)∘(a − ā), 1 × inputs; Σ a∘a of a layer without a bias
+  /// @param gram Σ (a − ā)(a − ā)ᵀ of the inputs that a [LayerPart] has; Σ a aᵀ of a layer without a bias
   /// @param samples that were summed, once for each use of the layer
-  record Inputs(Matrix mean, Matrix gram, long samples) {}
+  record Inputs(Matrix mean, Matrix squares, Matrix gram, long samples) {
+    /// Memory for sums.
+    ///
+    /// @param count of the inputs in the Gram matrix
+    /// @param memory takes it
+    static Inputs allocate(Backend backend, LayerShape layer, int count, long samples, Resources memory) {
+      return new Inputs(memory.own(backend.allocate(1, layer.inputs())),
+          memory.own(backend.allocate(1, layer.inputs())), memory.own(backend.allocate(count, count)), samples);
+    }
+
+    /// Those of a part, from those of all inputs.
+    ///
+    /// @param memory takes a copy
+    Inputs of(LayerPart part, Resources memory) {
+      return new Inputs(mean, squares, part.squareOf(gram, memory), samples);
+    }
+  }
 
   /// What the fit must know of the errors.
   ///
   /// @param mean ē, 1 × outputs
-  /// @param cross Σ e (a − ā)ᵀ, outputs × inputs; Σ e aᵀ of a layer without a bias
-  record Errors(Matrix mean, Matrix cross) {}
+  /// @param cross Σ e (a − ā)ᵀ of the rows and inputs that a [LayerPart] has; Σ e aᵀ of a layer without a bias
+  record Errors(Matrix mean, Matrix cross) {
+    /// Memory for sums.
+    ///
+    /// @param count of the inputs
+    /// @param memory takes it
+    static Errors allocate(Backend backend, LayerShape layer, int count, Resources memory) {
+      return new Errors(memory.own(backend.allocate(1, layer.outputs())),
+          memory.own(backend.allocate(layer.outputs(), count)));
+    }
+
+    /// Those of a part, from those of all rows and inputs.
+    ///
+    /// @param memory takes a copy
+    Errors of(LayerPart part, Resources memory) {
+      return new Errors(mean, part.of(cross, memory));
+    }
+  }
 
   private final Backend backend;
+  private final LayerPart part;
   private final boolean isCentred;
   private final Matrix pilot;
   private final Matrix shifted;
+  private final Optional<Matrix> picked;
   private final Matrix ones;
   private final CarriedSum input;
+  /// Empty where the Gram matrix has them on its diagonal.
+  private final Optional<CarriedSum> squares;
   private final CarriedSum gram;
   private final Optional<CarriedSum> error;
   private final Optional<CarriedSum> cross;
   private final Resources resources;
   private long samples;
 
-  private LayerSums(Backend backend, LayerShape layer, boolean isCentred, boolean hasErrors, int batchSize,
-      Resources resources) {
+  private LayerSums(Backend backend, LayerShape layer, LayerPart part, boolean isCentred, boolean hasErrors,
+      int batchSize, Resources resources) {
     this.backend = backend;
+    this.part = part;
     this.isCentred = isCentred;
     this.resources = resources;
     pilot = resources.own(backend.allocate(1, layer.inputs()));
     shifted = resources.own(backend.allocate(batchSize, layer.inputs()));
+    picked = part.hasAllColumns()
+        ? Optional.empty()
+        : Optional.of(resources.own(backend.allocate(batchSize, part.columns())));
     ones = resources.own(ones(backend, batchSize));
     input = sum(1, layer.inputs());
-    gram = sum(layer.inputs(), layer.inputs());
+    squares = part.hasAllColumns() ? Optional.empty() : Optional.of(sum(1, layer.inputs()));
+    gram = sum(part.columns(), part.columns());
     error = hasErrors ? Optional.of(sum(1, layer.outputs())) : Optional.empty();
-    cross = hasErrors ? Optional.of(sum(layer.outputs(), layer.inputs())) : Optional.empty();
+    cross = hasErrors ? Optional.of(sum(layer.outputs(), part.columns())) : Optional.empty();
   }
 
   /// Sums of no samples, closed by the caller.
   ///
+  /// @param part whose inputs are multiplied
   /// @param isCentred whether a bias takes up the means
   /// @param hasErrors whether errors are summed
-  static LayerSums allocate(Backend backend, LayerShape layer, boolean isCentred, boolean hasErrors, int batchSize) {
-    return Resources.build(resources -> new LayerSums(backend, layer, isCentred, hasErrors, batchSize, resources));
+  static LayerSums allocate(Backend backend, LayerShape layer, LayerPart part, boolean isCentred, boolean hasErrors,
+      int batchSize) {
+    return Resources
+        .build(resources -> new LayerSums(backend, layer, part, isCentred, hasErrors, batchSize, resources));
   }
 
-  /// Elements that the sums of a layer take.
+  /// Elements that the sums of a layer take, at most.
   static long elements(int outputs, int inputs, int batchSize) {
-    return CarriedSum.elements(inputs + 1, inputs) + CarriedSum.elements(inputs + 1, outputs)
-        + (batchSize + 1L) * (inputs + 1L);
+    return CarriedSum.elements(inputs + 2, inputs) + CarriedSum.elements(inputs + 1, outputs)
+        + (batchSize + 1L) * (inputs + 1L) + (long) batchSize * inputs;
   }
 
   /// A column of ones, closed by the caller.
@@ -95,9 +140,11 @@ final class LayerSums implements Resource {
     Matrix x = shifted.slice(0, a.rows());
     backend.solving().subtractRow(a, pilot, x);
     input.add(one, x);
-    gram.add(x, x);
+    squares.ifPresent(sum -> sum.addSquares(x));
+    Matrix read = picked.map(memory -> part.columnsInto(x, memory)).orElse(x);
+    gram.add(read, read);
     error.ifPresent(sum -> sum.add(one, e.orElseThrow()));
-    cross.ifPresent(sum -> sum.add(e.orElseThrow(), x));
+    cross.ifPresent(sum -> sum.add(e.orElseThrow(), read));
   }
 
   /// Samples so far; those of a tied layer count once for each use.
@@ -105,17 +152,27 @@ final class LayerSums implements Resource {
     return samples;
   }
 
-  /// Writes what the sums tell of the inputs and, where they have them, of the errors.
+  /// Writes what the sums tell of the inputs and, where they have them, of the errors: of all rows.
   void finish(Inputs inputs, Optional<Errors> errors) {
-    try (Matrix sum = backend.allocate(1, inputs.mean().columns())) {
+    try (Resources memory = new Resources()) {
+      Matrix sum = memory.own(backend.allocate(1, inputs.mean().columns()));
       input.copyTo(sum);
+      Matrix ofPart = part.columnsOf(sum, memory);
       gram.copyTo(inputs.gram());
-      centre(sum, sum, inputs.gram());
+      centre(ofPart, ofPart, inputs.gram());
+      if (squares.isPresent()) {
+        squares.get().copyTo(inputs.squares());
+        if (isCentred) {
+          backend.solving().addProduct(-1.0 / samples, sum, sum, inputs.squares());
+        }
+      } else {
+        backend.solving().diagonal(inputs.gram(), inputs.squares());
+      }
       if (errors.isPresent()) {
         try (Matrix total = backend.allocate(1, errors.get().mean().columns())) {
           error.orElseThrow().copyTo(total);
           cross.orElseThrow().copyTo(errors.get().cross());
-          centre(total, sum, errors.get().cross());
+          centre(total, ofPart, errors.get().cross());
           backend.clear(errors.get().mean());
           backend.network().add(1.0 / samples, total, errors.get().mean());
         }

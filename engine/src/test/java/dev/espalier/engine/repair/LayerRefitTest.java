@@ -12,6 +12,7 @@ import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.TestNetworks.Plain;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.MemoryBudget;
+import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.MatrixSamples;
@@ -22,10 +23,12 @@ import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.statistics.Sums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -40,9 +43,23 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 final class LayerRefitTest {
   private static final int SAMPLES = 150;
-  private static final double DAMPING = 1e-3;
+  private static final double DAMPING = 1e-2;
   /// Enough for small layers to be solved.
   private static final Repair.Refit EXACT = new Repair.Refit(OptionalInt.of(60), OptionalDouble.of(DAMPING));
+
+  /// What a pruning leaves.
+  private enum Left {
+    /// About half of the weights, and none of row 1.
+    SCATTERED,
+    /// As scattered, without about half of the inputs.
+    SOME_INPUTS,
+    /// The weights of the last input, but for row 0.
+    ONE_INPUT,
+    /// Weights of every other layer.
+    SOME_LAYERS,
+    /// All weights.
+    ALL
+  }
 
   private final Arena arena = Arena.ofConfined();
 
@@ -69,15 +86,28 @@ final class LayerRefitTest {
             seed < 12 ? TestNetworks.graph(seed, 9) : TestNetworks.tiedGraph(seed + 100, 12));
   }
 
-  /// A copy of which about half of the weights are removed, and all of one row.
   private DenseNetwork pruned(DenseNetwork network, long seed) {
+    return pruned(network, seed, Left.SCATTERED);
+  }
+
+  private DenseNetwork pruned(DenseNetwork network, long seed, Left left) {
     RandomGenerator random = TestNetworks.random(seed);
     List<DenseLayer> layers = new ArrayList<>();
     for (DenseLayer layer : network.layers()) {
       MatrixView weights = layer.weights().copy(arena);
+      boolean[] unread = new boolean[weights.columns()];
+      for (int j = 0; j < unread.length && left == Left.SOME_INPUTS; j++) {
+        unread[j] = random.nextBoolean();
+      }
       for (int i = 0; i < weights.rows(); i++) {
         for (int j = 0; j < weights.columns(); j++) {
-          if (i == 1 || random.nextBoolean()) {
+          boolean isRemoved = switch (left) {
+            case SCATTERED, SOME_INPUTS -> i == 1 || unread[j] || random.nextBoolean();
+            case ONE_INPUT -> i == 0 || j != weights.columns() - 1;
+            case SOME_LAYERS -> layers.size() % 2 == seed % 2;
+            case ALL -> false;
+          };
+          if (isRemoved) {
             weights.set(i, j, 0);
           }
         }
@@ -115,26 +145,78 @@ final class LayerRefitTest {
   @MethodSource("graphs")
   void isTheSolutionOfDampedLeastSquares(long seed) throws IOException {
     DenseNetwork dense = network(seed);
-    DenseNetwork pruned = pruned(dense, seed);
     MatrixView x = samples(dense, SAMPLES);
     Plain before = Plain.of(dense);
-    Plain expected = Plain.of(pruned);
-    for (int l = 0; l < dense.layers().size(); l++) {
-      solve(l, before, expected, x, dense.layers().get(l).hasBias());
-    }
-    try (Backend backend = new ReferenceBackend()) {
-      Plain found = Plain.of(refit(backend, dense, pruned, x, EXACT, all(dense), 1));
-      assertClose(expected, found, 1e-5);
+    for (Left left : Left.values()) {
+      DenseNetwork pruned = pruned(dense, seed, left);
+      Plain expected = Plain.of(pruned);
+      for (int l = 0; l < dense.layers().size(); l++) {
+        solve(l, before, expected, x, dense.layers().get(l).hasBias());
+      }
+      try (Backend backend = new ReferenceBackend()) {
+        Plain found = Plain.of(refit(backend, dense, pruned, x, EXACT, all(dense), 1));
+        assertClose(left.toString(), expected, found, 1e-5);
+      }
     }
   }
 
   static void assertClose(Plain expected, Plain found, double tolerance) {
+    assertClose("repaired", expected, found, tolerance);
+  }
+
+  /// @param tolerance of the largest value of a row, if that is above 1
+  private static void assertClose(String of, Plain expected, Plain found, double tolerance) {
     for (int l = 0; l < expected.weights().length; l++) {
       for (int i = 0; i < expected.weights()[l].length; i++) {
-        assertArrayEquals(expected.weights()[l][i], found.weights()[l][i], tolerance,
-            "layer %d, row %d".formatted(l, i));
+        double[] row = expected.weights()[l][i];
+        assertArrayEquals(row, found.weights()[l][i], tolerance * scale(row),
+            "%s: layer %d, row %d".formatted(of, l, i));
       }
-      assertArrayEquals(expected.biases()[l], found.biases()[l], tolerance, "biases of layer " + l);
+      double[] biases = expected.biases()[l];
+      assertArrayEquals(biases, found.biases()[l], tolerance * scale(biases),
+          "%s: biases of layer %d".formatted(of, l));
+    }
+  }
+
+  private static double scale(double... values) {
+    return Arrays.stream(values).map(Math::abs).reduce(1, Math::max);
+  }
+
+  /// From the sums of all inputs: the systems of the rows and inputs with weights, and those of all.
+  @ParameterizedTest
+  @MethodSource("graphs")
+  void leavingOutWhatHasNoWeightsRoundsOnly(long seed) throws IOException {
+    DenseNetwork dense = network(seed);
+    MatrixView x = samples(dense, SAMPLES);
+    for (Left left : Left.values()) {
+      DenseNetwork pruned = pruned(dense, seed, left);
+      try (Backend backend = new CpuBackend();
+          DeviceNetwork to = DeviceNetwork.copyOf(backend, dense);
+          DeviceNetwork parts = DeviceNetwork.copyOf(backend, pruned);
+          DeviceNetwork whole = DeviceNetwork.copyOf(backend, pruned)) {
+        for (ScoringPlan.Layer layer : all(dense)) {
+          List<Sums> sums = LayerFit.sums(backend, to, whole, layer, new MatrixSamples("samples", x), 64,
+              ProgressListener.NONE, arena);
+          LayerFit.fit(backend, parts.layers().get(layer.number()), layer.compensable(), sums, iterations(60));
+          fitWhole(backend, whole.layers().get(layer.number()), layer.compensable(), sums, iterations(60));
+        }
+        assertClose(left.toString(), Plain.of(whole.download(arena)), Plain.of(parts.download(arena)), 1e-5);
+      }
+    }
+  }
+
+  private static void fitWhole(Backend backend, DeviceNetwork.Layer layer, boolean compensable, List<Sums> sums,
+      Repair.Refit method) {
+    try (Resources memory = new Resources()) {
+      LayerSums.Inputs inputs = LayerSums.Inputs.allocate(backend, layer, layer.inputs(), sums.getFirst().samples(),
+          memory);
+      LayerSums.Errors errors = LayerSums.Errors.allocate(backend, layer, layer.inputs(), memory);
+      backend.upload(sums.getFirst().array("column_mean"), inputs.mean());
+      backend.upload(sums.getFirst().array("products"), inputs.gram());
+      backend.solving().diagonal(inputs.gram(), inputs.squares());
+      backend.upload(sums.getLast().array("row_mean"), errors.mean());
+      backend.upload(sums.getLast().array("products"), errors.cross());
+      LayerFit.apply(backend, layer, compensable, LayerPart.all(backend, layer), inputs, errors, method, memory);
     }
   }
 
@@ -277,13 +359,15 @@ final class LayerRefitTest {
   @MethodSource("graphs")
   void machinesAgree(long seed) throws IOException {
     DenseNetwork dense = network(seed);
-    DenseNetwork pruned = pruned(dense, seed);
     MatrixView x = samples(dense, SAMPLES);
     Repair.Refit method = new Repair.Refit(OptionalInt.of(60), OptionalDouble.of(0.1)); // well-conditioned
     try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
-      Plain expected = Plain.of(refit(reference, dense, pruned, x, method, all(dense), 2));
-      Plain found = Plain.of(refit(cpu, dense, pruned, x, method, all(dense), 2));
-      assertClose(expected, found, 1e-4);
+      for (Left left : Left.values()) {
+        DenseNetwork pruned = pruned(dense, seed, left);
+        Plain expected = Plain.of(refit(reference, dense, pruned, x, method, all(dense), 2));
+        Plain found = Plain.of(refit(cpu, dense, pruned, x, method, all(dense), 2));
+        assertClose(left.toString(), expected, found, 1e-4);
+      }
     }
   }
 
@@ -322,7 +406,7 @@ final class LayerRefitTest {
       for (int i = 0; i < before.length; i++) {
         assertEquals(before[i] == 0, after[i] == 0, "weight " + i);
       }
-      assertFalse(java.util.Arrays.equals(before, after));
+      assertFalse(Arrays.equals(before, after));
     }
   }
 

@@ -27,6 +27,7 @@ import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Sensitivity;
+import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
@@ -56,7 +57,9 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -369,6 +372,32 @@ final class CudaBackendTest {
       assertEquals(expected.network().zeros(), found.network().zeros());
       double change = expected.measuredChange().orElseThrow();
       assertEquals(change, found.measuredChange().orElseThrow(), 0.1 * change);
+      assertGivesAllBack(backend, driver);
+    }
+  }
+
+  /// Rows and inputs without weights are left out of the systems.
+  @Test
+  void refitsFewInputsAsTheReferenceDoes() throws IOException {
+    Map<String, MatrixView> masks = new LinkedHashMap<>();
+    for (DenseLayer layer : network.layers()) {
+      MatrixView mask = MatrixView.allocate(arena, layer.outputs(), layer.inputs());
+      for (int i = 0; i < mask.rows(); i++) {
+        for (int j = 1; j < mask.columns(); j += 3) {
+          mask.set(i, j, i % 4 == 1 ? 0 : 1);
+        }
+      }
+      masks.put(layer.name(), mask);
+    }
+    PruningOptions options = PruningOptions.builder().criterion(new Criterion.Magnitude())
+        .target(new Target.Mask(masks)).repair(Repairs.parse("refit:damping=0.1")).measureOutputChange(false).build();
+    try (EmulatedDriver driver = new EmulatedDriver(80, MEMORY, Order.LATE);
+        CudaBackend backend = open(driver, Precision.FP32);
+        Backend reference = new ReferenceBackend()) {
+      DenseNetwork expected = new Pruner(reference, options).prune(network, source, arena).network();
+      DenseNetwork found = new Pruner(backend, options).prune(network, source, arena).network();
+      assertEquals(masks.values().stream().mapToLong(MatrixView::zeros).sum(), found.zeros());
+      assertSameNetwork(expected, found, 1e-4);
       assertGivesAllBack(backend, driver);
     }
   }
