@@ -5,6 +5,7 @@ import static dev.espalier.engine.report.Numbers.PLAIN;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
@@ -352,12 +353,14 @@ final class PruneCommand implements Callable<Integer> {
     TrainingOptions training = new TrainingOptions(fineTuning.asked.count(), FINE_TUNING_BATCH,
         Adam.of(fineTuning.learningRate()), Losses.inForce(scoring.loss, device.graph(), samples), run.seed, true,
         excluded);
-    if (fineTuning.patience == null) {
-      Trainer.train(job.backend(), device, samples, training, job.progress());
-      return;
+    EarlyStopping.Result result;
+    try (Resource _ = job.backend().hold(Phase.FINE_TUNE)) {
+      if (fineTuning.patience == null) {
+        Trainer.train(job.backend(), device, samples, training, job.progress());
+        return;
+      }
+      result = EarlyStopping.train(job.backend(), device, samples, training, fineTuning.patience, job.progress());
     }
-    EarlyStopping.Result result = EarlyStopping.train(job.backend(), device, samples, training, fineTuning.patience,
-        job.progress());
     job.progress().clear();
     global.note("fine-tuning ended after epoch %d of %d, and %s, with the least %s (%s) on %s".formatted(
         result.epochs(), fineTuning.asked.count(),

@@ -95,7 +95,7 @@ final class Reports {
     Map<String, Double> timings = new LinkedHashMap<>();
     for (Phase phase : Phase.values()) {
       if (ALWAYS.contains(phase) || seconds.containsKey(phase)) {
-        timings.put(phase.name().toLowerCase(Locale.ROOT), seconds.getOrDefault(phase, 0.0));
+        timings.put(phase.name().toLowerCase(Locale.ROOT).replace('_', '-'), seconds.getOrDefault(phase, 0.0));
       }
     }
     return timings;

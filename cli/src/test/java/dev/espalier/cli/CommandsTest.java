@@ -20,6 +20,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -80,6 +81,37 @@ class CommandsTest {
       assertTrue(json.contains("\"" + key + "\""), key + " in " + json);
     }
     assertTrue(Files.readString(report.resolve("report.html")).contains("<html"));
+  }
+
+  @Test
+  void theReportHasProductsAndSecondsOfEachRepair() throws IOException {
+    Object[] prune = {"prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity",
+        0.5, "-f", "-o", fixture.file("pruned.safetensors"), "--report", fixture.file("report")};
+    Cli.succeed(with(prune, "--repair", "refit+joint:mse+distill:mse", "--fine-tune", "1:each-round"));
+    Map<String, Double> seconds = numbers("timings");
+    assertEquals(
+        List.of("load", "forward", "backward", "moments", "select", "refit", "joint", "distill", "fine-tune", "write"),
+        List.copyOf(seconds.keySet()));
+    Map<String, Double> products = numbers("work");
+    assertEquals(List.of("scoring", "refit", "joint:mse", "distill:mse", "fine-tune:epochs=1:rate=0.0001"),
+        List.copyOf(products.keySet()));
+    for (String part : products.keySet()) {
+      assertTrue(products.get(part) > 0, products::toString);
+      assertTrue(part.equals("scoring") || seconds.get(part.split(":", 2)[0]) > 0, seconds::toString);
+    }
+    Cli.succeed(with(prune, "--method", "paper", "--fine-tune", "1"));
+    assertEquals(List.of("load", "forward", "backward", "moments", "select", "fine-tune", "write"),
+        List.copyOf(numbers("timings").keySet()));
+  }
+
+  /// An object of numbers in `report/report.json`.
+  private Map<String, Double> numbers(String name) throws IOException {
+    String json = Files.readString(fixture.file("report").resolve("report.json"));
+    int start = json.indexOf("\"" + name + "\"");
+    Map<String, Double> numbers = new LinkedHashMap<>();
+    Pattern.compile("\"([^\"]+)\"\\s*:\\s*([-+.0-9Ee]+)").matcher(json.substring(start, json.indexOf('}', start)))
+        .results().forEach(number -> numbers.put(number.group(1), Double.valueOf(number.group(2))));
+    return numbers;
   }
 
   @Test

@@ -134,7 +134,7 @@ final class Scale {
       case FORWARD -> LAYERS * layer;
       case BACKWARD -> (LAYERS - 1) * layer;
       case MOMENTS -> 2 * LAYERS * layer;
-      case LOAD, SELECT, REPAIR, UPDATE, WRITE -> 0;
+      case LOAD, SELECT, REFIT, JOINT, DISTILL, FINE_TUNE, UPDATE, WRITE -> 0;
     };
   }
 }

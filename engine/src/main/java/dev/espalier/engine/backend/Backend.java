@@ -55,6 +55,10 @@ public interface Backend extends AutoCloseable {
   /// Counts the time from here on as `phase` in [#seconds].
   void enter(Phase phase);
 
+  /// Counts the time until the result is closed as `whole`, whatever is entered meanwhile; then the phase from before
+  /// goes on. Within another such time it does nothing.
+  Resource hold(Phase whole);
+
   /// Seconds in each phase since the backend was opened; phases never entered are absent.
   Map<Phase, Double> seconds();
 

@@ -1,6 +1,6 @@
 package dev.espalier.engine.backend;
 
-/// The phases of a run, for timings.
+/// The phases of a run, for timings. The time of a repair is all that it takes, its passes included.
 public enum Phase {
   /// Reading models, samples and labels.
   LOAD,
@@ -12,9 +12,15 @@ public enum Phase {
   MOMENTS,
   /// Selecting and removing weights, and moving biases.
   SELECT,
-  /// Least squares and the sums that they need.
-  REPAIR,
-  /// Optimiser steps.
+  /// Repairs by `refit`.
+  REFIT,
+  /// Repairs by `joint`.
+  JOINT,
+  /// Repairs by `distill`.
+  DISTILL,
+  /// Training of a pruned network with labels.
+  FINE_TUNE,
+  /// Optimiser steps of other training.
   UPDATE,
   /// Writing files.
   WRITE

@@ -204,12 +204,12 @@ public record PruningWork(List<Map<String, Double>> rounds) {
     return parts().values().stream().mapToDouble(Double::doubleValue).sum();
   }
 
-  /// For example `2.4e+11 multiply-adds in 22 rounds: scoring 1.1e+11, refit 1.3e+11`.
+  /// For example `2.4e+11 multiply-adds in 22 rounds: scoring 1.1e+11, refit 1.3e+11; the report has the seconds`.
   @Override
   public String toString() {
     return String.format(Locale.ROOT, "%.1e multiply-adds in %s: ", multiplyAdds(),
         Nouns.counted(rounds.size(), "round"))
         + parts().entrySet().stream().map(part -> String.format(Locale.ROOT, "%s %.1e", part.getKey(), part.getValue()))
-            .collect(Collectors.joining(", "));
+            .collect(Collectors.joining(", ", "", "; the report has the seconds"));
   }
 }

@@ -307,7 +307,7 @@ final class JointSums implements JointPasses {
     } catch (UncheckedIOException e) {
       throw e.getCause();
     }
-    backend.enter(Phase.REPAIR);
+    backend.enter(Phase.JOINT);
   }
 
   private void visitKept(Share share, Visitor visitor) {
@@ -316,7 +316,7 @@ final class JointSums implements JointPasses {
         share.backend.enter(Phase.FORWARD);
         batch.forward.run(share.network);
       }
-      share.backend.enter(Phase.REPAIR);
+      share.backend.enter(Phase.JOINT);
       visitor.visit(share, batch.forward, batch.first);
       report(share, batch.first + batch.forward.samples());
     }
@@ -329,7 +329,7 @@ final class JointSums implements JointPasses {
         share.backend.enter(Phase.FORWARD);
         forward.load(batches);
         forward.run(share.network);
-        share.backend.enter(Phase.REPAIR);
+        share.backend.enter(Phase.JOINT);
         visitor.visit(share, forward, (int) batches.first());
         report(share, batches.end());
         share.backend.enter(Phase.LOAD);

@@ -94,7 +94,7 @@ public final class LayerFit {
       Repair.Refit method) {
     Sums inputs = sums.getFirst();
     Sums errors = sums.getLast();
-    backend.enter(Phase.REPAIR);
+    backend.enter(Phase.REFIT);
     try (Resources memory = new Resources()) {
       LayerPart part = memory.own(LayerPart.of(backend, layer.weights()));
       Matrix gram = upload(backend, inputs.array("products"), memory);

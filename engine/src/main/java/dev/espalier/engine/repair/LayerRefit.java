@@ -129,7 +129,7 @@ final class LayerRefit implements Repairer.Step {
           gather(layer, pruned, all, every, Optional.empty(), listener);
           kept.put(layer.number(), every);
         }
-        backend.enter(Phase.REPAIR);
+        backend.enter(Phase.REFIT);
         errors = errors(dense.layers().get(layer.number()), now, part, every, memory);
         inputs = every.of(part, memory);
       } else if (divided.isPresent() && DividedSums.isFor(now)) {
@@ -144,7 +144,7 @@ final class LayerRefit implements Repairer.Step {
         gather(layer, pruned, part, inputs, Optional.of(errors), listener);
         errors = new Errors(errors.mean(), part.rowsOf(errors.cross(), memory));
       }
-      backend.enter(Phase.REPAIR);
+      backend.enter(Phase.REFIT);
       LayerFit.apply(backend, now, layer.compensable(), part, inputs, errors, method, memory);
     }
   }

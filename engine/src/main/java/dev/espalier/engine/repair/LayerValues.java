@@ -112,7 +112,7 @@ final class LayerValues implements Resource {
         }
       }
     }
-    backend.enter(Phase.REPAIR);
+    backend.enter(Phase.REFIT);
   }
 
   /// As [#forEachBatch(int, DeviceNetwork, boolean, Visitor)], of a worker's part of a pass; nothing is kept.
@@ -121,7 +121,7 @@ final class LayerValues implements Resource {
     try (Matrix error = backend.allocate(batchSize, network.layers().get(l).outputs())) {
       visitStreamed(read, l, network, hasErrors ? Optional.of(error) : Optional.empty(), visitor);
     }
-    backend.enter(Phase.REPAIR);
+    backend.enter(Phase.REFIT);
   }
 
   private void visitKept(int l, DeviceNetwork network, Optional<Matrix> error, Visitor visitor) throws IOException {
@@ -190,7 +190,7 @@ final class LayerValues implements Resource {
   /// @param error memory for errors, where they are wanted
   private void visit(int l, ForwardPass now, IntFunction<Matrix> wanted, Optional<Matrix> error, long end,
       Visitor visitor) {
-    backend.enter(Phase.REPAIR);
+    backend.enter(Phase.REFIT);
     for (int use : now.uses(l)) {
       visitor.visit(now.inputOf(use), error.map(matrix -> difference(wanted.apply(use), now.value(use), matrix)), end);
     }

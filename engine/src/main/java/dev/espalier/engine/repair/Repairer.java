@@ -2,6 +2,7 @@ package dev.espalier.engine.repair;
 
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.data.Dataset;
@@ -45,10 +46,14 @@ public final class Repairer implements Resource {
     }
   }
 
+  private final Backend backend;
+  private final List<Phase> phases;
   private final List<Step> steps;
   private final Resources resources;
 
-  private Repairer(List<Step> steps, Resources resources) {
+  private Repairer(Backend backend, Repairs repairs, List<Step> steps, Resources resources) {
+    this.backend = backend;
+    phases = repairs.steps().stream().map(Repairer::phase).toList();
     this.steps = steps;
     this.resources = resources;
   }
@@ -67,20 +72,32 @@ public final class Repairer implements Resource {
       DeviceNetwork dense = resources.own(DeviceNetwork.copyOf(backend, network));
       List<Step> steps = new ArrayList<>();
       for (Repair repair : repairs.steps()) {
-        steps.add(resources.own(switch (repair) {
-          case Repair.Refit refit ->
-            LayerRefit.towards(dense, backend, refit, plan.layers(), data.samples(), plan.batchSize());
-          case Repair.Joint joint -> JointRefit.towards(dense, backend, joint, plan, data.samples(), listener, arena);
-          case Repair.Distill distill ->
-            Distillation.towards(dense, backend, distill, plan, data.samples(), listener, arena);
-          case Repair.FineTune fineTune -> new FineTuning(backend, fineTune, dense, plan, data);
-        }));
+        try (Resource _ = backend.hold(phase(repair))) {
+          steps.add(resources.own(switch (repair) {
+            case Repair.Refit refit ->
+              LayerRefit.towards(dense, backend, refit, plan.layers(), data.samples(), plan.batchSize());
+            case Repair.Joint joint -> JointRefit.towards(dense, backend, joint, plan, data.samples(), listener, arena);
+            case Repair.Distill distill ->
+              Distillation.towards(dense, backend, distill, plan, data.samples(), listener, arena);
+            case Repair.FineTune fineTune -> new FineTuning(backend, fineTune, dense, plan, data);
+          }));
+        }
       }
-      return new Repairer(steps, resources);
+      return new Repairer(backend, repairs, steps, resources);
     } catch (IOException | RuntimeException | Error e) {
       resources.closeAfter(e);
       throw e;
     }
+  }
+
+  /// What the time of a repair counts as.
+  private static Phase phase(Repair repair) {
+    return switch (repair) {
+      case Repair.Refit _ -> Phase.REFIT;
+      case Repair.Joint _ -> Phase.JOINT;
+      case Repair.Distill _ -> Phase.DISTILL;
+      case Repair.FineTune _ -> Phase.FINE_TUNE;
+    };
   }
 
   /// The names of the layers that are not repaired.
@@ -113,8 +130,10 @@ public final class Repairer implements Resource {
   /// @throws IOException if a sample cannot be read or is not finite
   /// @throws dev.espalier.engine.NonFiniteException if values are too large
   public void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException {
-    for (Step step : steps) {
-      step.repair(pruned, isStop, listener);
+    for (int i = 0; i < steps.size(); i++) {
+      try (Resource _ = backend.hold(phases.get(i))) {
+        steps.get(i).repair(pruned, isStop, listener);
+      }
     }
   }
 

@@ -30,7 +30,8 @@ import java.util.OptionalDouble;
 /// @param layers from the input on
 /// @param comparison one curve a criterion
 /// @param deviations of the backend's scores from the reference's, if they were compared
-/// @param timings seconds by phase, in order: load, forward, backward, moments, select, write
+/// @param timings seconds by phase, in order: load, forward, backward, moments, select, refit, joint, distill,
+///                fine-tune, update, write; those of a repair with all its passes, if there was one
 /// @param work multiply-adds of matrix products, estimated, by what takes them: scoring, and each repair
 /// @param notes facts that the user should know, for example that a layer gained a bias
 /// @param options every option in force, in order: text, booleans, finite numbers, lists of these; anything

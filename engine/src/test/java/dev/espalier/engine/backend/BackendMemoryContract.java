@@ -281,6 +281,30 @@ public interface BackendMemoryContract {
   }
 
   @Test
+  default void countsAllTimeOfAHeldPhaseAsItsOwn() {
+    backend().enter(Phase.FORWARD);
+    Resource outer = backend().hold(Phase.JOINT);
+    backend().enter(Phase.BACKWARD);
+    try (Resource _ = backend().hold(Phase.REFIT)) {
+      backend().enter(Phase.LOAD);
+    }
+    backend().enter(Phase.UPDATE);
+    backend().network().unitVectors(on().zeros(300, 300), 1, 0);
+    assertEquals(List.of(Phase.LOAD, Phase.FORWARD, Phase.JOINT), List.copyOf(backend().seconds().keySet()));
+    outer.close();
+    double joint = backend().seconds().get(Phase.JOINT);
+    assertTrue(joint > 0);
+    backend().network().unitVectors(on().zeros(300, 300), 1, 0);
+    assertEquals(joint, backend().seconds().get(Phase.JOINT));
+    try (Resource _ = backend().hold(Phase.REFIT)) {
+      outer.close(); // again, without effect
+      backend().enter(Phase.UPDATE);
+    }
+    assertEquals(List.of(Phase.LOAD, Phase.FORWARD, Phase.REFIT, Phase.JOINT),
+        List.copyOf(backend().seconds().keySet()));
+  }
+
+  @Test
   default void describesItself() {
     assertFalse(backend().description().isBlank());
     assertTrue(backend().batchSize() >= 1);

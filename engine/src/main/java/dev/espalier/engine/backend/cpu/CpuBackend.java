@@ -12,6 +12,7 @@ import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.PhaseClock;
 import dev.espalier.engine.backend.Precision;
+import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.SelectionOperations;
 import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.backend.SparseChain;
@@ -145,6 +146,11 @@ public final class CpuBackend implements Backend {
   @Override
   public void enter(Phase phase) {
     clock.enter(phase);
+  }
+
+  @Override
+  public Resource hold(Phase whole) {
+    return clock.hold(whole);
   }
 
   @Override

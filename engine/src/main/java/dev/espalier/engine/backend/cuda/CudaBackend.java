@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.MomentOperations;
 import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Precision;
+import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.SampleTransfer;
 import dev.espalier.engine.backend.SelectionOperations;
@@ -228,6 +229,11 @@ public final class CudaBackend implements GpuBackend {
     if (!recordings.isRecording()) {
       timeline.enter(phase);
     }
+  }
+
+  @Override
+  public Resource hold(Phase whole) {
+    return timeline.hold(whole);
   }
 
   @Override

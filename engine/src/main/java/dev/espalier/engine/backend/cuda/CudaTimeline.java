@@ -18,6 +18,8 @@ final class CudaTimeline implements Resource {
   private final Driver driver;
   private final Map<Phase, Double> seconds = new EnumMap<>(Phase.class);
   private final Deque<Mark> marks = new ArrayDeque<>();
+  private boolean isHeld;
+  private int holds;
 
   private record Mark(Phase phase, Driver.Event event) implements Resource {
     @Override
@@ -31,6 +33,29 @@ final class CudaTimeline implements Resource {
   }
 
   void enter(Phase phase) {
+    if (!isHeld) {
+      count(phase);
+    }
+  }
+
+  /// As [dev.espalier.engine.backend.Backend#hold].
+  Resource hold(Phase whole) {
+    if (isHeld) {
+      return () -> {};
+    }
+    Phase before = marks.getLast().phase();
+    count(whole);
+    isHeld = true;
+    int own = ++holds;
+    return () -> {
+      if (isHeld && own == holds) {
+        isHeld = false;
+        count(before);
+      }
+    };
+  }
+
+  private void count(Phase phase) {
     if (marks.isEmpty() || marks.getLast().phase() != phase) {
       mark(phase);
     }

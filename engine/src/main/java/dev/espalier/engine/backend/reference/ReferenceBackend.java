@@ -8,6 +8,7 @@ import dev.espalier.engine.backend.MomentOperations;
 import dev.espalier.engine.backend.NetworkOperations;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.PhaseClock;
+import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.SelectionOperations;
 import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.backend.TrainingOperations;
@@ -62,6 +63,11 @@ public final class ReferenceBackend implements Backend {
   @Override
   public void enter(Phase phase) {
     clock.enter(phase);
+  }
+
+  @Override
+  public Resource hold(Phase whole) {
+    return clock.hold(whole);
   }
 
   @Override
