@@ -202,7 +202,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     scored.forEach(layer -> requireSuitsTied(options.criterion(), network.graph(), layer.number()));
     List<Target> rounds = options.schedule().path(options.path());
     if (options.criterion() instanceof Criterion.NonlinearEliminationCompensation && !options.allowSlow()) {
-      NonlinearCost.of(backend, network.graph(), scored, data.orElseThrow().samples().samples()).times(scorings(rounds))
+      NonlinearCost.of(backend, network.graph(), scored, data.orElseThrow().samples().samples(), scorings(rounds))
           .requireReasonable();
     }
     MemoryPlan memory = MemoryPlan.of(backend, network.graph(), demand(options.criterion(), repair, network, scored,

@@ -10,6 +10,7 @@ import dev.espalier.engine.pass.ChangePass;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.LongToDoubleFunction;
 
 /// What scores by `ec-nonlinear` cost, estimated before they are computed: within a factor of about two.
 ///
@@ -25,13 +26,19 @@ public record NonlinearCost(double operations, double rate) {
   private static final int ROWS = 1024;
   private static final int COLUMNS = 64;
   private static final int LEAST_PRODUCTS = 10;
-  private static final long NANOS = 20_000_000;
+  private static final long BRIEF = 20_000_000;
+  /// How long is measured, and how often at most, where the brief measurement has not shown a time below this.
+  private static final long LONG = 200_000_000;
+  private static final int MEASUREMENTS = 3;
+  private static final Duration CLEARLY_REASONABLE = REASONABLE.dividedBy(10);
 
-  /// The cost of scoring all weights of some layers once.
+  /// The cost of scoring all weights of some layers.
   ///
   /// @param backend multiplies a few matrices to be timed
-  public static NonlinearCost of(Backend backend, Graph graph, List<ScoringPlan.Layer> layers, long samples) {
-    return new NonlinearCost(samples * operations(graph, layers), rate(backend));
+  /// @param scorings how many; a part of one where some of the weights are left
+  public static NonlinearCost of(Backend backend, Graph graph, List<ScoringPlan.Layer> layers, long samples,
+      double scorings) {
+    return of(scorings * samples * operations(graph, layers), nanos -> rate(backend, nanos));
   }
 
   /// Operations for a single sample.
@@ -45,15 +52,31 @@ public record NonlinearCost(double operations, double rate) {
     return operations;
   }
 
+  /// The cost at the highest rate of several measurements, of which there are more the more depends on them: on a busy
+  /// machine any may be too low.
+  ///
+  /// @param rate operations in a second, measured for a number of nanoseconds
+  static NonlinearCost of(double operations, LongToDoubleFunction rate) {
+    NonlinearCost cost = new NonlinearCost(operations, rate.applyAsDouble(BRIEF));
+    if (cost.time().compareTo(CLEARLY_REASONABLE) > 0) {
+      for (int i = 0; i < MEASUREMENTS && (i == 0 || cost.time().compareTo(REASONABLE) > 0); i++) {
+        cost = new NonlinearCost(operations, Math.max(cost.rate, rate.applyAsDouble(LONG)));
+      }
+    }
+    return cost;
+  }
+
   /// That of the fastest product: the first ones compile their code, and any may wait for a core.
-  private static double rate(Backend backend) {
+  ///
+  /// @param nanos to measure for at least
+  private static double rate(Backend backend, long nanos) {
     try (Resources resources = new Resources()) {
       Matrix rows = resources.own(backend.allocate(ROWS, COLUMNS));
       Matrix weights = resources.own(backend.allocate(COLUMNS, COLUMNS));
       Matrix products = resources.own(backend.allocate(ROWS, COLUMNS));
       long least = Long.MAX_VALUE;
       long elapsed = 0;
-      for (int i = 0; i < LEAST_PRODUCTS || elapsed < NANOS; i++) {
+      for (int i = 0; i < LEAST_PRODUCTS || elapsed < nanos; i++) {
         long start = System.nanoTime();
         backend.network().product(1, rows, false, weights, true, 0, products);
         backend.solving().dot(products, products); // waits for it
@@ -63,13 +86,6 @@ public record NonlinearCost(double operations, double rate) {
       }
       return (double) ROWS * COLUMNS * COLUMNS / (least * 1e-9);
     }
-  }
-
-  /// The cost of several such scorings.
-  ///
-  /// @param rounds how many; a part of one where some of the weights are left
-  public NonlinearCost times(double rounds) {
-    return new NonlinearCost(rounds * operations, rate);
   }
 
   /// The time that it takes.

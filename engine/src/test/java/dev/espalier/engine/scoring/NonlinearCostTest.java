@@ -10,6 +10,8 @@ import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -42,11 +44,28 @@ final class NonlinearCostTest {
   void growsWithSamplesAndRounds() {
     try (Backend reference = new ReferenceBackend()) {
       List<ScoringPlan.Layer> layers = List.of(new ScoringPlan.Layer(1, true));
-      NonlinearCost cost = NonlinearCost.of(reference, graph(), layers, 1000);
-      assertEquals(1000 * NonlinearCost.operations(graph(), layers), cost.operations());
+      NonlinearCost cost = NonlinearCost.of(reference, graph(), layers, 1000, 2.5);
+      assertEquals(2500 * NonlinearCost.operations(graph(), layers), cost.operations());
       assertTrue(cost.rate() > 1e5 && cost.rate() < 1e12, cost::toString);
-      assertEquals(new NonlinearCost(2.5 * cost.operations(), cost.rate()), cost.times(2.5));
     }
+  }
+
+  /// Milliseconds that are measured, and the rate that each measurement finds; the work takes 600 s at a rate of 1.
+  @ParameterizedTest
+  @CsvSource({"20, 10", // clearly reasonable
+      "20 200, 9 8", // reasonable
+      "20 200, 0.5 1", // reasonable at the second look
+      "20 200 200 200, 0.01 0.5 0.2 1.5", // a busy machine
+      "20 200 200 200, 0.5 0.25 0.75 0.5"}) // unreasonable
+  void measuresAgainBeforeItRefuses(String measured, String rates) {
+    double[] found = Arrays.stream(rates.split(" ")).mapToDouble(Double::parseDouble).toArray();
+    List<String> asked = new ArrayList<>();
+    NonlinearCost cost = NonlinearCost.of(600, nanos -> {
+      asked.add(String.valueOf(Duration.ofNanos(nanos).toMillis()));
+      return found[asked.size() - 1];
+    });
+    assertEquals(measured, String.join(" ", asked));
+    assertEquals(new NonlinearCost(600, Arrays.stream(found).max().orElseThrow()), cost);
   }
 
   @ParameterizedTest
