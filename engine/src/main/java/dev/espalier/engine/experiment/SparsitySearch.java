@@ -399,7 +399,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     }
 
     private Optional<PruningWork> work() {
-      return calibration.isEmpty() || work.isEmpty() ? Optional.empty() : Optional.of(new PruningWork(work));
+      return calibration.isEmpty() || work.isEmpty() ? Optional.empty() : Optional.of(new PruningWork(work, true));
     }
 
     Result result(Arena arena) throws IOException {

@@ -28,7 +28,8 @@ import java.util.stream.IntStream;
 ///
 /// @param rounds of the schedule, or the attempts of a search: the multiply-adds of the scoring, and of each repair by
 ///               its name; what a repair does once counts for the first
-public record PruningWork(List<Map<String, Double>> rounds) {
+/// @param isSearch whether they are attempts
+public record PruningWork(List<Map<String, Double>> rounds, boolean isSearch) {
   /// The name of the scoring among the parts.
   public static final String SCORING = "scoring";
 
@@ -125,13 +126,15 @@ public record PruningWork(List<Map<String, Double>> rounds) {
     rounds = rounds.stream().map(parts -> Collections.unmodifiableMap(new LinkedHashMap<>(parts))).toList();
   }
 
+  /// Of the rounds of a schedule.
+  ///
   /// @param rounds the target of each
   /// @param stops those whose networks are wanted
   static PruningWork of(Graph graph, ScoringPlan scoring, Repairs repairs, List<Target> rounds, List<Target> stops,
       long samples) {
     return new PruningWork(IntStream.range(0, rounds.size())
         .mapToObj(r -> round(graph, scoring, repairs, rounds.get(r), stops.contains(rounds.get(r)), r == 0, samples))
-        .toList());
+        .toList(), false);
   }
 
   /// One round.
@@ -176,7 +179,7 @@ public record PruningWork(List<Map<String, Double>> rounds) {
   ///
   /// @param done how many are left out
   public PruningWork after(int done) {
-    return new PruningWork(rounds.subList(Math.min(done, rounds.size()), rounds.size()));
+    return new PruningWork(rounds.subList(Math.min(done, rounds.size()), rounds.size()), isSearch);
   }
 
   /// Those of all rounds together, by the names of the parts.
@@ -204,11 +207,20 @@ public record PruningWork(List<Map<String, Double>> rounds) {
     return parts().values().stream().mapToDouble(Double::doubleValue).sum();
   }
 
-  /// For example `2.4e+11 multiply-adds in 22 rounds: scoring 1.1e+11, refit 1.3e+11; the report has the seconds`.
+  private String attempts() {
+    long scored = rounds.stream().filter(round -> round.getOrDefault(SCORING, 0.0) > 0).count();
+    String attempts = Nouns.counted(rounds.size(), "attempt");
+    return scored == 0 || scored == rounds.size()
+        ? attempts
+        : attempts + (scored == 1 ? ", scored once" : ", scored %d times".formatted(scored));
+  }
+
+  /// For example `2.4e+11 multiply-adds in 22 rounds: scoring 1.1e+11, refit 1.3e+11; the report has the seconds`. Of a
+  /// search `in 11 attempts, scored once`, where scores by samples are not those of each attempt.
   @Override
   public String toString() {
     return String.format(Locale.ROOT, "%.1e multiply-adds in %s: ", multiplyAdds(),
-        Nouns.counted(rounds.size(), "round"))
+        isSearch ? attempts() : Nouns.counted(rounds.size(), "round"))
         + parts().entrySet().stream().map(part -> String.format(Locale.ROOT, "%s %.1e", part.getKey(), part.getValue()))
             .collect(Collectors.joining(", ", "", "; the report has the seconds"));
   }

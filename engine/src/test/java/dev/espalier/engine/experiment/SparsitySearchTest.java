@@ -183,6 +183,8 @@ final class SparsitySearchTest {
     }
     long scored = work.rounds().stream().filter(round -> round.get(PruningWork.SCORING) > 0).count();
     assertTrue(schedule.equals("oneshot") ? scored == 1 : scored < attempts && scored > 1, work::toString);
+    assertTrue(work.toString().contains(" multiply-adds in %d attempts, scored %s: scoring ".formatted(attempts,
+        schedule.equals("oneshot") ? "once" : scored + " times")), work::toString);
 
     shares.clear();
     assertEquals(Optional.empty(), search(options(schedule, repair), loss("5%"), folder, listener).work());
