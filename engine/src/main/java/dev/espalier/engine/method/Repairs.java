@@ -1,7 +1,9 @@
 package dev.espalier.engine.method;
 
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 
 /// The repairs that each round makes, one after the other.
@@ -12,8 +14,18 @@ public record Repairs(List<Repair> steps) {
   public static final Repairs NONE = new Repairs(List.of());
 
   /// Copies the list.
+  ///
+  /// @throws IllegalArgumentException if two are of one kind
   public Repairs {
     steps = List.copyOf(steps);
+    Set<String> names = new HashSet<>();
+    for (Repair step : steps) {
+      String name = step.toString().split(":", 2)[0];
+      if (!names.add(name)) {
+        throw new IllegalArgumentException("repair '%s' has %s twice: give it once, with its options behind it"
+            .formatted(steps.stream().map(Repair::toString).collect(Collectors.joining("+")), name));
+      }
+    }
   }
 
   /// These repairs.

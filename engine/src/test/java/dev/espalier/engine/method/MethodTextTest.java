@@ -249,6 +249,10 @@ final class MethodTextTest {
     assertEquals(Repairs.NONE, Repairs.parse("none"));
     assertEquals("none", Repairs.NONE.toString());
     assertThrows(IllegalArgumentException.class, () -> Repairs.parse("refit+none"));
+    refused("repair 'refit+refit' has refit twice: give it once, with its options behind it",
+        () -> Repairs.parse("refit+refit"));
+    refused("repair 'joint:mse+refit+joint:kl:2' has joint twice: give it once, with its options behind it",
+        () -> Repairs.parse("joint:mse+refit+joint:kl:2"));
     assertThrows(IllegalArgumentException.class, () -> Repairs.parse("refit+"));
   }
 }
