@@ -130,6 +130,10 @@ final class CompareCommand implements Callable<Integer> {
     }
     global.require(!grid.neurons || !(grid.scope instanceof Scope.PerRow),
         "--scope row divides a neuron's weights: give global or layer with --prune-neurons");
+    for (Method method : grid.criteria) {
+      global.require(!grid.neurons || !method.scope().filter(Scope.PerRow.class::isInstance).isPresent(),
+          "--criteria %s: row divides a neuron's weights: give global or layer with --prune-neurons".formatted(method));
+    }
     global.require(!grid.neurons || grid.smallDense == null,
         "--small-dense counts weights, and --prune-neurons does not: leave one of them out");
     output.check(global, data.files());

@@ -620,10 +620,10 @@ class CommandsTest {
     Path report = fixture.file("report");
     Cli.Result result = Cli.succeed("compare", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
         "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5,.9", "--criteria",
-        "ec,ec/none,magnitude,gradient,wanda,random", "--report", report);
+        "ec,ec/none,ec/row,magnitude,gradient,wanda,random", "--report", report);
     List<String> lines = result.out().lines().toList();
     assertTrue(lines.get(1).contains("dense"), result.out());
-    assertEquals(12, lines.stream().filter(line -> line.startsWith("50 %") || line.startsWith("90 %")).count());
+    assertEquals(14, lines.stream().filter(line -> line.startsWith("50 %") || line.startsWith("90 %")).count());
     assertTrue(Files.readString(report.resolve("report.json")).contains("ec/none"));
   }
 

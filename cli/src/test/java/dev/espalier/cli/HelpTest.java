@@ -99,6 +99,7 @@ class HelpTest {
         List.of(new Sensitivity.Jacobian(), "probes:R", "fisher", "fisher:R", "fisher:T=4", "smooth=0.2"));
     assertNames("compare", "--criteria", values(Criterion.class));
     assertNames("compare", "--scope", values(Scope.class));
+    assertNames("compare", "--criteria", List.of(new Scope.PerLayer()));
     for (String command : List.of("prune", "compare", "evaluate", "train")) {
       assertNames(command, "--loss", values(Loss.class));
       assertNames(command, "--activations", Arrays.asList(Activation.Kind.values()));

@@ -94,6 +94,9 @@ class NeuronsTest {
     assertTrue(Files.readString(fixture.file("report").resolve("report.html"))
         .contains("over the fraction of hidden neurons removed"));
     assertTrue(Cli.fail(2, folder, Fixture.with(compare, "--scope", "row")).contains("--scope row divides"));
+    Object[] byRow = compare.clone();
+    byRow[compare.length - 1] = "ec,refit/row";
+    assertTrue(Cli.fail(2, folder, byRow).contains("--criteria refit/row: row divides"));
     assertTrue(Cli.fail(2, folder, Fixture.with(compare, "--small-dense", 1)).contains("--small-dense counts weights"));
   }
 

@@ -54,15 +54,17 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   ///
   /// @param compensation empty: the criterion's own, as for all others
   /// @param preset empty: one round, without a repair
+  /// @param scope empty: that of the options' target
   public record Method(Criterion criterion, Optional<Compensation> compensation, Optional<Preset> preset,
-      Optional<Sensitivity> sensitivity, Optional<Repairs> repair, Optional<Schedule> schedule) {
+      Optional<Sensitivity> sensitivity, Optional<Repairs> repair, Optional<Schedule> schedule, Optional<Scope> scope) {
     /// A method of one round.
     public Method(Criterion criterion, Optional<Compensation> compensation) {
-      this(criterion, compensation, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty());
+      this(criterion, compensation, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(),
+          Optional.empty());
     }
 
-    /// A criterion or a preset, and behind slashes a compensation, a sensitivity, a repair and a schedule, each where it
-    /// is another than theirs: `ec/none`, `best/fisher`, `wanda/bias/refit/geometric:0.75`.
+    /// A criterion or a preset, and behind slashes a compensation, a sensitivity, a repair, a schedule and a scope,
+    /// each where it is another than theirs: `ec/none`, `best/fisher`, `refit/layer`, `wanda/bias/refit/geometric:0.75`.
     ///
     /// @throws IllegalArgumentException if a part is none of these, or there twice
     public static Method parse(String text) {
@@ -71,7 +73,7 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
           .findFirst();
       Method method = new Method(
           preset.isPresent() ? new Criterion.EliminationCompensation() : Criterion.parse(parts.getFirst()),
-          Optional.empty(), preset, Optional.empty(), Optional.empty(), Optional.empty());
+          Optional.empty(), preset, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty());
       for (String part : parts.subList(1, parts.size())) {
         method = method.with(part, text);
       }
@@ -83,11 +85,12 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       Optional<Sensitivity> sensed = read(part, Sensitivity::parse, sensitivity);
       Optional<Schedule> scheduled = read(part, Schedule::parse, schedule);
       Optional<Repairs> repaired = part.equals("none") ? repair : read(part, Repairs::parse, repair);
-      Method with = new Method(criterion, compensated, preset, sensed, repaired, scheduled);
+      Optional<Scope> scoped = read(part, Scope::parse, scope);
+      Method with = new Method(criterion, compensated, preset, sensed, repaired, scheduled, scoped);
       if (with.parts() != parts() + 1) {
         throw new IllegalArgumentException(
-            "method '%s': '%s' is no compensation, sensitivity, repair or schedule, or the ".formatted(text, part)
-                + "second one; use for example ec/bias/fisher/refit/geometric:0.75");
+            "method '%s': '%s' is no compensation, sensitivity, repair, schedule or scope, or the ".formatted(text,
+                part) + "second one; use for example ec/bias/fisher/refit/geometric:0.75");
       }
       return with;
     }
@@ -102,7 +105,7 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
     }
 
     private long parts() {
-      return Stream.of(compensation, sensitivity, repair, schedule).filter(Optional::isPresent).count();
+      return Stream.of(compensation, sensitivity, repair, schedule, scope).filter(Optional::isPresent).count();
     }
 
     /// Whether it needs labels.
@@ -115,7 +118,7 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
       return preset.stream().anyMatch(Preset::takesTemperature) || repair.stream().anyMatch(Repairs::takeTemperature);
     }
 
-    /// Options with these choices.
+    /// Options with these choices, but for the scope, which is a part of their target.
     ///
     /// @param temperature as of [PruningOptions.Builder#preset]
     public PruningOptions.Builder choose(PruningOptions.Builder options, OptionalDouble temperature) {
@@ -133,8 +136,8 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
     @Override
     public String toString() {
       return Stream
-          .concat(Stream.of(preset.map(Preset::toString).orElse(criterion.toString())),
-              Stream.of(compensation, sensitivity, repair, schedule).flatMap(Optional::stream).map(Object::toString))
+          .concat(Stream.of(preset.map(Preset::toString).orElse(criterion.toString())), Stream
+              .of(compensation, sensitivity, repair, schedule, scope).flatMap(Optional::stream).map(Object::toString))
           .collect(Collectors.joining("/"));
     }
   }
@@ -171,7 +174,7 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   ///
   /// @param sparsities in any order; each counts once
   /// @param methods each counts once
-  /// @param options of a method; the sparsity of the target is replaced
+  /// @param options of a method; the sparsity of the target is replaced, and its scope if the method has one
   /// @throws IOException if a sample cannot be read or is not finite
   public Result run(List<Double> sparsities, List<Method> methods, Function<Method, PruningOptions> options)
       throws IOException {
@@ -210,9 +213,18 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   private record Pruning(Method method, PruningOptions options, Way way) {
     static Pruning of(Method method, PruningOptions options) {
       boolean isOneShot = options.schedule() instanceof Schedule.OneShot;
-      return new Pruning(method, options,
+      return new Pruning(method,
+          method.scope().map(scope -> options.withTarget(in(scope, options.target()))).orElse(options),
           !isOneShot ? Way.PATH : options.repair().steps().isEmpty() ? Way.CUTS : Way.EACH);
     }
+  }
+
+  private static Target in(Scope scope, Target target) {
+    return switch (target) {
+      case Target.Fraction(double sparsity, Scope _) -> new Target.Fraction(sparsity, scope);
+      case Target.Neurons(double sparsity, Scope _) -> new Target.Neurons(sparsity, scope);
+      case Target.Pattern _,Target.Mask _ -> target;
+    };
   }
 
   /// Multiply-adds of a method, with the judging of its results; at least 1.

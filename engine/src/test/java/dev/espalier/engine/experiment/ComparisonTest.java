@@ -1,6 +1,7 @@
 package dev.espalier.engine.experiment;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -237,6 +238,27 @@ final class ComparisonTest {
     }
   }
 
+  /// The scope of a method comes before that of the options.
+  @Test
+  void methodsHaveScopesOfTheirOwn() throws IOException {
+    try (Backend backend = new CpuBackend()) {
+      for (String name : List.of("ec", "wanda/refit/linear:2", "ec/refit")) {
+        List<Method> methods = Stream.of("/row", "/layer", "").map(scope -> Method.parse(name + scope)).toList();
+        Comparison.Result result = comparison(backend).run(SPARSITIES, methods,
+            method -> method.choose(PruningOptions.builder().target(new Target.Fraction(0.5, new Scope.Global())),
+                OptionalDouble.empty()).build());
+        for (int i = 0; i < 2; i++) {
+          Scope scope = methods.get(i).scope().orElseThrow();
+          Comparison.MethodResult same = comparison(backend).run(SPARSITIES, List.of(methods.get(2)), method -> method
+              .choose(PruningOptions.builder().target(new Target.Fraction(0.5, scope)), OptionalDouble.empty()).build())
+              .methods().getFirst();
+          assertEquals(same.outcomes(), result.methods().get(i).outcomes());
+          assertNotEquals(result.methods().get(2).outcomes(), same.outcomes());
+        }
+      }
+    }
+  }
+
   private static PruningOptions refitted(Method method, double sparsity) {
     return method.choose(PruningOptions.builder().sparsity(sparsity).seed(3), OptionalDouble.empty()).build();
   }
@@ -247,11 +269,12 @@ final class ComparisonTest {
     assertEquals(new Method(new Criterion.Wanda(), Optional.of(new Compensation.Bias())), Method.parse("wanda/bias"));
     METHODS.forEach(method -> assertEquals(method, Method.parse(method.toString())));
     for (String text : List.of("best/fisher", "refit/none/probes:2/linear:3", "wanda/bias/refit+distill:epochs=1",
-        "ec/fisher:T=4/refit/geometric:0.75")) {
+        "ec/fisher:T=4/refit/geometric:0.75", "ec/row", "refit/none/linear:3/layer", "wanda/global")) {
       assertEquals(text, Method.parse(text).toString());
     }
     assertEquals(Method.parse("ec/bias/fisher/refit/cubic:3"), Method.parse("ec/cubic:3/refit/fisher/bias"));
-    for (String wrong : List.of("ec/x", "ec/", "ec/bias/none", "ec/refit/distill", "best/oneshot/linear:2")) {
+    for (String wrong : List.of("ec/x", "ec/", "ec/bias/none", "ec/refit/distill", "best/oneshot/linear:2",
+        "ec/row/layer")) {
       String message = assertThrows(IllegalArgumentException.class, () -> Method.parse(wrong)).getMessage();
       assertTrue(message.startsWith("method '%s': '".formatted(wrong)), message);
     }
