@@ -2,15 +2,12 @@ package dev.espalier.engine.pruning;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.MatrixSamples;
-import dev.espalier.engine.io.ModelFile;
-import dev.espalier.engine.io.SampleFiles;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
@@ -20,8 +17,6 @@ import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -32,6 +27,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 /// Figures of a trained LeNet-300-100 that an independent implementation in float64 has found: E‖y − y′‖² on training
 /// images 50,000 to 59,999 of MNIST after pruning with images 0 to 9,999.
 final class LenetFiguresTest {
+  private static final String MODEL = "mnist/lenet-300-100.safetensors";
+
   private final Arena arena = Arena.ofShared();
   private final Backend backend = new CpuBackend();
   private DenseNetwork network;
@@ -40,24 +37,15 @@ final class LenetFiguresTest {
 
   @BeforeEach
   void read() throws IOException {
-    Path folder = Path.of("").toAbsolutePath();
-    while (folder != null && !Files.exists(folder.resolve("shared/data/mnist/lenet-300-100.safetensors"))) {
-      folder = folder.getParent();
-    }
-    assumeTrue(folder != null,
-        "the network whose figures these are is not there: shared/data/mnist/lenet-300-100.safetensors beside the "
-            + "repository or above it, with MNIST");
-    Path data = folder.resolve("shared/data/mnist");
-    network = ModelFile.load(data.resolve("lenet-300-100.safetensors"), Optional.empty(), arena).network();
-    MatrixSamples images = (MatrixSamples) Dataset.of(SampleFiles.samples(data.resolve("train-images-idx3-ubyte.gz")))
-        .inMemory(1L << 30, arena).samples();
+    SharedData shared = SharedData.with(MODEL, arena);
+    network = shared.network(MODEL);
+    MatrixView images = shared.images("train");
     calibration = slice(images, 0);
     others = slice(images, 50_000);
   }
 
-  private static Dataset slice(MatrixSamples images, int first) {
-    MatrixView rows = images.values().slice(first, 10_000);
-    return Dataset.of(new MatrixSamples(images.name(), rows));
+  private static Dataset slice(MatrixView images, int first) {
+    return Dataset.of(new MatrixSamples("images", images.slice(first, 10_000)));
   }
 
   @AfterEach
@@ -67,19 +55,30 @@ final class LenetFiguresTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"0.9, none, 78.4", "0.98, none, 299.5", "0.9, refit, 8.51", "0.98, refit, 54.2"})
+  @CsvSource({"0.9, none, 78.4", "0.98, none, 299.5", "0.9, refit, 8.51", "0.98, refit, 54.2",
+      "0.9, refit:iterations=100, 8.51", "0.98, refit:iterations=100, 54.2"})
   void oneShot(double sparsity, String repair, double expected) throws IOException {
     assertEquals(expected, error(PruningOptions.builder().sparsity(sparsity).repair(Repairs.parse(repair))),
         0.01 * expected);
   }
 
-  /// At most a tenth more than the other implementation leaves. It takes 20 iterations in each step where this takes 50.
+  /// Ten iterations leave 9.32 and 58.4 in the other implementation; these come closer to the exact fit: 8.98 and 56.7
+  /// were measured, 5.5 and 4.6 % above it.
   @ParameterizedTest
-  @CsvSource({"0.9, 4.46", "0.98, 26.8"})
-  void jointlyAfterARefit(double sparsity, double expected) throws IOException {
+  @CsvSource({"0.9, 9.32, 8.51", "0.98, 58.4, 54.2"})
+  void fewIterationsComeAsClose(double sparsity, double other, double exact) throws IOException {
+    double error = error(PruningOptions.builder().sparsity(sparsity).repair(Repairs.parse("refit:iterations=10")));
+    assertTrue(error <= 1.01 * other && error >= 1.01 * exact, "error " + error);
+  }
+
+  /// Five steps of 20 iterations leave 4.46 and 26.8 in the other implementation. Those of this one converge more
+  /// slowly at 90 %: 5.21 and 29.2 were measured, 17 and 9 % more; with 50 iterations both are at most a tenth more.
+  @ParameterizedTest
+  @CsvSource({"0.9, 20, 4.46, 1.2", "0.98, 20, 26.8, 1.1", "0.9, 50, 4.46, 1.1", "0.98, 50, 26.8, 1.1"})
+  void jointlyAfterARefit(double sparsity, int iterations, double other, double factor) throws IOException {
     double error = error(PruningOptions.builder().sparsity(sparsity)
-        .repair(Repairs.parse("refit+joint:mse:outer=5:inner=50:tolerance=0")));
-    assertTrue(error <= 1.1 * expected, "error " + error);
+        .repair(Repairs.parse("refit+joint:mse:outer=5:tolerance=0:inner=" + iterations)));
+    assertTrue(error <= factor * other, "error " + error);
   }
 
   /// Rounds with a refit leave less than half of the error that one round leaves.
