@@ -85,7 +85,7 @@ final class CompareCommand implements Callable<Integer> {
     private List<Double> sparsities = List.of(0.5, 0.8, 0.9);
 
     @Option(names = "--criteria", paramLabel = "NAME", split = ",", order = 11)
-    private List<Method> criteria = List.of(Method.parse("ec"), Method.parse("magnitude"));
+    private List<Method> criteria = Stream.of("magnitude", "paper", "best").map(Method::parse).toList();
 
     @Option(names = "--scope", paramLabel = "SCOPE", order = 12)
     private Scope scope = new Scope.Global();

@@ -27,6 +27,9 @@ class DemoTest {
       double uncompensated = Double.parseDouble(row[4]);
       double compensated = Double.parseDouble(row[5]);
       assertTrue(10 * compensated < Math.min(magnitude, uncompensated), demo.out());
+      double refitted = Double.parseDouble(row[6]);
+      double best = Double.parseDouble(row[7]);
+      assertTrue(4 * Math.max(refitted, best) < compensated, demo.out());
     }
     for (String file : List.of("report.html", "report.json", "dense.safetensors", "pruned.safetensors",
         "train.safetensors", "test.safetensors")) {
