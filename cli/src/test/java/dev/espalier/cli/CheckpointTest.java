@@ -9,11 +9,13 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiFunction;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -22,8 +24,11 @@ import org.junit.jupiter.api.io.TempDir;
 
 /// `prune --checkpoint`, also in processes that are killed.
 class CheckpointTest {
-  /// Kills of a test run; CONTRIBUTING.md tells how to ask for more.
-  private static final int KILLS = Integer.getInteger("espalier.kills", 6);
+  /// Kills of a test run, two thirds of a path and a third of a search; CONTRIBUTING.md tells how to ask for more.
+  private static final int KILLS = Integer.getInteger("espalier.kills", 50);
+  /// On a busy machine, where nothing is asked for, as many as this time allows, and so many at least.
+  private static final Duration LIMIT = Duration.ofSeconds(30);
+  private static final int LEAST_KILLS = 3;
 
   @TempDir
   private Path folder;
@@ -34,44 +39,71 @@ class CheckpointTest {
     fixture = Fixture.in(folder);
   }
 
-  private List<String> arguments(Path output, Path checkpoint) {
-    return Stream.of("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity",
-        "0.5,0.9", "--schedule", "geometric:0.8", "--repair", "refit+distill:epochs=5:last=10", "--sensitivity",
-        "probes:2", "--seed", 3, "-o", output, "--checkpoint", checkpoint).map(Object::toString).toList();
+  /// A pruning in rounds that each make all repairs.
+  private List<String> path(Path output, Path checkpoint) {
+    return command(output, checkpoint, "--sparsity", "0.5,0.9", "--schedule", "geometric:0.8");
+  }
+
+  /// A search along such rounds.
+  private List<String> search(Path output, Path checkpoint) {
+    return command(output, checkpoint, "--max-output-change", "20%", "--schedule", "geometric:0.8");
+  }
+
+  private List<String> command(Path output, Path checkpoint, Object... how) {
+    return Stream
+        .concat(Stream.of("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--repair",
+            "refit+joint:outer=1:inner=3+distill:epochs=5:last=10", "--fine-tune", "1:each-round", "--sensitivity",
+            "probes:2", "--seed", 3, "-o", output, "--checkpoint", checkpoint), Stream.of(how))
+        .map(Object::toString).toList();
   }
 
   private Process start(List<String> arguments) throws IOException {
     String path = Stream.of("jdk.module.path", "java.class.path", "surefire.test.class.path").map(System::getProperty)
         .filter(value -> value != null && !value.isEmpty()).collect(Collectors.joining(File.pathSeparator));
-    List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-        "-XX:TieredStopAtLevel=1", "--enable-native-access=ALL-UNNAMED", "-cp", path, "dev.espalier.cli.Espalier"));
+    List<String> command = new ArrayList<>(
+        List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED", "-cp", path, "dev.espalier.cli.Espalier"));
     command.addAll(arguments);
     return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(fixture.file("process.log").toFile())
         .start();
   }
 
-  private byte[] model(String name, String sparsity) throws IOException {
-    return Files.readAllBytes(fixture.file(name + "-" + sparsity + ".safetensors"));
+  private byte[] model(String name, String suffix) throws IOException {
+    return Files.readAllBytes(fixture.file(name + suffix + ".safetensors"));
+  }
+
+  @Test
+  void aKilledPathGoesOnWithTheSameBits() throws IOException, InterruptedException {
+    assertSameBits("path", this::path, KILLS - KILLS / 3, List.of("-0.5", "-0.9"));
+  }
+
+  @Test
+  void aKilledSearchGoesOnWithTheSameBits() throws IOException, InterruptedException {
+    assertSameBits("search", this::search, KILLS / 3, List.of(""));
   }
 
   /// Kills the process at random instants, and lets it go on until it is through; again until there were enough kills.
-  @Test
-  void aKilledProcessGoesOnWithTheSameBits() throws IOException, InterruptedException {
+  ///
+  /// @param command of an output and a checkpoint
+  /// @param suffixes of the names of the models that it writes; the last one is there when all are
+  private void assertSameBits(String of, BiFunction<Path, Path, List<String>> command, int most, List<String> suffixes)
+      throws IOException, InterruptedException {
     long begin = System.nanoTime();
-    Process uninterrupted = start(arguments(fixture.file("whole.safetensors"), fixture.file("whole")));
+    String whole = of + "-whole";
+    Process uninterrupted = start(command.apply(fixture.file(whole + ".safetensors"), fixture.file(whole)));
     assertEquals(0, uninterrupted.waitFor(), this::log);
-    long whole = System.nanoTime() - begin;
+    long length = System.nanoTime() - begin;
     Random random = new Random(1);
     int kills = 0;
     int runs = 0;
-    while (kills < KILLS) {
-      String name = "run" + runs++;
+    while (isWanted(kills, most, begin)) {
+      String name = of + runs++;
       boolean through = false;
       while (!through) {
-        Process process = start(arguments(fixture.file(name + ".safetensors"), fixture.file(name)));
-        boolean ended = kills >= KILLS
-            ? process.waitFor(10, TimeUnit.MINUTES)
-            : process.waitFor((long) (random.nextDouble() * whole), TimeUnit.NANOSECONDS);
+        Process process = start(command.apply(fixture.file(name + ".safetensors"), fixture.file(name)));
+        boolean ended = isWanted(kills, most, begin)
+            ? process.waitFor((long) (random.nextDouble() * length), TimeUnit.NANOSECONDS)
+            : process.waitFor(10, TimeUnit.MINUTES);
         if (ended) {
           assertEquals(0, process.exitValue(), this::log);
         } else {
@@ -79,12 +111,19 @@ class CheckpointTest {
           kills++;
         }
         // Killed between the last file's appearance and its own end, it is through too.
-        through = ended || Files.exists(fixture.file(name + "-0.9.safetensors"));
+        through = ended || Files.exists(fixture.file(name + suffixes.getLast() + ".safetensors"));
       }
-      for (String sparsity : List.of("0.5", "0.9")) {
-        assertArrayEquals(model("whole", sparsity), model(name, sparsity), name + " at " + sparsity);
+      for (String suffix : suffixes) {
+        assertArrayEquals(model(whole, suffix), model(name, suffix), name + suffix);
       }
     }
+    System.out.printf("%s: %d kills in %d runs, %.1f s, %.2f s the whole command%n", of, kills, runs,
+        (System.nanoTime() - begin) * 1e-9, length * 1e-9);
+  }
+
+  private static boolean isWanted(int kills, int most, long begin) {
+    boolean isAsked = System.getProperty("espalier.kills") != null;
+    return kills < most && (isAsked || kills < LEAST_KILLS || System.nanoTime() - begin < LIMIT.toNanos());
   }
 
   private String log() {
