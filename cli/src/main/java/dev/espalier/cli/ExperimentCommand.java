@@ -12,6 +12,7 @@ import dev.espalier.cli.experiment.Experiments;
 import dev.espalier.cli.experiment.Inputs;
 import dev.espalier.cli.experiment.Page;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.experiment.Study;
 import dev.espalier.engine.experiment.Study.Part;
 import dev.espalier.engine.experiment.Trials;
@@ -96,7 +97,8 @@ final class ExperimentCommand implements Callable<Integer> {
             List<Part> parts = design.parts(inputs);
             begin(folder, settings);
             Trials trials = Trials.of(folder.resolve(RESULTS));
-            Study study = new Study(backend, folder, backend.batchSize(), progress, global::say);
+            Study study = new Study(backend, folder, backend.batchSize(),
+                small ? Augmentation.NONE : Augmentation.DEFAULT, progress, global::say);
             for (Part part : pageOnly ? List.<Part>of() : parts) {
               study.run(part, seeds, trials);
             }

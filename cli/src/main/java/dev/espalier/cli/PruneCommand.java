@@ -119,7 +119,7 @@ final class PruneCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    selection.decide(scoring, data.data != null || data.layersFrom != null);
+    selection.decide(scoring, data.data != null || data.layersFrom != null, data.data != null);
     if (data.layersFrom != null) {
       new PruneLayers(global, model, data, selection, scoring, run, output).prune();
       return 0;
@@ -302,6 +302,8 @@ final class PruneCommand implements Callable<Integer> {
     global.require(data.data != null || selection.repair().steps().isEmpty(),
         "--data is missing: %s needs calibration samples"
             .formatted(selection.repair == null ? "--method " + selection.method : "--repair " + selection.repair));
+    global.require(data.data != null || !global.isGiven("--augment"),
+        "--augment makes copies of --data, which is missing: give both, or neither");
     test.check(data, limits.isPresent(), global);
     global.require((fineTuning.asked == null && !selection.repair().needLabels()) || data.hasLabels(),
         "--labels is missing: --fine-tune trains with labels");

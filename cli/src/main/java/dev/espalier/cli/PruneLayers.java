@@ -35,7 +35,7 @@ record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOp
       "--csv-separator", "--csv-decimal", "--csv-header", "--statistics", "--test-data", "--test-labels",
       "--activations", "--layers", "--from", "--max-loss-increase", "--max-accuracy-drop", "--max-output-change",
       "--mask", "--sensitivity", "--loss", "--allow-slow", "--fine-tune", "--learning-rate", "--input-shape", "--times",
-      "--checkpoint");
+      "--checkpoint", "--augment");
 
   void prune() throws IOException {
     refuseOthers();

@@ -64,12 +64,14 @@ final class SelectionOptions {
 
   /// Chooses the method where none is given: weights that compensation leaves are worth a refit, which needs samples. A
   /// repair is worth copies of these where they are few.
-  void decide(CriterionOptions scoring, boolean hasSamples) {
+  ///
+  /// @param hasSamples of the network, or of its layers
+  void decide(CriterionOptions scoring, boolean hasSamples, boolean hasSamplesOfNetwork) {
     if (method == null) {
       method = hasSamples && scoring.compensates() ? Preset.REFIT : Preset.PAPER;
     }
     if (augmentation == null) {
-      augmentation = repair().steps().isEmpty() ? Augmentation.NONE : Augmentation.DEFAULT;
+      augmentation = hasSamplesOfNetwork && !repair().steps().isEmpty() ? Augmentation.DEFAULT : Augmentation.NONE;
     }
   }
 

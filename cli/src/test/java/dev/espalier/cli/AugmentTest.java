@@ -69,10 +69,16 @@ class AugmentTest {
   }
 
   @Test
-  void whatIsNoNoiseIsRefused() {
+  void whatCannotBeIsRefused() {
     String error = Cli.fail(2, folder, "prune", fixture.model(), "--data", fixture.data(), "--sparsity", 0.5,
         "--augment", "mixup", "--dry-run");
     assertTrue(error.contains("--augment") && error.contains("unknown augmentation 'mixup'"), error);
+    error = Cli.fail(2, folder, "prune", fixture.model(), "--criterion", "magnitude", "--sparsity", 0.5, "--augment",
+        "noise:0.5", "--dry-run");
+    assertTrue(error.contains("--augment makes copies of --data, which is missing"), error);
+    error = Cli.fail(2, folder, "prune", fixture.model(), "--layers-from", folder, "--sparsity", 0.5, "--augment",
+        "noise:0.5", "--dry-run");
+    assertTrue(error.contains("leave out --augment"), error);
   }
 
   /// @param note that standard error must have; "" for one without copies

@@ -71,7 +71,7 @@ class ExperimentTest {
   void scaleTellsTheRateOfEachPhase() throws IOException {
     Cli.succeed("experiment", "scale", "--small", "-o", folder.resolve("out"));
     String page = Files.readString(folder.resolve("out/README.md"));
-    assertTrue(page.contains("256 × 256") && page.contains("| moments | ") && page.contains("| repair | "), page);
+    assertTrue(page.contains("256 × 256") && page.contains("| moments | ") && page.contains("| refit | "), page);
   }
 
   /// What is lost of the results is computed again, to the same bits, and nothing else is.

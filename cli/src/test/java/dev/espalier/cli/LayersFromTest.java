@@ -133,7 +133,7 @@ class LayersFromTest {
   void isThePruningOfANetworkOfOneLayer() throws IOException {
     Path one = folder.resolve("one.safetensors");
     Cli.succeed("prune", fixture.model(), "--layers", "0", "--activations", "identity", "--data",
-        captured.resolve("0.npy"), "--sparsity", 0.5, "-o", one);
+        captured.resolve("0.npy"), "--sparsity", 0.5, "--augment", "none", "-o", one);
     Cli.succeed(command("--sparsity", 0.5, "-o", pruned));
     try (Arena arena = Arena.ofConfined()) {
       assertArrayEquals(weights(one, arena), weights(pruned, arena));
@@ -242,7 +242,7 @@ class LayersFromTest {
     }
     Path one = folder.resolve("one.safetensors");
     Cli.succeed("prune", model, "--layers", "0", "--activations", "identity", "--data", captured.resolve("0.npy"),
-        "--sparsity", 0.5, "--new-bias", "-o", one);
+        "--sparsity", 0.5, "--new-bias", "--augment", "none", "-o", one);
     Cli.succeed(Fixture.with(prune, "--new-bias", "--force"));
     try (Arena arena = Arena.ofConfined()) {
       SafetensorsFile expected = SafetensorsFile.open(one, arena);

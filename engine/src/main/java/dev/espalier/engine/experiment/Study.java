@@ -32,9 +32,11 @@ import java.util.function.Consumer;
 /// @param backend where it is computed
 /// @param folder that keeps networks and results
 /// @param batchSize of passes
+/// @param augmentation of calibration samples, for methods that repair
 /// @param listener hears of each pass
 /// @param say hears of each network and method, in a line
-public record Study(Backend backend, Path folder, int batchSize, ProgressListener listener, Consumer<String> say) {
+public record Study(Backend backend, Path folder, int batchSize, Augmentation augmentation, ProgressListener listener,
+    Consumer<String> say) {
   /// A table of a study: all its subjects, methods and sparsities are combined.
   ///
   /// @param name in file names and results
@@ -157,7 +159,7 @@ public record Study(Backend backend, Path folder, int batchSize, ProgressListene
       PruningOptions chosen = method
           .choose(PruningOptions.builder().seed(seed).newBias(subject.newBias()).loss(task.loss()), temperature)
           .build();
-      Comparison.Result result = new Comparison(backend, network, task.calibration(), Augmentation.DEFAULT, task.test(),
+      Comparison.Result result = new Comparison(backend, network, task.calibration(), augmentation, task.test(),
           task.loss(), batchSize, listener).run(part.sparsities(), List.of(method), _ -> chosen);
       MethodResult pruned = result.methods().getFirst();
       trials.add(

@@ -122,7 +122,6 @@ public final class Checkpoint {
     var module = Checkpoint.class.getModule().getDescriptor();
     identity.put("version", module == null ? "development" : module.rawVersion().orElse("development"));
     identity.put("model", Fingerprint.of(network));
-    identity.putAll(data);
     // What is free of a GPU's memory is no part of it.
     identity.put("device", backend.description().replaceFirst(", [\\d.,]+ of [\\d.,]+ GiB", ""));
     plan.inForce().forEach((name, value) -> identity.put(name, value.toString()));
@@ -135,6 +134,7 @@ public final class Checkpoint {
         excluded.isEmpty() ? "none" : excluded.stream().map(LayerPattern::glob).collect(Collectors.joining(" ")));
     identity.put("new-bias", String.valueOf(plan.options().newBias()));
     identity.put("histogram-bins", String.valueOf(plan.options().histogramBins()));
+    identity.putAll(data); // behind the options, by which they may be made
     return identity;
   }
 
