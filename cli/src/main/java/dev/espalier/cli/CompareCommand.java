@@ -160,8 +160,8 @@ final class CompareCommand implements Callable<Integer> {
           PruningPlan plan = PruningPlan.of(options(method, run.seed, temperature), network, Optional.of(calibration),
               backend);
           ScoringChoices.uncompensated(plan).ifPresent(notes::add);
-          Samples.copied(calibration, grid.augmentation).filter(_ -> !plan.repair().steps().isEmpty())
-              .ifPresent(notes::add);
+          Samples.copied(calibration, grid.augmentation)
+              .filter(_ -> !plan.repair().steps().isEmpty() && !method.needsLabels()).ifPresent(notes::add);
         }
         notes.forEach(global::note);
         List<Comparison.Result> results = new ArrayList<>();

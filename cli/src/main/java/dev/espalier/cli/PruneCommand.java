@@ -6,6 +6,7 @@ import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
+import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
@@ -119,7 +120,8 @@ final class PruneCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    selection.decide(scoring, data.data != null || data.layersFrom != null, data.data != null);
+    selection.decide(scoring, data.data != null || data.layersFrom != null,
+        data.data != null && fineTuning.asked == null && !scoring.criterion.needs().labels());
     if (data.layersFrom != null) {
       new PruneLayers(global, model, data, selection, scoring, run, output).prune();
       return 0;
@@ -315,6 +317,10 @@ final class PruneCommand implements Callable<Integer> {
         "--learning-rate needs --fine-tune: give both, or neither");
     global.require(fineTuning.patience == null || fineTuning.asked != null,
         "--patience needs --fine-tune: give both, or neither");
+    boolean holdsOut = fineTuning.patience != null || selection.repair().steps().stream()
+        .anyMatch(step -> step instanceof Repair.FineTune training && training.patience().isPresent());
+    global.require(!holdsOut || selection.augmentation.equals(Augmentation.NONE),
+        "a patience holds out samples, of which --augment makes copies to train with: leave one of them out");
     output.check(global, selection, model, data.files());
   }
 

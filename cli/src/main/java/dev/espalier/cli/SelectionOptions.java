@@ -66,12 +66,15 @@ final class SelectionOptions {
   /// repair is worth copies of these where they are few.
   ///
   /// @param hasSamples of the network, or of its layers
-  void decide(CriterionOptions scoring, boolean hasSamples, boolean hasSamplesOfNetwork) {
+  /// @param mayCopy whether these are of the network, and nothing needs labels, which copies do not have
+  void decide(CriterionOptions scoring, boolean hasSamples, boolean mayCopy) {
     if (method == null) {
       method = hasSamples && scoring.compensates() ? Preset.REFIT : Preset.PAPER;
     }
     if (augmentation == null) {
-      augmentation = hasSamplesOfNetwork && !repair().steps().isEmpty() ? Augmentation.DEFAULT : Augmentation.NONE;
+      augmentation = mayCopy && !repair().steps().isEmpty() && !repair().needLabels()
+          ? Augmentation.DEFAULT
+          : Augmentation.NONE;
     }
   }
 

@@ -36,6 +36,11 @@ class AugmentTest {
     assertFalse(Arrays.equals(augmented, prune("", "--augment", "none")));
     assertTrue(Arrays.equals(prune("", "--augment", "none"), prune("", "--augment", "noise:0.5:samples=1200")));
     prune("", "--method", "paper");
+    prune("", "--labels", fixture.labels(), "--fine-tune", "1:each-round");
+    prune("", "--labels", fixture.labels(), "--fine-tune", 1);
+    prune("", "--labels", fixture.labels(), "--criterion", "gradient", "--repair", "refit");
+    prune("", "--labels", fixture.labels(), "--repair", "refit+fine-tune");
+    prune(NOTE, "--labels", fixture.labels(), "--fine-tune", 1, "--augment", "noise:0.5");
     prune("1200 noisy copies were added", "--method", "paper", "--augment", "noise:1:samples=1500");
   }
 
@@ -66,6 +71,10 @@ class AugmentTest {
     Cli.Result without = Cli.succeed("compare", fixture.model(), "--data", fixture.data(), "--test-data",
         fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5", "--criteria", "ec,magnitude");
     assertFalse(without.err().contains("noisy"), without.err());
+    Cli.Result labelled = Cli.succeed("compare", fixture.model(), "--data", fixture.data(), "--labels",
+        fixture.labels(), "--test-data", fixture.data(), "--test-labels", fixture.labels(), "--sparsities", ".5",
+        "--criteria", "gradient/refit,ec/refit+fine-tune");
+    assertFalse(labelled.err().contains("noisy"), labelled.err());
   }
 
   @Test
@@ -76,6 +85,13 @@ class AugmentTest {
     error = Cli.fail(2, folder, "prune", fixture.model(), "--criterion", "magnitude", "--sparsity", 0.5, "--augment",
         "noise:0.5", "--dry-run");
     assertTrue(error.contains("--augment makes copies of --data, which is missing"), error);
+    Object[] noisy = {"prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity",
+        0.5, "--augment", "noise:0.5", "--dry-run"};
+    for (Object[] patient : new Object[][]{{"--fine-tune", 3, "--patience", 1},
+        {"--repair", "fine-tune:epochs=3:patience=1"}}) {
+      error = Cli.fail(2, folder, Fixture.with(noisy, patient));
+      assertTrue(error.contains("a patience holds out samples"), error);
+    }
     error = Cli.fail(2, folder, "prune", fixture.model(), "--layers-from", folder, "--sparsity", 0.5, "--augment",
         "noise:0.5", "--dry-run");
     assertTrue(error.contains("leave out --augment"), error);

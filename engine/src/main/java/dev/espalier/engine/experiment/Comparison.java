@@ -45,7 +45,7 @@ import java.util.stream.Stream;
 ///
 /// @param network stays as it is
 /// @param calibration samples to prune with
-/// @param augmentation of these, for methods that repair
+/// @param augmentation of these, for methods that repair and need no labels, which copies do not have
 /// @param test labelled samples to judge the results by
 public record Comparison(Backend backend, DenseNetwork network, Dataset calibration, Augmentation augmentation,
     Dataset test, Loss loss, int batchSize, ProgressListener listener) {
@@ -244,7 +244,7 @@ public record Comparison(Backend backend, DenseNetwork network, Dataset calibrat
   }
 
   private Augmentation inForce(PruningOptions options) {
-    return options.repair().steps().isEmpty() ? Augmentation.NONE : augmentation;
+    return options.repair().steps().isEmpty() || options.needLabels() ? Augmentation.NONE : augmentation;
   }
 
   private MethodResult cutAtEach(Pruning one, List<Double> sparsities, PrunedCopies copies, ProgressListener part)

@@ -32,7 +32,7 @@ import java.util.function.Consumer;
 /// @param backend where it is computed
 /// @param folder that keeps networks and results
 /// @param batchSize of passes
-/// @param augmentation of calibration samples, for methods that repair
+/// @param augmentation as of [Comparison]
 /// @param listener hears of each pass
 /// @param say hears of each network and method, in a line
 public record Study(Backend backend, Path folder, int batchSize, Augmentation augmentation, ProgressListener listener,

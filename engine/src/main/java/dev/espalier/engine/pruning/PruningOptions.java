@@ -121,6 +121,11 @@ public record PruningOptions(Target target, List<Target> stops, List<LayerSparsi
     return compensation.orElseGet(criterion::defaultCompensation);
   }
 
+  /// Whether the criterion or a repair needs labels.
+  public boolean needLabels() {
+    return criterion.needs().labels() || repair.needLabels();
+  }
+
   /// Whether a layer is left alone.
   public boolean excludes(String layer) {
     return excluded.stream().anyMatch(pattern -> pattern.matches(layer));
