@@ -1,9 +1,11 @@
 package dev.espalier.engine.repair;
 
+import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
+import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
 import dev.espalier.engine.backend.SampleBatches;
 import dev.espalier.engine.backend.Workers;
@@ -18,6 +20,7 @@ import dev.espalier.engine.pass.CurvaturePass;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.ForwardPass;
 import dev.espalier.engine.pass.LossPass;
+import dev.espalier.engine.pass.MemoryPlan;
 import dev.espalier.engine.pass.NetworkReplicas;
 import dev.espalier.engine.pass.ParameterVector;
 import dev.espalier.engine.pass.SensitivityPass;
@@ -36,8 +39,11 @@ import java.util.function.IntFunction;
 /// forward pass; elsewhere each pass reads the samples again. Where threads are faster on samples of their own, each has
 /// batches of its own.
 final class JointSums implements JointPasses {
-  /// Most bytes of values that are kept.
+  /// Most bytes of values that are kept: in host memory, and of the budget of a backend with memory of its own one part
+  /// in so many.
   private static final long KEPT_BYTES = 1L << 29;
+  private static final int KEPT_SHARE = 8;
+  private static final int PROBE_ROWS = 1 << 10;
   /// The most outputs for which the diagonal is exact: a backward pass for each.
   private static final int EXACT_OUTPUTS = Sensitivity.JACOBIAN_OUTPUTS;
   private static final int DRAWS = 16;
@@ -129,18 +135,16 @@ final class JointSums implements JointPasses {
     this.samples = samples;
     this.resources = resources;
     resources.own(arena::close);
-    long values = network.graph().nodes().stream().mapToLong(Node::width).sum();
     workers = samples.isThreadConfined()
         ? Workers.alone(backend)
         : backend.workers(samples.samples(),
             bytes(network.graph(), mostSamples) + Repairer.denseBytes(network.graph()));
-    isKept = backend.memory().isEmpty() && !workers.areApart()
-        && samples.samples() <= KEPT_BYTES / Float.BYTES / values;
     networks = resources.own(NetworkReplicas.of(network, workers));
     batchSize = workers.batchSize(samples.samples(), mostSamples);
     for (Backend worker : workers.backends()) {
       shares.add(new Share(worker, parameters, shares.size()));
     }
+    isKept = !workers.areApart() && keeps();
   }
 
   /// Sums for a network as it is, closed by the caller.
@@ -151,13 +155,8 @@ final class JointSums implements JointPasses {
   static JointSums allocate(DeviceNetwork network, Backend backend, ParameterVector parameters, Teacher teacher,
       SampleSource samples, int batchSize) throws IOException {
     try {
-      return Resources.build(resources -> {
-        JointSums sums = new JointSums(network, backend, parameters, teacher, samples, batchSize, resources);
-        if (sums.isKept) {
-          sums.keep();
-        }
-        return sums;
-      });
+      return Resources
+          .build(resources -> new JointSums(network, backend, parameters, teacher, samples, batchSize, resources));
     } catch (UncheckedIOException e) {
       throw e.getCause();
     }
@@ -169,18 +168,42 @@ final class JointSums implements JointPasses {
         * Float.BYTES;
   }
 
-  private void keep() {
+  /// Keeps the values if they take little memory.
+  private boolean keeps() {
+    long values = network.graph().nodes().stream().mapToLong(Node::width).sum();
+    long most = backend.memory().map(budget -> budget.bytes() / KEPT_SHARE).orElse(KEPT_BYTES);
+    if (samples.samples() > most / Float.BYTES / values) {
+      return false;
+    }
+    try {
+      resources.own(Resources.build(this::keep));
+      return true;
+    } catch (OutOfBackendMemoryException _) {
+      shares.forEach(share -> share.kept.clear());
+      return false;
+    }
+  }
+
+  /// @throws OutOfBackendMemoryException if they leave too little to a [#diagonal] and to the vectors of the steps
+  private Resource keep(Resources values) {
     backend.enter(Phase.LOAD);
     try (SampleBatches batches = SampleBatches.open(backend, Dataset.of(samples), batchSize)) {
       for (int i = 0; batches.next(); i++) {
         Share share = shares.get(i % shares.size());
-        ForwardPass forward = resources.own(ForwardPass.allocate(share.backend, network.graph(), batches.rows()));
+        ForwardPass forward = values.own(ForwardPass.allocate(share.backend, network.graph(), batches.rows()));
         forward.load(batches);
         share.kept.add(new Batch(forward, (int) batches.first()));
       }
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+    if (backend.memory().isPresent()) {
+      Graph graph = network.graph();
+      long beside = MemoryPlan.batchBytes(backend, graph, squares().passes(graph.outputs()), batchSize)
+          + (GaussNewton.VECTORS + 1) * Repairer.denseBytes(graph);
+      backend.allocate(PROBE_ROWS, (int) Math.ceilDiv(beside, (long) PROBE_ROWS * Float.BYTES)).close();
+    }
+    return values;
   }
 
   /// Sets who hears of each batch of the first worker, and may end a pass there.
@@ -221,23 +244,21 @@ final class JointSums implements JointPasses {
   public void curve(ParameterVector direction, ParameterVector product) throws IOException {
     shares.forEach(share -> share.direction.ifPresent(copy -> copy.loadAcross(direction)));
     sum(product, (share, forward, _, sums) -> {
-      share.curvature.run(share.network, forward, share.direction.orElse(direction));
-      sums.parts()
-          .forEach(part -> share.addProducts(part, n -> share.curvature.gradient(n, forward.samples()), forward));
+      ParameterVector along = share.direction.orElse(direction);
+      share.backend.repeat(List.of(share, forward, forward.samples(), along, sums), () -> {
+        share.curvature.run(share.network, forward, along);
+        sums.parts()
+            .forEach(part -> share.addProducts(part, n -> share.curvature.gradient(n, forward.samples()), forward));
+      });
     });
   }
 
   @Override
   public double diagonal(ParameterVector diagonal, long seed) throws IOException {
-    int outputs = network.outputs();
-    Sensitivity sensitivity = switch (teacher.objective()) {
-      case Objective.SquaredError() -> Sensitivity.defaultFor(outputs);
-      case Objective.Divergence(double temperature) ->
-        new Sensitivity.Fisher(outputs <= EXACT_OUTPUTS ? OptionalInt.empty() : OptionalInt.of(DRAWS), temperature);
-    };
     try (Resources memory = new Resources()) {
-      List<SensitivityPass> passes = shares.stream().<SensitivityPass>map(
-          share -> memory.own(SensitivityPass.allocate(share.backend, network.graph(), sensitivity, batchSize, seed)))
+      List<SensitivityPass> passes = shares.stream()
+          .<SensitivityPass>map(
+              share -> memory.own(SensitivityPass.allocate(share.backend, network.graph(), squares(), batchSize, seed)))
           .toList();
       List<ParameterVector> scratch = shares.stream()
           .<ParameterVector>map(share -> memory.own(ParameterVector.zeros(share.backend, diagonal))).toList();
@@ -260,7 +281,17 @@ final class JointSums implements JointPasses {
         }
       });
     }
-    return factor(teacher.objective(), outputs);
+    return factor(teacher.objective(), network.outputs());
+  }
+
+  /// The sensitivities whose moments make the diagonal.
+  private Sensitivity squares() {
+    int outputs = network.outputs();
+    return switch (teacher.objective()) {
+      case Objective.SquaredError() -> Sensitivity.defaultFor(outputs);
+      case Objective.Divergence(double temperature) ->
+        new Sensitivity.Fisher(outputs <= EXACT_OUTPUTS ? OptionalInt.empty() : OptionalInt.of(DRAWS), temperature);
+    };
   }
 
   /// What a diagonal is to be multiplied by.

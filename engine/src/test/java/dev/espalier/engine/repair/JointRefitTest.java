@@ -115,7 +115,7 @@ final class JointRefitTest {
   private static Backend streaming(Backend backend) {
     return (Backend) Proxy.newProxyInstance(Backend.class.getClassLoader(), new Class<?>[]{Backend.class},
         (proxy, method, arguments) -> switch (method.getName()) {
-          case "memory" -> Optional.of(new MemoryBudget(1 << 20, 1 << 20));
+          case "memory" -> Optional.of(new MemoryBudget(0, 0));
           case "workers" -> Workers.alone((Backend) proxy);
           default -> method.invoke(backend, arguments);
         });

@@ -356,6 +356,31 @@ final class CudaBackendTest {
     }
   }
 
+  /// Where the values of its network fit, a joint repair takes no forward pass for a product: of five iterations with five
+  /// batches each, and two kernels a layer.
+  @Test
+  void valuesOfAJointRepairThatFitStay() throws IOException {
+    Dataset samples = Dataset
+        .of(new MatrixSamples("x", TestNetworks.normal(arena, TestNetworks.random(2), 600, 36, 1, 0.5)));
+    PruningOptions options = PruningOptions.builder().sparsity(0.9).batchSize(120)
+        .repair(Repairs.parse("joint:mse:outer=1:inner=5")).build();
+    double change;
+    try (Backend reference = new ReferenceBackend()) {
+      change = new Pruner(reference, options).prune(network, samples, arena).measuredChange().orElseThrow();
+    }
+    List<Long> launches = new ArrayList<>();
+    for (long budget : new long[]{MEMORY, 5 << 19}) {
+      try (EmulatedDriver driver = new EmulatedDriver(80, budget, Order.LATE);
+          CudaBackend backend = open(driver, Precision.FP32)) {
+        PruningResult found = new Pruner(backend, options).prune(network, samples, arena);
+        assertEquals(change, found.measuredChange().orElseThrow(), 0.1 * change);
+        launches.add(driver.launches());
+        assertGivesAllBack(backend, driver);
+      }
+    }
+    assertTrue(launches.getFirst() + 5 * 5 * 2 * 3 <= launches.getLast(), launches::toString);
+  }
+
   /// Samples stay on the GPU meanwhile. Rounding grows with the steps of a repair, what it achieves does not.
   @ParameterizedTest
   @ValueSource(strings = {"refit", "joint:kl:4", "refit+distill:mse"})
