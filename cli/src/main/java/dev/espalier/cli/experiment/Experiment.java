@@ -11,7 +11,7 @@ import java.util.List;
 /// @param name on the command line
 /// @param title of its page
 /// @param question that it answers, in a sentence or two
-/// @param cost time and memory on two cores, with five seeds
+/// @param cost time and memory, on two cores where it names no device, with five seeds
 /// @param needs what a user has to give
 /// @param work what it does
 public record Experiment(String name, String title, String question, String cost, List<Need> needs, Work work) {

@@ -50,7 +50,7 @@ public final class Experiments {
           "about 2 h, 3 GiB", List.of(Experiment.Need.MNIST),
           new Comparing(inputs -> paperMnist(LENET, inputs), false)),
       new Experiment("paper-mnist-wide", "MNIST, as in the paper, a wider network",
-          "The same on a network of 1.9 million weights.", "about 10 min on an H100, 9 h on 2 cores, 3 GiB",
+          "The same on a network of 1.9 million weights.", "about 5 min on an H100, many hours on 2 cores, 2 GiB",
           List.of(Experiment.Need.MNIST), new Comparing(inputs -> paperMnist(WIDE, inputs), false)),
       new Experiment("paper-diffusion-sorption", "Diffusion-sorption, as in the paper",
           "How far do the criteria go on a regression of a physical field, and does compensation regularise against "
