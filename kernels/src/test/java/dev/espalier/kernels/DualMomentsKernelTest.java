@@ -246,7 +246,7 @@ class DualMomentsKernelTest {
 
   @Test
   void chipsOfLessSharedMemoryTakeShorterSteps() {
-    try (TestGpu gpu = EmulatedGpu.open(89)) {
+    try (TestGpu gpu = TestGpu.open(89)) {
       assertEquals(DualMomentsKernel.MMA_SMALL_SHORT, chosen(gpu, 4096, 508));
       assertEquals(DualMomentsKernel.MMA_UNALIGNED_SHORT, chosen(gpu, 8, 510));
       assertEquals(DualMomentsKernel.MMA_LARGE, chosen(gpu, 512, 512));
