@@ -42,23 +42,30 @@ final class LayerChain {
   }
 
   /// An order, and what it follows from.
-  record Found(List<Tensor> weights, LayerOrder reason) {}
+  ///
+  /// @param norms between the layers
+  record Found(List<Tensor> weights, List<BatchNorm> norms, LayerOrder reason) {}
 
   /// @param weights matrices, at least one
   /// @param inputs  width of the samples, if it is known
   /// @throws LayerOrderException if no order follows from the names and widths, or more than one
-  static Found of(SafetensorsFile file, List<Tensor> weights, OptionalInt inputs) throws LayerOrderException {
+  static Found of(SafetensorsFile file, List<Tensor> weights, OptionalInt inputs) throws FormatException {
     Map<String, List<Tensor>> series = weights.stream()
-        .sorted(Comparator.comparing(ModelFile::layerName, LayerChain::compareNaturally))
-        .collect(Collectors.groupingBy(tensor -> NUMBER.matcher(ModelFile.layerName(tensor)).replaceAll(""),
-            LinkedHashMap::new, Collectors.toList()));
+        .sorted(Comparator.comparing(ModelFile::layerName, LayerChain::compareNaturally)).collect(Collectors
+            .groupingBy(tensor -> series(ModelFile.layerName(tensor)), LinkedHashMap::new, Collectors.toList()));
     if (series.size() == 1) {
       List<Tensor> order = series.values().iterator().next();
       requireChain(file, order);
-      return new Found(order, LayerOrder.NUMBERS);
+      return new Found(order, BatchNorm.all(file, order), LayerOrder.NUMBERS);
     }
     LayerChain chain = new LayerChain(file, List.copyOf(series.values()));
-    return new Found(chain.onlyOrder(inputs), LayerOrder.WIDTHS);
+    List<Tensor> order = chain.onlyOrder(inputs);
+    return new Found(order, BatchNorm.all(file, order), LayerOrder.WIDTHS);
+  }
+
+  /// A name without its numbers, which those of one series share.
+  static String series(String name) {
+    return NUMBER.matcher(name).replaceAll("");
   }
 
   private static void requireChain(SafetensorsFile file, List<Tensor> order) throws LayerOrderException {

@@ -11,6 +11,7 @@ import dev.espalier.engine.network.Activations;
 import dev.espalier.engine.network.Compaction;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Node;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -50,6 +51,7 @@ public final class ModelFile {
 
   private final SafetensorsFile file;
   private final List<Tensor> weights;
+  private final List<BatchNorm> norms;
   private final LayerOrder order;
   private final List<Optional<Tensor>> slopes;
   private final DenseNetwork network;
@@ -65,6 +67,7 @@ public final class ModelFile {
     this.file = file;
     this.notes = List.copyOf(notes);
     this.weights = found.weights();
+    this.norms = found.norms();
     this.order = found.reason();
     this.slopes = slopes;
     this.network = network;
@@ -103,8 +106,8 @@ public final class ModelFile {
         SafetensorsFile file = SparseTensors.dense(tensors.file(), arena);
         boolean isSparse = file != tensors.file();
         ModelFile model = load(file, reading, notes(isSparse), arena);
-        yield new ModelFile(file, new LayerChain.Found(model.weights, model.order), model.slopes, model.network,
-            model.notes, Optional.empty(), isSparse ? Optional.empty() : tensors.index());
+        yield new ModelFile(file, new LayerChain.Found(model.weights, model.norms, model.order), model.slopes,
+            model.network, model.notes, Optional.empty(), isSparse ? Optional.empty() : tensors.index());
       }
     };
   }
@@ -173,8 +176,17 @@ public final class ModelFile {
       for (int l = 0; l < weights.size(); l++) {
         inForce.add(slopes.get(l).isPresent() ? PreluSlopes.read(file, slopes.get(l).get(), arena) : chosen.get(l));
       }
-      DenseNetwork network = new DenseNetwork(denseLayers(file, weights, inForce, arena));
-      ModelFile model = new ModelFile(file, found, slopes, network, notes, Optional.empty(), Optional.empty());
+      List<DenseLayer> layers = denseLayers(file, weights, inForce, arena);
+      List<String> unbiased = IntStream.range(0, layers.size())
+          .filter(l -> !layers.get(l).hasBias() && behind(found.norms(), l).isPresent())
+          .mapToObj(l -> layers.get(l).name()).toList();
+      layers.replaceAll(layer -> unbiased.contains(layer.name())
+          ? new DenseLayer(layer.name(), layer.weights(), Optional.of(MatrixView.allocate(arena, 1, layer.outputs())),
+              layer.activation())
+          : layer);
+      ModelFile model = new ModelFile(file, found, slopes, BatchNorm.network(layers, found.norms()),
+          Stream.concat(notes.stream(), BatchNorm.note(found.norms(), weights, unbiased).stream()).toList(),
+          Optional.empty(), Optional.empty());
       if (found.reason() == LayerOrder.NUMBERS || found.reason() == LayerOrder.WIDTHS) {
         UnreadTensors.refuseFitting(file, model.unused(), weights);
       }
@@ -199,10 +211,10 @@ public final class ModelFile {
       metadata.put(LAYERS, String.join(",", graph.names()));
     }
     SafetensorsFile file = SafetensorsFile.of(path, metadata, graph.tensors(arena));
-    List<Tensor> weights = listed(file, graph.names());
+    List<Tensor> weights = listed(file, graph.names(), LayerOrder.GIVEN).weights();
     try {
       DenseNetwork network = new DenseNetwork(graph.graph(), denseLayers(file, weights, activations, arena));
-      return new ModelFile(file, new LayerChain.Found(weights, LayerOrder.GIVEN),
+      return new ModelFile(file, new LayerChain.Found(weights, List.of(), LayerOrder.GIVEN),
           Collections.nCopies(weights.size(), Optional.empty()), network,
           Stream.concat(notes.stream(), graph.notes().stream()).toList(), Optional.of(graph), Optional.empty());
     } catch (MismatchException | NonFiniteException e) {
@@ -232,22 +244,28 @@ public final class ModelFile {
       metadata.put(LAYERS, String.join(",", reading.layers()));
     }
     return new ModelFile(SafetensorsFile.of(file.path(), metadata, file.tensors()),
-        new LayerChain.Found(weights, order), slopes, network, notes, onnx, index);
+        new LayerChain.Found(weights, norms, order), slopes, network, notes, onnx, index);
   }
 
-  /// The weights of the layers in order.
+  /// The first that stands between a layer and its activation.
+  private static Optional<BatchNorm> behind(List<BatchNorm> norms, int layer) {
+    return BatchNorm.at(norms, new BatchNorm.Place(layer, false)).stream().findFirst();
+  }
+
+  /// The weights of the layers in order, and what stands between them.
   ///
   /// @param prelu whether weights may be slopes of activations
   private static LayerChain.Found layers(SafetensorsFile file, ModelReading reading, boolean prelu)
       throws FormatException {
     String listed = file.metadata().get(LAYERS);
     if (!reading.layers().isEmpty()) {
-      return new LayerChain.Found(listed(file, reading.layers()), LayerOrder.GIVEN);
+      return listed(file, reading.layers(), LayerOrder.GIVEN);
     } else if (listed != null) {
-      return new LayerChain.Found(listed(file, List.of(listed.split(",", -1))), LayerOrder.METADATA);
+      return listed(file, List.of(listed.split(",", -1)), LayerOrder.METADATA);
     }
     UnreadTensors.refuse(file, "");
-    List<Tensor> weights = weightTensors(file).filter(tensor -> !prelu || !PreluSlopes.isSlope(file, tensor)).toList();
+    List<Tensor> weights = weightTensors(file).filter(tensor -> !BatchNorm.isWeight(file, tensor))
+        .filter(tensor -> !prelu || !PreluSlopes.isSlope(file, tensor)).toList();
     if (weights.isEmpty()) {
       throw new FormatException(file.path(),
           "no tensor is called <layer>.weight; save the network as PyTorch's state dict, with safetensors");
@@ -264,11 +282,17 @@ public final class ModelFile {
         .filter(tensor -> tensor.name().equals(WEIGHT) || tensor.name().endsWith("." + WEIGHT));
   }
 
-  /// The weights of the layers of these names, in this order.
-  private static List<Tensor> listed(SafetensorsFile file, List<String> names) throws FormatException {
+  /// The layers and batch normalisations of these names, in this order.
+  private static LayerChain.Found listed(SafetensorsFile file, List<String> names, LayerOrder reason)
+      throws FormatException {
     List<Tensor> weights = new ArrayList<>();
-    for (String name : names) {
-      String layer = name.strip().replaceFirst("\\." + WEIGHT + "$", "");
+    List<BatchNorm> norms = new ArrayList<>();
+    for (int n = 0; n < names.size(); n++) {
+      String layer = names.get(n).strip().replaceFirst("\\." + WEIGHT + "$", "");
+      if (BatchNorm.isNamed(file, layer)) {
+        norms.add(BatchNorm.listed(file, layer, weights, n + 1 < names.size() ? names.get(n + 1).strip() : ""));
+        continue;
+      }
       UnreadTensors.refuse(file, layer + ".");
       String wanted = layer.equals(WEIGHT) ? WEIGHT : layer + "." + WEIGHT;
       Tensor weight = file.tensor(wanted)
@@ -281,7 +305,7 @@ public final class ModelFile {
       }
       weights.add(weight);
     }
-    return weights;
+    return new LayerChain.Found(weights, norms, reason);
   }
 
   private static Optional<Activations> activations(SafetensorsFile file, Optional<Activations> given)
@@ -350,8 +374,8 @@ public final class ModelFile {
     return order;
   }
 
-  /// The tensors that are neither weights, biases nor slopes of the layers, in the order of the file. They have no influence,
-  /// and keep their bytes.
+  /// The tensors that are neither weights, biases nor slopes of the layers, nor of batch normalisations, in the order of the
+  /// file. They have no influence, and keep their bytes.
   public List<Tensor> unused() {
     Set<String> used = new HashSet<>();
     for (Tensor weight : weights) {
@@ -359,7 +383,8 @@ public final class ModelFile {
       used.add(biasName(weight));
     }
     slopes.forEach(slope -> slope.ifPresent(tensor -> used.add(tensor.name())));
-    return file.tensors().stream().filter(tensor -> !used.contains(tensor.name())).toList();
+    return file.tensors().stream()
+        .filter(tensor -> !used.contains(tensor.name()) && norms.stream().noneMatch(norm -> norm.has(tensor))).toList();
   }
 
   /// The tensor that holds the weights of layer `l`, numbered from 0.
@@ -390,8 +415,16 @@ public final class ModelFile {
       file.tensor(biasName(weight))
           .ifPresent(bias -> smaller.put(bias.name(), picked(bias, List.of(0), outputs, arena)));
     }
+    for (BatchNorm norm : norms) {
+      if (norm.place().layer() >= 0) {
+        List<Integer> kept = compaction.layers().get(norm.place().layer()).neurons();
+        norm.tensors().forEach(tensor -> smaller.put(tensor.name(), picked(tensor, List.of(0), kept, arena)));
+      }
+    }
     List<Tensor> changed = weights.stream().map(weight -> smaller.get(weight.name())).toList();
-    return new ModelFile(file.with(smaller), new LayerChain.Found(changed, order), slopes, compaction.network(), notes,
+    LayerChain.Found found = new LayerChain.Found(changed, norms.stream().map(norm -> norm.with(smaller)).toList(),
+        order);
+    return new ModelFile(file.with(smaller), found, slopes, compaction.network(), notes,
         onnx.isPresent() ? Optional.of(onnx.get().compacted(compaction, arena)) : Optional.empty(), Optional.empty());
   }
 
@@ -431,7 +464,7 @@ public final class ModelFile {
     } else if (isOnnx(target)) {
       onnx.orElseThrow().requireWritable(target);
     }
-    if (!isOnnx(target)) {
+    if (!isOnnx(target) && onnx.isPresent()) {
       requireChain(target, network);
     }
     requireWritable(target, file, index);
@@ -556,7 +589,15 @@ public final class ModelFile {
           IntStream.range(0, weights.size()).mapToObj(pruned::test).toList());
       return;
     }
-    Map<String, MatrixView> values = new HashMap<>();
+    try (Arena arena = Arena.ofConfined()) {
+      rewrite(outputs, target, changed, pruned, overwrite, arena);
+    }
+  }
+
+  /// @param arena of values that are computed
+  private void rewrite(AtomicOutputs outputs, Path target, DenseNetwork changed, IntPredicate pruned, boolean overwrite,
+      Arena arena) throws IOException {
+    Map<String, MatrixView> values = means(changed, arena);
     Set<String> zeroed = new HashSet<>();
     List<NewTensor> added = new ArrayList<>();
     for (int l = 0; l < weights.size(); l++) {
@@ -570,7 +611,7 @@ public final class ModelFile {
         MatrixView bias = layer.bias().get();
         if (file.tensor(biasName(weight)).isPresent()) {
           values.put(biasName(weight), bias);
-        } else {
+        } else if (!takesBias(l)) {
           added.add(new NewTensor(biasName(weight), newBias(weight), List.of(bias.elements()), bias));
         }
       }
@@ -585,15 +626,47 @@ public final class ModelFile {
     }
   }
 
+  /// By the names of their tensors, the means that take the biases of layers that have none in the file.
+  private Map<String, MatrixView> means(DenseNetwork changed, Arena arena) throws FormatException {
+    Map<String, MatrixView> means = new HashMap<>();
+    for (int l = 0; l < weights.size(); l++) {
+      if (takesBias(l)) {
+        BatchNorm norm = behind(norms, l).orElseThrow();
+        means.put(norm.mean().name(), norm.mean(file, changed.layers().get(l).bias().orElseThrow(), arena));
+      }
+    }
+    return means;
+  }
+
+  /// Whether a batch normalisation has the bias of a layer, which has none in the file.
+  private boolean takesBias(int l) {
+    return behind(norms, l).isPresent() && file.tensor(biasName(weights.get(l))).isEmpty();
+  }
+
   private void writeOnnx(AtomicOutputs outputs, Path target, DenseNetwork changed, boolean overwrite)
       throws IOException {
-    List<OnnxWriter.Layer> layers = IntStream.range(0, weights.size())
-        .mapToObj(l -> new OnnxWriter.Layer(changed.layers().get(l), weights.get(l).name(), biasName(weights.get(l)),
-            slopes.get(l).map(Tensor::name)))
-        .toList();
+    List<OnnxWriter.Layer> layers = IntStream.range(0, weights.size()).mapToObj(l -> new OnnxWriter.Layer(
+        changed.layers().get(l), activation(l), weights.get(l).name(),
+        takesBias(l) || !changed.layers().get(l).hasBias() ? Optional.empty() : Optional.of(biasName(weights.get(l))),
+        slopes.get(l).map(Tensor::name))).toList();
     Map<String, String> metadata = new LinkedHashMap<>(file.metadata());
     metadata.keySet().removeAll(List.of(ACTIVATIONS, LAYERS)); // the graph tells them
-    OnnxWriter.write(outputs, target, overwrite, layers, metadata);
+    try (Arena arena = Arena.ofConfined()) {
+      Map<String, MatrixView> means = means(changed, arena);
+      List<OnnxWriter.Norm> written = new ArrayList<>();
+      for (BatchNorm norm : norms) {
+        written.add(norm.forOnnx(file, means, arena));
+      }
+      OnnxWriter.write(outputs, target, overwrite, layers, written, metadata);
+    }
+  }
+
+  /// What stands behind a layer and its batch normalisations, before the next layer.
+  private Activation activation(int l) {
+    int[] nodes = network.graph().layerNodes();
+    return network.graph().nodes().subList(nodes[l], l + 1 < nodes.length ? nodes[l + 1] : network.graph().output() + 1)
+        .stream().filter(Node.Activate.class::isInstance).map(node -> ((Node.Activate) node).activation()).findFirst()
+        .orElse(Activation.IDENTITY);
   }
 
   /// What becomes of numbers that the file holds in another type than the network has: a line for each tensor that has
@@ -603,8 +676,9 @@ public final class ModelFile {
   /// @param changed a network of the same shapes
   public List<String> conversions(Path target, DenseNetwork changed) {
     if (isOnnx(target)) {
-      String types = file.tensors().stream().map(Tensor::dtype).filter(dtype -> dtype != DType.F32).distinct()
-          .map(DType::toString).collect(Collectors.joining(", "));
+      String types = file.tensors().stream().map(Tensor::dtype)
+          .filter(dtype -> dtype.isWritable() && dtype != DType.F32).distinct().map(DType::toString)
+          .collect(Collectors.joining(", "));
       return onnx.isPresent() || types.isEmpty()
           ? List.of()
           : List.of("%s becomes float32 in ONNX, which holds all its numbers".formatted(types));

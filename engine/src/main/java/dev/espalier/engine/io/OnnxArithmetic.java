@@ -193,10 +193,8 @@ final class OnnxArithmetic {
     List<Double> mean = values.perFeature(node, read, OnnxValues.name(node, 3));
     List<Double> variance = values.perFeature(node, read, OnnxValues.name(node, 4));
     double epsilon = node.number("epsilon", 1e-5f);
-    List<Double> factors = IntStream.range(0, read.width())
-        .mapToObj(i -> scale.get(i) / Math.sqrt(variance.get(i) + epsilon)).toList();
-    return scaled(node, read, factors,
-        IntStream.range(0, read.width()).mapToObj(i -> shift.get(i) - mean.get(i) * factors.get(i)).toList());
+    List<Double> factors = BatchNorm.factors(scale, variance, epsilon);
+    return scaled(node, read, factors, BatchNorm.shifts(shift, mean, factors));
   }
 
   private Value layerNormalization(OnnxNode node) throws FormatException {

@@ -15,10 +15,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.BiConsumer;
 import java.util.stream.Stream;
 
 /// Writes a chain of layers as an ONNX model of operator set 20: a Gemm for each layer, with its weights and bias as
-/// float32 under the names of their tensors, and the nodes of its activation. The metadata become the model's.
+/// float32 under the names of their tensors, the nodes of its activation, and those of batch normalisations. The metadata
+/// become the model's.
 final class OnnxWriter {
   private static final int OPERATOR_SET = 20;
   /// Of the format; it came with this operator set.
@@ -45,15 +47,24 @@ final class OnnxWriter {
 
   /// A layer and the names of its tensors.
   ///
-  /// @param slope the tensor that is the parameter of its activation, if the file has one
-  record Layer(DenseLayer layer, String weight, String bias, Optional<String> slope) {}
+  /// @param activation behind the layer and its batch normalisations
+  /// @param slope      the tensor that is the parameter of its activation, if the file has one
+  record Layer(DenseLayer layer, Activation activation, String weight, Optional<String> bias, Optional<String> slope) {}
+
+  /// A batch normalisation.
+  ///
+  /// @param tensors its weight, bias, mean and variance by their names
+  record Norm(BatchNorm.Place place, String name, Map<String, MatrixView> tensors) {}
+
+  /// A part of the chain, which reads a value and makes one of a name.
+  private record Step(String name, BiConsumer<String, String> nodes) {}
 
   /// @throws FormatException if the model is larger than such files can be
-  static void write(AtomicOutputs outputs, Path target, boolean overwrite, List<Layer> layers,
+  static void write(AtomicOutputs outputs, Path target, boolean overwrite, List<Layer> layers, List<Norm> norms,
       Map<String, String> metadata) throws IOException {
     requireFits(target, layers.stream().map(Layer::layer).toList(), MOST_WEIGHT_BYTES);
     try (Arena arena = Arena.ofConfined()) {
-      List<MemorySegment> model = new OnnxWriter(arena).model(layers, metadata);
+      List<MemorySegment> model = new OnnxWriter(arena).model(layers, norms, metadata);
       outputs.write(target, overwrite, channel -> {
         for (MemorySegment part : model) {
           if (part.byteSize() > 0) {
@@ -76,11 +87,23 @@ final class OnnxWriter {
     }
   }
 
-  private List<MemorySegment> model(List<Layer> layers, Map<String, String> metadata) {
+  private List<MemorySegment> model(List<Layer> layers, List<Norm> norms, Map<String, String> metadata) {
     graph.addAll(text(2, "espalier"));
-    String read = INPUT;
+    List<Step> steps = new ArrayList<>(steps(norms, new BatchNorm.Place(-1, true)));
     for (int l = 0; l < layers.size(); l++) {
-      read = layer(layers.get(l), read, l + 1 == layers.size());
+      Layer layer = layers.get(l);
+      steps.add(new Step(layer.layer.name() + ".z", (read, made) -> dense(layer, read, made)));
+      steps.addAll(steps(norms, new BatchNorm.Place(l, false)));
+      if (!layer.activation.equals(Activation.IDENTITY)) {
+        steps.add(new Step(layer.layer.name() + ".a", (read, made) -> activate(layer, read, made)));
+      }
+      steps.addAll(steps(norms, new BatchNorm.Place(l, true)));
+    }
+    String read = INPUT;
+    for (int i = 0; i < steps.size(); i++) {
+      String made = i + 1 < steps.size() ? steps.get(i).name : OUTPUT;
+      steps.get(i).nodes.accept(read, made);
+      read = made;
     }
     graph.addAll(value(OnnxContent.GRAPH_INPUT, INPUT, layers.getFirst().layer.inputs()));
     graph.addAll(value(OnnxContent.GRAPH_OUTPUT, OUTPUT, layers.getLast().layer.outputs()));
@@ -93,25 +116,24 @@ final class OnnxWriter {
     return model;
   }
 
-  /// @return what the next layer reads
-  private String layer(Layer layer, String read, boolean isLast) {
+  private List<Step> steps(List<Norm> norms, BatchNorm.Place place) {
+    return norms.stream().filter(norm -> norm.place.equals(place))
+        .map(norm -> new Step(norm.name + ".y", (read, made) -> normalize(norm, read, made))).toList();
+  }
+
+  private void dense(Layer layer, String read, String z) {
     tensor(layer.weight, layer.layer.weights(), layer.layer.outputs(), layer.layer.inputs());
-    layer.layer.bias().ifPresent(bias -> tensor(layer.bias, bias, layer.layer.outputs()));
-    Activation activation = layer.layer.activation();
-    boolean isIdentity = activation.equals(Activation.IDENTITY);
-    String result = isLast ? OUTPUT : layer.layer.name() + ".a";
-    String z = isIdentity ? result : layer.layer.name() + ".z";
-    Stream<String> inputs = Stream.of(read, layer.weight);
-    node("Gemm", (layer.layer.hasBias() ? Stream.concat(inputs, Stream.of(layer.bias)) : inputs).toList(), z,
-        integer("transB", 1));
-    if (!isIdentity) {
-      activate(layer, z, result);
-    }
-    return result;
+    layer.bias.ifPresent(name -> tensor(name, layer.layer.bias().orElseThrow(), layer.layer.outputs()));
+    node("Gemm", Stream.concat(Stream.of(read, layer.weight), layer.bias.stream()).toList(), z, integer("transB", 1));
+  }
+
+  private void normalize(Norm norm, String read, String y) {
+    norm.tensors.forEach((name, values) -> tensor(name, values, values.columns()));
+    node("BatchNormalization", Stream.concat(Stream.of(read), norm.tensors.keySet().stream()).toList(), y);
   }
 
   private void activate(Layer layer, String z, String a) {
-    Activation activation = layer.layer.activation();
+    Activation activation = layer.activation;
     float parameter = (float) activation.parameter();
     String name = layer.layer.name();
     switch (activation.kind()) {

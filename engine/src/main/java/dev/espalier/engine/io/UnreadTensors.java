@@ -15,9 +15,7 @@ final class UnreadTensors {
 
   private static final String UNSCALE = "multiply the weight by it and save again";
 
-  private static final String EXPORT = "export the model as ONNX, where it is read (torch.onnx.export)";
-  private static final String FOLD = "fold it into the layer before it and save again "
-      + "(torch.nn.utils.fusion.fuse_linear_bn_eval), or " + EXPORT;
+  static final String EXPORT = "export the model as ONNX, where it is read (torch.onnx.export)";
 
   private static final List<Kind> KINDS = List.of(
       new Kind("weight_orig", "a weight with a mask", "call torch.nn.utils.prune.remove and save again"),
@@ -29,8 +27,6 @@ final class UnreadTensors {
           "call torch.nn.utils.remove_weight_norm or remove_spectral_norm and save again"),
       new Kind("weight_u", "a spectral_norm, which is not read",
           "call torch.nn.utils.remove_spectral_norm and save again"),
-      new Kind("running_mean", "a BatchNorm, which is not read", FOLD),
-      new Kind("running_var", "a BatchNorm, which is not read", FOLD),
       new Kind("weight_scale", "a quantised weight, which is not read", UNSCALE),
       new Kind("weight_scale_inv", "a quantised weight, which is not read", UNSCALE),
       new Kind("weight_scale_2", "a quantised weight, which is not read", UNSCALE),

@@ -361,10 +361,6 @@ final class ModelFileTest {
     refuse(write(relu, matrix("0.weight", 4, 4), row), "tensor \"2.bias\" has no \"2.weight\"");
     refuse(write(relu, matrix("0.weight", 4, 4), matrix("2.weight_orig", 4, 4), matrix("2.weight_mask", 4, 4), row),
         "tensor \"2.weight_orig\" ");
-    refuse(write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.running_mean", row.values())),
-        "tensor \"1.running_mean\" is that of a BatchNorm, which is not read; fold it into the layer before it and save "
-            + "again (torch.nn.utils.fusion.fuse_linear_bn_eval), or export the model as ONNX, where it is read "
-            + "(torch.onnx.export)");
     refuse(
         write(relu, matrix("0.weight", 4, 4), NewTensor.vector("1.weight", row.values()),
             NewTensor.vector("1.bias", row.values()), matrix("3.weight", 2, 4)),

@@ -94,6 +94,10 @@ final class ParserFuzzTest {
                 + "\"F8_E5M2\",\"shape\":[2],\"data_offsets\":[2,4]},\"1\":{\"dtype\":\"F4\",\"shape\":[2,3],"
                 + "\"data_offsets\":[4,7]},\"2\":{\"dtype\":\"F6_E2M3\",\"shape\":[4],\"data_offsets\":[7,10]}}",
             new byte[10]));
+    add(seeds, "m.safetensors",
+        TestFiles.safetensors("{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},"
+            + "\"1.running_mean\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[8,12]},\"1.running_var\":{\"dtype\":"
+            + "\"F16\",\"shape\":[2],\"data_offsets\":[12,16]}}", new byte[16]));
     add(seeds, "m.onnx", written("sin:30"));
     add(seeds, "m.onnx", written("leaky_relu:0.2"));
     add(seeds, "m.onnx", new OnnxModel(0, 3).sparse("w", new long[]{2, 3}, new long[]{1, 5}, 1, 2, 3)
@@ -126,7 +130,8 @@ final class ParserFuzzTest {
       DenseLayer layer = new DenseLayer("0", MatrixView.of(arena, 2, 1, 1, 2),
           Optional.of(MatrixView.of(arena, 1, 2, 3, 4)), Activation.parse(activation));
       OnnxWriter.write(outputs, model, false,
-          List.of(new OnnxWriter.Layer(layer, "0.weight", "0.bias", Optional.empty())), Map.of("author", "me"));
+          List.of(new OnnxWriter.Layer(layer, layer.activation(), "0.weight", Optional.of("0.bias"), Optional.empty())),
+          List.of(), Map.of("author", "me"));
       outputs.commit();
       return Files.readAllBytes(model);
     } finally {
