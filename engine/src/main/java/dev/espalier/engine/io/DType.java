@@ -46,19 +46,22 @@ public enum DType {
   /// Whether [#read] knows the type.
   public boolean isNumeric() {
     return switch (this) {
-      case BOOL, U8, I8, F8_E5M2, F8_E4M3, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64 -> true;
-      case F4, F6_E2M3, F6_E3M2, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, C64 -> false;
+      case BOOL, U8, I8, F8_E5M2, F8_E4M3, F8_E5M2FNUZ, F8_E4M3FNUZ, I16, U16, F16, BF16, I32, U32, F32, F64, I64,
+          U64 ->
+        true;
+      case F4, F6_E2M3, F6_E3M2, F8_E8M0, C64 -> false;
     };
   }
 
-  /// Whether [#write] rounds numbers to the type: F8_E5M2, F8_E4M3, F16, BF16, F32 and F64.
+  /// Whether [#write] rounds numbers to the type: floats of eight bits, F16, BF16, F32 and F64.
   public boolean isWritable() {
     return isEightBitFloat() || this == F16 || this == BF16 || this == F32 || this == F64;
   }
 
-  /// Whether [#write] rounds numbers to two or three bits behind the first: F8_E5M2 and F8_E4M3.
+  /// Whether [#write] rounds numbers to two or three bits behind the first: F8_E5M2, F8_E4M3, and those whose names then
+  /// have FNUZ, which are finite, have one zero, and NaN in the place of −0.
   public boolean isEightBitFloat() {
-    return this == F8_E5M2 || this == F8_E4M3;
+    return this == F8_E5M2 || this == F8_E4M3 || this == F8_E5M2FNUZ || this == F8_E4M3FNUZ;
   }
 
   boolean isInteger() {
@@ -75,7 +78,7 @@ public enum DType {
   }
 
   /// Sets element `index` of little-endian `data` to `value`, rounded to the nearest number of the type, ties
-  /// to even; beyond the range of the type that is an infinity, and NaN in F8_E4M3, which has none. BOOL is true where
+  /// to even; beyond the range of the type that is an infinity, and NaN in types that have none. BOOL is true where
   /// the value is not 0.
   ///
   /// @throws UnsupportedOperationException if the type is not writable
@@ -84,6 +87,8 @@ public enum DType {
       case BOOL -> data.set(JAVA_BYTE, index, (byte) (value == 0 ? 0 : 1));
       case F8_E5M2 -> data.set(JAVA_BYTE, index, (byte) eightBits(value, 2, -14, 0x7c));
       case F8_E4M3 -> data.set(JAVA_BYTE, index, (byte) eightBits(value, 3, -6, 0x7f));
+      case F8_E5M2FNUZ -> data.set(JAVA_BYTE, index, (byte) finiteEightBits(value, 2, -15));
+      case F8_E4M3FNUZ -> data.set(JAVA_BYTE, index, (byte) finiteEightBits(value, 3, -7));
       case F16 -> data.set(SHORT, index * Short.BYTES, Float.floatToFloat16(value));
       case BF16 -> data.set(SHORT, index * Short.BYTES, bfloat16(value));
       case F32 -> data.set(INT, index * Integer.BYTES, Float.floatToRawIntBits(value));
@@ -108,7 +113,10 @@ public enum DType {
       case U8 -> Byte.toUnsignedInt(data.get(JAVA_BYTE, index));
       case I8 -> data.get(JAVA_BYTE, index);
       case F8_E5M2 -> Float.float16ToFloat((short) (data.get(JAVA_BYTE, index) << Byte.SIZE)); // its upper byte
-      case F8_E4M3 -> e4m3(data.get(JAVA_BYTE, index));
+      case F8_E4M3 ->
+        (data.get(JAVA_BYTE, index) & 0x7f) == 0x7f ? Double.NaN : eightBitFloat(data.get(JAVA_BYTE, index), 3, -6);
+      case F8_E5M2FNUZ -> finiteEightBitFloat(data.get(JAVA_BYTE, index), 2, -15);
+      case F8_E4M3FNUZ -> finiteEightBitFloat(data.get(JAVA_BYTE, index), 3, -7);
       case I16 -> int16(data, index, order);
       case U16 -> Short.toUnsignedInt(int16(data, index, order));
       case F16 -> Float.float16ToFloat(int16(data, index, order));
@@ -119,18 +127,31 @@ public enum DType {
       case I64 -> int64(data, index, order);
       case U64 -> unsigned(int64(data, index, order));
       case F64 -> Double.longBitsToDouble(int64(data, index, order));
-      case F4, F6_E2M3, F6_E3M2, F8_E8M0, F8_E4M3FNUZ, F8_E5M2FNUZ, C64 ->
-        throw new UnsupportedOperationException(this + " is not read");
+      case F4, F6_E2M3, F6_E3M2, F8_E8M0, C64 -> throw new UnsupportedOperationException(this + " is not read");
     };
   }
 
-  /// Four bits of exponent, three behind the first of the number; no infinities, and NaN where all bits are set [Micikevicius
-  /// et al. 2022, FP8 Formats for Deep Learning].
-  private static double e4m3(byte code) {
+  /// A finite float of eight bits; F8_E4M3 has no infinities, and NaN where all bits are set [Micikevicius et al. 2022, FP8
+  /// Formats for Deep Learning].
+  ///
+  /// @param fraction bits behind the first of a number
+  /// @param least    exponent of the least number that has all of them
+  private static double eightBitFloat(byte code, int fraction, int least) {
     int magnitude = code & 0x7f;
-    int exponent = Math.max(1, magnitude >> 3);
-    double value = Math.scalb((double) (magnitude & 7) + (magnitude < 8 ? 0 : 8), exponent - 10);
-    return magnitude == 0x7f ? Double.NaN : Math.copySign(value, code);
+    int first = 1 << fraction;
+    double value = (magnitude & (first - 1)) + (magnitude < first ? 0 : first);
+    return Math.copySign(Math.scalb(value, Math.max(1, magnitude >> fraction) - 1 + least - fraction), code);
+  }
+
+  /// A float of eight bits without infinities and −0, whose code is that of NaN [Noune et al. 2022, 8-bit Numerical Formats
+  /// for Deep Neural Networks].
+  private static double finiteEightBitFloat(byte code, int fraction, int least) {
+    return code == Byte.MIN_VALUE ? Double.NaN : eightBitFloat(code, fraction, least);
+  }
+
+  private static int finiteEightBits(float value, int fraction, int least) {
+    int code = Float.isNaN(value) ? 0x80 : eightBits(value, fraction, least, 0x80);
+    return code == 0x80 && Math.abs(value) < 1 ? 0 : code;
   }
 
   /// The code of a float of eight bits: its sign, and how many numbers of the type lie between it and zero.
