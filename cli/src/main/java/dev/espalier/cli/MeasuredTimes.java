@@ -11,14 +11,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.NavigableMap;
 import java.util.OptionalDouble;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
-/// What `espalier time` has measured of layers of some widths whose weights are zero at random.
+/// What `espalier time` has measured of networks of one shape: with weights that are zero at random if it is a chain, dense
+/// otherwise.
 ///
 /// @param byBatch of each size of batches
 record MeasuredTimes(Map<Integer, Measured> byBatch) {
-  private static final String RANDOM = "random ";
   private static final List<String> COLUMNS = List.of("model", "sparsity", "batch", "variant", "seconds", "speed");
 
   /// Of a batch, by sparsity.
@@ -37,11 +39,12 @@ record MeasuredTimes(Map<Integer, Measured> byBatch) {
       throw FormatException.of(file, "is no table of times; give what espalier time --csv has written");
     }
     int[] column = COLUMNS.stream().mapToInt(table.header()::indexOf).toArray();
-    String model = RANDOM + TimeResults.widths(network);
+    Set<String> models = Set.of(TimeResults.RANDOM + TimeResults.widths(network),
+        TimeResults.DENSE + TimeResults.widths(network));
     Map<Integer, Measured> byBatch = new TreeMap<>();
     try {
       for (List<String> row : table.rows()) {
-        if (row.get(column[0]).equals(model)) {
+        if (models.contains(row.get(column[0]))) {
           Measured measured = byBatch.computeIfAbsent(Integer.parseInt(row.get(column[2])),
               _ -> new Measured(new TreeMap<>(), new TreeMap<>()));
           boolean isDense = row.get(column[3]).equals("dense");
@@ -61,8 +64,10 @@ record MeasuredTimes(Map<Integer, Measured> byBatch) {
       throw FormatException.of(file, "is no table of times (%s); measure them again".formatted(e.getMessage()));
     }
     if (byBatch.isEmpty()) {
-      String others = table.rows().stream().map(row -> row.get(column[0])).filter(name -> name.startsWith(RANDOM))
-          .map(name -> name.substring(RANDOM.length())).distinct().collect(Collectors.joining(", "));
+      String others = table.rows().stream().map(row -> row.get(column[0]))
+          .flatMap(name -> Stream.of(TimeResults.RANDOM, TimeResults.DENSE).filter(name::startsWith)
+              .map(kind -> name.substring(kind.length())))
+          .distinct().collect(Collectors.joining(", "));
       throw FormatException.of(file, "has no times of layers of the widths %s%s; measure them with espalier time --csv"
           .formatted(TimeResults.widths(network), others.isEmpty() ? "" : ", but of " + others));
     }

@@ -283,9 +283,6 @@ final class PruneCommand implements Callable<Integer> {
         "--report and --fine-tune are for one network: give one value of --sparsity, or train in each round");
     global.require(!selection.isPath() || output.times == null,
         "--times is for one network: give one value of --sparsity");
-    global.require(output.times == null || output.output == null || !ModelFile.isOnnx(output.output),
-        "--times tells the time of csr, which safetensors have and ONNX has not: leave it out, or give --output a name "
-            + "that ends in .safetensors");
     Optional<Limits> limits = selection.limits();
     global.require(limits.isEmpty() || !fineTuning.isAtEnd(),
         "--fine-tune at the end would change the network that a search has found: give EPOCHS:each-round");

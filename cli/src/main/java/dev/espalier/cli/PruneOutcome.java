@@ -110,7 +110,9 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
             time.sparse().isPresent()
                 ? "%s ms as csr (by what was measured with evenly spread zeros)"
                     .formatted(PLAIN.value(MILLI * time.sparse().getAsDouble()))
-                : "and csr was not measured at %s zeros".formatted(PLAIN.percent(last.sparsity())))));
+                : last.graph().isChain()
+                    ? "and csr was not measured at %s zeros".formatted(PLAIN.percent(last.sparsity()))
+                    : "whatever is zero: csr is timed of chains of layers only")));
     dense.ifPresent(before -> {
       global.out().println();
       Table table = new Table(1, "on " + judges, before.lossName().toString(), "accuracy");

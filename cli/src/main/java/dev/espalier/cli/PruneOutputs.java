@@ -78,7 +78,9 @@ final class PruneOutputs extends OutputOptions {
     if (times == null) {
       return Optional.empty();
     }
-    global.require(network.graph().isChain(), "--times is for chains of layers, and the network is none: leave it out");
+    global.require(output == null || !ModelFile.isOnnx(output) || !network.graph().isChain(),
+        "--times tells the time of csr, which safetensors have and ONNX has not: leave it out, or give --output a name "
+            + "that ends in .safetensors");
     return Optional.of(MeasuredTimes.read(times, network));
   }
 

@@ -15,14 +15,18 @@ import dev.espalier.engine.report.LineChart.Line;
 import dev.espalier.engine.report.LineChart.Mark;
 import dev.espalier.engine.report.LineChart.Scale;
 import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
 
 /// What `espalier time` has measured, as text, as a table, and as a page.
 ///
@@ -31,6 +35,10 @@ import java.util.stream.Stream;
 record TimeResults(List<Row> rows, List<Shapes> shapes) {
   /// The name of the page's file.
   static final String PAGE = "README.md";
+  /// Before the widths of networks of random zeros.
+  static final String RANDOM = "random ";
+  /// Before the widths of a network that has no times of csr.
+  static final String DENSE = "dense ";
   private static final double MILLI = 1e3;
   /// Characters of widths in the name of a file, which has limits.
   private static final int MOST_NAMED = 100;
@@ -73,10 +81,15 @@ record TimeResults(List<Row> rows, List<Shapes> shapes) {
     }
   }
 
-  /// Widths of a chain of layers.
+  /// What the time of a dense network depends on: the widths of a chain of layers, and of another graph a number for its
+  /// nodes too.
   static String widths(DenseNetwork network) {
-    return Stream.concat(Stream.of(network.inputs()), network.layers().stream().map(DenseLayer::outputs))
+    String widths = Stream.concat(Stream.of(network.inputs()), network.layers().stream().map(DenseLayer::outputs))
         .map(String::valueOf).collect(Collectors.joining("-"));
+    CRC32 nodes = new CRC32();
+    network.graph().nodes().forEach(node -> nodes.update("%s %s %d;"
+        .formatted(node.getClass().getSimpleName(), node.inputs(), node.width()).getBytes(StandardCharsets.UTF_8)));
+    return network.graph().isChain() ? widths : "%s (graph %08x)".formatted(widths, nodes.getValue());
   }
 
   // ---- text ----
@@ -127,14 +140,21 @@ record TimeResults(List<Row> rows, List<Shapes> shapes) {
   // ---- for other programs ----
 
   /// A row for each model, variant and batch, and for each sparsity of random zeros, whose model is `random` and the
-  /// widths.
+  /// widths. Of networks without a time of csr, one more has the time of the first of each shape, whose model is `dense`
+  /// and the widths.
   CsvTable csv() {
     List<List<String>> lines = new ArrayList<>();
     forEach((row, variant) -> lines
         .add(fields(row.model, row.sparsity, row.batch, variant, row.times.get(variant), row.speed(variant))));
+    Set<String> seen = new HashSet<>();
+    for (Row row : rows) {
+      if (!row.times.containsKey(Variant.CSR) && seen.add(row.widths + " " + row.batch)) {
+        lines.add(fields(DENSE + row.widths, row.sparsity, row.batch, Variant.DENSE, row.times.get(Variant.DENSE), 1));
+      }
+    }
     for (Shapes each : shapes) {
       for (RandomZeros zeros : each.times) {
-        String model = "random " + each.widths;
+        String model = RANDOM + each.widths;
         lines.add(fields(model, zeros.sparsity(), each.batch, Variant.DENSE, zeros.dense(), 1));
         lines.add(fields(model, zeros.sparsity(), each.batch, Variant.CSR, zeros.csr(), 1 / zeros.ratio()));
       }

@@ -128,4 +128,28 @@ class TimeTest {
     assertTrue(Cli.fail(2, folder, "time", fixture.model(), "--batch", "0").contains("'0' is not an integer from 1"));
     assertTrue(Cli.fail(2, folder, "time").contains("MODEL"));
   }
+
+  @Test
+  void graphsHaveTimesOfDenseWeights() throws IOException {
+    Path model = Path.of("../engine/src/test/resources/dev/espalier/engine/io/onnx/residual.onnx");
+    Path csv = folder.resolve("times.csv");
+    String timed = Cli.succeed("time", model, "--batch", "2", "--threads", 1, "--csv", csv).err();
+    assertTrue(timed.contains("csr is not timed, because the network is no chain of layers"), timed);
+    List<String> dense = Files.readAllLines(csv).stream().filter(row -> row.startsWith("dense ")).toList();
+    assertTrue(dense.size() == 1 && dense.getFirst().matches("dense [-0-9]+ \\(graph [0-9a-f]{8}\\),0\\.0,2,dense,.*"),
+        dense.toString());
+
+    Path data = Files.writeString(folder.resolve("x.csv"), "1,2,3,4\n0,1,0,2\n2,1,4,0\n");
+    Object[] prune = {"prune", model, "--data", data, "--method", "paper", "--sparsity", 0.5, "-o",
+        folder.resolve("pruned.onnx"), "--times"};
+    String predicted = Cli.succeed(Fixture.with(prune, csv)).out();
+    assertTrue(
+        predicted.matches("(?s).*\npredicted time of a batch of 2: \\S+ ms dense, whatever is zero: csr is timed of "
+            + "chains of layers only\n.*"),
+        predicted);
+    Path others = Files.writeString(folder.resolve("others.csv"), Files.readString(csv).replace("(graph ", "(graph 1"));
+    assertTrue(
+        Cli.fail(1, folder, Fixture.with(prune, others, "-f")).matches("(?s).*others.csv: has no times of layers of "
+            + "the widths [-0-9]+ \\(graph [0-9a-f]{8}\\), but of [-0-9]+ \\(graph 1[0-9a-f]{8}\\); measure them with .*"));
+  }
 }
