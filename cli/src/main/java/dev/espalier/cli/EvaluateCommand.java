@@ -8,6 +8,7 @@ import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.GraphReport;
@@ -42,6 +43,9 @@ final class EvaluateCommand implements Callable<Integer> {
   @Option(names = "--loss", paramLabel = "LOSS", order = 1)
   private Loss loss;
 
+  @Option(names = "--head", paramLabel = "NAME", order = 1)
+  private String head;
+
   @ArgGroup(validate = false, order = 2, headingKey = "data.heading")
   private DataOptions data = new DataOptions();
 
@@ -60,7 +64,8 @@ final class EvaluateCommand implements Callable<Integer> {
       data.expect(reading.inputs(model));
       Dataset samples = data.open(global);
       ModelFile file = reading.load(model, Optional.of(samples), global, arena);
-      DenseNetwork network = file.network();
+      DenseNetwork network = head == null ? file.network() : file.network().head(head);
+      requireLabels(network.graph(), samples);
       Loss used = Losses.inForce(loss, network.graph(), samples);
       Losses.note(loss, network.graph(), samples).ifPresent(global::note);
       try (Backend backend = run.open(global)) {
@@ -69,7 +74,7 @@ final class EvaluateCommand implements Callable<Integer> {
           evaluation = Evaluation.of(backend, device, samples, used, run.batchSize(backend, network), progress);
         }
         progress.clear();
-        Report.Builder page = report(backend, file, Reports.notes(file, samples), evaluation);
+        Report.Builder page = report(backend, network, Reports.notes(file, samples), evaluation);
         Optional<Verification> verification = run.verification(backend, network, samples);
         verification.map(Reports::deviations).ifPresent(page::deviations);
         if (report.folder != null) {
@@ -82,8 +87,17 @@ final class EvaluateCommand implements Callable<Integer> {
     return 0;
   }
 
-  private Report.Builder report(Backend backend, ModelFile file, List<String> notes, Evaluation evaluation) {
-    DenseNetwork network = file.network();
+  /// Refuses labels of one of several outputs, unless it is named.
+  private void requireLabels(Graph network, Dataset samples) {
+    int width = samples.labels().orElseThrow().width();
+    List<String> fitting = network.heads().stream().filter(each -> width == 1 || each.width() == width)
+        .map(Graph.Head::name).toList();
+    global.require(network.heads().isEmpty() || width == network.outputs() || fitting.isEmpty(),
+        "the labels have %s, and the outputs %s together %d: give --head %s for labels of one output".formatted(
+            PLAIN.counted(width, "column"), network.headsText(), network.outputs(), String.join(" or ", fitting)));
+  }
+
+  private Report.Builder report(Backend backend, DenseNetwork network, List<String> notes, Evaluation evaluation) {
     Map<String, Object> inForce = new LinkedHashMap<>(global.inForce());
     inForce.put("loss", evaluation.lossName());
     inForce.put("backend", backend.description());

@@ -91,18 +91,35 @@ final class OnnxModelsTest {
     assertTrue(Cli.succeed("inspect", small).out().contains("log_softmax"));
 
     Path classes = arrays("classes.safetensors", "y", 1);
-    for (Object[] command : new Object[][]{
-        {"prune", model("heads"), "--data", data, "--labels", classes, "-o", fixture.file("a.onnx"), "--sparsity", 0.5},
-        {"evaluate", model("heads"), "--data", data, "--labels", classes}}) {
-      String refused = Cli.fail(1, folder, command);
-      assertTrue(
-          refused.contains("has one column: class indices are of one output, and the network has several, y (4), "
-              + "box (3); give targets for all their 7 numbers"),
-          refused);
-    }
+    String refused = Cli.fail(1, folder, "prune", model("heads"), "--data", data, "--labels", classes, "-o",
+        fixture.file("a.onnx"), "--sparsity", 0.5);
+    assertTrue(refused.contains("has 1 column, and the network several outputs, y (4), box (3): give targets for all "
+        + "their 7 numbers, or prune without labels and evaluate one output"), refused);
+    refused = Cli.fail(2, folder, "evaluate", model("heads"), "--data", data, "--labels", classes);
+    assertTrue(refused.contains("the labels have 1 column, and the outputs y (4), box (3) together 7: give --head y or "
+        + "box for labels of one output"), refused);
     String entropy = Cli.fail(1, folder, "evaluate", model("heads"), "--data", data, "--labels", data, "--loss",
         "cross-entropy");
     assertTrue(entropy.contains("cross-entropy is of one output, and the network has several"), entropy);
+  }
+
+  /// Class indices of one, and numbers of the other.
+  @Test
+  void oneOfSeveralOutputsIsEvaluatedAlone() throws IOException {
+    Path data = arrays("data.safetensors", "x", 12);
+    Path classes = arrays("classes.safetensors", "y", 1);
+    Path zeros = fixture.safetensors("zeros.safetensors",
+        "{\"y\":{\"dtype\":\"F32\",\"shape\":[%d],\"data_offsets\":[0,%d]}}".formatted(SAMPLES, 4 * SAMPLES),
+        new float[SAMPLES]);
+    String ofAll = Cli.succeed("evaluate", model("heads"), "--data", data, "--labels", zeros, "--head", "y").out();
+    assertTrue(ofAll.matches("(?s).*\nloss +\\S+ \\(cross-entropy\\)\naccuracy .*") && !ofAll.contains("box."), ofAll);
+    Path boxes = arrays("boxes.safetensors", "y", 3);
+    String box = Cli.succeed("evaluate", model("heads"), "--data", data, "--labels", boxes, "--head", "box").out();
+    assertTrue(box.contains("(mse)"), box);
+    assertTrue(Cli.fail(1, folder, "evaluate", model("heads"), "--data", data, "--labels", classes, "--head", "z")
+        .contains("the network has no output called z, but y (4), box (3)"));
+    assertTrue(Cli.fail(2, folder, "evaluate", model("heads"), "--data", data, "--labels", boxes)
+        .contains("give --head box for labels of one output"));
   }
 
   /// One layer of two nodes, which stays one; what is not there for it is refused by its name.

@@ -1,6 +1,7 @@
 package dev.espalier.engine.method;
 
 import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.Nouns;
 import dev.espalier.engine.data.LabelEncoder;
 import dev.espalier.engine.data.LabelRows;
 import dev.espalier.engine.data.SampleSource;
@@ -72,12 +73,13 @@ public sealed interface Loss {
 
   /// What makes target rows of the labels of a network.
   ///
-  /// @throws MismatchException if the labels have another width, or are class indices and the network has several outputs
+  /// @throws MismatchException if the labels have another width, or are of one of several outputs
   default LabelEncoder encoder(Graph network, SampleSource labels) {
-    if (!network.heads().isEmpty() && labels.width() == 1 && network.outputs() > 1) {
+    if (!network.heads().isEmpty() && labels.width() != network.outputs()) {
       throw new MismatchException(
-          "%s has one column: class indices are of one output, and the network has several, %s; %s %d numbers"
-              .formatted(labels.name(), network.headsText(), "give targets for all their", network.outputs()));
+          "%s has %s, and the network several outputs, %s: give targets for all their %d numbers%s".formatted(
+              labels.name(), Nouns.counted(labels.width(), "column"), network.headsText(), network.outputs(),
+              ", or prune without labels and evaluate one output"));
     }
     return new LabelEncoder(labels, network.outputs(), rows());
   }

@@ -34,6 +34,16 @@ public record DenseNetwork(Graph graph, List<DenseLayer> layers) implements Arch
     this(Graph.chain(layers), layers);
   }
 
+  /// The part of a network of several outputs that computes one of them, with the same weights.
+  ///
+  /// @throws MismatchException if no output has the name
+  public DenseNetwork head(String name) {
+    Graph part = graph.head(name);
+    List<String> names = part.layers().stream().map(Node.Dense::name).toList();
+    return new DenseNetwork(part, names.stream()
+        .map(layer -> layers.get(graph.layers().stream().map(Node.Dense::name).toList().indexOf(layer))).toList());
+  }
+
   /// The activations of the layers.
   public Activations activations() {
     return new Activations(layers.stream().map(DenseLayer::activation).toList());

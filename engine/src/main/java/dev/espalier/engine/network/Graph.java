@@ -8,6 +8,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.IntUnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -298,6 +299,72 @@ public record Graph(List<Node> nodes, List<Head> heads) implements Serializable 
   /// The outputs of a network of several, and their widths.
   public String headsText() {
     return heads.stream().map(Head::toString).collect(Collectors.joining(", "));
+  }
+
+  /// The part of a network of several outputs that computes one of them: its nodes in their order, and their layers.
+  ///
+  /// @throws MismatchException if no output has the name
+  public Graph head(String name) {
+    int h = heads.stream().map(Head::name).toList().indexOf(name);
+    require(h >= 0,
+        heads.isEmpty()
+            ? "the network has one output, and none called %s".formatted(name)
+            : "the network has no output called %s, but %s".formatted(name, headsText()));
+    int first = heads.stream().limit(h).mapToInt(Head::width).sum();
+    List<Node> all = new ArrayList<>(nodes);
+    int end = output();
+    if (nodes.getLast() instanceof Node.Concat joined && joined.inputs().size() == heads.size()
+        && nodes.get(joined.inputs().get(h)).width() == heads.get(h).width()) {
+      end = joined.inputs().get(h);
+    } else {
+      all.add(new Node.Slice(end, first, heads.get(h).width()));
+      end = all.size() - 1;
+    }
+    boolean[] isPart = new boolean[all.size()];
+    isPart[end] = true;
+    for (int n = end; n >= 0; n--) {
+      if (isPart[n]) {
+        all.get(n).inputs().forEach(input -> isPart[input] = true);
+      }
+    }
+    isPart[0] = true;
+    int[] places = new int[all.size()];
+    Set<String> layers = new HashSet<>();
+    List<Node> part = new ArrayList<>();
+    for (int n = 0; n <= end; n++) {
+      if (isPart[n]) {
+        places[n] = part.size();
+        part.add(moved(all.get(n), input -> places[input], layers));
+      }
+    }
+    return new Graph(part);
+  }
+
+  /// A node with other numbers of those that it reads.
+  ///
+  /// @param layers that were there before, to which its own is added
+  private static Node moved(Node node, IntUnaryOperator places, Set<String> layers) {
+    return switch (node) {
+      case Node.Input input -> input;
+      case Node.Dense(String name, int input, int inputWidth, int width, _) ->
+        new Node.Dense(name, places.applyAsInt(input), inputWidth, width, !layers.add(name));
+      case Node.Activate(int input, Activation activation, int width) ->
+        new Node.Activate(places.applyAsInt(input), activation, width);
+      case Node.Add(List<Integer> inputs, int width) -> new Node.Add(moved(inputs, places), width);
+      case Node.Multiply(int left, int right, int width) ->
+        new Node.Multiply(places.applyAsInt(left), places.applyAsInt(right), width);
+      case Node.Scale(int input, List<Float> factors, List<Float> shifts) ->
+        new Node.Scale(places.applyAsInt(input), factors, shifts);
+      case Node.Normalize(int input, boolean centred, double epsilon, int width) ->
+        new Node.Normalize(places.applyAsInt(input), centred, epsilon, width);
+      case Node.Slice(int input, int first, int width) -> new Node.Slice(places.applyAsInt(input), first, width);
+      case Node.Sum(int input) -> new Node.Sum(places.applyAsInt(input));
+      case Node.Concat(List<Integer> inputs, int width) -> new Node.Concat(moved(inputs, places), width);
+    };
+  }
+
+  private static List<Integer> moved(List<Integer> inputs, IntUnaryOperator places) {
+    return inputs.stream().map(places::applyAsInt).toList();
   }
 
   /// The node of the logits: the one that a softmax at the end reads, or else the output.

@@ -119,10 +119,8 @@ final class NeedsTest {
       assertEquals(new Loss.SquaredError(), loss);
       assertEquals(new Loss.SquaredError(), Loss.defaultFor(network, classes));
       loss.encoder(network, oneHot);
-      refused(
-          "y.npy has one column: class indices are of one output, and the network has several, classes (3), box (2); "
-              + "give targets for all their 5 numbers",
-          () -> loss.encoder(network, classes));
+      refused("y.npy has 1 column, and the network several outputs, classes (3), box (2): give targets for all their 5 "
+          + "numbers, or prune without labels and evaluate one output", () -> loss.encoder(network, classes));
       refused("cross-entropy is of one output, and the network has several, classes (3), box (2): use mse",
           () -> new Loss.CrossEntropy().requireFits(network));
       refused("binary-cross-entropy is of one output, and the network has several, classes (3), box (2): use mse",

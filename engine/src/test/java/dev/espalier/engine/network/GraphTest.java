@@ -216,6 +216,39 @@ final class GraphTest {
     assertEquals(Activation.IDENTITY, graph.activation(0));
   }
 
+  /// Nodes that no other output needs, and a tied layer whose first use is not among them.
+  @Test
+  void anOutputOfSeveralIsANetwork() {
+    Graph.Builder builder = new Graph.Builder(6);
+    int left = builder.slice(0, 0, 3); // 1
+    int right = builder.slice(0, 3, 3); // 2
+    int first = builder.dense("encoder", left, 4); // 3
+    int again = builder.activate(builder.again(first, right), Activation.RELU); // 4, 5
+    int classes = builder.activate(builder.dense("classes", first, 3), Activation.SOFTMAX); // 6, 7
+    int scaled = builder.scale(builder.add(again, first), List.of(1f, 2f, 3f, 4f), List.of(0f, 0f, 0f, 1f)); // 8, 9
+    builder.concat(classes, builder.dense("box", scaled, 2), again); // 10, 11
+    Graph graph = builder
+        .build(List.of(new Graph.Head("classes", 3), new Graph.Head("box", 2), new Graph.Head("code", 4)));
+    assertEquals(
+        List.of(new Node.Input(6), new Node.Slice(0, 0, 3), new Node.Dense("encoder", 1, 3, 4),
+            new Node.Dense("classes", 2, 4, 3), new Node.Activate(3, Activation.SOFTMAX, 3)),
+        graph.head("classes").nodes());
+    assertTrue(graph.head("classes").givesClasses());
+    assertEquals(List.of(new Node.Input(6), new Node.Slice(0, 3, 3), new Node.Dense("encoder", 1, 3, 4),
+        new Node.Activate(2, Activation.RELU, 4)), graph.head("code").nodes());
+    assertEquals(List.of("encoder", "box"), graph.head("box").layers().stream().map(Node.Dense::name).toList());
+    assertEquals(new Node.Dense("encoder", 2, 3, 4, true), graph.head("box").nodes().get(4));
+    assertEquals("the network has no output called y, but classes (3), box (2), code (4)",
+        assertThrows(MismatchException.class, () -> graph.head("y")).getMessage());
+    assertEquals("the network has one output, and none called y",
+        assertThrows(MismatchException.class, () -> graph.head("classes").head("y")).getMessage());
+
+    Graph.Builder split = new Graph.Builder(2);
+    split.dense("both", 0, 5);
+    Graph sliced = split.build(List.of(new Graph.Head("a", 2), new Graph.Head("b", 3))).head("b");
+    assertEquals(new Node.Slice(1, 2, 3), sliced.nodes().getLast());
+  }
+
   /// The same layer one after the other, as in a recurrent network that is rolled out.
   @Test
   void aTiedLayerMakesNoChain() {
