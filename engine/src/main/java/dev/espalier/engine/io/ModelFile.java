@@ -448,18 +448,9 @@ public final class ModelFile {
   ///
   /// @throws FormatException if the name asks for a format or for parts that the model does not have, if the model is
   ///                         spread over the file and others, or if it is ONNX and a tensor that lies in another file
-  ///                         is no initializer of its graph, or cannot be read, or if it would become an ONNX model
-  ///                         of more than 2 GB
+  ///                         is no initializer of its graph, or cannot be read
   public void requireWritable(Path target) throws IOException {
-    requireWritable(target, OnnxWriter.MOST_WEIGHT_BYTES);
-  }
-
-  /// As the other.
-  ///
-  /// @param mostBytes of weights and biases in an ONNX model that is not made of another
-  void requireWritable(Path target, long mostBytes) throws IOException {
     if (isOnnx(target) && onnx.isEmpty()) {
-      OnnxWriter.requireFits(target, network.layers(), mostBytes);
       requireOnnx(target);
     } else if (isOnnx(target)) {
       onnx.orElseThrow().requireWritable(target);
@@ -525,7 +516,16 @@ public final class ModelFile {
   /// `.index.json` is that of an index, beside which the parts of the model have their names; an ONNX model has the elements
   /// of tensors in a file beside it if it had them so before, or would be too large.
   public List<Path> written(Path target) throws IOException {
-    return isOnnx(target) && onnx.isPresent() ? onnx.get().written(target) : written(target, index);
+    if (isOnnx(target)) {
+      return onnx.isPresent()
+          ? onnx.get().written(target)
+          : written(target, OnnxWriter.isSplit(network.layers(), OnnxWriter.MOST_WEIGHT_BYTES));
+    }
+    return written(target, index);
+  }
+
+  private static List<Path> written(Path target, boolean isSplit) {
+    return isSplit ? List.of(target, OnnxOutput.data(target)) : List.of(target);
   }
 
   static List<Path> written(Path target, Optional<ShardIndex> index) {
@@ -580,7 +580,7 @@ public final class ModelFile {
     }
     requireWritable(target);
     if (isOnnx(target) && onnx.isEmpty()) {
-      writeOnnx(outputs, target, changed, overwrite);
+      writeOnnx(outputs, target, changed, overwrite, OnnxWriter.MOST_WEIGHT_BYTES);
       return;
     }
     if (isOnnx(target)) {
@@ -643,7 +643,8 @@ public final class ModelFile {
     return behind(norms, l).isPresent() && file.tensor(biasName(weights.get(l))).isEmpty();
   }
 
-  private void writeOnnx(AtomicOutputs outputs, Path target, DenseNetwork changed, boolean overwrite)
+  /// @param mostBytes of weights and biases in the model's own file
+  void writeOnnx(AtomicOutputs outputs, Path target, DenseNetwork changed, boolean overwrite, long mostBytes)
       throws IOException {
     List<OnnxWriter.Layer> layers = IntStream.range(0, weights.size()).mapToObj(l -> new OnnxWriter.Layer(
         changed.layers().get(l), activation(l), weights.get(l).name(),
@@ -657,7 +658,7 @@ public final class ModelFile {
       for (BatchNorm norm : norms) {
         written.add(norm.forOnnx(file, means, arena));
       }
-      OnnxWriter.write(outputs, target, overwrite, layers, written, metadata);
+      OnnxWriter.write(outputs, target, overwrite, layers, written, metadata, mostBytes);
     }
   }
 

@@ -142,10 +142,15 @@ final class OnnxExternal {
     Stream<MemorySegment> kept = tensor.fields().stream()
         .filter(field -> !OnnxTensor.CONTENT.contains(field.number()) || field.number() == OnnxTensor.DIMS)
         .map(Protobuf.Field::whole);
-    Stream<MemorySegment> outside = Stream
+    return Stream.concat(kept, outside(location, offset, length).stream()).toList();
+  }
+
+  /// The fields of a tensor that tell where in another file its elements lie.
+  static List<MemorySegment> outside(String location, long offset, long length) {
+    Stream<MemorySegment> entries = Stream
         .of(entry(LOCATION, location), entry(OFFSET, Long.toString(offset)), entry(LENGTH, Long.toString(length)))
         .flatMap(List::stream);
-    return Stream.of(kept, outside, Stream.of(Protobuf.field(DATA_LOCATION, OUTSIDE))).flatMap(each -> each).toList();
+    return Stream.concat(entries, Stream.of(Protobuf.field(DATA_LOCATION, OUTSIDE))).toList();
   }
 
   private static List<MemorySegment> entry(String key, String value) {

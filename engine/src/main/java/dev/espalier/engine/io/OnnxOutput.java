@@ -20,7 +20,7 @@ final class OnnxOutput {
   /// Bytes of a message that readers take.
   static final long MOST_BYTES = Integer.MAX_VALUE;
   /// Smaller tensors stay in the message.
-  private static final long LEAST_OUTSIDE = 1 << 10;
+  static final long LEAST_OUTSIDE = 1 << 10;
   /// Tensors from this size on begin at pages, so that readers can map them.
   private static final long LARGE = 1 << 20;
   private static final int PAGE = 1 << 12;
@@ -129,11 +129,20 @@ final class OnnxOutput {
         copy(channel, part, patches);
       }
     });
+    writeData(outputs, target, overwrite,
+        data.stream().map(tensor -> changed.getOrDefault(tensor.name, tensor.elements)).toList());
+  }
+
+  /// Writes the file beside a model, each tensor where [#aligned] says.
+  ///
+  /// @param data elements of tensors; without any, there is no such file
+  static void writeData(AtomicOutputs outputs, Path target, boolean overwrite, List<MemorySegment> data)
+      throws IOException {
     if (!data.isEmpty()) {
       outputs.write(data(target), overwrite, channel -> {
-        for (Moved tensor : data) {
-          pad(channel, tensor.elements.byteSize());
-          copy(channel, changed.getOrDefault(tensor.name, tensor.elements));
+        for (MemorySegment elements : data) {
+          pad(channel, elements.byteSize());
+          copy(channel, elements);
         }
       });
     }
@@ -178,7 +187,10 @@ final class OnnxOutput {
     });
   }
 
-  private static long aligned(long end, long bytes) {
+  /// Where a tensor begins.
+  ///
+  /// @param end of the tensor before it
+  static long aligned(long end, long bytes) {
     return Math.ceilDiv(end, bytes < LARGE ? ALIGNMENT : PAGE) * (bytes < LARGE ? ALIGNMENT : PAGE);
   }
 

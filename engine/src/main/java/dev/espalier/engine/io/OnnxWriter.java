@@ -20,7 +20,7 @@ import java.util.stream.Stream;
 
 /// Writes a chain of layers as an ONNX model of operator set 20: a Gemm for each layer, with its weights and bias as
 /// float32 under the names of their tensors, the nodes of its activation, and those of batch normalisations. The metadata
-/// become the model's.
+/// become the model's. Where it would be larger than 2 GB, the elements of tensors of 1 KiB or more lie in a file beside it.
 final class OnnxWriter {
   private static final int OPERATOR_SET = 20;
   /// Of the format; it came with this operator set.
@@ -36,13 +36,18 @@ final class OnnxWriter {
   private static final String OUTPUT = "y";
 
   private final Arena arena;
+  /// The file beside the model, if there is one.
+  private final Optional<String> location;
+  private final List<MemorySegment> data = new ArrayList<>();
+  private long end;
   private final List<MemorySegment> graph = new ArrayList<>();
   /// The tensors that activations share, as far as they are written.
   private final Set<String> slopes = new HashSet<>();
   private int nodes;
 
-  private OnnxWriter(Arena arena) {
+  private OnnxWriter(Arena arena, Optional<String> location) {
     this.arena = arena;
+    this.location = location;
   }
 
   /// A layer and the names of its tensors.
@@ -59,12 +64,14 @@ final class OnnxWriter {
   /// A part of the chain, which reads a value and makes one of a name.
   private record Step(String name, BiConsumer<String, String> nodes) {}
 
-  /// @throws FormatException if the model is larger than such files can be
+  /// @param mostBytes of weights and biases in the model's own file
   static void write(AtomicOutputs outputs, Path target, boolean overwrite, List<Layer> layers, List<Norm> norms,
-      Map<String, String> metadata) throws IOException {
-    requireFits(target, layers.stream().map(Layer::layer).toList(), MOST_WEIGHT_BYTES);
+      Map<String, String> metadata, long mostBytes) throws IOException {
+    boolean isSplit = isSplit(layers.stream().map(Layer::layer).toList(), mostBytes);
     try (Arena arena = Arena.ofConfined()) {
-      List<MemorySegment> model = new OnnxWriter(arena).model(layers, norms, metadata);
+      OnnxWriter writer = new OnnxWriter(arena,
+          isSplit ? Optional.of(OnnxOutput.data(target).getFileName().toString()) : Optional.empty());
+      List<MemorySegment> model = writer.model(layers, norms, metadata);
       outputs.write(target, overwrite, channel -> {
         for (MemorySegment part : model) {
           if (part.byteSize() > 0) {
@@ -72,19 +79,16 @@ final class OnnxWriter {
           }
         }
       });
+      OnnxOutput.writeData(outputs, target, overwrite, writer.data);
     }
   }
 
-  /// @param mostBytes of weights and biases
-  /// @throws FormatException if the layers have more
-  static void requireFits(Path target, List<DenseLayer> layers, long mostBytes) throws FormatException {
-    long bytes = layers.stream()
-        .mapToLong(layer -> layer.weights().elements() + layer.bias().map(MatrixView::elements).orElse(0L)).sum()
-        * Float.BYTES;
-    if (bytes > mostBytes) {
-      throw new FormatException(target,
-          "not written: %d bytes of weights are more than an ONNX file holds; choose safetensors".formatted(bytes));
-    }
+  /// Whether a model has a file beside it.
+  ///
+  /// @param mostBytes of weights, and of biases, which all layers may gain, in the model's own file
+  static boolean isSplit(List<DenseLayer> layers, long mostBytes) {
+    return layers.stream().mapToLong(layer -> layer.weights().elements() + layer.outputs()).sum()
+        * Float.BYTES > mostBytes;
   }
 
   private List<MemorySegment> model(List<Layer> layers, List<Norm> norms, Map<String, String> metadata) {
@@ -184,11 +188,11 @@ final class OnnxWriter {
   }
 
   private void tensor(String name, MatrixView values, long... shape) {
-    MemorySegment data = values.segment();
+    MemorySegment elements = values.segment();
     if (ByteOrder.nativeOrder() != ByteOrder.LITTLE_ENDIAN) {
-      data = arena.allocate(values.elements() * Float.BYTES);
+      elements = arena.allocate(values.elements() * Float.BYTES);
       for (long i = 0; i < values.elements(); i++) {
-        DType.F32.write(data, i, values.segment().getAtIndex(MatrixView.ELEMENT, i));
+        DType.F32.write(elements, i, values.segment().getAtIndex(MatrixView.ELEMENT, i));
       }
     }
     List<MemorySegment> tensor = new ArrayList<>();
@@ -197,7 +201,14 @@ final class OnnxWriter {
     }
     tensor.add(Protobuf.field(2, FLOAT));
     tensor.addAll(text(OnnxContent.TENSOR_NAME, name));
-    tensor.addAll(Protobuf.field(OnnxTensor.RAW_DATA, List.of(data)));
+    if (location.isPresent() && elements.byteSize() >= OnnxOutput.LEAST_OUTSIDE) {
+      long offset = OnnxOutput.aligned(end, elements.byteSize());
+      end = offset + elements.byteSize();
+      data.add(elements);
+      tensor.addAll(OnnxExternal.outside(location.get(), offset, elements.byteSize()));
+    } else {
+      tensor.addAll(Protobuf.field(OnnxTensor.RAW_DATA, List.of(elements)));
+    }
     graph.addAll(Protobuf.field(OnnxContent.GRAPH_INITIALIZER, tensor));
   }
 

@@ -170,15 +170,32 @@ final class OnnxWriterTest {
     }
   }
 
-  /// Before any work is done; the network has 85 weights and biases.
+  /// The network has 40 · 40 + 40 · 3 weights and 43 biases; the last ones take 480 bytes, and stay in the model.
   @Test
-  void aModelOfTooManyBytesIsRefused() throws IOException {
-    ModelFile model = model("relu,tanh,identity", DType.F16);
-    Path target = folder.resolve("large.onnx");
-    model.requireWritable(target, 4 * 85);
-    model.requireWritable(folder.resolve("large.safetensors"), 0);
-    assertEquals(target + ": not written: 340 bytes of weights are more than an ONNX file holds; choose safetensors",
-        assertThrows(FormatException.class, () -> model.requireWritable(target, 4 * 85 - 1)).getMessage());
+  void largeTensorsOfAModelOfTooManyBytesLieBesideIt() throws Exception {
+    Path path = folder.resolve("model.safetensors");
+    SafetensorsWriter.write(path, true,
+        List.of(tensor("0.weight", DType.F32, 40, 40), tensor("2.weight", DType.F32, 3, 40)),
+        Map.of("activations", "relu"));
+    ModelFile model = ModelFile.load(path, Optional.empty(), arena);
+    for (long most : new long[]{4 * (1720 + 43), 4 * (1720 + 43) - 1}) {
+      Path target = folder.resolve(most + ".onnx");
+      try (AtomicOutputs outputs = new AtomicOutputs()) {
+        model.writeOnnx(outputs, target, model.network(), false, most);
+        outputs.commit();
+      }
+      boolean isSplit = most < 4 * (1720 + 43);
+      assertEquals(isSplit, OnnxOutput.data(target).toFile().exists());
+      if (isSplit) {
+        assertEquals(4 * 1600, OnnxOutput.data(target).toFile().length());
+        assertTrue(target.toFile().length() < 1024, "model");
+      }
+      ModelFile read = ModelFile.load(target, Optional.empty(), arena);
+      assertArrayEquals(model.network().layers().getFirst().weights().toArray(),
+          read.network().layers().getFirst().weights().toArray());
+      OnnxRuntime.assertSameOutputs(model.network(), target);
+      assertEquals(List.of(target), model.written(target));
+    }
   }
 
   private void refused(ModelFile model, String message) {

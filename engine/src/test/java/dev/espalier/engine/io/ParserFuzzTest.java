@@ -131,7 +131,7 @@ final class ParserFuzzTest {
           Optional.of(MatrixView.of(arena, 1, 2, 3, 4)), Activation.parse(activation));
       OnnxWriter.write(outputs, model, false,
           List.of(new OnnxWriter.Layer(layer, layer.activation(), "0.weight", Optional.of("0.bias"), Optional.empty())),
-          List.of(), Map.of("author", "me"));
+          List.of(), Map.of("author", "me"), OnnxWriter.MOST_WEIGHT_BYTES);
       outputs.commit();
       return Files.readAllBytes(model);
     } finally {
