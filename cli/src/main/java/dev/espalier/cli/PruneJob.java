@@ -126,6 +126,6 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
       Losses.note(scoring.loss, network().graph(), trained.get()).filter(note -> !notes.contains(note))
           .ifPresent(notes::add);
     }
-    return new PruningResult(result.network(), result.layers(), result.measuredChange(), result.outputSquare(), notes);
+    return result.withNotes(notes);
   }
 }

@@ -47,10 +47,8 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
     List<String> notes = new ArrayList<>(result.notes());
     notes.add("%s is the highest sparsity found that holds the limit (%s) on %s"
         .formatted(PLAIN.found(found.sparsity()), limits, heldOut.samples().name()));
-    return new PruneOutcome(plan,
-        new PruningResult(result.network(), result.layers(), result.measuredChange(), result.outputSquare(), notes),
-        result.network(), search.dense().evaluation(), found.judged().evaluation(), Optional.empty(),
-        Optional.of(curve(search)), earlier);
+    return new PruneOutcome(plan, result.withNotes(notes), result.network(), search.dense().evaluation(),
+        found.judged().evaluation(), Optional.empty(), Optional.of(curve(search)), earlier);
   }
 
   private static Target target(PruningOptions options, double sparsity) {

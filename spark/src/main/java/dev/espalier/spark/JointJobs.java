@@ -19,7 +19,7 @@ import scala.Tuple2;
 
 /// The passes of a joint repair: a job each, over samples that the executors keep, with what the dense network makes of
 /// them. Losses are added on the driver in the order of the partitions, in double; vectors as all sums are.
-final class JointJobs implements JointFit.Passes, AutoCloseable {
+final class JointJobs implements JointFit.Passes {
   private final PartitionedSamples samples;
   private final JointPart part;
   private final Broadcast<NetworkParcel> dense;

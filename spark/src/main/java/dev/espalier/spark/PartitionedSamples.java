@@ -73,6 +73,13 @@ final class PartitionedSamples {
     return Dataset.of(new SampleHead(samples.name(), 1, reader.width(), List.of()));
   }
 
+  /// As [#shape], once they are counted.
+  ///
+  /// @throws IOException as [#sums]
+  Dataset counted() throws IOException {
+    return Dataset.of(new SampleHead(samples.name(), count(), reader.width(), List.of()));
+  }
+
   /// The samples, of which the first can be read.
   ///
   /// @throws IOException as [#sums]

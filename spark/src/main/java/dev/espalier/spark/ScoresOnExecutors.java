@@ -35,7 +35,7 @@ import org.apache.spark.storage.StorageLevel;
 /// Sums and scores that stay on the executors, in their memory or on their disks, until this is closed. A task scores a
 /// layer. Weights are selected by histograms of the scores' bits, which executors count and the driver adds; then the
 /// driver fetches the sums of one layer at a time, from which it has the same scores.
-final class ScoresOnExecutors implements RemoteScores, AutoCloseable {
+final class ScoresOnExecutors implements RemoteScores {
   /// Scores of a piece of a layer.
   private static final int PIECE = 1 << 22;
 

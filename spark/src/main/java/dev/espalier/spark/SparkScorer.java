@@ -13,9 +13,10 @@ import dev.espalier.engine.pruning.Gathering;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.scoring.CancelledInputs;
+import dev.espalier.engine.scoring.Scorer;
+import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.statistics.GatheredSums;
 import dev.espalier.engine.statistics.NetworkSums;
-import dev.espalier.engine.statistics.Provenance;
 import dev.espalier.engine.statistics.Sums;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -156,50 +157,68 @@ public final class SparkScorer {
   ///                     column and the sample
   /// @throws MismatchException if there are no samples
   public GatheredSums gather(Arena arena) throws IOException {
+    NetworkSums sums = sums(arena);
+    return new GatheredSums(sums,
+        Gathering.provenance(network, plan, samples.head(), 0, samples.count(), samples.readingText()));
+  }
+
+  private NetworkSums sums(Arena arena) throws IOException {
     Broadcast<NetworkParcel> parcel = samples.broadcast(network);
     try {
-      NetworkSums sums = samples.sums(tiles, new ScoringWork(parcel, inForce(), device), arena);
-      return new GatheredSums(sums, provenance());
+      return samples.sums(tiles, new ScoringWork(parcel, inForce(), device), arena);
     } finally {
       parcel.destroy();
     }
   }
 
-  /// What was gathered, and by another pass the variances of some inputs.
+  /// Sums, and by another pass the variances of some inputs.
   ///
   /// @param inputs by the names of their layers
   /// @param arena takes the memory of the variances
-  GatheredSums withVariances(GatheredSums gathered, Map<String, CancelledInputs> inputs, Arena arena)
+  private NetworkSums withVariances(NetworkSums sums, Map<String, CancelledInputs> inputs, Arena arena)
       throws IOException {
     Broadcast<NetworkParcel> parcel = samples.broadcast(network);
     try {
       NetworkSums variances = samples.sums(Tiles.ofVariances(plan, inputs, side),
           new VariancesWork(parcel, inForce(), inputs, device), arena);
       Map<String, List<Sums>> all = new LinkedHashMap<>();
-      gathered.sums().layers().forEach((name, sums) -> all.put(name,
-          Stream.concat(sums.stream(), variances.layers().getOrDefault(name, List.of()).stream()).toList()));
-      return new GatheredSums(new NetworkSums(gathered.sums().samples(), all), gathered.provenance());
+      sums.layers().forEach((name, own) -> all.put(name,
+          Stream.concat(own.stream(), variances.layers().getOrDefault(name, List.of()).stream()).toList()));
+      return new NetworkSums(sums.samples(), all);
     } finally {
       parcel.destroy();
     }
   }
 
-  /// Gathers sums and scores, and leaves them on the executors.
+  /// As this one, of the network as a round has left it.
+  SparkScorer of(DenseNetwork now) {
+    return of(now, samples, plan.options(), device, side);
+  }
+
+  /// Gathers, and where variances have cancelled takes another pass, and scores.
   ///
   /// @param backend of the driver
   /// @param working the network, in its memory
-  ScoresOnExecutors gatherOnExecutors(Backend backend, DeviceNetwork working) throws IOException {
+  Scores score(Backend backend, DeviceNetwork working) throws IOException {
+    try (Arena gathered = Arena.ofShared()) {
+      NetworkSums sums = sums(gathered);
+      Map<String, CancelledInputs> cancelled = Scorer.cancelled(backend, working, plan.scoring(), sums);
+      return Scorer.score(backend, working, plan.scoring(),
+          cancelled.isEmpty() ? sums : withVariances(sums, cancelled, gathered));
+    }
+  }
+
+  /// Gathers and scores, and leaves sums and scores on the executors.
+  ///
+  /// @param backend of the driver
+  /// @param working the network, in its memory
+  ScoresOnExecutors scoreOnExecutors(Backend backend, DeviceNetwork working) throws IOException {
     Broadcast<NetworkParcel> parcel = samples.broadcast(network);
     PruningOptions options = inForce();
     LayerTask.Scope scope = new LayerTask.Scope(parcel, new LinkedHashMap<>(options.asText()),
         DriverBackend.of(device).toString(), samples.count());
     return ScoresOnExecutors.of(samples, backend, working, plan, scope, side, new ScoringWork(parcel, options, device),
         inputs -> new VariancesWork(parcel, options, inputs, device));
-  }
-
-  /// What the sums are gathered from.
-  Provenance provenance() throws IOException {
-    return Gathering.provenance(network, plan, samples.head(), 0, samples.count(), samples.readingText());
   }
 
   private PruningOptions inForce() {
@@ -238,10 +257,6 @@ public final class SparkScorer {
 
   int outputs() {
     return network.outputs();
-  }
-
-  boolean predictsOutputChange() {
-    return plan.scoring().predictsOutputChange();
   }
 
   PartitionedSamples samples() {

@@ -6,9 +6,7 @@ import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
-import dev.espalier.engine.scoring.RemoteScores;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -64,24 +62,6 @@ public final class Pruner {
     return path(plan, network, device, data, listener, arena).getLast();
   }
 
-  /// Prunes a network in the memory of the backend by scores that lie elsewhere, because its memory is too small for those
-  /// of all layers: it holds those of one layer at a time. The result has the same bits.
-  ///
-  /// @param plan as of [PruningPlan#ofRemote], with these options
-  /// @param network as it was before
-  /// @param device holds the same network, and the pruned one afterwards
-  /// @param scores of the same network
-  /// @param arena takes the memory of the pruned network
-  public PruningResult prune(PruningPlan plan, DenseNetwork network, DeviceNetwork device, RemoteScores scores,
-      Arena arena) throws IOException {
-    try (PruningRounds rounds = PruningRounds.start(backend, plan, device, scores)) {
-      rounds.run(options.target(), true, ProgressListener.NONE);
-      return rounds.result(network, ProgressListener.NONE, arena);
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
-    }
-  }
-
   /// As [#prune(PruningPlan, DenseNetwork, DeviceNetwork, Optional, ProgressListener, Arena)], through the stops of the
   /// options: each round starts where the last one has ended, so a path costs little more than its end alone.
   ///
@@ -97,9 +77,24 @@ public final class Pruner {
   /// @param checkpoint of the same plan, network and data
   public List<PruningResult> path(PruningPlan plan, DenseNetwork network, DeviceNetwork device, Optional<Dataset> data,
       Optional<Checkpoint> checkpoint, ProgressListener listener, Arena arena) throws IOException {
+    try (PruningRounds rounds = PruningRounds.start(backend, plan, device, data, listener)) {
+      return path(rounds, plan, network, device, checkpoint, listener, arena);
+    }
+  }
+
+  /// As the other, by samples that are elsewhere.
+  public List<PruningResult> path(PruningPlan plan, DenseNetwork network, DeviceNetwork device, RemoteSamples samples,
+      Optional<Checkpoint> checkpoint, ProgressListener listener, Arena arena) throws IOException {
+    try (PruningRounds rounds = PruningRounds.start(backend, plan, device, samples)) {
+      return path(rounds, plan, network, device, checkpoint, listener, arena);
+    }
+  }
+
+  private List<PruningResult> path(PruningRounds rounds, PruningPlan plan, DenseNetwork network, DeviceNetwork device,
+      Optional<Checkpoint> checkpoint, ProgressListener listener, Arena arena) throws IOException {
     List<PruningResult> results = new ArrayList<>();
-    rounds(plan, device, data, checkpoint, listener,
-        (rounds, target) -> results.add(rounds.result(network, target, listener, arena)));
+    run(rounds, plan, device, checkpoint, listener,
+        target -> results.add(rounds.result(network, target, listener, arena)));
     return results;
   }
 
@@ -109,41 +104,42 @@ public final class Pruner {
   public List<Double> pruneInPlace(DeviceNetwork network, Optional<Dataset> data, ProgressListener listener)
       throws IOException {
     List<Double> removed = new ArrayList<>(Collections.nCopies(network.layers().size(), 0.0));
-    rounds(PruningPlan.of(options, network, data, backend), network, data, Optional.empty(), listener,
-        (rounds, _) -> rounds.progress().layers().forEach(layer -> removed.set(layer.number(), layer.predicted())));
+    PruningPlan plan = PruningPlan.of(options, network, data, backend);
+    try (PruningRounds rounds = PruningRounds.start(backend, plan, network, data, listener)) {
+      run(rounds, plan, network, Optional.empty(), listener,
+          _ -> rounds.progress().layers().forEach(layer -> removed.set(layer.number(), layer.predicted())));
+    }
     return removed;
   }
 
   /// What happens where a path stops.
   private interface Stop {
-    void at(PruningRounds rounds, Target target) throws IOException;
+    void at(Target target) throws IOException;
   }
 
-  private void rounds(PruningPlan plan, DeviceNetwork device, Optional<Dataset> data, Optional<Checkpoint> checkpoint,
+  private void run(PruningRounds rounds, PruningPlan plan, DeviceNetwork device, Optional<Checkpoint> checkpoint,
       ProgressListener listener, Stop stop) throws IOException {
-    try (PruningRounds rounds = PruningRounds.start(backend, plan, device, data, listener)) {
-      int count = plan.rounds().size();
-      int done = checkpoint.map(Checkpoint::rounds).orElse(0);
-      for (int r = 1; r <= count; r++) {
-        Target target = plan.rounds().get(r - 1);
-        boolean isStop = options.path().contains(target);
-        if (r > done) {
-          rounds.run(target, isStop,
-              count == 1
-                  ? listener
-                  : listener.part("round %s of %s".formatted(r, count), share(plan, r - 1), share(plan, r)));
-          if (checkpoint.isPresent()) {
-            save(rounds, checkpoint.get(), device);
-          }
-        } else if (isStop || r == done) {
-          restore(rounds, checkpoint.orElseThrow(), r);
+    int count = plan.rounds().size();
+    int done = checkpoint.map(Checkpoint::rounds).orElse(0);
+    for (int r = 1; r <= count; r++) {
+      Target target = plan.rounds().get(r - 1);
+      boolean isStop = options.path().contains(target);
+      if (r > done) {
+        rounds.run(target, isStop,
+            count == 1
+                ? listener
+                : listener.part("round %s of %s".formatted(r, count), share(plan, r - 1), share(plan, r)));
+        if (checkpoint.isPresent()) {
+          save(rounds, checkpoint.get(), device);
         }
-        if (isStop) {
-          stop.at(rounds, target);
-        }
+      } else if (isStop || r == done) {
+        restore(rounds, checkpoint.orElseThrow(), r);
       }
-      listener.at(1);
+      if (isStop) {
+        stop.at(target);
+      }
     }
+    listener.at(1);
   }
 
   private static double share(PruningPlan plan, int rounds) {

@@ -30,8 +30,6 @@ import dev.espalier.engine.scoring.NonlinearCost;
 import dev.espalier.engine.scoring.ScoringPlan;
 import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.statistics.GatheredSums;
-import dev.espalier.engine.statistics.NetworkSums;
-import dev.espalier.engine.statistics.Provenance;
 import dev.espalier.engine.statistics.Statistic;
 import dev.espalier.engine.statistics.Sums;
 import java.io.IOException;
@@ -43,7 +41,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
 /// [PruningOptions] resolved against a network, its data and a backend: every default decided, and everything that does
@@ -86,7 +83,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   ///                                                    options allow it
   public static PruningPlan of(PruningOptions options, Architecture network, Optional<Dataset> data, Backend backend) {
     requireData(options, options.criterion().needs().and(options.effectiveCompensation().needs()), data);
-    return of(options, network, data, Optional.empty(), false, backend);
+    return of(options, network, data, Optional.empty(), backend);
   }
 
   /// The plan of pruning `network` by statistics that were gathered before, without samples, in one round.
@@ -95,27 +92,6 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
   /// @throws MismatchException if the statistics are of another network or options, lack a layer or a statistic, or the
   ///                           schedule has more than one round; or as of the other
   public static PruningPlan of(PruningOptions options, DenseNetwork network, GatheredSums statistics, Backend backend) {
-    PruningPlan plan = of(options, network, statistics, false, backend);
-    for (Layer layer : plan.layers()) {
-      if (!layer.excluded()) {
-        requireSums(layer, plan.scoring().needs(), statistics.sums().layers().get(layer.name()));
-      }
-    }
-    return plan;
-  }
-
-  /// As the other, of [scores that lie elsewhere][dev.espalier.engine.scoring.RemoteScores], and come to `backend` layer
-  /// by layer.
-  ///
-  /// @param samples that were summed
-  /// @param provenance what the sums were gathered from
-  public static PruningPlan ofRemote(PruningOptions options, DenseNetwork network, long samples, Provenance provenance,
-      Backend backend) {
-    return of(options, network, new GatheredSums(new NetworkSums(samples, Map.of()), provenance), true, backend);
-  }
-
-  private static PruningPlan of(PruningOptions options, DenseNetwork network, GatheredSums statistics,
-      boolean layerByLayer, Backend backend) {
     Needs needs = options.criterion().needs().and(options.effectiveCompensation().needs());
     if (!options.criterion().followsFromSums()) {
       throw new MissingDataException("criterion %s".formatted(options.criterion()), Part.SAMPLES);
@@ -123,7 +99,7 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     if (!options.repair().steps().isEmpty()) {
       throw new MissingDataException("repair %s".formatted(options.repair()), Part.SAMPLES);
     }
-    PruningPlan plan = of(options, network, Optional.empty(), Optional.of(statistics), layerByLayer, backend);
+    PruningPlan plan = of(options, network, Optional.empty(), Optional.of(statistics), backend);
     if (plan.rounds().size() > 1) {
       throw new MismatchException("schedule %s scores the network again in each round, which needs samples: use oneshot"
           .formatted(options.schedule()));
@@ -136,6 +112,11 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     requireGathered(Gathering.LOSS, options.loss().map(Loss::toString), gathered);
     if (needs.sensitivities()) {
       requireGathered(Gathering.NEW_BIAS, Optional.of(String.valueOf(options.newBias())), gathered);
+    }
+    for (Layer layer : plan.layers()) {
+      if (!layer.excluded()) {
+        requireSums(layer, plan.scoring().needs(), statistics.sums().layers().get(layer.name()));
+      }
     }
     return plan;
   }
@@ -162,9 +143,8 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     }
   }
 
-  /// @param layerByLayer whether the sums and scores of one layer at a time are in the backend's memory
   private static PruningPlan of(PruningOptions options, Architecture network, Optional<Dataset> data,
-      Optional<GatheredSums> statistics, boolean layerByLayer, Backend backend) {
+      Optional<GatheredSums> statistics, Backend backend) {
     Compensation compensation = options.effectiveCompensation();
     Needs needs = options.criterion().needs().and(compensation.needs());
     data.ifPresent(given -> given.requireWidth(network.inputs()));
@@ -192,9 +172,9 @@ public record PruningPlan(PruningOptions options, List<Layer> layers, ScoringPla
     }
     boolean needsLoss = data.isPresent() && (needs.labels() || options.repair().needLabels());
     Optional<Loss> loss = needsLoss ? Optional.of(loss(options, network, data.orElseThrow())) : Optional.empty();
-    LongStream ofLayers = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
-        .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation, sensitivity));
-    long scores = layerByLayer ? ofLayers.max().orElse(0) : ofLayers.sum();
+    long scores = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())
+        .mapToLong(l -> ScoringPlan.bytes(network.layers().get(l), options.criterion(), compensation, sensitivity))
+        .sum();
     options.repair().steps().forEach(step -> step.requireFits(network.graph()));
     Repairs repair = new Repairs(options.repair().steps().stream().map(step -> step.inForce(network.graph())).toList());
     List<ScoringPlan.Layer> scored = IntStream.range(0, layers.size()).filter(l -> !layers.get(l).excluded())

@@ -19,6 +19,11 @@ public record PruningResult(DenseNetwork network, List<LayerResult> layers, Opti
     notes = List.copyOf(notes);
   }
 
+  /// This result with other notes.
+  public PruningResult withNotes(List<String> value) {
+    return new PruningResult(network, layers, measuredChange, outputSquare, value);
+  }
+
   /// Weights of the layers that were not excluded.
   public long prunableWeights() {
     return layers.stream().filter(layer -> !layer.excluded()).mapToLong(LayerResult::weights).sum();

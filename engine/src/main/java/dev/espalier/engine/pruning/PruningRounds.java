@@ -21,6 +21,7 @@ import dev.espalier.engine.scoring.Scores;
 import dev.espalier.engine.scoring.Selector;
 import dev.espalier.engine.statistics.Histogram;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -39,19 +40,22 @@ public final class PruningRounds implements Resource {
   private final Backend backend;
   private final PruningPlan plan;
   private final DeviceNetwork device;
+  private final Optional<RemoteSamples> remote;
   private final Arena arena = Arena.ofShared(); // of the workers that read passes
   private Optional<Dataset> data;
   private Optional<ResidentSamples> resident = Optional.empty();
   private Optional<Repairer> repairer = Optional.empty();
   private Optional<Scores> scores = Optional.empty();
-  private Optional<RemoteScores> remote = Optional.empty();
+  private Optional<RemoteScores> scoresElsewhere = Optional.empty();
   private List<PruningProgress.Layer> layers;
   private int rounds;
 
-  private PruningRounds(Backend backend, PruningPlan plan, DeviceNetwork device, Optional<Dataset> data) {
+  private PruningRounds(Backend backend, PruningPlan plan, DeviceNetwork device, Optional<RemoteSamples> remote,
+      Optional<Dataset> data) {
     this.backend = backend;
     this.plan = plan;
     this.device = device;
+    this.remote = remote;
     this.data = data;
     layers = plan.scoring().layers().stream()
         .map(layer -> new PruningProgress.Layer(layer.number(), 0, Cut.NOTHING, false, Optional.empty())).toList();
@@ -63,7 +67,17 @@ public final class PruningRounds implements Resource {
   /// @param device stays the caller's; the rounds change it
   public static PruningRounds start(Backend backend, PruningPlan plan, DeviceNetwork device, Optional<Dataset> data,
       ProgressListener listener) throws IOException {
-    PruningRounds rounds = new PruningRounds(backend, plan, device, data);
+    return prepared(new PruningRounds(backend, plan, device, Optional.empty(), data), listener);
+  }
+
+  /// As the other, by samples that are elsewhere.
+  public static PruningRounds start(Backend backend, PruningPlan plan, DeviceNetwork device, RemoteSamples samples)
+      throws IOException {
+    return prepared(new PruningRounds(backend, plan, device, Optional.of(samples), Optional.empty()),
+        ProgressListener.NONE);
+  }
+
+  private static PruningRounds prepared(PruningRounds rounds, ProgressListener listener) throws IOException {
     try {
       rounds.prepare(listener);
       return rounds;
@@ -71,16 +85,6 @@ public final class PruningRounds implements Resource {
       rounds.close();
       throw e;
     }
-  }
-
-  /// Before the only round, which removes by scores that lie elsewhere.
-  ///
-  /// @param plan as of [PruningPlan#ofRemote]
-  /// @param remote of `device`'s network; stays the caller's
-  static PruningRounds start(Backend backend, PruningPlan plan, DeviceNetwork device, RemoteScores remote) {
-    PruningRounds rounds = new PruningRounds(backend, plan, device, Optional.empty());
-    rounds.remote = Optional.of(remote);
-    return rounds;
   }
 
   private void prepare(ProgressListener listener) throws IOException {
@@ -91,7 +95,9 @@ public final class PruningRounds implements Resource {
     if (data.isPresent() && plan.memory().samples() > 0) {
       data = Optional.of(resident(data.get()));
     }
-    if (repairs) {
+    if (repairs && remote.isPresent()) {
+      repairer = Optional.of(Repairer.of(backend, plan.repair(), remote.get()::repair));
+    } else if (repairs) {
       repairer = Optional
           .of(Repairer.towards(device, backend, plan.repair(), plan.scoring(), data.orElseThrow(), listener, arena));
     }
@@ -113,13 +119,9 @@ public final class PruningRounds implements Resource {
   ///
   /// @param isStop whether the network is wanted as it is then
   public void run(Target target, boolean isStop, ProgressListener listener) throws IOException {
-    if (remote.isPresent()) {
-      removeLayerByLayer(remote.get(), target);
-    } else {
-      score(listener);
-      remove(target);
-      forgetScores();
-    }
+    score(listener);
+    remove(target);
+    forgetScores();
     repair(isStop, listener);
   }
 
@@ -141,9 +143,19 @@ public final class PruningRounds implements Resource {
   /// Scores the network as it is now. [#remove] can follow several times, each after [#restore].
   public void score(ProgressListener listener) throws IOException {
     forgetScores();
-    Scores now = plan.statistics().isPresent()
-        ? Scorer.score(backend, device, plan.scoring(), plan.statistics().get().sums())
-        : Scorer.score(backend, device, plan.scoring(), data, listener);
+    if (remote.isEmpty()) {
+      take(plan.statistics().isPresent()
+          ? Scorer.score(backend, device, plan.scoring(), plan.statistics().get().sums())
+          : Scorer.score(backend, device, plan.scoring(), data, listener));
+      return;
+    }
+    switch (remote.get().score(device)) {
+      case RemoteSamples.Scored.Here(Scores here) -> take(here);
+      case RemoteSamples.Scored.Elsewhere(RemoteScores elsewhere) -> scoresElsewhere = Optional.of(elsewhere);
+    }
+  }
+
+  private void take(Scores now) {
     scores = Optional.of(now);
     backend.enter(Phase.SELECT);
     int bins = plan.options().histogramBins();
@@ -154,7 +166,17 @@ public final class PruningRounds implements Resource {
   }
 
   /// Removes weights of the network that was scored last, and compensates.
-  public void remove(Target target) {
+  ///
+  /// @throws IOException if scores that are elsewhere cannot be fetched
+  public void remove(Target target) throws IOException {
+    if (scoresElsewhere.isPresent()) {
+      try {
+        removeLayerByLayer(scoresElsewhere.get(), target);
+      } catch (UncheckedIOException e) {
+        throw e.getCause();
+      }
+      return;
+    }
     Scores last = scores.orElseThrow();
     List<Cut> cuts = Selector.select(backend, last, target, plan.options().minPerLayer(), plan.ownSparsities(target));
     List<Double> predicted = last.apply(device, cuts);
@@ -198,6 +220,8 @@ public final class PruningRounds implements Resource {
   private void forgetScores() {
     scores.ifPresent(Scores::close);
     scores = Optional.empty();
+    scoresElsewhere.ifPresent(RemoteScores::close);
+    scoresElsewhere = Optional.empty();
   }
 
   /// Where the pruning is after its last round, beside the network.
@@ -286,10 +310,11 @@ public final class PruningRounds implements Resource {
         .map(p -> new PruningNotes.Choice(pruned.layers().get(p.number()).name(), p.cut(), p.zero())).toList());
     notes.addAll(doubts.arbitrary());
     boolean reads = plan.scoring().needs().samples() || repairer.isPresent();
-    if (data.isPresent() && reads && reached.sparsity() > 0
+    Optional<Long> samples = remote.map(RemoteSamples::samples).or(() -> data.map(given -> given.samples().samples()));
+    if (samples.isPresent() && reads && reached.sparsity() > 0
         && doubts.choices().stream().noneMatch(PruningNotes.Choice::zero)) {
       doubts.fewSamples(plan.scoring().layers().stream().map(layer -> network.layers().get(layer.number())).toList(),
-          data.get().samples().samples()).ifPresent(notes::add);
+          samples.get()).ifPresent(notes::add);
     }
     ofLayers.ifPresent(c -> doubts.mispredicted(results, c.outputSquare()).ifPresent(notes::add));
     return new PruningResult(pruned, results,

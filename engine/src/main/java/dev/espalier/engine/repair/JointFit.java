@@ -2,6 +2,7 @@ package dev.espalier.engine.repair;
 
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Objective;
@@ -24,7 +25,7 @@ import java.util.Optional;
 
 /// The joint repair for samples in parts (docs/method.md, joint repair): this side takes the steps, and each needs some
 /// sums over all samples, which [Passes] bring. Each part sums by [Part].
-public final class JointFit {
+public final class JointFit implements Repairer.Step {
   private final Backend backend;
   private final Objective objective;
   private final Passes passes;
@@ -47,7 +48,7 @@ public final class JointFit {
   public record Now(DenseNetwork network, Optional<List<Integer>> inputs) {}
 
   /// Passes over all samples.
-  public interface Passes {
+  public interface Passes extends Resource {
     /// The sum of the losses, in double.
     double loss(Now now) throws IOException;
 
@@ -64,6 +65,7 @@ public final class JointFit {
   /// @param backend takes the steps
   /// @param method with its objective in force
   /// @param layers to repair
+  /// @param passes are closed with this
   public JointFit(Backend backend, Repair.Joint method, List<ScoringPlan.Layer> layers, long seed, Passes passes) {
     this.backend = backend;
     this.passes = passes;
@@ -81,29 +83,29 @@ public final class JointFit {
     });
   }
 
-  /// Repairs a network after a round.
-  ///
-  /// @param isStop whether the network is wanted as it is then
-  /// @throws IOException if a pass fails
+  @Override
   public void repair(DeviceNetwork pruned, boolean isStop, ProgressListener listener) throws IOException {
     refit.repair(pruned, isStop, listener);
   }
 
-  /// What a user should know of the rounds so far, one sentence each.
+  @Override
   public List<String> notes() {
     return refit.notes();
   }
 
-  /// What a later round needs to know of the rounds so far.
+  @Override
   public List<Integer> state() {
     return refit.state();
   }
 
-  /// Goes on from where an equal repair was.
-  ///
-  /// @param state as [#state] gave it
+  @Override
   public void restore(List<Integer> state) {
     refit.restore(state);
+  }
+
+  @Override
+  public void close() {
+    passes.close();
   }
 
   /// Sums that others find.

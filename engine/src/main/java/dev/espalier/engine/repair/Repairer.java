@@ -22,7 +22,7 @@ import java.util.stream.IntStream;
 /// Makes the repairs of a pruning, round by round, towards the dense network, of which it keeps a copy.
 public final class Repairer implements Resource {
   /// One repair.
-  interface Step extends Resource {
+  public interface Step extends Resource {
     /// Repairs a network of the graph and shapes of the dense one.
     ///
     /// @param isStop whether the network is wanted as it is then
@@ -70,24 +70,46 @@ public final class Repairer implements Resource {
     Resources resources = new Resources();
     try {
       DeviceNetwork dense = resources.own(DeviceNetwork.copyOf(backend, network));
-      List<Step> steps = new ArrayList<>();
-      for (Repair repair : repairs.steps()) {
-        try (Resource _ = backend.hold(phase(repair))) {
-          steps.add(resources.own(switch (repair) {
-            case Repair.Refit refit ->
-              LayerRefit.towards(dense, backend, refit, plan.layers(), data.samples(), plan.batchSize());
-            case Repair.Joint joint -> JointRefit.towards(dense, backend, joint, plan, data.samples(), listener, arena);
-            case Repair.Distill distill ->
-              Distillation.towards(dense, backend, distill, plan, data.samples(), listener, arena);
-            case Repair.FineTune fineTune -> new FineTuning(backend, fineTune, dense, plan, data);
-          }));
-        }
-      }
-      return new Repairer(backend, repairs, steps, resources);
+      return of(backend, repairs, repair -> switch (repair) {
+        case Repair.Refit refit ->
+          LayerRefit.towards(dense, backend, refit, plan.layers(), data.samples(), plan.batchSize());
+        case Repair.Joint joint -> JointRefit.towards(dense, backend, joint, plan, data.samples(), listener, arena);
+        case Repair.Distill distill ->
+          Distillation.towards(dense, backend, distill, plan, data.samples(), listener, arena);
+        case Repair.FineTune fineTune -> new FineTuning(backend, fineTune, dense, plan, data);
+      }, resources);
     } catch (IOException | RuntimeException | Error e) {
       resources.closeAfter(e);
       throw e;
     }
+  }
+
+  /// Makes a repair.
+  public interface Maker {
+    /// @return closed by the caller
+    /// @throws IOException if a sample cannot be read or is not finite
+    Step of(Repair repair) throws IOException;
+  }
+
+  /// Repairs as others make them, such as those by samples of a cluster.
+  public static Repairer of(Backend backend, Repairs repairs, Maker maker) throws IOException {
+    Resources resources = new Resources();
+    try {
+      return of(backend, repairs, maker, resources);
+    } catch (IOException | RuntimeException | Error e) {
+      resources.closeAfter(e);
+      throw e;
+    }
+  }
+
+  private static Repairer of(Backend backend, Repairs repairs, Maker maker, Resources resources) throws IOException {
+    List<Step> steps = new ArrayList<>();
+    for (Repair repair : repairs.steps()) {
+      try (Resource _ = backend.hold(phase(repair))) {
+        steps.add(resources.own(maker.of(repair)));
+      }
+    }
+    return new Repairer(backend, repairs, steps, resources);
   }
 
   /// What the time of a repair counts as.

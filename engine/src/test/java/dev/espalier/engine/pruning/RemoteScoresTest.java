@@ -18,12 +18,14 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
 import dev.espalier.engine.method.LayerSparsity;
+import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Scope;
 import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.repair.Repairer;
 import dev.espalier.engine.scoring.CancelledInputs;
 import dev.espalier.engine.scoring.OneLayerScorer;
 import dev.espalier.engine.scoring.RemoteScores;
@@ -157,6 +159,31 @@ final class RemoteScoresTest {
     public Scores fetch(int i) {
       return scorer(backend, device, plan, i).score(ofLayer(i), typical);
     }
+
+    @Override
+    public void close() {
+      // The sums are the test's.
+    }
+  }
+
+  private PruningResult prune(Backend backend, PruningPlan plan, DeviceNetwork device, Elsewhere scores)
+      throws IOException {
+    return new Pruner(backend, plan.options()).path(plan, network, device, new RemoteSamples() {
+      @Override
+      public long samples() {
+        return scores.sums.samples();
+      }
+
+      @Override
+      public Scored score(DeviceNetwork now) {
+        return new Scored.Elsewhere(scores);
+      }
+
+      @Override
+      public Repairer.Step repair(Repair repair) {
+        throw new AssertionError(repair);
+      }
+    }, Optional.empty(), ProgressListener.NONE, arena).getLast();
   }
 
   private GatheredSums gather(Backend backend, PruningOptions options, Dataset data) throws IOException {
@@ -185,9 +212,8 @@ final class RemoteScoresTest {
           Optional.empty(), ProgressListener.NONE, arena);
     }
     try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
-      PruningPlan plan = PruningPlan.ofRemote(options, network, sums.sums().samples(), sums.provenance(), backend);
-      found = new Pruner(backend, options).prune(plan, network, device,
-          Elsewhere.of(backend, device, plan, sums.sums()), arena);
+      PruningPlan plan = PruningPlan.of(options, network, sums, backend);
+      found = prune(backend, plan, device, Elsewhere.of(backend, device, plan, sums.sums()));
     }
     assertEquals(expected.notes(), found.notes());
     assertEquals(expected.layers(), found.layers());
@@ -245,11 +271,10 @@ final class RemoteScoresTest {
     try (Backend backend = new CpuBackend(); DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
       PruningOptions options = PruningOptions.builder().target(new Target.Neurons(0.5, new Scope.Global())).build();
       GatheredSums sums = gather(backend, options, data(0));
-      PruningPlan plan = PruningPlan.ofRemote(options, network, 100, sums.provenance(), backend);
+      PruningPlan plan = PruningPlan.of(options, network, sums, backend);
       Elsewhere scores = Elsewhere.of(backend, device, plan, sums.sums());
       assertEquals("neurons are selected by sums over layers: their scores must be in one memory",
-          assertThrows(MismatchException.class,
-              () -> new Pruner(backend, options).prune(plan, network, device, scores, arena)).getMessage());
+          assertThrows(MismatchException.class, () -> prune(backend, plan, device, scores)).getMessage());
     }
   }
 
@@ -259,7 +284,7 @@ final class RemoteScoresTest {
     try (Backend backend = new CpuBackend(); DeviceNetwork device = DeviceNetwork.copyOf(backend, network)) {
       PruningOptions options = PruningOptions.builder().build();
       GatheredSums sums = gather(backend, options, data(0));
-      PruningPlan plan = PruningPlan.ofRemote(options, network, 100, sums.provenance(), backend);
+      PruningPlan plan = PruningPlan.of(options, network, sums, backend);
       Elsewhere elsewhere = Elsewhere.of(backend, device, plan, sums.sums());
       try (Scores scores = elsewhere.fetch(1)) {
         scores.rank(device);
