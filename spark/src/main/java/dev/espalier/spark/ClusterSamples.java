@@ -77,7 +77,8 @@ record ClusterSamples(Backend backend, DenseNetwork dense, PruningPlan plan, Spa
         Broadcast<NetworkParcel> now = scorer.samples().broadcast(pruned.download(gathered));
         try {
           PruningPlan.Layer shape = plan.layers().get(layer.number());
-          NetworkSums sums = scorer.samples().sums(Tiles.ofFit(shape, Tiles.SIDE),
+          NetworkSums sums = scorer.samples().sums(
+              Tiles.ofFit(shape, dense.graph().uses(layer.number()).length, Tiles.SIDE),
               new RefitWork(before, now, layer.number(), layer.compensable(), scorer.batchSize(), device.toString()),
               gathered);
           LayerFit.fit(backend, pruned.layers().get(layer.number()), layer.compensable(),

@@ -35,7 +35,7 @@ record RefitWork(Broadcast<NetworkParcel> dense, Broadcast<NetworkParcel> pruned
         DeviceNetwork now = DeviceNetwork.copyOf(backend, pruned.value().network())) {
       List<Sums> sums = LayerFit.sums(backend, before, now, new ScoringPlan.Layer(layer, compensable),
           samples.samples(), batchSize, listener, arena);
-      return new NetworkSums(samples.samples().samples(), Map.of(now.layers().get(layer).name(), sums));
+      return new NetworkSums(sums.getFirst().samples(), Map.of(now.layers().get(layer).name(), sums));
     }
   }
 }

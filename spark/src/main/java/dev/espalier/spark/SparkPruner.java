@@ -26,8 +26,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /// Prunes by statistics that a Spark cluster gathers, in the rounds of a schedule. The driver selects, removes,
@@ -126,7 +124,7 @@ public final class SparkPruner {
   }
 
   private static Stream<Tiles> tilesOfFits(SparkScorer scorer) {
-    return scorer.layers().stream().map(layer -> Tiles.ofFit(layer, Tiles.SIDE));
+    return scorer.layers().stream().map(layer -> Tiles.ofFit(layer, 1, Tiles.SIDE));
   }
 
   /// Where weights are selected, what that takes of the driver, and what the rounds will cost beside the gathering for
@@ -175,19 +173,6 @@ public final class SparkPruner {
             PLAIN.percent(Repair.Joint.ROUNDS_FROM));
   }
 
-  /// The parts of a fit count samples, and those of a tied layer count once for each use.
-  private void requireRefittable(DenseNetwork network, SparkScorer scorer) {
-    Set<String> fitted = scorer.layers().stream().map(PruningPlan.Layer::name).collect(Collectors.toSet());
-    for (int l = 0; l < network.layers().size(); l++) {
-      String name = network.layers().get(l).name();
-      if (network.graph().isTied(l) && fitted.contains(name)
-          && options.repair().steps().stream().anyMatch(Repair.Refit.class::isInstance)) {
-        throw new MismatchException("layer %s is used by %d nodes, which Spark does not refit: use joint or none, or "
-            .formatted(name, network.graph().uses(l).length) + "exclude it");
-      }
-    }
-  }
-
   private List<Target> targets() {
     return options.schedule().path(options.path());
   }
@@ -219,7 +204,6 @@ public final class SparkPruner {
 
   private PruningResult prune(DenseNetwork network, SparkScorer scorer, Optional<Path> folder, Arena arena)
       throws IOException {
-    requireRefittable(network, scorer);
     try (Backend backend = DriverBackend.open(device); DeviceNetwork working = DeviceNetwork.copyOf(backend, network)) {
       PartitionedSamples samples = scorer.samples();
       PruningPlan plan = PruningPlan.of(options, network, Optional.of(samples.counted()), backend);

@@ -42,8 +42,16 @@ final class Tiles implements Serializable {
   }
 
   private final ArrayList<Tile> tiles = new ArrayList<>();
+  /// How often each sample counts.
+  private final int uses;
 
-  private Tiles() {}
+  private Tiles() {
+    this(1);
+  }
+
+  private Tiles(int uses) {
+    this.uses = uses;
+  }
 
   /// Those of the sums that a plan needs.
   ///
@@ -59,8 +67,10 @@ final class Tiles implements Serializable {
   }
 
   /// Those of the sums that the fit of a layer needs, as [dev.espalier.engine.repair.LayerFit] gives them.
-  static Tiles ofFit(PruningPlan.Layer layer, int side) {
-    Tiles all = new Tiles();
+  ///
+  /// @param uses nodes that use the layer, for each of which a sample counts
+  static Tiles ofFit(PruningPlan.Layer layer, int uses, int side) {
+    Tiles all = new Tiles(uses);
     all.add(layer.name(), new Statistic.Covariance(Statistic.Covariance.Pair.INPUTS), layer.inputs(), layer.inputs(),
         side);
     all.add(layer.name(), new Statistic.Covariance(Statistic.Covariance.Pair.ERRORS), layer.outputs(), layer.inputs(),
@@ -162,15 +172,16 @@ final class Tiles implements Serializable {
   /// @param some the numbers of those of whole layers
   /// @param arena takes their memory
   NetworkSums allocate(long samples, int[] some, Arena arena) {
+    long counted = Math.multiplyExact(samples, uses);
     Map<String, Map<Statistic, Sums>> layers = new LinkedHashMap<>();
     for (int number : some) {
       Tile tile = tiles.get(number);
       layers.computeIfAbsent(tile.layer, _ -> new LinkedHashMap<>()).computeIfAbsent(tile.statistic,
-          _ -> zeros(tile, samples, arena));
+          _ -> zeros(tile, counted, arena));
     }
     Map<String, List<Sums>> sums = new LinkedHashMap<>();
     layers.forEach((layer, all) -> sums.put(layer, List.copyOf(all.values())));
-    return new NetworkSums(samples, sums);
+    return new NetworkSums(counted, sums);
   }
 
   private static Sums zeros(Tile tile, long samples, Arena arena) {

@@ -317,30 +317,27 @@ final class SparkPrunerTest {
     }
   }
 
-  /// Scores and a joint repair of a layer that two nodes use, as on one machine; a refit is refused.
-  @Test
-  void prunesTiedLayersAsOneMachine() throws IOException {
+  /// Scores and repairs of a layer that two nodes use, as on one machine.
+  @ParameterizedTest
+  @ValueSource(strings = {"joint:mse:outer=1:inner=2", "refit"})
+  void prunesTiedLayersAsOneMachine(Repairs repair) throws IOException {
     Graph.Builder builder = new Graph.Builder(Fixture.INPUTS);
     int first = builder.activate(builder.dense("a", 0, 5), Activation.TANH);
     int step = builder.activate(builder.dense("step", first, 5), Activation.TANH);
     builder.dense("b", builder.activate(builder.again(step - 1, step), Activation.TANH), 3);
     DenseNetwork tied = RandomNetwork.of(builder.build(), 4, arena);
-    PruningOptions.Builder options = PruningOptions.builder().sparsity(0.5)
-        .repair(Repairs.parse("joint:mse:outer=1:inner=2"));
+    PruningOptions options = PruningOptions.builder().sparsity(0.5).repair(repair).build();
     SparkSamples samples = SparkSamples.of(Fixture.arrays(3), SampleColumns.of("x"));
-    DenseNetwork found = new SparkPruner(options.build(), Device.REFERENCE).prune(tied, samples, arena).network();
+    DenseNetwork found = new SparkPruner(options, Device.REFERENCE).prune(tied, samples, arena).network();
     try (Backend backend = Device.REFERENCE.open()) {
-      DenseNetwork expected = new Pruner(backend, options.build())
-          .prune(tied, Dataset.of(Fixture.onOneMachine(arena)), arena).network();
+      DenseNetwork expected = new Pruner(backend, options).prune(tied, Dataset.of(Fixture.onOneMachine(arena)), arena)
+          .network();
       for (int l = 0; l < 3; l++) {
         assertArrayEquals(expected.layers().get(l).weights().toArray(), found.layers().get(l).weights().toArray(),
             1e-3f);
         assertEquals(expected.layers().get(l).weights().zeros(), found.layers().get(l).weights().zeros());
       }
     }
-    SparkPruner refit = new SparkPruner(options.repair(new Repair.Refit()).build(), Device.REFERENCE);
-    assertEquals("layer step is used by 2 nodes, which Spark does not refit: use joint or none, or exclude it",
-        assertThrows(MismatchException.class, () -> refit.prune(tied, samples, arena)).getMessage());
     SparkPruner onExecutors = new SparkPruner(PruningOptions.builder().build(), Device.REFERENCE, Selection.EXECUTORS);
     assertEquals(
         "layers that several nodes use are selected on the driver, and this network has step (2 times): use the "
