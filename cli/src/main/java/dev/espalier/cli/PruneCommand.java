@@ -8,6 +8,7 @@ import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.data.Augmentation;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.experiment.SparsitySearch;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Limits;
@@ -52,8 +53,6 @@ import picocli.CommandLine.Parameters;
 final class PruneCommand implements Callable<Integer> {
   static final int HISTOGRAM_BINS = 60;
   private static final int FINE_TUNING_BATCH = 128;
-  /// A search holds out one of so many samples.
-  private static final int HELD_OUT = 5;
 
   @Mixin
   private GlobalOptions global;
@@ -153,7 +152,7 @@ final class PruneCommand implements Callable<Integer> {
       tests.ifPresent(samples -> samples.requireWidth(network.inputs()));
       Optional<Limits> limits = selection.limits();
       Optional<Dataset.Split> split = limits.isPresent() && tests.isEmpty()
-          ? given.map(all -> all.holdOut(HELD_OUT))
+          ? given.map(all -> all.holdOut(SparsitySearch.HELD_OUT))
           : Optional.empty();
       Optional<Dataset> used = split.map(Dataset.Split::used).or(() -> given);
       Optional<Dataset> heldOut = tests.or(() -> split.map(Dataset.Split::heldOut));

@@ -48,6 +48,8 @@ import tools.jackson.databind.json.JsonMapper;
 /// @param loss empty: only output changes are judged
 public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dataset> calibration, Dataset heldOut,
     Optional<Loss> loss, int batchSize, ProgressListener listener) {
+  /// One of so many samples is held out to judge by, where there are no others.
+  public static final int HELD_OUT = 5;
   /// The part of the weights that a step keeps, where the schedule names none.
   private static final double KEPT = 0.75;
   /// Bisections: the last step is divided by 2 to the power of this.
@@ -57,6 +59,18 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   /// read them.
   private static final MathContext ROUND = new MathContext(6);
   private static final MathContext BETWEEN = new MathContext(3);
+
+  /// The passes of a search, where its samples are elsewhere, such as on the machines of a cluster. The search then
+  /// knows of its samples how many there are, and their names.
+  public interface Passes {
+    /// Before the first round, of a network in the memory of the search's backend; closed by the search.
+    PruningRounds start(PruningPlan plan, DeviceNetwork network) throws IOException;
+
+    /// The last of one or two networks, judged on the held-out samples.
+    ///
+    /// @param networks the dense one first
+    EvaluationPass.Result judge(List<DeviceNetwork> networks) throws IOException;
+  }
 
   /// One network of the search.
   ///
@@ -92,6 +106,22 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   /// @param checkpoint of the same options and limits
   public Result run(PruningOptions options, Limits limits, Optional<Checkpoint> checkpoint, Arena arena)
       throws IOException {
+    return run(options, limits, checkpoint, new Passes() {
+      @Override
+      public PruningRounds start(PruningPlan plan, DeviceNetwork device) throws IOException {
+        return PruningRounds.start(backend, plan, device, calibration, listener);
+      }
+
+      @Override
+      public EvaluationPass.Result judge(List<DeviceNetwork> networks) throws IOException {
+        return EvaluationPass.run(backend, networks, heldOut, loss, batchSize, listener).getLast();
+      }
+    }, arena);
+  }
+
+  /// As the other, by passes over samples that are elsewhere.
+  public Result run(PruningOptions options, Limits limits, Optional<Checkpoint> checkpoint, Passes passes, Arena arena)
+      throws IOException {
     if (!(options.target() instanceof Target.Fraction(double _, Scope scope))) {
       throw new MismatchException(
           "the pattern %s sets the sparsity: nothing is left to search".formatted(options.target()));
@@ -99,7 +129,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     double kept = kept(options.schedule());
     PruningPlan plan = PruningPlan.of(options, network, calibration, backend);
     try (Resources resources = new Resources()) {
-      Walk walk = new Walk(plan, limits, scope, checkpoint, resources);
+      Walk walk = new Walk(plan, limits, scope, checkpoint, passes, resources);
       walk.run(kept);
       listener.at(1);
       return walk.result(arena);
@@ -149,6 +179,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     private final Limits limits;
     private final Scope scope;
     private final Optional<Checkpoint> checkpoint;
+    private final Passes passes;
     private final DeviceNetwork dense;
     private final DeviceNetwork device;
     private final DeviceNetwork baseNetwork;
@@ -169,22 +200,23 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
     private PruningProgress bestProgress;
     private Optional<Step> best = Optional.empty();
 
-    Walk(PruningPlan plan, Limits limits, Scope scope, Optional<Checkpoint> checkpoint, Resources resources)
-        throws IOException {
+    Walk(PruningPlan plan, Limits limits, Scope scope, Optional<Checkpoint> checkpoint, Passes passes,
+        Resources resources) throws IOException {
       this.plan = plan;
       this.limits = limits;
       this.scope = scope;
       this.checkpoint = checkpoint;
+      this.passes = passes;
       dense = resources.own(DeviceNetwork.copyOf(backend, network));
       device = resources.own(DeviceNetwork.copyOf(backend, network));
       baseNetwork = resources.own(DeviceNetwork.copyOf(backend, network));
       bestNetwork = resources.own(DeviceNetwork.copyOf(backend, network));
-      before = judge(List.of(dense));
+      before = passes.judge(List.of(dense));
       if (limits.accuracyDrop().isPresent() && accuracy(before).isEmpty()) {
         throw new MismatchException(
             "the labels of %s are no classes: they have no accuracy to limit".formatted(heldOut.samples().name()));
       }
-      rounds = resources.own(PruningRounds.start(backend, plan, device, calibration, listener));
+      rounds = resources.own(passes.start(plan, device));
       start = rounds.progress();
       base = start;
       bestProgress = start;
@@ -328,7 +360,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
       rounds.restore(base, baseNetwork);
       rounds.remove(new Target.Fraction(sparsity, scope));
       rounds.repair(isStop, named(sparsity));
-      EvaluationPass.Result judged = judge(List.of(dense, device));
+      EvaluationPass.Result judged = passes.judge(List.of(dense, device));
       Step step = new Step(sparsity, judged, holds(judged));
       if (step.holds) {
         bestProgress = rounds.progress();
@@ -343,9 +375,9 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
       if (baseAttempt < last) {
         loadBest(baseAttempt);
       }
-      baseNetwork.load(bestNetwork);
       rounds.restore(bestProgress, bestNetwork);
       rounds.score(named);
+      baseNetwork.load(device); // as it was scored
       base = rounds.progress();
       isScored = true;
       if (baseAttempt < last) {
@@ -410,11 +442,6 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
       rounds.restore(bestProgress, bestNetwork);
       return new Result(before, all, best, Optional.of(rounds.result(network, listener, arena)), work());
     }
-  }
-
-  /// Judges the last of some networks beside the first.
-  private EvaluationPass.Result judge(List<DeviceNetwork> networks) throws IOException {
-    return EvaluationPass.run(backend, networks, heldOut, loss, batchSize, listener).getLast();
   }
 
   private static double rounded(double sparsity, MathContext digits) {

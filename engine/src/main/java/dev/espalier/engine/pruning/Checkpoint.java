@@ -83,11 +83,21 @@ public final class Checkpoint {
   /// @param loss by which they judge
   public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
       Optional<Dataset> data, Dataset heldOut, Limits limits, Optional<Loss> loss) throws IOException {
+    Map<String, String> hashes = new LinkedHashMap<>();
+    hashes.put("data", hash(data));
+    hashes.put(HELD_OUT, Fingerprint.of(heldOut));
+    return open(folder, plan, backend, network, hashes, limits, loss);
+  }
+
+  /// As the other, of samples that are elsewhere.
+  ///
+  /// @param data as of a pruning by such samples, and the samples that judge
+  public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
+      Map<String, String> data, Limits limits, Optional<Loss> loss) throws IOException {
     Map<String, String> all = new LinkedHashMap<>();
     all.put(LIMIT, limits.toString());
     all.put("judging loss", loss.map(Loss::toString).orElse("none"));
-    all.put("data", hash(data));
-    all.put(HELD_OUT, Fingerprint.of(heldOut));
+    all.putAll(data);
     return open(folder, plan, backend, network, all);
   }
 

@@ -22,9 +22,9 @@ public interface RemoteSamples {
   /// How many there are.
   long samples();
 
-  /// Scores a network as it is.
+  /// Scores a network.
   ///
-  /// @param network in the memory of the backend of the rounds
+  /// @param network in the memory of the backend of the rounds; it may be rounded to float32
   /// @return closed by the rounds, with the network as it was scored
   /// @throws IOException if a sample cannot be read or is not finite
   Scored score(DeviceNetwork network) throws IOException;

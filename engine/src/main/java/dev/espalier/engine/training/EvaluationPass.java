@@ -36,6 +36,40 @@ public final class EvaluationPass {
   /// @param outputSquare E‖y′‖²
   public record Result(Optional<Evaluation> evaluation, double outputChange, double outputSquare) {}
 
+  /// What a pass summed of one network over samples, or a part of them, in double; sums of parts add up.
+  ///
+  /// @param samples how many
+  /// @param loss of all, where there is one
+  /// @param hits samples whose labels the outputs get right, where an accuracy is defined
+  /// @param outputChange Σ‖y − y′‖², with y the output of the first network
+  /// @param outputSquare Σ‖y′‖²
+  public record Sums(long samples, OptionalDouble loss, OptionalDouble hits, double outputChange, double outputSquare) {
+    /// Of the samples of both, of the same network and loss.
+    public Sums plus(Sums other) {
+      return new Sums(samples + other.samples, plus(loss, other.loss), plus(hits, other.hits),
+          outputChange + other.outputChange, outputSquare + other.outputSquare);
+    }
+
+    private static OptionalDouble plus(OptionalDouble one, OptionalDouble other) {
+      return one.isPresent() ? OptionalDouble.of(one.getAsDouble() + other.getAsDouble()) : one;
+    }
+
+    /// The means.
+    ///
+    /// @param name of the loss, where there is one
+    /// @throws NonFiniteException if an output change is NaN or infinite
+    public Result result(Optional<Loss> name) {
+      if (!Double.isFinite(outputChange)) {
+        throw new NonFiniteException(
+            "the output of a pruned network is not finite: scale the samples, or check the model");
+      }
+      return new Result(
+          name.map(given -> new Evaluation(samples, given, loss.getAsDouble() / samples,
+              hits.isPresent() ? OptionalDouble.of(hits.getAsDouble() / samples) : hits)),
+          outputChange / samples, outputSquare / samples);
+    }
+  }
+
   private final Backend backend;
   private final List<DeviceNetwork> networks;
   private final ForwardPass forward;
@@ -90,17 +124,25 @@ public final class EvaluationPass {
     hits = new double[networks.size()];
   }
 
+  /// The means that [#sums] gives.
+  ///
+  /// @throws IOException as [#sums]
+  public static List<Result> run(Backend backend, List<DeviceNetwork> networks, Dataset data, Optional<Loss> loss,
+      int batchSize, ProgressListener listener) throws IOException {
+    return sums(backend, networks, data, loss, batchSize, listener).stream().map(sums -> sums.result(loss)).toList();
+  }
+
   /// Runs the pass; sums in double.
   ///
   /// @param networks at least one
   /// @param data labelled samples, or samples if there is no loss
   /// @param loss empty: only outputs are compared
-  /// @return a result for each network
+  /// @return the sums of each network
   /// @throws IOException if a sample cannot be read or is not finite
   /// @throws MissingDataException if there are no labels for the loss
   /// @throws dev.espalier.engine.MismatchException if samples, labels or loss do not fit the networks
-  /// @throws NonFiniteException if a loss or an output change is NaN or infinite
-  public static List<Result> run(Backend backend, List<DeviceNetwork> networks, Dataset data, Optional<Loss> loss,
+  /// @throws NonFiniteException if a loss is NaN or infinite
+  public static List<Sums> sums(Backend backend, List<DeviceNetwork> networks, Dataset data, Optional<Loss> loss,
       int batchSize, ProgressListener listener) throws IOException {
     DeviceNetwork first = networks.getFirst();
     data.requireWidth(first.inputs());
@@ -123,7 +165,7 @@ public final class EvaluationPass {
           (i, batches) -> passes.get(i).run(batches, data.samples().name(), i == 0 ? listener : ProgressListener.NONE));
       EvaluationPass all = passes.getFirst();
       passes.stream().skip(1).forEach(all::merge);
-      return IntStream.range(0, networks.size()).mapToObj(i -> all.result(i, samples)).toList();
+      return IntStream.range(0, networks.size()).mapToObj(i -> all.sums(i, samples)).toList();
     }
   }
 
@@ -192,14 +234,9 @@ public final class EvaluationPass {
     return loss;
   }
 
-  private Result result(int i, long samples) {
-    if (!Double.isFinite(changeSums[i])) {
-      throw new NonFiniteException(
-          "the output of a pruned network is not finite: scale the samples, or check the model");
-    }
-    return new Result(
-        labelled.map(with -> new Evaluation(samples, with.loss, lossSums[i] / samples,
-            with.hasClasses() ? OptionalDouble.of(hits[i] / samples) : OptionalDouble.empty())),
-        changeSums[i] / samples, squareSums[i] / samples);
+  private Sums sums(int i, long samples) {
+    boolean hasClasses = labelled.map(Labelled::hasClasses).orElse(false);
+    return new Sums(samples, labelled.isPresent() ? OptionalDouble.of(lossSums[i]) : OptionalDouble.empty(),
+        hasClasses ? OptionalDouble.of(hits[i]) : OptionalDouble.empty(), changeSums[i], squareSums[i]);
   }
 }
