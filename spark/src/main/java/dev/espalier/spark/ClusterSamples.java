@@ -30,7 +30,9 @@ record ClusterSamples(Backend backend, DenseNetwork dense, PruningPlan plan, Spa
   @Override
   public Scored score(DeviceNetwork network) throws IOException {
     try (Arena downloaded = Arena.ofShared()) {
-      SparkScorer now = scorer.of(network.download(downloaded));
+      DenseNetwork sent = network.download(downloaded);
+      network.load(sent); // as the executors have it, in float32
+      SparkScorer now = scorer.of(sent);
       return selection == Selection.DRIVER
           ? new Scored.Here(now.score(backend, network))
           : new Scored.Elsewhere(now.scoreOnExecutors(backend, network));

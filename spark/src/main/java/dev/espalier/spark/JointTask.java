@@ -19,9 +19,7 @@ final class JointTask<T> implements Function2<Integer, Iterator<float[]>, Iterat
 
   private final JointPart part;
   private final Work<T> work;
-  private final String name;
-  private final int inputs;
-  private final long[] firsts;
+  private final PartitionReader reader;
 
   /// What it does.
   interface Work<T> extends Serializable {
@@ -32,26 +30,24 @@ final class JointTask<T> implements Function2<Integer, Iterator<float[]>, Iterat
         throws IOException;
   }
 
-  /// @param firsts as of [PartitionTask]
-  JointTask(JointPart part, Work<T> work, String name, int inputs, long... firsts) {
+  JointTask(JointPart part, Work<T> work, PartitionReader reader) {
     this.part = part;
     this.work = work;
-    this.name = name;
-    this.inputs = inputs;
-    this.firsts = firsts;
+    this.reader = reader;
   }
 
   @Override
   @SuppressWarnings("MustBeClosedChecker") // the task closes it when it ends
   public Iterator<T> call(Integer partition, Iterator<float[]> pieces) throws IOException {
-    int count = Math.toIntExact(firsts[partition + 1] - firsts[partition]);
+    int count = Math.toIntExact(reader.count(partition));
     if (count == 0) {
       return Collections.emptyIterator();
     }
     TaskContext task = TaskContext.get();
     Arena arena = Arena.ofShared();
     task.addTaskCompletionListener((TaskCompletionListener) _ -> arena.close());
-    TaughtSamples samples = TaughtSamples.of(pieces, name, count, inputs, part.outputs(), firsts[partition], arena);
+    TaughtSamples samples = TaughtSamples.of(pieces, reader.name(), count, reader.width(), part.outputs(),
+        reader.first(partition), arena);
     try (ExecutorBackends.Lease lease = ExecutorBackends.lease(part.device(), task)) {
       Iterator<T> found = work.run(partition, lease.backend(), samples, (_, _, _) -> !task.isInterrupted(), arena);
       lease.done();

@@ -6,6 +6,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Collections;
 import java.util.Iterator;
+import java.util.List;
 import org.apache.spark.api.java.function.FlatMapFunction;
 import org.apache.spark.sql.catalyst.InternalRow;
 
@@ -13,7 +14,7 @@ import org.apache.spark.sql.catalyst.InternalRow;
 /// the hash.
 ///
 /// @param isHashed whether a hash is wanted
-record PartitionScan(RowReader reader,
+record PartitionScan(List<RowReader> readers,
     boolean isHashed) implements FlatMapFunction<Iterator<InternalRow>, byte[]>, Serializable {
   /// Bytes that are hashed at a time.
   private static final int BUFFER = 1 << 16;
@@ -26,13 +27,13 @@ record PartitionScan(RowReader reader,
     while (rows.hasNext()) {
       InternalRow row = rows.next();
       if (isHashed) {
-        reader.eachValue(row, value -> {
+        readers.forEach(reader -> reader.eachValue(row, value -> {
           if (buffer.remaining() < Long.BYTES) {
             digest.update(buffer.flip());
             buffer.clear();
           }
           buffer.putLong(value);
-        });
+        }));
       }
       count++;
     }

@@ -20,34 +20,25 @@ final class PartitionTask implements Function2<Integer, Iterator<InternalRow>, I
   private static final long serialVersionUID = 1;
 
   private final PartitionWork work;
-  private final RowReader reader;
-  private final String name;
-  private final String scale;
+  private final PartitionReader reader;
   private final Tiles tiles;
-  private final long[] firsts;
 
-  /// @param firsts the position of each partition's first sample among all, and at last how many there are
-  PartitionTask(PartitionWork work, RowReader reader, String name, String scale, Tiles tiles, long... firsts) {
+  PartitionTask(PartitionWork work, PartitionReader reader, Tiles tiles) {
     this.work = work;
     this.reader = reader;
-    this.name = name;
-    this.scale = scale;
     this.tiles = tiles;
-    this.firsts = firsts;
   }
 
   @Override
   @SuppressWarnings("MustBeClosedChecker") // the task closes it when it ends
   public Iterator<Tuple2<Long, byte[]>> call(Integer partition, Iterator<InternalRow> rows) throws IOException {
-    long count = firsts[partition + 1] - firsts[partition];
-    if (count == 0) {
+    if (reader.count(partition) == 0) {
       return Collections.emptyIterator();
     }
     TaskContext task = TaskContext.get();
     Arena arena = Arena.ofShared();
     task.addTaskCompletionListener((TaskCompletionListener) _ -> arena.close());
-    Dataset samples = Dataset
-        .of(PartitionedSamples.scaled(new RowSamples(rows, reader, name, firsts[partition], count), scale));
+    Dataset samples = reader.read(partition, rows);
     ProgressListener listener = (_, _, _) -> !task.isInterrupted();
     NetworkSums sums;
     try (ExecutorBackends.Lease lease = ExecutorBackends.lease(work.device(), task)) {

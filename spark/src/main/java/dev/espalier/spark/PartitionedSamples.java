@@ -4,9 +4,12 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.SampleSource;
 import dev.espalier.engine.data.ScaledSamples;
+import dev.espalier.engine.device.Device;
 import dev.espalier.engine.io.Scale;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.statistics.NetworkSums;
+import dev.espalier.engine.training.EvaluationPass;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.security.MessageDigest;
@@ -34,22 +37,60 @@ final class PartitionedSamples {
 
   private final SparkSamples samples;
   private final RowReader reader;
+  private final List<RowReader> labels;
   private final JavaRDD<InternalRow> rows;
-  private Optional<long[]> firsts = Optional.empty();
-  private Optional<String> hash = Optional.empty();
+  private final RowShare share;
+  private final Scanned scanned;
 
-  private PartitionedSamples(SparkSamples samples, RowReader reader, JavaRDD<InternalRow> rows) {
+  /// What the first pass over all rows has found.
+  private static final class Scanned {
+    private Optional<long[]> firsts = Optional.empty();
+    private Optional<String> hash = Optional.empty();
+  }
+
+  /// @param labels one, or none
+  private PartitionedSamples(SparkSamples samples, RowReader reader, List<RowReader> labels, JavaRDD<InternalRow> rows,
+      RowShare share, Scanned scanned) {
     this.samples = samples;
     this.reader = reader;
+    this.labels = labels;
     this.rows = rows;
+    this.share = share;
+    this.scanned = scanned;
   }
 
   /// @throws MismatchException if a column is missing or does not hold numbers
   static PartitionedSamples of(DenseNetwork network, SparkSamples samples) {
-    List<SampleColumns.Found> columns = samples.columns().in(samples.rows());
+    String[] notSamples = samples.labels().stream().toArray(String[]::new);
+    List<SampleColumns.Found> columns = samples.columns().in(samples.rows().drop(notSamples));
     int width = columns.getFirst().isArray() ? network.inputs() : columns.size();
-    return new PartitionedSamples(samples, new RowReader(columns, width),
-        rows(SampleColumns.select(samples.rows(), columns)));
+    List<SampleColumns.Found> label = notSamples.length == 0
+        ? List.of()
+        : SampleColumns.of(notSamples).in(samples.rows());
+    List<RowReader> labels = label.stream()
+        .map(column -> new RowReader(label, columns.size(), column.isArray() ? network.outputs() : 1)).toList();
+    return new PartitionedSamples(samples, new RowReader(columns, 0, width), labels,
+        rows(SampleColumns.select(samples.rows(), Stream.concat(columns.stream(), label.stream()).toList())),
+        RowShare.ALL, new Scanned());
+  }
+
+  /// Some of these samples, which are counted together.
+  PartitionedSamples share(RowShare some) {
+    return new PartitionedSamples(samples, reader, labels, rows, some, scanned);
+  }
+
+  /// These samples alone.
+  PartitionedSamples withoutLabels() {
+    return new PartitionedSamples(samples, reader, List.of(), rows, share, scanned);
+  }
+
+  String name() {
+    return share.name(samples.name());
+  }
+
+  /// Numbers in a label; 0 without labels.
+  int labelWidth() {
+    return labels.isEmpty() ? 0 : labels.getFirst().width();
   }
 
   private static JavaRDD<InternalRow> rows(org.apache.spark.sql.Dataset<Row> data) {
@@ -70,14 +111,14 @@ final class PartitionedSamples {
 
   /// What a plan must know of the samples before they are counted.
   Dataset shape() {
-    return Dataset.of(new SampleHead(samples.name(), 1, reader.width(), List.of()));
+    return Dataset.of(new SampleHead(name(), 1, reader.width(), List.of()));
   }
 
   /// As [#shape], once they are counted.
   ///
   /// @throws IOException as [#sums]
   Dataset counted() throws IOException {
-    return Dataset.of(new SampleHead(samples.name(), count(), reader.width(), List.of()));
+    return Dataset.of(new SampleHead(name(), count(), reader.width(), List.of()));
   }
 
   /// The samples, of which the first can be read.
@@ -86,7 +127,9 @@ final class PartitionedSamples {
   Dataset head() throws IOException {
     return job(() -> {
       List<float[]> head = rows.mapPartitions(new FirstRows(reader, HEAD)).take(HEAD);
-      return Dataset.of(scaled(new SampleHead(samples.name(), count(), reader.width(), head), scale()));
+      SampleSource all = new SampleHead(name(), count(), reader.width(), head);
+      return Dataset.of(samples.columns().scale()
+          .<SampleSource>map(scale -> new ScaledSamples(all, scale.numerator(), scale.denominator())).orElse(all));
     });
   }
 
@@ -99,7 +142,7 @@ final class PartitionedSamples {
     scan(true);
     identity.put("samples", String.valueOf(count()));
     identity.put("partitions", String.valueOf(partitions()));
-    identity.put("data", hash.orElseThrow());
+    identity.put("data", scanned.hash.orElseThrow());
     return identity;
   }
 
@@ -112,24 +155,27 @@ final class PartitionedSamples {
   ///
   /// @throws IOException as [#sums]
   long count() throws IOException {
-    long[] counted = firsts();
-    return counted[counted.length - 1];
+    PartitionReader all = reader();
+    return all.first(all.partitions());
   }
 
-  /// The position of each partition's first sample, and at last the number of all samples.
-  private long[] firsts() throws IOException {
+  /// How tasks read them.
+  PartitionReader reader() throws IOException {
     scan(false);
-    return firsts.orElseThrow();
+    return new PartitionReader(reader, labels, name(), samples.columns().scale().map(Scale::toString).orElse(""), share,
+        scanned.firsts.orElseThrow());
   }
 
   /// The first pass over the data, unless it is done.
   ///
   /// @param hashed whether it must hash them
   private void scan(boolean hashed) throws IOException {
-    if (firsts.isPresent() && (hash.isPresent() || !hashed)) {
+    if (scanned.firsts.isPresent() && (scanned.hash.isPresent() || !hashed)) {
       return;
     }
-    List<byte[]> emitted = job(() -> rows.mapPartitions(new PartitionScan(reader, hashed)).collect());
+    List<byte[]> emitted = job(
+        () -> rows.mapPartitions(new PartitionScan(Stream.concat(Stream.of(reader), labels.stream()).toList(), hashed))
+            .collect());
     long[] counted = new long[emitted.size() + 1];
     MessageDigest all = PartitionScan.sha256();
     for (int p = 0; p < emitted.size(); p++) {
@@ -139,21 +185,8 @@ final class PartitionedSamples {
     if (counted[emitted.size()] == 0) {
       throw new MismatchException("%s: there are no rows".formatted(samples.name()));
     }
-    firsts = Optional.of(counted);
-    hash = hashed ? Optional.of(HexFormat.of().formatHex(all.digest())) : Optional.empty();
-  }
-
-  private String scale() {
-    return samples.columns().scale().map(Scale::toString).orElse("");
-  }
-
-  /// @param scale as [Scale#parse] reads it; empty: none
-  static SampleSource scaled(SampleSource samples, String scale) {
-    if (scale.isEmpty()) {
-      return samples;
-    }
-    Scale factor = Scale.parse(scale);
-    return new ScaledSamples(samples, factor.numerator(), factor.denominator());
+    scanned.firsts = Optional.of(counted);
+    scanned.hash = hashed ? Optional.of(HexFormat.of().formatHex(all.digest())) : Optional.empty();
   }
 
   /// Sends a network to all executors, until [Broadcast#destroy].
@@ -173,18 +206,24 @@ final class PartitionedSamples {
 
   /// The sums over all samples, where they are added up: a partition for each tile.
   JavaRDD<byte[]> totals(Tiles tiles, PartitionWork work) throws IOException {
-    return totals(tiles,
-        rows.mapPartitionsWithIndex(new PartitionTask(work, reader, samples.name(), scale(), tiles, firsts()), false));
+    return totals(tiles, rows.mapPartitionsWithIndex(new PartitionTask(work, reader(), tiles), false));
   }
 
   /// Samples with what the dense network makes of them, as [TaughtSamples#pieces] cuts them.
   JavaRDD<float[]> taught(JointPart part, Broadcast<NetworkParcel> dense) throws IOException {
-    return rows.mapPartitionsWithIndex(new TeacherTask(part, dense, reader, samples.name(), scale(), firsts()), false);
+    return rows.mapPartitionsWithIndex(new TeacherTask(part, dense, reader()), false);
+  }
+
+  /// The sums by which networks are judged.
+  EvaluationPass.Sums judge(List<Broadcast<NetworkParcel>> networks, Optional<Loss> loss, int batchSize, Device device)
+      throws IOException {
+    return JudgingTask.total(
+        collect(rows.mapPartitionsWithIndex(new JudgingTask(reader(), networks, loss, batchSize, device), false)));
   }
 
   /// Work over samples that [#taught] gave.
   <T> JavaRDD<T> joint(JavaRDD<float[]> taught, JointPart part, JointTask.Work<T> work) throws IOException {
-    return taught.mapPartitionsWithIndex(new JointTask<>(part, work, samples.name(), reader.width(), firsts()), false);
+    return taught.mapPartitionsWithIndex(new JointTask<>(part, work, reader()), false);
   }
 
   /// What all partitions emit, in their order.
@@ -207,10 +246,10 @@ final class PartitionedSamples {
 
   /// Partitions without samples send nothing, so the parts are numbered anew.
   private JavaRDD<byte[]> totals(Tiles tiles, JavaRDD<Tuple2<Long, byte[]>> parts) throws IOException {
-    long[] counted = firsts();
-    int[] numbers = new int[counted.length];
-    for (int p = 0; p < counted.length - 1; p++) {
-      numbers[p + 1] = numbers[p] + (counted[p + 1] > counted[p] ? 1 : 0);
+    PartitionReader all = reader();
+    int[] numbers = new int[all.partitions() + 1];
+    for (int p = 0; p < all.partitions(); p++) {
+      numbers[p + 1] = numbers[p] + (all.count(p) > 0 ? 1 : 0);
     }
     return Reduction.totals(tiles,
         parts.map(

@@ -12,8 +12,9 @@ import org.apache.spark.sql.catalyst.util.ArrayData;
 /// Reads rows of Spark as samples.
 ///
 /// @param columns one of arrays, or some of numbers
+/// @param from the place of the first of them in a row
 /// @param width numbers in a sample
-record RowReader(List<SampleColumns.Found> columns, int width) implements Serializable {
+record RowReader(List<SampleColumns.Found> columns, int from, int width) implements Serializable {
   /// A NaN that [Double#doubleToLongBits] never gives.
   private static final long NULL = -1;
 
@@ -25,17 +26,17 @@ record RowReader(List<SampleColumns.Found> columns, int width) implements Serial
       readArray(row, target, to, position);
     } else {
       for (int j = 0; j < width; j++) {
-        target.set(to, j, number(row, j, columns.get(j), position, ""));
+        target.set(to, j, number(row, from + j, columns.get(j), position, ""));
       }
     }
   }
 
   private void readArray(InternalRow row, MatrixView target, int to, long position) throws IOException {
     SampleColumns.Found column = columns.getFirst();
-    if (row.isNullAt(0)) {
+    if (row.isNullAt(from)) {
       throw failure(column, position, "", "null: fill such rows, or drop them");
     }
-    ArrayData array = row.getArray(0);
+    ArrayData array = row.getArray(from);
     if (array.numElements() != width) {
       throw failure(column, position, "",
           "an array of %s numbers, and the network takes %s".formatted(array.numElements(), width));
@@ -50,12 +51,12 @@ record RowReader(List<SampleColumns.Found> columns, int width) implements Serial
   void eachValue(InternalRow row, LongConsumer to) {
     if (!columns.getFirst().isArray()) {
       for (int j = 0; j < width; j++) {
-        to.accept(bits(row, j, columns.get(j)));
+        to.accept(bits(row, from + j, columns.get(j)));
       }
-    } else if (row.isNullAt(0)) {
+    } else if (row.isNullAt(from)) {
       to.accept(NULL);
     } else {
-      ArrayData array = row.getArray(0);
+      ArrayData array = row.getArray(from);
       to.accept(array.numElements());
       for (int j = 0; j < array.numElements(); j++) {
         to.accept(bits(array, j, columns.getFirst()));

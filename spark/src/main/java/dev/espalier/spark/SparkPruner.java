@@ -9,6 +9,7 @@ import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.MemoryBudget;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.method.Repair;
+import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.engine.pass.DeviceNetwork;
@@ -132,31 +133,50 @@ public final class SparkPruner {
   ///
   /// @param scorer of the first round
   public String plan(SparkScorer scorer) {
-    String where = (selection(scorer) == Selection.DRIVER
+    String where = where(scorer);
+    String rounds = rounds(scorer);
+    return rounds.isEmpty() ? where : where + "\n" + rounds;
+  }
+
+  String where(SparkScorer scorer) {
+    return (selection(scorer) == Selection.DRIVER
         ? "the driver selects among the scores of all layers, and takes %s outside Java's heap"
         : "the scores stay on the executors, which count them in histograms; the driver has one layer at a time, and takes "
             + "%s outside Java's heap")
         .formatted(MemoryBudget.text(driverMemory(scorer)));
-    String rounds = rounds(scorer);
-    return rounds.isEmpty() ? where : where + "\n" + rounds;
+  }
+
+  /// What the attempts of a search take.
+  String attempts(SparkScorer scorer) {
+    boolean isJoint = options.repair().steps().stream().anyMatch(Repair.Joint.class::isInstance);
+    return "each attempt of the search takes a pass over the data to judge%s%s; %s".formatted(
+        refitted(scorer).isEmpty()
+            ? ""
+            : ", and one for each of %s layers that are refitted".formatted(PLAIN.count(refitted(scorer).size())),
+        isJoint ? ", beside the jobs of the joint repair" : "",
+        options.schedule() instanceof Schedule.OneShot
+            ? "one more scores for all of them"
+            : "each round on the way takes one more to score");
+  }
+
+  private List<PruningPlan.Layer> refitted(SparkScorer scorer) {
+    return options.repair().steps().stream().anyMatch(Repair.Refit.class::isInstance) ? scorer.layers() : List.of();
   }
 
   /// Empty where there is one round and no repair.
   private String rounds(SparkScorer scorer) {
     int rounds = targets().size();
-    boolean refits = options.repair().steps().stream().anyMatch(Repair.Refit.class::isInstance);
     if (rounds == 1 && options.repair().steps().isEmpty()) {
       return "";
     }
-    List<PruningPlan.Layer> fitted = refits ? scorer.layers() : List.of();
-    long shuffled = refits ? tilesOfFits(scorer).mapToLong(scorer::shuffled).sum() : 0;
+    List<PruningPlan.Layer> fitted = refitted(scorer);
     long passes = 1 + (long) rounds * (1 + fitted.size());
     String scored = "%s rounds, each scored anew".formatted(PLAIN.count(rounds));
     String plan = "%s%s; %s passes over the data in all".formatted(scored,
-        refits
-            ? ", with %s layers refitted one after the other, for which %s are shuffled at most"
-                .formatted(PLAIN.count(fitted.size()), MemoryBudget.text(shuffled))
-            : "",
+        fitted.isEmpty()
+            ? ""
+            : ", with %s layers refitted one after the other, for which %s are shuffled at most".formatted(
+                PLAIN.count(fitted.size()), MemoryBudget.text(tilesOfFits(scorer).mapToLong(scorer::shuffled).sum())),
         PLAIN.count(passes));
     return options.repair().steps().stream()
         .flatMap(step -> step instanceof Repair.Joint joint ? Stream.of(joint) : Stream.empty()).findFirst()
@@ -223,12 +243,11 @@ public final class SparkPruner {
     }
   }
 
-  private ClusterSamples of(Backend backend, DenseNetwork network, PruningPlan plan, SparkScorer scorer)
-      throws IOException {
+  ClusterSamples of(Backend backend, DenseNetwork network, PruningPlan plan, SparkScorer scorer) throws IOException {
     return new ClusterSamples(backend, network, plan, scorer, selection(scorer), device, scorer.samples().count());
   }
 
-  private Map<String, String> identity(SparkScorer scorer) throws IOException {
+  Map<String, String> identity(SparkScorer scorer) throws IOException {
     Map<String, String> data = new LinkedHashMap<>(scorer.samples().identity());
     data.put("device of tasks", device.toString());
     data.put("batch of tasks", String.valueOf(scorer.batchSize()));

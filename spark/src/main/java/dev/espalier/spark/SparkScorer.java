@@ -82,13 +82,13 @@ public final class SparkScorer {
 
   /// @param side most neurons and most inputs of a tile
   static SparkScorer of(DenseNetwork network, SparkSamples samples, PruningOptions options, Device device, int side) {
-    requireGathered(options);
-    ExecutorBackends.requireUnnumbered(device);
     return of(network, PartitionedSamples.of(network, samples), options, device, side);
   }
 
   static SparkScorer of(DenseNetwork network, PartitionedSamples samples, PruningOptions options, Device device,
       int side) {
+    requireGathered(options);
+    ExecutorBackends.requireUnnumbered(device);
     boolean onGpus = ExecutorBackends.areGpus(device, samples.gpusOfTask());
     try (Backend backend = DriverBackend.open(device)) {
       Dataset shape = samples.shape();

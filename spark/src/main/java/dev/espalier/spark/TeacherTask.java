@@ -19,34 +19,25 @@ final class TeacherTask implements Function2<Integer, Iterator<InternalRow>, Ite
 
   private final JointPart part;
   private final Broadcast<NetworkParcel> dense;
-  private final RowReader reader;
-  private final String name;
-  private final String scale;
-  private final long[] firsts;
+  private final PartitionReader reader;
 
-  /// @param firsts as of [PartitionTask]
-  TeacherTask(JointPart part, Broadcast<NetworkParcel> dense, RowReader reader, String name, String scale,
-      long... firsts) {
+  TeacherTask(JointPart part, Broadcast<NetworkParcel> dense, PartitionReader reader) {
     this.part = part;
     this.dense = dense;
     this.reader = reader;
-    this.name = name;
-    this.scale = scale;
-    this.firsts = firsts;
   }
 
   @Override
   @SuppressWarnings("MustBeClosedChecker") // the task closes it when it ends
   public Iterator<float[]> call(Integer partition, Iterator<InternalRow> rows) throws IOException {
-    int count = Math.toIntExact(firsts[partition + 1] - firsts[partition]);
+    int count = Math.toIntExact(reader.count(partition));
     if (count == 0) {
       return Collections.emptyIterator();
     }
     TaskContext task = TaskContext.get();
     Arena arena = Arena.ofShared();
     task.addTaskCompletionListener((TaskCompletionListener) _ -> arena.close());
-    SampleSource source = PartitionedSamples.scaled(new RowSamples(rows, reader, name, firsts[partition], count),
-        scale);
+    SampleSource source = reader.read(partition, rows).samples();
     MatrixView x = MatrixView.allocate(arena, count, reader.width());
     try (SampleSource.Pass pass = source.open()) {
       int read = 0;
@@ -56,7 +47,7 @@ final class TeacherTask implements Function2<Integer, Iterator<InternalRow>, Ite
       pass.read(x.slice(0, 1)); // which refuses a row more than was counted
     }
     try (ExecutorBackends.Lease lease = ExecutorBackends.lease(part.device(), task)) {
-      MatrixView y = part.part().teach(lease.backend(), dense.value().network(), new MatrixSamples(name, x),
+      MatrixView y = part.part().teach(lease.backend(), dense.value().network(), new MatrixSamples(reader.name(), x),
           (_, _, _) -> !task.isInterrupted(), arena);
       lease.done();
       return TaughtSamples.pieces(x, y);

@@ -80,7 +80,7 @@ public final class Fixture {
     return context().parallelize(rows, partitions);
   }
 
-  private static Float[] boxed(float... values) {
+  static Float[] boxed(float... values) {
     Float[] boxed = new Float[values.length];
     for (int i = 0; i < values.length; i++) {
       boxed[i] = values[i];

@@ -4,6 +4,8 @@ import dev.espalier.engine.device.Device;
 import dev.espalier.engine.io.Scale;
 import dev.espalier.engine.method.Compensation;
 import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Limits;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
@@ -87,6 +89,8 @@ public final class EspalierSpark implements Runnable {
     values(commandLine, Activations.class, Activations::parse);
     values(commandLine, Selection.class, Selection::parse);
     values(commandLine, Scale.class, Scale::parse);
+    values(commandLine, Limits.Amount.class, Limits.Amount::parse);
+    values(commandLine, Loss.class, Loss::parse);
     commandLine.setUsageHelpAutoWidth(false);
     commandLine.setUsageHelpWidth(100);
     commandLine.setParameterExceptionHandler(Errors::usageError);

@@ -144,8 +144,17 @@ final class GatheringOptions {
   }
 
   SparkSamples samples(SparkSession session) {
-    return new SparkSamples(session.read().parquet(data.split(",")),
-        new SampleColumns(columns, Optional.ofNullable(scale)), data);
+    return samples(session, Optional.empty());
+  }
+
+  SparkSamples samples(SparkSession session, Optional<String> labels) {
+    return samples(session, data, labels);
+  }
+
+  /// @param files read as the samples are
+  SparkSamples samples(SparkSession session, String files, Optional<String> labels) {
+    return new SparkSamples(session.read().parquet(files.split(",")),
+        new SampleColumns(columns, Optional.ofNullable(scale)), files, labels);
   }
 
   void say(String message) {

@@ -2,10 +2,15 @@ package dev.espalier.spark.cli;
 
 import static dev.espalier.engine.report.Numbers.PLAIN;
 
+import dev.espalier.engine.MismatchException;
+import dev.espalier.engine.experiment.SparsitySearch;
 import dev.espalier.engine.io.AtomicOutputs;
 import dev.espalier.engine.io.MaskFile;
 import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.LayerSparsity;
+import dev.espalier.engine.method.Limits;
+import dev.espalier.engine.method.Limits.Amount;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.method.Schedule;
@@ -14,13 +19,17 @@ import dev.espalier.engine.method.Target;
 import dev.espalier.engine.pruning.LayerResult;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.training.EvaluationPass;
 import dev.espalier.spark.Selection;
 import dev.espalier.spark.SparkPruner;
+import dev.espalier.spark.SparkSamples;
 import dev.espalier.spark.SparkScorer;
+import dev.espalier.spark.SparkSearch;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
@@ -85,10 +94,32 @@ final class PruneCommand implements Callable<Integer> {
           + "the same bits.")
   private Path checkpoint;
 
-  /// Refused by name, because `espalier prune` has them.
-  @Option(names = {"--max-accuracy-drop", "--max-loss-increase", "--max-output-change"}, hidden = true, arity = "0..1",
-      paramLabel = "LIMIT")
-  private String limit;
+  @Option(names = "--max-loss-increase", paramLabel = "X",
+      description = "In place of a sparsity: search for the highest one at which the loss on held-out samples, every fifth "
+          + "one or --test-data, rises by X at most, or by X%% of itself.")
+  private Amount lossIncrease;
+
+  @Option(names = "--max-accuracy-drop", paramLabel = "POINTS",
+      description = "The same, where the accuracy falls by so many percentage points at most.")
+  private Double accuracyDrop;
+
+  @Option(names = "--max-output-change", paramLabel = "X",
+      description = "The same, where the mean squared change of the outputs is X at most, or X%% of their mean square; "
+          + "needs no labels.")
+  private Amount outputChange;
+
+  @Option(names = "--label-column", paramLabel = "NAME",
+      description = "The column of labels, by which a search judges: a "
+          + "class index from 0, or the target of one output, or arrays of the targets of all.")
+  private String labelColumn;
+
+  @Option(names = "--loss", paramLabel = "NAME", description = "The loss of a search: mse, cross-entropy or "
+      + "binary-cross-entropy; default for class indices: cross-entropy, or mse where the last activation is no such one.")
+  private Loss loss;
+
+  @Option(names = "--test-data", paramLabel = "PARQUET",
+      description = "Samples for a search to judge by, with the same columns; it then prunes with all of --data.")
+  private String testData;
 
   @Option(names = "--dry-run", description = "Print what the gathering would cost, and start nothing.")
   private boolean dryRun;
@@ -99,8 +130,6 @@ final class PruneCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    gathering.require(limit == null,
-        "searches by limits, such as --max-accuracy-drop, need one machine: use espalier prune, or give --sparsity");
     gathering.require(gathering.output != null || dryRun, "--output is missing: give -o FILE, or --dry-run");
     gathering.check();
     PruningOptions options = options();
@@ -109,12 +138,16 @@ final class PruneCommand implements Callable<Integer> {
       if (gathering.output != null) {
         file.requireWritable(gathering.output);
       }
+      Optional<Limits> limits = limits();
+      if (limits.isPresent()) {
+        search(file, options, limits.get(), arena);
+        return 0;
+      }
       SparkPruner pruner = new SparkPruner(options, gathering.device, selection);
       SparkScorer scorer = SparkScorer.of(file.network(), gathering.samples(session.get()), options, gathering.device);
       scorer.plan().toString().lines().forEach(line -> gathering.say("plan: " + line));
       pruner.plan(scorer).lines().forEach(line -> gathering.say("plan: " + line));
-      if (dryRun) {
-        gathering.say("dry run: no data were read");
+      if (isDryRun()) {
         return 0;
       }
       PruningResult result = checkpoint == null
@@ -124,6 +157,54 @@ final class PruneCommand implements Callable<Integer> {
       print(file, result);
     }
     return 0;
+  }
+
+  private boolean isDryRun() {
+    if (dryRun) {
+      gathering.say("dry run: no data were read");
+    }
+    return dryRun;
+  }
+
+  private Optional<Limits> limits() {
+    return lossIncrease == null && accuracyDrop == null && outputChange == null
+        ? Optional.empty()
+        : Optional.of(new Limits(Optional.ofNullable(lossIncrease),
+            accuracyDrop == null ? OptionalDouble.empty() : OptionalDouble.of(accuracyDrop),
+            Optional.ofNullable(outputChange)));
+  }
+
+  private void search(ModelFile file, PruningOptions options, Limits limits, Arena arena) throws IOException {
+    SparkSamples samples = gathering.samples(session.get(), Optional.ofNullable(labelColumn));
+    SparkSearch search = testData == null
+        ? SparkSearch.of(file.network(), samples, options, limits, gathering.device, selection)
+        : SparkSearch.of(file.network(), samples,
+            gathering.samples(session.get(), testData, Optional.ofNullable(labelColumn)), options, limits,
+            gathering.device, selection);
+    search.plan().lines().forEach(line -> gathering.say("plan: " + line));
+    if (isDryRun()) {
+      return;
+    }
+    SparsitySearch.Result found = search.run(Optional.ofNullable(checkpoint), arena);
+    print("dense", found.dense(), "");
+    found.steps()
+        .forEach(step -> print(PLAIN.found(step.sparsity()), step.judged(),
+            found.found().filter(step::equals).isPresent()
+                ? ": found"
+                : step.holds() ? ": holds the limit" : ": beyond the limit"));
+    PruningResult pruned = found.pruned().orElseThrow(() -> new MismatchException(
+        "no sparsity holds the limit (%s): allow more, or use another method".formatted(limits)));
+    write(file, pruned);
+    print(file, pruned);
+  }
+
+  private void print(String name, EvaluationPass.Result judged, String verdict) {
+    gathering.print("%s: %soutput change %s%s".formatted(name,
+        judged.evaluation()
+            .map(e -> "loss %s, %s".formatted(PLAIN.value(e.loss()),
+                e.accuracy().isPresent() ? "accuracy %s, ".formatted(PLAIN.percent(e.accuracy())) : ""))
+            .orElse(""),
+        PLAIN.value(judged.outputChange()), verdict));
   }
 
   private PruningOptions options() {
@@ -137,10 +218,28 @@ final class PruneCommand implements Callable<Integer> {
         builder.repair(repair);
       }
       boolean isPattern = scope.matches("\\d+:\\d+");
-      gathering.require(isPattern || sparsity != null,
-          "--sparsity is missing: give the fraction of weights to remove, " + "for example --sparsity 0.9");
-      gathering.require(!isPattern || sparsity == null,
-          "--scope %s sets the sparsity: leave out --sparsity".formatted(scope));
+      boolean searches = limits().isPresent();
+      gathering.require(isPattern || sparsity != null || searches,
+          "--sparsity is missing: give the fraction of weights to remove, for example --sparsity 0.9, or a limit to "
+              + "search by, for example --max-accuracy-drop 0.5");
+      gathering.require(!isPattern || (sparsity == null && !searches),
+          "--scope %s sets the sparsity: leave out --sparsity and limits".formatted(scope));
+      gathering.require(sparsity == null || !searches,
+          "--sparsity and a limit both say how much is removed: give one of them");
+      gathering.require(
+          !searches || schedule == null || schedule instanceof Schedule.OneShot || schedule instanceof Schedule.Keeping,
+          "--schedule %s divides the way to a known sparsity: to search, give oneshot or geometric:0.75"
+              .formatted(schedule));
+      gathering.require((lossIncrease == null && accuracyDrop == null) || labelColumn != null,
+          "--label-column is missing: --max-loss-increase and --max-accuracy-drop need labels");
+      gathering.require(searches || (labelColumn == null && loss == null && testData == null),
+          "--label-column, --loss and --test-data are those of a search: give a limit, for example --max-accuracy-drop "
+              + "0.5, or leave them out");
+      gathering.require(loss == null || labelColumn != null, "--loss needs --label-column: give both, or neither");
+      Optional.ofNullable(loss).ifPresent(builder::loss);
+      if (searches) {
+        return builder.target(new Target.Fraction(0.5, Scope.parse(scope))).build();
+      }
       if (isPattern) {
         gathering.require(schedule == null || schedule instanceof Schedule.OneShot,
             "--scope %s is reached in one round: leave out --schedule %s".formatted(scope, schedule));

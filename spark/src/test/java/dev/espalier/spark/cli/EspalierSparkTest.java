@@ -58,7 +58,7 @@ final class EspalierSparkTest {
       }
       SafetensorsWriter.write(model, false, tensors, Map.of("activations", "relu,relu,identity"));
     }
-    Fixture.columns(2).write().parquet(data.toString());
+    Fixture.columns(2).selectExpr("*", "cast(pmod(floor(a), 3) as int) as class").write().parquet(data.toString());
   }
 
   private static Result run(Object... arguments) {
@@ -167,6 +167,29 @@ final class EspalierSparkTest {
   }
 
   @Test
+  void searchesByALimit() throws IOException {
+    Path first = folder.resolve("first.safetensors");
+    Path second = folder.resolve("second.safetensors");
+    Object[] command = {"--max-loss-increase", "10%", "--max-output-change", "2%", "--label-column", "class",
+        "--method", "refit", "--checkpoint", folder.resolve("attempts")};
+    Result result = prune(Stream.concat(Stream.of(command), Stream.of("-o", first)).toArray());
+    assertEquals(0, result.code, result.err);
+    assertTrue(
+        result.err.contains("plan: each attempt of the search takes a pass over the data to judge, and one for each of "
+            + "3 layers that are refitted; each round on the way takes one more to score"),
+        result.err);
+    assertTrue(result.out.startsWith("dense: loss "), result.out);
+    assertEquals(1, result.out.lines().filter(line -> line.endsWith(": found")).count(), result.out);
+    assertTrue(result.out.contains(": beyond the limit"), result.out);
+    Result again = prune(Stream.concat(Stream.of(command), Stream.of("-o", second)).toArray());
+    assertEquals(result.out, again.out);
+    assertArrayEquals(Files.readAllBytes(first), Files.readAllBytes(second));
+    Result tested = prune("--max-output-change", "60%", "--test-data", data, "--dry-run");
+    assertEquals(0, tested.code, tested.err);
+    assertTrue(tested.err.contains("one more scores for all of them") && tested.out.isEmpty(), tested.err);
+  }
+
+  @Test
   void scoreWritesStatisticsThatPrune() throws IOException {
     Path file = folder.resolve("sums.safetensors");
     Result result = run("score", model, "--data", data, "--columns", "a,b,c,d,e", "-o", file);
@@ -196,8 +219,16 @@ final class EspalierSparkTest {
       2 | --sparsity 0.5                   | --output is missing: give -o FILE, or --dry-run
       2 | --sparsity 0.5,0.9 -o OUT        | give one sparsity
       2 | --sparsity 0.5 --scope 2:4 -o OUT | --scope 2:4 sets the sparsity
-      2 | --max-output-change 1% -o OUT | searches by limits, such as --max-accuracy-drop, need one machine
-      2 | --max-accuracy-drop 0.5 -o OUT | searches by limits, such as --max-accuracy-drop, need one machine
+      2 | --max-output-change 1% --sparsity 0.5 -o OUT | --sparsity and a limit both say how much is removed
+      2 | --max-output-change x -o OUT | is not a number of 0 or more
+      2 | --max-output-change 1% --schedule linear:3 -o OUT | --schedule linear:3 divides the way to a known sparsity
+      2 | --max-output-change 1% --scope 2:4 -o OUT | --scope 2:4 sets the sparsity: leave out --sparsity and limits
+      2 | --max-accuracy-drop 0.5 -o OUT | --label-column is missing: --max-loss-increase and --max-accuracy-drop need
+      2 | --max-accuracy-drop 101 --label-column class -o OUT | an accuracy drop of 101.0 points: use 0 to 100
+      2 | --max-output-change 1% --loss mse -o OUT | --loss needs --label-column
+      2 | --sparsity 0.5 --label-column class -o OUT | --label-column, --loss and --test-data are those of a search
+      1 | --max-accuracy-drop 1 --label-column id -o OUT | column id holds string, not numbers
+      1 | --max-output-change 0 -o OUT | no sparsity holds the limit (output change 0): allow more
       2 | --sparsity 0.5 --selection here -o OUT | unknown selection 'here': use auto, driver or executors
       2 | --sparsity 0.5 --scope all -o OUT | unknown scope 'all'
       2 | --sparsity 0.5 --max-samples 9 -o OUT | unknown options: '--max-samples', '9'
