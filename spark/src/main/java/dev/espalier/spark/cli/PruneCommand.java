@@ -214,8 +214,8 @@ final class PruneCommand implements Callable<Integer> {
       if (schedule != null) {
         builder.schedule(schedule);
       }
-      if (repair != null) {
-        builder.repair(repair);
+      if (repair != null || method == Preset.BEST) {
+        builder.repair(repair == null ? Repairs.parse("refit+joint") : repair);
       }
       boolean isPattern = scope.matches("\\d+:\\d+");
       boolean searches = limits().isPresent();

@@ -126,6 +126,15 @@ final class EspalierSparkTest {
     }
   }
 
+  /// By `joint`, because Spark does not train.
+  @Test
+  void bestIsRefitAndJoint() {
+    Result result = prune("--sparsity", 0.5, "--method", "best", "--dry-run");
+    assertEquals(0, result.code, result.err);
+    assertTrue(result.err.contains("3 layers refitted one after the other")
+        && result.err.contains("joint repair of the last round: up to "), result.err);
+  }
+
   @Test
   void saysHowFarWeightsOfEightBitsAreRounded() throws IOException {
     Path eight = folder.resolve("eight.safetensors");
