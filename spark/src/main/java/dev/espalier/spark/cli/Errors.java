@@ -9,12 +9,14 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import org.apache.spark.sql.AnalysisException;
 import picocli.CommandLine;
 import picocli.CommandLine.ExitCode;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /// Turns whatever went wrong into one line on stderr and an exit code, as `espalier` does.
 final class Errors {
@@ -22,8 +24,11 @@ final class Errors {
 
   static int usageError(ParameterException e, String... arguments) {
     CommandLine commandLine = e.getCommandLine();
-    print(commandLine,
-        "%s; see '%s --help'".formatted(startingSmall(e.getMessage()), commandLine.getCommandSpec().qualifiedName()));
+    Optional<String> refusal = e instanceof UnmatchedArgumentException unmatched
+        ? OneMachine.refusal(unmatched.getUnmatched())
+        : Optional.empty();
+    print(commandLine, "%s; see '%s --help'".formatted(refusal.orElseGet(() -> startingSmall(e.getMessage())),
+        commandLine.getCommandSpec().qualifiedName()));
     if (Arrays.asList(arguments).contains("--verbose")) {
       e.printStackTrace(commandLine.getErr());
     }

@@ -44,6 +44,11 @@ final class GatheringOptions {
       description = "Names of the layers in order, or of a " + "part of them.")
   private List<String> layers = List.of();
 
+  @Option(names = "--from", paramLabel = "TENSOR",
+      description = "The tensor of an ONNX model that the network begins at, "
+          + "instead of the model's inputs: the data are then this tensor.")
+  private String from;
+
   @Option(names = "--data", paramLabel = "PARQUET", description = "Parquet files, or folders of them, at any address "
       + "that Spark reads; a sample is a row. Each partition sends sums as large as the network, so one or two for each "
       + "core are best: spark.sql.files.maxPartitionBytes makes them larger.")
@@ -138,7 +143,8 @@ final class GatheringOptions {
 
   ModelFile load(Arena arena) throws IOException {
     ModelFile file = ModelFile.load(model,
-        new ModelReading(Optional.ofNullable(activations), layers, OptionalInt.empty()), arena);
+        new ModelReading(Optional.ofNullable(activations), layers, Optional.ofNullable(from), OptionalInt.empty()),
+        arena);
     file.notes().forEach(this::note);
     return file;
   }

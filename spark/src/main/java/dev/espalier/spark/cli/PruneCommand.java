@@ -60,6 +60,10 @@ final class PruneCommand implements Callable<Integer> {
       + "stay: global, layer, row, or n:m such as 2:4, which sets the sparsity (default: ${DEFAULT-VALUE}).")
   private String scope;
 
+  @Option(names = "--prune-neurons",
+      description = "Remove whole neurons: --sparsity is the fraction of the hidden ones " + "that go.")
+  private boolean neurons;
+
   @Option(names = "--method", paramLabel = "NAME", defaultValue = "paper",
       description = "Presets: paper (one shot), refit (rounds that each keep three quarters of the weights that are "
           + "left, and refit them) or best (the same by refit+joint) (default: ${DEFAULT-VALUE}).")
@@ -237,6 +241,8 @@ final class PruneCommand implements Callable<Integer> {
               + "0.5, or leave them out");
       gathering.require(loss == null || labelColumn != null, "--loss needs --label-column: give both, or neither");
       Optional.ofNullable(loss).ifPresent(builder::loss);
+      gathering.require(!neurons || (!searches && !isPattern && !scope.equals("row")),
+          "--prune-neurons counts neurons, and limits, --scope n:m and row do not: leave one of them out");
       if (searches) {
         return builder.target(new Target.Fraction(0.5, Scope.parse(scope))).build();
       }
@@ -250,7 +256,12 @@ final class PruneCommand implements Callable<Integer> {
       List<String> whole = parts.stream().filter(part -> !part.contains("=")).toList();
       gathering.require(whole.size() == 1,
           "--sparsity %s: give one sparsity, and those of single layers behind it".formatted(sparsity));
-      return builder.target(new Target.Fraction(fraction(whole.getFirst()), Scope.parse(scope)))
+      gathering.require(!neurons || parts.size() == 1,
+          "--prune-neurons counts the neurons of all layers: give no sparsity of single ones");
+      double value = fraction(whole.getFirst());
+      return builder
+          .target(
+              neurons ? new Target.Neurons(value, Scope.parse(scope)) : new Target.Fraction(value, Scope.parse(scope)))
           .layerSparsities(parts.stream().filter(part -> part.contains("=")).map(LayerSparsity::parse).toList())
           .build();
     });

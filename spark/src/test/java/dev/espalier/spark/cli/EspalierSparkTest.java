@@ -27,6 +27,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -34,6 +36,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import picocli.CommandLine;
+import picocli.CommandLine.Model.OptionSpec;
 
 final class EspalierSparkTest {
   @TempDir
@@ -133,6 +136,35 @@ final class EspalierSparkTest {
     assertEquals(0, result.code, result.err);
     assertTrue(result.err.contains("3 layers refitted one after the other")
         && result.err.contains("joint repair of the last round: up to "), result.err);
+  }
+
+  @Test
+  void removesNeurons() {
+    Path pruned = folder.resolve("pruned.safetensors");
+    Result result = prune("--sparsity", 0.5, "--prune-neurons", "-o", pruned);
+    assertEquals(0, result.code, result.err);
+    // 12 and 9 hidden neurons
+    assertTrue(result.err.contains("11 of 21 hidden neurons removed"), result.err);
+  }
+
+  /// Each option of `espalier prune` is one here, too, or refused with what to do.
+  @Test
+  void knowsTheOptionsOfOneMachine() throws IOException {
+    List<String> here = new CommandLine(new PruneCommand(Fixture::spark)).getCommandSpec().options().stream()
+        .map(OptionSpec::longestName).toList();
+    Path sources = Path.of("../cli/src/main/java/dev/espalier/cli");
+    List<String> names = new ArrayList<>();
+    for (String file : List.of("PruneCommand", "PruneData", "DataOptions", "TestOptions", "SelectionOptions",
+        "CriterionOptions", "ScoringChoices", "RunOptions", "BatchOptions", "DeviceOptions", "PruneOutputs",
+        "OutputOptions", "ReportOptions", "ModelOptions", "VerifyOptions")) {
+      Matcher options = Pattern.compile("@Option\\(names = \\{?[^)]*?\"(--[a-z-]+)\"")
+          .matcher(Files.readString(sources.resolve(file + ".java")));
+      options.results().forEach(option -> names.add(option.group(1)));
+    }
+    assertTrue(names.size() > 40, names::toString);
+    for (String name : names) {
+      assertTrue(here.contains(name) != OneMachine.refusal(List.of(name)).isPresent(), name);
+    }
   }
 
   @Test
@@ -240,7 +272,11 @@ final class EspalierSparkTest {
       1 | --max-output-change 0 -o OUT | no sparsity holds the limit (output change 0): allow more
       2 | --sparsity 0.5 --selection here -o OUT | unknown selection 'here': use auto, driver or executors
       2 | --sparsity 0.5 --scope all -o OUT | unknown scope 'all'
-      2 | --sparsity 0.5 --max-samples 9 -o OUT | unknown options: '--max-samples', '9'
+      2 | --sparsity 0.5 --max-samples 9 -o OUT | --max-samples is not there on Spark: choose among the files or rows
+      2 | --sparsity 0.5 --fine-tune=3 -o OUT | --fine-tune is not there on Spark: training needs one machine
+      2 | --sparsity 0.5 --maximal 9 -o OUT | unknown options: '--maximal', '9'
+      2 | --prune-neurons --scope 2:4 -o OUT | --prune-neurons counts neurons, and limits
+      2 | --prune-neurons --sparsity 0.5,layer1=0.2 -o OUT | --prune-neurons counts the neurons of all layers
       2 | --scope 2:4 --schedule linear:3 -o OUT | --scope 2:4 is reached in one round
       2 | --sparsity 0.5 --repair fit -o OUT | fit
       1 | --sparsity 0.5 --repair distill -o OUT | trains, which Spark does not: use refit, joint, refit+joint or none
