@@ -133,17 +133,18 @@ public final class SparkPruner {
   ///
   /// @param scorer of the first round
   public String plan(SparkScorer scorer) {
-    String where = where(scorer);
+    String where = where(scorer, 0);
     String rounds = rounds(scorer);
     return rounds.isEmpty() ? where : where + "\n" + rounds;
   }
 
-  String where(SparkScorer scorer) {
+  /// @param more networks that the driver holds
+  String where(SparkScorer scorer, int more) {
     return (selection(scorer) == Selection.DRIVER
         ? "the driver selects among the scores of all layers, and takes %s outside Java's heap"
         : "the scores stay on the executors, which count them in histograms; the driver has one layer at a time, and takes "
             + "%s outside Java's heap")
-        .formatted(MemoryBudget.text(driverMemory(scorer)));
+        .formatted(MemoryBudget.text(driverMemory(scorer) + more * scorer.weightBytes()));
   }
 
   /// What the attempts of a search take.

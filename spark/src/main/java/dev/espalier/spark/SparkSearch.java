@@ -30,6 +30,9 @@ import org.apache.spark.broadcast.Broadcast;
 /// and judgements of a Spark cluster. It comes to the result of one machine within the rounding of [SparkScorer], and to
 /// the same bits for the same partitions.
 public final class SparkSearch {
+  /// Networks that the driver holds beside those of a pruning: the best, the one that was scored, and the dense one.
+  private static final int HELD = 3;
+
   private final DenseNetwork network;
   private final SparkPruner pruner;
   private final SparkScorer scorer;
@@ -83,7 +86,8 @@ public final class SparkSearch {
 
   /// What a scoring costs, where weights are selected, and what each attempt takes, in lines for people.
   public String plan() {
-    return "%s\n%s\n%s".formatted(scorer.plan(), pruner.where(scorer), pruner.attempts(scorer));
+    return "%s\n%s\n%s\nthe search judges by %s, and prunes with %s".formatted(scorer.plan(),
+        pruner.where(scorer, HELD), pruner.attempts(scorer), heldOut.name(), scorer.samples().name());
   }
 
   /// Searches.

@@ -219,6 +219,9 @@ final class EspalierSparkTest {
         result.err.contains("plan: each attempt of the search takes a pass over the data to judge, and one for each of "
             + "3 layers that are refitted; each round on the way takes one more to score"),
         result.err);
+    assertTrue(result.err.contains(
+        "plan: the search judges by 1 in 5 samples of %s, and prunes with 4 in 5 samples of %s".formatted(data, data)),
+        result.err);
     assertTrue(result.out.startsWith("dense: loss "), result.out);
     assertEquals(1, result.out.lines().filter(line -> line.endsWith(": found")).count(), result.out);
     assertTrue(result.out.contains(": beyond the limit"), result.out);
