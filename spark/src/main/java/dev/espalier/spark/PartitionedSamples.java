@@ -67,9 +67,10 @@ final class PartitionedSamples {
     List<SampleColumns.Found> label = notSamples.length == 0
         ? List.of()
         : SampleColumns.of(notSamples).in(samples.rows());
-    List<RowReader> labels = label.stream()
-        .map(column -> new RowReader(label, columns.size(), column.isArray() ? network.outputs() : 1)).toList();
-    return new PartitionedSamples(samples, new RowReader(columns, 0, width), labels,
+    List<RowReader> labels = label.stream().map(column -> new RowReader(label, columns.size(),
+        column.isArray() ? network.outputs() : 1, column.isArray() || network.outputs() == 1 ? 0 : network.outputs()))
+        .toList();
+    return new PartitionedSamples(samples, new RowReader(columns, 0, width, 0), labels,
         rows(SampleColumns.select(samples.rows(), Stream.concat(columns.stream(), label.stream()).toList())),
         RowShare.ALL, new Scanned());
   }

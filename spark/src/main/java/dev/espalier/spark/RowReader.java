@@ -14,7 +14,8 @@ import org.apache.spark.sql.catalyst.util.ArrayData;
 /// @param columns one of arrays, or some of numbers
 /// @param from the place of the first of them in a row
 /// @param width numbers in a sample
-record RowReader(List<SampleColumns.Found> columns, int from, int width) implements Serializable {
+/// @param classes that the numbers are indices of; 0: any numbers
+record RowReader(List<SampleColumns.Found> columns, int from, int width, int classes) implements Serializable {
   /// A NaN that [Double#doubleToLongBits] never gives.
   private static final long NULL = -1;
 
@@ -28,6 +29,15 @@ record RowReader(List<SampleColumns.Found> columns, int from, int width) impleme
       for (int j = 0; j < width; j++) {
         target.set(to, j, number(row, from + j, columns.get(j), position, ""));
       }
+    }
+    if (classes > 0) {
+      requireClass(target.get(to, 0), position);
+    }
+  }
+
+  private void requireClass(float value, long position) throws IOException {
+    if (value < 0 || value >= classes || value != Math.rint(value)) {
+      throw failure(columns.getFirst(), position, "", "no class index from 0 to %s".formatted(classes - 1));
     }
   }
 
