@@ -28,15 +28,21 @@ import org.apache.spark.broadcast.Broadcast;
 record ClusterSamples(Backend backend, DenseNetwork dense, PruningPlan plan, SparkScorer scorer, Selection selection,
     Device device, long samples) implements RemoteSamples {
   @Override
-  public Scored score(DeviceNetwork network) throws IOException {
+  public Scored score(DeviceNetwork network, boolean isDense) throws IOException {
+    if (isDense) {
+      return score(scorer, network);
+    }
     try (Arena downloaded = Arena.ofShared()) {
       DenseNetwork sent = network.download(downloaded);
       network.load(sent); // as the executors have it, in float32
-      SparkScorer now = scorer.of(sent);
-      return selection == Selection.DRIVER
-          ? new Scored.Here(now.score(backend, network))
-          : new Scored.Elsewhere(now.scoreOnExecutors(backend, network));
+      return score(scorer.of(sent), network);
     }
+  }
+
+  private Scored score(SparkScorer now, DeviceNetwork network) throws IOException {
+    return selection == Selection.DRIVER
+        ? new Scored.Here(now.score(backend, network))
+        : new Scored.Elsewhere(now.scoreOnExecutors(backend, network));
   }
 
   @Override

@@ -149,7 +149,7 @@ public final class PruningRounds implements Resource {
           : Scorer.score(backend, device, plan.scoring(), data, listener));
       return;
     }
-    switch (remote.get().score(device)) {
+    switch (remote.get().score(device, rounds == 0)) {
       case RemoteSamples.Scored.Here(Scores here) -> take(here);
       case RemoteSamples.Scored.Elsewhere(RemoteScores elsewhere) -> scoresElsewhere = Optional.of(elsewhere);
     }

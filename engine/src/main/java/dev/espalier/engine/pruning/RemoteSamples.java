@@ -25,9 +25,10 @@ public interface RemoteSamples {
   /// Scores a network.
   ///
   /// @param network in the memory of the backend of the rounds; it may be rounded to float32
+  /// @param isDense whether it is as it was before the first round
   /// @return closed by the rounds, with the network as it was scored
   /// @throws IOException if a sample cannot be read or is not finite
-  Scored score(DeviceNetwork network) throws IOException;
+  Scored score(DeviceNetwork network, boolean isDense) throws IOException;
 
   /// A repair of the plan, towards the network before the first round.
   ///

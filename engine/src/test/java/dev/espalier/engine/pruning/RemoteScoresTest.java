@@ -175,7 +175,7 @@ final class RemoteScoresTest {
       }
 
       @Override
-      public Scored score(DeviceNetwork now) {
+      public Scored score(DeviceNetwork now, boolean isDense) {
         return new Scored.Elsewhere(scores);
       }
 
