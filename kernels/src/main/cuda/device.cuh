@@ -72,6 +72,17 @@ static inline unsigned round_for_tensor_core(float x) {
 /// What a tensor core reads of such an operand.
 __device__ __forceinline__ float truncated(unsigned operand) { return __uint_as_float(operand & 0xffffe000u); }
 
+// ---- Two float32 to bfloat16, to nearest, ties to even. The first becomes the lower half.
+#if defined(__CUDACC__)
+GPU_FORM unsigned to_bf16_pair(float low, float high) {
+  unsigned bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+  return bits;
+}
+#else
+static inline unsigned to_bf16_pair(float low, float high) { return simt::round_bf16(low) | simt::round_bf16(high) << 16; }
+#endif
+
 // ---- d += a·b on one warp's tensor core: a 16×8, b 8×8, d 16×8.
 #if defined(__CUDACC__)
 GPU_FORM void mma_m16n8k8(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
@@ -83,6 +94,29 @@ GPU_FORM void mma_m16n8k8(float (&d)[4], const unsigned (&a)[4], const unsigned 
 }
 #else
 #define mma_m16n8k8(d, a, b) simt::mma_tf32(d, a, b, SIMT_SITE)
+#endif
+
+// ---- The same of bfloat16 (sm_80), where a has at most two of each four along a row: a 16×32, b 32×8. a holds two values of
+// each four; where they belong is in metadata, a nibble for each four, the first value's place in its lower half, and less
+// than the second's. Lane 4 g + 2 `selector` gives the nibbles of rows g and g + 8 (upper half), columns 0 to 15, and the
+// next lane those of columns 16 to 31; the other lanes' metadata is not read.
+#if defined(__CUDACC__)
+GPU_FORM void mma_sparse_m16n8k32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned metadata,
+                                  int selector) {
+#define MMA_SPARSE(SELECTOR)                                                                                             \
+  asm volatile(                                                                                                          \
+      "mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "   \
+      "{%8, %9, %10, %11}, {%0, %1, %2, %3}, %12, " #SELECTOR ";"                                                        \
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                                                   \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(metadata))
+  if (selector == 0)
+    MMA_SPARSE(0x0);
+  else
+    MMA_SPARSE(0x1);
+#undef MMA_SPARSE
+}
+#else
+#define mma_sparse_m16n8k32(d, a, b, metadata, selector) simt::mma_sparse_bf16(d, a, b, metadata, selector, SIMT_SITE)
 #endif
 
 // ---- V floats that move as one access, to global memory where stored. Left alone, nvcc stores some element by element.

@@ -20,20 +20,6 @@ struct Product {
   float alpha, beta;
 };
 
-/// First row and column of this block's tile. Blocks that run at one time make about a square of tiles, whose operands
-/// stay in L2: eight tiles down, then the next column of tiles.
-struct Corner {
-  int row, column;
-};
-template <int M, int N>
-__device__ __forceinline__ Corner corner_of(const Product& p) {
-  const int kDown = 8;
-  const int down = (int)(((int64_t)p.rows + M - 1) / M), across = (int)(((int64_t)p.columns + N - 1) / N);
-  const int group = (int)(blockIdx.x / ((int64_t)kDown * across)), within = (int)(blockIdx.x % ((int64_t)kDown * across));
-  const int height = min(kDown, down - group * kDown);
-  return {(group * kDown + within % height) * M, within / height * N};
-}
-
 /// V sums of row i, columns j to j + V − 1.
 template <int V>
 struct Sums {
@@ -110,7 +96,7 @@ template <int M, int N, int K, bool TRANSPOSE_A, bool TRANSPOSE_B>
 __device__ __forceinline__ void product_by_fma(const Product& p) {
   using T = ProductFma<M, N, K>;
   STATIC_SHARED(typename T::Shared, shared);
-  const Corner corner = corner_of<M, N>(p);
+  const Corner corner = corner_of<M, N>(p.rows, p.columns);
   const Part part = part_of<K>(p.inner);
   const int row = threadIdx.x / 16 * T::kRun, column = threadIdx.x % 16 * T::kRun;
   Share<M, K, TRANSPOSE_A, T::kThreads> a_share;
@@ -167,7 +153,7 @@ template <int M, int N, int K, int STAGES, int WM, int WN, bool TRANSPOSE_A, boo
 __device__ __forceinline__ void product_by_mma(const Product& p) {
   using T = ProductMma<M, N, K, STAGES, WM, WN, TRANSPOSE_A, TRANSPOSE_B>;
   DYNAMIC_SHARED(typename T::Shared, shared);
-  const Corner corner = corner_of<M, N>(p);
+  const Corner corner = corner_of<M, N>(p.rows, p.columns);
   const Part part = part_of<K>(p.inner);
   const Lane l = lane();
   const int warp = threadIdx.x / 32, row = warp % (M / WM) * WM, column = warp / (M / WM) * WN;

@@ -15,13 +15,27 @@ __device__ __forceinline__ Part part_of(int inner) {
   return {first, end, (end - first + K - 1) / K};
 }
 
+/// First row and column of this block's tile. Blocks that run at one time make about a square of tiles, whose operands
+/// stay in L2: eight tiles down, then the next column of tiles.
+struct Corner {
+  int row, column;
+};
+template <int M, int N>
+__device__ __forceinline__ Corner corner_of(int rows, int columns) {
+  const int kDown = 8;
+  const int down = (int)(((int64_t)rows + M - 1) / M), across = (int)(((int64_t)columns + N - 1) / N);
+  const int group = (int)(blockIdx.x / ((int64_t)kDown * across)), within = (int)(blockIdx.x % ((int64_t)kDown * across));
+  const int height = min(kDown, down - group * kDown);
+  return {(group * kDown + within % height) * M, within / height * N};
+}
+
 /// W rows or columns of a product's operand × K of the inner dimension, as they lie in global memory: INNER_ROWS if the
 /// operand's rows run along the inner dimension's index, so that a row holds W. The rows' padding spreads the 32
 /// elements (k + t, w + g) of a fragment over all banks: 8 t + g, or an odd multiple of 4 g, + t.
 template <int W, int K, bool INNER_ROWS>
 struct OperandTile {
   static constexpr int kRows = INNER_ROWS ? K : W, kColumns = INNER_ROWS ? W : K;
-  static_assert(W % 32 == 0 && K % 8 == 0, "");
+  static_assert(W % 8 == 0 && K % 8 == 0, "");
   float of[kRows][kColumns + (INNER_ROWS ? 8 : 4)];
 
   __device__ __forceinline__ float at(int k, int w) const { return INNER_ROWS ? of[k][w] : of[w][k]; }

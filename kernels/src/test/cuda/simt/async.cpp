@@ -50,6 +50,52 @@ void mma(const WarpOp& op) {
   }
 }
 
+// ---- mma.sp.m16n8k32 of bfloat16: lane = 4 g + t holds of A two values of columns 4 t to 4 t + 3 of rows g and g + 8, then
+// of columns 16 further, and of B rows 8 r + 2 t and the next of column g, for r = 0 to 3; D as above. The lanes of one of
+// two pairs in a quad, which the selector names, hold A's metadata: columns 0 to 15, and 16 to 31, of row g in the lower half
+// and of row g + 8 in the upper one, four bits for each four columns.
+struct MmaSparseOperands {
+  float* d;
+  const unsigned *a, *b;
+  unsigned metadata;
+  int selector;
+};
+
+float bf16(unsigned pair, int upper) { return __uint_as_float(upper ? pair & 0xffff0000u : pair << 16); }
+
+void mma_sparse(const WarpOp& op) {
+  float a[16][32] = {}, b[32][8];
+  double d[16][8];
+  const int selector = static_cast<const MmaSparseOperands*>(op.payload[0])->selector;
+  for (int l = 0; l < 32; l++) {
+    auto* x = static_cast<const MmaSparseOperands*>(op.payload[l]);
+    int g = l >> 2, t = l & 3;
+    if (x->selector != selector || selector < 0 || selector > 1)
+      fail("%s:%d: mma.sp with the selectors %d and %d", op.file, op.line & 0xfffff, selector, x->selector);
+    for (int e = 0; e < 4; e++) {
+      int row = g + (e & 1) * 8, four = t + (e >> 1) * 4;
+      auto* holder = static_cast<const MmaSparseOperands*>(op.payload[4 * g + 2 * selector + four / 4]);
+      unsigned places = holder->metadata >> ((e & 1) * 16 + four % 4 * 4) & 15, first = places & 3, second = places >> 2;
+      if (first >= second)
+        fail("%s:%d: mma.sp: metadata %#x of row %d, columns from %d: the places do not ascend", op.file,
+             op.line & 0xfffff, places, row, four * 4);
+      a[row][four * 4 + (int)first] = bf16(x->a[e], 0);
+      a[row][four * 4 + (int)second] = bf16(x->a[e], 1);
+    }
+    for (int e = 0; e < 8; e++) b[e / 2 * 8 + 2 * t + (e & 1)][g] = bf16(x->b[e / 2], e & 1);
+    for (int e = 0; e < 4; e++) d[g + (e >> 1) * 8][2 * t + (e & 1)] = x->d[e];
+  }
+  for (int i = 0; i < 16; i++)
+    for (int k = 0; k < 32; k++)
+      if (a[i][k] != 0)
+        for (int j = 0; j < 8; j++) d[i][j] += (double)a[i][k] * b[k][j];
+  for (int l = 0; l < 32; l++) {
+    auto* x = static_cast<const MmaSparseOperands*>(op.payload[l]);
+    int g = l >> 2, t = l & 3;
+    for (int e = 0; e < 4; e++) x->d[e] = (float)d[g + (e >> 1) * 8][2 * t + (e & 1)];
+  }
+}
+
 // ---- wgmma.m64nNk8 with A in registers: warp w of the warpgroup owns rows 16 w to 16 w + 15, laid out as for
 // mma.sync, and reads all of B. So each warp carries out its own quarter, and waits for its own only: what one
 // warp has waited for says nothing about the other three.
@@ -176,6 +222,7 @@ void complete_tensor_op(Warp& warp, WarpOp& op) {
   }
   switch (op.kind) {
     case WarpKind::kMma: mma(op); break;
+    case WarpKind::kMmaSparse: mma_sparse(op); break;
     case WarpKind::kWgmma: issue(warp, op); break;
     case WarpKind::kWgmmaFence: warp.fenced = true; break;
     case WarpKind::kWgmmaCommit: warp.groups.push_back(warp.issued.size()); break;
@@ -222,6 +269,12 @@ void check_global(const void* p) {
 void mma_tf32(float* d, const unsigned* a, const unsigned* b, const char* file, int line) {
   MmaOperands operands{d, a, b};
   join_warp_op(~0u, WarpKind::kMma, &operands, 0, 0, file, line);
+}
+
+void mma_sparse_bf16(float* d, const unsigned* a, const unsigned* b, unsigned metadata, int selector, const char* file,
+                     int line) {
+  MmaSparseOperands operands{d, a, b, metadata, selector};
+  join_warp_op(~0u, WarpKind::kMmaSparse, &operands, 0, 0, file, line);
 }
 
 void wgmma_tf32(int columns, float* d, const unsigned* a, uint64_t b, const char* file, int line) {

@@ -31,6 +31,8 @@ void copy_async_commit();
 void copy_async_wait(int keep);
 
 void mma_tf32(float* d, const unsigned* a, const unsigned* b, const char* file, int line);
+void mma_sparse_bf16(float* d, const unsigned* a, const unsigned* b, unsigned metadata, int selector, const char* file,
+                     int line);
 
 void mbarrier_init(Mbarrier* barrier, unsigned count);
 void mbarrier_arrive(Mbarrier* barrier, unsigned expect_bytes);
@@ -47,6 +49,12 @@ static inline unsigned round_tf32(float value) {
   unsigned bits = __float_as_uint(value);
   if ((bits & 0x7f800000u) != 0x7f800000u) bits += 0x1000u;
   return bits & 0xffffe000u;
+}
+/// cvt.rn.bf16.f32: to nearest, ties to even.
+static inline unsigned round_bf16(float value) {
+  unsigned bits = __float_as_uint(value);
+  if (value != value) return 0x7fffu;
+  return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
 }
 /// What a tensor core reads of a 32-bit operand.
 static inline float truncate_tf32(unsigned bits) { return __uint_as_float(bits & 0xffffe000u); }

@@ -64,7 +64,7 @@ struct Fiber : Thread {
   int line = 0;
 };
 
-enum class WarpKind { kShuffle, kBallot, kBarrier, kMma, kWgmma, kWgmmaFence, kWgmmaCommit, kWgmmaWait };
+enum class WarpKind { kShuffle, kBallot, kBarrier, kMma, kMmaSparse, kWgmma, kWgmmaFence, kWgmmaCommit, kWgmmaWait };
 
 /// A warp-wide operation that gathers its lanes; the last one to arrive carries it out for all.
 struct WarpOp {

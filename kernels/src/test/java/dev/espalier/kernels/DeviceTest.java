@@ -30,5 +30,8 @@ class DeviceTest {
   class Select extends SelectKernelTest {}
 
   @Nested
+  class SparseProduct extends SparseProductKernelTest {}
+
+  @Nested
   class Small extends SmallKernelsTest {}
 }

@@ -17,6 +17,7 @@ class LargeOffsetsTest {
   /// Just above 2³¹ elements, and so many tiles of 32 rows that the last one falls to the last block.
   private static final int ROWS = 33 * 32 * Launch.MAX_GRID_Y;
   static final List<ProductKernel.Tile> PRODUCTS = ProductKernel.TILES;
+  static final List<SparseProductKernel.Tile> SPARSE_PRODUCTS = SparseProductKernel.TILES;
   private EmulatedGpu gpu;
 
   @BeforeEach
@@ -218,5 +219,23 @@ class LargeOffsetsTest {
     long end = workspace.address() + kernel.workspace(tile, parts, ROWS, 4, COLUMNS) - Math.ceilDiv(partial, 256) * 256
         + partial;
     return gpu.read(new DeviceMatrix(end - Float.BYTES, 1, 1))[0];
+  }
+
+  @ParameterizedTest
+  @FieldSource("SPARSE_PRODUCTS")
+  void sparseProduct(SparseProductKernel.Tile tile) {
+    DeviceMatrix x = gpu.sparse(ROWS, 4);
+    gpu.write(last(x), 0, 2, 0, 0);
+    float[] weights = new float[4 * COLUMNS];
+    weights[4 * (COLUMNS - 1) + 1] = 3;
+    byte[] packed = new byte[SparseWeights.BLOCK_BYTES];
+    SparseWeights.pack("layer", COLUMNS, 4, MemorySegment.ofArray(weights), MemorySegment.ofArray(packed));
+    DeviceBuffer buffer = gpu.buffer(packed.length, 0);
+    gpu.copyIn(MemorySegment.ofArray(packed), buffer.address());
+    DeviceMatrix workspace = gpu.sparse(ROWS, 17); // 64 bytes for each sample, and a little
+    DeviceMatrix c = gpu.sparse(ROWS, COLUMNS);
+    new SparseProductKernel(gpu).multiply(tile, 1, x, new SparseWeights(buffer, COLUMNS, 4), c,
+        new DeviceBuffer(workspace.address(), workspace.bytes()));
+    assertEquals(6, lastElement(c));
   }
 }

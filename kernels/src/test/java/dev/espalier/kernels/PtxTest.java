@@ -25,7 +25,7 @@ import org.junit.jupiter.api.Test;
 class PtxTest {
   private static final Path REPORTS = Path.of(System.getProperty("espalier.kernels.ptx"));
   static final List<String> FAMILIES = List.of("apply", "dense_forward", "dual_moments", "elimination_scores", "losses",
-      "normalization", "product", "random", "reductions", "select", "solving", "updates");
+      "normalization", "product", "random", "reductions", "select", "solving", "sparse_product", "updates");
   /// Registers of a multiprocessor, from compute capability 8.0 on; a quarter of them is at hand for a quarter of its warps,
   /// to each in units of 256.
   private static final int REGISTERS = 65_536;
@@ -119,6 +119,9 @@ class PtxTest {
         assertTrue(tile.sharedBytes(transpose, transpose) <= smallest, tile.name(transpose, transpose));
       }
     }
+    for (SparseProductKernel.Tile tile : SparseProductKernel.TILES) {
+      assertTrue(tile.sharedBytes() <= smallest, tile.name());
+    }
   }
 
   /// Tiles that launchers take on a chip leave room for the blocks that their launch bounds ask, by registers, threads and
@@ -147,6 +150,11 @@ class PtxTest {
             }
           }
         }
+      }
+      for (SparseProductKernel.Tile tile : SparseProductKernel.TILES) {
+        assertEquals(tile.blocks(), bounds.get(tile.name()), tile.name());
+        requireRoom(chip, compiled.get(tile.name() + " on " + chip.name()), SparseProductKernel.Tile.THREADS,
+            tile.sharedBytes(), tile.blocks());
       }
     }
   }
@@ -228,6 +236,12 @@ class PtxTest {
     assertTrue(body(ptx, DualMomentsKernel.MMA_SMALL.name()).contains("cp.async.cg"));
     String product = body(ptx("product"), ProductKernel.MMA_LARGE.name(false, true));
     assertTrue(product.contains("mma.sync.aligned.m16n8k8.row.col.f32.tf32") && product.contains("cp.async.cg"));
+    for (SparseProductKernel.Tile tile : SparseProductKernel.TILES) {
+      // A warp multiplies all of a step at once, by eight warps: each half of a block of weights with eight samples.
+      long products = Pattern.compile("mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32")
+          .matcher(body(ptx("sparse_product"), tile.name())).results().count();
+      assertEquals(tile.outputs() / 16 * (tile.samples() / 8) * (tile.inputs() / 32) / 8, products, tile.name());
+    }
   }
 
   /// In the order of the PTX, which the assembler keeps because it must take both for the same memory: what adds to its
