@@ -64,21 +64,27 @@ int cublasSetWorkspace_v2(cublasHandle_t handle, void *workspace, size_t bytes) 
   return handle == &context ? record("workspace %llx %lld\n", (long long)workspace, (long long)bytes) : 1;
 }
 
-static float at(const float *matrix, int transpose, int leading, long row, long column) {
-  return transpose == CUBLAS_OP_T ? matrix[column + row * leading] : matrix[row + column * leading];
+static float at(const void *matrix, int type, int transpose, int leading, long row, long column) {
+  long index = transpose == CUBLAS_OP_T ? column + row * leading : row + column * leading;
+  if (type == CUDA_R_32F)
+    return ((const float *)matrix)[index];
+  unsigned bits = (unsigned)((const unsigned short *)matrix)[index] << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
 }
 
 int cublasGemmEx(cublasHandle_t handle, int transa, int transb, int m, int n, int k, const void *alpha, const void *a,
                  int atype, int lda, const void *b, int btype, int ldb, const void *beta, void *c, int ctype, int ldc,
                  int compute_type, int algo) {
-  if (handle != &context || atype != CUDA_R_32F || btype != CUDA_R_32F || ctype != CUDA_R_32F ||
+  if (handle != &context || (atype != CUDA_R_32F && atype != CUDA_R_16BF) || btype != atype || ctype != CUDA_R_32F ||
       lda < (transa ? k : m) || ldb < (transb ? n : k) || ldc < m)
     return 7;
   for (long row = 0; row < m && !failure; row++) {
     for (long column = 0; column < n; column++) {
       double sum = 0;
       for (long l = 0; l < k; l++)
-        sum += (double)at(a, transa, lda, row, l) * at(b, transb, ldb, l, column);
+        sum += (double)at(a, atype, transa, lda, row, l) * at(b, btype, transb, ldb, l, column);
       float *out = (float *)c + row + column * ldc;
       sum *= *(const float *)alpha;
       if (*(const float *)beta != 0)

@@ -28,9 +28,14 @@ struct cublasContext {
 namespace {
 enum { OK = 0, NOT_INITIALIZED = 1, INVALID_VALUE = 7, EXECUTION_FAILED = 13, NOT_SUPPORTED = 15 };
 
-float rounded(float value, int compute_type) {
+float factor(const void* matrix, size_t index, int type, int compute_type) {
+  float value;
   uint32_t bits;
-  memcpy(&bits, &value, sizeof bits);
+  if (type == CUDA_R_16BF)
+    bits = (uint32_t)((const uint16_t*)matrix)[index] << 16;
+  else
+    memcpy(&bits, (const float*)matrix + index, sizeof bits);
+  memcpy(&value, &bits, sizeof value);
   if (compute_type == CUBLAS_COMPUTE_32F_FAST_TF32) bits &= ~0x1fffu;  // cut, as tensor cores do
   if (compute_type == CUBLAS_COMPUTE_32F_FAST_16BF && std::isfinite(value)) bits = (bits + 0x7fff + (bits >> 16 & 1)) & ~0xffffu;
   memcpy(&value, &bits, sizeof bits);
@@ -39,8 +44,9 @@ float rounded(float value, int compute_type) {
 
 int demanded(const char* function) { return stand_in_demanded(function) ? EXECUTION_FAILED : OK; }
 
-bool on_device(const void* matrix, int rows, int columns, int leading) {
-  return leading >= rows && stand_in_holds((uintptr_t)matrix, ((columns - 1) * (size_t)leading + rows) * sizeof(float));
+bool on_device(const void* matrix, int type, int rows, int columns, int leading) {
+  return leading >= rows &&
+         stand_in_holds((uintptr_t)matrix, ((columns - 1) * (size_t)leading + rows) * (type == CUDA_R_16BF ? 2 : 4));
 }
 }  // namespace
 
@@ -80,21 +86,22 @@ int cublasGemmEx(cublasHandle_t handle, int transa, int transb, int m, int n, in
                  int compute_type, int algo) {
   if (!handle || !stand_in_has_context()) return NOT_INITIALIZED;
   if (int status = demanded(__func__)) return status;
-  if (atype != CUDA_R_32F || btype != CUDA_R_32F || ctype != CUDA_R_32F || algo != CUBLAS_GEMM_DEFAULT) return NOT_SUPPORTED;
-  if (!on_device(a, transa ? k : m, transa ? m : k, lda) || !on_device(b, transb ? n : k, transb ? k : n, ldb) ||
-      !on_device(c, m, n, ldc))
+  if ((atype != CUDA_R_32F && atype != CUDA_R_16BF) || btype != atype || ctype != CUDA_R_32F || algo != CUBLAS_GEMM_DEFAULT)
+    return NOT_SUPPORTED;
+  if (!on_device(a, atype, transa ? k : m, transa ? m : k, lda) || !on_device(b, btype, transb ? n : k, transb ? k : n, ldb) ||
+      !on_device(c, ctype, m, n, ldc))
     return INVALID_VALUE;
   // Without a workspace of the caller's it allocates, which no recording admits.
   if (stand_in_is_recording(handle->stream) && !handle->workspace) return EXECUTION_FAILED;
-  const float *left = (const float*)a, *right = (const float*)b, scale = *(const float*)alpha, before = *(const float*)beta;
+  const float scale = *(const float*)alpha, before = *(const float*)beta;
   float* out = (float*)c;
   int status = stand_in_run(handle->stream, [=] {
     for (size_t column = 0; column < (size_t)n; column++)
       for (size_t row = 0; row < (size_t)m; row++) {
         double sum = 0;
         for (size_t i = 0; i < (size_t)k; i++)
-          sum += (double)rounded(left[transa ? i + row * lda : row + i * lda], compute_type) *
-                 rounded(right[transb ? column + i * ldb : i + column * ldb], compute_type);
+          sum += (double)factor(a, transa ? i + row * lda : row + i * lda, atype, compute_type) *
+                 factor(b, transb ? column + i * ldb : i + column * ldb, btype, compute_type);
         float& element = out[row + column * ldc];
         element = (float)(scale * sum + (before ? (double)before * element : 0));
       }

@@ -27,12 +27,16 @@ import dev.espalier.kernels.RandomKernel;
 import dev.espalier.kernels.ReductionsKernel;
 import dev.espalier.kernels.SelectKernel;
 import dev.espalier.kernels.SolvingKernel;
+import dev.espalier.kernels.SparseProductKernel;
+import dev.espalier.kernels.SparseWeights;
 import dev.espalier.kernels.UpdatesKernel;
 import java.io.PrintStream;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
 import java.util.function.Function;
 import java.util.regex.Pattern;
 
@@ -44,18 +48,22 @@ public final class GpuKernels {
   /// @param rows of what is bound by memory
   /// @param width of layers, and of the product that sets the limit twice that
   /// @param momentWidths of layers, for the moments
+  /// @param batches samples of products by 2:4 weights
   /// @param copies stacked gradients
   /// @param scores to select from
   /// @param copyBytes of the copy that sets the limit
-  record Sizes(int samples, int rows, int width, List<Integer> momentWidths, int copies, List<Long> scores,
-      long copyBytes, int warmUps, int repeats, long rotation) {
-    static final Sizes FULL = new Sizes(32_768, 4096, 4096, List.of(128, 256, 512, 1024, 2048, 4096), 16,
-        List.of(10_000_000L, 100_000_000L, 1_000_000_000L), 1L << 30, 3, 15, 1L << 29);
+  record Sizes(int samples, int rows, int width, List<Integer> momentWidths, List<Integer> batches, int copies,
+      List<Long> scores, long copyBytes, int warmUps, int repeats, long rotation) {
+    static final Sizes FULL = new Sizes(32_768, 4096, 4096, List.of(128, 256, 512, 1024, 2048, 4096),
+        List.of(1, 32, 1024), 16, List.of(10_000_000L, 100_000_000L, 1_000_000_000L), 1L << 30, 3, 15, 1L << 29);
     /// To see that all of it runs.
-    static final Sizes TINY = new Sizes(40, 16, 36, List.of(20), 2, List.of(1000L), 1 << 12, 1, 3, 1 << 14);
+    static final Sizes TINY = new Sizes(40, 16, 36, List.of(20), List.of(1, 12, 40), 2, List.of(1000L), 1 << 12, 1, 3,
+        1 << 14);
   }
 
   private static final int SCORE_COLUMNS = 1000;
+  /// Samples of a batch from which on a product is bound by arithmetic and not by the bytes of its weights.
+  private static final int MANY_SAMPLES = 512;
   /// How libraries' products round.
   private static final List<MathMode> LIBRARIES = List.of(MathMode.TF32, MathMode.FP32);
   private static final String IN_ONE_PASS = "dual_moments ";
@@ -65,8 +73,10 @@ public final class GpuKernels {
   private final Map<MathMode, MatrixProducts> libraries;
   private final Sizes sizes;
   private final KernelRows table;
+  /// Weights of this width, made when they are first needed.
+  private byte[] hostPacked;
 
-  /// @param libraries products in TF32 and in float32, the alternative to one pass over the moments
+  /// @param libraries products in each mode, the alternatives to one pass over the moments and to 2:4
   GpuKernels(Driver driver, Map<MathMode, MatrixProducts> libraries, Sizes sizes, KernelRows table) {
     this.driver = driver;
     this.libraries = libraries;
@@ -90,8 +100,9 @@ public final class GpuKernels {
         CudaGpu gpu = new CudaGpu(0);
         Memory memory = new Memory(gpu);
         MatrixProducts tf32 = library(gpu, memory, MathMode.TF32);
-        MatrixProducts fp32 = library(gpu, memory, MathMode.FP32)) {
-      measure(gpu, Map.of(MathMode.TF32, tf32, MathMode.FP32, fp32), sizes, wanted, System.out);
+        MatrixProducts fp32 = library(gpu, memory, MathMode.FP32);
+        MatrixProducts bf16 = library(gpu, memory, MathMode.BF16)) {
+      measure(gpu, Map.of(MathMode.TF32, tf32, MathMode.FP32, fp32, MathMode.BF16, bf16), sizes, wanted, System.out);
       gpu.synchronize();
     }
   }
@@ -108,7 +119,8 @@ public final class GpuKernels {
 
   /// Our own products in the place of a library's.
   static Map<MathMode, MatrixProducts> own(Driver driver, Memory memory) {
-    return Map.of(MathMode.TF32, own(driver, memory, MathMode.TF32), MathMode.FP32, own(driver, memory, MathMode.FP32));
+    return Map.of(MathMode.TF32, own(driver, memory, MathMode.TF32), MathMode.FP32, own(driver, memory, MathMode.FP32),
+        MathMode.BF16, own(driver, memory, MathMode.BF16));
   }
 
   /// Our own products.
@@ -149,6 +161,9 @@ public final class GpuKernels {
   void addAll() {
     sizes.momentWidths().forEach(this::moments);
     products();
+    if (SparseProductKernel.runsOn(driver)) {
+      sizes.batches().forEach(this::sparseProducts);
+    }
     dense();
     scoresAndCuts();
     small();
@@ -272,6 +287,77 @@ public final class GpuKernels {
   private static MatrixBlock[] tallOperands(Memory memory, int tall, int width) {
     return new MatrixBlock[]{MatrixBlock.of(memory.matrix(tall, width)), MatrixBlock.of(memory.matrix(width, width)),
         MatrixBlock.of(memory.matrix(tall, width))};
+  }
+
+  /// By 2:4 weights, and by as many dense ones, which the library takes as bfloat16 in memory, or as float32.
+  private void sparseProducts(int samples) {
+    int width = sizes.width();
+    String shape = shape(samples, width, width);
+    SparseProductKernel kernel = new SparseProductKernel(driver);
+    double elements = (double) width * width;
+    double values = 2.0 * samples * width * Float.BYTES;
+    table.add("sparse_product 2:4 " + MathMode.BF16, shape,
+        forward(samples, samples * elements, SparseWeights.bytes(width, width) + values), memory -> {
+          DeviceMatrix x = memory.matrix(samples, width);
+          DeviceMatrix c = memory.matrix(samples, width);
+          SparseWeights weights = sparse(memory, width);
+          DeviceBuffer workspace = memory.buffer(kernel.workspace(samples, width, width), 0);
+          return (Runnable) () -> kernel.multiply(x, weights, c, workspace);
+        }, Runnable::run);
+    if (libraries.get(MathMode.BF16) instanceof CublasProducts cublas) {
+      table.add("library, forward of few, bfloat16 in memory", shape,
+          forward(samples, 2 * samples * elements, elements * Short.BYTES + values), memory -> {
+            DeviceBuffer x = bfloat16(kernel, memory, samples, width);
+            DeviceBuffer weights = bfloat16(kernel, memory, width, width);
+            DeviceMatrix c = memory.matrix(samples, width);
+            return (Runnable) () -> cublas.multiplyBfloat16(x, weights, width, c);
+          }, Runnable::run);
+    }
+    for (MathMode mode : List.of(MathMode.BF16, MathMode.TF32)) {
+      table.add("library, forward of few " + mode, shape,
+          forward(samples, 2 * samples * elements, elements * Float.BYTES + values),
+          memory -> tallOperands(memory, samples, width),
+          m -> libraries.get(mode).multiply(1, m[0], false, m[1], true, 0, m[2]));
+    }
+  }
+
+  /// Random numbers, of which no order matters.
+  private static DeviceBuffer bfloat16(SparseProductKernel kernel, Memory memory, int rows, int columns) {
+    DeviceBuffer rounded = memory.buffer(SparseProductKernel.roundedBytes(rows, columns), 0);
+    kernel.round(memory.matrix(rows, columns), rounded);
+    return rounded;
+  }
+
+  private static Cost forward(int samples, double operations, double bytes) {
+    return samples < MANY_SAMPLES ? Cost.ofMemory(bytes) : Cost.ofProducts(MathMode.BF16, operations, bytes);
+  }
+
+  /// Random 2:4 weights, outputs and inputs alike.
+  private SparseWeights sparse(Memory memory, int width) {
+    DeviceBuffer packed = memory.buffer(SparseWeights.bytes(width, width), 0);
+    if (hostPacked == null) {
+      hostPacked = packed(width, (int) packed.bytes());
+    }
+    HostMemory host = driver.allocateHost(packed.bytes());
+    host.segment().copyFrom(MemorySegment.ofArray(hostPacked));
+    driver.copyIn(host, 0, packed.address(), packed.bytes(), Stream.COMPUTE);
+    driver.synchronize();
+    driver.free(host);
+    return new SparseWeights(packed, width, width);
+  }
+
+  private static byte[] packed(int width, int bytes) {
+    SplittableRandom random = new SplittableRandom(1);
+    float[] weights = new float[width * width];
+    for (int first = 0; first < weights.length; first += 4) {
+      int zero = random.nextInt(4);
+      for (int k = 0; k < Math.min(4, weights.length - first); k++) {
+        weights[first + k] = (k - zero) % 2 == 0 ? 0 : (float) random.nextGaussian();
+      }
+    }
+    byte[] packed = new byte[bytes];
+    SparseWeights.pack("random", width, width, MemorySegment.ofArray(weights), MemorySegment.ofArray(packed));
+    return packed;
   }
 
   // ---- bound by memory ----

@@ -69,8 +69,9 @@ public final class Roofline {
       if (cost.isBoundByMemory()) {
         return String.format(Locale.ROOT, " %.3g ms |", least * 1e3);
       }
-      double blocks = (double) driver.launches().stream().filter(launch -> launch.kernel().matches(".*(mma|fma)_.*"))
-          .findFirst().orElseThrow().grid().count() / chip.multiprocessors();
+      double blocks = (double) driver.launches().stream()
+          .filter(launch -> launch.kernel().matches(".*(mma|fma)_.*|sparse_product_\\d.*")).findFirst().orElseThrow()
+          .grid().count() / chip.multiprocessors();
       double rounded = cost.operations() / chip.rate(cost.mode().orElseThrow()) * Math.ceil(blocks) / blocks;
       return String.format(Locale.ROOT, " %.3g ms; %.3g by %.4g blocks |", least * 1e3, Math.max(least, rounded) * 1e3,
           blocks);

@@ -32,6 +32,9 @@ class GpuKernelsTest {
         "product, forward TF32", "dense_backward relu", "elimination_scores", "apply", "select, 4 passes", "adam")) {
       assertEquals(1, lines.stream().filter(line -> line.startsWith("| " + kernel + " |")).count(), kernel);
     }
+    for (String kernel : List.of("sparse_product 2:4 BF16", "library, forward of few BF16")) {
+      assertEquals(3, lines.stream().filter(line -> line.startsWith("| " + kernel + " |")).count(), kernel);
+    }
     assertTrue(lines.stream().noneMatch(line -> line.contains("not measured") || line.contains("NaN")));
   }
 
@@ -55,7 +58,7 @@ class GpuKernelsTest {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     GpuKernels.Sizes tiny = GpuKernels.Sizes.TINY;
     GpuKernels.Sizes sizes = new GpuKernels.Sizes(tiny.samples(), tiny.rows(), tiny.width(), tiny.momentWidths(),
-        tiny.copies(), List.of(100_000_000L), tiny.copyBytes(), 0, 1, tiny.rotation());
+        tiny.batches(), tiny.copies(), List.of(100_000_000L), tiny.copyBytes(), 0, 1, tiny.rotation());
     try (EmulatedDriver driver = new EmulatedDriver(80, 1 << 26, EmulatedDriver.Order.LATE);
         Memory memory = new Memory(driver)) {
       GpuKernels.measure(driver, GpuKernels.own(driver, memory), sizes, EVERY,

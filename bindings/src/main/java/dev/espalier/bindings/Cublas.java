@@ -7,6 +7,7 @@ import static dev.espalier.bindings.cublas.cublas_h.CUBLAS_GEMM_DEFAULT;
 import static dev.espalier.bindings.cublas.cublas_h.CUBLAS_OP_N;
 import static dev.espalier.bindings.cublas.cublas_h.CUBLAS_OP_T;
 import static dev.espalier.bindings.cublas.cublas_h.CUBLAS_STATUS_SUCCESS;
+import static dev.espalier.bindings.cublas.cublas_h.CUDA_R_16BF;
 import static dev.espalier.bindings.cublas.cublas_h.CUDA_R_32F;
 import static dev.espalier.bindings.cublas.cublas_h.MAJOR_VERSION;
 import static dev.espalier.bindings.cublas.cublas_h.MINOR_VERSION;
@@ -168,6 +169,20 @@ public final class Cublas implements AutoCloseable {
   /// @throws NativeCallException      if cuBLAS refuses or fails
   public void multiply(MathMode math, int m, int n, int k, float alpha, long a, int lda, boolean transposeA, long b,
       int ldb, boolean transposeB, float beta, long c, int ldc) {
+    multiply(math.toString(), CUDA_R_32F(), computeType(math), m, n, k, alpha, a, lda, transposeA, b, ldb, transposeB,
+        beta, c, ldc);
+  }
+
+  /// As [#multiply(MathMode, int, int, int, float, long, int, boolean, long, int, boolean, float, long, int)], of A and B
+  /// that are bfloat16 in memory; C is float32.
+  public void multiplyBfloat16(int m, int n, int k, float alpha, long a, int lda, boolean transposeA, long b, int ldb,
+      boolean transposeB, float beta, long c, int ldc) {
+    multiply("bfloat16", CUDA_R_16BF(), CUBLAS_COMPUTE_32F(), m, n, k, alpha, a, lda, transposeA, b, ldb, transposeB,
+        beta, c, ldc);
+  }
+
+  private void multiply(String name, int factors, int computeType, int m, int n, int k, float alpha, long a, int lda,
+      boolean transposeA, long b, int ldb, boolean transposeB, float beta, long c, int ldc) {
     if (m < 1 || n < 1 || k < 1 || lda < (transposeA ? m : k) || ldb < (transposeB ? k : n) || ldc < n) {
       throw new IllegalArgumentException(
           describe(m, n, k, lda, transposeA, ldb, transposeB, ldc) + ": empty, or rows overlap");
@@ -175,11 +190,11 @@ public final class Cublas implements AutoCloseable {
     this.alpha.set(JAVA_FLOAT, 0, alpha);
     this.beta.set(JAVA_FLOAT, 0, beta);
     int status = cublasGemmEx(handle, operation(transposeB), operation(transposeA), n, m, k, this.alpha,
-        MemorySegment.ofAddress(b), CUDA_R_32F(), ldb, MemorySegment.ofAddress(a), CUDA_R_32F(), lda, this.beta,
-        MemorySegment.ofAddress(c), CUDA_R_32F(), ldc, computeType(math), CUBLAS_GEMM_DEFAULT());
+        MemorySegment.ofAddress(b), factors, ldb, MemorySegment.ofAddress(a), factors, lda, this.beta,
+        MemorySegment.ofAddress(c), CUDA_R_32F(), ldc, computeType, CUBLAS_GEMM_DEFAULT());
     if (status != CUBLAS_STATUS_SUCCESS()) {
       throw new NativeCallException("cublasGemmEx", status, name(status),
-          "%s, %s".formatted(math, describe(m, n, k, lda, transposeA, ldb, transposeB, ldc)));
+          "%s, %s".formatted(name, describe(m, n, k, lda, transposeA, ldb, transposeB, ldc)));
     }
   }
 

@@ -139,6 +139,19 @@ class CublasTest {
   }
 
   @Test
+  void multipliesFactorsThatAreBfloat16InMemory() throws Throwable {
+    try (Arena arena = Arena.ofConfined()) {
+      // 1, 2, 3 and 0.5, -1, 4; the product of the first with the transpose of the second
+      MemorySegment a = arena.allocateFrom(ValueLayout.JAVA_SHORT, (short) 0x3f80, (short) 0x4000, (short) 0x4040);
+      MemorySegment b = arena.allocateFrom(ValueLayout.JAVA_SHORT, (short) 0x3f00, (short) 0xbf80, (short) 0x4080);
+      MemorySegment c = arena.allocate(ValueLayout.JAVA_FLOAT);
+      cublas.multiplyBfloat16(1, 1, 3, 2, a.address(), 3, false, b.address(), 3, true, 0, c.address(), 1);
+      assertEquals(21, c.get(ValueLayout.JAVA_FLOAT, 0));
+    }
+    assertEquals("gemm 68 -1\n", stub.text("stub_calls"));
+  }
+
+  @Test
   void keepsTheWorkspaceWhenTheStreamChanges() throws Throwable {
     cublas.setStream(0xa0);
     cublas.setWorkspace(0x700, 4096);

@@ -28,6 +28,12 @@ final class BoundBlas implements CudaBlas {
   }
 
   @Override
+  public void multiplyBfloat16(DeviceBuffer x, DeviceBuffer weights, int inner, DeviceMatrix c) {
+    cublas.multiplyBfloat16(c.rows(), c.columns(), inner, 1, x.address(), inner, false, weights.address(), inner, true,
+        0, c.address(), c.columns());
+  }
+
+  @Override
   public String description() {
     return cublas.description();
   }

@@ -46,6 +46,24 @@ public final class CublasProducts implements MatrixProducts {
     }
   }
 
+  /// c = x Wᵀ, of factors that are bfloat16 in memory, row-major and without gaps.
+  ///
+  /// @param x c.rows × inner
+  /// @param weights c.columns × inner
+  /// @throws IllegalArgumentException if a buffer has fewer bytes
+  /// @throws GpuException if cuBLAS fails
+  /// @throws UnsupportedOperationException unless these are products in bfloat16
+  public void multiplyBfloat16(DeviceBuffer x, DeviceBuffer weights, int inner, DeviceMatrix c) {
+    Kernels.room("x", x, 2L * c.rows() * inner);
+    Kernels.room("weights", weights, 2L * c.columns() * inner);
+    gpu.makeCurrent();
+    try {
+      cublas.multiplyBfloat16(x, weights, inner, c);
+    } catch (NativeCallException e) {
+      throw failure(e);
+    }
+  }
+
   private static GpuException failure(NativeCallException e) {
     return new GpuException(e.getMessage(), e);
   }

@@ -27,6 +27,11 @@ sealed interface CudaBlas extends AutoCloseable permits BoundBlas, JCudaBlas {
   void multiply(float alpha, MatrixBlock a, boolean transposeA, MatrixBlock b, boolean transposeB, float beta,
       MatrixBlock c);
 
+  /// c = x Wᵀ of bfloat16 factors: see [Cublas#multiplyBfloat16].
+  ///
+  /// @throws UnsupportedOperationException if it was opened by JCublas, which it never is for bfloat16
+  void multiplyBfloat16(DeviceBuffer x, DeviceBuffer weights, int inner, DeviceMatrix c);
+
   /// Its version, how it is called, and its file, for people.
   String description();
 

@@ -69,6 +69,11 @@ final class JCudaBlas implements CudaBlas {
   }
 
   @Override
+  public void multiplyBfloat16(DeviceBuffer x, DeviceBuffer weights, int inner, DeviceMatrix c) {
+    throw new UnsupportedOperationException("JCublas has no bfloat16");
+  }
+
+  @Override
   public String description() {
     return description;
   }

@@ -86,6 +86,15 @@ public class cublas_h extends cublas_h$shared {
     public static int CUDA_R_32F() {
         return CUDA_R_32F;
     }
+    private static final int CUDA_R_16BF = (int)14L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUDA_R_16BF = 14
+     * }
+     */
+    public static int CUDA_R_16BF() {
+        return CUDA_R_16BF;
+    }
     private static final int CUBLAS_COMPUTE_32F = (int)68L;
     /**
      * {@snippet lang=c :
