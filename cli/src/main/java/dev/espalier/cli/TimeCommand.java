@@ -6,6 +6,8 @@ import dev.espalier.cli.TimeResults.Row;
 import dev.espalier.cli.TimeResults.Shapes;
 import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.GpuBackend;
+import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.experiment.InferenceTimes;
@@ -49,6 +51,9 @@ final class TimeCommand implements Callable<Integer> {
   @Option(names = "--batch", paramLabel = "N", split = ",", order = 10, converter = Values.AtLeastOne.class)
   private List<Integer> batches = List.of(1, 32, 1024);
 
+  @Option(names = "--device", paramLabel = "DEVICE", order = 60)
+  private Device device = Device.AUTO;
+
   @Option(names = "--threads", paramLabel = "N", order = 61, converter = Values.AtLeastOne.class)
   private int threads = BackendOptions.availableThreads();
 
@@ -69,6 +74,9 @@ final class TimeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     global.require(batches.stream().distinct().count() == batches.size(), "--batch: give each size once");
+    boolean isOnGpu = device.kind() == Device.Kind.CUDA && device.numbers().size() == 1;
+    global.require(isOnGpu || device.equals(Device.AUTO) || device.equals(Device.CPU),
+        "--device: time is measured on cpu, or on one GPU: cuda, cuda:1");
     check();
     try (Arena arena = Arena.ofShared()) {
       List<DenseNetwork> networks = new ArrayList<>();
@@ -76,18 +84,36 @@ final class TimeCommand implements Callable<Integer> {
         ModelFile file = reading.load(model, Optional.empty(), global, arena);
         networks.add(file.network());
         if (!file.network().graph().isChain()) {
-          global.note("%s: csr is not timed, because the network is no chain of layers".formatted(model));
+          global.note("%s: %s is not timed, because the network is no chain of layers".formatted(model,
+              isOnGpu ? Variant.TWO_OF_FOUR : Variant.CSR));
         }
       }
-      try (Backend backend = Device.CPU.open(new BackendOptions(threads, Optional.empty(), OptionalLong.empty()),
-          global::say)) {
-        global.say("device: " + backend.description());
-        TimeResults results = measure(backend, networks);
-        results.print(global.out());
-        write(results, backend);
+      if (isOnGpu) {
+        try (GpuBackend plain = device.openGpu(options(Precision.TF32));
+            GpuBackend bfloat16 = device.openGpu(options(Precision.BF16))) {
+          measure(plain.description() + "; bf16: " + bfloat16.description(), new InferenceTimes(plain, bfloat16), true,
+              networks);
+        }
+      } else {
+        try (Backend cpu = Device.CPU.open(new BackendOptions(threads, Optional.empty(), OptionalLong.empty()),
+            global::say)) {
+          measure(cpu.description(), new InferenceTimes(cpu), false, networks);
+        }
       }
     }
     return 0;
+  }
+
+  private static BackendOptions options(Precision precision) {
+    return new BackendOptions(BackendOptions.availableThreads(), Optional.of(precision), OptionalLong.empty());
+  }
+
+  private void measure(String description, InferenceTimes times, boolean isOnGpu, List<DenseNetwork> networks)
+      throws IOException {
+    global.say("device: " + description);
+    TimeResults results = measure(times, isOnGpu, networks);
+    results.print(global.out());
+    write(results, description);
   }
 
   private void check() throws IOException {
@@ -102,13 +128,13 @@ final class TimeCommand implements Callable<Integer> {
     }
   }
 
-  private TimeResults measure(Backend backend, List<DenseNetwork> networks) {
+  private TimeResults measure(InferenceTimes times, boolean isOnGpu, List<DenseNetwork> networks) {
     List<Row> rows = new ArrayList<>();
     List<Shapes> shapes = new ArrayList<>();
     for (int batch : batches) {
       global.say("timing batches of " + PLAIN.count(batch));
       try {
-        measure(new InferenceTimes(backend), networks, batch, rows, shapes);
+        measure(times, isOnGpu, networks, batch, rows, shapes);
       } catch (OutOfMemoryError | OutOfBackendMemoryException e) {
         throw new IllegalArgumentException(
             "batches of %s do not fit into memory; give smaller ones by --batch".formatted(PLAIN.count(batch)), e);
@@ -117,7 +143,7 @@ final class TimeCommand implements Callable<Integer> {
     return new TimeResults(rows, shapes);
   }
 
-  private void measure(InferenceTimes times, List<DenseNetwork> networks, int batch, List<Row> rows,
+  private void measure(InferenceTimes times, boolean isOnGpu, List<DenseNetwork> networks, int batch, List<Row> rows,
       List<Shapes> shapes) {
     List<Map<Variant, Times>> measured = times.of(networks, batch);
     Set<String> seen = new HashSet<>();
@@ -127,6 +153,9 @@ final class TimeCommand implements Callable<Integer> {
       rows.add(new Row(name(models.get(m)), widths, network.sparsity(), batch, measured.get(m)));
       if (measured.get(m).containsKey(Variant.CSR) && seen.add(widths)) {
         shapes.add(new Shapes(widths, batch, times.ofRandomZeros(network, batch)));
+      } else if (isOnGpu && network.graph().isChain() && !measured.get(m).containsKey(Variant.TWO_OF_FOUR)
+          && seen.add(widths)) {
+        rows.add(new Row("random 2:4 " + widths, widths, 0.5, batch, times.ofRandomTwoOfFour(network, batch)));
       }
     }
   }
@@ -139,7 +168,7 @@ final class TimeCommand implements Callable<Integer> {
         : model.toString();
   }
 
-  private void write(TimeResults results, Backend backend) throws IOException {
+  private void write(TimeResults results, String description) throws IOException {
     try (AtomicOutputs outputs = new AtomicOutputs()) {
       if (output.csv != null) {
         outputs.write(output.csv, output.force, AtomicOutput.text(results.csv().toString()));
@@ -147,7 +176,7 @@ final class TimeCommand implements Callable<Integer> {
       if (output.folder != null) {
         List<String> provenance = List.of(
             "Espalier %s, %s".formatted(Espalier.version(), LocalDate.now(ZoneOffset.UTC)),
-            "Machine: %s; %s".formatted(Machine.cpu(), backend.description()), "Java: " + Machine.java());
+            "Machine: %s; %s".formatted(Machine.cpu(), description), "Java: " + Machine.java());
         outputs.createFolder(output.folder);
         for (Map.Entry<String, String> file : results.page(provenance).entrySet()) {
           outputs.write(output.folder.resolve(file.getKey()), output.force, AtomicOutput.text(file.getValue()));

@@ -127,6 +127,11 @@ class TimeTest {
     assertTrue(Cli.fail(2, folder, "time", fixture.model(), "--batch", "1,1").contains("give each size once"));
     assertTrue(Cli.fail(2, folder, "time", fixture.model(), "--batch", "0").contains("'0' is not an integer from 1"));
     assertTrue(Cli.fail(2, folder, "time").contains("MODEL"));
+    assertTrue(Cli.fail(1, folder, "time", fixture.model(), "--device", "cuda:99").contains("GPU"));
+    for (String device : List.of("reference", "cuda:0,1", "cuda:all")) {
+      assertTrue(Cli.fail(2, folder, "time", fixture.model(), "--device", device)
+          .contains("--device: time is measured on cpu, or on one GPU: cuda, cuda:1"));
+    }
   }
 
   @Test

@@ -1,5 +1,8 @@
 package dev.espalier.engine.backend;
 
+import dev.espalier.engine.network.DenseNetwork;
+import java.util.Optional;
+
 /// A backend on a GPU, which can also compute with matrices in device memory of the caller.
 public interface GpuBackend extends Backend {
   /// Samples of a batch that keep a large GPU busy.
@@ -16,6 +19,14 @@ public interface GpuBackend extends Backend {
   ///
   /// @param address of the first element, a multiple of 4
   Matrix wrap(long address, int rows, int columns);
+
+  /// A network whose 2:4 weights are multiplied without their zeros, closed by the caller.
+  ///
+  /// @param samples of each batch
+  /// @return empty if no layer's weights are 2:4, or the network is no chain of layers
+  /// @throws dev.espalier.engine.DeviceUnavailableException if the GPU has no such products
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException if it does not fit
+  Optional<TwoOfFourChain> twoOfFourChain(DenseNetwork network, int samples);
 
   /// Waits for all queued work.
   void synchronize();

@@ -62,14 +62,24 @@ public final class Stopwatch {
   ///
   /// @return the times of each
   public static List<Times> inTurns(List<Runnable> work) {
-    int[] calls = work.stream().mapToInt(Stopwatch::warmUp).toArray();
+    return inTurns(work, () -> {
+      // They are done when they return.
+    });
+  }
+
+  /// As [#inTurns(List)], of work that goes on when a call has returned. Several calls are started one after another before
+  /// they are waited for, so that what starting takes is counted only where it takes longer than the work.
+  ///
+  /// @param await waits until all is done
+  public static List<Times> inTurns(List<Runnable> work, Runnable await) {
+    int[] calls = work.stream().mapToInt(piece -> warmUp(piece, await)).toArray();
     List<List<Double>> seconds = new ArrayList<>();
     work.forEach(_ -> seconds.add(new ArrayList<>()));
     List<Integer> order = new ArrayList<>(IntStream.range(0, work.size()).boxed().toList());
     double start = now();
     for (int round = 0; round < ROUNDS && (round < LEAST_ROUNDS || now() - start < LONG * work.size()); round++) {
       for (int i : order) {
-        seconds.get(i).add(run(work.get(i), calls[i]));
+        seconds.get(i).add(run(work.get(i), calls[i], await));
       }
       Collections.reverse(order);
     }
@@ -77,12 +87,12 @@ public final class Stopwatch {
   }
 
   /// @return how many calls take long enough to be timed
-  private static int warmUp(Runnable work) {
+  private static int warmUp(Runnable work, Runnable await) {
     int calls = 1;
     double spent = 0;
     double last = 0;
     while (spent < WARM_UP) {
-      last = run(work, calls);
+      last = run(work, calls, await);
       spent += last * calls;
       if (last * calls < SAMPLE) {
         calls = 2 * calls;
@@ -92,11 +102,12 @@ public final class Stopwatch {
   }
 
   /// @return seconds of a call
-  private static double run(Runnable work, int calls) {
+  private static double run(Runnable work, int calls, Runnable await) {
     double start = now();
     for (int i = 0; i < calls; i++) {
       work.run();
     }
+    await.run();
     return (now() - start) / calls;
   }
 

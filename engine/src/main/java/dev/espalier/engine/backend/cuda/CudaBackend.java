@@ -15,8 +15,10 @@ import dev.espalier.engine.backend.SampleTransfer;
 import dev.espalier.engine.backend.SelectionOperations;
 import dev.espalier.engine.backend.SolvingOperations;
 import dev.espalier.engine.backend.TrainingOperations;
+import dev.espalier.engine.backend.TwoOfFourChain;
 import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.network.DenseNetwork;
 import dev.espalier.kernels.CudaGpu;
 import dev.espalier.kernels.DeviceMatrix;
 import dev.espalier.kernels.Driver;
@@ -292,6 +294,14 @@ public final class CudaBackend implements GpuBackend {
   @Override
   public Matrix wrap(long address, int rows, int columns) {
     return new CudaMatrix(new DeviceMatrix(address, rows, columns));
+  }
+
+  @Override
+  public Optional<TwoOfFourChain> twoOfFourChain(DenseNetwork of, int samples) {
+    CudaTwoOfFourChain.requireCapable(driver);
+    return of.graph().isChain() && of.layers().stream().anyMatch(CudaTwoOfFourChain::admits)
+        ? Optional.of(CudaTwoOfFourChain.of(driver, this, memory, network, of, samples))
+        : Optional.empty();
   }
 
   @Override

@@ -53,12 +53,19 @@ final class CudaNetwork implements NetworkOperations {
   public void denseForward(Matrix input, Matrix weights, Matrix bias, Activation activation, Matrix preActivation,
       Matrix activated) {
     multiplyForward(input, weights, preActivation);
+    finish(preActivation, bias, activation, activated);
+  }
+
+  /// a = φ(z + b)
+  ///
+  /// @param product without the bias
+  void finish(Matrix product, Matrix bias, Activation activation, Matrix activated) {
     if (activation.isElementwise()) {
-      dense.forward(nonlinearity(activation), device(preActivation), device(bias), device(activated));
+      dense.forward(nonlinearity(activation), device(product), device(bias), device(activated));
     } else if (activation.equals(Activation.LOG_SOFTMAX)) {
-      dense.logSoftmaxForward(device(preActivation), device(bias), device(activated));
+      dense.logSoftmaxForward(device(product), device(bias), device(activated));
     } else {
-      dense.softmaxForward(device(preActivation), device(bias), device(activated));
+      dense.softmaxForward(device(product), device(bias), device(activated));
     }
   }
 
