@@ -9,10 +9,15 @@ import dev.espalier.engine.EspalierException;
 import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.GpuBackend;
+import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.cuda.StandIn;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.device.Hardware.Gpu;
 import dev.espalier.engine.device.Hardware.GpuState;
+import dev.espalier.engine.experiment.InferenceTimes;
+import dev.espalier.engine.experiment.InferenceTimes.Variant;
+import dev.espalier.engine.experiment.Stopwatch.Times;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
@@ -23,10 +28,12 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -157,5 +164,22 @@ final class DeviceStandInTest {
     assertEquals(OptionalDouble.of(76.3), now.power());
     assertEquals(OptionalLong.empty(), now.totalMemory()); // which the stand-in does not tell
     assertTrue(Hardware.cublas().value().orElseThrow().contains("13.0.0"), Hardware.cublas()::toString);
+  }
+
+  /// Through the driver's and cuBLAS's calls, recorded graphs among them, on two backends of one GPU.
+  @Test
+  void timesTwoOfFour() {
+    try (Arena arena = Arena.ofShared();
+        GpuBackend plain = Device.CUDA.openGpu(inPrecision(Precision.TF32));
+        GpuBackend bfloat16 = Device.CUDA.openGpu(inPrecision(Precision.BF16))) {
+      DenseNetwork network = TestNetworks.network(arena, 1, List.of(40, 33, 3),
+          List.of(Activation.RELU, Activation.SOFTMAX));
+      Map<Variant, Times> times = new InferenceTimes(plain, bfloat16).ofRandomTwoOfFour(network, 9);
+      assertEquals(Set.of(Variant.DENSE, Variant.BF16, Variant.TWO_OF_FOUR), times.keySet());
+    }
+  }
+
+  private static BackendOptions inPrecision(Precision precision) {
+    return new BackendOptions(1, Optional.of(precision), OptionalLong.of(256 << 20));
   }
 }
