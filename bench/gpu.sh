@@ -101,7 +101,7 @@ step() { # name command…
 }
 
 # The classes in DeviceTest.
-families=(Apply DenseForward DualMoments EliminationScores MomentsByProducts Product Select Small)
+families=(Apply DenseForward DualMoments EliminationScores MomentsByProducts Product Select Small SparseProduct)
 kernels=("${families[@]/#/--select-class=dev.espalier.kernels.DeviceTest$}")
 
 # Prints each test as it starts and ends. After a kernel has failed, the driver refuses all that its process asks for: so each
