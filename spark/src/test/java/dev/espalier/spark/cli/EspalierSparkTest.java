@@ -273,7 +273,7 @@ final class EspalierSparkTest {
       2 | --max-output-change 1% --loss mse -o OUT | --loss needs --label-column
       2 | --sparsity 0.5 --label-column class -o OUT | --label-column, --loss and --test-data are those of a search
       1 | --max-accuracy-drop 1 --label-column id -o OUT | column id holds string, not numbers
-      1 | --max-accuracy-drop 1 --label-column three -o OUT | : sample 5: column three is no class index from 0 to 2
+      1 | --max-accuracy-drop 1 --label-column three -o OUT | : column three is no class index from 0 to 2
       1 | --max-output-change 0 -o OUT | no sparsity holds the limit (output change 0): allow more
       2 | --sparsity 0.5 --selection here -o OUT | unknown selection 'here': use auto, driver or executors
       2 | --sparsity 0.5 --scope all -o OUT | unknown scope 'all'
