@@ -92,6 +92,13 @@ public interface Backend extends AutoCloseable {
     return allocate(rows, columns);
   }
 
+  /// @throws dev.espalier.engine.OutOfBackendMemoryException unless there is room for so many bytes beside all that is
+  ///                                                         allocated
+  default void requireRoom(long bytes) {
+    int rows = 1 << 10;
+    allocate(rows, Math.toIntExact(Math.ceilDiv(bytes, (long) rows * Float.BYTES))).close();
+  }
+
   /// Copies `source` into `target` of the same shape; the caller may reuse `source` on return. The backend may use
   /// read-only memory-mapped memory where it lies, until `target` is written: it must then stay open as long as
   /// `target`.

@@ -4,6 +4,7 @@ import dev.espalier.engine.OutOfBackendMemoryException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.Matrix;
+import dev.espalier.engine.backend.MemoryBudget;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.Resources;
@@ -39,11 +40,8 @@ import java.util.function.IntFunction;
 /// forward pass; elsewhere each pass reads the samples again. Where threads are faster on samples of their own, each has
 /// batches of its own.
 final class JointSums implements JointPasses {
-  /// Most bytes of values that are kept: in host memory, and of the budget of a backend with memory of its own one part
-  /// in so many.
+  /// Most bytes of values that are kept in host memory.
   private static final long KEPT_BYTES = 1L << 29;
-  private static final int KEPT_SHARE = 8;
-  private static final int PROBE_ROWS = 1 << 10;
   /// The most outputs for which the diagonal is exact: a backward pass for each.
   private static final int EXACT_OUTPUTS = Sensitivity.JACOBIAN_OUTPUTS;
   private static final int DRAWS = 16;
@@ -171,7 +169,7 @@ final class JointSums implements JointPasses {
   /// Keeps the values if they take little memory.
   private boolean keeps() {
     long values = network.graph().nodes().stream().mapToLong(Node::width).sum();
-    long most = backend.memory().map(budget -> budget.bytes() / KEPT_SHARE).orElse(KEPT_BYTES);
+    long most = backend.memory().map(MemoryBudget::forKept).orElse(KEPT_BYTES);
     if (samples.samples() > most / Float.BYTES / values) {
       return false;
     }
@@ -199,9 +197,8 @@ final class JointSums implements JointPasses {
     }
     if (backend.memory().isPresent()) {
       Graph graph = network.graph();
-      long beside = MemoryPlan.batchBytes(backend, graph, squares().passes(graph.outputs()), batchSize)
-          + (GaussNewton.VECTORS + 1) * Repairer.denseBytes(graph);
-      backend.allocate(PROBE_ROWS, (int) Math.ceilDiv(beside, (long) PROBE_ROWS * Float.BYTES)).close();
+      backend.requireRoom(MemoryPlan.batchBytes(backend, graph, squares().passes(graph.outputs()), batchSize)
+          + (GaussNewton.VECTORS + 1) * Repairer.denseBytes(graph));
     }
     return values;
   }

@@ -16,9 +16,6 @@ import java.util.Optional;
 /// The batches of a training, whose samples lie anywhere: gathered in host memory and uploaded, or gathered in the
 /// backend's memory. Both give the same bits.
 abstract sealed class TrainingBatches implements Resource {
-  /// What is brought into the backend's memory takes one part in so many of its budget at most.
-  private static final int SHARE = 8;
-
   private TrainingBatches() {}
 
   /// What is trained on.
@@ -34,7 +31,7 @@ abstract sealed class TrainingBatches implements Resource {
     /// Whether the backend has memory of its own, of which they take a small part only.
     boolean suit(Backend backend) {
       long elements = (there.isPresent() ? 0 : x.elements()) + t.elements() + count();
-      return backend.memory().map(MemoryBudget::bytes).orElse(0L) / SHARE >= elements * Float.BYTES;
+      return backend.memory().map(MemoryBudget::forKept).orElse(0L) >= elements * Float.BYTES;
     }
   }
 
@@ -52,7 +49,7 @@ abstract sealed class TrainingBatches implements Resource {
   static TrainingBatches onBackend(Backend backend, Samples samples, long beside) {
     return Resources.build(resources -> {
       TrainingBatches there = new OnBackend(backend, samples, resources);
-      backend.allocate(samples.count(), (int) Math.ceilDiv(beside, (long) samples.count() * Float.BYTES)).close();
+      backend.requireRoom(beside);
       return there;
     });
   }
