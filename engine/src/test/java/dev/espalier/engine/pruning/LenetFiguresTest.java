@@ -75,7 +75,7 @@ final class LenetFiguresTest {
   /// slowly: 5.21 and 29.2 were measured with AVX-512, 17 and 9 % more, and 29.5 with AVX2; with 50 iterations both are at
   /// most a tenth more.
   @ParameterizedTest
-  @CsvSource({"0.9, 20, 4.46, 1.2", "0.98, 20, 26.8, 1.15", "0.9, 50, 4.46, 1.1", "0.98, 50, 26.8, 1.1"})
+  @CsvSource({"0.9, 20, 4.46, 1.2", "0.98, 20, 26.8, 1.12", "0.9, 50, 4.46, 1.1", "0.98, 50, 26.8, 1.1"})
   void jointlyAfterARefit(double sparsity, int iterations, double other, double factor) throws IOException {
     double error = error(PruningOptions.builder().sparsity(sparsity)
         .repair(Repairs.parse("refit+joint:mse:outer=5:tolerance=0:inner=" + iterations)));

@@ -191,20 +191,27 @@ final class LayerRefitTest {
   void leavingOutWhatHasNoWeightsRoundsOnly(long seed) throws IOException {
     DenseNetwork dense = network(seed);
     MatrixView x = samples(dense, SAMPLES);
-    for (Left left : Left.values()) {
-      DenseNetwork pruned = pruned(dense, seed, left);
-      try (Backend backend = new CpuBackend();
-          DeviceNetwork to = DeviceNetwork.copyOf(backend, dense);
-          DeviceNetwork parts = DeviceNetwork.copyOf(backend, pruned);
-          DeviceNetwork whole = DeviceNetwork.copyOf(backend, pruned)) {
-        for (ScoringPlan.Layer layer : all(dense)) {
-          List<Sums> sums = LayerFit.sums(backend, to, whole, layer, new MatrixSamples("samples", x), 64,
-              ProgressListener.NONE, arena);
-          LayerFit.fit(backend, parts.layers().get(layer.number()), layer.compensable(), sums, iterations(60));
-          fitWhole(backend, whole.layers().get(layer.number()), layer.compensable(), sums, iterations(60));
-        }
-        assertClose(left.toString(), Plain.of(whole.download(arena)), Plain.of(parts.download(arena)), ROUNDING);
+    try (Backend reference = new ReferenceBackend(); Backend cpu = new CpuBackend()) {
+      for (Left left : Left.values()) {
+        DenseNetwork pruned = pruned(dense, seed, left);
+        assertLeavingOutRoundsOnly(left, reference, dense, pruned, x, 1e-6);
+        assertLeavingOutRoundsOnly(left, cpu, dense, pruned, x, ROUNDING);
       }
+    }
+  }
+
+  private void assertLeavingOutRoundsOnly(Left left, Backend backend, DenseNetwork dense, DenseNetwork pruned,
+      MatrixView x, double tolerance) throws IOException {
+    try (DeviceNetwork to = DeviceNetwork.copyOf(backend, dense);
+        DeviceNetwork parts = DeviceNetwork.copyOf(backend, pruned);
+        DeviceNetwork whole = DeviceNetwork.copyOf(backend, pruned)) {
+      for (ScoringPlan.Layer layer : all(dense)) {
+        List<Sums> sums = LayerFit.sums(backend, to, whole, layer, new MatrixSamples("samples", x), 64,
+            ProgressListener.NONE, arena);
+        LayerFit.fit(backend, parts.layers().get(layer.number()), layer.compensable(), sums, iterations(60));
+        fitWhole(backend, whole.layers().get(layer.number()), layer.compensable(), sums, iterations(60));
+      }
+      assertClose(left.toString(), Plain.of(whole.download(arena)), Plain.of(parts.download(arena)), tolerance);
     }
   }
 
