@@ -4,13 +4,9 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.Nouns;
 import dev.espalier.engine.matrix.MatrixView;
 import java.io.IOException;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 
 /// Turns label rows into target rows: a target row as it is, a class index into a unit vector.
 public final class LabelEncoder {
-  private static final int MOST_SHOWN = 4;
-
   private final String name;
   private final int outputs;
   private final boolean classes;
@@ -72,19 +68,15 @@ public final class LabelEncoder {
       case VALUES -> true;
     };
     if (!fits) {
-      throw new IOException("the labels of sample %d in %s are %s: this loss needs %s; use mse for other values"
-          .formatted(firstSample + n, name, start(labels, n), switch (needed) {
+      // Without the numbers, which may not go into the logs of a cluster.
+      throw new IOException("the labels of sample %d in %s do not fit the loss: it needs %s; use mse for other values"
+          .formatted(firstSample + n, name, switch (needed) {
             case ONE_HOT -> "a single 1 among zeros";
             case BINARY -> "0 or 1";
             case PROBABILITIES -> "probabilities, which add up to 1";
             case VALUES -> "numbers";
           }));
     }
-  }
-
-  private static String start(MatrixView labels, int n) {
-    return IntStream.range(0, Math.min(labels.columns(), MOST_SHOWN)).mapToObj(k -> String.valueOf(labels.get(n, k)))
-        .collect(Collectors.joining(", ")) + (labels.columns() > MOST_SHOWN ? ", …" : "");
   }
 
   private int classIndex(MatrixView labels, int n, long firstSample) throws IOException {

@@ -149,9 +149,9 @@ final class LayerChain {
   static void requireMatrix(SafetensorsFile file, Tensor tensor, List<Tensor> weights) throws LayerOrderException {
     if (!isMatrix(tensor)) {
       throw new LayerOrderException(file.path(),
-          "tensor %s is %s of shape %s; a dense layer needs F32, F16, BF16, F64, F8_E4M3 or F8_E5M2 of shape [outputs, inputs]%s"
-              .formatted(quote(tensor.name()), tensor.dtype(), tensor.shape(),
-                  PreluSlopes.isSlope(file, tensor) ? ofVector(tensor) : ""),
+          "tensor %s is %s of shape %s; a dense layer needs %s, of shape [outputs, inputs]%s".formatted(
+              quote(tensor.name()), tensor.dtype(), tensor.shape(), DType.WRITABLE,
+              PreluSlopes.isSlope(file, tensor) ? ofVector(tensor) : ""),
           weights.stream().filter(LayerChain::isMatrix).map(ModelFile::layerName).toList());
     }
   }

@@ -324,9 +324,8 @@ public final class ModelFile {
   static Optional<Tensor> bias(SafetensorsFile file, Tensor weight) throws FormatException {
     Optional<Tensor> bias = file.tensor(biasName(weight));
     if (bias.isPresent() && (bias.get().shape().size() != 1 || !bias.get().dtype().isWritable())) {
-      throw new FormatException(file.path(),
-          "tensor %s is %s of shape %s; a bias is F32, F16, BF16, F64, F8_E4M3 or F8_E5M2 of shape [outputs]"
-              .formatted(quote(bias.get().name()), bias.get().dtype(), bias.get().shape()));
+      throw new FormatException(file.path(), "tensor %s is %s of shape %s; a bias is %s, of shape [outputs]"
+          .formatted(quote(bias.get().name()), bias.get().dtype(), bias.get().shape(), DType.WRITABLE));
     }
     return bias;
   }

@@ -86,7 +86,7 @@ final class DatasetTest {
           assertArrayEquals(rows.toArray(), targets.toArray());
         } else {
           String message = assertThrows(IOException.class, () -> encoder.encode(rows, targets, 100)).getMessage();
-          assertEquals(true, message.startsWith("the labels of sample 101 in y are ")
+          assertEquals(true, message.startsWith("the labels of sample 101 in y do not fit the loss: it needs ")
               && message.endsWith("; use mse for other values"), message);
         }
       }
