@@ -12,7 +12,7 @@ void check_readable(const void* p, size_t bytes, const char* what) {
 }
 
 unsigned char* shared_pointer(unsigned address, size_t bytes, const char* what) {
-  Block& b = machine.block;
+  Block& b = machine->block;
   if (address < kSharedBase || address + bytes > kSharedBase + b.dynamic_bytes) {
     fail("%s: shared address %#x + %zu outside the block's %zu bytes", what, address - kSharedBase, bytes,
          b.dynamic_bytes);
@@ -180,7 +180,7 @@ void step(Mbarrier* b) {
   if (b->pending != 0 || b->bytes != 0) return;
   b->phase ^= 1;
   b->pending = (int16_t)b->count;
-  auto& waits = machine.barrier_waits;
+  auto& waits = machine->barrier_waits;
   for (size_t i = 0; i < waits.size();) {
     if (waits[i].barrier == b && b->phase != waits[i].parity) {
       make_runnable(waits[i].fiber->linear);
@@ -199,7 +199,7 @@ void land(const TensorCopy& c) {
   if (m.box_columns * 4 != 128) fail("TMA load: a swizzled box is 128 bytes wide, not %u", m.box_columns * 4);
   for (unsigned r = 0; r < m.box_rows; r++)
     for (unsigned i = 0; i < m.box_columns; i++) {
-      unsigned char* to = machine.block.shared + (swizzle_128(c.to + r * 128 + i * 4) - kSharedBase);
+      unsigned char* to = machine->block.shared + (swizzle_128(c.to + r * 128 + i * 4) - kSharedBase);
       int64_t column = (int64_t)c.column + i, row = (int64_t)c.row + r;
       if (column < 0 || row < 0 || column >= (int64_t)m.columns || row >= (int64_t)m.rows) {
         memset(to, 0, 4);
@@ -233,15 +233,15 @@ void complete_tensor_op(Warp& warp, WarpOp& op) {
 
 bool land_tensor_copy() {
   Quiet quiet;
-  if (machine.tensor_copies.empty()) return false;
-  TensorCopy copy = machine.tensor_copies.front();
-  machine.tensor_copies.erase(machine.tensor_copies.begin());
+  if (machine->tensor_copies.empty()) return false;
+  TensorCopy copy = machine->tensor_copies.front();
+  machine->tensor_copies.erase(machine->tensor_copies.begin());
   land(copy);
   return true;
 }
 
 void check_async_at_end() {
-  Machine& m = machine;
+  Machine& m = *machine;
   if (!m.tensor_copies.empty()) fail("the block ends with %zu TMA loads in flight", m.tensor_copies.size());
   for (unsigned w = 0; w < (m.threads + 31) / 32; w++) {
     if (!m.warps[w].issued.empty()) fail("warp %u ends with wgmma never waited for", w);
@@ -251,7 +251,7 @@ void check_async_at_end() {
 }
 
 unsigned shared_address(const void* p) {
-  Block& b = machine.block;
+  Block& b = machine->block;
   auto* q = static_cast<const unsigned char*>(p);
   if (q < b.shared || q > b.shared + b.dynamic_bytes) {
     fail("an address outside the dynamic shared memory of the launch");
@@ -261,7 +261,7 @@ unsigned shared_address(const void* p) {
 }
 
 void check_global(const void* p) {
-  Block& b = machine.block;
+  Block& b = machine->block;
   auto* q = static_cast<const unsigned char*>(p);
   if (q >= b.shared && q < b.static_shared + b.static_bytes) fail("an address in shared memory, not in global");
 }
@@ -309,7 +309,7 @@ void mbarrier_wait(Mbarrier* b, unsigned parity, const char* file, int line) {
   if (b->phase == (parity & 1)) {
     {
       Quiet quiet;
-      machine.barrier_waits.push_back({current(), b, parity & 1});
+      machine->barrier_waits.push_back({current(), b, parity & 1});
     }
     wait_here("an mbarrier", file, line);
   }
@@ -322,7 +322,7 @@ void tensor_copy(void* to, const TensorMap* map, Mbarrier* barrier, int column, 
     fail("TMA load: base and row stride must be multiples of 16 bytes");
   TensorCopy copy{*map, shared_address(to), barrier, column, row};
   if (late(kLateTensorCopies))
-    machine.tensor_copies.push_back(copy);
+    machine->tensor_copies.push_back(copy);
   else
     land(copy);
 }

@@ -71,8 +71,8 @@ simt_switch_stack:
 
 namespace simt {
 
-Thread* self;
-Machine& machine = *new Machine;  // never destroyed, for ThreadSanitizer sees no order at exit
+__thread Thread* self;
+__thread Machine* machine;
 
 namespace {
 
@@ -81,8 +81,32 @@ constexpr size_t kStackBytes = 256 << 10, kPage = 4096;
 constexpr size_t kGap = 1024, kArenaBytes = kSharedBase + kSharedBytes + kGap + (48 << 10) + kGap;
 
 enum Schedule : long { kForward, kReverse, kRandom };
-long option_schedule = kForward, option_seed = 1, option_late = 0, option_last_blocks = 0;
-std::mutex one_launch;
+// Of the launches of this thread.
+thread_local long option_schedule = kForward, option_seed = 1, option_late = 0, option_last_blocks = 0;
+
+/// The machine of a launch. Machines are used again, with their fibers, and never destroyed, because ThreadSanitizer sees
+/// no order at exit.
+class Lease {
+ public:
+  Lease() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (idle().empty()) idle().push_back(new Machine);
+    machine = idle().back();
+    idle().pop_back();
+  }
+  ~Lease() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    idle().push_back(machine);
+    machine = nullptr;
+  }
+
+ private:
+  static std::vector<Machine*>& idle() {
+    static auto& machines = *new std::vector<Machine*>;
+    return machines;
+  }
+  inline static std::mutex mutex_;
+};
 
 struct Kernel {
   void (*entry)(void**);
@@ -94,7 +118,7 @@ std::map<std::string, Kernel>& kernels() {
 }
 
 uint64_t next_random() {
-  uint64_t& r = machine.random;
+  uint64_t& r = machine->random;
   r ^= r << 13;
   r ^= r >> 7;
   r ^= r << 17;
@@ -102,23 +126,23 @@ uint64_t next_random() {
 }
 
 int next_runnable(unsigned from) {  // at or after `from`, cyclic
-  unsigned words = (machine.threads + 63) >> 6, k = from >> 6;
-  uint64_t word = machine.runnable[k] & ~0ull << (from & 63);
+  unsigned words = (machine->threads + 63) >> 6, k = from >> 6;
+  uint64_t word = machine->runnable[k] & ~0ull << (from & 63);
   for (unsigned i = 0; i <= words; i++) {
     if (word) return (int)(k << 6) + __builtin_ctzll(word);
     k = k + 1 == words ? 0 : k + 1;
-    word = machine.runnable[k];
+    word = machine->runnable[k];
   }
   return -1;
 }
 
 int previous_runnable(unsigned from) {
-  unsigned words = (machine.threads + 63) >> 6, k = from >> 6;
-  uint64_t word = machine.runnable[k] & ~0ull >> (63 - (from & 63));
+  unsigned words = (machine->threads + 63) >> 6, k = from >> 6;
+  uint64_t word = machine->runnable[k] & ~0ull >> (63 - (from & 63));
   for (unsigned i = 0; i <= words; i++) {
     if (word) return (int)(k << 6) + 63 - __builtin_clzll(word);
     k = k == 0 ? words - 1 : k - 1;
-    word = machine.runnable[k];
+    word = machine->runnable[k];
   }
   return -1;
 }
@@ -126,7 +150,7 @@ int previous_runnable(unsigned from) {
 Fiber* pick() {
   for (;;) {
     int i;
-    unsigned at = machine.position, n = machine.threads;
+    unsigned at = machine->position, n = machine->threads;
     if (option_schedule == kReverse)
       i = previous_runnable(at ? at - 1 : n - 1);
     else if (option_schedule == kRandom)
@@ -134,8 +158,8 @@ Fiber* pick() {
     else
       i = next_runnable(at + 1 < n ? at + 1 : 0);
     if (i >= 0) {
-      machine.position = (unsigned)i;
-      return machine.fibers[(size_t)i];
+      machine->position = (unsigned)i;
+      return machine->fibers[(size_t)i];
     }
     // A late copy lands only when no thread can go on without it.
     if (!land_tensor_copy()) return nullptr;
@@ -143,7 +167,7 @@ Fiber* pick() {
 }
 
 void jump(Fiber* from, Fiber* to) {  // null is the launcher
-  Machine& m = machine;
+  Machine& m = *machine;
   void** save = from ? &from->stack_pointer : &m.main_stack_pointer;
   void** fake = from ? &from->fake_stack : &m.main_fake_stack;
   if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(to ? to->tsan : m.main_tsan, 1 /* no happens-before */);
@@ -157,8 +181,8 @@ void jump(Fiber* from, Fiber* to) {  // null is the launcher
 void report_deadlock() {
   std::string text;
   std::vector<Fiber*> shown;
-  for (Fiber* f : machine.fibers) {
-    if (f->done || f->linear >= machine.threads || shown.size() == 3) continue;
+  for (Fiber* f : machine->fibers) {
+    if (f->done || f->linear >= machine->threads || shown.size() == 3) continue;
     bool same = false;
     for (Fiber* s : shown) same |= s->line == f->line && s->waits_at == f->waits_at;
     if (same) continue;
@@ -167,14 +191,14 @@ void report_deadlock() {
     snprintf(one, sizeof one, " thread %u waits at %s (%s:%d);", f->linear, f->waits_at, f->file, f->line & 0xfffff);
     text += one;
   }
-  fail("deadlock, %u threads alive:%s", machine.alive, text.c_str());
-  machine.aborted = true;
+  fail("deadlock, %u threads alive:%s", machine->alive, text.c_str());
+  machine->aborted = true;
 }
 
 void run_someone_else(Fiber* t) {
-  if (machine.failed) machine.aborted = true;
-  Fiber* next = machine.aborted ? nullptr : pick();
-  if (!next && !machine.aborted && machine.alive) report_deadlock();
+  if (machine->failed) machine->aborted = true;
+  Fiber* next = machine->aborted ? nullptr : pick();
+  if (!next && !machine->aborted && machine->alive) report_deadlock();
   if (next != t) jump(t, next);
 }
 
@@ -202,7 +226,7 @@ void ballot(WarpOp& op) {
 }
 
 bool try_complete(unsigned warp_index, WarpOp& op) {
-  Warp& warp = machine.warps[warp_index];
+  Warp& warp = machine->warps[warp_index];
   unsigned needed = op.mask & warp.exists & ~warp.exited;
   if (!op.arrived || (op.arrived & needed) != needed) return false;
   switch (op.kind) {
@@ -222,9 +246,9 @@ bool try_complete(unsigned warp_index, WarpOp& op) {
 }
 
 void release_barrier() {
-  BlockBarrier& b = machine.barrier;
+  BlockBarrier& b = machine->barrier;
   for (unsigned k = 0; k < kWords; k++) {
-    machine.runnable[k] |= b.waiting[k];
+    machine->runnable[k] |= b.waiting[k];
     b.waiting[k] = 0;
   }
   b.arrived = 0;
@@ -233,13 +257,25 @@ void release_barrier() {
 
 void end_thread(Fiber* t) {  // an exited thread no longer counts for barriers
   t->done = true;
-  machine.runnable[t->linear >> 6] &= ~(1ull << (t->linear & 63));
-  machine.alive--;
-  Warp& warp = machine.warps[t->warp];
+  machine->runnable[t->linear >> 6] &= ~(1ull << (t->linear & 63));
+  machine->alive--;
+  Warp& warp = machine->warps[t->warp];
   warp.exited |= 1u << t->lane;
   for (WarpOp& op : warp.op)
     if (op.arrived) try_complete(t->warp, op);
-  if (machine.barrier.arrived && machine.barrier.arrived >= machine.alive) release_barrier();
+  if (machine->barrier.arrived && machine->barrier.arrived >= machine->alive) release_barrier();
+}
+
+/// Not inlined: a later launch may come from another thread of the process, and what is kept in registers of the addresses
+/// of thread-local variables would be wrong there.
+[[gnu::noinline]] void run_thread() {
+  observe(&machine->tag_start);
+  machine->entry(machine->arguments);
+  Fiber* t = current();
+  if (t->copy_count) fail("the thread ends with %d cp.async copies never waited for", t->copy_count);
+  publish(&machine->tag_end);
+  end_thread(t);
+  run_someone_else(t);  // comes back when a later block needs this thread
 }
 
 void fiber_main() {
@@ -247,20 +283,12 @@ void fiber_main() {
     const void* bottom;
     size_t bytes;
     __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
-    if (!machine.main_stack) {
-      machine.main_stack = bottom;
-      machine.main_stack_bytes = bytes;
+    if (!machine->main_stack) {
+      machine->main_stack = bottom;
+      machine->main_stack_bytes = bytes;
     }
   }
-  for (;;) {
-    observe(&machine.tag_start);
-    machine.entry(machine.arguments);
-    Fiber* t = current();
-    if (t->copy_count) fail("the thread ends with %d cp.async copies never waited for", t->copy_count);
-    publish(&machine.tag_end);
-    end_thread(t);
-    run_someone_else(t);  // comes back when a later block needs this thread
-  }
+  for (;;) run_thread();
 }
 
 void prepare_stack(Fiber* t) {
@@ -291,7 +319,7 @@ void prepare_stack(Fiber* t) {
 }
 
 void prepare_shared() {
-  Machine& m = machine;
+  Machine& m = *machine;
   // Blocks of one launch share nothing but global memory. A new mapping makes ThreadSanitizer forget the last
   // block's accesses, so blocks need no happens-before among them and races through global memory are seen.
   if (m.arena && __tsan_create_fiber) {
@@ -315,7 +343,7 @@ void prepare_shared() {
 }
 
 void run_block(uint3 index) {
-  Machine& m = machine;
+  Machine& m = *machine;
   Block& b = m.block;
   b.index = index;
   // Thread t of one block is another thread than t of the next, in ThreadSanitizer's eyes too.
@@ -371,15 +399,15 @@ std::vector<uint64_t> block_order(uint64_t blocks) {
 }  // namespace
 
 void fail(const char* format, ...) {
-  if (machine.failed) return;  // the first error is the cause
-  machine.failed = true;
+  if (machine->failed) return;  // the first error is the cause
+  machine->failed = true;
   va_list arguments;
   va_start(arguments, format);
-  int used = vsnprintf(machine.error, sizeof machine.error, format, arguments);
+  int used = vsnprintf(machine->error, sizeof machine->error, format, arguments);
   va_end(arguments);
-  if (used < 0 || (size_t)used >= sizeof machine.error || !self) return;
+  if (used < 0 || (size_t)used >= sizeof machine->error || !self) return;
   const uint3 &b = self->block->index, &t = self->index;
-  snprintf(machine.error + used, sizeof machine.error - (size_t)used, " [block (%u,%u,%u) thread (%u,%u,%u)]", b.x, b.y,
+  snprintf(machine->error + used, sizeof machine->error - (size_t)used, " [block (%u,%u,%u) thread (%u,%u,%u)]", b.x, b.y,
            b.z, t.x, t.y, t.z);
 }
 
@@ -390,7 +418,7 @@ bool add_kernel(const char* name, void (*entry)(void**), const size_t* parameter
 }
 
 void* static_shared(size_t bytes) {
-  Block& b = machine.block;
+  Block& b = machine->block;
   if (b.static_bytes == 0) {
     if (__asan_unpoison_memory_region) __asan_unpoison_memory_region(b.static_shared, bytes);
     Quiet quiet;
@@ -406,13 +434,13 @@ void wait_here(const char* why, const char* file, int line) {
   t->waits_at = why;
   t->file = file;
   t->line = line;
-  machine.runnable[t->linear >> 6] &= ~(1ull << (t->linear & 63));
+  machine->runnable[t->linear >> 6] &= ~(1ull << (t->linear & 63));
   run_someone_else(t);
 }
 
 void block_barrier(const char* file, int line) {
   Fiber* t = current();
-  BlockBarrier& b = machine.barrier;
+  BlockBarrier& b = machine->barrier;
   if (b.arrived == 0) {
     b.file = file;
     b.line = line;
@@ -420,10 +448,10 @@ void block_barrier(const char* file, int line) {
     fail("divergent barrier: threads of one block meet at %s:%d and %s:%d", b.file, b.line & 0xfffff, file,
          line & 0xfffff);
   }
-  char* tag = &machine.tag_barrier[b.generation];
+  char* tag = &machine->tag_barrier[b.generation];
   publish(tag);
   b.waiting[t->linear >> 6] |= 1ull << (t->linear & 63);
-  if (++b.arrived >= machine.alive)
+  if (++b.arrived >= machine->alive)
     release_barrier();
   else
     wait_here("__syncthreads", file, line);
@@ -438,7 +466,7 @@ WarpOp& join_warp_op(unsigned mask, WarpKind kind, const void* payload, uint64_t
     fail("%s:%d: lane %u calls a warp function with mask %08x that leaves it out", file, line & 0xfffff, lane, mask);
     mask |= 1u << lane;
   }
-  WarpOp& op = machine.warps[t->warp].op[__builtin_ctz(mask)];
+  WarpOp& op = machine->warps[t->warp].op[__builtin_ctz(mask)];
   if (!op.arrived) {
     op.mask = mask;
     op.kind = kind;
@@ -449,7 +477,7 @@ WarpOp& join_warp_op(unsigned mask, WarpKind kind, const void* payload, uint64_t
          op.file, op.line & 0xfffff, mask, op.mask);
   }
   // Only __syncwarp orders memory; a shuffle does not.
-  char* tag = kind == WarpKind::kBarrier ? &machine.tag_warp[t->warp][__builtin_ctz(mask)][op.generation] : nullptr;
+  char* tag = kind == WarpKind::kBarrier ? &machine->tag_warp[t->warp][__builtin_ctz(mask)][op.generation] : nullptr;
   if (tag) publish(tag);
   op.payload[lane] = payload;
   op.value[lane] = value;
@@ -480,8 +508,8 @@ unsigned warp_ballot(unsigned mask, bool predicate, const char* file, int line) 
 extern "C" int simt_launch(const char* name, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                            unsigned bz, size_t shared_bytes, void** arguments, char* error, size_t error_bytes) {
   using namespace simt;
-  std::lock_guard<std::mutex> lock(one_launch);
-  Machine& m = machine;
+  Lease lease;
+  Machine& m = *machine;
   m.failed = m.aborted = false;
   self = nullptr;
   uint64_t threads = (uint64_t)bx * by * bz, blocks = (uint64_t)gx * gy * gz;

@@ -113,7 +113,7 @@ struct BlockBarrier {
   uint64_t waiting[kWords];
 };
 
-/// The running launch. There is one at a time.
+/// A running launch. A thread of the process has one at a time.
 struct Machine {
   Block block;
   std::vector<Fiber*> fibers, resting_fibers;
@@ -137,10 +137,11 @@ struct Machine {
   // Tags that ThreadSanitizer's happens-before runs through; two per barrier, since phases must not mix.
   char tag_barrier[2], tag_warp[kWarps][32][2], tag_start, tag_end;
 };
-extern Machine& machine;
+/// Of the launch that runs on this thread.
+extern __thread Machine* machine __attribute__((tls_model("initial-exec")));
 
 static inline Fiber* current() { return static_cast<Fiber*>(self); }
-static inline void make_runnable(unsigned thread) { machine.runnable[thread >> 6] |= 1ull << (thread & 63); }
+static inline void make_runnable(unsigned thread) { machine->runnable[thread >> 6] |= 1ull << (thread & 63); }
 
 /// Suspends the running thread until someone makes it runnable.
 void wait_here(const char* why, const char* file, int line);

@@ -67,7 +67,9 @@ struct Thread {
   int group_count = 0;
 };
 
-extern Thread* self;
+/// The CUDA thread that runs on this thread of the process. `__thread`, because a thread_local of another file is read
+/// through a function.
+extern __thread Thread* self __attribute__((tls_model("initial-exec")));
 
 enum : long { kLateCopies = 1, kLateTensorCopies = 2, kLateWgmma = 4 };
 bool late(long mechanism);

@@ -17,11 +17,13 @@ import java.util.List;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /// The programs as they are started on a GPU, over libraries that stand in for the driver, cuBLAS and NVML
 /// (kernels/src/test/cuda/driver): that they run to their end is all that their figures say.
 @Tag("stand-in")
 @ExtendWith(NeedsGpu.class)
+@Isolated("replaces System.out")
 class GpuStandInTest {
   /// A program, which may throw.
   private interface Program {

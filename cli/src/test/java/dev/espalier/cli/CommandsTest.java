@@ -22,7 +22,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Matcher;
@@ -543,26 +542,6 @@ class CommandsTest {
     return Stream.concat(Stream.of(command), Stream.of(more)).toArray();
   }
 
-  /// A library's default locale is that of its user, such as one whose digits are not those of ASCII.
-  @Test
-  void machinesReadTheSameDigitsInEveryLocale() throws IOException {
-    Locale before = Locale.getDefault();
-    Locale.setDefault(Locale.forLanguageTag("ar-EG-u-nu-arab"));
-    try {
-      assertEquals("٥", "%d".formatted(5));
-      Path report = fixture.file("report");
-      Cli.Result result = Cli.succeed("prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(),
-          "--sparsity", 0.5, "--schedule", "geometric:3", "--sensitivity", "probes:3", "-o",
-          fixture.file("pruned.safetensors"), "--report", report, "--verify");
-      for (String text : List.of(Files.readString(report.resolve("report.json")),
-          Files.readString(report.resolve("report.html")), result.out(), result.err())) {
-        assertEquals(-1, text.chars().filter(c -> c > 127 && Character.isDigit(c)).findFirst().orElse(-1), text);
-      }
-    } finally {
-      Locale.setDefault(before);
-    }
-  }
-
   @Test
   void magnitudeNeedsNoData() throws IOException {
     Path pruned = fixture.file("pruned.safetensors");
@@ -695,28 +674,6 @@ class CommandsTest {
           refused[0]);
       assertEquals(2, refusal.code());
       assertTrue(refusal.err().contains(refused[1]), refusal.err());
-    }
-  }
-
-  @Test
-  void resultsHaveTheSameDigitsInEveryLocale() {
-    Object[][] commands = {
-        {"prune", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels(), "--sparsity", 0.5,
-            "--verify", "--dry-run"},
-        {"evaluate", fixture.model(), "--data", fixture.data(), "--labels", fixture.labels()},
-        {"compare", fixture.model(), "--data", fixture.data(), "--test-data", fixture.data(), "--test-labels",
-            fixture.labels()},
-        {"inspect", fixture.model()}};
-    Locale before = Locale.getDefault();
-    try {
-      for (Object[] command : commands) {
-        Locale.setDefault(Locale.ROOT);
-        String expected = Cli.succeed(command).out();
-        Locale.setDefault(Locale.forLanguageTag("ar-EG"));
-        assertEquals(expected, Cli.succeed(command).out());
-      }
-    } finally {
-      Locale.setDefault(before);
     }
   }
 

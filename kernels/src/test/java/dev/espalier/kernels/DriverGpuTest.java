@@ -9,8 +9,10 @@ import dev.espalier.kernels.Driver.HostMemory;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 
 /// What [DeviceTest] runs on, itself run on the CPU: some kernels' tests through a driver.
+@Isolated("what tests run on is static")
 class DriverGpuTest extends SmallKernelsTest {
   private EmulatedDriver driver;
 

@@ -47,6 +47,16 @@ class LargeOffsetsTest {
     return matrix;
   }
 
+  private DeviceMatrix withLastElement(int rows, int columns, float value) {
+    DeviceMatrix matrix = gpu.sparse(rows, columns);
+    gpu.write(lastOf(matrix), value);
+    return matrix;
+  }
+
+  private static DeviceMatrix lastOf(DeviceMatrix matrix) {
+    return new DeviceMatrix(matrix.address() + (matrix.elements() - 1) * Float.BYTES, 1, 1);
+  }
+
   private static float[] row(float value) {
     float[] row = new float[COLUMNS];
     java.util.Arrays.fill(row, value);
@@ -90,14 +100,21 @@ class LargeOffsetsTest {
     DeviceMatrix w = withLastRow(2);
     DeviceMatrix m1 = withLastRow(3);
     DeviceMatrix m2 = withLastRow(13);
-    DeviceMatrix m0 = gpu.sparse(1, ROWS);
-    gpu.write(new DeviceMatrix(m0.address() + (ROWS - 1L) * Float.BYTES, 1, 1), 1);
-    DeviceMatrix largest = gpu.matrix(1, COLUMNS);
-    new EliminationScoresKernel(gpu).cancelled(w, m0, m1, m2, 0.5, largest);
-    assertEquals(52, lastElement(largest));
+    DeviceMatrix m0 = withLastElement(1, ROWS, 1);
     new EliminationScoresKernel(gpu).scores(w, m0, m1, m2, gpu.matrix(1, COLUMNS, row(1)), 1);
     assertEquals(16, lastElement(m2));
     assertEquals(8, lastElement(m1));
+  }
+
+  /// Its blocks visit all rows, so the matrix is wide.
+  @Test
+  void cancelled() {
+    int rows = 129;
+    int columns = (1 << 24) + 4;
+    DeviceMatrix largest = gpu.sparse(1, columns);
+    new EliminationScoresKernel(gpu).cancelled(withLastElement(rows, columns, 2), withLastElement(1, rows, 1),
+        withLastElement(rows, columns, 3), withLastElement(rows, columns, 13), 0.5, largest);
+    assertEquals(52, gpu.read(lastOf(largest))[0]);
   }
 
   @Test

@@ -4,9 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.util.Locale;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
+@Isolated("sets the default locale")
 final class MemoryBudgetTest {
   @ParameterizedTest
   @CsvSource(delimiter = '|', value = {"0|0 KiB", "1|1 KiB", "1024|1 KiB", "1025|2 KiB", "12288|12 KiB",

@@ -19,10 +19,12 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.w3c.dom.Document;
 import org.w3c.dom.Element;
 import org.w3c.dom.NodeList;
 
+@Isolated("sets the default locale")
 class LineChartTest {
   private static final Axis REMOVED = new Axis("weights removed", Scale.REST, true);
   private static final Axis LOSS = new Axis("loss", Scale.LOGARITHMIC, false);

@@ -9,7 +9,9 @@ import java.util.OptionalDouble;
 import java.util.Random;
 import java.util.function.Function;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.parallel.Isolated;
 
+@Isolated("sets the default locale")
 class NumbersTest {
   @Test
   void counts() {

@@ -19,11 +19,13 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
 
+@Isolated("sets the default locale")
 class ReportWriterTest {
   private static final JsonMapper JSON = new JsonMapper();
   private static final String HOSTILE = "</script><b onload='x' data-y=\"z\">&{{data}}$1\\u003c\u2028";
