@@ -40,15 +40,17 @@ compile() {
   mv "$reports/$family.fatbin" "$fatbins/$family.fatbin" # last: its time says that all is there
 }
 
-pids=()
-for file in "$source"/*.cu; do
+running=0
+readarray -t families < <(ls -S "$source"/*.cu) # the largest first
+for file in "${families[@]}"; do
   family=$(basename "$file" .cu)
   newest=$(ls -t "$file" "$source"/*.cuh "$0" | head -1)
   [[ $fatbins/$family.fatbin -nt $newest ]] && continue
-  compile "$family" & pids+=($!)
-  if ((${#pids[@]} == 2)); then # as many at a time
-    wait "${pids[0]}"
-    pids=("${pids[@]:1}")
+  compile "$family" &
+  running=$((running + 1))
+  if ((running == 2)); then # as many at a time
+    wait -n
+    running=1
   fi
 done
-for pid in "${pids[@]}"; do wait "$pid"; done
+for ((; running > 0; running--)); do wait -n; done

@@ -26,27 +26,29 @@ headers=$(ls -t "$kernels"/*.cuh "$here"/simt/*.h "$0" | head -1)
 newest=$(ls -t "$kernels"/*.cu "$here"/*/*.cpp "$headers" | head -1)
 [[ $output/libkernels.so -nt $newest ]] && exit 0
 
-pids=()
+running=0
 objects=()
 compile() { # flags -c source -o object
   local source=${*: -3:1} object=${*: -1}
   [[ $object -nt $source && $object -nt $headers ]] && return
-  g++ "${common[@]}" "$@" & pids+=($!)
-  if ((${#pids[@]} == 2)); then # as many at a time
-    wait "${pids[0]}"
-    pids=("${pids[@]:1}")
+  g++ "${common[@]}" "$@" &
+  running=$((running + 1))
+  if ((running == 2)); then # as many at a time
+    wait -n
+    running=1
   fi
 }
+readarray -t sources < <(ls -S "$kernels"/*.cu) # the largest first
 for file in engine async; do
   compile -O2 -c "$here/simt/$file.cpp" -o "$output/$file.o"
   objects+=("$output/$file.o")
 done
-for file in "$kernels"/*.cu; do
+for file in "${sources[@]}"; do
   object=$output/$(basename "$file" .cu).o
   compile "${flags[@]}" -I"$here/simt" -I"$kernels" -x c++ -c "$file" -o "$object"
   objects+=("$object")
 done
-for pid in "${pids[@]}"; do wait "$pid"; done
+for ((; running > 0; running--)); do wait -n; done
 # A sanitizer's runtime comes from LD_PRELOAD: java is not linked with it.
 case $variant in
   address) ln -sf "$(g++ -print-file-name=libasan.so)" "$output/libasan.so" ;; # it insists on its name

@@ -8,23 +8,27 @@ target=$1 classpath=$2
 here=$(cd "$(dirname "$0")" && pwd)
 java=${TOOLCHAIN_JAVA_HOME:+$TOOLCHAIN_JAVA_HOME/bin/}java
 
-tests() { # variant, the sanitizer's runtime
+tests() { # variant, the sanitizer's runtime, names of classes
   [[ -e $target/emulator-$1/libkernels.so ]] || return 0
+  local out=$target/emulator-$1/tests-${3//[^A-Za-z]/}.txt
   LD_PRELOAD=$target/emulator-$1/$2 "$java" --enable-native-access=ALL-UNNAMED \
     -Despalier.kernels.emulator="$target/emulator-$1/libkernels.so" -Despalier.kernels.brief=true \
     -classpath "$classpath" org.junit.platform.console.ConsoleLauncher execute --select-package=dev.espalier.kernels \
-    --include-classname='.*KernelTest|.*KernelsTest|.*ByProductsTest' --details=summary --disable-banner --disable-ansi-colors \
-    >"$target/emulator-$1/tests.txt" 2>&1 || { cat "$target/emulator-$1/tests.txt" >&2; return 1; }
-  echo "kernels: $(grep 'tests successful' "$target/emulator-$1/tests.txt" | tr -d '[]' | xargs) under $2"
+    --include-classname="$3" --details=summary --disable-banner --disable-ansi-colors >"$out" 2>&1 ||
+    { cat "$out" >&2; return 1; }
+  echo "kernels: $(grep 'tests successful' "$out" | tr -d '[]' | xargs) under $2"
 }
 
 # The JVM catches its own segmentation faults, and keeps memory to its end.
 export ASAN_OPTIONS=handle_segv=0:allow_user_segv_handler=1:detect_leaks=0
 export TSAN_OPTIONS=handle_segv=0:allow_user_segv_handler=1:halt_on_error=1:suppressions=$here/thread-sanitizer.supp
+products='.*Product(s|Kernel)Test' others='.*(?<!Product)Kernels?Test'
 bash "$here/build.sh" "$target/emulator-address" address
-tests address libasan.so & address=$!
 bash "$here/build.sh" "$target/emulator-thread" thread
+pids=()
+tests thread libtsan.so "$products" & pids+=($!)
+tests thread libtsan.so "$others" & pids+=($!)
+tests address libasan.so "$products|$others" & pids+=($!)
 failed=0
-tests thread libtsan.so || failed=1
-wait "$address" || failed=1
+for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 exit "$failed"
