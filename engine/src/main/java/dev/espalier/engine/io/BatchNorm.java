@@ -79,7 +79,7 @@ record BatchNorm(String name, Place place, Tensor mean, Tensor variance, Optiona
   /// @throws FormatException if it does not fit there
   static BatchNorm listed(SafetensorsFile file, String name, List<Tensor> weights, String next) throws FormatException {
     boolean isActivated = weights.isEmpty()
-        || (isDirectlyBehind(next, name) && !isDirectlyBehind(name, ModelFile.layerName(weights.getLast())));
+        || (isDirectlyBehind(next, name) && !isDirectlyBehind(name, LayerTensors.layerName(weights.getLast())));
     return of(file, name, new Place(weights.size() - 1, isActivated), weights);
   }
 
@@ -167,7 +167,7 @@ record BatchNorm(String name, Place place, Tensor mean, Tensor variance, Optiona
   }
 
   private static List<String> names(List<Tensor> weights) {
-    return weights.stream().map(ModelFile::layerName).toList();
+    return weights.stream().map(LayerTensors::layerName).toList();
   }
 
   /// What was taken for granted.

@@ -41,26 +41,20 @@ final class LayerChain {
     states = series.size() > MOST_SERIES ? MOST_STATES : 0;
   }
 
-  /// An order, and what it follows from.
-  ///
-  /// @param norms between the layers
-  record Found(List<Tensor> weights, List<BatchNorm> norms, LayerOrder reason) {}
-
   /// @param weights matrices, at least one
   /// @param inputs  width of the samples, if it is known
   /// @throws LayerOrderException if no order follows from the names and widths, or more than one
-  static Found of(SafetensorsFile file, List<Tensor> weights, OptionalInt inputs) throws FormatException {
+  static LayerTensors of(SafetensorsFile file, List<Tensor> weights, OptionalInt inputs) throws FormatException {
     Map<String, List<Tensor>> series = weights.stream()
-        .sorted(Comparator.comparing(ModelFile::layerName, LayerChain::compareNaturally)).collect(Collectors
-            .groupingBy(tensor -> series(ModelFile.layerName(tensor)), LinkedHashMap::new, Collectors.toList()));
-    if (series.size() == 1) {
-      List<Tensor> order = series.values().iterator().next();
-      requireChain(file, order);
-      return new Found(order, BatchNorm.all(file, order), LayerOrder.NUMBERS);
-    }
-    LayerChain chain = new LayerChain(file, List.copyOf(series.values()));
-    List<Tensor> order = chain.onlyOrder(inputs);
-    return new Found(order, BatchNorm.all(file, order), LayerOrder.WIDTHS);
+        .sorted(Comparator.comparing(LayerTensors::layerName, LayerChain::compareNaturally)).collect(Collectors
+            .groupingBy(tensor -> series(LayerTensors.layerName(tensor)), LinkedHashMap::new, Collectors.toList()));
+    boolean isNumbered = series.size() == 1;
+    List<Tensor> order = isNumbered
+        ? series.values().iterator().next()
+        : new LayerChain(file, List.copyOf(series.values())).onlyOrder(inputs);
+    requireChain(file, order);
+    return new LayerTensors(file, order, BatchNorm.all(file, order),
+        isNumbered ? LayerOrder.NUMBERS : LayerOrder.WIDTHS);
   }
 
   /// A name without its numbers, which those of one series share.
@@ -74,10 +68,10 @@ final class LayerChain {
       Tensor layer = order.get(l);
       if (inputs(layer) != outputs(before)) {
         throw new LayerOrderException(file.path(),
-            "layers do not chain: %s takes %s, %s before it has %s".formatted(ModelFile.layerName(layer),
-                Nouns.counted(inputs(layer), "input"), ModelFile.layerName(before),
+            "layers do not chain: %s takes %s, %s before it has %s".formatted(LayerTensors.layerName(layer),
+                Nouns.counted(inputs(layer), "input"), LayerTensors.layerName(before),
                 Nouns.counted(outputs(before), "output")),
-            order.subList(0, l).stream().map(ModelFile::layerName).toList());
+            order.subList(0, l).stream().map(LayerTensors::layerName).toList());
       }
     }
   }
@@ -98,12 +92,12 @@ final class LayerChain {
     }
     List<Tensor> all = series.stream().flatMap(List::stream).toList();
     String names = some(all,
-        tensor -> "%s (%d x %d)".formatted(ModelFile.layerName(tensor), outputs(tensor), inputs(tensor)));
+        tensor -> "%s (%d x %d)".formatted(LayerTensors.layerName(tensor), outputs(tensor), inputs(tensor)));
     String problem = states >= MOST_STATES
         ? "the order of the layers %s was not found, there are too many to try"
         : "the widths of the layers %s chain in " + (orders.isEmpty() ? "no order" : "more than one order");
     throw new LayerOrderException(file.path(), problem.formatted(names),
-        (orders.isEmpty() ? series.getFirst() : orders.getFirst()).stream().map(ModelFile::layerName).toList());
+        (orders.isEmpty() ? series.getFirst() : orders.getFirst()).stream().map(LayerTensors::layerName).toList());
   }
 
   /// Adds the orders that begin with `inputs`, up to two in all.
@@ -152,7 +146,7 @@ final class LayerChain {
           "tensor %s is %s of shape %s; a dense layer needs %s, of shape [outputs, inputs]%s".formatted(
               quote(tensor.name()), tensor.dtype(), tensor.shape(), DType.WRITABLE,
               PreluSlopes.isSlope(file, tensor) ? ofVector(tensor) : ""),
-          weights.stream().filter(LayerChain::isMatrix).map(ModelFile::layerName).toList());
+          weights.stream().filter(LayerChain::isMatrix).map(LayerTensors::layerName).toList());
     }
   }
 

@@ -46,10 +46,8 @@ public final class LinearLayers {
   public static LinearLayers open(Path path, Arena arena) throws IOException {
     return switch (ModelContent.open(path, arena)) {
       case ModelContent.Tensors tensors -> {
-        SafetensorsFile dense = SparseTensors.dense(tensors.file(), arena);
-        yield dense == tensors.file()
-            ? new LinearLayers(tensors.asSafetensors(), tensors.index(), false, tensors.notes())
-            : new LinearLayers(dense, Optional.empty(), true, List.of("sparse weights are read as dense ones"));
+        ModelContent.Tensors dense = tensors.dense(arena);
+        yield new LinearLayers(dense.asSafetensors(), dense.index(), dense.file() != tensors.file(), dense.notes());
       }
       case ModelContent.Onnx _ -> throw new FormatException(path,
           "is an ONNX model; single layers are read from safetensors and from state dicts of PyTorch");
@@ -62,7 +60,7 @@ public final class LinearLayers {
   }
 
   private static List<String> names(SafetensorsFile file) {
-    return ModelFile.weightTensors(file).filter(weight -> weight.shape().size() == 2).map(ModelFile::layerName)
+    return LayerTensors.weightTensors(file).filter(weight -> weight.shape().size() == 2).map(LayerTensors::layerName)
         .toList();
   }
 
@@ -73,7 +71,7 @@ public final class LinearLayers {
 
   /// The weights of a layer as the file has them.
   public Tensor weight(String name) {
-    return ModelFile.weightTensors(file).filter(weight -> ModelFile.layerName(weight).equals(name)).findFirst()
+    return LayerTensors.weightTensors(file).filter(weight -> LayerTensors.layerName(weight).equals(name)).findFirst()
         .orElseThrow(() -> new IllegalArgumentException("no layer " + quote(name) + " in " + file.path()));
   }
 
@@ -100,7 +98,7 @@ public final class LinearLayers {
   /// As [ModelFile#saveSparse].
   public void saveSparse(AtomicOutputs outputs, Path target, SparseForm form, boolean overwrite) throws IOException {
     requireWritable(target);
-    if (ModelFile.isIndex(target)) {
+    if (ShardIndex.isIndex(target)) {
       throw new FormatException(target, "such a file has no sparse weights of the form " + form);
     }
     SparseForm.write(outputs, file, sparseLayers(form).stream().map(this::weight).toList(), target, form, overwrite);
@@ -147,7 +145,7 @@ public final class LinearLayers {
       }
       throw new FormatException(source.name(),
           "has %s a sample, and layer %s %s %s%s".formatted(Nouns.counted(source.width(), "number"),
-              quote(ModelFile.layerName(weight)), verb, Nouns.counted(expected, noun), cause));
+              quote(LayerTensors.layerName(weight)), verb, Nouns.counted(expected, noun), cause));
     }
   }
 
@@ -158,7 +156,7 @@ public final class LinearLayers {
   /// @throws FormatException if its numbers are of a type that is not written, or belong to more than a layer
   public DenseLayer layer(String name, Arena arena) throws FormatException {
     Tensor weight = readable(name);
-    Optional<Tensor> bias = ModelFile.bias(file, weight);
+    Optional<Tensor> bias = LayerTensors.bias(file, weight);
     return new DenseLayer(name, file.asFloat32(weight, arena),
         bias.isPresent() ? Optional.of(file.asFloat32(bias.get(), arena)) : Optional.empty(), Activation.IDENTITY);
   }
@@ -181,22 +179,22 @@ public final class LinearLayers {
     if (ModelFile.isOnnx(target)) {
       throw new FormatException(target, "single layers are written as safetensors; choose a name that ends so");
     }
-    ModelFile.requireWritable(target, file, index);
+    ShardIndex.requireWritable(target, file, index);
   }
 
   /// The files that [#copy] writes, as [ModelFile#written].
   public List<Path> written(Path target) {
-    return ModelFile.written(target, index);
+    return ShardIndex.written(target, index);
   }
 
   /// What is lost where numbers of a layer that have changed are written as floats of eight bits.
   public List<String> rounded(DenseLayer changed) {
-    return ModelFile.rounded(file, weight(changed.name()), changed);
+    return LayerTensors.rounded(file, weight(changed.name()), changed);
   }
 
   /// The layers among some that have no bias.
   public List<String> withoutBias(List<String> some) {
-    return some.stream().filter(name -> file.tensor(ModelFile.biasName(weight(name))).isEmpty()).toList();
+    return some.stream().filter(name -> file.tensor(LayerTensors.biasName(weight(name))).isEmpty()).toList();
   }
 
   /// Writes all tensors again as they are: names, order, dtypes, metadata and bytes.
@@ -208,10 +206,10 @@ public final class LinearLayers {
   /// @throws FormatException if an index would gain one
   public Copy copy(AtomicOutputs outputs, Path target, boolean overwrite, List<String> gaining) throws IOException {
     requireWritable(target);
-    if (gaining.isEmpty() && ModelFile.isIndex(target)) {
+    if (gaining.isEmpty() && ShardIndex.isIndex(target)) {
       index.orElseThrow().rewrite(outputs, target, overwrite, Map.of(), Set.of());
       return new Copy(outputs, target, file);
-    } else if (ModelFile.isIndex(target)) {
+    } else if (ShardIndex.isIndex(target)) {
       throw new FormatException(target,
           "an index gains no tensors, such as a bias of %s; choose a name that ends in .safetensors"
               .formatted(quote(gaining.getFirst())));
@@ -225,9 +223,9 @@ public final class LinearLayers {
     List<Tensor> tensors = new ArrayList<>(file.tensors());
     for (String name : layers) {
       Tensor weight = weight(name);
-      DType dtype = ModelFile.newBias(weight);
+      DType dtype = LayerTensors.newBias(weight);
       int outputs = Math.toIntExact(weight.shape().getFirst());
-      tensors.add(new Tensor(ModelFile.biasName(weight), dtype, List.of((long) outputs),
+      tensors.add(new Tensor(LayerTensors.biasName(weight), dtype, List.of((long) outputs),
           MemorySegment.ofArray(new byte[Math.multiplyExact(outputs, dtype.bytes())])));
     }
     return file.with(file.metadata(), tensors);
@@ -255,9 +253,9 @@ public final class LinearLayers {
     public void replace(DenseLayer changed, boolean pruned) throws IOException {
       Tensor weight = weight(changed.name());
       Map<String, MatrixView> values = new HashMap<>(Map.of(weight.name(), changed.weights()));
-      changed.bias().ifPresent(bias -> values.put(ModelFile.biasName(weight), bias));
+      changed.bias().ifPresent(bias -> values.put(LayerTensors.biasName(weight), bias));
       Set<String> zeroed = pruned ? Set.of(weight.name()) : Set.of();
-      if (ModelFile.isIndex(target)) {
+      if (ShardIndex.isIndex(target)) {
         index.orElseThrow().change(outputs, target, values, zeroed);
       } else {
         SafetensorsWriter.change(outputs, written, target, values, zeroed);

@@ -11,6 +11,9 @@ import java.util.Optional;
 
 /// What a model's file holds. Its content tells the format, here and nowhere else.
 sealed interface ModelContent {
+  /// The note on sparse weights.
+  String SPARSE = "sparse weights are read as dense ones";
+
   /// Tensors, of one file of safetensors, of several with an index, or of a state dict.
   ///
   /// @param index   of several files
@@ -18,6 +21,15 @@ sealed interface ModelContent {
   /// @param notes   what reading left out or took for granted
   record Tensors(SafetensorsFile file, Optional<ShardIndex> index, boolean isTorch,
       List<String> notes) implements ModelContent {
+    /// With dense matrices in the places of sparse ones, and then without the index.
+    ///
+    /// @param arena takes their memory
+    /// @throws FormatException if one is not as it should be
+    Tensors dense(Arena arena) throws FormatException {
+      SafetensorsFile dense = SparseTensors.dense(file, arena);
+      return dense == file ? this : new Tensors(dense, Optional.empty(), false, List.of(SPARSE));
+    }
+
     /// The tensors as a file of safetensors has them: a state dict gains the metadata that name PyTorch.
     SafetensorsFile asSafetensors() {
       if (!isTorch) {

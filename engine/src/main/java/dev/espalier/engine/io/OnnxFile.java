@@ -173,10 +173,9 @@ final class OnnxFile {
     return List.copyOf(files);
   }
 
-  /// The files that a model is written to: itself and, where there is one, the file beside it with elements of its
-  /// tensors.
-  List<Path> written(Path target) throws FormatException {
-    return output(OnnxOutput.MOST_BYTES).isSplit() ? List.of(target, OnnxOutput.data(target)) : List.of(target);
+  /// Whether the model is written with a file beside it, which has elements of its tensors.
+  boolean isSplit() throws FormatException {
+    return output(OnnxOutput.MOST_BYTES).isSplit();
   }
 
   /// Refuses, before any work is done, a model that cannot be written whole.

@@ -64,6 +64,13 @@ final class OnnxOutput {
     return target.resolveSibling(target.getFileName() + SUFFIX);
   }
 
+  /// The files of a model.
+  ///
+  /// @param isSplit whether it has a file beside it
+  static List<Path> written(Path target, boolean isSplit) {
+    return isSplit ? List.of(target, data(target)) : List.of(target);
+  }
+
   /// Whether there is such a file.
   boolean isSplit() throws FormatException {
     for (Protobuf tensor : tensors()) {

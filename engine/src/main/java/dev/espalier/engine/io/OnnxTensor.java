@@ -117,26 +117,10 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
     return data.byteSize() / dtype.bytes();
   }
 
-  /// Some of its elements, along one or two dimensions.
-  ///
-  /// @param rows    of a matrix; of a vector, which may have leading dimensions of 1, it is one
-  /// @param columns of the last dimension
+  /// As [Tensor#picked].
   OnnxTensor picked(List<Integer> rows, List<Integer> columns, Arena arena) {
-    int bytes = dtype.bytes();
-    MemorySegment picked = arena.allocate((long) rows.size() * columns.size() * bytes);
-    long to = 0;
-    for (long row : rows) {
-      for (int column : columns) {
-        MemorySegment.copy(data, (row * shape.getLast() + column) * bytes, picked, to, bytes);
-        to += bytes;
-      }
-    }
-    List<Long> smaller = new ArrayList<>(shape);
-    if (rows.size() > 1 || elements() > shape.getLast()) {
-      smaller.set(shape.size() - 2, (long) rows.size());
-    }
-    smaller.set(shape.size() - 1, (long) columns.size());
-    return new OnnxTensor(name, dtype, smaller, picked);
+    Tensor picked = new Tensor(name, dtype, shape, data).picked(rows, columns, arena);
+    return new OnnxTensor(name, dtype, picked.shape(), picked.data());
   }
 
   double value(long index) {

@@ -6,10 +6,10 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Optional;
+import java.util.Map;
 
 /// The slopes of PReLUs: tensors `<name>.weight` of one dimension that have no `<name>.bias` beside them.
 final class PreluSlopes {
@@ -17,29 +17,28 @@ final class PreluSlopes {
 
   static boolean isSlope(SafetensorsFile file, Tensor tensor) {
     return tensor.shape().size() == 1 && tensor.dtype().isWritable()
-        && file.tensor(ModelFile.biasName(tensor)).isEmpty();
+        && file.tensor(LayerTensors.biasName(tensor)).isEmpty();
   }
 
-  /// The tensor of the slope of each layer whose activation is [Activation#PRELU]: in the order of their names, one for
-  /// each such layer, or one for all.
+  /// The tensor of the slope of each layer whose activation is [Activation#PRELU], by its number: in the order of their
+  /// names, one for each such layer, or one for all.
   ///
   /// @param activations of the layers
   /// @throws FormatException if there are more or fewer
-  static List<Optional<Tensor>> find(SafetensorsFile file, List<Activation> activations) throws FormatException {
+  static Map<Integer, Tensor> find(SafetensorsFile file, List<Activation> activations) throws FormatException {
     long wanted = activations.stream().filter(Activation.PRELU::equals).count();
-    List<Tensor> slopes = ModelFile.weightTensors(file).filter(tensor -> isSlope(file, tensor))
-        .sorted(Comparator.comparing(ModelFile::layerName, LayerChain::compareNaturally)).toList();
+    List<Tensor> slopes = LayerTensors.weightTensors(file).filter(tensor -> isSlope(file, tensor))
+        .sorted(Comparator.comparing(LayerTensors::layerName, LayerChain::compareNaturally)).toList();
     if (wanted > 0 && slopes.size() != 1 && slopes.size() != wanted) {
       throw new FormatException(file.path(),
           "has %d slopes <name>.weight of one dimension for %d layers with prelu; give each its slope, as in %s"
               .formatted(slopes.size(), wanted, "leaky_relu:0.25"));
     }
-    List<Optional<Tensor>> found = new ArrayList<>();
-    int next = 0;
-    for (Activation activation : activations) {
-      boolean prelu = activation.equals(Activation.PRELU);
-      found.add(prelu ? Optional.of(slopes.get(slopes.size() == 1 ? 0 : next)) : Optional.empty());
-      next += prelu ? 1 : 0;
+    Map<Integer, Tensor> found = new LinkedHashMap<>();
+    for (int l = 0; l < activations.size(); l++) {
+      if (activations.get(l).equals(Activation.PRELU)) {
+        found.put(l, slopes.get(slopes.size() == 1 ? 0 : found.size()));
+      }
     }
     return found;
   }

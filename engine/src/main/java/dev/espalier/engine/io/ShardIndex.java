@@ -21,6 +21,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.JsonToken;
@@ -35,7 +36,7 @@ import tools.jackson.core.ObjectReadContext;
 record ShardIndex(Path path, Map<String, String> metadata, Map<String, String> files) {
   private static final Pattern SHARD = Pattern.compile("(.*)-(\\d{5})-of-(?!00001)(\\d{5})(\\.safetensors)");
   /// How the name of an index ends.
-  static final String SUFFIX = ".index.json";
+  private static final String SUFFIX = ".index.json";
 
   /// The index that `path` is, or that lies beside it if it is one part of a model.
   ///
@@ -125,9 +126,41 @@ record ShardIndex(Path path, Map<String, String> metadata, Map<String, String> f
     return strings;
   }
 
-  /// Whether `path` has the name of one part of a model.
-  static boolean isPart(Path path) {
-    return SHARD.matcher(String.valueOf(path.getFileName())).matches();
+  /// Whether `path` has the name of an index.
+  static boolean isIndex(Path path) {
+    return String.valueOf(path.getFileName()).endsWith(SUFFIX);
+  }
+
+  /// The files that tensors are written to: to the name of an index, those of a model in several files.
+  static List<Path> written(Path target, Optional<ShardIndex> index) {
+    return isIndex(target) && index.isPresent()
+        ? Stream.concat(Stream.of(target),
+            index.get().parts().stream().map(part -> target.resolveSibling(part.getFileName()))).toList()
+        : List.of(target);
+  }
+
+  /// Refuses the name of an index or of parts that tensors cannot have, and files that they are read from.
+  static void requireWritable(Path target, SafetensorsFile file, Optional<ShardIndex> index) throws IOException {
+    if (isIndex(target) && index.isEmpty()) {
+      throw new FormatException(target, "only a model in several files whose shapes stay is written as several; "
+          + "choose a name that ends in .safetensors");
+    }
+    List<Path> parts = new ArrayList<>(file.parts());
+    parts.add(file.path());
+    for (Path written : file.parts().size() > 1 ? written(target, index) : List.<Path>of()) {
+      for (Path part : parts) {
+        if (Files.exists(written) && Files.isSameFile(part, written)) {
+          throw new FormatException(target,
+              written.equals(target)
+                  ? "is a part of the model that was read; choose another output"
+                  : "%s beside it is a part of the model that was read; choose another folder"
+                      .formatted(part.getFileName()));
+        }
+      }
+    }
+    if (SHARD.matcher(String.valueOf(target.getFileName())).matches()) {
+      throw new FormatException(target, "is the name of a part of a model; choose another name, or that of an index");
+    }
   }
 
   /// Writes the parts again beside `target`, by their names, and the index, byte for byte.

@@ -64,7 +64,7 @@ final class UnreadTensors {
         throw new LayerOrderException(file.path(),
             "tensor %s of shape %s fits a layer and is not read (fold it into the layer if the network uses it)"
                 .formatted(quote(tensor.name()), tensor.shape()),
-            weights.stream().map(ModelFile::layerName).toList());
+            weights.stream().map(LayerTensors::layerName).toList());
       }
     }
   }
@@ -74,7 +74,7 @@ final class UnreadTensors {
   /// @param weight of a name that ends in `weight`
   /// @throws FormatException if it is one
   static void refuseNormalization(SafetensorsFile file, Tensor weight) throws FormatException {
-    Optional<Tensor> bias = file.tensor(ModelFile.biasName(weight));
+    Optional<Tensor> bias = file.tensor(LayerTensors.biasName(weight));
     if (weight.shape().size() == 1 && bias.isPresent() && bias.get().shape().equals(weight.shape())) {
       throw new FormatException(file.path(),
           "tensor %s of shape %s is that of a LayerNorm or another normalisation, which is not read; %s, %s".formatted(

@@ -181,7 +181,7 @@ final class OnnxWriterTest {
     for (long most : new long[]{4 * (1720 + 43), 4 * (1720 + 43) - 1}) {
       Path target = folder.resolve(most + ".onnx");
       try (AtomicOutputs outputs = new AtomicOutputs()) {
-        model.writeOnnx(outputs, target, model.network(), false, most);
+        ((TensorModelFile) model).writeOnnx(outputs, target, model.network(), false, most);
         outputs.commit();
       }
       boolean isSplit = most < 4 * (1720 + 43);
