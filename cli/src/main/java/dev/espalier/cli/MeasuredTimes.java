@@ -16,8 +16,8 @@ import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/// What `espalier time` has measured of networks of one shape: with weights that are zero at random if it is a chain, dense
-/// otherwise.
+/// What `espalier time` has measured of networks of one shape: with weights that are zero at random, or dense where it has
+/// no times of compressed rows.
 ///
 /// @param byBatch of each size of batches
 record MeasuredTimes(Map<Integer, Measured> byBatch) {

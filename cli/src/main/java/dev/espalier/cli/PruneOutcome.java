@@ -110,9 +110,7 @@ record PruneOutcome(PruningPlan plan, PruningResult result, DenseNetwork last, O
             time.sparse().isPresent()
                 ? "%s ms as csr (by what was measured with evenly spread zeros)"
                     .formatted(PLAIN.value(MILLI * time.sparse().getAsDouble()))
-                : last.graph().isChain()
-                    ? "and csr was not measured at %s zeros".formatted(PLAIN.percent(last.sparsity()))
-                    : "whatever is zero: csr is timed of chains of layers only")));
+                : "and csr was not measured at %s zeros".formatted(PLAIN.percent(last.sparsity())))));
     dense.ifPresent(before -> {
       global.out().println();
       Table table = new Table(1, "on " + judges, before.lossName().toString(), "accuracy");

@@ -83,9 +83,9 @@ final class TimeCommand implements Callable<Integer> {
       for (Path model : models) {
         ModelFile file = reading.load(model, Optional.empty(), global, arena);
         networks.add(file.network());
-        if (!file.network().graph().isChain()) {
-          global.note("%s: %s is not timed, because the network is no chain of layers".formatted(model,
-              isOnGpu ? Variant.TWO_OF_FOUR : Variant.CSR));
+        if (isOnGpu && !file.network().graph().isChain()) {
+          global.note(
+              "%s: %s is not timed, because the network is no chain of layers".formatted(model, Variant.TWO_OF_FOUR));
         }
       }
       if (isOnGpu) {

@@ -186,7 +186,7 @@ record TimeResults(List<Row> rows, List<Shapes> shapes) {
     List<String> networks = shapes.stream().map(Shapes::widths).distinct().toList();
     for (Shapes each : shapes) {
       String shown = each.widths.length() <= MOST_NAMED
-          ? each.widths
+          ? each.widths.replace(" (graph ", "-graph-").replace(")", "")
           : "network-" + (1 + networks.indexOf(each.widths));
       String name = "latency-%s-batch-%d.svg".formatted(shown, each.batch);
       files.put(name, chart(each).toSvg());

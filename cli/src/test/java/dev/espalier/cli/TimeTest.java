@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.espalier.engine.experiment.InferenceTimes;
 import dev.espalier.engine.experiment.InferenceTimes.RandomZeros;
+import dev.espalier.engine.experiment.InferenceTimes.Variant;
 import dev.espalier.engine.experiment.Stopwatch.Times;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
@@ -17,7 +18,11 @@ import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -135,26 +140,48 @@ class TimeTest {
   }
 
   @Test
-  void graphsHaveTimesOfDenseWeights() throws IOException {
+  void timesGraphs() throws IOException {
     Path model = Path.of("../engine/src/test/resources/dev/espalier/engine/io/onnx/residual.onnx");
-    Path csv = folder.resolve("times.csv");
-    String timed = Cli.succeed("time", model, "--batch", "2", "--threads", 1, "--csv", csv).err();
-    assertTrue(timed.contains("csr is not timed, because the network is no chain of layers"), timed);
-    List<String> dense = Files.readAllLines(csv).stream().filter(row -> row.startsWith("dense ")).toList();
-    assertTrue(dense.size() == 1 && dense.getFirst().matches("dense [-0-9]+ \\(graph [0-9a-f]{8}\\),0\\.0,2,dense,.*"),
-        dense.toString());
+    Path report = folder.resolve("report");
+    Cli.Result timed = Cli.succeed("time", model, "--batch", "2", "--threads", 1, "--report", report);
+    assertTrue(timed.out().lines().anyMatch(line -> line.matches("residual.onnx +csr .*")), timed.out());
+    Matcher breakEven = Pattern.compile("\n([-0-9]+) \\(graph ([0-9a-f]{8})\\), batch 2: csr is ").matcher(timed.out());
+    assertTrue(breakEven.find(), timed.out());
+    String name = "latency-%s-graph-%s-batch-2.svg".formatted(breakEven.group(1), breakEven.group(2));
+    assertTrue(Files.readString(report.resolve("README.md")).contains("](" + name + ")"));
+    assertTrue(Files.readString(report.resolve(name)).startsWith("<svg"));
+    Path csv = report.resolve("times.csv");
+    List<String> rows = Files.readAllLines(csv);
+    assertTrue(
+        rows.stream().anyMatch(
+            row -> row.startsWith("random %s (graph %s),0.9,2,csr,".formatted(breakEven.group(1), breakEven.group(2)))),
+        rows.toString());
 
     Path data = Files.writeString(folder.resolve("x.csv"), "1,2,3,4\n0,1,0,2\n2,1,4,0\n");
-    Object[] prune = {"prune", model, "--data", data, "--method", "paper", "--sparsity", 0.5, "-o",
+    Object[] prune = {"prune", model, "--data", data, "--method", "paper", "--sparsity", 0.75, "-o",
         folder.resolve("pruned.onnx"), "--times"};
-    String predicted = Cli.succeed(Fixture.with(prune, csv)).out();
-    assertTrue(
-        predicted.matches("(?s).*\npredicted time of a batch of 2: \\S+ ms dense, whatever is zero: csr is timed of "
-            + "chains of layers only\n.*"),
-        predicted);
+    String predicted = Cli.succeed(Fixture.with(prune, csv, "--report", folder.resolve("pruning"))).out();
+    assertTrue(predicted.matches("(?s).*\npredicted time of a batch of 2: \\S+ ms dense, \\S+ ms as csr \\(by what was "
+        + "measured with evenly spread zeros\\)\n.*"), predicted);
+    assertTrue(Files.readString(folder.resolve("pruning").resolve("report.html")).contains(" csr"));
     Path others = Files.writeString(folder.resolve("others.csv"), Files.readString(csv).replace("(graph ", "(graph 1"));
     assertTrue(
         Cli.fail(1, folder, Fixture.with(prune, others, "-f")).matches("(?s).*others.csv: has no times of layers of "
-            + "the widths [-0-9]+ \\(graph [0-9a-f]{8}\\), but of [-0-9]+ \\(graph 1[0-9a-f]{8}\\); measure them with .*"));
+            + "the widths [-0-9]+ \\(graph [0-9a-f]{8}\\), but of [-0-9]+ \\(graph 1[0-9a-f]{8}\\); measure them .*"));
+  }
+
+  /// As on a GPU, where csr is not timed.
+  @Test
+  void predictsDenseWeightsAlone() throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      DenseNetwork network = new DenseNetwork(
+          List.of(new DenseLayer("0", MatrixView.of(arena, 2, 2, 1, 0, 0, 0), Optional.empty(), Activation.IDENTITY)));
+      Map<Variant, Times> times = Map.of(Variant.DENSE, new Times(List.of(3.0)), Variant.BF16, new Times(List.of(2.0)));
+      TimeResults results = new TimeResults(
+          List.of(new TimeResults.Row("model", TimeResults.widths(network), 0, 1, times)), List.of());
+      Path csv = Files.writeString(folder.resolve("times.csv"), results.csv().toString());
+      assertEquals(List.of(new PredictedTime(1, 3, OptionalDouble.empty())),
+          MeasuredTimes.read(csv, network).of(network));
+    }
   }
 }

@@ -45,8 +45,8 @@ public interface Backend extends AutoCloseable {
   /// A network whose weights are multiplied without their zeros, closed by the caller.
   ///
   /// @param samples of each batch
-  /// @return empty if the backend has no such products, or the network is no chain of layers
-  default Optional<SparseChain> sparseChain(DenseNetwork network, int samples) {
+  /// @return empty if the backend has no such products
+  default Optional<SparseNetwork> sparseNetwork(DenseNetwork network, int samples) {
     return Optional.empty();
   }
 

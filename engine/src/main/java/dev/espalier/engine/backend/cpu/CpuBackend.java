@@ -15,7 +15,7 @@ import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.Resource;
 import dev.espalier.engine.backend.SelectionOperations;
 import dev.espalier.engine.backend.SolvingOperations;
-import dev.espalier.engine.backend.SparseChain;
+import dev.espalier.engine.backend.SparseNetwork;
 import dev.espalier.engine.backend.TrainingOperations;
 import dev.espalier.engine.backend.Workers;
 import dev.espalier.engine.matrix.MatrixView;
@@ -134,13 +134,13 @@ public final class CpuBackend implements Backend {
   }
 
   @Override
-  public Optional<SparseChain> sparseChain(DenseNetwork network, int samples) {
-    if (!network.graph().isChain()) {
-      return Optional.empty();
-    } else if (samples == 1) {
+  public Optional<SparseNetwork> sparseNetwork(DenseNetwork network, int samples) {
+    if (samples == 1) {
       return Optional.of(new CpuSparseSample(network));
     }
-    return OneDnnSparseMatmul.isAvailable() ? Optional.of(CpuSparseChain.of(pool, network, samples)) : Optional.empty();
+    return OneDnnSparseMatmul.isAvailable()
+        ? Optional.of(CpuSparseNetwork.of(pool, network, samples))
+        : Optional.empty();
   }
 
   @Override

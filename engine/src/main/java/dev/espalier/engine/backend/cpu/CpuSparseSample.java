@@ -1,45 +1,96 @@
 package dev.espalier.engine.backend.cpu;
 
-import dev.espalier.engine.backend.SparseChain;
+import dev.espalier.engine.backend.SparseNetwork;
 import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
+import dev.espalier.engine.network.Node;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 
-/// A [SparseChain] for one sample, on the thread that runs it: each weight is used once, so that loops over arrays are
-/// as fast as oneDNN's kernels, which work on many samples at once.
-final class CpuSparseSample implements SparseChain {
-  /// A layer.
-  ///
-  /// @param input of the layer
-  /// @param output its pre-activation, then its activation, which is the input of the next layer
+/// A [SparseNetwork] for one sample, on the thread that runs it: each weight is used once, so that loops over arrays
+/// are as fast as oneDNN's kernels, which work on many samples at once.
+final class CpuSparseSample implements SparseNetwork {
   @SuppressWarnings("ArrayRecordComponent") // not compared
-  private record Layer(CpuCompressedRows weights, float[] bias, Activation activation, float[] input, float[] output) {}
+  private record Layer(CpuCompressedRows weights, float[] bias) {
+    static Layer of(DenseLayer layer) {
+      return new Layer(CpuCompressedRows.of(layer),
+          layer.bias().map(MatrixView::toArray).orElseGet(() -> new float[layer.outputs()]));
+    }
+  }
 
-  private final List<Layer> layers = new ArrayList<>();
+  /// Of the nodes.
+  private final List<float[]> values;
+  private final List<Runnable> work = new ArrayList<>();
 
   CpuSparseSample(DenseNetwork network) {
-    float[] input = new float[network.inputs()];
-    for (DenseLayer layer : network.layers()) {
-      float[] output = new float[layer.outputs()];
-      layers.add(new Layer(CpuCompressedRows.of(layer),
-          layer.bias().map(MatrixView::toArray).orElseGet(() -> new float[layer.outputs()]), layer.activation(), input,
-          output));
-      input = output;
+    Graph graph = network.graph();
+    Map<String, Layer> layers = network.layers().stream().collect(Collectors.toMap(DenseLayer::name, Layer::of));
+    values = CpuSparseNetwork.values(graph, float[]::new);
+    for (int n = 1; n < values.size(); n++) {
+      work.add(work(graph.nodes().get(n), values.get(n), layers));
     }
   }
 
   @Override
   public void run(MatrixView batch, MatrixView output) {
-    batch.load(0, layers.getFirst().input, batch.columns());
-    for (Layer layer : layers) {
-      multiply(layer.weights.first(), layer.weights.columns(), layer.weights.values(), layer.bias, layer.input,
-          layer.output);
-      activate(layer.activation, layer.output);
-    }
-    output.store(layers.getLast().output, output.columns(), 0);
+    batch.load(0, values.getFirst(), batch.columns());
+    work.forEach(Runnable::run);
+    output.store(values.getLast(), output.columns(), 0);
+  }
+
+  private Runnable work(Node node, float[] y, Map<String, Layer> layers) {
+    List<float[]> inputs = node.inputs().stream().map(values::get).toList();
+    float[] x = inputs.getFirst();
+    return switch (node) {
+      case Node.Dense dense -> {
+        Layer layer = layers.get(dense.name());
+        yield () -> multiply(layer.weights.first(), layer.weights.columns(), layer.weights.values(), layer.bias, x, y);
+      }
+      case Node.Activate(_, Activation activation, _) -> activation.isElementwise()
+          ? () -> activate(activation, x, y)
+          : () -> CpuActivation.rowForward(activation, x, y, y.length);
+      case Node.Normalize(_, boolean centred, double epsilon, _) ->
+        () -> CpuNormalization.of(x, centred, epsilon).normalize(copy(x, y));
+      case Node.Add _ -> () -> {
+        copy(x, y);
+        inputs.subList(1, inputs.size()).forEach(other -> CpuLoops.add(1, other, y, y.length));
+      };
+      case Node.Multiply _ -> () -> CpuLoops.multiply(inputs.getLast(), copy(x, y), y.length);
+      case Node.Scale scale -> {
+        float[] factors = CpuSparseNetwork.array(scale.factors());
+        float[] shifts = CpuSparseNetwork.array(scale.shifts());
+        yield () -> {
+          CpuLoops.multiply(factors, copy(x, y), y.length);
+          CpuLoops.add(1, shifts, y, y.length);
+        };
+      }
+      case Node.Slice slice -> () -> System.arraycopy(x, slice.first(), y, 0, y.length);
+      case Node.Sum _ -> () -> {
+        double sum = 0;
+        for (float feature : x) {
+          sum += feature;
+        }
+        y[0] = (float) sum;
+      };
+      case Node.Concat _ -> () -> {
+        int first = 0;
+        for (float[] part : inputs) {
+          System.arraycopy(part, 0, y, first, part.length);
+          first += part.length;
+        }
+      };
+      case Node.Input _ -> throw new IllegalArgumentException("the input is given");
+    };
+  }
+
+  private static float[] copy(float[] x, float[] y) {
+    System.arraycopy(x, 0, y, 0, y.length);
+    return y;
   }
 
   /// z = W·x + b, in four sums that do not wait for each other.
@@ -64,17 +115,13 @@ final class CpuSparseSample implements SparseChain {
     }
   }
 
-  private static void activate(Activation activation, float[] z) {
-    if (!activation.isElementwise()) {
-      CpuActivation.rowForward(activation, z, z, z.length);
-      return;
-    }
+  private static void activate(Activation activation, float[] z, float[] a) {
     CpuTile tile = CpuTile.ofThread();
     for (int first = 0; first < z.length; first += CpuTile.LENGTH) {
       int count = Math.min(CpuTile.LENGTH, z.length - first);
       System.arraycopy(z, first, tile.a, 0, count);
       CpuActivation.forward(activation, tile.a, tile.b, count);
-      System.arraycopy(tile.b, 0, z, first, count);
+      System.arraycopy(tile.b, 0, a, first, count);
     }
   }
 
