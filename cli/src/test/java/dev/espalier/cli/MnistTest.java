@@ -25,7 +25,7 @@ class MnistTest {
     Path model = folder.resolve("lenet.safetensors");
     Cli.succeed("train", "--device", "reference", "--data", images, "--labels",
         data.resolve("train-labels-idx1-ubyte.gz"), "--max-samples", 20_000, "--layers", "784,300,100,10",
-        "--activations", "relu", "--epochs", 3, "-o", model);
+        "--activations", "relu", "--epochs", 6, "-o", model);
     String table = Cli.succeed("compare", model, "--data", images, "--max-samples", 10_000, "--test-data",
         data.resolve("t10k-images-idx3-ubyte.gz"), "--test-labels", data.resolve("t10k-labels-idx1-ubyte.gz"),
         "--sparsities", ".8,.9", "--criteria", "ec,magnitude").out();
