@@ -8,15 +8,15 @@ target=$1 classpath=$2
 here=$(cd "$(dirname "$0")" && pwd)
 java=${TOOLCHAIN_JAVA_HOME:+$TOOLCHAIN_JAVA_HOME/bin/}java
 
-tests() { # variant, the sanitizer's runtime, names of classes
+tests() { # variant, the sanitizer's runtime, what is tested, names of its classes
   [[ -e $target/emulator-$1/libkernels.so ]] || return 0
-  local out=$target/emulator-$1/tests-${3//[^A-Za-z]/}.txt
+  local out=$target/emulator-$1/$3.txt
   LD_PRELOAD=$target/emulator-$1/$2 "$java" --enable-native-access=ALL-UNNAMED \
     -Despalier.kernels.emulator="$target/emulator-$1/libkernels.so" -Despalier.kernels.brief=true \
     -classpath "$classpath" org.junit.platform.console.ConsoleLauncher execute --select-package=dev.espalier.kernels \
-    --include-classname="$3" --details=summary --disable-banner --disable-ansi-colors >"$out" 2>&1 ||
+    --include-classname="$4" --details=summary --disable-banner --disable-ansi-colors >"$out" 2>&1 ||
     { cat "$out" >&2; return 1; }
-  echo "kernels: $(grep 'tests successful' "$out" | tr -d '[]' | xargs) under $2"
+  echo "kernels, $3: $(grep 'tests successful' "$out" | tr -d '[]' | xargs) under $2"
 }
 
 # The JVM catches its own segmentation faults, and keeps memory to its end.
@@ -26,9 +26,9 @@ products='.*Product(s|Kernel)Test' others='.*(?<!Product)Kernels?Test'
 bash "$here/build.sh" "$target/emulator-address" address
 bash "$here/build.sh" "$target/emulator-thread" thread
 pids=()
-tests thread libtsan.so "$products" & pids+=($!)
-tests thread libtsan.so "$others" & pids+=($!)
-tests address libasan.so "$products|$others" & pids+=($!)
+tests thread libtsan.so products "$products" & pids+=($!)
+tests thread libtsan.so others "$others" & pids+=($!)
+tests address libasan.so all "$products|$others" & pids+=($!)
 failed=0
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 exit "$failed"
