@@ -27,7 +27,7 @@ class CheckpointTest {
   /// Kills of a test run, two thirds of a path and a third of a search; CONTRIBUTING.md tells how to ask for more.
   private static final int KILLS = Integer.getInteger("espalier.kills", 50);
   /// On a busy machine, where nothing is asked for, as many as this time allows, and so many at least.
-  private static final Duration LIMIT = Duration.ofSeconds(20);
+  private static final Duration LIMIT = Duration.ofSeconds(30);
   private static final int LEAST_KILLS = 3;
 
   @TempDir

@@ -167,7 +167,7 @@ final class CudaBackendTest {
   /// Random graphs of all nodes, in batches that are recorded and replayed; importances within the few hundred roundings
   /// to float32 on the way of a sample, of the costliest removal of the layer.
   @ParameterizedTest
-  @ValueSource(longs = {1, 2, 3, 4, 5, 6, 100, 101})
+  @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 100, 101, 102, 103})
   void scoresGraphsAsTheReferenceDoes(long seed) throws IOException {
     DenseNetwork graph = TestNetworks.network(arena, seed,
         seed < 100 ? TestNetworks.graph(seed, 10) : TestNetworks.tiedGraph(seed, 12));
