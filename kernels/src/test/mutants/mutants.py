@@ -360,7 +360,7 @@ def main():
     options = parser.parse_args()
     missing = [v for v in ("plain", *SANITIZERS) if not (MODULE / f"target/emulator-{v}/libkernels.so").exists()]
     if missing:
-        broken(f"there are no kernels for the CPU ({', '.join(missing)}): run mvn verify -Psanitize -pl kernels -am, with g++")
+        broken(f"there are no kernels for the CPU ({', '.join(missing)}): run mvn verify -Psanitize -pl kernels/sanitizers -am, with g++")
     WORK.mkdir(parents=True, exist_ok=True)
     if run("plain", CUDA, "EliminationScores", True, build=True):
         broken("the tests fail without any planted bug: run mvn verify -pl kernels -am")
