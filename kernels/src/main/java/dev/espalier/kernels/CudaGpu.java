@@ -8,6 +8,7 @@ import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.ref.SoftReference;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -16,6 +17,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
 import jcuda.CudaException;
 import jcuda.Pointer;
@@ -45,6 +47,8 @@ public final class CudaGpu implements Driver {
   private static final int PAGE = 4096;
   /// The oldest compute capability that kernels are built for.
   private static final int OLDEST = 80;
+  /// By family: megabytes that each device would unpack again.
+  private static final Map<String, SoftReference<byte[]>> FATBINS = new ConcurrentHashMap<>();
 
   private final Arena arena = Arena.ofShared(); // any thread may close this
   /// What gives back each thing that was acquired, the last first.
@@ -564,11 +568,18 @@ public final class CudaGpu implements Driver {
   }
 
   private CUmodule loadModule(String family) {
-    byte[] fatbin = resource(family + ".fatbin");
     CUmodule module = new CUmodule();
-    JCudaDriver.cuModuleLoadData(module, fatbin);
+    JCudaDriver.cuModuleLoadData(module, fatbin(family));
     releases.push(() -> giveBack(() -> JCudaDriver.cuModuleUnload(module)));
     return module;
+  }
+
+  private static byte[] fatbin(String family) {
+    return Optional.ofNullable(FATBINS.get(family)).map(SoftReference::get).orElseGet(() -> {
+      byte[] fatbin = resource(family + ".fatbin");
+      FATBINS.put(family, new SoftReference<>(fatbin));
+      return fatbin;
+    });
   }
 
   /// What the build made of the kernels.
