@@ -70,6 +70,22 @@ final class CudaMemory implements Resource {
   ///
   /// @throws OutOfBackendMemoryException if they do not fit
   Block allocate(long bytes, String what) {
+    Block block = allocateWorkspace(bytes, what);
+    try {
+      driver.fill(block.address(), block.bytes(), (byte) 0);
+    } catch (RuntimeException e) {
+      Resources allocated = new Resources();
+      allocated.own(() -> free(block));
+      allocated.closeAfter(e);
+      throw e;
+    }
+    return block;
+  }
+
+  /// Memory on the device, of any contents.
+  ///
+  /// @throws OutOfBackendMemoryException if it does not fit
+  Block allocateWorkspace(long bytes, String what) {
     long size = rounded(bytes);
     if (size > budget - used) {
       throw outOfMemory(what, size,
@@ -77,14 +93,6 @@ final class CudaMemory implements Resource {
     }
     Block block = new Block(onDevice(size, what), size, null);
     used += size;
-    try {
-      driver.fill(block.address(), size, (byte) 0);
-    } catch (RuntimeException e) {
-      Resources allocated = new Resources();
-      allocated.own(() -> free(block));
-      allocated.closeAfter(e);
-      throw e;
-    }
     return block;
   }
 

@@ -20,7 +20,7 @@ final class CudaProducts implements MatrixProducts {
 
   private CudaProducts(CudaMemory memory, long workspaceBytes, String name,
       Function<DeviceBuffer, MatrixProducts> products) {
-    CudaMemory.Block workspace = memory.allocate(workspaceBytes, name);
+    CudaMemory.Block workspace = memory.allocateWorkspace(workspaceBytes, name);
     resources.own(() -> memory.free(workspace));
     try {
       this.products = products.apply(new DeviceBuffer(workspace.address(), workspace.bytes()));
