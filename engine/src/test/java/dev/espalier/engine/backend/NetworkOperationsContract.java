@@ -47,10 +47,10 @@ public interface NetworkOperationsContract {
           ExpectedSums sums = on().sums(m * n);
           for (int i = 0; i < m; i++) {
             for (int j = 0; j < n; j++) {
+              int row = i;
+              int column = j;
               sums.add(i * n + j, beta * before[i * n + j]);
-              for (int l = 0; l < k; l++) {
-                sums.add(i * n + j, 2.0 * a[i * k + l] * b[l * n + j]);
-              }
+              sums.add(i * n + j, 0, k, l -> 2.0 * a[row * k + l] * b[l * n + column]);
             }
           }
           sums.check("product", c);
@@ -574,16 +574,19 @@ public interface NetworkOperationsContract {
       Matrix gradient = on().upload(copies * samples, columns, filled(u.length, Float.NaN));
       network().normalizeBackward(centred, 0.25, values, normalized, upstream, gradient);
       ExpectedSums sums = on().sums(u.length);
-      for (int at = 0; at < u.length; at++) {
-        int row = at - at % columns;
-        Spread spread = spreads[at / columns % samples];
+      double mean = centred ? 1.0 / columns : 0;
+      for (int row = 0; row < u.length; row += columns) {
+        Spread spread = spreads[row / columns % samples];
         double ulps = 8 + columns * spread.scale() * (spread.largest() + 1) * FLOAT_ROUNDOFF / on().unitRoundoff();
-        int rowOfX = row % x.length;
-        double own = y[at % x.length];
-        for (int j = 0; j < columns; j++) {
-          double factor = (at == row + j ? 1 : 0) - (centred ? 1.0 / columns : 0) - own * y[rowOfX + j] / columns;
-          sums.add(at, ulps, u[row + j] * factor * spread.scale());
-          sums.allow(at, u[row + j] * spread.scale() * (1 + Math.abs(own)));
+        int upstreamRow = row;
+        int valuesRow = row % x.length;
+        double absolute = IntStream.range(0, columns).mapToDouble(j -> Math.abs(u[upstreamRow + j])).sum();
+        for (int i = 0; i < columns; i++) {
+          int column = i;
+          double own = y[valuesRow + i];
+          sums.add(row + i, ulps, columns, j -> u[upstreamRow + j] * spread.scale()
+              * ((j == column ? 1 : 0) - mean - own * y[valuesRow + j] / columns));
+          sums.allow(row + i, absolute * spread.scale() * (1 + Math.abs(own)));
         }
       }
       sums.check("gradient, centred " + centred, gradient);

@@ -6,6 +6,7 @@ import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
+import java.util.function.IntToDoubleFunction;
 import java.util.random.RandomGenerator;
 
 /// A backend under test: random numbers for it, and what it may return. Tolerances are derived: n terms summed at unit
@@ -142,6 +143,22 @@ public final class TestBackend implements AutoCloseable {
     void add(int at, double ulps, double term) {
       add(at, term);
       magnitudes[at] += ulps * Math.abs(term);
+    }
+
+    /// Terms that are each off by up to `ulps` roundings.
+    ///
+    /// @param term by its number, from 0
+    void add(int at, double ulps, int count, IntToDoubleFunction term) {
+      double sum = 0;
+      double magnitude = 0;
+      for (int i = 0; i < count; i++) {
+        double value = term.applyAsDouble(i);
+        sum += value;
+        magnitude += Math.abs(value);
+      }
+      values[at] += sum;
+      magnitudes[at] += (1 + ulps) * magnitude;
+      terms[at] += count;
     }
 
     /// Allows one rounding of something as large as `magnitude` that is not a term.
