@@ -17,8 +17,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 
-/// A pruned network without what does nothing: the neurons that [Compaction] removes and, in a chain of layers, the inputs
-/// that no weight reads. It gives the same outputs, and what a repair makes of it can be written back.
+/// A pruned network without what does nothing: the neurons that [Compaction] removes and, in a chain of layers, maybe the
+/// inputs that no weight reads. It gives the same outputs, and what a repair makes of it can be written back.
 final class CompactNetwork implements Resource {
   /// What stays of a layer.
   ///
@@ -34,27 +34,29 @@ final class CompactNetwork implements Resource {
   private final DeviceNetwork network;
   private final Resources resources;
 
-  private CompactNetwork(DeviceNetwork pruned, Backend backend, Resources resources) {
+  private CompactNetwork(DeviceNetwork pruned, Backend backend, boolean isNarrow, Resources resources) {
     this.resources = resources;
     resources.own(arena::close);
     whole = pruned.download(arena);
-    start = compact();
+    start = compact(isNarrow);
     network = resources.own(DeviceNetwork.copyOf(backend, start));
   }
 
   /// A compact copy, closed by the caller.
-  static CompactNetwork of(DeviceNetwork pruned, Backend backend) {
-    return Resources.build(resources -> new CompactNetwork(pruned, backend, resources));
+  ///
+  /// @param isNarrow whether a chain goes without the inputs that no weight reads
+  static CompactNetwork of(DeviceNetwork pruned, Backend backend, boolean isNarrow) {
+    return Resources.build(resources -> new CompactNetwork(pruned, backend, isNarrow, resources));
   }
 
-  private DenseNetwork compact() {
+  private DenseNetwork compact(boolean isNarrow) {
     Compaction compaction = Compaction.forRepair(whole, arena);
     Graph graph = whole.graph();
     for (int l = 0; l < whole.layers().size(); l++) {
       stays.add(
           new Stay(compaction.layers().get(l).neurons(), compaction.features().get(graph.layers().get(l).input())));
     }
-    return graph.isChain() ? narrow(compaction.network().layers()) : compaction.network();
+    return isNarrow && graph.isChain() ? narrow(compaction.network().layers()) : compaction.network();
   }
 
   /// A chain without the inputs that no weight reads.
@@ -80,10 +82,30 @@ final class CompactNetwork implements Resource {
     return network;
   }
 
+  /// Goes back to the parameters before any repair.
+  void reset() {
+    network.load(start);
+  }
+
   /// The numbers of the inputs that stay, if not all do.
   Optional<List<Integer>> inputs() {
     List<Integer> inputs = stays.getFirst().columns;
     return whole.graph().isChain() && inputs.size() < whole.inputs() ? Optional.of(inputs) : Optional.empty();
+  }
+
+  /// The inputs that stay, of samples in memory: `samples` itself if all do.
+  MatrixView narrow(MatrixView samples, Arena arena) {
+    if (inputs().isEmpty()) {
+      return samples;
+    }
+    int[] inputs = stays.getFirst().columns.stream().mapToInt(Integer::intValue).toArray();
+    MatrixView narrow = MatrixView.allocate(arena, samples.rows(), inputs.length);
+    for (int i = 0; i < narrow.rows(); i++) {
+      for (int j = 0; j < inputs.length; j++) {
+        narrow.set(i, j, samples.get(i, inputs[j]));
+      }
+    }
+    return narrow;
   }
 
   /// The inputs that stay.

@@ -5,6 +5,7 @@ import dev.espalier.engine.NonFiniteException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.backend.Matrix;
 import dev.espalier.engine.backend.Phase;
 import dev.espalier.engine.backend.ResidentSamples;
 import dev.espalier.engine.data.Dataset;
@@ -22,10 +23,11 @@ import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /// Trains the weights that are left, and the biases, so that the outputs of the pruned network follow those of the dense
-/// network (docs/method.md, distillation). The samples and what the dense network makes of them are held in memory.
+/// network (docs/method.md, distillation), on the [CompactNetwork]. The samples and what the dense network makes of them are held in memory.
 final class Distillation implements Repairer.Step {
   /// Samples of a step, and the part of the learning rate that is left at the end.
   private static final int BATCH = 128;
@@ -43,6 +45,12 @@ final class Distillation implements Repairer.Step {
   private final Teacher teacher;
   private final int batchSize;
   private final Rounds rounds = new Rounds();
+
+  /// What a network reads.
+  ///
+  /// @param onHost samples × inputs
+  /// @param there the same in the memory of the backend, where they lie there already
+  private record Inputs(MatrixView onHost, Optional<Matrix> there) {}
 
   private Distillation(Backend backend, Repair.Distill method, Set<String> frozen, long seed, int batchSize,
       SampleSource source, MatrixView samples, Teacher teacher) {
@@ -92,14 +100,19 @@ final class Distillation implements Repairer.Step {
     if (epochs == 0) {
       return;
     }
-    double before = loss(pruned);
-    try (DeviceNetwork start = DeviceNetwork.copyOf(backend, pruned)) {
+    Optional<Matrix> there = ResidentSamples.of(source, backend);
+    boolean isNarrow = there.isEmpty() && samples.elements() <= Repairer.KEPT_BYTES / Float.BYTES;
+    try (Arena arena = Arena.ofShared(); CompactNetwork compact = CompactNetwork.of(pruned, backend, isNarrow)) {
+      Inputs inputs = new Inputs(compact.narrow(samples, arena), there);
+      double before = loss(compact.network(), inputs);
       double rate = method.learningRate().orElse(Repair.Distill.LEARNING_RATE);
       for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        if (train(pruned, epochs, rate, seed + round, listener) && loss(pruned) < before) {
+        if (train(compact.network(), inputs, epochs, rate, seed + round, listener)
+            && loss(compact.network(), inputs) < before) {
+          compact.writeBack(pruned);
           return;
         }
-        pruned.load(start);
+        compact.reset();
         rate /= SLOWER;
       }
     }
@@ -108,11 +121,12 @@ final class Distillation implements Repairer.Step {
 
   /// @param order seed of the order of the samples
   /// @return whether the loss has stayed finite
-  private boolean train(DeviceNetwork pruned, int epochs, double rate, long order, ProgressListener listener) {
+  private boolean train(DeviceNetwork network, Inputs inputs, int epochs, double rate, long order,
+      ProgressListener listener) {
     TrainingOptions training = new TrainingOptions(epochs, BATCH, Adam.of(rate), FINAL_RATE, teacher.loss(),
         teacher.temperature(), order, true, frozen);
     try {
-      Trainer.train(backend, pruned, samples, ResidentSamples.of(source, backend), teacher.outputs(), training,
+      Trainer.train(backend, network, inputs.onHost, inputs.there, teacher.outputs(), training,
           (task, done, total) -> listener.proceed("distilling, " + task, done, total));
       return true;
     } catch (NonFiniteException _) {
@@ -121,15 +135,15 @@ final class Distillation implements Repairer.Step {
   }
 
   /// Takes samples from where they are.
-  private void load(ForwardPass forward, int first, int count) {
-    ResidentSamples.of(source, backend).ifPresentOrElse(
+  private void load(ForwardPass forward, Inputs inputs, int first, int count) {
+    inputs.there.ifPresentOrElse(
         there -> forward.load(count,
             batch -> backend.network().copyColumns(there.slice(first, count), 0, batch, 0, batch.columns())),
-        () -> forward.load(samples.slice(first, count)));
+        () -> forward.load(inputs.onHost.slice(first, count)));
   }
 
   /// The mean loss over the samples; NaN if it is not finite.
-  private double loss(DeviceNetwork network) {
+  private double loss(DeviceNetwork network, Inputs inputs) {
     int rows = Math.min(batchSize, samples.rows());
     double sum = 0;
     try (Arena arena = Arena.ofConfined();
@@ -139,7 +153,7 @@ final class Distillation implements Repairer.Step {
       for (int first = 0; first < samples.rows(); first += rows) {
         int count = Math.min(rows, samples.rows() - first);
         backend.enter(Phase.FORWARD);
-        load(forward, first, count);
+        load(forward, inputs, first, count);
         forward.run(network);
         pass.load(teacher.outputs().slice(first, count));
         MatrixView losses = each.slice(0, count);

@@ -88,7 +88,7 @@ final class JointRefit implements Repairer.Step {
     int parts = isStop ? 1 : 2;
     int outer = Math.ceilDiv(method.outer().orElse(Repair.Joint.OUTER), parts);
     int inner = Math.ceilDiv(method.inner().orElse(Repair.Joint.INNER), parts);
-    try (CompactNetwork compact = CompactNetwork.of(pruned, backend)) {
+    try (CompactNetwork compact = CompactNetwork.of(pruned, backend, true)) {
       if (descend(compact.network(), compact.inputs(), outer, inner, listener)) {
         compact.writeBack(pruned);
       } else {

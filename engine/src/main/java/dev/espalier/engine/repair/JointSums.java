@@ -40,8 +40,6 @@ import java.util.function.IntFunction;
 /// forward pass; elsewhere each pass reads the samples again. Where threads are faster on samples of their own, each has
 /// batches of its own.
 final class JointSums implements JointPasses {
-  /// Most bytes of values that are kept in host memory.
-  private static final long KEPT_BYTES = 1L << 29;
   /// The most outputs for which the diagonal is exact: a backward pass for each.
   private static final int EXACT_OUTPUTS = Sensitivity.JACOBIAN_OUTPUTS;
   private static final int DRAWS = 16;
@@ -169,7 +167,7 @@ final class JointSums implements JointPasses {
   /// Keeps the values if they take little memory.
   private boolean keeps() {
     long values = network.graph().nodes().stream().mapToLong(Node::width).sum();
-    long most = backend.memory().map(MemoryBudget::forKept).orElse(KEPT_BYTES);
+    long most = backend.memory().map(MemoryBudget::forKept).orElse(Repairer.KEPT_BYTES);
     if (samples.samples() > most / Float.BYTES / values) {
       return false;
     }

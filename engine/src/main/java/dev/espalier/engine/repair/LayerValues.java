@@ -28,8 +28,6 @@ import java.util.stream.IntStream;
 /// Where the values of all samples take little memory they are kept, so that only what has changed since is computed;
 /// elsewhere each layer takes a pass over the samples, forward through all layers below it.
 final class LayerValues implements Resource {
-  /// Most bytes of values that are kept.
-  private static final long KEPT_BYTES = 1L << 29;
 
   /// Takes up one batch, once for each use of the layer.
   interface Visitor {
@@ -63,7 +61,7 @@ final class LayerValues implements Resource {
     this.batchSize = (int) Math.min(batchSize, samples.samples());
     this.resources = resources;
     isKept = mayKeep && backend.memory().isEmpty()
-        && samples.samples() <= KEPT_BYTES / Float.BYTES / elements(dense.graph());
+        && samples.samples() <= Repairer.KEPT_BYTES / Float.BYTES / elements(dense.graph());
     target = resources.own(ForwardPass.allocate(backend, dense.graph(), this.batchSize));
   }
 

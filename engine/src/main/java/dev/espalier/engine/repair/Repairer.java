@@ -21,6 +21,9 @@ import java.util.stream.IntStream;
 
 /// Makes the repairs of a pruning, round by round, towards the dense network, of which it keeps a copy.
 public final class Repairer implements Resource {
+  /// Most bytes that a repair keeps in host memory because they spare it work.
+  static final long KEPT_BYTES = 1L << 29;
+
   /// One repair.
   public interface Step extends Resource {
     /// Repairs a network of the graph and shapes of the dense one.

@@ -10,20 +10,30 @@ import dev.espalier.engine.MismatchException;
 import dev.espalier.engine.ProgressListener;
 import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.TestNetworks.Plain;
+import dev.espalier.engine.backend.Adam;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.backend.cpu.CpuBackend;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.data.Dataset;
+import dev.espalier.engine.data.MatrixSamples;
 import dev.espalier.engine.matrix.MatrixView;
+import dev.espalier.engine.method.Compensation;
+import dev.espalier.engine.method.Criterion;
+import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.method.Objective;
 import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Schedule;
+import dev.espalier.engine.method.Sensitivity;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
 import dev.espalier.engine.pruning.PruningPlan;
 import dev.espalier.engine.pruning.PruningResult;
+import dev.espalier.engine.scoring.ScoringPlan;
+import dev.espalier.engine.training.Trainer;
+import dev.espalier.engine.training.TrainingOptions;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -32,6 +42,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -121,6 +132,47 @@ final class DistillationTest {
       long prunable = dense.weights() - dense.layers().get(1).weights().elements();
       assertEquals(Math.round(0.7 * prunable), pruned.zeros());
       assertFalse(Arrays.equals(dense.layers().get(0).weights().toArray(), pruned.layers().get(0).weights().toArray()));
+    }
+  }
+
+  /// The network that is trained lacks what does nothing: an input and a neuron that nothing reads.
+  @Test
+  void trainsAsTheWholeNetworkDoes() throws IOException {
+    DenseNetwork dense = network(Activation.IDENTITY);
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(2), 300, 12, 1, 0.3);
+    DenseNetwork pruned = network(Activation.IDENTITY);
+    for (int i = 0; i < 16; i++) {
+      pruned.layers().get(0).weights().set(i, 3, 0);
+      pruned.layers().get(0).weights().set(i, i % 12, 0);
+    }
+    for (int i = 0; i < 10; i++) {
+      pruned.layers().get(1).weights().set(i, 5, 0);
+    }
+    ScoringPlan plan = new ScoringPlan(new Criterion.Magnitude(), new Compensation.None(),
+        IntStream.range(0, 3).mapToObj(l -> new ScoringPlan.Layer(l, true)).toList(), new Sensitivity.Jacobian(),
+        Optional.empty(), 100, 1);
+    try (Backend backend = new ReferenceBackend();
+        DeviceNetwork teacher = DeviceNetwork.copyOf(backend, dense);
+        DeviceNetwork student = DeviceNetwork.copyOf(backend, pruned);
+        DeviceNetwork whole = DeviceNetwork.copyOf(backend, pruned)) {
+      Distillation.towards(teacher, backend, distill("mse", 2), plan, new MatrixSamples("samples", x),
+          ProgressListener.NONE, arena).repair(student, true, ProgressListener.NONE);
+      MatrixView targets = MatrixView.allocate(arena, 300, 4);
+      for (int n = 0; n < 300; n++) {
+        double[] y = Plain.of(dense).output(TestNetworks.row(x, n));
+        for (int k = 0; k < 4; k++) {
+          targets.set(n, k, (float) y[k]);
+        }
+      }
+      Trainer.train(backend, whole, x, Optional.empty(), targets,
+          new TrainingOptions(2, 128, Adam.of(0.01), 0.02, new Loss.SquaredError(), 1, 2, true, Set.of()),
+          ProgressListener.NONE);
+      for (int l = 0; l < 3; l++) {
+        float[] found = student.download(arena).layers().get(l).weights().toArray();
+        float[] expected = whole.download(arena).layers().get(l).weights().toArray();
+        assertArrayEquals(expected, found, 1e-5f, "layer " + l);
+        assertFalse(Arrays.equals(pruned.layers().get(l).weights().toArray(), found));
+      }
     }
   }
 

@@ -510,9 +510,10 @@ final class JointRefitTest {
     MatrixView x = samples(dense, 50);
     try (Backend backend = new ReferenceBackend();
         DeviceNetwork device = DeviceNetwork.copyOf(backend, pruned);
-        CompactNetwork compact = CompactNetwork.of(device, backend)) {
+        CompactNetwork compact = CompactNetwork.of(device, backend, true)) {
       assertEquals(List.of(6, 7, 3), compact.network().layers().stream().map(LayerShape::outputs).toList());
       assertEquals(8, CompactNetwork.narrow(new MatrixSamples("samples", x), compact.inputs()).width());
+      MatrixView read = compact.narrow(x, arena);
       for (DeviceNetwork.Layer layer : compact.network().layers()) {
         backend.network().add(0.25, layer.bias(), layer.bias());
       }
@@ -522,6 +523,7 @@ final class JointRefitTest {
       for (int n = 0; n < x.rows(); n++) {
         double[] sample = TestNetworks.row(x, n);
         double[] narrow = IntStream.range(0, 9).filter(j -> j != 2).mapToDouble(j -> sample[j]).toArray();
+        assertArrayEquals(narrow, TestNetworks.row(read, n));
         assertArrayEquals(Plain.of(moved).output(narrow), Plain.of(back).output(sample), 1e-5);
       }
       assertEquals(pruned.layers().get(0).bias().orElseThrow().get(0, 3),
@@ -547,7 +549,7 @@ final class JointRefitTest {
     }
     try (Backend backend = new ReferenceBackend();
         DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
-        CompactNetwork compact = CompactNetwork.of(device, backend)) {
+        CompactNetwork compact = CompactNetwork.of(device, backend, true)) {
       for (DeviceNetwork.Layer layer : compact.network().layers()) {
         backend.network().add(0.25, layer.bias(), layer.bias());
       }
