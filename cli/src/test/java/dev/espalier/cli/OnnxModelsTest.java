@@ -3,6 +3,7 @@ package dev.espalier.cli;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -61,6 +62,45 @@ final class OnnxModelsTest {
     Cli.succeed("convert", model, small);
     Cli.succeed("convert", model, capital);
     assertArrayEquals(Files.readAllBytes(small), Files.readAllBytes(capital));
+  }
+
+  /// Layers without a bias before batch normalisations: pruned as safetensors and written as ONNX, or pruned as ONNX, they
+  /// become the same file.
+  @Test
+  void aChainWithMeansThatTakeBiasesIsPrunedToTheSameBitsInBothFormats() throws IOException {
+    Object[] tensors = {"0.weight", "8,4", "1.running_mean", "8", "1.running_var", "8", "1.weight", "8", "1.bias", "8",
+        "3.weight", "6,8", "4.running_mean", "6", "4.running_var", "6", "6.weight", "3,6", "6.bias", "3"};
+    StringBuilder header = new StringBuilder("{\"__metadata__\":{\"activations\":\"relu\"}");
+    Random random = new Random(3);
+    float[] values = new float[4 * 8 + 4 * 8 + 6 * 8 + 2 * 6 + 3 * 6 + 3];
+    int end = 0;
+    for (int t = 0; t < tensors.length; t += 2) {
+      int first = end;
+      int count = Stream.of(tensors[t + 1].toString().split(",")).mapToInt(Integer::parseInt).reduce(1,
+          (a, b) -> a * b);
+      for (; end < first + count; end++) {
+        values[end] = (float) (tensors[t].toString().endsWith("var") ? 1 + random.nextDouble() : random.nextGaussian());
+      }
+      header.append(",\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%d,%d]}".formatted(tensors[t],
+          tensors[t + 1], 4 * first, 4 * end));
+    }
+    assertEquals(values.length, end);
+    Path model = fixture.safetensors("model.safetensors", header + "}", values);
+    Path onnx = folder.resolve("model.onnx");
+    Cli.succeed("convert", model, onnx);
+    Path data = arrays("data.safetensors", "x", 4, "y", 3);
+    Path one = folder.resolve("one.onnx");
+    Path other = folder.resolve("other.onnx");
+    for (Object[] method : new Object[][]{{"--method", "paper"}, {"--method", "refit"}, {"--method", "best"},
+        {"--criterion", "wanda", "--exclude", "3"}, {"--criterion", "gradient", "--fine-tune", 1}, {"--new-bias"}}) {
+      Object[] asked = Fixture.with(new Object[]{"--data", data, "--labels", data, "--sparsity", 0.5, "-f"}, method);
+      Cli.succeed(Fixture.with(new Object[]{"prune", model, "-o", one}, asked));
+      String said = Cli.succeed(Fixture.with(new Object[]{"prune", onnx, "-o", other}, asked)).err();
+      assertTrue(said.contains("note: BatchNormalization: its mean takes the bias that 0, 3 do not have")
+          && !said.contains("no bias:"), said);
+      assertArrayEquals(Files.readAllBytes(one), Files.readAllBytes(other), () -> Arrays.toString(method));
+      assertNotEquals(-1, Files.mismatch(onnx, other));
+    }
   }
 
   @Test

@@ -257,9 +257,13 @@ record BatchNorm(String name, Place place, Tensor mean, Tensor variance, Optiona
   ///
   /// @param added b
   MatrixView mean(SafetensorsFile file, MatrixView added, Arena arena) throws FormatException {
-    MatrixView means = file.asFloat32(mean, arena).copy(arena);
+    return without(added, file.asFloat32(mean, arena).copy(arena));
+  }
+
+  /// @param means from each of which the bias is subtracted
+  static MatrixView without(MatrixView bias, MatrixView means) {
     for (int i = 0; i < means.columns(); i++) {
-      means.set(0, i, means.get(0, i) - added.get(0, i));
+      means.set(0, i, means.get(0, i) - bias.get(0, i));
     }
     return means;
   }

@@ -59,6 +59,8 @@ final class OnnxContent {
   private final Map<String, OnnxNode> makers = new HashMap<>();
   private final Map<String, List<OnnxNode>> readers = new HashMap<>();
   private final List<Input> inputs = new ArrayList<>();
+  /// Constants that stand among the inputs.
+  private final Set<String> defaults = new HashSet<>();
   /// What the model tells of values: its outputs and those within.
   private final Map<String, Input> shapes = new HashMap<>();
   private final List<String> outputs = new ArrayList<>();
@@ -102,7 +104,9 @@ final class OnnxContent {
       take(OnnxNode.of(path, message));
     }
     for (Protobuf value : graph.messages(path, GRAPH_INPUT)) {
-      if (!constants.containsKey(value.text(VALUE_NAME))) {
+      if (constants.containsKey(value.text(VALUE_NAME))) {
+        defaults.add(value.text(VALUE_NAME));
+      } else {
         inputs.add(input(value));
       }
     }
@@ -202,6 +206,11 @@ final class OnnxContent {
 
   boolean isConstant(String name) {
     return constants.containsKey(name);
+  }
+
+  /// Whether a constant stands among the inputs, as in older models.
+  boolean isDefault(String name) {
+    return defaults.contains(tensorName(name));
   }
 
   Optional<OnnxTensor> constant(String name) throws FormatException {

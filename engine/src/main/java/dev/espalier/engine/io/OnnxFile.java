@@ -75,7 +75,7 @@ final class OnnxFile {
   }
 
   /// The weights, outputs × inputs, and biases by the names `<layer>.weight` and `<layer>.bias`. Weights that lie the
-  /// other way round are copied into `arena`.
+  /// other way round are copied into `arena`. A layer whose bias a batch normalisation takes gets a bias of zeros.
   List<Tensor> tensors(Arena arena) {
     List<Tensor> tensors = new ArrayList<>();
     for (OnnxLayer layer : network.layers()) {
@@ -94,6 +94,8 @@ final class OnnxFile {
       }
       layer.bias().ifPresent(
           bias -> tensors.add(new Tensor(layer.name() + ".bias", bias.dtype(), List.of(bias.elements()), bias.data())));
+      layer.mean().ifPresent(mean -> tensors.add(new Tensor(layer.name() + ".bias", DType.F32, List.of(mean.elements()),
+          arena.allocate(mean.elements() * Float.BYTES))));
     }
     return tensors;
   }
@@ -209,6 +211,10 @@ final class OnnxFile {
         patches.add(patch(target, layer.weight(), weights.get(l), layer.transposed(), pruned.get(l), arena));
         if (layer.bias().isPresent()) {
           patches.add(patch(target, layer.bias().get(), biases.get(l).orElseThrow(), false, false, arena));
+        } else if (biases.get(l).isPresent() && layer.mean().isPresent()) {
+          OnnxTensor mean = layer.mean().get();
+          patches.add(
+              patch(target, mean, BatchNorm.without(biases.get(l).get(), mean.toFloat32(arena)), false, false, arena));
         } else if (biases.get(l).isPresent()) {
           throw new FormatException(target,
               "not written: layer %s gained a bias; write the model as safetensors".formatted(quote(layer.name())));

@@ -12,10 +12,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.LongStream;
 
 /// Nodes of an ONNX model that are dense layers: Gemm, or MatMul and the Add behind it.
 final class OnnxLayers {
   static final Set<String> OPERATORS = Set.of("Gemm", "MatMul");
+  /// The input of a BatchNormalization that is its mean.
+  static final int MEAN = 3;
 
   private final OnnxContent content;
   private final OnnxValues values;
@@ -75,8 +78,9 @@ final class OnnxLayers {
     }
     Optional<OnnxTensor> bias = bias(node, outputs);
     String name = weight.name().replaceFirst("\\.weight$", "").replace(',', '_');
-    Value value = values.added(use(node, new OnnxLayer(name, weight, isTransposed, bias), read.node(), (int) outputs),
-        (int) outputs, isGemm ? 2 : read.rank(), List.of(read));
+    OnnxLayer layer = new OnnxLayer(name, weight, isTransposed, bias, Optional.empty());
+    Value value = values.added(use(node, layer, read.node(), (int) outputs), (int) outputs, isGemm ? 2 : read.rank(),
+        List.of(read));
     taken(node).ifPresent(add -> values.give(add.outputs().getFirst(), value));
     return value;
   }
@@ -92,6 +96,43 @@ final class OnnxLayers {
     uses.put(layer, new ArrayList<>(List.of(node)));
     first.put(layer, values.builder().dense(layer.name(), input, outputs));
     return first.get(layer);
+  }
+
+  /// All layers, with the means that take the biases of those that have none.
+  List<OnnxLayer> withMeans() throws FormatException {
+    List<OnnxLayer> layers = new ArrayList<>();
+    for (OnnxLayer layer : found) {
+      layers.add(new OnnxLayer(layer.name(), layer.weight(), layer.transposed(), layer.bias(), mean(layer)));
+    }
+    return layers;
+  }
+
+  /// The mean of the batch normalisation behind a layer that one node uses. It must be read there alone, and lie in a file,
+  /// as numbers in an attribute do not.
+  private Optional<OnnxTensor> mean(OnnxLayer layer) throws FormatException {
+    Optional<OnnxNode> norm = uses.get(layer).size() == 1
+        ? norm(content, uses.get(layer).getFirst())
+        : Optional.empty();
+    if (norm.isEmpty()) {
+      return Optional.empty();
+    }
+    long outputs = layer.weight().shape().get(layer.transposed() ? 1 : 0);
+    return content.constant(OnnxValues.name(norm.get(), MEAN))
+        .filter(mean -> mean.elements() == outputs && mean.data().isNative() && content.uses(mean) == 1)
+        .filter(mean -> norm.get().inputs().stream().map(content::tensorName).filter(mean.name()::equals).count() == 1)
+        .filter(mean -> LongStream.range(0, outputs).allMatch(i -> Float.isFinite((float) mean.value(i))));
+  }
+
+  /// The batch normalisation that alone reads what a node makes, if that is the product of a layer without a bias.
+  static Optional<OnnxNode> norm(OnnxContent content, OnnxNode node) throws FormatException {
+    boolean isUnbiased = OPERATORS.contains(node.operator()) && hasMatrix(content, node)
+        && OnnxValues.name(node, 2).isEmpty() && node.outputs().size() == 1;
+    String result = isUnbiased ? node.outputs().getFirst() : "";
+    List<OnnxNode> readers = content.readers(result);
+    return isUnbiased && readers.size() == 1 && !content.outputs().contains(result)
+        ? readers.stream().filter(reader -> reader.operator().equals("BatchNormalization"))
+            .filter(reader -> reader.inputs().lastIndexOf(result) == 0).findFirst()
+        : Optional.empty();
   }
 
   /// Refuses a layer whose weights or bias something else reads.

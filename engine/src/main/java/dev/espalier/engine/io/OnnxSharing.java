@@ -2,6 +2,7 @@ package dev.espalier.engine.io;
 
 import static dev.espalier.engine.io.FormatException.quote;
 
+import dev.espalier.engine.Nouns;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
@@ -14,8 +15,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
-/// Gives each layer of an ONNX model weights and a bias of its own: a tensor that several nodes read, one of them as such,
-/// is repeated for each but the first. Nodes with the same weights and the same bias, or none, are one tied layer, and
+/// Gives each layer of an ONNX model weights and a bias of its own, or the mean of a batch normalisation that takes its
+/// bias: a tensor that several nodes read, one of them as such, is repeated for each but the first. Nodes with the same weights and the same bias, or none, are one tied layer, and
 /// share. The model computes the same.
 final class OnnxSharing {
   private static final int NODE_INPUT = 1;
@@ -62,7 +63,8 @@ final class OnnxSharing {
     Map<String, String> copies = new LinkedHashMap<>(); // the name of the tensor by that of its copy
     List<String> notes = new ArrayList<>();
     for (Map.Entry<String, List<Use>> tensor : uses.entrySet()) {
-      List<List<Use>> owners = isOfLayer(tensor.getValue()) ? owners(tensor.getValue()) : List.of();
+      boolean isShared = tensor.getValue().size() > 1 && isOfLayer(tensor.getValue());
+      List<List<Use>> owners = isShared ? owners(tensor.getValue()) : List.of();
       if (owners.size() > 1) {
         for (List<Use> owner : copied(owners)) {
           String copy = unused(tensor.getKey(), copies);
@@ -70,7 +72,7 @@ final class OnnxSharing {
           owner.forEach(
               use -> renamed.computeIfAbsent(use.node.outputs().getFirst(), _ -> new HashMap<>()).put(use.input, copy));
         }
-        notes.add(note(tensor.getKey(), owners, tensor.getValue().size()));
+        notes.add(note(tensor.getKey(), owners, tensor.getValue()));
       }
     }
     return copies.isEmpty()
@@ -78,7 +80,12 @@ final class OnnxSharing {
         : new Unshared(rewritten(model, renamed, copies, arena), notes);
   }
 
-  private static String note(String tensor, List<List<Use>> owners, int nodes) {
+  private static String note(String tensor, List<List<Use>> owners, List<Use> of) {
+    long nodes = of.stream().map(Use::node).distinct().count();
+    if (nodes < of.size()) {
+      return "tensor %s is read %d times, by %s: each reads a copy of its own now".formatted(quote(tensor), of.size(),
+          Nouns.counted(nodes, "node"));
+    }
     return owners.size() == nodes
         ? "tensor %s is shared by %d nodes: each has a copy of its own now".formatted(quote(tensor), nodes)
         : "tensor %s is shared by %d nodes, some of which are one layer: each layer has a copy of its own now"
@@ -124,7 +131,7 @@ final class OnnxSharing {
 
   private boolean isOfLayer(List<Use> of) throws FormatException {
     for (Use use : of) {
-      if (needed.contains(use.node) && (isWeight(use) || isBias(use))) {
+      if (needed.contains(use.node) && (isWeight(use) || isBias(use) || isMean(use))) {
         return true;
       }
     }
@@ -148,6 +155,17 @@ final class OnnxSharing {
         ? content.maker(use.node.inputs().get(1 - use.input))
         : Optional.empty();
     return added.isPresent() && added.get().operator().equals("MatMul") && OnnxLayers.hasMatrix(content, added.get());
+  }
+
+  /// Whether it is the mean of a batch normalisation that takes the bias of the layer before it, whose weights no other
+  /// node reads.
+  private boolean isMean(Use use) throws FormatException {
+    Optional<OnnxNode> layer = use.input == OnnxLayers.MEAN
+        ? content.maker(OnnxValues.name(use.node, 0))
+        : Optional.empty();
+    return layer.isPresent() && OnnxLayers.norm(content, layer.get()).equals(Optional.of(use.node))
+        && content.uses(content.constant(input(layer.get(), 1)).orElseThrow()) == 1
+        && !content.isDefault(use.node.inputs().get(OnnxLayers.MEAN));
   }
 
   private String input(OnnxNode node, int i) {

@@ -3,6 +3,7 @@ package dev.espalier.engine.io;
 import static dev.espalier.engine.io.FormatException.quote;
 import static java.util.Map.entry;
 
+import dev.espalier.engine.matrix.MatrixView;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -121,6 +122,15 @@ record OnnxTensor(String name, DType dtype, List<Long> shape, MemorySegment data
   OnnxTensor picked(List<Integer> rows, List<Integer> columns, Arena arena) {
     Tensor picked = new Tensor(name, dtype, shape, data).picked(rows, columns, arena);
     return new OnnxTensor(name, dtype, picked.shape(), picked.data());
+  }
+
+  /// A row of all elements.
+  MatrixView toFloat32(Arena arena) {
+    MatrixView row = MatrixView.allocate(arena, 1, Math.toIntExact(elements()));
+    for (int i = 0; i < row.columns(); i++) {
+      row.set(0, i, (float) value(i));
+    }
+    return row;
   }
 
   double value(long index) {

@@ -237,13 +237,19 @@ final class OnnxWalk {
           .formatted(tail.stream().map(OnnxNode::operator).collect(Collectors.joining(", "))));
     }
     layers.requireUnshared();
+    List<OnnxLayer> complete = layers.withMeans();
+    List<String> unbiased = complete.stream().filter(layer -> layer.mean().isPresent()).map(OnnxLayer::name).toList();
+    if (!unbiased.isEmpty()) {
+      notes.add("BatchNormalization: its mean takes the bias that %s %s not have".formatted(String.join(", ", unbiased),
+          unbiased.size() == 1 ? "does" : "do"));
+    }
     Map<Integer, String> ends = ends();
     try {
       Graph graph = ends.size() > 1 ? joined(ends) : values.builder().build();
       if (!graph.tiedText().isEmpty()) {
         notes.add("a layer that several nodes use is pruned once, for all of them: %s".formatted(graph.tiedText()));
       }
-      return new Network(graph, layers.found(), values.constants(), notes);
+      return new Network(graph, complete, values.constants(), notes);
     } catch (MismatchException e) {
       throw new FormatException(content.path(), e.getMessage(), e);
     }

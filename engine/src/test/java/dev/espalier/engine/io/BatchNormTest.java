@@ -158,10 +158,11 @@ final class BatchNormTest {
   }
 
   /// Pruning goes the same way, since the graph and all numbers are the same.
-  @Test
-  void aModelThatBecomesOnnxIsTheSameNetwork() throws Exception {
+  @ParameterizedTest
+  @CsvSource({"true", "false"})
+  void aModelThatBecomesOnnxIsTheSameNetwork(boolean hasBias) throws Exception {
     ModelFile model = load(write("relu",
-        List.of(layer("0", true), norm("1", true), layer("3", true), norm("5", false), layer("6", true))));
+        List.of(layer("0", hasBias), norm("1", true), layer("3", true), norm("5", false), layer("6", true))));
     Path path = folder.resolve("model.onnx");
     model.save(path, model.network(), true);
     DenseNetwork read = ModelFile.load(path, Optional.empty(), arena).network();

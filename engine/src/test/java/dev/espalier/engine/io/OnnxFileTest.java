@@ -102,7 +102,7 @@ final class OnnxFileTest {
   /// Bytes that change or are missing lead to a refusal, or to other values; never to another failure.
   @ParameterizedTest
   @ValueSource(strings = {"relu.onnx", "gelu.onnx", "sklearn.onnx", "layernorm.onnx", "deeponet.onnx", "batchnorm.onnx",
-      "heads.onnx"})
+      "heads.onnx", "unbiased.onnx"})
   void survivesDamage(String name) throws IOException {
     byte[] whole = Files.readAllBytes(copy(name));
     RandomGenerator random = TestNetworks.random(1);

@@ -117,8 +117,8 @@ final class OnnxGraphTest {
     return new OnnxModel(0, 4).normal("a", random, 4, 6).normal("b", random, 4, 3).normal("scale", random, 6)
         .normal("shift", random, 6).normal("mean", random, 6).floats("var", new long[]{6}, 1, 2, 0.5f, 1, 3, 1)
         .normal("g", random, 6).normal("h", random, 6).integers("sizes", 2, 4).floats("two", new long[]{1, 1}, 2)
-        .normal("four", random, 4).normal("w", random, 4, 3).node("Div", "x two", "half").node("Neg", "half", "neg")
-        .node("Sub", "two neg", "in").node("MatMul", "in a", "z")
+        .normal("four", random, 4).normal("w", random, 4, 3).normal("bias", random, 6).node("Div", "x two", "half")
+        .node("Neg", "half", "neg").node("Sub", "two neg", "in").node("Gemm", "in a bias", "z")
         .node("BatchNormalization", "z scale shift mean var", "n", "epsilon", 1e-3f).node("Relu", "n", "r")
         .node("LayerNormalization", "r g h", "l", "axis", -1, "epsilon", 0.1f)
         .node("Split", "l sizes", "_ s", "axis", 1).node("Sub", "s half", "d").node("Mul", "d d", "q")
@@ -376,7 +376,7 @@ final class OnnxGraphTest {
   /// What PyTorch exported.
   @ParameterizedTest
   @ValueSource(strings = {"nerf", "swiglu", "rms", "layernorm", "layernorm17", "batchnorm", "siren", "deeponet", "glu",
-      "highway", "square", "heads", "softgate", "branches"})
+      "highway", "square", "heads", "softgate", "branches", "unbiased"})
   void readsWhatPytorchExports(String name) throws Exception {
     Path path = folder.resolve("model.onnx");
     try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
@@ -394,7 +394,7 @@ final class OnnxGraphTest {
   /// Rows of zeros are removed, of the file too, whose outputs stay what they are.
   @ParameterizedTest
   @ValueSource(strings = {"relu", "sklearn", "residual", "nerf", "swiglu", "rms", "layernorm17", "batchnorm", "siren",
-      "deeponet", "glu", "highway", "heads", "branches"})
+      "deeponet", "glu", "highway", "heads", "branches", "unbiased"})
   void shrinks(String name) throws Exception {
     Path path = folder.resolve("model.onnx");
     try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {

@@ -15,6 +15,7 @@ public final class OnnxModel {
   private static final int FIXED_32 = 5;
   private static final int FLOAT = 1;
   private static final int INT64 = 7;
+  private static final int DOUBLE = 11;
   /// The domain of the operators that scikit-learn's models become.
   private static final String LEARNING = "ai.onnx.ml";
 
@@ -149,6 +150,20 @@ public final class OnnxModel {
     ByteBuffer data = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
     data.asFloatBuffer().put(values);
     return tensor(name, FLOAT, data.array(), shape);
+  }
+
+  /// Adds a constant of float64, of one dimension.
+  OnnxModel doubles(String name, double... values) {
+    ByteBuffer data = ByteBuffer.allocate(8 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+    data.asDoubleBuffer().put(values);
+    return tensor(name, DOUBLE, data.array(), values.length);
+  }
+
+  /// A tensor of one dimension, for a node's attribute.
+  static byte[] tensor(float... values) {
+    ByteBuffer data = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+    data.asFloatBuffer().put(values);
+    return message("", FLOAT, data.array(), values.length);
   }
 
   /// Adds a constant whose elements lie in another file.

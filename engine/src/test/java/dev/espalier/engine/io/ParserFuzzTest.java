@@ -113,8 +113,8 @@ final class ParserFuzzTest {
     add(seeds, "m.onnx",
         new OnnxModel(0, 3).outside("w", new long[]{1, 3}, "location", "m.onnx", "offset", "4", "length", "12")
             .node("Gemm", "x w", "y", "transB", 1).bytes(17));
-    for (String onnx : List.of("relu.onnx", "gelu.onnx", "sklearn.onnx", "layernorm.onnx", "deeponet.onnx",
-        "glu.onnx")) {
+    for (String onnx : List.of("relu.onnx", "gelu.onnx", "sklearn.onnx", "layernorm.onnx", "deeponet.onnx", "glu.onnx",
+        "unbiased.onnx")) {
       try (InputStream content = ParserFuzzTest.class.getResourceAsStream("onnx/" + onnx)) {
         add(seeds, "m.onnx", content.readAllBytes());
       }

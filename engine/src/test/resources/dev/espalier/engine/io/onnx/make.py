@@ -160,3 +160,6 @@ graph = helper.make_graph(
     "shared", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
     [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])], [initializer("w", 4, 4)])
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), "shared.onnx")
+torch.manual_seed(0)
+export_net("unbiased.onnx", nn.Sequential(L(4, 6, bias=False), nn.BatchNorm1d(6), nn.ReLU(), L(6, 5, bias=False),
+                                          nn.BatchNorm1d(5), nn.Tanh(), L(5, 2)))
