@@ -8,7 +8,6 @@ import dev.espalier.engine.io.ModelFile;
 import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
-import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Verification;
 import dev.espalier.engine.report.GraphReport;
@@ -65,7 +64,7 @@ final class EvaluateCommand implements Callable<Integer> {
       Dataset samples = data.open(global);
       ModelFile file = reading.load(model, Optional.of(samples), global, arena);
       DenseNetwork network = head == null ? file.network() : file.network().head(head);
-      requireLabels(network.graph(), samples);
+      Losses.requireAll(network.graph(), samples, global);
       Loss used = Losses.inForce(loss, network.graph(), samples);
       Losses.note(loss, network.graph(), samples).ifPresent(global::note);
       try (Backend backend = run.open(global)) {
@@ -85,16 +84,6 @@ final class EvaluateCommand implements Callable<Integer> {
       }
     }
     return 0;
-  }
-
-  /// Refuses labels of one of several outputs, unless it is named.
-  private void requireLabels(Graph network, Dataset samples) {
-    int width = samples.labels().orElseThrow().width();
-    List<String> fitting = network.heads().stream().filter(each -> width == 1 || each.width() == width)
-        .map(Graph.Head::name).toList();
-    global.require(network.heads().isEmpty() || width == network.outputs() || fitting.isEmpty(),
-        "the labels have %s, and the outputs %s together %d: give --head %s for labels of one output".formatted(
-            PLAIN.counted(width, "column"), network.headsText(), network.outputs(), String.join(" or ", fitting)));
   }
 
   private Report.Builder report(Backend backend, DenseNetwork network, List<String> notes, Evaluation evaluation) {

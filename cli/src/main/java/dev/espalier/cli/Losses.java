@@ -1,5 +1,7 @@
 package dev.espalier.cli;
 
+import static dev.espalier.engine.report.Numbers.PLAIN;
+
 import dev.espalier.engine.Nouns;
 import dev.espalier.engine.data.Dataset;
 import dev.espalier.engine.data.LabelRows;
@@ -8,11 +10,22 @@ import dev.espalier.engine.method.Loss;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Graph;
 import java.io.IOException;
+import java.util.List;
 import java.util.Optional;
 
 /// The loss in force: what `--loss` names, else the default for the network and its labels.
 final class Losses {
   private Losses() {}
+
+  /// Refuses labels of one of several outputs, which `--head` is for.
+  static void requireAll(Graph network, Dataset data, GlobalOptions global) {
+    int width = data.labels().orElseThrow().width();
+    List<String> fitting = network.heads().stream().filter(head -> width == 1 || head.width() == width)
+        .map(Graph.Head::name).toList();
+    global.require(network.heads().isEmpty() || width == network.outputs() || fitting.isEmpty(),
+        "the labels have %s, and the outputs %s together %d: give --head %s for labels of one output".formatted(
+            PLAIN.counted(width, "column"), network.headsText(), network.outputs(), String.join(" or ", fitting)));
+  }
 
   /// @param asked may be null
   static Loss inForce(Loss asked, Graph network, Dataset data) throws IOException {

@@ -17,6 +17,7 @@ import dev.espalier.engine.method.Repair;
 import dev.espalier.engine.method.Repairs;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pass.SoftTargets;
 import dev.espalier.engine.pruning.PruningOptions;
@@ -157,7 +158,12 @@ final class PruneCommand implements Callable<Integer> {
       Optional<Dataset> used = split.map(Dataset.Split::used).or(() -> given);
       Optional<Dataset> heldOut = tests.or(() -> split.map(Dataset.Split::heldOut));
       Optional<Dataset> judges = heldOut.or(() -> used).filter(source -> source.labels().isPresent());
-      boolean isClassifier = isClassifier(network, judges.or(() -> used));
+      Optional<String> head = Optional.ofNullable(data.head);
+      Graph judged = head.isEmpty() ? network.graph() : network.graph().head(data.head);
+      if (judges.isPresent()) {
+        Losses.requireAll(judged, judges.get(), global);
+      }
+      boolean isClassifier = head.isEmpty() && isClassifier(network, judges.or(() -> used));
       SelectionOptions.check(options(isClassifier ? OptionalDouble.of(1) : OptionalDouble.empty(), file, arena),
           network.layers().stream().map(DenseLayer::name).toList(), global);
       try (Backend backend = run.open(global)) {
@@ -166,7 +172,7 @@ final class PruneCommand implements Callable<Integer> {
         Optional<Dataset> calibration = used.isEmpty()
             ? used
             : Optional.of(Samples.augmented(used.get(), selection.augmentation, run.seed, global, arena));
-        prune(new PruneJob(global, backend, file, calibration, judges, Optional.ofNullable(output.checkpoint),
+        prune(new PruneJob(global, backend, file, calibration, judges, head, Optional.ofNullable(output.checkpoint),
             isClassifier, selection, scoring, run, progress, arena), options, heldOut, split);
       }
     }
@@ -305,6 +311,7 @@ final class PruneCommand implements Callable<Integer> {
     test.check(data, limits.isPresent(), global);
     global.require((fineTuning.asked == null && !selection.repair().needLabels()) || data.hasLabels(),
         "--labels is missing: --fine-tune trains with labels");
+    checkHead();
     global.require(fineTuning.asked == null || fineTuning.isAtEnd() || !selection.repair().needLabels(),
         "--fine-tune and --repair %s both train in each round: give one of them".formatted(selection.repair));
     global.require(output.inputShape == null || output.report != null,
@@ -318,6 +325,18 @@ final class PruneCommand implements Callable<Integer> {
     global.require(!holdsOut || selection.augmentation.equals(Augmentation.NONE),
         "a patience holds out samples, of which --augment makes copies to train with: leave one of them out");
     output.check(global, selection, model, data.files());
+  }
+
+  /// Refuses labels of one output for what would harm the others.
+  private void checkHead() {
+    global.require(data.head == null || data.hasLabels() || (test.isGiven() && test.hasLabels(data)),
+        "--head names the output that labels are of, which are missing: give --labels or --test-labels");
+    global.require(data.head == null || (fineTuning.asked == null && !selection.repair().needLabels()),
+        "--head: labels of one output would train the network away from the others: leave out %s, or give labels of all"
+            .formatted(fineTuning.asked == null ? "--repair " + selection.repair() : "--fine-tune"));
+    global.require(data.head == null || !scoring.needs().labels(),
+        "--head: criterion %s would score by labels of one output and lose the others: use ec, or give labels of all"
+            .formatted(scoring.criterion));
   }
 
   /// Whether the outputs are class probabilities or their logits: they are where the network ends in a softmax, or the

@@ -15,6 +15,9 @@ import picocli.CommandLine.Option;
 
 /// Data to prune with, or what was gathered from them.
 final class PruneData extends DataOptions {
+  @Option(names = "--head", paramLabel = "NAME", order = 3)
+  String head;
+
   @Option(names = "--statistics", paramLabel = "FILE", order = 9)
   Path statistics;
 

@@ -9,6 +9,7 @@ import dev.espalier.engine.method.LayerSparsity;
 import dev.espalier.engine.method.Preset;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Checkpoint;
 import dev.espalier.engine.pruning.Pruner;
@@ -27,22 +28,27 @@ import java.util.stream.Collectors;
 ///
 /// @param calibration samples to prune with
 /// @param judges labelled samples to evaluate by
+/// @param head the output of several that the labels are of, if that is not all
 /// @param checkpoint folder of rounds, if they are kept
 /// @param isClassifier whether the outputs are class probabilities or their logits
 record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<Dataset> calibration,
-    Optional<Dataset> judges, Optional<Path> checkpoint, boolean isClassifier, SelectionOptions selection,
-    CriterionOptions scoring, RunOptions run, Progress progress, Arena arena) {
+    Optional<Dataset> judges, Optional<String> head, Optional<Path> checkpoint, boolean isClassifier,
+    SelectionOptions selection, CriterionOptions scoring, RunOptions run, Progress progress, Arena arena) {
   DenseNetwork network() {
     return file.network();
+  }
+
+  /// What labels judge: the network, or the part of one output.
+  Graph judged() {
+    return head.isEmpty() ? network().graph() : network().graph().head(head.get());
   }
 
   /// Empty without labels.
   Optional<Evaluation> evaluate(DeviceNetwork device) throws IOException {
     return judges.isEmpty()
         ? Optional.empty()
-        : Optional.of(
-            Evaluation.of(backend, device, judges.get(), Losses.inForce(scoring.loss, network().graph(), judges.get()),
-                run.batchSize(backend, network()), progress));
+        : Optional.of(Evaluation.of(backend, head.isEmpty() ? device : device.head(head.get()), judges.get(),
+            Losses.inForce(scoring.loss, judged(), judges.get()), run.batchSize(backend, network()), progress));
   }
 
   /// What a run came to.
@@ -120,8 +126,9 @@ record PruneJob(GlobalOptions global, Backend backend, ModelFile file, Optional<
           .formatted(PLAIN.counted(result.removed() - mask.removed(), "weight")));
     }
     if (judges.isPresent()) {
-      Losses.note(scoring.loss, network().graph(), judges.get()).ifPresent(notes::add);
+      Losses.note(scoring.loss, judged(), judges.get()).ifPresent(notes::add);
     }
+    head.ifPresent(output -> notes.add("loss and accuracy are of output %s alone".formatted(output)));
     if (trained.isPresent()) {
       Losses.note(scoring.loss, network().graph(), trained.get()).filter(note -> !notes.contains(note))
           .ifPresent(notes::add);

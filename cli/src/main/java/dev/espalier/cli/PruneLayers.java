@@ -31,7 +31,7 @@ import java.util.OptionalDouble;
 /// `prune --layers-from`: prunes layers one by one, each by captured inputs of its own, and holds one at a time.
 record PruneLayers(GlobalOptions global, Path model, PruneData data, SelectionOptions selection,
     CriterionOptions scoring, RunOptions run, PruneOutputs output) {
-  private static final List<String> OF_NETWORKS = List.of("--data", "--labels", "--label-column", "--scale",
+  private static final List<String> OF_NETWORKS = List.of("--data", "--labels", "--label-column", "--head", "--scale",
       "--csv-separator", "--csv-decimal", "--csv-header", "--statistics", "--test-data", "--test-labels",
       "--activations", "--layers", "--from", "--max-loss-increase", "--max-accuracy-drop", "--max-output-change",
       "--mask", "--sensitivity", "--loss", "--allow-slow", "--fine-tune", "--learning-rate", "--input-shape", "--times",

@@ -28,9 +28,9 @@ record PruneSearch(PruneJob job, Limits limits, Dataset heldOut) {
   PruneOutcome run(PruningOptions options) throws IOException {
     Optional<Loss> loss = heldOut.labels().isEmpty()
         ? Optional.empty()
-        : Optional.of(Losses.inForce(job.scoring().loss, job.network().graph(), heldOut));
+        : Optional.of(Losses.inForce(job.scoring().loss, job.judged(), heldOut));
     SparsitySearch searching = new SparsitySearch(job.backend(), job.network(), job.calibration(), heldOut, loss,
-        job.run().batchSize(job.backend(), job.network()), job.progress());
+        job.head(), job.run().batchSize(job.backend(), job.network()), job.progress());
     Optional<Checkpoint> checkpoint = Optional.empty();
     if (job.checkpoint().isPresent()) {
       checkpoint = Optional.of(searching.checkpoint(job.checkpoint().get(), options, limits));

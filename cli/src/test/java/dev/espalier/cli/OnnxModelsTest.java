@@ -6,12 +6,23 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.espalier.engine.backend.Backend;
+import dev.espalier.engine.device.Device;
+import dev.espalier.engine.io.ModelFile;
+import dev.espalier.engine.io.SafetensorsFile;
+import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.pass.DeviceNetwork;
+import dev.espalier.engine.pass.ForwardPass;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.Random;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -131,13 +142,11 @@ final class OnnxModelsTest {
     assertTrue(Cli.succeed("inspect", small).out().contains("log_softmax"));
 
     Path classes = arrays("classes.safetensors", "y", 1);
-    String refused = Cli.fail(1, folder, "prune", model("heads"), "--data", data, "--labels", classes, "-o",
-        fixture.file("a.onnx"), "--sparsity", 0.5);
-    assertTrue(refused.contains("has 1 column, and the network several outputs, y (4), box (3): give targets for all "
-        + "their 7 numbers, or prune without labels and evaluate one output"), refused);
-    refused = Cli.fail(2, folder, "evaluate", model("heads"), "--data", data, "--labels", classes);
-    assertTrue(refused.contains("the labels have 1 column, and the outputs y (4), box (3) together 7: give --head y or "
-        + "box for labels of one output"), refused);
+    for (Object[] command : new Object[][]{{"evaluate"}, {"prune", "-o", fixture.file("a.onnx"), "--sparsity", 0.5}}) {
+      String refused = Cli.fail(2, folder, Fixture.with(command, model("heads"), "--data", data, "--labels", classes));
+      assertTrue(refused.contains("the labels have 1 column, and the outputs y (4), box (3) together 7: give --head y "
+          + "or box for labels of one output"), refused);
+    }
     String entropy = Cli.fail(1, folder, "evaluate", model("heads"), "--data", data, "--labels", data, "--loss",
         "cross-entropy");
     assertTrue(entropy.contains("cross-entropy is of one output, and the network has several"), entropy);
@@ -160,6 +169,114 @@ final class OnnxModelsTest {
         .contains("the network has no output called z, but y (4), box (3)"));
     assertTrue(Cli.fail(2, folder, "evaluate", model("heads"), "--data", data, "--labels", boxes)
         .contains("give --head box for labels of one output"));
+  }
+
+  /// Classes of `y`, which has four.
+  private Path classes() throws IOException {
+    return Files.writeString(folder.resolve("classes.csv"),
+        IntStream.range(0, SAMPLES).mapToObj(n -> n % 4 + "\n").collect(Collectors.joining()));
+  }
+
+  /// With labels of one output, the same weights go as without labels, and loss and accuracy are those that evaluate
+  /// tells of it.
+  @Test
+  void labelsOfOneOutputJudgeAPruningOfAll() throws IOException {
+    Path data = arrays("data.safetensors", "x", 12);
+    Path unlabelled = fixture.file("unlabelled.onnx");
+    Path pruned = fixture.file("pruned.onnx");
+    Object[][] heads = {{"--labels", classes(), "--head", "y"},
+        {"--labels", arrays("boxes.safetensors", "y", 3), "--head", "box"}};
+    for (Object[] method : new Object[][]{{"--method", "paper"}, {"--method", "best"}}) {
+      Object[] prune = Fixture.with(new Object[]{"prune", model("heads"), "--data", data, "-f", "--sparsity", 0.7},
+          method);
+      Cli.succeed(Fixture.with(prune, "-o", unlabelled));
+      for (Object[] head : heads) {
+        Cli.Result result = Cli.succeed(Fixture.with(Fixture.with(prune, "-o", pruned), head));
+        assertArrayEquals(Files.readAllBytes(unlabelled), Files.readAllBytes(pruned));
+        assertTrue(result.err().contains("note: loss and accuracy are of output %s alone".formatted(head[3])),
+            result.err());
+        assertEquals(judged(model("heads"), data, head), row(result.out(), "dense"));
+        assertEquals(judged(pruned, data, head), row(result.out(), "pruned"));
+      }
+    }
+    Object[] path = {"prune", model("heads"), "--data", data, "-f", "--sparsity", "0.4,0.6", "-o", pruned};
+    String first = row(Cli.succeed(Fixture.with(path, heads[0])).out(), "dense");
+    assertTrue(first.endsWith(judged(model("heads"), data, heads[0])), first);
+  }
+
+  /// The loss and the accuracy, if there is one, that evaluate tells.
+  private static String judged(Path model, Path data, Object... head) {
+    return Cli.succeed(Fixture.with(new Object[]{"evaluate", model, "--data", data}, head)).out()
+        .replaceFirst("(?s).*\nloss +(\\S+) \\(\\S+\\)\n(?:accuracy +(.*)\n)?", "$1 $2").strip();
+  }
+
+  /// The last line of a table that begins with a name, without the name.
+  private static String row(String out, String name) {
+    return out.lines().filter(line -> line.startsWith(name + " ")).reduce((_, last) -> last).orElseThrow()
+        .substring(name.length()).strip().replaceAll(" {2,}", " ");
+  }
+
+  /// By targets of one output that are off by 0.1, so that its loss rises by what the pruning changes.
+  @Test
+  void aSearchJudgesByOneOutput() throws IOException {
+    Path data = arrays("data.safetensors", "x", 12);
+    Path targets;
+    try (Arena arena = Arena.ofConfined(); Backend backend = Device.CPU.open()) {
+      DenseNetwork network = ModelFile.load(model("heads"), Optional.empty(), arena).network().head("box");
+      SafetensorsFile file = SafetensorsFile.open(data, arena);
+      try (DeviceNetwork device = DeviceNetwork.copyOf(backend, network);
+          ForwardPass forward = ForwardPass.allocate(backend, network.graph(), SAMPLES)) {
+        forward.load(file.asFloat32(file.tensor("x").orElseThrow(), arena));
+        forward.run(device);
+        float[] outputs = backend.download(forward.output(), arena).toArray();
+        for (int i = 0; i < outputs.length; i++) {
+          outputs[i] += 0.1f;
+        }
+        targets = fixture.safetensors("targets.safetensors",
+            "{\"y\":{\"dtype\":\"F32\",\"shape\":[%d,3],\"data_offsets\":[0,%d]}}".formatted(SAMPLES, 12 * SAMPLES),
+            outputs);
+      }
+    }
+    Path pruned = fixture.file("pruned.onnx");
+    Object[] search = {"prune", model("heads"), "--data", data, "-f", "-o", pruned, "--test-data", data};
+    Object[] head = {"--labels", targets, "--head", "box"};
+    String out = Cli
+        .succeed(Fixture.with(search, "--test-labels", targets, "--head", "box", "--max-loss-increase", "50%")).out();
+    double dense = Double.parseDouble(row(out, "dense"));
+    double loss = Double.parseDouble(row(out, "pruned"));
+    assertEquals(0.01, dense, 1e-6);
+    assertTrue(loss <= 1.5 * dense && loss > dense && out.contains("beyond the limit"), out);
+    assertEquals(judged(pruned, data, head), row(out, "pruned"));
+    out = Cli.succeed(Fixture.with(search, "--test-labels", classes(), "--head", "y", "--max-accuracy-drop", 5)).out();
+    assertEquals(judged(pruned, data, "--labels", classes(), "--head", "y"), row(out, "pruned"));
+  }
+
+  @Test
+  void labelsOfOneOutputAreRefusedForWhatWouldHarmTheOthers() throws IOException {
+    Path data = arrays("data.safetensors", "x", 12);
+    Object[] prune = {"prune", model("heads"), "--data", data, "--sparsity", 0.5, "-o", fixture.file("a.onnx")};
+    Object[] labelled = Fixture.with(prune, "--labels", classes());
+    assertRefused("--head names the output that labels are of, which are missing: give --labels or --test-labels",
+        Fixture.with(prune, "--head", "y"));
+    assertRefused(
+        "--head: labels of one output would train the network away from the others: leave out --fine-tune, or "
+            + "give labels of all",
+        Fixture.with(labelled, "--head", "y", "--fine-tune", 1));
+    assertRefused("--head: labels of one output would train the network away from the others: leave out --repair "
+        + "fine-tune, or give labels of all", Fixture.with(labelled, "--head", "y", "--repair", "fine-tune"));
+    assertRefused("--head: criterion gradient would score by labels of one output and lose the others: use ec, or give "
+        + "labels of all", Fixture.with(labelled, "--head", "y", "--criterion", "gradient"));
+    assertTrue(Cli.fail(1, folder, Fixture.with(labelled, "--head", "z"))
+        .contains("the network has no output called z, but y (4), box (3)"));
+    assertTrue(Cli
+        .fail(1, folder, "prune", model("residual"), "--data", arrays("r.safetensors", "x", 4), "--labels", classes(),
+            "--head", "y", "--sparsity", 0.5, "-o", fixture.file("a.onnx"))
+        .contains("the network has one output, and none called y"));
+  }
+
+  private void assertRefused(String message, Object... command) {
+    String refused = Cli.fail(2, folder, command);
+    assertTrue(refused.contains(message), refused);
   }
 
   /// One layer of two nodes, which stays one; what is not there for it is refused by its name.

@@ -46,8 +46,9 @@ import tools.jackson.databind.json.JsonMapper;
 /// @param calibration samples to prune with, where the method needs some
 /// @param heldOut other samples, to judge by; labelled where there is a loss
 /// @param loss empty: only output changes are judged
+/// @param head the output of several that the labels are of; empty if they are of all
 public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dataset> calibration, Dataset heldOut,
-    Optional<Loss> loss, int batchSize, ProgressListener listener) {
+    Optional<Loss> loss, Optional<String> head, int batchSize, ProgressListener listener) {
   /// One of so many samples is held out to judge by, where there are no others.
   public static final int HELD_OUT = 5;
   /// The part of the weights that a step keeps, where the schedule names none.
@@ -77,6 +78,12 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   /// @param judged on the held-out samples
   /// @param holds whether it holds the limits
   public record Step(double sparsity, EvaluationPass.Result judged, boolean holds) {}
+
+  /// By labels of all outputs.
+  public SparsitySearch(Backend backend, DenseNetwork network, Optional<Dataset> calibration, Dataset heldOut,
+      Optional<Loss> loss, int batchSize, ProgressListener listener) {
+    this(backend, network, calibration, heldOut, loss, Optional.empty(), batchSize, listener);
+  }
 
   /// What a search found.
   ///
@@ -114,7 +121,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
 
       @Override
       public EvaluationPass.Result judge(List<DeviceNetwork> networks) throws IOException {
-        return EvaluationPass.run(backend, networks, heldOut, loss, batchSize, listener).getLast();
+        return EvaluationPass.run(backend, networks, heldOut, loss, head, batchSize, listener).getLast();
       }
     }, arena);
   }
@@ -142,7 +149,7 @@ public record SparsitySearch(Backend backend, DenseNetwork network, Optional<Dat
   /// @throws IOException if the folder cannot be made or read, or a file in it is damaged
   public Checkpoint checkpoint(Path folder, PruningOptions options, Limits limits) throws IOException {
     return Checkpoint.open(folder, PruningPlan.of(options, network, calibration, backend), backend, network,
-        calibration, heldOut, limits, loss);
+        calibration, heldOut, limits, loss, head);
   }
 
   private static double kept(Schedule schedule) {

@@ -146,6 +146,16 @@ public final class DeviceNetwork implements Architecture, Resource {
     }
   }
 
+  /// The part that computes one of several outputs, in the matrices of this network, which closes them.
+  ///
+  /// @throws MismatchException if no output has the name
+  public DeviceNetwork head(String name) {
+    Graph part = graph.head(name);
+    return new DeviceNetwork(backend, part,
+        part.layers().stream().flatMap(of -> layers.stream().filter(layer -> layer.name().equals(of.name()))).toList(),
+        new Resources());
+  }
+
   @Override
   public Graph graph() {
     return graph;

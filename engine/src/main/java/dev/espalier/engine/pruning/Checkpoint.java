@@ -81,11 +81,14 @@ public final class Checkpoint {
   /// @param heldOut samples that judge
   /// @param limits that they hold the network to
   /// @param loss by which they judge
+  /// @param head the one of several outputs by which they do, if that is not all
   public static Checkpoint open(Path folder, PruningPlan plan, Backend backend, DenseNetwork network,
-      Optional<Dataset> data, Dataset heldOut, Limits limits, Optional<Loss> loss) throws IOException {
+      Optional<Dataset> data, Dataset heldOut, Limits limits, Optional<Loss> loss, Optional<String> head)
+      throws IOException {
     Map<String, String> hashes = new LinkedHashMap<>();
     hashes.put("data", hash(data));
     hashes.put(HELD_OUT, Fingerprint.of(heldOut));
+    head.ifPresent(output -> hashes.put("judging output", output));
     return open(folder, plan, backend, network, hashes, limits, loss);
   }
 

@@ -132,6 +132,23 @@ public final class EvaluationPass {
     return sums(backend, networks, data, loss, batchSize, listener).stream().map(sums -> sums.result(loss)).toList();
   }
 
+  /// As the other, where labels may be of one of several outputs: evaluations are then of it alone, and changes of all.
+  ///
+  /// @param head the name of that output; empty if the labels are of all
+  /// @throws dev.espalier.engine.MismatchException if no output has the name
+  public static List<Result> run(Backend backend, List<DeviceNetwork> networks, Dataset data, Optional<Loss> loss,
+      Optional<String> head, int batchSize, ProgressListener listener) throws IOException {
+    if (head.isEmpty() || loss.isEmpty()) {
+      return run(backend, networks, data, loss, batchSize, listener);
+    }
+    List<Result> changes = run(backend, networks, data, Optional.empty(), batchSize, listener);
+    List<Result> judged = run(backend, networks.stream().map(network -> network.head(head.get())).toList(), data, loss,
+        batchSize, listener);
+    return IntStream.range(0, networks.size())
+        .mapToObj(i -> new Result(judged.get(i).evaluation, changes.get(i).outputChange, changes.get(i).outputSquare))
+        .toList();
+  }
+
   /// Runs the pass; sums in double.
   ///
   /// @param networks at least one

@@ -23,6 +23,7 @@ import dev.espalier.engine.method.Schedule;
 import dev.espalier.engine.method.Target;
 import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.DenseNetwork;
+import dev.espalier.engine.network.Graph;
 import dev.espalier.engine.pass.DeviceNetwork;
 import dev.espalier.engine.pruning.Pruner;
 import dev.espalier.engine.pruning.PruningOptions;
@@ -38,6 +39,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Function;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -245,6 +247,25 @@ final class SparsitySearchTest {
     SparsitySearch others = new SparsitySearch(backend, network, Optional.of(calibration), heldOut.first(50),
         Optional.of(LOSS), 16, ProgressListener.NONE);
     assertTrue(refusal(() -> others.checkpoint(folder, options, loss("5%"))).contains("the held-out data changed"));
+  }
+
+  /// Two outputs of one width, of which the labels may be either.
+  @Test
+  void refusesTheCheckpointOfASearchByAnotherOutput(@TempDir Path folder) throws IOException {
+    Graph.Builder builder = new Graph.Builder(network.inputs());
+    builder.concat(builder.dense("0", 0, 3), builder.dense("1", 0, 3));
+    DenseNetwork heads = TestNetworks.network(arena, 1,
+        builder.build(List.of(new Graph.Head("a", 3), new Graph.Head("b", 3))));
+    Function<String, SparsitySearch> judgedBy = head -> new SparsitySearch(backend, heads,
+        Optional.of(Dataset.of(calibration.samples())), heldOut, Optional.of(LOSS), Optional.of(head), 16,
+        ProgressListener.NONE);
+    PruningOptions options = options("geometric:0.5", "none");
+    Result found = judgedBy.apply("a").run(options, loss("5%"),
+        Optional.of(judgedBy.apply("a").checkpoint(folder, options, loss("5%"))), arena);
+    assertEquals(3, network.outputs());
+    assertTrue(found.dense().evaluation().isPresent());
+    assertTrue(refusal(() -> judgedBy.apply("b").checkpoint(folder, options, loss("5%")))
+        .contains("judging output was a and is b"));
   }
 
   private static String refusal(Executable work) {

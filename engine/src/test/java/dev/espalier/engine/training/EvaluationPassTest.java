@@ -71,6 +71,42 @@ final class EvaluationPassTest {
     }
   }
 
+  /// Of two outputs: loss and accuracy are those of the one alone, changes those of both.
+  @Test
+  void labelsMayBeOfOneOutput() throws IOException {
+    Graph.Builder builder = new Graph.Builder(5);
+    int hidden = builder.activate(builder.dense("0", 0, 4), Activation.TANH);
+    builder.concat(builder.dense("1", hidden, 2), builder.dense("2", hidden, 3));
+    Graph graph = builder.build(List.of(new Graph.Head("a", 2), new Graph.Head("b", 3)));
+    List<DenseNetwork> networks = IntStream.range(0, 2).mapToObj(seed -> TestNetworks.network(arena, seed, graph))
+        .toList();
+    MatrixView x = TestNetworks.normal(arena, TestNetworks.random(1), SAMPLES, 5, 1, 0);
+    MatrixView labels = MatrixView.allocate(arena, SAMPLES, 1);
+    for (int n = 0; n < SAMPLES; n++) {
+      labels.set(n, 0, n % 3);
+    }
+    Dataset data = TestNetworks.source(x, labels);
+    Optional<Loss> loss = Optional.of(new Loss.CrossEntropy());
+    try (Backend backend = new ReferenceBackend(); Resources resources = new Resources()) {
+      List<DeviceNetwork> copies = networks.stream()
+          .map(network -> resources.own(DeviceNetwork.copyOf(backend, network))).toList();
+      List<EvaluationPass.Result> results = EvaluationPass.run(backend, copies, data, loss, Optional.of("b"), 7,
+          ProgressListener.NONE);
+      List<EvaluationPass.Result> alone = run(backend, networks.stream().map(network -> network.head("b")).toList(),
+          data, loss, 7);
+      for (int i = 0; i < networks.size(); i++) {
+        assertEquals(alone.get(i).evaluation(), results.get(i).evaluation());
+        assertEquals(unlabelled(backend, networks, x, 7).get(i),
+            new EvaluationPass.Result(Optional.empty(), results.get(i).outputChange(), results.get(i).outputSquare()));
+        assertEquals(i > 0, results.get(i).outputChange() > alone.get(i).outputChange());
+      }
+      assertEquals("the network has no output called c, but a (2), b (3)",
+          assertThrows(MismatchException.class,
+              () -> EvaluationPass.run(backend, copies, data, loss, Optional.of("c"), 7, ProgressListener.NONE))
+              .getMessage());
+    }
+  }
+
   private static void check(EvaluationPass.Result result, Plain first, Plain network, MatrixView x, Loss loss) {
     double lossSum = 0;
     double change = 0;

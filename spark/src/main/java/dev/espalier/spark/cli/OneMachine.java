@@ -15,8 +15,8 @@ final class OneMachine {
     put("choose among the files or rows before, so that the partitions are known", "--max-samples");
     put("gather statistics by score, and prune by them on one machine: espalier prune --statistics FILE", "--mask",
         "--statistics");
-    put("use espalier prune, on one machine", "--layers-from", "--augment", "--report", "--input-shape", "--times",
-        "--verify");
+    put("use espalier prune, on one machine", "--layers-from", "--augment", "--head", "--report", "--input-shape",
+        "--times", "--verify");
     put("criterion ec-nonlinear, whose time it allows, needs one machine", "--allow-slow");
     put("Spark decides it: set spark.task.cpus", "--threads");
     put("each GPU's memory limits the batch: give --batch-size", "--device-memory");
