@@ -11,6 +11,7 @@ import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.device.BackendOptions;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.experiment.InferenceTimes;
+import dev.espalier.engine.experiment.InferenceTimes.Timed;
 import dev.espalier.engine.experiment.InferenceTimes.Variant;
 import dev.espalier.engine.experiment.Stopwatch.Times;
 import dev.espalier.engine.io.AtomicOutput;
@@ -70,6 +71,9 @@ final class TimeCommand implements Callable<Integer> {
     @Option(names = {"-f", "--force"}, order = 83)
     private boolean force;
   }
+
+  /// By number, the models with a note on outputs that were not compared.
+  private final Set<Integer> uncompared = new HashSet<>();
 
   @Override
   public Integer call() throws IOException {
@@ -145,18 +149,29 @@ final class TimeCommand implements Callable<Integer> {
 
   private void measure(InferenceTimes times, boolean isOnGpu, List<DenseNetwork> networks, int batch, List<Row> rows,
       List<Shapes> shapes) {
-    List<Map<Variant, Times>> measured = times.of(networks, batch);
+    List<Timed> measured = times.of(networks, batch);
     Set<String> seen = new HashSet<>();
     for (int m = 0; m < networks.size(); m++) {
       DenseNetwork network = networks.get(m);
+      Map<Variant, Times> found = measured.get(m).times();
+      note(m, measured.get(m).overflown(), (long) batch * network.outputs());
       String widths = TimeResults.widths(network);
-      rows.add(new Row(name(models.get(m)), widths, network.sparsity(), batch, measured.get(m)));
-      if (measured.get(m).containsKey(Variant.CSR) && seen.add(widths)) {
+      rows.add(new Row(name(models.get(m)), widths, network.sparsity(), batch, found));
+      if (found.containsKey(Variant.CSR) && seen.add(widths)) {
         shapes.add(new Shapes(widths, batch, times.ofRandomZeros(network, batch)));
-      } else if (isOnGpu && network.graph().isChain() && !measured.get(m).containsKey(Variant.TWO_OF_FOUR)
-          && seen.add(widths)) {
+      } else if (isOnGpu && network.graph().isChain() && !found.containsKey(Variant.TWO_OF_FOUR) && seen.add(widths)) {
         rows.add(new Row("random 2:4 " + widths, widths, 0.5, batch, times.ofRandomTwoOfFour(network, batch)));
       }
+    }
+  }
+
+  /// Says once of a model that its outputs are not compared where they overflow.
+  private void note(int model, long overflown, long outputs) {
+    if (overflown > 0 && uncompared.add(model)) {
+      global.note("%s: %s".formatted(models.get(model),
+          overflown == outputs
+              ? "no output of random samples is finite: its variants are timed, and not compared"
+              : "some outputs of random samples are not finite: only the others are compared between its variants"));
     }
   }
 

@@ -189,4 +189,23 @@ class TimeTest {
           MeasuredTimes.read(csv, network).of(network));
     }
   }
+
+  /// Weights of 1e30 in both layers, or in one of the two rows of the second.
+  @Test
+  void saysWhatIsNotComparedBecauseItOverflows() throws IOException {
+    Fixture fixture = new Fixture(folder, folder.resolve("x"), folder.resolve("y"), folder.resolve("z"));
+    String header = "{\"__metadata__\":{\"activations\":\"relu\"},"
+        + "\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},"
+        + "\"2.weight\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[8,16]}}";
+    Path all = fixture.safetensors("all.safetensors", header, 1e30f, 1e30f, 1e30f, 1e30f);
+    Path some = fixture.safetensors("some.safetensors", header, 1e30f, 1e30f, 1e30f, 1);
+    Path none = fixture.safetensors("none.safetensors", header, 1, 1, 1, 1);
+    List<String> said = Cli.succeed("time", all, some, none, "--batch", "1,2", "--threads", 1).errLines().stream()
+        .filter(line -> line.contains("finite")).toList();
+    assertEquals(List.of(
+        "note: %s: no output of random samples is finite: its variants are timed, and not compared".formatted(all),
+        "note: %s: some outputs of random samples are not finite: only the others are compared between its variants"
+            .formatted(some)),
+        said);
+  }
 }

@@ -26,6 +26,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.function.Supplier;
+import java.util.stream.IntStream;
 
 /// How long networks take on this machine: with their zeros, without their removable neurons, and without their zeros.
 public final class InferenceTimes {
@@ -72,6 +73,11 @@ public final class InferenceTimes {
     }
   }
 
+  /// The times of a network's variants.
+  ///
+  /// @param overflown how many outputs of the dense network are not finite, and were not compared
+  public record Timed(Map<Variant, Times> times, long overflown) {}
+
   /// The times of a network of random zeros, evenly spread.
   ///
   /// @param sparsity the share of zeros
@@ -93,27 +99,29 @@ public final class InferenceTimes {
     gpu = Optional.of(new Gpu(plain, bfloat16));
   }
 
-  /// Times the variants of networks in turns, after it has compared their outputs.
+  /// Times the variants of networks in turns, after it has compared their outputs on random samples of 0 to 1, where those
+  /// of the dense network are finite.
   ///
   /// @param batch samples of a call
   /// @return for each network the variants that it has: none is shrunk if it has no removable neurons, and none is CSR if
   ///         the backend has no products of compressed rows; on a GPU, BF16, and 2:4 where a layer is
   /// @throws dev.espalier.engine.DeviceUnavailableException if the GPU has no products of 2:4 weights
   /// @throws MismatchException if the outputs of two variants differ by more than rounding
-  public List<Map<Variant, Times>> of(List<DenseNetwork> networks, int batch) {
+  public List<Timed> of(List<DenseNetwork> networks, int batch) {
     return of(networks, batch, EnumSet.allOf(Variant.class));
   }
 
-  private List<Map<Variant, Times>> of(List<DenseNetwork> networks, int batch, Set<Variant> wanted) {
+  private List<Timed> of(List<DenseNetwork> networks, int batch, Set<Variant> wanted) {
     try (Arena arena = Arena.ofShared(); Resources resources = new Resources()) {
       List<Map<Variant, Integer>> places = new ArrayList<>();
+      List<Long> overflown = new ArrayList<>();
       List<Runnable> work = new ArrayList<>();
       for (DenseNetwork network : networks) {
         MatrixView samples = samples(arena, batch, network.inputs());
         Map<Variant, Runner> runners = gpu.isPresent()
             ? onGpu(gpu.get(), network, samples, wanted, arena, resources)
             : runners(network, samples, wanted, arena, resources);
-        requireSameOutputs(runners);
+        overflown.add(requireSameOutputs(runners));
         Map<Variant, Integer> own = new EnumMap<>(Variant.class);
         runners.forEach((variant, runner) -> {
           own.put(variant, work.size());
@@ -122,10 +130,10 @@ public final class InferenceTimes {
         places.add(own);
       }
       List<Times> times = gpu.isPresent() ? Stopwatch.inTurns(work, gpu.get()::await) : Stopwatch.inTurns(work);
-      return places.stream().map(own -> {
+      return IntStream.range(0, networks.size()).mapToObj(n -> {
         Map<Variant, Times> found = new EnumMap<>(Variant.class);
-        own.forEach((variant, place) -> found.put(variant, times.get(place)));
-        return found;
+        places.get(n).forEach((variant, place) -> found.put(variant, times.get(place)));
+        return new Timed(found, overflown.get(n));
       }).toList();
     }
   }
@@ -138,7 +146,7 @@ public final class InferenceTimes {
     for (double sparsity : SPARSITIES) {
       try (Arena arena = Arena.ofShared()) {
         Map<Variant, Times> times = of(List.of(random(shapes, sparsity, arena)), batch,
-            EnumSet.of(Variant.DENSE, Variant.CSR)).getFirst();
+            EnumSet.of(Variant.DENSE, Variant.CSR)).getFirst().times();
         found.add(new RandomZeros(sparsity, times.get(Variant.DENSE), times.get(Variant.CSR),
             times.get(Variant.CSR).relativeTo(times.get(Variant.DENSE)).median()));
       }
@@ -153,7 +161,7 @@ public final class InferenceTimes {
   public Map<Variant, Times> ofRandomTwoOfFour(DenseNetwork shapes, int batch) {
     try (Arena arena = Arena.ofShared()) {
       return of(List.of(randomTwoOfFour(shapes, arena)), batch,
-          EnumSet.of(Variant.DENSE, Variant.BF16, Variant.TWO_OF_FOUR)).getFirst();
+          EnumSet.of(Variant.DENSE, Variant.BF16, Variant.TWO_OF_FOUR)).getFirst().times();
     }
   }
 
@@ -279,24 +287,28 @@ public final class InferenceTimes {
     };
   }
 
-  private void requireSameOutputs(Map<Variant, Runner> runners) {
+  /// @return how many outputs of the dense network are not finite: those tell nothing, since a product with a zero that
+  ///         the others leave out is NaN there
+  private long requireSameOutputs(Map<Variant, Runner> runners) {
     double most = gpu.isPresent() ? MOST_ROUNDED_DIFFERENCE : MOST_DIFFERENCE;
     runners.values().forEach(Runner::run);
     float[] expected = runners.get(Variant.DENSE).output().toArray();
     double largest = 0;
+    long overflown = 0;
     for (float value : expected) {
       largest = Float.isFinite(value) ? Math.max(largest, Math.abs(value)) : largest;
+      overflown += Float.isFinite(value) ? 0 : 1;
     }
     for (Map.Entry<Variant, Runner> runner : runners.entrySet()) {
       float[] actual = runner.getValue().output().toArray();
       for (int i = 0; i < actual.length; i++) {
-        // Random weights let a network overflow that multiplies values again and again.
         if (Float.isFinite(expected[i]) && !(Math.abs((double) actual[i] - expected[i]) <= most * largest)) {
           throw new MismatchException("output %d of the %s network is %s, and of the dense one %s".formatted(i,
               runner.getKey(), actual[i], expected[i]));
         }
       }
     }
+    return overflown;
   }
 
   private static MatrixView samples(Arena arena, int batch, int inputs) {

@@ -7,6 +7,7 @@ import dev.espalier.engine.TestNetworks;
 import dev.espalier.engine.backend.Backend;
 import dev.espalier.engine.device.Device;
 import dev.espalier.engine.experiment.InferenceTimes.RandomZeros;
+import dev.espalier.engine.experiment.InferenceTimes.Timed;
 import dev.espalier.engine.experiment.InferenceTimes.Variant;
 import dev.espalier.engine.experiment.Stopwatch.Times;
 import dev.espalier.engine.network.Activation;
@@ -84,7 +85,9 @@ final class InferenceTimesTest {
         dead.layers().getFirst().weights().set(2, j, 0);
       }
       DenseNetwork graph = TestNetworks.network(arena, 3, TestNetworks.graph(3, 8));
-      List<Map<Variant, Times>> times = new InferenceTimes(backend).of(List.of(chain, dead, graph), 3);
+      List<Timed> timed = new InferenceTimes(backend).of(List.of(chain, dead, graph), 3);
+      assertTrue(timed.stream().allMatch(each -> each.overflown() == 0), timed::toString);
+      List<Map<Variant, Times>> times = timed.stream().map(Timed::times).toList();
       assertEquals(Set.of(Variant.DENSE, Variant.CSR), times.get(0).keySet());
       assertEquals(Set.of(Variant.DENSE, Variant.SHRUNK, Variant.CSR), times.get(1).keySet());
       assertTrue(times.get(2).keySet().containsAll(Set.of(Variant.DENSE, Variant.CSR)), times.get(2)::toString);
@@ -93,16 +96,36 @@ final class InferenceTimesTest {
   }
 
   /// Values that are squared again and again overflow.
+  private static int squares(Graph.Builder graph) {
+    int value = 0;
+    for (int l = 0; l < 12; l++) {
+      value = graph.dense("layer" + l, value, 6);
+      value = graph.scale(value, Collections.nCopies(6, 4f), Collections.nCopies(6, 0f));
+      value = graph.multiply(value, value);
+    }
+    return value;
+  }
+
+  /// The outputs of the others are compared.
+  @Test
+  void tellsHowManyOutputsOverflow() {
+    try (Arena arena = Arena.ofShared(); Backend backend = Device.CPU.open()) {
+      Graph.Builder all = new Graph.Builder(6);
+      squares(all);
+      Graph.Builder some = new Graph.Builder(6);
+      some.concat(some.dense("finite", 0, 5), squares(some));
+      List<Timed> timed = new InferenceTimes(backend)
+          .of(List.of(TestNetworks.network(arena, 1, all.build()), TestNetworks.network(arena, 1, some.build())), 3);
+      assertEquals(List.of(3L * 6, 3L * 6), timed.stream().map(Timed::overflown).toList());
+      timed.forEach(each -> assertEquals(Set.of(Variant.DENSE, Variant.CSR), each.times().keySet()));
+    }
+  }
+
   @Test
   void timesRandomZerosInTheShapesOfAGraph() {
     try (Arena arena = Arena.ofShared(); Backend backend = Device.CPU.open()) {
       Graph.Builder graph = new Graph.Builder(6);
-      int value = 0;
-      for (int l = 0; l < 12; l++) {
-        value = graph.dense("layer" + l, value, 6);
-        value = graph.scale(value, Collections.nCopies(6, 4f), Collections.nCopies(6, 0f));
-        value = graph.multiply(value, value);
-      }
+      squares(graph);
       List<RandomZeros> times = new InferenceTimes(backend).ofRandomZeros(TestNetworks.network(arena, 1, graph.build()),
           3);
       assertEquals(InferenceTimes.SPARSITIES, times.stream().map(RandomZeros::sparsity).toList());

@@ -11,6 +11,7 @@ import dev.espalier.engine.backend.Precision;
 import dev.espalier.engine.backend.TwoOfFourChain;
 import dev.espalier.engine.backend.reference.ReferenceBackend;
 import dev.espalier.engine.experiment.InferenceTimes;
+import dev.espalier.engine.experiment.InferenceTimes.Timed;
 import dev.espalier.engine.experiment.InferenceTimes.Variant;
 import dev.espalier.engine.experiment.Stopwatch.Times;
 import dev.espalier.engine.matrix.MatrixView;
@@ -140,9 +141,9 @@ final class CudaTwoOfFourTest {
         dense.layers().getFirst().weights().set(2, j, 0);
       }
       InferenceTimes times = new InferenceTimes(plain, bfloat16);
-      List<Map<Variant, Times>> measured = times.of(List.of(network(arena, false), dense), 3);
-      assertEquals(EnumSet.of(Variant.DENSE, Variant.BF16, Variant.TWO_OF_FOUR), measured.getFirst().keySet());
-      assertEquals(EnumSet.of(Variant.DENSE, Variant.BF16, Variant.SHRUNK), measured.getLast().keySet());
+      List<Timed> measured = times.of(List.of(network(arena, false), dense), 3);
+      assertEquals(EnumSet.of(Variant.DENSE, Variant.BF16, Variant.TWO_OF_FOUR), measured.getFirst().times().keySet());
+      assertEquals(EnumSet.of(Variant.DENSE, Variant.BF16, Variant.SHRUNK), measured.getLast().times().keySet());
       Map<Variant, Times> random = times.ofRandomTwoOfFour(dense, 3);
       assertEquals(EnumSet.of(Variant.DENSE, Variant.BF16, Variant.TWO_OF_FOUR), random.keySet());
       random.values().forEach(each -> assertTrue(each.median() > 0));
