@@ -16,8 +16,8 @@ import java.util.Optional;
 import java.util.Set;
 
 /// Gives each layer of an ONNX model weights and a bias of its own, or the mean of a batch normalisation that takes its
-/// bias: a tensor that several nodes read, one of them as such, is repeated for each but the first. Nodes with the same weights and the same bias, or none, are one tied layer, and
-/// share. The model computes the same.
+/// bias: a tensor that several nodes read, one of them as such, is repeated for each but the first. Nodes with the same
+/// weights and the same bias, or none, are one tied layer, and share. The model computes the same.
 final class OnnxSharing {
   private static final int NODE_INPUT = 1;
 
