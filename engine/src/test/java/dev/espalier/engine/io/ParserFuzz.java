@@ -26,16 +26,24 @@ public final class ParserFuzz {
   private static final long HEAP_PER_BYTE = 2000; // of a deflated file, which may hold 1032 times its bytes
 
   private static final int WIDEST = 1 << 16;
-  private static final Path FOLDER = folder();
+  /// In which a model's index finds one of its files.
+  private static Path folder;
 
   private ParserFuzz() {}
+
+  /// Jazzer's first call.
+  public static void fuzzerInitialize() throws IOException {
+    folder = Files.createTempDirectory("espalier-fuzz");
+    Files.write(folder.resolve("part.safetensors"), TestFiles
+        .safetensors("{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}}", new byte[8]));
+  }
 
   /// Jazzer's entry point.
   public static void fuzzerTestOneInput(byte[] input) throws IOException {
     if (input.length == 0) {
       return;
     }
-    Path file = FOLDER.resolve(NAMES.get(Math.floorMod(input[0], NAMES.size())));
+    Path file = folder.resolve(NAMES.get(Math.floorMod(input[0], NAMES.size())));
     Files.write(file, Arrays.copyOfRange(input, 1, input.length));
     long heap = heapOfReading(file);
     if (heap > most(input)) { // the first reading may have loaded classes, and instrumented them
@@ -76,19 +84,6 @@ public final class ParserFuzz {
       if (source.width() <= WIDEST) {
         TestFiles.read(source, 2);
       }
-    }
-  }
-
-  /// In which a model's index finds one of its files.
-  private static Path folder() {
-    try {
-      Path folder = Files.createTempDirectory("espalier-fuzz");
-      folder.toFile().deleteOnExit();
-      Files.write(folder.resolve("part.safetensors"), TestFiles
-          .safetensors("{\"0.weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}}", new byte[8]));
-      return folder;
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 }

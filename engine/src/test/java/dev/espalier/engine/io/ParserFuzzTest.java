@@ -39,9 +39,11 @@ final class ParserFuzzTest {
       Files.write(corpus.resolve("seed-" + i), seeds.get(i));
     }
     Path log = folder.resolve("log");
+    Path temporary = Files.createDirectory(folder.resolve("tmp"));
     Process jazzer = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx512m",
-        "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"),
-        "com.code_intelligence.jazzer.Jazzer", "--target_class=" + ParserFuzz.class.getName(),
+        "-Djava.io.tmpdir=" + temporary, "--enable-native-access=ALL-UNNAMED", "-cp",
+        System.getProperty("java.class.path"), "com.code_intelligence.jazzer.Jazzer",
+        "--target_class=" + ParserFuzz.class.getName(),
         "--instrumentation_includes=dev.espalier.engine.io.**:dev.espalier.engine.data.**:dev.espalier.engine.matrix.**",
         "-max_total_time=" + SECONDS, "-seed=1", "-timeout=60", "-rss_limit_mb=4096", "-max_len=4096",
         corpus.toString()).directory(folder.toFile()).redirectErrorStream(true).redirectOutput(log.toFile()).start();
