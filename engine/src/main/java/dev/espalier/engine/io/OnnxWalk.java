@@ -25,8 +25,8 @@ final class OnnxWalk {
   /// What may give another width than it reads, without being a layer.
   private static final Set<String> CHANGING = Set.of("Concat", "Slice", "Split", "ReduceSum", "ReduceMean");
   /// What may stand behind the network.
-  private static final Set<String> TAIL = Set.of("ArgMax", "Cast", "Identity", "ArrayFeatureExtractor", "Reshape",
-      "Squeeze", "TopK", "ZipMap");
+  private static final Set<String> TAIL = Set.of("ArgMax", "Cast", "Identity", "ArrayFeatureExtractor", "Binarizer",
+      "Reshape", "Squeeze", "TopK", "ZipMap");
   /// What makes probabilities of logits.
   private static final Set<Activation> OF_LOGITS = Set.of(Activation.SOFTMAX, Activation.LOG_SOFTMAX,
       Activation.SIGMOID);

@@ -484,6 +484,17 @@ final class OnnxGraphTest {
     assertEquals(new Node.Activate(3, Activation.LOG_SOFTMAX, 3), file.network().graph().nodes().get(4));
   }
 
+  /// As skl2onnx writes classifiers of several labels.
+  @Test
+  void leavesLabelsAside() throws Exception {
+    OnnxModel model = layers().node("Sigmoid", "h", "y").node("Binarizer", "y", "b", "threshold", 0.5f)
+        .node("Cast", "b", "label", "to", 7).output("label");
+    Path path = TestFiles.file(folder, "model.onnx", model.bytes(17));
+    ModelFile file = ModelFile.load(path, Optional.empty(), arena);
+    assertEquals(List.of("the network ends before Binarizer, Cast, which is not part of it"), file.notes());
+    assertEquals("sigmoid", file.network().activations().toString());
+  }
+
   /// A ReLU loses what is negative, so that the value that it reads is an output of its own.
   @Test
   void preservesWhatAnActivationLoses() throws Exception {
