@@ -34,12 +34,25 @@ final class OnnxActivations {
               && OnnxContent.isNear(node.number("gamma", (float) Activation.SELU_SCALE), Activation.SELU_SCALE));
       case "HardSigmoid" -> Optional.of(Activation.of(Kind.HARDSIGMOID))
           .filter(_ -> OnnxContent.isNear(node.number("alpha", 0.2f), 1 / 6.0) && node.number("beta", 0.5f) == 0.5f);
-      case "Clip" -> node.inputs().size() == 3 && content.isConstant(node.inputs().get(1), 0)
-          && content.isConstant(node.inputs().get(2), 6) ? Optional.of(Activation.of(Kind.RELU6)) : Optional.empty();
+      case "Clip" -> clip(content, node);
+      case "Max" -> node.inputs().size() == 2 && content.isConstant(node.inputs().getLast(), 0)
+          ? Optional.of(Activation.RELU)
+          : Optional.empty();
       case "Softmax" -> Optional.of(Activation.SOFTMAX);
       case "LogSoftmax" -> Optional.of(Activation.LOG_SOFTMAX);
       default -> Optional.empty();
     };
+  }
+
+  /// Between 0 and 6, or from 0 on.
+  private static Optional<Activation> clip(OnnxContent content, OnnxNode node) throws FormatException {
+    String most = OnnxValues.name(node, 2);
+    if (!content.isConstant(OnnxValues.name(node, 1), 0)) {
+      return Optional.empty();
+    }
+    return content.isConstant(most, 6)
+        ? Optional.of(Activation.of(Kind.RELU6))
+        : Optional.of(Activation.RELU).filter(_ -> most.isEmpty());
   }
 
   /// The number that was written in decimal digits before it became a float32.

@@ -19,6 +19,9 @@ final class OnnxLayers {
   static final Set<String> OPERATORS = Set.of("Gemm", "MatMul");
   /// The input of a BatchNormalization that is its mean.
   static final int MEAN = 3;
+  /// The code of float32.
+  private static final int FLOAT = 1;
+  private static final int MOST_CASTS = 8;
 
   private final OnnxContent content;
   private final OnnxValues values;
@@ -150,25 +153,55 @@ final class OnnxLayers {
     }
   }
 
+  /// The Add that alone reads what a node makes, behind Casts to float32 that change nothing, as Keras writes them: these
+  /// nodes, the Add last; none if there is no such Add.
+  static List<OnnxNode> added(OnnxContent content, OnnxNode node) {
+    List<OnnxNode> behind = new ArrayList<>();
+    OnnxNode last = node;
+    while (behind.size() <= MOST_CASTS && last.outputs().size() == 1) {
+      List<OnnxNode> readers = content.readers(last.outputs().getFirst());
+      if (readers.size() != 1 || content.outputs().contains(last.outputs().getFirst())) {
+        return List.of();
+      }
+      last = readers.getFirst();
+      behind.add(last);
+      if (!isCast(last)) {
+        return last.operator().equals("Add") ? behind : List.of();
+      }
+    }
+    return List.of();
+  }
+
+  /// The node that makes a value, before Casts to float32.
+  static Optional<OnnxNode> maker(OnnxContent content, String value) {
+    Optional<OnnxNode> maker = content.maker(value);
+    for (int i = 0; i < MOST_CASTS && maker.isPresent() && isCast(maker.get()); i++) {
+      maker = content.maker(OnnxValues.name(maker.get(), 0));
+    }
+    return maker;
+  }
+
+  private static boolean isCast(OnnxNode node) {
+    return node.operator().equals("Cast") && node.integer("to", 0) == FLOAT;
+  }
+
   /// The Add behind a MatMul that is its bias.
   private Optional<OnnxNode> taken(OnnxNode node) {
-    return node.outputs().isEmpty()
-        ? Optional.empty()
-        : content.readers(node.outputs().getFirst()).stream().filter(taken::contains).findFirst();
+    return added(content, node).stream().filter(taken::contains).reduce((_, last) -> last);
   }
 
   private Optional<OnnxTensor> bias(OnnxNode node, long outputs) throws FormatException {
     String name = "";
+    List<OnnxNode> behind = added(content, node);
     if (node.operator().equals("Gemm")) {
       name = OnnxValues.name(node, 2);
-    } else if (node.outputs().size() == 1 && content.readers(node.outputs().getFirst()).size() == 1) {
-      String result = node.outputs().getFirst();
-      OnnxNode next = content.readers(result).getFirst();
-      String other = other(next, result);
-      if (next.operator().equals("Add") && content.isConstant(other) && !content.outputs().contains(result)
-          && next.outputs().size() == 1 && (outputs == 1 || content.constant(other).orElseThrow().elements() != 1)) {
+    } else if (!behind.isEmpty()) {
+      OnnxNode add = behind.getLast();
+      String other = add.inputs().stream().filter(content::isConstant).findFirst().orElse("");
+      if (!other.isEmpty() && add.outputs().size() == 1
+          && (outputs == 1 || content.constant(other).orElseThrow().elements() != 1)) {
         name = other;
-        taken.add(next);
+        taken.addAll(behind);
       }
     }
     if (name.isEmpty()) {
@@ -180,9 +213,5 @@ final class OnnxLayers {
       throw values.wrong(node, "has a bias %s that is not of shape [%d]".formatted(quote(name), outputs));
     }
     return bias;
-  }
-
-  private static String other(OnnxNode node, String value) {
-    return node.inputs().stream().filter(input -> !input.equals(value)).findFirst().orElse("");
   }
 }

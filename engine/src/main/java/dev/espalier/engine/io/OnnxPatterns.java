@@ -57,6 +57,7 @@ final class OnnxPatterns {
       match = match.isPresent() ? match : patterns.normalization(node);
       match = match.isPresent() ? match : patterns.sine(node);
       match = match.isPresent() ? match : patterns.softplus(node);
+      match = match.isPresent() ? match : patterns.softsign(node);
       match.filter(found -> needed.containsAll(found.inner)).ifPresent(found -> {
         patterns.matches.put(node, found);
         patterns.inner.addAll(found.inner);
@@ -102,37 +103,59 @@ final class OnnxPatterns {
     return Optional.empty();
   }
 
-  /// ½ z (1 + erf(z / √2)), its factors in any order.
+  /// ½ z (1 + erf(z / √2)), or as [#isTanhOf] approximates it, its factors in any order.
   private Optional<Match> gelu(OnnxNode node) throws FormatException {
-    if (!node.operator().equals("Mul")) {
+    Optional<Product> product = node.operator().equals("Mul") ? product(node.inputs(), 2) : Optional.empty();
+    if (product.isEmpty() || product.get().factors.size() != 2 || !OnnxContent.isNear(product.get().scale, 0.5)) {
       return Optional.empty();
     }
+    List<OnnxNode> nodes = new ArrayList<>(product.get().nodes);
+    for (int i = 0; i < 2; i++) {
+      String factor = product.get().factors.get(i);
+      String z = product.get().factors.get(1 - i);
+      if (isErfOf(factor, z, nodes)) {
+        return Optional.of(new Match(z, Kind.GELU, nodes));
+      }
+      if (isTanhOf(factor, z, nodes)) {
+        return Optional.of(new Match(z, Kind.GELU_TANH, nodes));
+      }
+    }
+    return Optional.empty();
+  }
+
+  /// Products and third powers within each other, taken apart.
+  ///
+  /// @param scale of the constants of one element
+  /// @param factors all others
+  private record Product(double scale, List<String> factors, List<OnnxNode> nodes) {}
+
+  /// @param inputs what is multiplied
+  /// @param most   factors
+  private Optional<Product> product(List<String> inputs, int most) throws FormatException {
     List<OnnxNode> nodes = new ArrayList<>();
     List<String> factors = new ArrayList<>();
     double scale = 1;
-    Deque<String> open = new ArrayDeque<>(node.inputs());
-    while (!open.isEmpty() && factors.size() < 3 && nodes.size() < 3) {
+    Deque<String> open = new ArrayDeque<>(inputs);
+    while (!open.isEmpty() && factors.size() <= most && nodes.size() <= most) {
       String factor = open.pop();
       Optional<OnnxNode> product = content.maker(factor, "Mul");
-      Optional<OnnxTensor> constant = content.constant(factor);
-      if (constant.isPresent() && constant.get().elements() == 1) {
-        scale *= constant.get().value(0);
+      Optional<OnnxNode> power = content.maker(factor, "Pow");
+      OptionalDouble constant = scalar(factor);
+      if (constant.isPresent()) {
+        scale *= constant.getAsDouble();
       } else if (product.isPresent()) {
         nodes.add(product.get());
         open.addAll(product.get().inputs());
+      } else if (power.isPresent() && content.isConstant(OnnxValues.name(power.get(), 1), 3)) {
+        nodes.add(power.get());
+        factors.addAll(Collections.nCopies(3, power.get().inputs().getFirst()));
       } else {
         factors.add(factor);
       }
     }
-    if (!open.isEmpty() || factors.size() != 2 || !OnnxContent.isNear(scale, 0.5)) {
-      return Optional.empty();
-    }
-    for (int i = 0; i < 2; i++) {
-      if (isErfOf(factors.get(i), factors.get(1 - i), nodes)) {
-        return Optional.of(new Match(factors.get(1 - i), Kind.GELU, nodes));
-      }
-    }
-    return Optional.empty();
+    return open.isEmpty() && factors.size() <= most
+        ? Optional.of(new Product(scale, factors, nodes))
+        : Optional.empty();
   }
 
   /// Whether a value is 1 + erf(z / √2); then its nodes join `nodes`.
@@ -153,6 +176,29 @@ final class OnnxPatterns {
       return false;
     }
     nodes.addAll(List.of(sum.get(), erf.get(), scaled.get()));
+    return true;
+  }
+
+  /// Whether a value is 1 + tanh(√(2/π) (z + 0.044715 z³)); then its nodes join `nodes`.
+  private boolean isTanhOf(String value, String z, List<OnnxNode> nodes) throws FormatException {
+    Optional<OnnxNode> sum = content.maker(value, "Add");
+    Optional<OnnxNode> tanh = sum.isPresent()
+        ? withConstant(sum.get(), 1).flatMap(t -> content.maker(t, "Tanh"))
+        : Optional.empty();
+    Optional<OnnxNode> scaled = tanh.flatMap(of -> content.maker(of.inputs().getFirst(), "Mul"));
+    Optional<OnnxNode> polynomial = scaled.isPresent()
+        ? withConstant(scaled.get(), Math.sqrt(2 / Math.PI)).flatMap(p -> content.maker(p, "Add"))
+        : Optional.empty();
+    if (polynomial.isEmpty() || polynomial.get().inputs().size() != 2 || !polynomial.get().inputs().contains(z)) {
+      return false;
+    }
+    Optional<Product> cubic = product(List.of(other(polynomial.get(), z)), 3);
+    if (cubic.isEmpty() || !cubic.get().factors.equals(List.of(z, z, z))
+        || !OnnxContent.isNear(cubic.get().scale, 0.044715)) {
+      return false;
+    }
+    nodes.addAll(List.of(sum.get(), tanh.get(), scaled.get(), polynomial.get()));
+    nodes.addAll(cubic.get().nodes);
     return true;
   }
 
@@ -213,6 +259,19 @@ final class OnnxPatterns {
     return isSoftplus && Double.isFinite(factor)
         ? Optional.of(new Match(z, new Function.Softened(factor), nodes))
         : Optional.empty();
+  }
+
+  /// z / (1 + |z|).
+  private Optional<Match> softsign(OnnxNode node) throws FormatException {
+    Optional<OnnxNode> sum = node.operator().equals("Div") && node.inputs().size() == 2
+        ? content.maker(node.inputs().getLast(), "Add")
+        : Optional.empty();
+    Optional<OnnxNode> absolute = sum.isPresent()
+        ? withConstant(sum.get(), 1).flatMap(value -> content.maker(value, "Abs"))
+        : Optional.empty();
+    String z = OnnxValues.name(node, 0);
+    return absolute.filter(of -> of.inputs().equals(List.of(z)))
+        .map(of -> new Match(z, Kind.SOFTSIGN, List.of(sum.get(), of)));
   }
 
   private static String other(OnnxNode node, String input) {

@@ -120,7 +120,7 @@ final class OnnxSharing {
       return Optional.empty();
     }
     boolean isOwn = isWeight || use.node.operator().equals("Gemm");
-    OnnxNode node = isOwn ? use.node : content.maker(use.node.inputs().get(1 - use.input)).orElseThrow();
+    OnnxNode node = isOwn ? use.node : OnnxLayers.maker(content, use.node.inputs().get(1 - use.input)).orElseThrow();
     if (!OnnxLayers.hasMatrix(content, node)) {
       return Optional.empty();
     }
@@ -152,7 +152,7 @@ final class OnnxSharing {
       return use.input == 2;
     }
     Optional<OnnxNode> added = use.node.operator().equals("Add") && use.node.inputs().size() == 2
-        ? content.maker(use.node.inputs().get(1 - use.input))
+        ? OnnxLayers.maker(content, use.node.inputs().get(1 - use.input))
         : Optional.empty();
     return added.isPresent() && added.get().operator().equals("MatMul") && OnnxLayers.hasMatrix(content, added.get());
   }
@@ -173,12 +173,10 @@ final class OnnxSharing {
     return content.isConstant(name) ? content.tensorName(name) : "";
   }
 
-  /// The constant that the one reader of a MatMul adds to it.
+  /// The constant that is added to a MatMul.
   private String addedTo(OnnxNode node) {
-    List<OnnxNode> readers = content.readers(node.outputs().getFirst());
-    return readers.size() == 1 && readers.getFirst().operator().equals("Add")
-        ? input(readers.getFirst(), 0) + input(readers.getFirst(), 1)
-        : "";
+    List<OnnxNode> behind = OnnxLayers.added(content, node);
+    return behind.isEmpty() ? "" : input(behind.getLast(), 0) + input(behind.getLast(), 1);
   }
 
   private String unused(String name, Map<String, String> copies) {

@@ -25,7 +25,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// Models that PyTorch exported and one as skl2onnx writes them, in `onnx`, compared with ONNX Runtime.
+/// Models that PyTorch and Keras exported and one as skl2onnx writes them, in `onnx`, compared with ONNX Runtime.
 final class OnnxFileTest {
   @TempDir
   private Path folder;
@@ -41,7 +41,11 @@ final class OnnxFileTest {
   @CsvSource({"relu.onnx,'relu,identity'", "gelu.onnx,'gelu,identity'", "silu.onnx,'silu,softmax'",
       "leaky.onnx,'leaky_relu:0.2,sigmoid'", "tanh.onnx,'tanh,identity'", "relu6.onnx,'relu6,identity'",
       "mish.onnx,'mish,hardswish,softplus,identity'", "prelu.onnx,'leaky_relu:0.25,identity'",
-      "elu.onnx,'elu:0.5,log_softmax'", "sklearn.onnx,'relu,softmax'"})
+      "elu.onnx,'elu:0.5,log_softmax'", "sklearn.onnx,'relu,softmax'", "dynamo-softsign.onnx,'softsign,identity'",
+      "dynamo-gelu.onnx,'gelu,identity'", "dynamo-gelu18.onnx,'gelu:tanh,identity'",
+      "dynamo-clamp.onnx,'relu,identity'", "dynamo-prelu.onnx,'leaky_relu:0.25,identity'",
+      "legacy-softsign.onnx,'softsign,identity'", "legacy-gelu.onnx,'gelu:tanh,identity'",
+      "keras-mlp.onnx,'gelu,softsign,softmax'"})
   void computesWhatOnnxRuntimeDoesBeforeAndAfterPruning(String name, String activations) throws Exception {
     Path path = copy(name);
     ModelFile model = ModelFile.load(path, Optional.empty(), arena);
@@ -102,7 +106,7 @@ final class OnnxFileTest {
   /// Bytes that change or are missing lead to a refusal, or to other values; never to another failure.
   @ParameterizedTest
   @ValueSource(strings = {"relu.onnx", "gelu.onnx", "sklearn.onnx", "layernorm.onnx", "deeponet.onnx", "batchnorm.onnx",
-      "heads.onnx", "unbiased.onnx"})
+      "heads.onnx", "unbiased.onnx", "dynamo-gelu18.onnx", "keras-residual.onnx"})
   void survivesDamage(String name) throws IOException {
     byte[] whole = Files.readAllBytes(copy(name));
     RandomGenerator random = TestNetworks.random(1);

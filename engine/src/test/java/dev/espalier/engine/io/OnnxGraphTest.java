@@ -373,11 +373,12 @@ final class OnnxGraphTest {
     assertEquals(file.network().graph(), ModelFile.load(target, Optional.empty(), arena).network().graph());
   }
 
-  /// What PyTorch exported.
+  /// What PyTorch and Keras exported.
   @ParameterizedTest
   @ValueSource(strings = {"nerf", "swiglu", "rms", "layernorm", "layernorm17", "batchnorm", "siren", "deeponet", "glu",
-      "highway", "square", "heads", "softgate", "branches", "unbiased"})
-  void readsWhatPytorchExports(String name) throws Exception {
+      "highway", "square", "heads", "softgate", "branches", "unbiased", "dynamo-softplus", "dynamo-swiglu",
+      "dynamo-branches", "dynamo-heads", "legacy-swiglu", "keras-batchnorm", "keras-sequence", "keras-residual"})
+  void readsWhatExportersWrite(String name) throws Exception {
     Path path = folder.resolve("model.onnx");
     try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
       Files.write(path, in.readAllBytes());
@@ -394,7 +395,7 @@ final class OnnxGraphTest {
   /// Rows of zeros are removed, of the file too, whose outputs stay what they are.
   @ParameterizedTest
   @ValueSource(strings = {"relu", "sklearn", "residual", "nerf", "swiglu", "rms", "layernorm17", "batchnorm", "siren",
-      "deeponet", "glu", "highway", "heads", "branches", "unbiased"})
+      "deeponet", "glu", "highway", "heads", "branches", "unbiased", "dynamo-branches", "keras-residual"})
   void shrinks(String name) throws Exception {
     Path path = folder.resolve("model.onnx");
     try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
@@ -657,6 +658,14 @@ final class OnnxGraphTest {
         "node \"einsum1\" (Einsum) is no \"bi,bi->b\"; no other equation is read; write it with other operators, and export the model again");
     refused(layers().node("Scaler", "h", "y", "offset", List.of(1f, 2f), "scale", List.of(1f)),
         "node \"scaler1\" (Scaler) has 2 numbers of offset for 3 features; copy the model or export it again");
+    refused(layers().floats("c", new long[0], 1).node("Max", "h c", "y"),
+        "node \"max1\" (Max) is not understood here" + READ);
+    refused(layers().floats("c", new long[0], 1).node("Clip", "h c", "y"),
+        "node \"clip1\" (Clip) is not understood here" + READ);
+    refused(layers().floats("c", new long[0], 2).node("Abs", "h", "a").node("Add", "a c", "s").node("Div", "h s", "y"),
+        "node \"abs1\" (Abs) is not understood here" + READ);
+    refused(tanhGelu(0.05f),
+        "node \"pow1\" (Pow) has an exponent other than 2; write the power as products, and export the model again");
     refused(layers().floats("t", new long[0], 3).node("Greater", "h t", "g").node("Softplus", "h", "s").node("Where",
         "g h s", "y"), "node \"greater1\" (Greater) is not understood here" + READ);
     refused(
@@ -697,6 +706,14 @@ final class OnnxGraphTest {
         .node(operator, "h", "y", "axis", 2);
     Path explicit = TestFiles.file(folder, "explicit.onnx", last.bytes(12));
     assertEquals(1, ModelFile.load(explicit, Optional.empty(), arena).network().layers().size());
+  }
+
+  /// GELU by tanh, of which `coefficient` should be 0.044715.
+  private OnnxModel tanhGelu(float coefficient) {
+    return layers().floats("three", new long[0], 3).floats("c", new long[0], coefficient)
+        .floats("r", new long[0], 0.7978846f).floats("one", new long[0], 1).floats("half", new long[0], 0.5f)
+        .node("Pow", "h three", "p").node("Mul", "p c", "q").node("Add", "h q", "s").node("Mul", "s r", "t")
+        .node("Tanh", "t", "u").node("Add", "u one", "v").node("Mul", "v half", "i").node("Mul", "h i", "y");
   }
 
   private void refused(OnnxModel model, String message) throws IOException {

@@ -14,6 +14,8 @@ import dev.espalier.engine.matrix.MatrixView;
 import dev.espalier.engine.network.DenseLayer;
 import dev.espalier.engine.network.DenseNetwork;
 import java.lang.foreign.Arena;
+import java.nio.DoubleBuffer;
+import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -32,20 +34,22 @@ final class OnnxRuntime {
 
   private OnnxRuntime() {}
 
-  /// That ONNX Runtime computes `y`, or all outputs of a network of several, from its inputs, which stand side by side in a
+  /// That ONNX Runtime computes the only output, or `y`, or all outputs of a network of several, from its inputs, which stand side by side in a
   /// sample, as a network does.
   static void assertSameOutputs(DenseNetwork network, Path model) throws OrtException {
     RandomGenerator random = TestNetworks.random(3);
     Plain plain = Plain.of(network);
     OrtEnvironment environment = OrtEnvironment.getEnvironment();
     try (OrtSession session = environment.createSession(model.toString(), new OrtSession.SessionOptions())) {
+      boolean isOneOfSeveral = network.graph().heads().isEmpty() && session.getNumOutputs() > 1;
+      Set<String> names = isOneOfSeveral ? Set.of("y") : session.getOutputNames();
       for (int n = 0; n < 10; n++) {
         double[] x = random.doubles(network.inputs(), -2, 2).map(v -> (float) v).toArray();
         Map<String, OnnxTensor> inputs = inputs(environment, session, x);
         try (OrtSession.Result result = session.run(inputs)) {
           List<double[]> outputs = new ArrayList<>();
-          for (String name : network.graph().heads().isEmpty() ? Set.of("y") : session.getOutputNames()) {
-            outputs.add(doubles(((float[][]) result.get(name).orElseThrow().getValue())[0]));
+          for (String name : names) {
+            outputs.add(doubles(((OnnxTensor) result.get(name).orElseThrow()).getFloatBuffer().array()));
           }
           assertArrayEquals(plain.output(x), outputs.stream().flatMapToDouble(Arrays::stream).toArray(), TOLERANCE);
         } finally {
@@ -61,10 +65,16 @@ final class OnnxRuntime {
     int first = 0;
     for (String name : session.getInputNames()) {
       TensorInfo info = (TensorInfo) session.getInputInfo().get(name).getInfo();
-      int width = session.getNumInputs() == 1 ? x.length : (int) info.getShape()[1];
+      long[] shape = Arrays.stream(info.getShape()).map(size -> Math.max(1, size)).toArray();
+      if (session.getNumInputs() == 1 && Arrays.stream(shape).reduce(1, Math::multiplyExact) != x.length) {
+        shape = new long[]{1, x.length};
+      }
+      int width = (int) Arrays.stream(shape).reduce(1, Math::multiplyExact);
       double[] part = Arrays.copyOfRange(x, first, first + width);
-      Object batch = info.type == OnnxJavaType.DOUBLE ? new double[][]{part} : new float[][]{floats(part)};
-      inputs.put(name, OnnxTensor.createTensor(environment, batch));
+      inputs.put(name,
+          info.type == OnnxJavaType.DOUBLE
+              ? OnnxTensor.createTensor(environment, DoubleBuffer.wrap(part), shape)
+              : OnnxTensor.createTensor(environment, FloatBuffer.wrap(floats(part)), shape));
       first += width;
     }
     return inputs;
