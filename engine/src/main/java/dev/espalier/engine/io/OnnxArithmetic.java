@@ -33,6 +33,7 @@ final class OnnxArithmetic {
       case "Pow" -> Optional.of(square(node));
       case "Neg" -> Optional.of(values.scaled(values.input(node, OnnxValues.name(node, 0)), -1));
       case "Cos" -> Optional.of(cosine(node));
+      case "PRelu" -> rectified(node);
       case "Einsum" -> Optional.of(dot(node));
       case "Scaler" -> Optional.of(standardized(node));
       case "BatchNormalization" -> Optional.of(batchNormalization(node));
@@ -105,6 +106,21 @@ final class OnnxArithmetic {
     Value read = values.input(node, OnnxValues.name(node, 0));
     Value shifted = scaled(node, read, ones(read), Collections.nCopies(read.width(), Math.PI / 2));
     return activated(shifted, Activation.of(Kind.SIN));
+  }
+
+  /// max(0, z) + slope · min(0, z), with a slope for each feature; empty if there is one for all.
+  private Optional<Value> rectified(OnnxNode node) throws FormatException {
+    Optional<OnnxTensor> slope = content.constant(OnnxValues.name(node, 1));
+    if (slope.isEmpty() || slope.get().elements() == 1) {
+      return Optional.empty();
+    }
+    Value read = values.input(node, OnnxValues.name(node, 0));
+    List<Double> factors = values.perFeature(node, read, OnnxValues.name(node, 1)).stream().map(each -> -each).toList();
+    Value positive = activated(read, Activation.RELU);
+    Value negative = activated(values.scaled(read, -1), Activation.RELU);
+    Value sloped = scaled(node, negative, factors, zeros(read));
+    return Optional.of(values.added(values.builder().add(positive.node(), sloped.node()), read.width(), read.rank(),
+        List.of(positive, sloped)));
   }
 
   /// log(1 + exp(β z)) / β.

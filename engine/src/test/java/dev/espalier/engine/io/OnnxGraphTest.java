@@ -376,8 +376,9 @@ final class OnnxGraphTest {
   /// What PyTorch and Keras exported.
   @ParameterizedTest
   @ValueSource(strings = {"nerf", "swiglu", "rms", "layernorm", "layernorm17", "batchnorm", "siren", "deeponet", "glu",
-      "highway", "square", "heads", "softgate", "branches", "unbiased", "dynamo-softplus", "dynamo-swiglu",
-      "dynamo-branches", "dynamo-heads", "legacy-swiglu", "keras-batchnorm", "keras-sequence", "keras-residual"})
+      "highway", "square", "heads", "softgate", "branches", "unbiased", "dynamo-softplus", "dynamo-slopes",
+      "dynamo-swiglu", "dynamo-branches", "dynamo-heads", "legacy-swiglu", "keras-batchnorm", "keras-sequence",
+      "keras-residual"})
   void readsWhatExportersWrite(String name) throws Exception {
     Path path = folder.resolve("model.onnx");
     try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
@@ -395,7 +396,8 @@ final class OnnxGraphTest {
   /// Rows of zeros are removed, of the file too, whose outputs stay what they are.
   @ParameterizedTest
   @ValueSource(strings = {"relu", "sklearn", "residual", "nerf", "swiglu", "rms", "layernorm17", "batchnorm", "siren",
-      "deeponet", "glu", "highway", "heads", "branches", "unbiased", "dynamo-branches", "keras-residual"})
+      "deeponet", "glu", "highway", "heads", "branches", "unbiased", "dynamo-branches", "dynamo-slopes",
+      "keras-residual"})
   void shrinks(String name) throws Exception {
     Path path = folder.resolve("model.onnx");
     try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
@@ -658,6 +660,8 @@ final class OnnxGraphTest {
         "node \"einsum1\" (Einsum) is no \"bi,bi->b\"; no other equation is read; write it with other operators, and export the model again");
     refused(layers().node("Scaler", "h", "y", "offset", List.of(1f, 2f), "scale", List.of(1f)),
         "node \"scaler1\" (Scaler) has 2 numbers of offset for 3 features; copy the model or export it again");
+    refused(layers().floats("c", new long[]{2}, 1, 2).node("PRelu", "h c", "y"),
+        "node \"prelu1\" (PRelu) has a constant \"c\" that is not of shape [3]; give it a number for each feature, or one for all");
     refused(layers().floats("c", new long[0], 1).node("Max", "h c", "y"),
         "node \"max1\" (Max) is not understood here" + READ);
     refused(layers().floats("c", new long[0], 1).node("Clip", "h c", "y"),
