@@ -76,10 +76,14 @@ final class OnnxArithmetic {
       return scaled(node, of.value, of.constant, zeros(of.value));
     }
     List<Value> read = values.operands(node);
-    values.requireOneWidth(node, read);
     if (read.size() != 2) {
       throw values.wrong(node, "has %d inputs".formatted(read.size()));
     }
+    return product(node, read);
+  }
+
+  private Value product(OnnxNode node, List<Value> read) throws FormatException {
+    values.requireOneWidth(node, read);
     return values.added(values.builder().multiply(read.getFirst().node(), read.getLast().node()),
         read.getFirst().width(), read.getFirst().rank(), read);
   }
@@ -142,9 +146,22 @@ final class OnnxArithmetic {
       throw values.refused(node, "is no \"bi,bi->b\"",
           "no other equation is read; write it with other operators, and export the model again");
     }
-    Value product = product(node);
+    return dot(node, product(node), 1);
+  }
+
+  /// The same, with a dimension for its one feature.
+  Value dot(OnnxNode node, String left, String right) throws FormatException {
+    List<Value> read = List.of(values.input(node, left), values.input(node, right));
+    if (read.stream().anyMatch(value -> value.rank() != 2)) {
+      throw values.refused(node, "is a dot product of values that are not known to be [samples, features]",
+          "give them these two dimensions, and export the model again");
+    }
+    return dot(node, product(node, read), 2);
+  }
+
+  private Value dot(OnnxNode node, Value product, int rank) throws FormatException {
     values.requireFeatures(node, product);
-    return values.added(values.builder().sum(product.node()), 1, 1, List.of(product));
+    return values.added(values.builder().sum(product.node()), 1, rank, List.of(product));
   }
 
   /// (x − offset) · scale, of scikit-learn.

@@ -21,7 +21,8 @@ final class OnnxLayers {
   static final int MEAN = 3;
   /// The code of float32.
   private static final int FLOAT = 1;
-  private static final int MOST_CASTS = 8;
+  /// Casts behind each other that are followed.
+  static final int MOST_CASTS = 8;
 
   private final OnnxContent content;
   private final OnnxValues values;
@@ -181,7 +182,8 @@ final class OnnxLayers {
     return maker;
   }
 
-  private static boolean isCast(OnnxNode node) {
+  /// Whether a node casts to float32.
+  static boolean isCast(OnnxNode node) {
     return node.operator().equals("Cast") && node.integer("to", 0) == FLOAT;
   }
 

@@ -4,6 +4,7 @@ import dev.espalier.engine.network.Activation;
 import dev.espalier.engine.network.Activation.Kind;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Deque;
 import java.util.IdentityHashMap;
@@ -34,6 +35,9 @@ final class OnnxPatterns {
 
     /// log(1 + exp(β z)) / β.
     record Softened(double beta) implements Function {}
+
+    /// The sum over the features of the products with another value.
+    record Dotted(String other) implements Function {}
   }
 
   /// @param input the value that the nodes read
@@ -58,6 +62,7 @@ final class OnnxPatterns {
       match = match.isPresent() ? match : patterns.sine(node);
       match = match.isPresent() ? match : patterns.softplus(node);
       match = match.isPresent() ? match : patterns.softsign(node);
+      match = match.isPresent() ? match : patterns.dot(node);
       match.filter(found -> needed.containsAll(found.inner)).ifPresent(found -> {
         patterns.matches.put(node, found);
         patterns.inner.addAll(found.inner);
@@ -272,6 +277,47 @@ final class OnnxPatterns {
     String z = OnnxValues.name(node, 0);
     return absolute.filter(of -> of.inputs().equals(List.of(z)))
         .map(of -> new Match(z, Kind.SOFTSIGN, List.of(sum.get(), of)));
+  }
+
+  /// The dot product of two values of samples and features, as a product of matrices [n, 1, k] and [n, k, 1] without one of
+  /// its last two dimensions.
+  private Optional<Match> dot(OnnxNode node) throws FormatException {
+    List<OnnxNode> nodes = new ArrayList<>();
+    if (!node.operator().equals("Squeeze") || !isAlong(node, 1, 2)) {
+      return Optional.empty();
+    }
+    Optional<OnnxNode> product = behindCasts(node.inputs().getFirst(), "MatMul", nodes);
+    if (product.isEmpty() || product.get().inputs().size() != 2) {
+      return Optional.empty();
+    }
+    Optional<OnnxNode> row = behindCasts(product.get().inputs().getFirst(), "Unsqueeze", nodes);
+    Optional<OnnxNode> column = behindCasts(product.get().inputs().getLast(), "Unsqueeze", nodes);
+    return row.isPresent() && column.isPresent() && isAlong(row.get(), 1) && isAlong(column.get(), 2)
+        ? Optional
+            .of(new Match(row.get().inputs().getFirst(), new Function.Dotted(column.get().inputs().getFirst()), nodes))
+        : Optional.empty();
+  }
+
+  /// The node that makes a value, which is the operator's alone, before Casts to float32; all of these join `nodes`.
+  private Optional<OnnxNode> behindCasts(String value, String operator, List<OnnxNode> nodes) {
+    String made = value;
+    Optional<OnnxNode> cast = content.maker(made, "Cast").filter(OnnxLayers::isCast);
+    for (int i = 0; i < OnnxLayers.MOST_CASTS && cast.isPresent(); i++) {
+      nodes.add(cast.get());
+      made = OnnxValues.name(cast.get(), 0);
+      cast = content.maker(made, "Cast").filter(OnnxLayers::isCast);
+    }
+    Optional<OnnxNode> node = content.maker(made, operator);
+    node.ifPresent(nodes::add);
+    return node;
+  }
+
+  /// Whether a node adds or leaves out one of some dimensions of three.
+  private boolean isAlong(OnnxNode node, int... dimensions) throws FormatException {
+    List<Long> attribute = node.integers(content.path(), "axes");
+    OptionalDouble input = scalar(OnnxValues.name(node, 1));
+    double axis = attribute.size() == 1 ? attribute.getFirst() : input.orElse(Double.NaN);
+    return Arrays.stream(dimensions).anyMatch(dimension -> axis == dimension || axis == dimension - 3);
   }
 
   private static String other(OnnxNode node, String input) {

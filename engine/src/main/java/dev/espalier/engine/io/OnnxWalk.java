@@ -195,6 +195,7 @@ final class OnnxWalk {
         case OnnxPatterns.Function.Normalized(boolean centred, double epsilon, long axis) ->
           arithmetic.normalized(node, values.features(node, match.get().input(), axis), centred, epsilon);
         case OnnxPatterns.Function.Softened(double beta) -> arithmetic.softplus(node, match.get().input(), beta);
+        case OnnxPatterns.Function.Dotted(String other) -> arithmetic.dot(node, match.get().input(), other);
       });
     }
     if (OnnxLayers.OPERATORS.contains(node.operator())) {

@@ -378,7 +378,7 @@ final class OnnxGraphTest {
   @ValueSource(strings = {"nerf", "swiglu", "rms", "layernorm", "layernorm17", "batchnorm", "siren", "deeponet", "glu",
       "highway", "square", "heads", "softgate", "branches", "unbiased", "dynamo-softplus", "dynamo-slopes",
       "dynamo-swiglu", "dynamo-branches", "dynamo-heads", "legacy-swiglu", "keras-batchnorm", "keras-sequence",
-      "keras-residual"})
+      "keras-residual", "keras-dot"})
   void readsWhatExportersWrite(String name) throws Exception {
     Path path = folder.resolve("model.onnx");
     try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
@@ -397,7 +397,7 @@ final class OnnxGraphTest {
   @ParameterizedTest
   @ValueSource(strings = {"relu", "sklearn", "residual", "nerf", "swiglu", "rms", "layernorm17", "batchnorm", "siren",
       "deeponet", "glu", "highway", "heads", "branches", "unbiased", "dynamo-branches", "dynamo-slopes",
-      "keras-residual"})
+      "keras-residual", "keras-dot"})
   void shrinks(String name) throws Exception {
     Path path = folder.resolve("model.onnx");
     try (InputStream in = OnnxGraphTest.class.getResourceAsStream("onnx/" + name + ".onnx")) {
@@ -588,6 +588,14 @@ final class OnnxGraphTest {
     assertEquals(new Node.Input(4), ModelFile.load(path, Optional.empty(), arena).network().graph().nodes().getFirst());
   }
 
+  /// y = h · h as a product of matrices.
+  ///
+  /// @param axis of which Squeeze leaves out one
+  private static OnnxModel dot(OnnxModel model, long axis) {
+    return model.integers("row", 1).integers("column", 2).integers("axis", axis).node("Unsqueeze", "h row", "a")
+        .node("Unsqueeze", "h column", "b").node("MatMul", "a b", "m").node("Squeeze", "m axis", "y");
+  }
+
   private OnnxModel layers() {
     RandomGenerator random = TestNetworks.random(6);
     return new OnnxModel(0, 2).normal("v", random, 3, 2).normal("w", random, 2, 3).normal("b", random, 2).node("Gemm",
@@ -658,6 +666,12 @@ final class OnnxGraphTest {
         "node \"reshape1\" (Reshape) is only read behind the network; leave it out, and export the model again");
     refused(layers().node("Einsum", "h h", "y", "equation", "bi,bj->bij"),
         "node \"einsum1\" (Einsum) is no \"bi,bi->b\"; no other equation is read; write it with other operators, and export the model again");
+    refused(dot(layers(), 0), "node \"unsqueeze1\" (Unsqueeze) is not understood here" + READ);
+    refused(
+        dot(new OnnxModel().input("x", 2, 5, 4).output("y").normal("w", TestNetworks.random(1), 4, 3).node("MatMul",
+            "x w", "h"), 1),
+        "node \"squeeze4\" (Squeeze) is a dot product of values that are not known to be"
+            + " [samples, features]; give them these two dimensions, and export the model again");
     refused(layers().node("Scaler", "h", "y", "offset", List.of(1f, 2f), "scale", List.of(1f)),
         "node \"scaler1\" (Scaler) has 2 numbers of offset for 3 features; copy the model or export it again");
     refused(layers().floats("c", new long[]{2}, 1, 2).node("PRelu", "h c", "y"),

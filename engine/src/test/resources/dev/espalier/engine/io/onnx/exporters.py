@@ -119,3 +119,6 @@ inputs = keras.Input((4,))
 h = layers.Dense(6, activation="relu")(inputs)
 h = layers.Concatenate()([layers.Add()([h, layers.Dense(6, activation="tanh")(h)]), inputs])
 export("residual", keras.Model(inputs, [layers.Dense(3)(h), layers.Dense(2)(h)]))
+u, p = keras.Input((5,)), keras.Input((2,))
+export("dot", keras.Model([u, p], layers.Dot(1)([layers.Dense(6)(layers.Dense(7, activation="tanh")(u)),
+                                                 layers.Dense(6, activation="tanh")(p)])))
