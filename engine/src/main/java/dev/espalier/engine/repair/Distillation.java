@@ -27,7 +27,8 @@ import java.util.Optional;
 import java.util.Set;
 
 /// Trains the weights that are left, and the biases, so that the outputs of the pruned network follow those of the dense
-/// network (docs/method.md, distillation), on the [CompactNetwork]. The samples and what the dense network makes of them are held in memory.
+/// network (docs/method.md, distillation), on the [CompactNetwork]. The samples and what the dense network makes of them
+/// are held in memory.
 final class Distillation implements Repairer.Step {
   /// Samples of a step, and the part of the learning rate that is left at the end.
   private static final int BATCH = 128;
@@ -86,7 +87,7 @@ final class Distillation implements Repairer.Step {
         samples.values(), teacher);
   }
 
-  /// Bytes that the parameters' gradients and moments take, and the parameters before a round.
+  /// Bytes that a compact network, its gradients and moments take, at most.
   static long bytes(Graph graph) {
     return 4 * Repairer.denseBytes(graph);
   }

@@ -28,7 +28,6 @@ import java.util.stream.IntStream;
 /// Where the values of all samples take little memory they are kept, so that only what has changed since is computed;
 /// elsewhere each layer takes a pass over the samples, forward through all layers below it.
 final class LayerValues implements Resource {
-
   /// Takes up one batch, once for each use of the layer.
   interface Visitor {
     /// @param input a, samples × inputs
